@@ -1,0 +1,1 @@
+"""Case: the snapshots as seen from one target."""

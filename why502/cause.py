@@ -1,0 +1,35 @@
+"""Cause: the shape of one cause. The files below `causes/` each hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from why502.case import Case
+from why502.model.base import Value
+from why502.model.config import Route
+from why502.model.finding import Evidence, Layer, Risk
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+
+
+def nothing(_: object) -> Iterator[object]:
+    """Yield nothing."""
+    return iter(())
+
+
+class Cause(Value, kw_only=True):
+    """One cause.
+
+    `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
+    engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
+    speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
+    """
+
+    id: str
+    layer: Layer
+    says: str
+    symptoms: Mapping[Symptom, float] = {}
+    yields_to: frozenset[str] = frozenset()
+    examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
+    foresee: Callable[[Route], Iterator[Risk]] = nothing  # type: ignore[assignment]
+    remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]

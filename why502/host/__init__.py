@@ -1,0 +1,1 @@
+"""Host: the only door to a machine."""

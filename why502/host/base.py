@@ -1,0 +1,71 @@
+"""What can be done to a machine: read, list, run, connect. Each method raises HostError and is bounded in time and size."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Protocol
+
+from why502.model.base import Value
+from why502.model.target import Target
+
+
+class Stat(Value, kw_only=True):
+    """What stat(2) tells. `kind`: file, folder, socket, link, other. Times are seconds since the epoch."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int
+    modified_s: float
+    inode: int = 0
+    device: int = 0
+
+
+class Finished(Value, kw_only=True):
+    """A command that ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Connection(Protocol):
+    """An open connection to a target. Times out by itself; each method raises HostError."""
+
+    def send(self, data: bytes) -> None: ...
+    def receive(self, limit_bytes: int = 65536) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Host(Protocol):
+    """A machine. Paths are its own, absolute."""
+
+    name: str
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+        ...
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable binary stream of a (log) file."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        ...
+
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
+        """Return what stat(2) (or lstat(2)) tells."""
+        ...
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link holds (readlink(2))."""
+        ...
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program without a shell, C locale, no standard input; return its output (each stream at most 4 MiB)."""
+        ...
+
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+        """Open a connection. Raises HostError with the errno's name where there is one."""
+        ...

@@ -1,0 +1,28 @@
+"""Value, the shape of every record, and its strict JSON encoding."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from why502.model.errors import Why502Error
+
+T = TypeVar("T")
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A frozen record. Subclasses state `kw_only=True` themselves: msgspec does not inherit it."""
+
+
+def encode(value: object) -> bytes:
+    """Return the value as JSON; fields that hold their default are left out."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def decode(data: bytes, kind: type[T], name: str = "input") -> T:
+    """Return the value of the given kind that `data` (JSON) holds. Raises Why502Error with the place of what does not fit."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Why502Error(f"{name}: {error}", "The file is damaged or was not written by why502.") from error

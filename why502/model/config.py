@@ -1,0 +1,128 @@
+"""What a proxy's configuration means, in the words that all proxies share."""
+
+from __future__ import annotations
+
+from why502.model.base import Value
+from why502.model.target import Target
+
+
+class Position(Value, kw_only=True):
+    """Where something stands. `line` and `column` count from 1; `start` and `end` are byte offsets in the file."""
+
+    file: str
+    line: int
+    column: int = 1
+    start: int = 0
+    end: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Setting(Value, kw_only=True):
+    """One directive in force. `at` is None for a built-in default."""
+
+    args: tuple[str, ...]
+    at: Position | None = None
+
+
+class Peer(Value, kw_only=True):
+    """A member of a group as configured, or the only one of a route that names its address itself.
+
+    `name` is as written (`127.0.0.1:3001`, `app:80`, `unix:/run/app.sock`); `target` is None while it is a name or holds a variable.
+    """
+
+    name: str
+    target: Target | None = None
+    at: Position | None = None
+    weight: int = 1
+    is_backup: bool = False
+    is_down: bool = False
+    max_fails: int = 1
+    fail_timeout_s: float = 10.0
+    max_conns: int = 0
+    resolves: bool = False
+
+
+class Upstream(Value, kw_only=True):
+    """A named group of peers. `keepalive` is the number of idle connections kept per worker; 0 is none."""
+
+    name: str
+    peers: tuple[Peer, ...] = ()
+    at: Position | None = None
+    method: str = "round-robin"
+    keepalive: int = 0
+    keepalive_timeout_s: float = 60.0
+    keepalive_at: Position | None = None
+    zone: str = ""
+
+
+class Route(Value, kw_only=True):
+    """A rule that leads to a backend, with what is in force there. Times are seconds, sizes bytes; defaults are filled in."""
+
+    proxy: str = "nginx"
+    server: str = ""
+    server_names: tuple[str, ...] = ()
+    listens: tuple[str, ...] = ()  # as written: "80", "127.0.0.1:8080 ssl"
+    listens_tls: bool = False
+    location: str = ""  # "/api/", "= /x", "^~ /x", "~ \.php$", "@name"; "" where the server block itself passes
+    location_at: Position | None = None
+    at: Position | None = None  # of the directive that passes
+    directive: str = "proxy_pass"
+    passes: str = ""  # its argument as written
+    protocol: str = "http"  # http https fastcgi uwsgi scgi grpc grpcs memcached tcp
+    uri: str | None = None  # the URI part of the argument; None where the request's own is passed on
+    upstream: str | None = None  # name of the group, where there is one
+    peers: tuple[Peer, ...] = ()
+    has_variables: bool = False
+    http_version: str = "1.0"
+    host_header: str = "$proxy_host"
+    headers: tuple[tuple[str, str], ...] = ()  # request headers set for the backend, as written
+    sends_sni: bool = False
+    sni_name: str = ""
+    verifies_tls: bool = False
+    has_client_certificate: bool = False
+    connect_timeout_s: float = 60.0
+    send_timeout_s: float = 60.0
+    read_timeout_s: float = 60.0
+    buffer_size_bytes: int = 4096
+    buffers_count: int = 8
+    buffer_bytes: int = 4096
+    busy_buffers_bytes: int = 0  # 0: the default, twice the larger of the two sizes
+    is_buffered: bool = True
+    next_upstream: tuple[str, ...] = ("error", "timeout")
+    next_upstream_tries: int = 0
+    keepalive: int = 0
+    keepalive_timeout_s: float = 60.0
+    resolver: tuple[str, ...] = ()
+    settings: dict[str, tuple[Setting, ...]] = {}  # every directive in force at that place, by name, each occurrence
+    if_conditions: tuple[str, ...] = ()  # conditions of the `if` blocks around the directive
+
+    def setting(self, name: str) -> Setting | None:
+        """Return the last occurrence of a directive in force here; None where it is not set."""
+        found = self.settings.get(name)
+        return found[-1] if found else None
+
+
+class Answer(Value, kw_only=True):
+    """A rule by which the proxy answers itself (`return 503`, `deny all`), without any backend."""
+
+    server: str = ""
+    location: str = ""
+    status: int
+    at: Position | None = None
+    if_conditions: tuple[str, ...] = ()
+
+
+class LogTarget(Value, kw_only=True):
+    """A log that the configuration names. `path` is absolute, or "" where it is not a file (`goes_to` says what it is)."""
+
+    kind: str  # "access" or "error"
+    path: str = ""
+    goes_to: str = "file"  # file, syslog, stderr, off, variable
+    level: str = ""  # of an error log
+    format_name: str = ""
+    format: str = ""  # the log_format text of an access log
+    escape: str = "default"  # default, json, none
+    server: str = ""
+    at: Position | None = None

@@ -1,0 +1,34 @@
+"""The errors of why502. Trouble has three fates: bad input, could not look, our own bug (which is no class here)."""
+
+
+class Why502Error(Exception):
+    """Bad input of any kind. Shown as two lines (what, and what to do), exit status 2."""
+
+    def __init__(self, says: str, hint: str = "") -> None:
+        super().__init__(says)
+        self.says = says
+        self.hint = hint
+
+
+class HostError(Exception):
+    """A machine could not be looked at in one way. Becomes a Gap of the report, never a crash.
+
+    `why` is the reason in a few words ("permission denied"); `allow` tells what would let us look.
+    """
+
+    def __init__(self, why: str, allow: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.allow = allow
+
+
+class Missing(HostError):
+    """The file, program or address asked for does not exist: an answer in itself, unlike a refusal."""
+
+
+class Denied(HostError):
+    """The machine refused the look for lack of a permission."""
+
+
+class Expired(HostError):
+    """The look took longer than its time limit."""

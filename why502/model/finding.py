@@ -1,0 +1,128 @@
+"""Finding, Evidence, Check, Diagnosis: what a diagnosis says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from why502.model.base import Value
+from why502.model.config import Position
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Gap
+from why502.model.target import Target
+
+# Weights of evidence in log-odds; a cause starts from PRIOR (about 5 %).
+WEAK = 1.0
+FAIR = 2.0
+STRONG = 3.0
+LIKELY = 4.0  # alone just above one half: the usual meaning of a line, to be refuted by better evidence
+PROOF = 6.0
+PRIOR = -3.0
+ASSERTED = 0.5  # confidence from which a finding is an assertion
+
+
+class Layer(StrEnum):
+    """Whose side a cause is on."""
+
+    UPSTREAM = "upstream"
+    PROXY = "proxy"
+    NETWORK = "network"
+    PLATFORM = "platform"
+    CLIENT = "client"
+    NONE = "none"
+
+
+class Evidence(Value, kw_only=True):
+    """One thing that speaks for (weight above 0) or against a cause. `seen_in`: file:line, a command, or a probe."""
+
+    says: str
+    weight: float
+    seen_in: str = ""
+
+
+def supports(says: str, seen_in: str = "", weight: float = STRONG) -> Evidence:
+    """Return evidence for a cause."""
+    return Evidence(says=says, weight=weight, seen_in=seen_in)
+
+
+def refutes(says: str, seen_in: str = "", weight: float = STRONG) -> Evidence:
+    """Return evidence against a cause."""
+    return Evidence(says=says, weight=-weight, seen_in=seen_in)
+
+
+class Place(Value, kw_only=True):
+    """The route of a finding."""
+
+    server: str = ""
+    location: str = ""
+    at: Position | None = None
+
+
+class Finding(Value, kw_only=True):
+    """One cause, weighed for one target."""
+
+    cause: str
+    layer: Layer
+    confidence: float
+    says: str
+    target: Target | None = None
+    proxy: str | None = None
+    place: Place | None = None
+    statuses: tuple[int, ...] = ()
+    failures: int = 0
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    ongoing: bool = False
+    evidence: tuple[Evidence, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+
+class CheckStatus(StrEnum):
+    """How a step of the checklist ended."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    WARN = "warn"
+    SKIP = "skip"
+
+
+class Check(Value, kw_only=True):
+    """One step of the checklist."""
+
+    id: str
+    says: str
+    status: CheckStatus
+    detail: str = ""
+
+
+class Risk(Value, kw_only=True):
+    """Something that will become a cause: a lint finding."""
+
+    cause: str
+    says: str
+    at: Position | None = None
+    remedies: tuple[Remedy, ...] = ()
+
+
+class Verdict(StrEnum):
+    """The whole answer."""
+
+    PROBLEM = "problem"
+    HEALTHY = "healthy"
+    UNKNOWN = "unknown"
+
+
+class Diagnosis(Value, kw_only=True):
+    """The answer: asserted and considered findings, best first, the checklist, and what could not be looked at."""
+
+    taken_at: datetime
+    verdict: Verdict
+    since: datetime | None = None
+    until: datetime | None = None
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    requests: int = 0
+    by_status: dict[str, int] = {}
+    failures: int = 0
+    hosts: tuple[str, ...] = ()

@@ -1,0 +1,32 @@
+"""Remedy: what repairs a cause, in steps that a person or `why502 fix` can take."""
+
+from __future__ import annotations
+
+from why502.model.base import Value
+
+
+class Edit(Value, kw_only=True, tag="edit"):
+    """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+    before: str
+    after: str
+    diff: str = ""
+
+
+class Run(Value, kw_only=True, tag="run"):
+    """A command. `undo` is the command that takes it back; () where nothing needs to be."""
+
+    argv: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+
+
+class Remedy(Value, kw_only=True):
+    """`safe`: may be applied without asking."""
+
+    says: str
+    steps: tuple[Edit | Run, ...] = ()
+    safe: bool = False

@@ -1,0 +1,336 @@
+"""Snapshot: all that a diagnosis reads of one machine at one moment.
+
+`None` is unknown (a Gap says why), `()` is none. They never share a value.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from why502.model.base import Value
+from why502.model.config import Answer, LogTarget, Position, Route, Upstream
+from why502.model.logs import LogSummary, Symptom
+from why502.model.target import Target
+
+
+class Gap(Value, kw_only=True):
+    """Something that could not be looked at. `allow` tells what would let us look."""
+
+    source: str
+    why: str
+    allow: str = ""
+
+
+class ConfigFile(Value, kw_only=True):
+    """One configuration file, secrets removed from `text` only when a bundle is written."""
+
+    path: str
+    text: str = ""  # bytes decoded as latin-1 where they are no UTF-8, so that offsets stay bytes: see is_latin1
+    is_latin1: bool = False
+    modified_at: datetime | None = None
+
+
+class ConfigProblem(Value, kw_only=True):
+    """What is wrong with a configuration, by its own test or by our reading. `says` holds the program's words."""
+
+    says: str
+    at: Position | None = None
+    seen_in: str = ""
+
+
+class Limits(Value, kw_only=True):
+    """Descriptor limits and use of one process."""
+
+    files_open: int | None = None
+    files_limit: int | None = None
+
+
+class Process(Value, kw_only=True):
+    """One process (proc(5)). `user` falls back to the number. `state` is the letter of /proc/PID/stat."""
+
+    pid: int
+    ppid: int = 0
+    name: str = ""
+    argv: tuple[str, ...] = ()
+    exe: str = ""
+    user: str = ""
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] = ()
+    state: str = ""
+    cwd: str = ""
+    root: str = ""  # "" where its root is ours
+    started_at: datetime | None = None
+    cgroup: str = ""
+    unit: str = ""  # systemd unit, from the cgroup
+    container: str = ""  # id, from the cgroup
+    network: str = ""  # "" where its network namespace is ours, else its inode
+    mounts: str = ""  # "" where its mount namespace is ours, else its inode
+    threads: int | None = None
+    rss_bytes: int | None = None
+    limits: Limits | None = None
+    children: int | None = None  # number of direct children
+    private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
+
+
+class Proxy(Value, kw_only=True):
+    """One proxy: its master process, or (pid None) a configuration on disk that nothing runs."""
+
+    kind: str = "nginx"
+    pid: int | None = None
+    exe: str = ""
+    version: str = ""
+    build: tuple[str, ...] = ()  # configure arguments
+    config: str = ""  # main configuration file
+    prefix: str = ""
+    root: str = ""  # "/proc/PID/root" where its mount namespace is another
+    network: str = ""  # inode of its network namespace where it is another
+    user: str = ""  # of its workers
+    workers: tuple[Process, ...] = ()
+    unit: str = ""
+    started_at: datetime | None = None
+    loaded_at: datetime | None = None  # last (re)load of the configuration that runs
+    listens: tuple[Target, ...] = ()  # as configured
+    worker_connections: int | None = None
+    worker_files_limit: int | None = None
+    files: tuple[ConfigFile, ...] = ()
+    changed_at: datetime | None = None  # newest modification of a configuration file
+    test: str = "unknown"  # of the configuration on disk by the proxy's own binary: ok, failed, unknown
+    problems: tuple[ConfigProblem, ...] = ()
+    routes: tuple[Route, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    logs: tuple[LogTarget, ...] = ()
+    why_stopped: str = ""  # the service manager's words where it does not run
+
+    @property
+    def is_running(self) -> bool:
+        """True while a master process is there."""
+        return self.pid is not None
+
+
+class Listener(Value, kw_only=True):
+    """A listening socket. `queued` is the accept queue, `backlog` its limit, both in connections; None is unknown."""
+
+    target: Target
+    pids: tuple[int, ...] = ()
+    inode: int = 0
+    queued: int | None = None
+    backlog: int | None = None
+    network: str = ""  # inode of its network namespace where it is another than ours
+    only_v6: bool | None = None
+
+
+class PathStep(Value, kw_only=True):
+    """One component on the way to a socket. `passes` tells whether the worker's user may go through (or write, for the last)."""
+
+    path: str
+    kind: str  # folder, socket, file, link, missing, other
+    mode: str = ""  # "0755"
+    owner: str = ""
+    group: str = ""
+    acl: tuple[str, ...] = ()
+    passes: bool | None = None
+
+
+class SocketPath(Value, kw_only=True):
+    """A unix socket that a route names, as the worker's user sees it, in the worker's own mount namespace."""
+
+    path: str
+    user: str = ""  # the worker's
+    kind: str = ""  # socket, file, folder, missing, ""= not seen
+    steps: tuple[PathStep, ...] = ()
+    is_reachable: bool | None = None  # may the user connect, by modes and ACLs
+    blocked_at: str = ""  # first path that stops it
+    modified_at: datetime | None = None
+    seen_elsewhere: tuple[str, ...] = ()  # the same name below a PrivateTmp or another root
+
+
+class Resolution(Value, kw_only=True):
+    """What a name means to the proxy now. `source` is what was asked: a name server, `/etc/hosts`, `system`."""
+
+    name: str
+    source: str = "system"
+    addresses: tuple[str, ...] = ()
+    ttl_s: float | None = None
+    outcome: str = "ok"  # ok, not-found, no-address, failed, timed-out
+    detail: str = ""
+    is_resolver: bool = False  # asked through the proxy's own `resolver`
+
+
+class Probe(Value, kw_only=True):
+    """One request of ours to a target, the way the proxy sends it. `symptom` None: it was answered properly.
+
+    Times are seconds since the probe's begin; None is: not reached.
+    """
+
+    target: Target
+    protocol: str = "http"
+    through_proxy: bool = False
+    url: str = ""  # for through_proxy: the proxy's own address and Host
+    host: str = ""  # Host header sent
+    sni: str = ""
+    request: str = ""  # "HEAD /path"
+    symptom: Symptom | None = None
+    errno: int | None = None
+    status: int | None = None
+    detail: str = ""
+    header_bytes: int | None = None
+    first_bytes: str = ""  # what came first, escaped, at most 64 bytes
+    speaks: str = ""  # what the peer seems to speak, where known: http, tls, fastcgi, uwsgi, h2, ssh…
+    connect_s: float | None = None
+    tls_s: float | None = None
+    first_byte_s: float | None = None
+    total_s: float | None = None
+    certificate: str = ""  # why a certificate does not verify
+    at: datetime | None = None
+    route_at: Position | None = None
+
+
+class Event(Value, kw_only=True):
+    """Something that happened on the machine, from a journal, kernel log or application log."""
+
+    at: datetime | None = None
+    symptom: Symptom
+    says: str
+    seen_in: str
+    pid: int | None = None
+    process: str = ""
+    unit: str = ""
+    cgroup: str = ""
+    target: Target | None = None
+    path: str = ""
+    detail: str = ""
+    code: int | None = None  # exit status or signal
+    count: int = 1
+
+
+class Service(Value, kw_only=True):
+    """What a service manager says of a service."""
+
+    manager: str  # systemd, supervisord, pm2, docker, podman
+    name: str
+    state: str = ""  # the manager's word: active, failed, FATAL, online, exited…
+    substate: str = ""
+    is_running: bool | None = None
+    result: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    exit_says: str = ""  # decoded: "203/EXEC: the program could not be executed"
+    restarts: int | None = None
+    main_pid: int | None = None
+    changed_at: datetime | None = None  # last state change
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    argv: tuple[str, ...] = ()
+    cwd: str = ""
+    unit_file: str = ""
+    settings: dict[str, str] = {}  # Restart, MemoryMax, OOMPolicy, PrivateTmp, TimeoutStopSec…
+    oom_killed: bool = False
+    ports: tuple[str, ...] = ()  # published ports of a container
+    start_argv: tuple[str, ...] = ()  # the command that starts it
+    logs: tuple[str, ...] = ()  # log files it names
+    why: tuple[str, ...] = ()  # its last words about a failure
+    targets: tuple[Target, ...] = ()  # the targets it is believed to serve
+    link: str = ""  # how we know: "listens on it", "its command names port 3000", "its folder is …"
+
+
+class PhpPool(Value, kw_only=True):
+    """One PHP-FPM pool."""
+
+    name: str
+    version: str = ""
+    file: str = ""
+    listen: str = ""
+    target: Target | None = None
+    listen_at: Position | None = None
+    owner: str = ""
+    group: str = ""
+    mode: str = ""
+    acl_users: str = ""
+    user: str = ""
+    pm: str = ""
+    max_children: int | None = None
+    settings: dict[str, str] = {}
+    master_pid: int | None = None
+    children: int | None = None
+    children_busy: int | None = None
+    child_rss_bytes: int | None = None
+    status: dict[str, str] = {}  # the pool's own status page, where it answered
+    log: str = ""
+    slowlog: str = ""
+    unit: str = ""
+
+
+class Pressure(Value, kw_only=True):
+    """How short the machine, or the cgroup of the backend, is. Shares are 0…1 over the last 10 to 60 s; sizes in bytes."""
+
+    scope: str = "machine"  # machine, or a cgroup path
+    cpu_some: float | None = None
+    memory_some: float | None = None
+    memory_full: float | None = None
+    io_some: float | None = None
+    io_full: float | None = None
+    cpus: int | None = None
+    load_1m: float | None = None
+    running: int | None = None
+    blocked: int | None = None  # processes in state D
+    steal: float | None = None
+    throttled: float | None = None  # share of the cgroup's periods that were throttled
+    memory_total_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    swap_used_bytes: int | None = None
+    oom_kills: int | None = None  # counter of the cgroup
+
+
+class Disk(Value, kw_only=True):
+    """A file system that the proxy or backend writes to."""
+
+    path: str
+    free_bytes: int
+    total_bytes: int
+    free_inodes: int | None = None
+    total_inodes: int | None = None
+    is_read_only: bool = False
+
+
+class Kernel(Value, kw_only=True):
+    """Counters and limits of the network stack of the proxy's namespace."""
+
+    listen_overflows: int | None = None
+    listen_drops: int | None = None
+    somaxconn: int | None = None
+    conntrack_count: int | None = None
+    conntrack_max: int | None = None
+    ports_first: int | None = None
+    ports_last: int | None = None
+    ports_used: dict[str, int] = {}  # by target: local ports in use towards it (any state)
+    files_open: int | None = None
+    files_max: int | None = None
+    connections: dict[str, int] = {}  # by "target state": sockets towards a target
+
+
+class Snapshot(Value, kw_only=True):
+    """One machine, one moment."""
+
+    taken_at: datetime
+    schema: int = 1
+    host: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    proxies: tuple[Proxy, ...] | None = None
+    listeners: tuple[Listener, ...] | None = None
+    processes: tuple[Process, ...] | None = None
+    socket_paths: tuple[SocketPath, ...] | None = None
+    names: tuple[Resolution, ...] | None = None
+    services: tuple[Service, ...] | None = None
+    php_pools: tuple[PhpPool, ...] | None = None
+    events: tuple[Event, ...] | None = None
+    pressure: tuple[Pressure, ...] | None = None
+    disks: tuple[Disk, ...] | None = None
+    kernel: Kernel | None = None
+    probes: tuple[Probe, ...] | None = None
+    logs: LogSummary | None = None
+    addresses: tuple[str, ...] | None = None  # this machine's own
+    gaps: tuple[Gap, ...] = ()

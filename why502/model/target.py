@@ -1,0 +1,90 @@
+"""Target: an address that a proxy really connects to."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from why502.model.base import Value
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>\d{1,5})")
+_BARE = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class Target(Value, kw_only=True, order=True):
+    """A TCP address (`host` and `port`) or a unix socket (`path`). `host` is an address, or a name not yet resolved."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port, self.path))
+
+    @property
+    def is_unix(self) -> bool:
+        """True for a unix socket."""
+        return bool(self.path)
+
+    @property
+    def is_address(self) -> bool:
+        """True for a unix socket or an IP address with port; False where a name must be resolved first."""
+        return bool(self.path) or (bool(self.port) and _ip(self.host) is not None)
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where only this machine (or container) can be meant."""
+        ip = _ip(self.host)
+        return bool(self.path) or self.host == "localhost" or (ip is not None and ip.is_loopback)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """True for a listener on every address (0.0.0.0 or ::)."""
+        ip = _ip(self.host)
+        return ip is not None and ip.is_unspecified
+
+    @classmethod
+    def parse(cls, text: str) -> Target | None:
+        """Return the target that text names: `host:port`, `[v6]:port`, `unix:/path`, or a bare name; else None.
+
+        A URL as nginx logs it (`http://127.0.0.1:3001/uri`, `http://unix:/path:/uri`) is also understood.
+        """
+        text = text.strip().strip("\"'")
+        scheme, found, rest = text.partition("://")
+        if found:
+            text = rest
+        if text.startswith("unix:"):
+            path = text.removeprefix("unix:").split(":", 1)[0] if found else text.removeprefix("unix:").rstrip(":")
+            return cls(path=path) if path else None
+        if text.startswith("/") and not found:
+            return cls(path=text)
+        if match := _HOST_PORT.match(text):
+            port = int(match["port"])
+            if port > 65535:
+                return None
+            return cls(host=_plain(match["v6"] or match["host"]), port=port)
+        host = re.split(r"[/?]", text, maxsplit=1)[0]
+        if host.startswith("[") and host.endswith("]"):
+            return cls(host=_plain(host[1:-1]))
+        return cls(host=host) if _BARE.fullmatch(host) else None
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _plain(host: str) -> str:
+    """Return an IPv6 address in its usual short form, an IPv4-mapped one as IPv4, and anything else as it is."""
+    ip = _ip(host)
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ip)
+    return host
