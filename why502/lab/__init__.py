@@ -1,0 +1,1 @@
+"""Breaks real servers, for training and for tests."""

@@ -1,0 +1,29 @@
+"""What every source is asked, and what it gives back."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from why502.model.base import Value
+from why502.model.snapshot import Gap
+
+T = TypeVar("T")
+
+
+class Ask(Value, kw_only=True):
+    """What the user asked for. Empty tuples: find out by yourself."""
+
+    configs: tuple[str, ...] = ()  # --config
+    logs: tuple[str, ...] = ()  # --log
+    urls: tuple[str, ...] = ()  # --url
+    probes: bool = True  # False: send nothing to any target
+    offline: bool = False  # True: look at nothing but the given files
+
+
+class Found(msgspec.Struct, Generic[T], frozen=True):
+    """The value of a section of the Snapshot, and what could not be seen of it. None: nothing could be seen."""
+
+    value: T | None
+    gaps: tuple[Gap, ...] = ()
