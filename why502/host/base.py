@@ -8,7 +8,7 @@ from why502.model.base import Value
 from why502.model.target import Target
 
 
-class Stat(Value, kw_only=True):
+class Stat(Value, frozen=True, kw_only=True):
     """What stat(2) tells. `kind`: file, folder, socket, link, other. Times are seconds since the epoch."""
 
     kind: str
@@ -21,7 +21,7 @@ class Stat(Value, kw_only=True):
     device: int = 0
 
 
-class Finished(Value, kw_only=True):
+class Finished(Value, frozen=True, kw_only=True):
     """A command that ended."""
 
     status: int
@@ -32,9 +32,20 @@ class Finished(Value, kw_only=True):
 class Connection(Protocol):
     """An open connection to a target. Times out by itself; each method raises HostError."""
 
-    def send(self, data: bytes) -> None: ...
-    def receive(self, limit_bytes: int = 65536) -> bytes: ...
-    def close(self) -> None: ...
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        ...
+
+    def receive(self, limit_bytes: int = 65536, *, timeout_s: float | None = None) -> bytes:
+        """Return what came, at most so much; b"" when the other side closed.
+
+        `timeout_s` is for this call only; after Expired the connection is still good.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class Host(Protocol):
@@ -67,5 +78,5 @@ class Host(Protocol):
         ...
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
-        """Open a connection. Raises HostError with the errno's name where there is one."""
+        """Open a connection. Raises HostError with its `errno` where there is one, Expired after `timeout_s`."""
         ...

@@ -13,13 +13,14 @@ class Why502Error(Exception):
 class HostError(Exception):
     """A machine could not be looked at in one way. Becomes a Gap of the report, never a crash.
 
-    `why` is the reason in a few words ("permission denied"); `allow` tells what would let us look.
+    `why` is the reason in a few words ("permission denied"); `allow` tells what would let us look; `errno` is a number.
     """
 
-    def __init__(self, why: str, allow: str = "") -> None:
+    def __init__(self, why: str, allow: str = "", *, errno: int | None = None) -> None:
         super().__init__(why)
         self.why = why
         self.allow = allow
+        self.errno = errno
 
 
 class Missing(HostError):
