@@ -109,6 +109,9 @@ class Symptom(StrEnum):
     PROXY_WORKER_DIED = "proxy-worker-died"
     PROXY_STOPPED = "proxy-stopped"
     PROXY_RELOADED = "proxy-reloaded"
+    PROXY_START_FAILED = "proxy-start-failed"  # the proxy itself cannot start, for another reason than its configuration
+    RELOAD_FAILED = "reload-failed"  # the order to reload did not reach the proxy
+    PROXY_INTERNAL = "proxy-internal"  # the proxy ended the request for a reason inside of itself that has no symptom of its own
     ROUTE_MISSING = "route-missing"
     ROUTE_TARGET_MISSING = "route-target-missing"
     MODULE_MISSING = "module-missing"
@@ -149,7 +152,7 @@ class Symptom(StrEnum):
     SYN_FLOOD = "syn-flood"
 
 
-class Attempt(Value, kw_only=True):
+class Attempt(Value, frozen=True, kw_only=True):
     """One try of one target within a request, as the access log tells it. Times in seconds; None is `-`."""
 
     target: Target | None = None
@@ -161,7 +164,7 @@ class Attempt(Value, kw_only=True):
     length_bytes: int | None = None
 
 
-class LogRecord(Value, kw_only=True):
+class LogRecord(Value, frozen=True, kw_only=True):
     """One line (or entry) of any log. `at` is naive where the line tells no zone; text is unescaped raw text, cut at 2 KiB."""
 
     format: str = ""  # name of the format module that read it
@@ -173,8 +176,10 @@ class LogRecord(Value, kw_only=True):
     pid: int | None = None
     connection: int | None = None
     errno: int | None = None
+    action: str = ""  # what the proxy was doing, in its own words: "connecting to upstream"
     phase: Phase | None = None
     symptom: Symptom | None = None
+    causes: tuple[str, ...] = ()  # ids that this very line stands for, best first, where the format's own table knows them
     code: str = ""  # the product's own code: AH01102, sH--, UF, 522
     message: str = ""
     detail: str = ""  # the part of the message that tells why: a TLS reason, a host name, an exit code
@@ -183,7 +188,9 @@ class LogRecord(Value, kw_only=True):
     client: str = ""
     server: str = ""
     request: str = ""
+    subrequest: str = ""
     host: str = ""
+    referrer: str = ""
     upstream: str = ""  # as written
     protocol: str = ""  # of the upstream: http, https, fastcgi…
     status: int | None = None
@@ -199,14 +206,14 @@ class LogRecord(Value, kw_only=True):
     line: int | None = None
 
 
-class Sample(Value, kw_only=True):
+class Sample(Value, frozen=True, kw_only=True):
     """One line as evidence: `seen_in` is file:line or a command; `text` has its secrets removed."""
 
     seen_in: str
     text: str
 
 
-class Tally(Value, kw_only=True):
+class Tally(Value, frozen=True, kw_only=True):
     """How often one symptom was seen on one target, route and status, and when. Merging two sums them."""
 
     symptom: Symptom
@@ -240,7 +247,7 @@ class Tally(Value, kw_only=True):
         return self.samples[0].seen_in if self.samples else ""
 
 
-class TargetTraffic(Value, kw_only=True):
+class TargetTraffic(Value, frozen=True, kw_only=True):
     """What the access log tells of one target in the window: attempts, how they ended, how long they took."""
 
     target: Target
@@ -256,7 +263,7 @@ class TargetTraffic(Value, kw_only=True):
     statuses: dict[str, int] = {}
 
 
-class LogFile(Value, kw_only=True):
+class LogFile(Value, frozen=True, kw_only=True):
     """One log that was read (or not): how much of it lay in the window, how many lines nobody could read."""
 
     path: str
@@ -269,7 +276,7 @@ class LogFile(Value, kw_only=True):
     is_deleted: bool = False  # the proxy writes to an unlinked file
 
 
-class LogSummary(Value, kw_only=True):
+class LogSummary(Value, frozen=True, kw_only=True):
     """All logs of one machine in one window of time."""
 
     files: tuple[LogFile, ...] = ()
