@@ -21,6 +21,16 @@ class Stat(Value, frozen=True, kw_only=True):
     device: int = 0
 
 
+class Space(Value, frozen=True, kw_only=True):
+    """What statvfs(3) tells of a file system. Inodes are None where it has no fixed number of them."""
+
+    free_bytes: int
+    total_bytes: int
+    free_inodes: int | None = None
+    total_inodes: int | None = None
+    is_read_only: bool = False
+
+
 class Finished(Value, frozen=True, kw_only=True):
     """A command that ended."""
 
@@ -71,6 +81,17 @@ class Host(Protocol):
 
     def link(self, path: str) -> str:
         """Return what a symbolic link holds (readlink(2))."""
+        ...
+
+    def acl(self, path: str) -> tuple[str, ...]:
+        """Return the POSIX access list in numbers, as `getfacl -n` prints it: "user:33:rw-", "mask::r-x".
+
+        () is: there is none, the mode bits say all.
+        """
+        ...
+
+    def space(self, path: str) -> Space:
+        """Return how full the file system of a path is."""
         ...
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:

@@ -1,0 +1,82 @@
+"""A connection over a socket of this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from why502.host.bounded import bounded
+from why502.model.errors import Denied, Expired, HostError, Missing
+from why502.model.target import Target
+
+
+class SocketConnection:
+    """A Connection. `timeout_s` bounds the opening, and each later call."""
+
+    def __init__(self, stream: socket.socket, target: Target) -> None:
+        self._socket = stream
+        self._target = target
+
+    @classmethod
+    def to(cls, target: Target, timeout_s: float) -> SocketConnection:
+        """Return an open connection. Raises HostError with its errno, Expired after `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        try:
+            family, address = bounded(timeout_s, _address, target)
+            stream = socket.socket(family, socket.SOCK_STREAM)
+        except (OSError, ValueError, UnicodeError) as error:
+            raise _failure(error, target) from error
+        try:
+            stream.settimeout(max(0.001, until - time.monotonic()))
+            stream.connect(address)
+            stream.settimeout(timeout_s)
+        except (OSError, ValueError) as error:
+            stream.close()
+            raise _failure(error, target) from error
+        return cls(stream, target)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise _failure(error, self._target) from error
+
+    def receive(self, limit_bytes: int = 65536, *, timeout_s: float | None = None) -> bytes:
+        """Return what came, at most so much; b"" when the other side closed."""
+        usual = self._socket.gettimeout()
+        try:
+            if timeout_s is not None:
+                self._socket.settimeout(max(0.001, timeout_s))
+            return self._socket.recv(limit_bytes)
+        except OSError as error:
+            raise _failure(error, self._target) from error
+        finally:
+            self._socket.settimeout(usual)
+
+    def close(self) -> None:
+        """Close it."""
+        try:
+            self._socket.close()
+        except OSError:
+            pass
+
+
+def _address(target: Target) -> tuple[socket.AddressFamily, str | tuple[Any, ...]]:
+    if target.is_unix:
+        return socket.AF_UNIX, target.path
+    family, _, _, _, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)[0]
+    return family, address
+
+
+def _failure(error: OSError | ValueError, target: Target) -> HostError:
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return Expired(f"{target}: no answer in time")
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
+    says = f"{target}: {os.strerror(number) if number else error}"
+    if isinstance(error, FileNotFoundError | socket.gaierror):
+        return Missing(says, errno=number)
+    kind = Denied if isinstance(error, PermissionError) else HostError
+    return kind(says, errno=number)

@@ -1,0 +1,103 @@
+"""What local files and unpacked folders share: from descriptors and errno to the values and errors of Host."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from typing import BinaryIO
+
+from why502.host.base import Space, Stat
+from why502.model.errors import Denied, HostError, Missing
+
+# O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become ours.
+READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+LIST_LIMIT = 100_000  # names of one folder
+
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFSOCK: "socket", stat.S_IFLNK: "link"}
+_ACL = "system.posix_acl_access"
+_ACL_TAGS = {0x01: "user", 0x02: "user", 0x04: "group", 0x08: "group", 0x10: "mask", 0x20: "other"}
+
+
+def failure(error: OSError, path: str) -> HostError:
+    """Return the HostError that says what errno means for a look at `path`."""
+    says = f"{path}: {os.strerror(error.errno) if error.errno else error}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENXIO):
+        return Missing(says, errno=error.errno)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Denied(says, "run as root", errno=error.errno)
+    return HostError(says, errno=error.errno)
+
+
+def as_file(descriptor: int, path: str) -> BinaryIO:
+    """Return the open regular file; closes the descriptor and raises HostError where it is anything else."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise HostError(f"{path}: is no regular file but a {_kind_in_words(mode)}")
+    return os.fdopen(descriptor, "rb")
+
+
+def content(file: BinaryIO, limit_bytes: int) -> bytes:
+    """Return at most `limit_bytes` of the rest of a file, also of one whose size is told as 0 (proc(5))."""
+    with file:
+        chunks: list[bytes] = []
+        left = limit_bytes
+        while left > 0 and (chunk := file.read(min(left, 1 << 18))):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return b"".join(chunks)
+
+
+def as_stat(found: os.stat_result) -> Stat:
+    """Return the parts of stat(2) that matter here."""
+    return Stat(
+        kind=_KINDS.get(stat.S_IFMT(found.st_mode), "other"),
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        size_bytes=found.st_size,
+        modified_s=found.st_mtime,
+        inode=found.st_ino,
+        device=found.st_dev,
+    )
+
+
+def as_space(found: os.statvfs_result) -> Space:
+    """Return the parts of statvfs(3) that matter here. Free is what an unprivileged process may still use."""
+    return Space(
+        free_bytes=found.f_bavail * found.f_frsize,
+        total_bytes=found.f_blocks * found.f_frsize,
+        free_inodes=found.f_favail if found.f_files else None,
+        total_inodes=found.f_files or None,
+        is_read_only=bool(found.f_flag & os.ST_RDONLY),
+    )
+
+
+def access_list(where: str | int) -> tuple[str, ...]:
+    """Return the POSIX ACL of a path or descriptor as text (see Host.acl). Raises OSError."""
+    try:
+        return parse_acl(os.getxattr(where, _ACL))
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return ()
+        raise
+
+
+def parse_acl(value: bytes) -> tuple[str, ...]:
+    """Return the entries of the attribute system.posix_acl_access (linux/posix_acl_xattr.h) as `getfacl -n` prints them."""
+    entries = []
+    for tag, permission, number in struct.iter_unpack("<HHI", value[4 : len(value) - (len(value) - 4) % 8]):
+        who = str(number) if tag in (0x02, 0x08) else ""
+        letters = "".join(letter if permission & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1)))
+        entries.append(f"{_ACL_TAGS.get(tag, 'unknown')}:{who}:{letters}")
+    return tuple(entries)
+
+
+def _kind_in_words(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "socket" if stat.S_ISSOCK(mode) else "device"

@@ -1,0 +1,67 @@
+"""Only the files that the user gave: `--offline`."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from why502.host.base import Connection, Finished, Host, Space, Stat
+from why502.model.errors import HostError
+from why502.model.target import Target
+
+
+class OfflineHost:
+    """A Host that shows the given files, what lies in and below their folders, and nothing else of the machine."""
+
+    def __init__(self, behind: Host, files: Iterable[str] = ()) -> None:
+        self.name = behind.name
+        self._behind = behind
+        self._files = frozenset(files)
+        self._folders = tuple(posixpath.dirname(file).rstrip("/") + "/" for file in self._files)
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+        return self._for(path).read(path, limit_bytes=limit_bytes)
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable binary stream of a file."""
+        return self._for(path).open(path)
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        return self._for(path.rstrip("/") + "/").list(path)
+
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
+        """Return what stat(2) (or lstat(2)) tells."""
+        return self._for(path).stat(path, follow=follow)
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link holds."""
+        return self._for(path).link(path)
+
+    def acl(self, path: str) -> tuple[str, ...]:
+        """Return the POSIX access list in numbers."""
+        return self._for(path).acl(path)
+
+    def space(self, path: str) -> Space:
+        """Raise HostError: how full a disk is says nothing of the given files."""
+        raise _refusal(path)
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+        """Raise HostError."""
+        raise _refusal(argv[0])
+
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
+        """Raise HostError."""
+        raise _refusal(str(target))
+
+    def _for(self, path: str) -> Host:
+        plain = posixpath.normpath(path) + ("/" if path.endswith("/") else "")
+        if plain in self._files or (plain.startswith(self._folders) and "/../" not in path):
+            return self._behind
+        raise _refusal(path)
+
+
+def _refusal(what: str) -> HostError:
+    return HostError(f"{what}: not looked at: --offline", "run it without --offline")
