@@ -1,0 +1,138 @@
+"""The files of a log: itself, its rotated siblings, and the unlinked one that a proxy still writes to."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, Protocol
+
+from why502.model.errors import HostError
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+SIBLINGS = 50  # at most so many rotated files of one log are looked at
+DESCRIPTORS = 4096
+
+
+class Status(Protocol):
+    """What is asked of stat(2)."""
+
+    @property
+    def kind(self) -> str:
+        """Return file, folder, socket, link or other."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the size on disk."""
+        ...
+
+    @property
+    def modified_s(self) -> float:
+        """Return the time of the last write, seconds since the epoch."""
+        ...
+
+    @property
+    def inode(self) -> int:
+        """Return the inode's number."""
+        ...
+
+    @property
+    def device(self) -> int:
+        """Return the device's number."""
+        ...
+
+
+class Files(Protocol):
+    """The part of a Host that logs are read through. Each method raises HostError."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable stream."""
+        ...
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a small file's content."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder."""
+        ...
+
+    def link(self, path: str) -> str:
+        """Return what readlink(2) tells."""
+        ...
+
+    def stat(self, path: str, *, follow: bool = True) -> Status:
+        """Return what stat(2) or lstat(2) tells."""
+        ...
+
+
+class Part(NamedTuple):
+    """One file of a log. `opens` is the path to open, `path` the one to show."""
+
+    path: str
+    opens: str
+    status: Status
+    is_deleted: bool = False
+
+
+def regular(files: Files, path: str) -> Status:
+    """Return the status of a file that can be read to an end. Raises HostError for everything else, without opening it."""
+    status = files.stat(path)
+    if status.kind == "folder":
+        raise HostError("is a folder, not a file", "give the path of the log itself")
+    if status.kind != "file":
+        raise HostError(
+            "is no regular file (a pipe, device or socket): its lines go to another program", "read them where they go"
+        )
+    return status
+
+
+def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
+    """Yield the rotated siblings of a log that were written to since then, newest first.
+
+    Names as logrotate(8) makes them: `.1`, `-20261120`, dateext formats, `extension`, compressed or not. A folder that cannot be
+    listed has none.
+    """
+    folder, base = posixpath.split(path)
+    stem, extension = posixpath.splitext(base)
+    dated = r"[.-]\d[\d.T:_-]*"
+    pattern = re.compile(
+        rf"(?:{re.escape(base)}{dated}|{re.escape(stem)}{dated}{re.escape(extension)})(?:{'|'.join(map(re.escape, COMPRESSED))})?"
+    )
+    try:
+        names = [name for name in files.list(folder or "/") if name != base and pattern.fullmatch(name)]
+    except HostError:
+        return
+    found = []
+    for name in names:
+        plain, suffix = posixpath.splitext(name)
+        if suffix in COMPRESSED and plain in names:  # being compressed just now
+            continue
+        with contextlib.suppress(HostError):
+            full = posixpath.join(folder, name)
+            status = regular(files, full)
+            if status.modified_s >= since:
+                found.append(Part(full, full, status))
+    yield from sorted(found, key=lambda part: (-part.status.modified_s, len(part.path), part.path))[:SIBLINGS]
+
+
+def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:
+    """Yield files that a process writes to (proc_pid_fd(5)) which had this name (or a rotated one) and were deleted since."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        numbers = files.list(folder)[:DESCRIPTORS]
+    except HostError:
+        return
+    seen = set()
+    for number in numbers:
+        with contextlib.suppress(HostError):
+            name = files.link(f"{folder}/{number}")
+            gone = name.removesuffix(" (deleted)")
+            if gone == name or not (gone == path or gone.startswith((path + ".", path + "-"))):
+                continue
+            status = regular(files, f"{folder}/{number}")
+            if (status.device, status.inode) not in seen:
+                seen.add((status.device, status.inode))
+                yield Part(path, f"{folder}/{number}", status, is_deleted=True)

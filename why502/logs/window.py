@@ -1,0 +1,223 @@
+"""The part of a log that lies in a window of time: found by bisection in a plain file, by passing over in a compressed one.
+
+Times need not be in perfect order (an access log is ordered by the end of requests, and buffers delay lines): what is read begins
+and ends SLACK_S outside of the window, so the reader of the lines must still compare each one.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple, cast
+
+from why502.model.errors import HostError
+
+BLOCK_BYTES = 1 << 20
+PROBE_BYTES = 1 << 16
+LINE_BYTES = 1 << 17  # nginx takes request lines of 8 KiB, which escaping makes four times as long
+READ_BYTES = 2 << 30  # at most this much of one file is read, the newest part
+NUMBERED_BYTES = 16 << 20  # so much is read over only to know line numbers
+SLACK_S = 60.0
+XZ_MEMORY_BYTES = 128 << 20
+
+TimeOf = Callable[[bytes], float | None]  # seconds since the epoch that one line tells
+
+
+class Chunk(NamedTuple):
+    """Whole lines of a file: the byte where they begin (before compression), and the number of the first (None: not counted)."""
+
+    data: bytes
+    start: int
+    line: int | None
+
+
+READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+
+
+def head(stream: BinaryIO, size_bytes: int = PROBE_BYTES) -> bytes:
+    """Return the first bytes of a log, decompressed. Raises HostError. The stream stands at its begin afterwards."""
+    try:
+        data = b""
+        for block in blocks(stream, size_bytes):
+            data += block
+            if len(data) >= size_bytes:
+                break
+        stream.seek(0)
+    except READ_ERRORS as error:
+        raise HostError(_why(error)) from error
+    return data[:size_bytes]
+
+
+def is_compressed(stream: BinaryIO) -> bool:
+    """Return whether the content (not the name) is of a compression that we read. The stream stands at its begin afterwards."""
+    return _decompressor(stream) is not None
+
+
+def blocks(stream: BinaryIO, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield the decompressed content from the begin of a log. Raises one of READ_ERRORS, HostError."""
+    reader = _decompressor(stream)
+    yield from reader(stream, size_bytes) if reader else _plain(stream, size_bytes)
+
+
+def chunks(stream: BinaryIO, size_bytes: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
+    """Yield the lines of a log that may lie in the window, in the file's order. Raises HostError when reading fails midway.
+
+    A line of more than LINE_BYTES is cut there. `size_bytes` is the file's size on disk.
+    """
+    try:
+        if is_compressed(stream):
+            yield from _within(_lines(blocks(stream), 0, 1), since, until, time_of)
+            return
+        start = max(seek(stream, size_bytes, since, time_of), size_bytes - READ_BYTES)
+        number = _count_lines(stream, start) if start <= NUMBERED_BYTES else None
+        stream.seek(start)
+        yield from _within(_lines(_plain(stream, BLOCK_BYTES), start, number), since, until, time_of)
+    except READ_ERRORS as error:
+        raise HostError(_why(error)) from error
+
+
+def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
+    """Return the offset of a line that tells a time before the window (less SLACK_S), as late as bisection finds one; else 0."""
+    low, high = 0, size_bytes
+    while high - low > PROBE_BYTES:
+        middle = (low + high) // 2
+        found = _first_timed(stream, middle, time_of)
+        if found is not None and found[1] < since - SLACK_S and found[0] < high:
+            low = found[0]
+        else:  # in the window, or unknown: beginning too early only costs time
+            high = middle
+    return low
+
+
+def first_time(data: bytes, time_of: TimeOf) -> float | None:
+    """Return the time of the first line that tells one, among the first 200."""
+    for line in data.split(b"\n", 200)[:200]:
+        if (at := time_of(line)) is not None:
+            return at
+    return None
+
+
+def _first_timed(stream: BinaryIO, offset: int, time_of: TimeOf) -> tuple[int, float] | None:
+    stream.seek(offset)
+    data = stream.read(PROBE_BYTES)
+    begin = data.find(b"\n") + 1
+    if not begin:
+        return None
+    for line in data[begin:].split(b"\n")[:-1]:
+        if (at := time_of(line)) is not None:
+            return offset + begin, at
+        begin += len(line) + 1
+    return None
+
+
+def _lines(source: Iterator[bytes], start: int, number: int | None) -> Iterator[Chunk]:
+    """Cut blocks at line ends; what is beyond LINE_BYTES of one line is dropped, yet counted in the offsets."""
+    rest = b""
+    skipped = 0
+    for block in source:
+        end = block.rfind(b"\n") + 1
+        if not end:
+            room = max(LINE_BYTES - len(rest), 0)
+            rest += block[:room]
+            skipped += len(block) - min(room, len(block))
+            continue
+        if skipped:  # the long line ends in this block: hand it over cut, alone
+            tail = block.index(b"\n") + 1
+            yield Chunk(rest + b"\n", start, number)
+            start += len(rest) + skipped + tail
+            number = None if number is None else number + 1
+            data, rest, skipped = block[tail:end], block[end:], 0
+        else:
+            data, rest = rest + block[:end], block[end:]
+        if data:
+            yield Chunk(data, start, number)
+            start += len(data)
+            number = None if number is None else number + data.count(b"\n")
+    if rest:
+        yield Chunk(rest, start, number)
+
+
+def _within(source: Iterator[Chunk], since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
+    """Leave out chunks that end before the window, and stop at one that begins after it."""
+    for chunk in source:
+        if (latest := _last_time(chunk.data, time_of)) is not None and latest < since - SLACK_S:
+            continue
+        if (earliest := first_time(chunk.data, time_of)) is not None and earliest > until + SLACK_S:
+            return
+        yield chunk
+
+
+def _last_time(data: bytes, time_of: TimeOf) -> float | None:
+    for line in reversed(data.rstrip(b"\n").rsplit(b"\n", 50)[-50:]):
+        if (at := time_of(line)) is not None:
+            return at
+    return None
+
+
+def _count_lines(stream: BinaryIO, offset: int) -> int:
+    stream.seek(0)
+    left, number = offset, 1
+    while left and (block := stream.read(min(left, BLOCK_BYTES))):
+        number += block.count(b"\n")
+        left -= len(block)
+    return number
+
+
+def _plain(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    while block := stream.read(size_bytes):
+        yield block
+
+
+def _gzip(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    yield from _plain(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), size_bytes)
+
+
+def _bz2(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    yield from _plain(cast(BinaryIO, bz2.BZ2File(stream)), size_bytes)
+
+
+def _xz(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    """Like lzma.LZMAFile, which has no limit for memory: the header of a hostile file asks for gigabytes."""
+    data = stream.read(PROBE_BYTES)
+    while data:
+        decompressor = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)
+        while not decompressor.eof:
+            yield decompressor.decompress(data, size_bytes)
+            data = stream.read(PROBE_BYTES) if decompressor.needs_input else b""
+            if not data and decompressor.needs_input and not decompressor.eof:
+                raise EOFError("the compressed file is cut short")
+        data = decompressor.unused_data or stream.read(PROBE_BYTES)
+
+
+def _zstd(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError as error:
+        raise HostError(
+            "reading .zst needs the zstandard package", "pip install 'why502[zstd]', or give the file decompressed"
+        ) from error
+    reader = zstandard.ZstdDecompressor(max_window_size=XZ_MEMORY_BYTES).stream_reader(stream, read_across_frames=True)
+    try:
+        yield from _plain(reader, size_bytes)
+    except zstandard.ZstdError as error:
+        raise HostError(f"damaged: {error}") from error
+
+
+_MAGIC = ((b"\x1f\x8b", _gzip), (b"BZh", _bz2), (b"\xfd7zXZ\x00", _xz), (b"\x28\xb5\x2f\xfd", _zstd))
+
+
+def _decompressor(stream: BinaryIO) -> Callable[[BinaryIO, int], Iterator[bytes]] | None:
+    stream.seek(0)
+    magic = stream.read(6)
+    stream.seek(0)
+    return next((reader for begin, reader in _MAGIC if magic.startswith(begin)), None)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"damaged or cut short: {error}"
