@@ -6,7 +6,7 @@ from why502.model.base import Value
 from why502.model.target import Target
 
 
-class Position(Value, kw_only=True):
+class Position(Value, frozen=True, kw_only=True):
     """Where something stands. `line` and `column` count from 1; `start` and `end` are byte offsets in the file."""
 
     file: str
@@ -19,17 +19,18 @@ class Position(Value, kw_only=True):
         return f"{self.file}:{self.line}"
 
 
-class Setting(Value, kw_only=True):
+class Setting(Value, frozen=True, kw_only=True):
     """One directive in force. `at` is None for a built-in default."""
 
     args: tuple[str, ...]
     at: Position | None = None
 
 
-class Peer(Value, kw_only=True):
+class Peer(Value, frozen=True, kw_only=True):
     """A member of a group as configured, or the only one of a route that names its address itself.
 
-    `name` is as written (`127.0.0.1:3001`, `app:80`, `unix:/run/app.sock`); `target` is None while it is a name or holds a variable.
+    `name` is as written (`127.0.0.1:3001`, `app:80`, `unix:/run/app.sock`). `target` holds the host name while it is not
+    resolved; it is None where a variable stands in it.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Peer(Value, kw_only=True):
     resolves: bool = False
 
 
-class Upstream(Value, kw_only=True):
+class Upstream(Value, frozen=True, kw_only=True):
     """A named group of peers. `keepalive` is the number of idle connections kept per worker; 0 is none."""
 
     name: str
@@ -57,7 +58,7 @@ class Upstream(Value, kw_only=True):
     zone: str = ""
 
 
-class Route(Value, kw_only=True):
+class Route(Value, frozen=True, kw_only=True):
     """A rule that leads to a backend, with what is in force there. Times are seconds, sizes bytes; defaults are filled in."""
 
     proxy: str = "nginx"
@@ -67,6 +68,8 @@ class Route(Value, kw_only=True):
     listens_tls: bool = False
     location: str = ""  # "/api/", "= /x", "^~ /x", "~ \.php$", "@name"; "" where the server block itself passes
     location_at: Position | None = None
+    location_path: tuple[str, ...] = ()  # the locations around it, outermost first; its own is the last
+    server_at: Position | None = None
     at: Position | None = None  # of the directive that passes
     directive: str = "proxy_pass"
     passes: str = ""  # its argument as written
@@ -104,7 +107,29 @@ class Route(Value, kw_only=True):
         return found[-1] if found else None
 
 
-class Answer(Value, kw_only=True):
+class Location(Value, frozen=True, kw_only=True):
+    """A location of a server, whether it leads to a backend or not.
+
+    `path`: itself and the locations around it, outermost first, as written. `goes_on_to`: URIs or named locations that it
+    hands a request on to (`try_files`, `index`, `rewrite … last`, `error_page`), as written.
+    """
+
+    path: tuple[str, ...]
+    at: Position | None = None
+    goes_on_to: tuple[str, ...] = ()
+
+
+class Server(Value, frozen=True, kw_only=True):
+    """A virtual server: what it answers to, and all its locations in the order of the configuration."""
+
+    names: tuple[str, ...] = ()
+    listens: tuple[str, ...] = ()
+    at: Position | None = None
+    locations: tuple[Location, ...] = ()
+    goes_on_to: tuple[str, ...] = ()
+
+
+class Answer(Value, frozen=True, kw_only=True):
     """A rule by which the proxy answers itself (`return 503`, `deny all`), without any backend."""
 
     server: str = ""
@@ -114,7 +139,7 @@ class Answer(Value, kw_only=True):
     if_conditions: tuple[str, ...] = ()
 
 
-class LogTarget(Value, kw_only=True):
+class LogTarget(Value, frozen=True, kw_only=True):
     """A log that the configuration names. `path` is absolute, or "" where it is not a file (`goes_to` says what it is)."""
 
     kind: str  # "access" or "error"

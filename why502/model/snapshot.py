@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from why502.model.base import Value
-from why502.model.config import Answer, LogTarget, Position, Route, Upstream
+from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.logs import LogSummary, Symptom
 from why502.model.target import Target
 
 
-class Gap(Value, kw_only=True):
+class Gap(Value, frozen=True, kw_only=True):
     """Something that could not be looked at. `allow` tells what would let us look."""
 
     source: str
@@ -21,7 +21,7 @@ class Gap(Value, kw_only=True):
     allow: str = ""
 
 
-class ConfigFile(Value, kw_only=True):
+class ConfigFile(Value, frozen=True, kw_only=True):
     """One configuration file, secrets removed from `text` only when a bundle is written."""
 
     path: str
@@ -30,7 +30,7 @@ class ConfigFile(Value, kw_only=True):
     modified_at: datetime | None = None
 
 
-class ConfigProblem(Value, kw_only=True):
+class ConfigProblem(Value, frozen=True, kw_only=True):
     """What is wrong with a configuration, by its own test or by our reading. `says` holds the program's words."""
 
     says: str
@@ -38,14 +38,14 @@ class ConfigProblem(Value, kw_only=True):
     seen_in: str = ""
 
 
-class Limits(Value, kw_only=True):
+class Limits(Value, frozen=True, kw_only=True):
     """Descriptor limits and use of one process."""
 
     files_open: int | None = None
     files_limit: int | None = None
 
 
-class Process(Value, kw_only=True):
+class Process(Value, frozen=True, kw_only=True):
     """One process (proc(5)). `user` falls back to the number. `state` is the letter of /proc/PID/stat."""
 
     pid: int
@@ -73,7 +73,7 @@ class Process(Value, kw_only=True):
     private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
 
 
-class Proxy(Value, kw_only=True):
+class Proxy(Value, frozen=True, kw_only=True):
     """One proxy: its master process, or (pid None) a configuration on disk that nothing runs."""
 
     kind: str = "nginx"
@@ -99,6 +99,7 @@ class Proxy(Value, kw_only=True):
     problems: tuple[ConfigProblem, ...] = ()
     routes: tuple[Route, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
+    servers: tuple[Server, ...] = ()
     answers: tuple[Answer, ...] = ()
     logs: tuple[LogTarget, ...] = ()
     why_stopped: str = ""  # the service manager's words where it does not run
@@ -109,7 +110,7 @@ class Proxy(Value, kw_only=True):
         return self.pid is not None
 
 
-class Listener(Value, kw_only=True):
+class Listener(Value, frozen=True, kw_only=True):
     """A listening socket. `queued` is the accept queue, `backlog` its limit, both in connections; None is unknown."""
 
     target: Target
@@ -121,7 +122,7 @@ class Listener(Value, kw_only=True):
     only_v6: bool | None = None
 
 
-class PathStep(Value, kw_only=True):
+class PathStep(Value, frozen=True, kw_only=True):
     """One component on the way to a socket. `passes` tells whether the worker's user may go through (or write, for the last)."""
 
     path: str
@@ -133,7 +134,7 @@ class PathStep(Value, kw_only=True):
     passes: bool | None = None
 
 
-class SocketPath(Value, kw_only=True):
+class SocketPath(Value, frozen=True, kw_only=True):
     """A unix socket that a route names, as the worker's user sees it, in the worker's own mount namespace."""
 
     path: str
@@ -146,7 +147,7 @@ class SocketPath(Value, kw_only=True):
     seen_elsewhere: tuple[str, ...] = ()  # the same name below a PrivateTmp or another root
 
 
-class Resolution(Value, kw_only=True):
+class Resolution(Value, frozen=True, kw_only=True):
     """What a name means to the proxy now. `source` is what was asked: a name server, `/etc/hosts`, `system`."""
 
     name: str
@@ -158,7 +159,7 @@ class Resolution(Value, kw_only=True):
     is_resolver: bool = False  # asked through the proxy's own `resolver`
 
 
-class Probe(Value, kw_only=True):
+class Probe(Value, frozen=True, kw_only=True):
     """One request of ours to a target, the way the proxy sends it. `symptom` None: it was answered properly.
 
     Times are seconds since the probe's begin; None is: not reached.
@@ -187,7 +188,7 @@ class Probe(Value, kw_only=True):
     route_at: Position | None = None
 
 
-class Event(Value, kw_only=True):
+class Event(Value, frozen=True, kw_only=True):
     """Something that happened on the machine, from a journal, kernel log or application log."""
 
     at: datetime | None = None
@@ -205,7 +206,7 @@ class Event(Value, kw_only=True):
     count: int = 1
 
 
-class Service(Value, kw_only=True):
+class Service(Value, frozen=True, kw_only=True):
     """What a service manager says of a service."""
 
     manager: str  # systemd, supervisord, pm2, docker, podman
@@ -235,7 +236,7 @@ class Service(Value, kw_only=True):
     link: str = ""  # how we know: "listens on it", "its command names port 3000", "its folder is …"
 
 
-class PhpPool(Value, kw_only=True):
+class PhpPool(Value, frozen=True, kw_only=True):
     """One PHP-FPM pool."""
 
     name: str
@@ -254,15 +255,22 @@ class PhpPool(Value, kw_only=True):
     settings: dict[str, str] = {}
     master_pid: int | None = None
     children: int | None = None
-    children_busy: int | None = None
-    child_rss_bytes: int | None = None
+    children_busy: int | None = None  # those that hold a connection
+    child_rss_bytes: int | None = None  # mean of the children
     status: dict[str, str] = {}  # the pool's own status page, where it answered
     log: str = ""
     slowlog: str = ""
     unit: str = ""
+    root: str = ""  # "/proc/PID/root" where its master has another mount namespace; `file` and `listen` are as seen there
+    network: str = ""  # inode of its network namespace where it is another
+    written: dict[str, Setting] = {}  # its settings as they stand in the file, with the place of each value
+    ends_at: Position | None = None  # where a further setting of the pool can be written
+    child_pss_bytes: int | None = None  # mean of the children, shared pages counted in parts
+    queued: int | None = None  # connections that wait to be accepted
+    answers_ping: bool | None = None  # None: not asked
 
 
-class Pressure(Value, kw_only=True):
+class Pressure(Value, frozen=True, kw_only=True):
     """How short the machine, or the cgroup of the backend, is. Shares are 0…1 over the last 10 to 60 s; sizes in bytes."""
 
     scope: str = "machine"  # machine, or a cgroup path
@@ -282,9 +290,18 @@ class Pressure(Value, kw_only=True):
     memory_limit_bytes: int | None = None
     swap_used_bytes: int | None = None
     oom_kills: int | None = None  # counter of the cgroup
+    cpu_busy: float | None = None  # share of processor time that was not idle during a short look
+    cpu_quota: float | None = None  # processors that the cgroup may use; None: no quota
+    throttled_now: float | None = None  # `throttled`, of the periods during a short look
+    memory_used_bytes: int | None = None
+    memory_limit_hits: int | None = None  # times that the cgroup ran into its memory limit, since it was made
+    swap_total_bytes: int | None = None
+    swapped_bytes_s: float | None = None  # swapped in and out per second during a short look
+    disk: str = ""  # the busiest disk during a short look
+    disk_busy: float | None = None  # and the share of the time that it worked
 
 
-class Disk(Value, kw_only=True):
+class Disk(Value, frozen=True, kw_only=True):
     """A file system that the proxy or backend writes to."""
 
     path: str
@@ -295,7 +312,7 @@ class Disk(Value, kw_only=True):
     is_read_only: bool = False
 
 
-class Kernel(Value, kw_only=True):
+class Kernel(Value, frozen=True, kw_only=True):
     """Counters and limits of the network stack of the proxy's namespace."""
 
     listen_overflows: int | None = None
@@ -309,9 +326,14 @@ class Kernel(Value, kw_only=True):
     files_open: int | None = None
     files_max: int | None = None
     connections: dict[str, int] = {}  # by "target state": sockets towards a target
+    accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
+    unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
+    backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to
+    listen_overflows_now: int | None = None  # by how much the counter rose during a short look
+    conntrack_drops: int | None = None  # packets dropped since boot for lack of room in the table
 
 
-class Snapshot(Value, kw_only=True):
+class Snapshot(Value, frozen=True, kw_only=True):
     """One machine, one moment."""
 
     taken_at: datetime
