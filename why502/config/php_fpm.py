@@ -1,0 +1,173 @@
+"""PHP-FPM's configuration: text → entries with their places → pools, and pool settings → edits.
+
+The syntax is that of PHP's ini files (Zend/zend_ini_scanner.l); which section an entry belongs to, `$pool`, the prefix of
+relative paths and what counts as a port are from sapi/fpm/fpm/fpm_conf.c and fpm_sockets.c. Where a setting stands twice the
+last one holds. A pool's `chroot` binds its children only: the master listens before, so `listen` is never below it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from why502.model.base import Value
+from why502.model.config import Position, Setting
+from why502.model.remedy import Edit
+from why502.model.snapshot import PhpPool
+from why502.model.target import Target
+
+GLOBAL = "global"
+_SECTION = re.compile(rb"\s*\[([^\]\r\n]*)\]")
+_ENTRY = re.compile(
+    rb"\s*(?P<name>[A-Za-z_][\w.]*(?:\[[^\]\r\n]*\])?)\s*=[ \t]*(?P<value>\"(?:\\.|[^\"\\\r\n])*\"|'[^'\r\n]*'|[^;\r\n]*)"
+)
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+# Entries with brackets may hold secrets (env[DB_PASSWORD]); of those only what a diagnosis needs is kept.
+_PLAIN = re.compile(r"(?!include$)[\w.]+")
+_KEPT = {f"{kind}[{name}]" for kind in ("php_value", "php_admin_value") for name in ("memory_limit", "max_execution_time")}
+_TIME = re.compile(r"(\d+)\s*([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """One setting, or with an empty name the head of a section. `value` is unquoted, `raw` as written; `at` spans `raw`.
+
+    `line_end` is the byte offset of the end of its line, before the line break.
+    """
+
+    section: str
+    name: str
+    value: str
+    raw: str
+    at: Position
+    line_end: int
+
+
+def parse(content: bytes, file: str, section: str = GLOBAL) -> tuple[Entry, ...]:
+    """Return the entries of one file in order. `section` is the one that is open where the file is included.
+
+    Positions are byte offsets, so that the file can be edited without touching anything else. Lines that are neither
+    section nor entry are passed over: FPM itself refuses such a file and says so in its log.
+    """
+    entries = []
+    start = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        end = start + len(line.rstrip(b"\r\n"))
+        if match := _SECTION.match(line):
+            section = _text(match[1]).strip()
+            at = Position(file=file, line=number, column=match.start(1), start=start + match.start(), end=start + match.end())
+            entries.append(Entry(section=section, name="", value="", raw=_text(match[0]), at=at, line_end=end))
+        elif match := _ENTRY.match(line):
+            raw = match["value"].rstrip()
+            first = start + match.start("value")
+            at = Position(file=file, line=number, column=match.start("name") + 1, start=first, end=first + len(raw))
+            name, text = _text(match["name"]), _text(raw)
+            entries.append(Entry(section=section, name=name, value=_unquoted(text), raw=text, at=at, line_end=end))
+        start += len(line)
+    return tuple(entries)
+
+
+def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[str, str] | None = None) -> tuple[PhpPool, ...]:
+    """Return the pools that entries of all files, in the order in which FPM reads them, define.
+
+    `prefix` is where relative paths start (FPM's -p, else what it was built with); `environment` the master's, for `${NAME}`.
+    """
+    sections: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        sections.setdefault(entry.section.lower() if entry.section.lower() == GLOBAL else entry.section, {})[entry.name] = entry
+    common = sections.pop(GLOBAL, {})
+    log = full_path(common["error_log"].value, prefix) if "error_log" in common else ""
+    return tuple(_pool(name, section, prefix, log, environment or {}) for name, section in sections.items())
+
+
+def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
+    """Return what a `listen` or `pm.status_listen` names: `9000` and `:9000` are that port of every address.
+
+    A relative path starts at the prefix. None where it is no address (a host name is kept as one).
+    """
+    listen = listen.strip()
+    if not listen:
+        return None
+    if listen.isdecimal() or (listen[0] == ":" and listen[1:].isdecimal()):
+        port = int(listen.lstrip(":"))
+        return Target(host="::", port=port) if 0 < port < 65536 else None
+    if ":" in listen:
+        return Target.parse(listen)
+    return Target(path=full_path(listen, prefix))
+
+
+def full_path(path: str, prefix: str) -> str:
+    """Return a path of the configuration as an absolute one (fpm_evaluate_full_path). Words for other places stay: syslog."""
+    path = path.removeprefix("$prefix/")
+    if path in {"", "syslog"} or path.startswith("/"):
+        return path
+    return posixpath.normpath(posixpath.join(prefix, path))
+
+
+def seconds(value: str) -> float | None:
+    """Return a time of the configuration (`30`, `30s`, `5m`, `1h`, `2d`) in seconds; None where it is none. 0 is off."""
+    match = _TIME.fullmatch(value.strip())
+    return float(int(match[1]) * _SECONDS[match[2]]) if match else None
+
+
+def edits(pool: PhpPool, values: Mapping[str, str]) -> tuple[Edit, ...]:
+    """Return the edits that give a pool these settings, in the order of the file: replaced where they stand, else added."""
+    return tuple(sorted(_edits(pool, values), key=lambda edit: (edit.file, edit.start)))
+
+
+def _edits(pool: PhpPool, values: Mapping[str, str]) -> Iterator[Edit]:
+    added = []
+    for name, value in values.items():
+        if (setting := pool.written.get(name)) is None or setting.at is None:
+            added.append(f"\n{name} = {value}")
+        elif setting.args != (value,):
+            yield _edit(setting.at, setting.args[0], value)
+    if added and pool.ends_at is not None:
+        yield _edit(pool.ends_at, "", "".join(added))
+
+
+def _edit(at: Position, before: str, after: str) -> Edit:
+    return Edit(file=at.file, line=at.line, start=at.start, end=at.end, before=before, after=after)
+
+
+def _pool(name: str, section: Mapping[str, Entry], prefix: str, log: str, environment: Mapping[str, str]) -> PhpPool:
+    def meant(value: str) -> str:
+        value = _VARIABLE.sub(lambda match: environment.get(match[1], match[0]), value)
+        return value.replace("$pool", name)
+
+    settings = {key: meant(entry.value) for key, entry in section.items() if key in _KEPT or _PLAIN.fullmatch(key)}
+    below = full_path(settings.get("prefix", ""), prefix) or prefix
+    listen = section.get("listen")
+    last = max(section.values(), key=lambda entry: (entry.at.file == (listen or entry).at.file, entry.at.start))
+    return PhpPool(
+        name=name,
+        file=last.at.file,
+        listen=settings.get("listen", ""),
+        target=listen_target(settings.get("listen", ""), below),
+        listen_at=listen.at if listen else None,
+        owner=settings.get("listen.owner", ""),
+        group=settings.get("listen.group", ""),
+        mode=settings.get("listen.mode", ""),
+        acl_users=settings.get("listen.acl_users", ""),
+        user=settings.get("user", ""),
+        pm=settings.get("pm", ""),
+        max_children=_number(settings.get("pm.max_children", "")),
+        settings=settings,
+        log=log,
+        slowlog=full_path(settings.get("slowlog", ""), below),
+        written={key: Setting(args=(entry.raw,), at=entry.at) for key, entry in section.items() if key in settings},
+        ends_at=Position(file=last.at.file, line=last.at.line, start=last.line_end, end=last.line_end),
+    )
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,62 @@
+"""How many children a PHP-FPM pool may have, counted from the memory that one of them takes."""
+
+from __future__ import annotations
+
+from why502.model.base import Value
+from why502.model.snapshot import PhpPool
+
+RESERVE = 0.2  # of the available memory, left for everything else and for children that grow
+SPARE = 1.25  # children wanted per request that is served or waits now
+
+
+class Size(Value, frozen=True, kw_only=True):
+    """The settings of a pool that must change together, and why. `grows` is False where memory allows no more children."""
+
+    max_children: int
+    settings: dict[str, str]
+    says: str
+    grows: bool
+
+
+def size(pool: PhpPool, memory_available_bytes: int) -> Size | None:
+    """Return how large the pool should be; None where the memory of a child, or the present size, is not known.
+
+    `memory_available_bytes` is what is left now (MemAvailable, or the room below the limit of its cgroup), while the present
+    children run. A pool grows at most to twice its size in one step, or to what the requests of this moment need.
+    """
+    child = pool.child_pss_bytes or pool.child_rss_bytes
+    if not child or not pool.max_children or pool.children is None:
+        return None
+    now = pool.max_children
+    fits = max(1, pool.children + int(memory_available_bytes * (1 - RESERVE)) // child)
+    needed = int(((pool.children_busy or 0) + (pool.queued or 0)) * SPARE + 0.999)
+    count = min(fits, max(2 * now, needed))
+    room = f"a child takes {_mib(child)}, {_mib(memory_available_bytes)} are available of which {RESERVE:.0%} stay free"
+    if count > now:
+        says = f"pm.max_children {now} -> {count}: {room}, so {fits} children fit"
+    elif fits < now:
+        says = f"pm.max_children {now} is more than memory allows: {room}, so only {fits} children fit"
+    else:
+        says = f"pm.max_children {now} is all that memory allows: {room}; add memory, or make the requests shorter"
+    return Size(max_children=count, settings=pm_settings(pool.pm, count), says=says, grows=count > now)
+
+
+def pm_settings(pm: str, max_children: int) -> dict[str, str]:
+    """Return the pm.* values that go with so many children: FPM refuses to start where they contradict each other.
+
+    For pm = dynamic it demands 1 <= min_spare <= start <= max_spare <= max_children (fpm_conf_process_all_pools).
+    """
+    settings = {"pm.max_children": str(max_children)}
+    if pm == "dynamic":
+        least = max(1, max_children // 4)
+        most = max(least, max_children // 2)
+        settings |= {
+            "pm.start_servers": str(least + (most - least) // 2),
+            "pm.min_spare_servers": str(least),
+            "pm.max_spare_servers": str(most),
+        }
+    return settings
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.0f} MiB"
