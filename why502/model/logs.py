@@ -80,6 +80,7 @@ class Symptom(StrEnum):
     UPSTREAM_STATUS = "upstream-status"  # the backend answered 5xx itself
     GATEWAY_STATUS = "gateway-status"  # a 5xx in an access log of which nothing more is known
     APPLICATION_ERROR = "application-error"
+    APPLICATION_SLOW = "application-slow"  # it says itself that a request took too long; the request went on
     SCRIPT_NOT_FOUND = "script-not-found"
     UPGRADE_REFUSED = "upgrade-refused"
     # the client's side
@@ -202,6 +203,7 @@ class LogRecord(Value, frozen=True, kw_only=True):
     process: str = ""  # the process that the line speaks of (the victim of an OOM kill)
     process_pid: int | None = None
     unit: str = ""
+    cgroup: str = ""  # of that process
     file: str = ""  # a file or path that the line speaks of
     line: int | None = None
 

@@ -1,0 +1,134 @@
+"""Phrase: one thing that a program says in its log, and what it means. The formats of application servers are tables of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from signal import Signals
+
+from why502.logs import stamps
+from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.target import Target
+
+_HARMLESS = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
+_LIMIT = 2048  # characters of a line that are looked at and kept
+_TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>\d+)")
+_TEXTS = ("detail", "process", "unit", "file", "cgroup", "client", "request", "code", "level")
+_NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "status"}
+
+
+class Phrase:
+    """`mark` is plain text that every such line holds; `pattern` is searched, its named groups become fields of the record.
+
+    Groups: detail process pid unit file line cgroup client request code level errno status as in LogRecord; `address` (any
+    spelling), or `host` and `port`, or `path` is the target; `signal` (number or name) becomes `code`. A target with a port
+    and an empty host: the line tells no host.
+    """
+
+    def __init__(self, mark: str, pattern: str, symptom: Symptom | None, phase: Phase = Phase.PROCESS) -> None:
+        self.mark = mark
+        self.pattern = re.compile(pattern)
+        self.symptom = symptom
+        self.phase = phase
+
+
+def marks(phrases: Sequence[Phrase]) -> tuple[bytes, ...]:
+    """Return the bytes of which every line of interest holds at least one."""
+    return tuple(sorted({phrase.mark.encode() for phrase in phrases}))
+
+
+def read(line: str, phrases: Sequence[Phrase], format: str) -> LogRecord | None:
+    """Return what the first phrase that fits says; None where none does."""
+    line = line[:_LIMIT]
+    for phrase in phrases:
+        if phrase.mark in line and (match := phrase.pattern.search(line)):
+            return record(line, format, phrase.symptom, phrase.phase, match.groupdict())
+    return None
+
+
+def record(line: str, format: str, symptom: Symptom | None, phase: Phase, groups: dict[str, str | None]) -> LogRecord:
+    """Return the record of one line from the named groups of its pattern."""
+    given = {name: text.strip() for name, text in groups.items() if text}
+    fields: dict[str, object] = {name: given[name] for name in _TEXTS if name in given}
+    fields |= {field: _int(given[name]) for name, field in _NUMBERS.items() if name in given}
+    if "signal" in given:
+        fields["code"] = signal_name(given["signal"])
+    return LogRecord(
+        format=format,
+        program=format,
+        at=stamps.find(line),
+        symptom=symptom,
+        phase=phase if symptom else None,
+        is_gateway_failure=symptom not in _HARMLESS,
+        message=line.strip()[:_LIMIT],
+        target=_target(given),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def share(sample: Sequence[str], fits: Callable[[str], object]) -> float:
+    """Return the share (0…1) of the lines that are not blank for which `fits` gives something."""
+    lines = [line for line in sample if line.strip()]
+    return sum(1 for line in lines if fits(line)) / len(lines) if lines else 0.0
+
+
+def signal_name(text: str) -> str:
+    """Return `SIGSEGV` for `11`, `SEGV` or `SIGSEGV`; an unknown one comes back as it is (signal(7))."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return _BY_NUMBER.get(int(text) if len(text) < 4 else 0, text)
+    return text if text.startswith("SIG") else f"SIG{text}"
+
+
+_BY_NUMBER = {int(signal): signal.name for signal in Signals}
+
+
+def signal_number(name: str) -> int | None:
+    """Return 11 for `SIGSEGV`; None for what is no signal's name."""
+    return next((number for number, known in _BY_NUMBER.items() if known == name), None)
+
+
+def address(text: str) -> Target | None:
+    """Return the target that a line of any program names: `0.0.0.0:80`, `:::80`, `*:80`, `('::', 80)`, `/run/x`, `http://…`."""
+    text = text.strip().strip("\"'").replace(" ", "") if "'" not in text else text.strip()
+    if match := _TUPLE.search(text):
+        return _tcp(match["host"], match["port"])
+    scheme, found, rest = text.partition("://")
+    if found:
+        text = rest
+    if text.startswith(("unix:", "/")) or (found and scheme == "unix"):
+        return Target(path=text.removeprefix("unix:").split("?")[0].rstrip(":")) if text.removeprefix("unix:") else None
+    if text.isascii() and text.isdigit():
+        return _tcp("", text)
+    if match := re.match(r"\[(?P<host>[^\]]*)\]:(?P<port>\d{1,5})", text) or _last_colon(text):
+        return _tcp(match["host"], match["port"])
+    if found and re.fullmatch(r"[\w.-]+/?", text):
+        return Target(host=text.rstrip("/"), port=443 if scheme == "https" else 80)
+    return None
+
+
+def _last_colon(text: str) -> re.Match[str] | None:
+    text = re.split(r"[/,;)?]", text, maxsplit=1)[0]
+    return re.fullmatch(r"(?P<host>[\w.:*%-]*):(?P<port>\d{1,5})", text)
+
+
+def _tcp(host: str, port: str) -> Target | None:
+    if not 0 < int(port) < 65536:
+        return None
+    host = "0.0.0.0" if host == "*" else host  # noqa: S104
+    parsed = Target.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if host else None
+    return parsed or Target(host=host, port=int(port))
+
+
+def _target(given: dict[str, str]) -> Target | None:
+    if "address" in given:
+        return address(given["address"])
+    if "path" in given:
+        return Target(path=given["path"])
+    if "port" in given and given["port"].isdigit():
+        return _tcp(given.get("host", ""), given["port"])
+    return None
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
