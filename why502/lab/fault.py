@@ -1,0 +1,51 @@
+"""Fault: one way to break a real server, and what a diagnosis should say of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from why502.lab.isolation import can_isolate
+from why502.lab.stage import Stage
+from why502.model.base import Value
+from why502.model.finding import Layer
+
+PROGRAMS = {"nft": "nft", "ip": "ip", "openssl": "openssl", "nginx": "nginx"}
+
+
+class Fault(Value, frozen=True, kw_only=True):
+    """A scene and its truth. `build` makes the scene, sends its requests and returns the target, as `why502` prints it.
+
+    `statuses` are those that clients saw (499: the client left; 9: the answer was no HTTP; 0: no answer). Each of `proves`
+    is a regular expression that some log of the scene must match: the sign that the fault is real. `also` are causes that
+    further findings must name.
+    """
+
+    name: str
+    cause: str
+    layer: Layer
+    says: str
+    build: Callable[[Stage], str | None]
+    statuses: frozenset[int] = frozenset({502})
+    proves: tuple[str, ...] = ()
+    needs: frozenset[str] = frozenset()  # isolation, php-fpm, nft, ip, openssl
+    ongoing: bool = True
+    also: frozenset[str] = frozenset()
+
+    @property
+    def is_healthy(self) -> bool:
+        """True for a control: nothing is wrong in it."""
+        return self.cause == "healthy"
+
+    def missing(self) -> str:
+        """Return what this machine lacks for the scene, in words; "" where it can run."""
+        for need in sorted({"nginx", *self.needs}):
+            if need == "isolation" and not can_isolate():
+                return "needs root and its own namespaces (unshare)"
+            if need == "php-fpm" and not any(Path("/usr/sbin").glob("php-fpm*")):
+                return "needs php-fpm (Debian package php-fpm)"
+            if need in PROGRAMS and shutil.which(PROGRAMS[need], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+                return f"needs the program {need}"
+        return ""

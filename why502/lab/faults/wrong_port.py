@@ -1,0 +1,129 @@
+"""wrong-port: the application listens on one port, and proxy_pass names another."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def plain(stage: Stage, *, log: str = "upstream", http: str = "", to: str = "") -> str:
+    """Break it: the application on 3000, nginx connects to 3001."""
+    target = f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{to or target};", log=log, http=http)
+    stage.send_many(6)
+    return target
+
+
+def variable(stage: Stage) -> str:
+    """Break it with a target that only a variable names."""
+    target = f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(f"set $backend {target};\nproxy_pass http://$backend;")
+    stage.send_many(6)
+    return target
+
+
+def group(stage: Stage) -> str:
+    """Break one member of two: every second request is tried again, and no client sees it."""
+    good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    group = f"upstream app {{\n    server {good};\n    server {bad} max_fails=0;\n}}"
+    stage.nginx.start("proxy_pass http://app;", http=group)
+    stage.send_many(12)
+    return bad
+
+
+def includes(stage: Stage) -> str:
+    """Break one of several servers, which stand in files of their own."""
+    target = f"127.0.0.1:{stage.port(5001)}"
+    stage.backend(3000)
+    stage.backend(5000)
+    listen = f"127.0.0.1:{stage.port(80)}"
+    stage.write("/etc/nginx/snippets/proxy.conf", "proxy_set_header Host $host;\nproxy_set_header X-Real-IP $remote_addr;\n")
+    for name, port in (("shop", stage.port(3000)), ("blog", stage.port(5001))):
+        stage.write(
+            f"/etc/nginx/sites-enabled/{name}.conf",
+            f"server {{\n    listen {listen};\n    server_name {name}.example;\n    location / {{\n"
+            f"        include snippets/proxy.conf;\n        proxy_pass http://127.0.0.1:{port};\n    }}\n}}\n",
+        )
+    stage.nginx.start(http=f"include {stage.path('/etc/nginx/sites-enabled')}/*.conf;")
+    stage.send_many(5, host="shop.example")
+    stage.send_many(5, host="blog.example")
+    return target
+
+
+def after_reload(stage: Stage) -> str:
+    """Break it by a change that was loaded: healthy before, and a graceful reload in between."""
+    good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{good};", level="notice")
+    stage.send_many(6)
+    stage.nginx.edit(f"http://{good}", f"http://{bad}")
+    stage.nginx.reload()
+    stage.send_many(6)
+    return bad
+
+
+def custom_prefix(stage: Stage) -> str:
+    """Break an nginx that was started with -p and -c, away from the package's paths."""
+    target = f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.prefix = stage.nginx.prefix or str(stage.path("/run/site"))
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
+
+
+def long_log(stage: Stage) -> str:
+    """Hide thirty failures among 200,000 healthy lines."""
+    good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(server=f"location / {{\nproxy_pass http://{good};\n}}\nlocation /api/ {{\nproxy_pass http://{bad};\n}}")
+    stage.send()
+    stage.until_logged(" 200 ")
+    log = stage.path("/var/log/nginx/access.log")
+    line = log.read_text().splitlines()[0] + "\n"
+    for _ in range(2):
+        with log.open("a") as stream:
+            stream.write(line * 100_000)
+        stage.send_many(15, "/api/orders")
+    return bad
+
+
+fault = partial(
+    Fault,
+    cause="wrong-port",
+    layer=Layer.PROXY,
+    proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
+)
+FAULTS = (
+    fault(name="wrong-port", says="the application listens on 3000, proxy_pass names 3001", build=plain),
+    fault(name="wrong-port-json-log", says="the same, with an access log in JSON", build=partial(plain, log="json")),
+    fault(
+        name="wrong-port-combined-log",
+        says="the same, with an access log without upstream fields",
+        build=partial(plain, log="combined"),
+    ),
+    fault(name="wrong-port-variable", says="the same, with a variable in proxy_pass", build=variable),
+    fault(
+        name="wrong-port-group",
+        says="one of two servers has a wrong port; retries hide it",
+        build=group,
+        statuses=frozenset({200}),
+    ),
+    fault(
+        name="wrong-port-includes",
+        says="one of several included servers has a wrong port",
+        build=includes,
+        statuses=frozenset({200, 502}),
+    ),
+    fault(name="wrong-port-reload", says="a reload brought a wrong port", build=after_reload, statuses=frozenset({200, 502})),
+    fault(name="wrong-port-prefix", says="the same, in an nginx with a prefix and configuration of its own", build=custom_prefix),
+    fault(
+        name="wrong-port-long-log", says="30 failures among 200,000 healthy lines", build=long_log, statuses=frozenset({200, 502})
+    ),
+)

@@ -1,0 +1,100 @@
+"""What runs inside of the room: builds a scene, proves that its fault is real, has it diagnosed, and cleans up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from why502.lab.fault import Fault
+from why502.lab.faults import faults
+from why502.lab.stage import LabError, Stage, remove
+
+
+def build(fault: Fault, stage: Stage) -> str | None:
+    """Build the scene and prove it; return the target. Raises LabError where its logs or statuses do not show the fault."""
+    target = fault.build(stage)
+    for pattern in fault.proves:
+        stage.until_logged(pattern)
+    if missing := fault.statuses - stage.statuses:
+        raise LabError(f"clients never saw {sorted(missing)}, only {sorted(stage.statuses)}", stage.logs()[-2000:])
+    return target
+
+
+def diagnose(stage: Stage, *options: str, is_captured: bool) -> subprocess.CompletedProcess[str]:
+    """Run `why502 diagnose` within the scene, as its user would: without options, where nginx is where it belongs."""
+    found = () if stage.is_isolated else ("--config", stage.nginx.config)
+    argv = (sys.executable, "-m", "why502", "diagnose", *found, *options)
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=is_captured, text=True, check=False)
+
+
+def main() -> int:
+    """Return the exit status: of the diagnosis, or 2 where the scene could not be built; 0 with `--report` and `--show-only`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("--isolated", action="store_true")
+    parser.add_argument("--show-only", action="store_true")
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--option", action="append", default=[], help="of why502 diagnose")
+    told = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
+    fault = faults()[told.name]
+    folder = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
+    if folder:
+        folder.chmod(0o755)  # nginx's workers run as another user
+    stage = Stage(folder or Path("/"), is_isolated=told.isolated)
+    try:
+        stage.open()
+        target = build(fault, stage)
+        if told.report:
+            report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
+            if not told.show_only:
+                done = diagnose(stage, "--format", "json", *told.option, is_captured=True)
+                report |= {"status": done.returncode, "diagnosis": json.loads(done.stdout or "null"), "stderr": done.stderr}
+            click.echo(json.dumps(report))
+            return 0
+        return show(fault, stage, target, told)
+    except LabError as error:
+        click.echo(f"why502: {fault.name}: {error.says}\n{error.hint}", err=True)
+        return 2
+    finally:
+        stage.close()
+        if folder:
+            remove(folder)
+
+
+def show(fault: Fault, stage: Stage, target: str | None, told: argparse.Namespace) -> int:
+    """Tell what is broken, run the diagnosis on our own streams, and wait for Enter where the user wants to look around."""
+    seen = ", ".join(str(status) for status in sorted(stage.statuses)) or "none"
+    click.echo(f"Broken: {fault.says}\nTarget: {target or 'none'}; statuses seen by clients: {seen}\n", err=True)
+    status = 0
+    if told.show_only:
+        lines = [line for line in stage.logs().splitlines() if any(re.search(pattern, line) for pattern in fault.proves)]
+        click.echo("\n".join(lines[:3]))
+    else:
+        status = diagnose(stage, *told.option, is_captured=False).returncode
+    if told.keep:
+        click.echo("\nThe scene stays as it is. Press Enter to end it.", err=True)
+        os.read(0, 1)
+    return status
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,68 @@
+"""The room of a scene: a process of its own, as root in new network, mount and process namespaces.
+
+That process is the first of its process namespace (pid_namespaces(7)): when it ends, however it ends, the kernel kills all that
+the scene started and drops its mounts and devices. PR_SET_PDEATHSIG (prctl(2)) ends it with us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from why502.lab.fault import Fault
+from why502.lab.isolation import NAMESPACES, can_isolate
+from why502.lab.stage import LabError
+
+
+@contextmanager
+def enter(fault: Fault, *options: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """Yield the process that builds and shows the scene; it does not outlive the block. Options: those of `inside.py`."""
+    room = ("setpriv", "--pdeathsig", "KILL", *NAMESPACES) if can_isolate() else ("setpriv", "--pdeathsig", "TERM")
+    inside = (sys.executable, "-m", "why502.lab.inside", fault.name, *(("--isolated",) if can_isolate() else ()), *options)
+    process = subprocess.Popen([*room, *inside], text=True, **streams)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            if can_isolate():  # unshare(1) ignores all else while it waits
+                process.kill()
+            else:
+                process.terminate()
+            process.wait()
+
+
+def play(fault: Fault, *options: str, timeout_s: float = 120.0) -> dict[str, Any]:
+    """Run a scene and return what came of it: `target` as expected, `statuses` seen, the diagnosis and its exit status.
+
+    Raises LabError when the scene does not show its fault.
+    """
+    with enter(fault, "--report", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{fault.name}: not done within {timeout_s:g} s") from error
+    if process.returncode:
+        raise LabError(f"{fault.name}: {err.strip()}")
+    report: dict[str, Any] = json.loads(out)
+    return report
+
+
+def door(process: subprocess.Popen[str]) -> str:
+    """Return the command that enters a running scene; "" where it has no namespaces of its own."""
+    if not can_isolate():
+        return ""
+    pid = process.pid
+    while process.poll() is None:
+        try:
+            if child := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                return f"nsenter -t {child[0]} -a"
+        except OSError:
+            break
+        os.sched_yield()
+    return ""

@@ -1,0 +1,211 @@
+"""Stage: where a scene is built. Files, ports, processes, nginx and requests, all of them gone when it closes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+from why502.lab import traffic
+from why502.lab.nginx import LOGS, Nginx
+from why502.model.errors import Why502Error
+
+BACKENDS = Path(__file__).parent / "backends"
+OWN_FOLDERS = ("/etc/nginx", "/var/log", "/var/lib/nginx", "/run", "/etc/php")  # empty ones of the scene's own lie over these
+PATIENCE_S = 10.0
+
+
+class LabError(Why502Error):
+    """A scene could not be built, or does not show the fault it should."""
+
+
+class Stage:
+    """The place of one scene.
+
+    `is_isolated`: the namespaces are its own, so paths and ports are those of any server. Otherwise all files lie below
+    `root`, and the kernel chooses the ports.
+    """
+
+    def __init__(self, root: Path, *, is_isolated: bool) -> None:
+        self.root = root
+        self.is_isolated = is_isolated
+        self.nginx = Nginx(self)
+        self.statuses: set[int] = set()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._ports: dict[int, int] = {}
+        self._closing = Event()
+        self._threads: list[Thread] = []
+
+    def open(self) -> None:
+        """Bring up the loopback device and lay empty folders over those that a scene writes to."""
+        if self.is_isolated:
+            self.sh("ip", "link", "set", "lo", "up")
+            resolver = Path("/etc/resolv.conf").resolve()
+            for folder in filter(os.path.isdir, OWN_FOLDERS):
+                self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", folder)
+            for path in (resolver, Path("/etc/hosts")):
+                self.cover(path, "127.0.0.1 localhost\n::1 localhost\n" if path.name == "hosts" else "")
+
+    def close(self) -> None:
+        """End every process and thread of the scene. In namespaces of its own the kernel would do it anyway."""
+        self._closing.set()
+        self.nginx.kill()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+        for process in self.processes:
+            process.wait()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+    # files
+
+    def path(self, path: str) -> Path:
+        """Return where an absolute path of the scene really lies."""
+        return self.root / path.lstrip("/")
+
+    def write(self, path: str, text: str, *, mode: int = 0o644) -> str:
+        """Write a file of the scene, in place, with its folders; return its real path."""
+        real = self.path(path)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text(text)
+        real.chmod(mode)
+        return str(real)
+
+    def cover(self, path: Path, text: str) -> None:
+        """Put a file of our own over one of the machine's, in this mount namespace only."""
+        own = self.path(f"/run/lab/{path.name}")
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text(text)
+        if not path.exists():  # its folder lies below one of ours
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        self.sh("mount", "--bind", str(own), str(path))
+
+    def logs(self) -> str:
+        """Return the text of all nginx logs of the scene, at most the last 4 MiB of each."""
+        texts = []
+        for log in sorted(Path(f"{self.nginx.prefix}{LOGS}").rglob("*.log")):
+            with log.open("rb") as stream:
+                stream.seek(max(0, log.stat().st_size - (4 << 20)))
+                texts.append(stream.read().decode(errors="replace"))
+        return "\n".join(texts)
+
+    # ports, processes
+
+    def port(self, number: int) -> int:
+        """Return the port itself in a network namespace of our own, else a free one that stands for it."""
+        if self.is_isolated:
+            return number
+        if number not in self._ports:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self._ports[number] = probe.getsockname()[1]
+        return self._ports[number]
+
+    def sh(self, *argv: str, stdin: str = "") -> str:
+        """Run a program and return its output. Raises LabError with its words when it fails."""
+        try:
+            done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LabError(f"{argv[0]}: {error}") from error
+        if done.returncode:
+            raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def spawn(self, *argv: str, log: str = "/var/log/app.log") -> subprocess.Popen[bytes]:
+        """Start a program in a session of its own, so that Ctrl-C reaches only us; its output goes to `log`."""
+        real = self.path(log)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with real.open("ab") as stream:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd="/"
+            )
+        self.processes.append(process)
+        return process
+
+    def backend(
+        self, listen: str | int, *options: str, script: str = "server.py", wrap: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start one of the backends on a port (of 127.0.0.1), an `address:port` or a `unix:` path, and wait until it listens.
+
+        See `backends/server.py --help` for the options. `wrap` is a command to start it with.
+        """
+        address = f"127.0.0.1:{self.port(listen)}" if isinstance(listen, int) else listen
+        process = self.spawn(*wrap, sys.executable, "-E", "-s", str(BACKENDS / script), address, *options)
+        ready = f"listening on {address}, pid"
+        log = self.path("/var/log/app.log")
+        self.until(lambda: ready in log.read_text(errors="replace"), f"backend on {address}", process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
+        """End a process, and wait until it is gone."""
+        process.send_signal(how)
+        process.wait(PATIENCE_S)
+
+    def until(self, condition: Callable[[], object], says: str, process: subprocess.Popen[bytes] | None = None) -> None:
+        """Wait until a condition holds. Raises LabError after ten seconds, or at once where `process` ended before."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            if process and process.poll() is not None:
+                raise LabError(f"{says}: ended with status {process.returncode}", self.path("/var/log/app.log").read_text())
+            if time.monotonic() > end:
+                raise LabError(f"{says}: not within {PATIENCE_S:g} s", self.logs()[-2000:])
+            time.sleep(0.01)
+
+    def until_logged(self, pattern: str) -> None:
+        """Wait until a line of some nginx log matches the regular expression."""
+        self.until(lambda: re.search(pattern, self.logs()), f"no log line matches {pattern!r}")
+
+    # requests
+
+    def send(self, path: str = "/", **options: object) -> int:
+        """Send one request to nginx and return the status that the client saw. Options: those of `traffic.request`."""
+        port = options.pop("port", 80)
+        assert isinstance(port, int)
+        status = traffic.request(("127.0.0.1", self.port(port)), path, **options)  # type: ignore[arg-type]
+        self.statuses.add(status)
+        return status
+
+    def send_many(self, times: int, path: str = "/", *, at_once: int = 1, **options: object) -> list[int]:
+        """Send requests, `at_once` of them at the same time; return their statuses in no order."""
+        return traffic.spread(lambda: self.send(path, **options), times, at_once)
+
+    def keep_sending(self, path: str = "/", *, clients: int = 4, **options: object) -> None:
+        """Have clients that send one request after the other until the scene closes."""
+
+        def client() -> None:
+            while not self._closing.is_set():
+                self.send(path, **options)
+                self._closing.wait(0.05)
+
+        for _ in range(clients):
+            thread = Thread(target=client, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+
+def worker_user() -> str:
+    """Return the user that nginx's workers run as: the distribution's, or ourselves where we are not root."""
+    return "www-data" if os.geteuid() == 0 else ""
+
+
+def php_fpm() -> str:
+    """Return the newest php-fpm binary. Raises LabError where there is none."""
+    found = sorted(Path("/usr/sbin").glob("php-fpm*"))
+    if not found:
+        raise LabError("php-fpm is not installed", "Install the Debian package php-fpm.")
+    return str(found[-1])
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that it holds."""
+    shutil.rmtree(folder, ignore_errors=True)
