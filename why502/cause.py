@@ -17,7 +17,7 @@ def nothing(_: object) -> Iterator[object]:
     return iter(())
 
 
-class Cause(Value, kw_only=True):
+class Cause(Value, frozen=True, kw_only=True):
     """One cause.
 
     `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the

@@ -32,7 +32,7 @@ class Layer(StrEnum):
     NONE = "none"
 
 
-class Evidence(Value, kw_only=True):
+class Evidence(Value, frozen=True, kw_only=True):
     """One thing that speaks for (weight above 0) or against a cause. `seen_in`: file:line, a command, or a probe."""
 
     says: str
@@ -50,7 +50,7 @@ def refutes(says: str, seen_in: str = "", weight: float = STRONG) -> Evidence:
     return Evidence(says=says, weight=-weight, seen_in=seen_in)
 
 
-class Place(Value, kw_only=True):
+class Place(Value, frozen=True, kw_only=True):
     """The route of a finding."""
 
     server: str = ""
@@ -58,7 +58,7 @@ class Place(Value, kw_only=True):
     at: Position | None = None
 
 
-class Finding(Value, kw_only=True):
+class Finding(Value, frozen=True, kw_only=True):
     """One cause, weighed for one target."""
 
     cause: str
@@ -86,7 +86,7 @@ class CheckStatus(StrEnum):
     SKIP = "skip"
 
 
-class Check(Value, kw_only=True):
+class Check(Value, frozen=True, kw_only=True):
     """One step of the checklist."""
 
     id: str
@@ -95,7 +95,7 @@ class Check(Value, kw_only=True):
     detail: str = ""
 
 
-class Risk(Value, kw_only=True):
+class Risk(Value, frozen=True, kw_only=True):
     """Something that will become a cause: a lint finding."""
 
     cause: str
@@ -112,7 +112,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Diagnosis(Value, kw_only=True):
+class Diagnosis(Value, frozen=True, kw_only=True):
     """The answer: asserted and considered findings, best first, the checklist, and what could not be looked at."""
 
     taken_at: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from why502.model.base import Value
 
 
-class Edit(Value, kw_only=True, tag="edit"):
+class Edit(Value, frozen=True, kw_only=True, tag="edit"):
     """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it."""
 
     file: str
@@ -17,14 +17,14 @@ class Edit(Value, kw_only=True, tag="edit"):
     diff: str = ""
 
 
-class Run(Value, kw_only=True, tag="run"):
+class Run(Value, frozen=True, kw_only=True, tag="run"):
     """A command. `undo` is the command that takes it back; () where nothing needs to be."""
 
     argv: tuple[str, ...]
     undo: tuple[str, ...] = ()
 
 
-class Remedy(Value, kw_only=True):
+class Remedy(Value, frozen=True, kw_only=True):
     """`safe`: may be applied without asking."""
 
     says: str

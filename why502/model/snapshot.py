@@ -326,6 +326,7 @@ class Kernel(Value, frozen=True, kw_only=True):
     files_open: int | None = None
     files_max: int | None = None
     connections: dict[str, int] = {}  # by "target state": sockets towards a target
+    security_modules: tuple[str, ...] | None = None  # active ones: /sys/kernel/security/lsm
     accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
     unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
     backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to

@@ -11,7 +11,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-class Target(Value, kw_only=True, order=True):
+class Target(Value, frozen=True, kw_only=True, order=True):
     """A TCP address (`host` and `port`) or a unix socket (`path`). `host` is an address, or a name not yet resolved."""
 
     host: str = ""
@@ -56,7 +56,7 @@ class Target(Value, kw_only=True, order=True):
         A URL as nginx logs it (`http://127.0.0.1:3001/uri`, `http://unix:/path:/uri`) is also understood.
         """
         text = text.strip().strip("\"'")
-        scheme, found, rest = text.partition("://")
+        _, found, rest = text.partition("://")
         if found:
             text = rest
         if text.startswith("unix:"):

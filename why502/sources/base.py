@@ -12,7 +12,7 @@ from why502.model.snapshot import Gap
 T = TypeVar("T")
 
 
-class Ask(Value, kw_only=True):
+class Ask(Value, frozen=True, kw_only=True):
     """What the user asked for. Empty tuples: find out by yourself."""
 
     configs: tuple[str, ...] = ()  # --config

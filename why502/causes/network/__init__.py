@@ -1,0 +1,1 @@
+"""Causes on the side of the network."""

@@ -1,0 +1,68 @@
+"""A firewall or host actively rejected the connection: REJECT, administratively prohibited, a prohibiting route.
+
+A rule `REJECT` answers with a TCP reset (ECONNREFUSED) or with an ICMP message: host- or admin-prohibited arrives as EHOSTUNREACH in a
+millisecond, net-prohibited as ENETUNREACH.
+
+## Confuse not with
+- `backend-not-running`: the same ECONNREFUSED, and nothing listens.
+- `host-unreachable`: the same EHOSTUNREACH, after about three seconds (nobody answered ARP), or no route at all.
+- `connect-timeout`: a rule `DROP` says nothing.
+
+## Confirm
+- `ss -ltn` on the target's machine shows the listener while connections are refused; `nft list ruleset`, `iptables -S`.
+
+## Fix
+- Allow the proxy's address to the target's port in the rule set that rejects.
+
+## References
+- https://man7.org/linux/man-pages/man7/icmp.7.html
+- https://www.netfilter.org/projects/nftables/manpage.html (reject)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, FAIR, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.logs import Symptom
+
+AT_ONCE_S = 0.5  # a rejection takes one round trip; a dead neighbour about three seconds
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None or target.is_unix:
+        return
+    probe = case.probe(Symptom.CONNECT_REFUSED, Symptom.HOST_UNREACHABLE, Symptom.CONNECT_DENIED)
+    if probe is not None and case.listeners:
+        yield supports(f"a process listens on {target}, and a connection from here is rejected all the same", "probe", PROOF)
+    if case.seen(Symptom.HOST_UNREACHABLE):
+        if case.is_local:
+            yield supports(f"{target} is an address of this machine: no route can be missing, only a rule can reject", "", PROOF)
+        elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
+            if probe.total_s < AT_ONCE_S and probe.errno == 113:
+                yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: somebody answered", "probe", STRONG)
+            elif probe.total_s >= AT_ONCE_S:
+                yield refutes(f"the answer took {probe.total_s:.1f} s: nobody was there", "probe", STRONG)
+    for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
+        if tally.target is None or tally.target.port == target.port:
+            yield supports("the kernel logged packets to that port that a rule stopped", tally.seen_in, STRONG)
+            break
+    for event in (case.host.events if case.host else None) or ():
+        if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
+            yield supports(event.says, event.seen_in, STRONG)
+            break
+    if case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
+        yield supports("connecting is refused to our own process too: a prohibiting route or rule, not a profile of the proxy", "probe", STRONG)
+
+CAUSE = Cause(
+    id="connect-rejected",
+    layer=Layer.NETWORK,
+    says="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
+    symptoms={Symptom.HOST_UNREACHABLE: FAIR, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
+    yields_to=frozenset({"selinux-denied", "stale-dns"}),
+    examine=examine,
+)

@@ -1,0 +1,43 @@
+"""No route to the host or network.
+
+EHOSTUNREACH (no answer to ARP or a router's message) or ENETUNREACH (no route in the proxy's own table). 502 in nginx.
+
+## Confuse not with
+- `connect-rejected`: a firewall's prohibition looks the same and comes at once.
+- `stale-dns`: the address belonged to a host or container that is gone.
+
+## Confirm
+- `ip route get ADDRESS`; `ip neigh show ADDRESS` says FAILED or INCOMPLETE.
+
+## Fix
+- Add the missing route, bring the host or the interface up, or name the backend's right address.
+
+## References
+- https://man7.org/linux/man-pages/man2/connect.2.html (EHOSTUNREACH, ENETUNREACH)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, LIKELY, Layer, PROOF, STRONG, refutes, supports
+from why502.model.logs import Symptom
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    probe = case.probe(Symptom.HOST_UNREACHABLE)
+    if probe is not None and probe.errno == 101:
+        yield supports("this machine itself has no route there", "probe", STRONG)
+    if case.is_local and case.target is not None and case.seen(Symptom.HOST_UNREACHABLE):
+        yield refutes(f"{case.target} is an address of this machine", "", PROOF)
+
+CAUSE = Cause(
+    id="host-unreachable",
+    layer=Layer.NETWORK,
+    says="no route to the host or network",
+    symptoms={Symptom.HOST_UNREACHABLE: LIKELY},
+    yields_to=frozenset({"backend-oom-killed", "connect-rejected", "container-network-mismatch", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
+    examine=examine,
+)

@@ -1,0 +1,68 @@
+"""SELinux denied the proxy's connection.
+
+nginx runs in the domain httpd_t. Without a boolean it may connect only to ports with certain labels, and to unix sockets of certain
+types. The log shows "(13: Permission denied)" although the modes are right.
+
+## Confuse not with
+- `unix-socket-permission`: the modes stop it; no AVC line.
+- `apparmor-denied`: the other module; its lines say apparmor="DENIED".
+
+## Confirm
+- `ausearch -m avc -c nginx -ts recent`; `getenforce`.
+
+## Fix
+- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: give its
+  folder the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Never switch SELinux off.
+
+## References
+- https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9/html/using_selinux/index
+- https://man7.org/linux/man-pages/man8/ausearch.8.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, FAIR, Layer, PROOF, WEAK, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    denied = [t for t in case.anywhere(Symptom.SELINUX_DENIED)] if case.target is not None or case.offline else []
+    events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
+    if case.seen(Symptom.CONNECT_DENIED):
+        if case.target is not None and not case.target.is_unix:
+            yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
+        for tally in denied[:1]:
+            yield supports("an SELinux denial stands beside it", tally.seen_in, PROOF)
+        for event in events[:1]:
+            yield supports(event.says, event.seen_in, PROOF)
+        modules = case.here.kernel.security_modules if case.here.kernel else None
+        if modules is not None and "selinux" not in modules:
+            yield refutes("SELinux is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Set the boolean that lets the proxy connect; label the socket's folder."""
+    if case.target is not None and not case.target.is_unix:
+        yield Remedy(
+            says="let the web server connect to network ports",
+            steps=(
+                Run(
+                    argv=("setsebool", "-P", "httpd_can_network_connect", "1"),
+                    undo=("setsebool", "-P", "httpd_can_network_connect", "0"),
+                ),
+            ),
+        )
+
+CAUSE = Cause(
+    id="selinux-denied",
+    layer=Layer.PLATFORM,
+    says="SELinux denied the proxy's connection",
+    symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: WEAK},
+    examine=examine,
+    remedies=remedies,
+)

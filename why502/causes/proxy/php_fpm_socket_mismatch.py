@@ -1,0 +1,55 @@
+"""fastcgi_pass and the pool's listen name different sockets or ports.
+
+The classic after a PHP upgrade: nginx still names php8.1-fpm.sock, the pool listens on php8.2-fpm.sock. ENOENT or ECONNREFUSED, 502 at once.
+
+## Confuse not with
+- `backend-not-running`: no pool runs at all.
+- `unix-socket-permission`: the same path, and EACCES.
+
+## Confirm
+- `grep -rn '^listen' /etc/php*/` against `nginx -T | grep fastcgi_pass`; `ss -Hlxp | grep php`.
+
+## Fix
+- Let fastcgi_pass name the pool's listen.
+
+## References
+- https://www.php.net/manual/en/install.fpm.configuration.php (listen)
+- https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_pass
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, Layer, PROOF, WEAK, refutes, supports
+from why502.model.logs import Symptom
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.seen(*CAUSE.symptoms):
+        return
+    if case.protocol not in ("fastcgi", ""):
+        yield refutes(f"the proxy speaks {case.protocol} here, not FastCGI", "", PROOF)
+        return
+    pools = case.host.php_pools if case.host else None
+    if pools is None:
+        if case.target.is_unix and "php" in case.target.path and case.protocol == "fastcgi":
+            yield supports("the path is that of a PHP-FPM pool", "", WEAK)
+        return
+    if case.pool is not None:
+        yield refutes(f"pool {case.pool.name} is configured to listen on {case.target}", str(case.pool.listen_at or ""), PROOF)
+        return
+    running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
+    for pool in running[:1]:
+        yield supports(f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}", str(pool.listen_at or pool.file), PROOF)
+
+CAUSE = Cause(
+    id="php-fpm-socket-mismatch",
+    layer=Layer.PROXY,
+    says="fastcgi_pass and the pool's listen name different sockets or ports",
+    symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
+    yields_to=frozenset({"proxy-config-not-loaded"}),
+    examine=examine,
+)

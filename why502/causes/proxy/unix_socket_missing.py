@@ -1,0 +1,56 @@
+"""The unix socket's path does not exist, or is not visible to the proxy.
+
+ENOENT, 502 at once (Apache 503). The path is another one than the application's, the application removed it when it stopped, or the
+proxy sees another folder of that name: systemd's PrivateTmp=, a container.
+
+## Confuse not with
+- `php-fpm-socket-mismatch`: a PHP-FPM pool listens elsewhere.
+- `unix-socket-permission`: EACCES: it exists and may not be used.
+- `backend-not-running`: the file is there and nobody holds it open (ECONNREFUSED), or the service is known to be stopped.
+
+## Confirm
+- `ls -l PATH`; `ss -Hlxp` shows on which path the application listens; `systemctl show -p PrivateTmp UNIT`.
+
+## Fix
+- Let both name one path, in a folder below /run that both may enter; not in /tmp.
+
+## References
+- https://man7.org/linux/man-pages/man7/unix.7.html
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#PrivateTmp=
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, LIKELY, Layer, STRONG, WEAK, supports
+from why502.model.logs import Symptom
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.target.is_unix:
+        return
+    path = case.socket_path
+    if path and path.kind in ("missing", "file", "folder"):
+        says = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
+        yield supports(f"{case.target.path} {says}", f"stat {case.target.path}", STRONG)
+        for elsewhere in path.seen_elsewhere:
+            yield supports(f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG)
+    elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
+        yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
+    name = case.target.path.rsplit("/", 1)[-1]
+    if case.seen(Symptom.SOCKET_PATH_MISSING):
+        for listener in case.strays[:1]:
+            alike = listener.target.path.rsplit("/", 1)[-1] == name
+            yield supports(f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK)
+
+CAUSE = Cause(
+    id="unix-socket-missing",
+    layer=Layer.PROXY,
+    says="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
+    symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
+    yields_to=frozenset({"backend-crash-loop", "backend-not-running", "backend-oom-killed", "backend-startup-failure", "php-fpm-socket-mismatch", "proxy-config-not-loaded"}),
+    examine=examine,
+)

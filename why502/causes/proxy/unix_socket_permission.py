@@ -1,0 +1,51 @@
+"""The proxy's worker user may not write to the unix socket or pass through one of its folders.
+
+connect() to a unix socket needs write permission on it and search permission on every folder of its path (EACCES, 502 at once).
+The workers' user counts, not root's master process.
+
+## Confuse not with
+- `selinux-denied`, `apparmor-denied`: the modes are right and the policy says no.
+
+## Confirm
+- `namei -l PATH`; `sudo -u www-data test -w PATH`.
+
+## Fix
+- Give the socket a group that the worker's user is in, mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode), and its folders mode
+  x for that user. Never 0777.
+
+## References
+- https://man7.org/linux/man-pages/man7/unix.7.html (Pathname socket ownership and permissions)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, FAIR, Layer, PROOF, STRONG, refutes, supports
+from why502.model.logs import Symptom
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.seen(Symptom.CONNECT_DENIED) and not (case.socket_path and case.socket_path.is_reachable is False):
+        return
+    if not case.target.is_unix:
+        yield refutes("the target is no unix socket", "", PROOF)
+        return
+    yield supports("on a unix socket this is nearly always its mode or that of a folder", "", FAIR)
+    path = case.socket_path
+    if path and path.is_reachable is False:
+        step = next((step for step in path.steps if step.path == path.blocked_at), None)
+        modes = f" (mode {step.mode}, {step.owner}:{step.group})" if step else ""
+        yield supports(f"user {path.user} may not use {path.blocked_at or path.path}{modes}", f"stat {path.blocked_at or path.path}", PROOF)
+    elif path and path.is_reachable and case.answers_now is not True:
+        yield refutes(f"the modes let user {path.user} through", f"namei -l {path.path}", STRONG)
+
+CAUSE = Cause(
+    id="unix-socket-permission",
+    layer=Layer.PROXY,
+    says="the proxy's worker user may not write to the unix socket or pass through one of its folders",
+    symptoms={Symptom.CONNECT_DENIED: FAIR},
+    examine=examine,
+)

@@ -1,0 +1,55 @@
+"""The application listens on another address or address family than the proxy connects to.
+
+Typical: the application binds 127.0.0.1 and the proxy connects to `localhost`, which is also ::1; or it binds one interface, or only
+IPv6. With a name of two addresses nginx tries both in turn, so a part of the requests succeeds and the log fills with refused
+connections to the other one.
+
+## Confuse not with
+- `wrong-port`: the application listens on another port.
+- `container-network-mismatch`: inside a container 127.0.0.1 is the container itself.
+
+## Confirm
+- `ss -Hltn 'sport = :PORT'` shows the port on another address than the one in the log line.
+
+## Fix
+- Name the address on which the application listens (`127.0.0.1` in place of `localhost`), or let it listen on both families.
+
+## References
+- nginx: src/core/ngx_inet.c, ngx_inet_resolve_host (all A and AAAA addresses are used)
+- https://man7.org/linux/man-pages/man7/ipv6.7.html (IPV6_V6ONLY)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case, accepts
+from why502.cause import Cause
+from why502.model.finding import Evidence, Layer, PROOF, STRONG, WEAK, supports
+from why502.model.logs import Symptom
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
+        return
+    for tally in case.words(Symptom.LISTENS_ON):
+        heard = tally.target
+        if heard and heard.port == target.port and not accepts(heard, target) and case.listeners is None:
+            yield supports(f"the application says that it listens on {heard}", tally.seen_in, STRONG)
+            break
+    if case.listeners != ():
+        return
+    for listener in case.same_port[:1]:
+        process = case.process_of(listener)
+        name = f"{process.name} (pid {process.pid})" if process else "an application"
+        yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
+
+CAUSE = Cause(
+    id="wrong-address",
+    layer=Layer.PROXY,
+    says="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
+    symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
+    yields_to=frozenset({"container-network-mismatch", "php-fpm-socket-mismatch", "proxy-config-not-loaded", "stale-dns"}),
+    examine=examine,
+)

@@ -1,0 +1,91 @@
+"""The target's port has no listener, while the application listens on another port.
+
+The connection is refused at once (ECONNREFUSED, 502; HAProxy and Apache 503), exactly as if nothing ran.
+
+## Confuse not with
+- `backend-not-running`: no application listens anywhere.
+- `wrong-address`: the port is right, the address or family is not.
+- `php-fpm-socket-mismatch`: the same for a PHP-FPM pool.
+
+## Confirm
+- `ss -Hltnp` shows the application on another port than the one that the proxy's directive names.
+
+## Fix
+- Let the proxy name the port on which the application really listens, or the application the port that the proxy names.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case, accepts
+from why502.cause import Cause
+from why502.model.finding import Evidence, FAIR, LIKELY, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.target import Target
+from why502.model.snapshot import Listener
+
+def candidates(case: Case) -> tuple[Listener, ...]:
+    """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the youngest."""
+    target = case.target
+    if target is None or target.is_unix:
+        return ()
+    wanted = str(target.port)
+
+    def distance(listener: Listener) -> tuple[int, int, int]:
+        port = str(listener.target.port)
+        alike = len(port) == len(wanted) and sum(a != b for a, b in zip(port, wanted, strict=True)) <= 1
+        same = set(port) == set(wanted) and len(port) == len(wanted)
+        near = abs(listener.target.port - target.port)
+        return (0 if alike or same or near <= 10 else 1, 0 if _reaches(listener.target, target) else 1, near)
+
+    return tuple(sorted(case.strays, key=distance))
+
+
+def _reaches(listening: Target, target: Target) -> bool:
+    return accepts(listening, Target(host=target.host, port=listening.port))
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or case.target.is_unix or not case.seen(Symptom.CONNECT_REFUSED):
+        return
+    for tally in case.words(Symptom.LISTENS_ON):
+        if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
+            yield supports(f"the application says that it listens on port {tally.target.port}", tally.seen_in, STRONG)
+            break
+    if case.listeners is None or case.listeners or case.same_port:
+        return
+    if any(service.is_running is False for service in case.services):
+        yield refutes(f"the service that belongs on {case.target} is known, and it is stopped", "", PROOF)
+        return
+    found = candidates(case)
+    if not found:
+        return
+    best = found[0]
+    process = case.process_of(best)
+    name = f"{process.name} (pid {process.pid})" if process else "an application"
+    says = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
+    weight = LIKELY if len(found) == 1 else FAIR
+    yield supports(says, "ss -ltnp", weight)
+    if _alike(best, case):
+        yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
+    if process and process.started_at and case.last_failure and process.started_at > case.last_failure:
+        yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _alike(listener: Listener, case: Case) -> bool:
+    one, other = str(listener.target.port), str(case.target.port if case.target else 0)
+    return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
+
+CAUSE = Cause(
+    id="wrong-port",
+    layer=Layer.PROXY,
+    says="the target port has no listener, while the application listens on another port",
+    symptoms={Symptom.CONNECT_REFUSED: WEAK},
+    yields_to=frozenset({"php-fpm-socket-mismatch", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
+    examine=examine,
+)

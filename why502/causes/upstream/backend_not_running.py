@@ -1,0 +1,70 @@
+"""Nothing runs that should answer on the target: no process, or its service is stopped.
+
+A connection to a port without a listener is refused at once (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer
+503 in the same case. A unix socket file that no process holds open any more refuses likewise.
+
+## Confuse not with
+- `wrong-port`: the application listens, but elsewhere.
+- `wrong-address`: it listens on that port, but on another address or family.
+- `connect-rejected`: a firewall refuses in the listener's place; the listener is there.
+- `backend-crashed`, `backend-oom-killed`, `backend-startup-failure`: why nothing runs, where that is known.
+
+## Confirm
+- `ss -Hltnp 'sport = :PORT'` shows no line; `systemctl status UNIT` says inactive or failed.
+
+## Fix
+- Start the service, and find out in its journal why it was not running.
+
+## References
+- https://man7.org/linux/man-pages/man2/connect.2.html (ECONNREFUSED)
+- nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_test_connect
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import Evidence, FAIR, LIKELY, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    for service in case.services:
+        if service.is_running is False:
+            when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
+            yield supports(f"{service.manager} says that {service.name} is {service.state or 'stopped'}{when}", service.manager, PROOF)
+    if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
+        yield supports(f"no socket listens on {case.target}", "ss -ltnx")
+    first = case.first_failure
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        since = process.started_at if process else None
+        name = f"{process.name} (pid {process.pid})" if process else "a process"
+        if case.probe(Symptom.CONNECT_REFUSED):
+            yield refutes(f"{name} listens on {case.target} and connections are refused all the same", "ss -ltnx", PROOF)
+        elif since and first and since > first:
+            yield supports(f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began", "ss -ltnx", WEAK)
+        elif since and first:
+            yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service that owns the target, where it is known."""
+    for service in case.services[:1]:
+        if service.start_argv and service.is_running is False:
+            yield Remedy(says=f"start {service.name}", steps=(Run(argv=service.start_argv),))
+
+CAUSE = Cause(
+    id="backend-not-running",
+    layer=Layer.UPSTREAM,
+    says="nothing runs that should answer on the target; no process, or its service is stopped",
+    symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: FAIR},
+    yields_to=frozenset({"backend-crash-loop", "backend-crashed", "backend-oom-killed", "backend-startup-failure", "connect-rejected", "container-network-mismatch", "deploy-termination-race", "php-fpm-socket-mismatch", "port-conflict", "proxy-config-not-loaded", "proxy-loop", "stale-dns", "wrong-address", "wrong-port"}),
+    examine=examine,
+    remedies=remedies,
+)

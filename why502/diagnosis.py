@@ -1,0 +1,261 @@
+"""diagnose(): every cause examines every target; the evidence is weighed, effects yield to their causes, the rest is ranked.
+
+Weights are log-odds. A cause starts from PRIOR and adds what its symptoms and its examination say; the sum's logistic
+value is the confidence. No cause states a confidence of its own, so causes are comparable and every answer shows its sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from why502.case import NOTICES, Case, targets
+from why502.cause import Cause
+from why502.causes import CAUSES
+from why502.checks import check_all
+from why502.model.finding import (
+    ASSERTED,
+    PRIOR,
+    WEAK,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Place,
+    Verdict,
+    supports,
+)
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Gap, Snapshot
+from why502.model.target import Target
+
+CERTAIN = 0.99  # no answer is surer than this
+CONSIDERED = 0.05  # below this a cause is not even mentioned
+YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
+RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
+
+
+def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
+    """Return the diagnosis of one machine, or of several together (the first is the proxy's).
+
+    A pure function: the same snapshots give the same answer.
+    """
+    here = snapshots[0]
+    gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
+    findings: list[Finding] = []
+    for target in (*targets(here), None):
+        case = Case(here=here, there=_owner(target, snapshots), target=target, offline=offline)
+        findings.extend(_examine(case, gaps))
+    findings = sorted(_yield(findings), key=_rank)
+    logs = here.logs
+    explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
+    unexplained = [t for t in (logs.tallies if logs else ()) if _is_failure(t) and t.target not in explained]
+    if any(finding.confidence >= ASSERTED for finding in findings):
+        verdict = Verdict.PROBLEM
+    elif unexplained or _failing_probes(here):
+        verdict = Verdict.UNKNOWN
+    else:
+        verdict, findings = Verdict.HEALTHY, []
+    return Diagnosis(
+        taken_at=here.taken_at,
+        since=here.since,
+        until=here.until,
+        verdict=verdict,
+        findings=tuple(findings),
+        checks=check_all(here, tuple(findings)),
+        gaps=tuple(dict.fromkeys(gaps)),
+        requests=logs.requests if logs else 0,
+        by_status=logs.by_status if logs else {},
+        failures=sum(t.count for t in (logs.tallies if logs else ()) if _is_failure(t)),
+        hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
+    )
+
+
+def _owner(target: Target | None, snapshots: tuple[Snapshot, ...]) -> Snapshot | None:
+    """Return the snapshot of the machine that has the target's address, among those beside the proxy's own."""
+    if target is None or target.is_unix:
+        return None
+    return next((snapshot for snapshot in snapshots[1:] if target.host in (snapshot.addresses or ())), None)
+
+
+def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
+    """Yield one finding for every cause that something speaks for."""
+    for cause in CAUSES.values():
+        try:
+            evidence = (*weigh_symptoms(cause, case), *cause.examine(case))
+        except Exception as error:  # our own defect: one cause is lost, the others still answer
+            gaps.append(Gap(source=f"cause {cause.id}", why=f"internal error: {type(error).__name__}: {error}"))
+            continue
+        if not any(item.weight > 0 for item in evidence):
+            continue
+        confidence = sure(sum(item.weight for item in evidence))
+        if confidence >= CONSIDERED:
+            yield _finding(cause, case, evidence, confidence)
+
+
+def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
+    """Yield what the logs and the probes of the target show of a cause's symptoms, each symptom once."""
+    best: Evidence | None = None
+    for symptom, weight in cause.symptoms.items():
+        tally, probe = case.tally(symptom), case.probe(symptom)
+        if tally is not None:
+            found = supports(count(tally), tally.seen_in, weight)
+        elif probe is not None:
+            found = supports(_probed(probe.symptom, probe.detail), "probe", weight)
+        else:
+            continue
+        if tally is not None and probe is not None:
+            yield supports("a probe meets the same now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
+        if best is None or found.weight > best.weight:
+            best = found
+    if best is not None:
+        yield best
+
+
+def count(tally: Tally) -> str:
+    """Return a tally in words: how often, what, when, with which status."""
+    what = WORDS.get(tally.symptom, tally.symptom.value.replace("-", " "))
+    times = "once" if tally.count == 1 else f"{tally.count} times"
+    status = f", answered {tally.status:03d}" if tally.status is not None else ""
+    detail = f" ({tally.detail})" if tally.detail else ""
+    return f"{what} {times}{status}{detail}"
+
+
+def _probed(symptom: Symptom | None, detail: str) -> str:
+    words = WORDS.get(symptom, symptom.value.replace("-", " ")) if symptom else ""
+    return f"{words}: {detail}" if detail else words
+
+
+def sure(weight: float) -> float:
+    """Return the confidence that a sum of weights stands for, at most CERTAIN."""
+    return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
+
+
+def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidence: float) -> Finding:
+    tallies = [t for t in case.tallies if t.symptom in cause.symptoms and _is_failure(t)] or (
+        list(case.failures) if case.target is not None and not any(t.symptom in cause.symptoms for t in case.tallies) else []
+    )
+    last = max((t.last for t in tallies if t.last), default=None)
+    route, proxy = case.route, case.proxy
+    product = proxy.kind if proxy else next((t.proxy for t in tallies if t.proxy), None)
+    return Finding(
+        cause=cause.id,
+        layer=cause.layer,
+        confidence=confidence,
+        says=_sentence(cause, case),
+        target=case.target,
+        proxy=product,
+        place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
+        if route and case.target is not None
+        else None,
+        statuses=tuple(sorted({t.status for t in tallies if t.status is not None})),
+        failures=sum(t.count for t in tallies),
+        first_seen=min((t.first for t in tallies if t.first), default=None),
+        last_seen=last,
+        ongoing=_goes_on(case, last),
+        evidence=tuple(sorted(evidence, key=lambda item: -item.weight)),
+        remedies=tuple(_remedies(cause, case)) if confidence >= ASSERTED else (),
+    )
+
+
+def _sentence(cause: Cause, case: Case) -> str:
+    return f"{case.target}: {cause.says}" if case.target is not None else cause.says
+
+
+def _remedies(cause: Cause, case: Case) -> Iterator[object]:
+    try:
+        yield from cause.remedies(case)
+    except Exception:  # a remedy that we cannot write must not cost the diagnosis
+        return
+
+
+def _goes_on(case: Case, last: datetime | None) -> bool:
+    """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
+    if case.answers_now is not None:
+        return not case.answers_now
+    if last is None:
+        return True
+    traffic = case.traffic
+    if traffic and traffic.last_success and traffic.last_success > last:
+        return False
+    return last >= case.here.taken_at - RECENT
+
+
+def _yield(findings: list[Finding]) -> list[Finding]:
+    """Return the findings with those lowered that are only the effect of an asserted one on the same target (or on none)."""
+    asserted = {(f.cause, f.target) for f in findings if f.confidence >= ASSERTED}
+    result = []
+    for finding in findings:
+        reasons = [
+            cause
+            for cause in CAUSES[finding.cause].yields_to
+            if (cause, finding.target) in asserted or (cause, None) in asserted
+        ]
+        if reasons and finding.confidence >= ASSERTED:
+            note = Evidence(says=f"is only what {' and '.join(sorted(reasons))} looks like from the proxy", weight=YIELDED - WEAK)
+            finding = msgspec.structs.replace(
+                finding, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*finding.evidence, note), remedies=()
+            )
+        result.append(finding)
+    return result
+
+
+def _rank(finding: Finding) -> tuple[object, ...]:
+    return (
+        finding.confidence < ASSERTED,
+        -round(min(finding.confidence, 0.95), 2),
+        not finding.ongoing,
+        -finding.failures,
+        finding.cause,
+        str(finding.target),
+    )
+
+
+def _is_failure(tally: Tally) -> bool:
+    return tally.proxy is not None and tally.symptom not in NOTICES
+
+
+def _failing_probes(snapshot: Snapshot) -> bool:
+    return any(probe.symptom is not None for probe in snapshot.probes or ())
+
+
+# What a symptom is called in a sentence: "connections were refused 37 times".
+WORDS = {
+    Symptom.CONNECT_REFUSED: "connection refused",
+    Symptom.CONNECT_TIMED_OUT: "no answer to the connection attempt",
+    Symptom.CONNECT_RESET: "connection reset while connecting",
+    Symptom.CONNECT_DENIED: "connecting was not permitted",
+    Symptom.HOST_UNREACHABLE: "no route to the host",
+    Symptom.SOCKET_PATH_MISSING: "the socket's path does not exist",
+    Symptom.QUEUE_FULL: "the accept queue was full",
+    Symptom.NO_LOCAL_PORT: "no local port was left",
+    Symptom.NO_LIVE_UPSTREAMS: "no server of the group was left to try",
+    Symptom.NAME_NOT_FOUND: "the name did not resolve",
+    Symptom.NAME_SERVER_FAILED: "the name server did not answer properly",
+    Symptom.NO_RESOLVER: "a name had to be resolved and no resolver is configured",
+    Symptom.TLS_FAILED: "the TLS handshake failed",
+    Symptom.TLS_NOT_TLS: "the other side does not speak TLS",
+    Symptom.TLS_UNVERIFIED: "the certificate did not verify",
+    Symptom.TLS_TIMED_OUT: "the TLS handshake took too long",
+    Symptom.READ_TIMED_OUT: "no response header before the timeout",
+    Symptom.BODY_TIMED_OUT: "the response body stalled until the timeout",
+    Symptom.SEND_TIMED_OUT: "the backend did not take the request before the timeout",
+    Symptom.CLOSED_BEFORE_HEADER: "connection closed before a whole response header",
+    Symptom.RESET_BEFORE_HEADER: "connection reset before a whole response header",
+    Symptom.CLOSED_IN_BODY: "connection closed in the middle of the body",
+    Symptom.RESET_IN_BODY: "connection reset in the middle of the body",
+    Symptom.NO_STATUS_LINE: "the answer had no HTTP status line",
+    Symptom.HEADER_INVALID: "the response header was invalid",
+    Symptom.HEADER_TOO_BIG: "the response header was too big for the buffer",
+    Symptom.OTHER_PROTOCOL: "bytes of another protocol came back",
+    Symptom.UPSTREAM_STATUS: "the backend itself answered with an error status",
+    Symptom.GATEWAY_STATUS: "a gateway error status stands in the access log",
+    Symptom.CLIENT_CLOSED: "the client closed the connection first",
+    Symptom.WORKER_CONNECTIONS: "worker_connections were used up",
+    Symptom.FILES_EXHAUSTED: "no file descriptor was left",
+    Symptom.RATE_LIMITED: "the proxy's own limit refused the request",
+    Symptom.OWN_STATUS: "the proxy answered by a rule of its own",
+    Symptom.TEMP_DENIED: "a temporary file could not be written",
+}
