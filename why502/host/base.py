@@ -101,3 +101,7 @@ class Host(Protocol):
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Open a connection. Raises HostError with its `errno` where there is one, Expired after `timeout_s`."""
         ...
+
+    def inside(self, root: str) -> Host:
+        """Return what can be seen of the machine below another root folder (`/proc/PID/root`), where nothing runs."""
+        ...

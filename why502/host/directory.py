@@ -68,6 +68,10 @@ class DirectoryHost:
         """Raise HostError: a folder has no network."""
         self._refuse(f"{target}: no connection leads")
 
+    def inside(self, root: str) -> DirectoryHost:
+        """Return what can be seen below a folder of this folder."""
+        return DirectoryHost(self.root + "/" + root.lstrip("/"), self.name)
+
     def _refuse(self, what: str) -> NoReturn:
         raise HostError(f"{what} in the folder {self.root}", "look at the machine itself")
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 from why502.host.base import Finished, Space, Stat
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
+from why502.host.directory import DirectoryHost
 from why502.host.files import LIST_LIMIT, READ_FLAGS, access_list, as_file, as_space, as_stat, content, failure
 from why502.model.errors import Expired, HostError
 from why502.model.target import Target
@@ -95,6 +96,10 @@ class LocalHost:
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
         """Open a connection. A host name is resolved first, within the same time."""
         return SocketConnection.to(target, timeout_s)
+
+    def inside(self, root: str) -> DirectoryHost:
+        """Return what can be seen below another root folder."""
+        return DirectoryHost(root)
 
     def _look(self, path: str, call: Callable[[], T]) -> T:
         """Return what `call` returns, within the time limit. A folder where a look hung is not looked at again."""

@@ -56,6 +56,10 @@ class OfflineHost:
         """Raise HostError."""
         raise _refusal(str(target))
 
+    def inside(self, root: str) -> Host:
+        """Raise HostError."""
+        raise _refusal(root)
+
     def _for(self, path: str) -> Host:
         plain = posixpath.normpath(path) + ("/" if path.endswith("/") else "")
         if plain in self._files or (plain.startswith(self._folders) and "/../" not in path):
