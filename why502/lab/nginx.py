@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,19 @@ class Nginx:
         for folder in (config.parent, *(Path(f"{self.prefix}{name}") for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
         config.write_text(self.text(location, **parts))  # type: ignore[arg-type]
+
+    def write_old(self, message: str, status: int, target: str, *, times: int = 30, hours: float = 3.0) -> None:
+        """Write failed requests of hours ago into both logs, as nginx would have. To be called before `start`."""
+        at = datetime.now().astimezone() - timedelta(hours=hours)
+        logs = Path(f"{self.prefix}{LOGS}")
+        logs.mkdir(parents=True, exist_ok=True)
+        access = f'127.0.0.1 - - [{at:%d/%b/%Y:%H:%M:%S %z}] "GET /old HTTP/1.1" {status} 157 "-" "Mozilla/5.0"'
+        error = (
+            f"{at:%Y/%m/%d %H:%M:%S} [error] 999#999: *1 {message}, client: 127.0.0.1, server: shop.example, "
+            f'request: "GET /old HTTP/1.1", upstream: "http://{target}/old", host: "shop.example"'
+        )
+        (logs / "access.log").write_text(f"{access} {target} {status} - - 1.000 1.000\n" * times)
+        (logs / "error.log").write_text(f"{error}\n" * times)
 
     def edit(self, old: str, new: str) -> None:
         """Replace a text that stands in the main configuration file, and load it not."""

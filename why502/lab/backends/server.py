@@ -142,6 +142,12 @@ def truncate_reset(client: socket.socket, told: argparse.Namespace) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def stall(client: socket.socket, told: argparse.Namespace) -> None:
+    """Announce a body, send a part of it, and the rest never."""
+    truncate(client, told)
+    hang(client, told)
+
+
 def bad_header(client: socket.socket, _: argparse.Namespace) -> None:
     """Send a header line without a colon."""
     read_head(client)
@@ -201,6 +207,7 @@ DOES: dict[str, Callable[[socket.socket, argparse.Namespace], None]] = {
         truncate,
         truncate_chunked,
         truncate_reset,
+        stall,
         bad_header,
         nul_header,
         bad_status_line,
@@ -239,6 +246,20 @@ def serve(client: socket.socket, told: argparse.Namespace, context: ssl.SSLConte
         pass
 
 
+def oversee(workers: int) -> None:
+    """Return in each of the worker processes; the parent stays here, and replaces those that die."""
+    running = 0
+    while True:
+        while running < workers:
+            if os.fork() == 0:
+                return
+            running += 1
+        pid, status = os.wait()
+        running -= 1
+        how = f"was terminated due to signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exited"
+        say(f"{time.strftime('[%Y-%m-%d %H:%M:%S %z]')} [{os.getpid()}] [ERROR] Worker (pid:{pid}) {how}")
+
+
 def main() -> None:
     """Listen and serve: a thread for each connection, or a fixed number of them (`--workers`)."""
     parser = argparse.ArgumentParser()
@@ -247,6 +268,7 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=128)
     parser.add_argument("--mode", type=lambda text: int(text, 8), default=0o666, help="of a unix socket")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--fork", type=int, default=0, help="worker processes below a parent that replaces them")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--status", type=int, default=0, help="answer always this")
     parser.add_argument("--idle", type=float, default=75.0, help="seconds that an idle connection is kept")
@@ -265,6 +287,8 @@ def main() -> None:
         while True:
             serve(server.accept()[0], told, context)
 
+    if told.fork:
+        oversee(told.fork)
     for _ in range(max(0, told.workers - 1)):
         Thread(target=work, daemon=True).start()
     if told.workers:

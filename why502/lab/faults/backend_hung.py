@@ -1,0 +1,44 @@
+"""backend-hung: it accepts connections, or the kernel does for it, and never answers."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def hangs(stage: Stage, *, log: str = "upstream") -> str:
+    """Break it: an application that accepts, reads and never answers."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(3000, "--does", "hang")
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;", log=log)
+    stage.send_many(6, at_once=6)
+    return target
+
+
+def stopped(stage: Stage) -> str:
+    """Break it: an application that answered, and is stopped by a signal (state T)."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    application = stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;")
+    stage.send_many(6)
+    application.send_signal(signal.SIGSTOP)
+    stage.send_many(6, at_once=6)
+    return target
+
+
+fault = partial(
+    Fault,
+    cause="backend-hung",
+    layer=Layer.UPSTREAM,
+    statuses=frozenset({504}),
+    proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
+)
+FAULTS = (
+    fault(name="backend-hung", says="the application accepts and never answers", build=hangs),
+    fault(name="backend-hung-combined-log", says="the same, without upstream fields", build=partial(hangs, log="combined")),
+    fault(name="backend-hung-stopped", says="the application's process is stopped (SIGSTOP)", build=stopped),
+)

@@ -1,0 +1,101 @@
+"""backend-not-running: nothing runs that should answer on the target."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def gone(stage: Stage, *, log: str = "upstream") -> str:
+    """Break it: an application that answered, and was stopped in order."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    application = stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{target};", log=log)
+    stage.send_many(4)
+    stage.stop(application)
+    stage.send_many(6)
+    return target
+
+
+def never(stage: Stage) -> str:
+    """Break it: nothing has ever listened there."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.nginx.start(f"proxy_pass http://{target};", log="combined")
+    stage.send_many(6)
+    return target
+
+
+def unix(stage: Stage) -> str:
+    """Break it: the socket file is still there, and nobody listens on it."""
+    path = stage.path("/run/app.sock")
+    application = stage.backend(f"unix:{path}")
+    stage.nginx.start(f"proxy_pass http://unix:{path};")
+    stage.send_many(4)
+    stage.stop(application)
+    stage.send_many(6)
+    return f"unix:{path}"
+
+
+def over(stage: Stage) -> str:
+    """Break it, and start the application again: the failure is over."""
+    target = gone(stage)
+    stage.backend(3000)
+    stage.send_many(6)
+    return target
+
+
+def two(stage: Stage) -> str:
+    """Break two routes in two ways."""
+    dead, closing = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(4000)}"
+    stage.backend(4000, "--does", "close")
+    stage.nginx.start(
+        server=f"location / {{\n    proxy_pass http://{dead};\n}}\nlocation /pay/ {{\n    proxy_pass http://{closing};\n}}"
+    )
+    stage.send_many(12)
+    stage.send_many(4, "/pay/card")
+    return dead
+
+
+def with_old_errors(stage: Stage) -> str:
+    """Break it, under the lines of another failure of hours ago."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.nginx.write_old(
+        "upstream timed out (110: Connection timed out) while reading response header from upstream", 504, target, times=40
+    )
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
+
+
+fault = partial(
+    Fault,
+    cause="backend-not-running",
+    layer=Layer.UPSTREAM,
+    proves=(r"connect\(\) (to \S+ )?failed \(111: Connection refused\) while connecting to upstream",),
+)
+BOTH = frozenset({200, 502})
+FAULTS = (
+    fault(name="backend-not-running", says="the application was stopped", build=gone, statuses=BOTH),
+    fault(
+        name="backend-not-running-json-log", says="the same, access log in JSON", build=partial(gone, log="json"), statuses=BOTH
+    ),
+    fault(name="backend-not-running-never", says="nothing has ever listened on the target", build=never),
+    fault(name="backend-not-running-unix", says="a socket file is left, nobody listens on it", build=unix, statuses=BOTH),
+    fault(
+        name="backend-not-running-over",
+        says="the application was stopped and runs again",
+        build=over,
+        statuses=BOTH,
+        ongoing=False,
+    ),
+    fault(name="backend-not-running-old-errors", says="the same, below timeouts of hours ago", build=with_old_errors),
+    fault(
+        name="two-faults",
+        says="one backend does not run, another closes without an answer",
+        build=two,
+        also=frozenset({"premature-close"}),
+    ),
+)

@@ -1,0 +1,41 @@
+"""backend-too-slow: it answers everything, and always later than the proxy's read timeout."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, delay_s: str = "1.8") -> str:
+    """Break it: every answer takes longer than the timeout of the whole server."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(3000, "--delay", delay_s)
+    stage.nginx.start(f"proxy_pass http://{target};", http="proxy_read_timeout 1s;")
+    stage.send_many(8, "/", at_once=8)
+    return target
+
+
+def body(stage: Stage) -> str:
+    """Break it: the header comes at once, and the body stalls."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(3000, "--does", "stall")
+    stage.nginx.start(f"proxy_pass http://{target};", http="proxy_read_timeout 1s;")
+    stage.send_many(4, at_once=4)
+    return target
+
+
+fault = partial(Fault, cause="backend-too-slow", layer=Layer.UPSTREAM, statuses=frozenset({504}))
+HEADER = (r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",)
+FAULTS = (
+    fault(name="backend-too-slow", says="every answer takes 1.8 s, the timeout is 1 s", build=build, proves=HEADER),
+    fault(
+        name="backend-too-slow-body",
+        says="the body stalls after its first part for longer than the timeout",
+        build=body,
+        statuses=frozenset({200}),
+        proves=(r"upstream timed out \(110: Connection timed out\) while reading upstream",),
+    ),
+)

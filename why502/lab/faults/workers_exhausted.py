@@ -1,0 +1,36 @@
+"""workers-exhausted: all workers are busy, so new requests queue until the proxy gives up."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, workers: int = 2, listen: str = "") -> str:
+    """Break it: a few workers, each busy for 0.4 s a request, and ten clients that go on asking."""
+    address = f"unix:{stage.path(listen)}" if listen else f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(address, "--workers", str(workers), "--delay", "0.4")
+    stage.nginx.start(f"proxy_pass http://{address};\nproxy_read_timeout 1s;")
+    stage.keep_sending("/orders", clients=5 * workers)
+    stage.until(lambda: {200, 504} <= stage.statuses, "some requests are served, some time out")
+    return address
+
+
+fault = partial(
+    Fault,
+    cause="workers-exhausted",
+    layer=Layer.UPSTREAM,
+    statuses=frozenset({200, 504}),
+    proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
+)
+FAULTS = (
+    fault(name="workers-exhausted", says="ten clients, two workers of 0.4 s a request, and a timeout of 1 s", build=build),
+    fault(
+        name="workers-exhausted-unix",
+        says="the same with one worker on a unix socket",
+        build=partial(build, workers=1, listen="/run/app.sock"),
+    ),
+)
