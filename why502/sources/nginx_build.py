@@ -1,0 +1,63 @@
+"""What an nginx binary tells of itself: version and configure arguments, the same texts that `nginx -V` prints.
+
+They are read from the file and not asked by running it: that works for any binary, also a deleted one and one of another
+container, and nothing of anybody else's is executed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+
+from why502.host.base import Host
+
+_VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine name themselves, or nginx, here
+_OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
+_OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
+_TEMP = {"client-body": "client_body", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
+
+
+class Build(msgspec.Struct, frozen=True):
+    """Version ("1.22.1"; "" where it is not told) and configure arguments."""
+
+    version: str = ""
+    options: tuple[str, ...] = ()
+
+
+def read_build(host: Host, exe: str) -> Build:
+    """Return what a binary tells of itself. Raises HostError."""
+    return parse_build(host.read(exe, limit_bytes=128 << 20))
+
+
+def parse_build(content: bytes) -> Build:
+    """Return what stands in the bytes of a binary, or in the output of `nginx -V`."""
+    version = _VERSION.search(content) or _OTHER.search(content)
+    options = _OPTIONS.search(content)
+    return Build(
+        version=version[1].decode("ascii", "replace") if version else "",
+        options=_words(options[1].decode("utf-8", "replace")) if options else (),
+    )
+
+
+def build_option(options: tuple[str, ...], name: str) -> str:
+    """Return the value of `--name=value`, "" where it was not given."""
+    start = f"--{name}="
+    return next((option.removeprefix(start) for option in reversed(options) if option.startswith(start)), "")
+
+
+def temp_paths(options: tuple[str, ...], prefix: str) -> Iterator[str]:
+    """Yield the folders for temporary files that were built in (auto/options of nginx)."""
+    for name, folder in _TEMP.items():
+        path = build_option(options, f"http-{name}-temp-path") or f"{folder}_temp"
+        yield posixpath.join(prefix, path)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return tuple(text.split())
