@@ -28,6 +28,7 @@ from why502.model.finding import (
     supports,
 )
 from why502.model.logs import Symptom, Tally
+from why502.model.remedy import Remedy
 from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 
@@ -64,7 +65,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         until=here.until,
         verdict=verdict,
         findings=tuple(findings),
-        checks=check_all(here, tuple(findings)),
+        checks=check_all(here),
         gaps=tuple(dict.fromkeys(gaps)),
         requests=logs.requests if logs else 0,
         by_status=logs.by_status if logs else {},
@@ -164,7 +165,7 @@ def _sentence(cause: Cause, case: Case) -> str:
     return f"{case.target}: {cause.says}" if case.target is not None else cause.says
 
 
-def _remedies(cause: Cause, case: Case) -> Iterator[object]:
+def _remedies(cause: Cause, case: Case) -> Iterator[Remedy]:
     try:
         yield from cause.remedies(case)
     except Exception:  # a remedy that we cannot write must not cost the diagnosis
@@ -187,11 +188,10 @@ def _yield(findings: list[Finding]) -> list[Finding]:
     """Return the findings with those lowered that are only the effect of an asserted one on the same target (or on none)."""
     asserted = {(f.cause, f.target) for f in findings if f.confidence >= ASSERTED}
     result = []
-    for finding in findings:
+    for found in findings:
+        finding = found
         reasons = [
-            cause
-            for cause in CAUSES[finding.cause].yields_to
-            if (cause, finding.target) in asserted or (cause, None) in asserted
+            cause for cause in CAUSES[finding.cause].yields_to if (cause, finding.target) in asserted or (cause, None) in asserted
         ]
         if reasons and finding.confidence >= ASSERTED:
             note = Evidence(says=f"is only what {' and '.join(sorted(reasons))} looks like from the proxy", weight=YIELDED - WEAK)

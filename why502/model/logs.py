@@ -131,6 +131,7 @@ class Symptom(StrEnum):
     PROCESS_EXITED = "process-exited"
     PROCESS_STARTED = "process-started"
     PROCESS_STOPPED = "process-stopped"  # in order
+    PROCESS_FINISHED = "process-finished"  # a request that the proxy had given up, completed later
     START_FAILED = "start-failed"
     ADDRESS_IN_USE = "address-in-use"
     RESTART_LOOP = "restart-loop"

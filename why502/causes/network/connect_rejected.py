@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 AT_ONCE_S = 0.5  # a rejection takes one round trip; a dead neighbour about three seconds
@@ -56,7 +56,12 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(event.says, event.seen_in, STRONG)
             break
     if case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
-        yield supports("connecting is refused to our own process too: a prohibiting route or rule, not a profile of the proxy", "probe", STRONG)
+        yield supports(
+            "connecting is refused to our own process too: a prohibiting route or rule, not a profile of the proxy",
+            "probe",
+            STRONG,
+        )
+
 
 CAUSE = Cause(
     id="connect-rejected",

@@ -24,8 +24,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, LIKELY, Layer, PROOF, WEAK, refutes
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -35,13 +36,27 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("the target takes connections now", "probe", WEAK)
     for listener in case.listeners or ():
         if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
-            yield refutes(f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the way", "ss -ltn", PROOF)
+            yield refutes(
+                f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the way", "ss -ltn", PROOF
+            )
+
 
 CAUSE = Cause(
     id="connect-timeout",
     layer=Layer.NETWORK,
     says="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
-    yields_to=frozenset({"backend-hung", "connect-rejected", "conntrack-table-full", "container-network-mismatch", "listen-backlog-overflow", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
+    yields_to=frozenset(
+        {
+            "backend-hung",
+            "connect-rejected",
+            "conntrack-table-full",
+            "container-network-mismatch",
+            "listen-backlog-overflow",
+            "proxy-config-not-loaded",
+            "stale-dns",
+            "wrong-address",
+        }
+    ),
     examine=examine,
 )

@@ -22,8 +22,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, LIKELY, Layer, PROOF, STRONG, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -33,11 +34,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.is_local and case.target is not None and case.seen(Symptom.HOST_UNREACHABLE):
         yield refutes(f"{case.target} is an address of this machine", "", PROOF)
 
+
 CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
     says="no route to the host or network",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY},
-    yields_to=frozenset({"backend-oom-killed", "connect-rejected", "container-network-mismatch", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
+    yields_to=frozenset(
+        {
+            "backend-oom-killed",
+            "connect-rejected",
+            "container-network-mismatch",
+            "proxy-config-not-loaded",
+            "stale-dns",
+            "wrong-address",
+        }
+    ),
     examine=examine,
 )

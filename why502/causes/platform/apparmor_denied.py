@@ -24,8 +24,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, LIKELY, Layer, PROOF, WEAK, refutes, supports
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -38,6 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     modules = case.here.kernel.security_modules if case.here.kernel else None
     if modules is not None and "apparmor" not in modules:
         yield refutes("AppArmor is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
+
 
 CAUSE = Cause(
     id="apparmor-denied",

@@ -25,13 +25,14 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, Layer, PROOF, WEAK, refutes, supports
+from why502.model.finding import FAIR, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    denied = [t for t in case.anywhere(Symptom.SELINUX_DENIED)] if case.target is not None or case.offline else []
+    denied = list(case.anywhere(Symptom.SELINUX_DENIED)) if case.target is not None or case.offline else []
     events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
     if case.seen(Symptom.CONNECT_DENIED):
         if case.target is not None and not case.target.is_unix:
@@ -57,6 +58,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
                 ),
             ),
         )
+
 
 CAUSE = Cause(
     id="selinux-denied",

@@ -24,8 +24,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, Layer, STRONG, WEAK, supports
+from why502.model.finding import STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -34,9 +35,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         room = kernel.ports_last - kernel.ports_first + 1
         used = kernel.ports_used.get(str(case.target), 0)
         if case.seen(Symptom.NO_LOCAL_PORT) and used:
-            yield supports(f"{used} of {room} local ports are in use towards {case.target}", "ss -tan", STRONG if used > 0.8 * room else WEAK)
+            yield supports(
+                f"{used} of {room} local ports are in use towards {case.target}", "ss -tan", STRONG if used > 0.8 * room else WEAK
+            )
     if case.seen(Symptom.NO_LOCAL_PORT) and case.route and not case.route.keepalive:
         yield supports("no connection to this target is kept open", str(case.route.at or ""), WEAK)
+
 
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",

@@ -23,8 +23,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, Layer, PROOF, WEAK, refutes, supports
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -43,7 +44,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
     for pool in running[:1]:
-        yield supports(f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}", str(pool.listen_at or pool.file), PROOF)
+        yield supports(
+            f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}",
+            str(pool.listen_at or pool.file),
+            PROOF,
+        )
+
 
 CAUSE = Cause(
     id="php-fpm-socket-mismatch",

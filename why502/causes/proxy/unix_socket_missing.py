@@ -25,8 +25,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, LIKELY, Layer, STRONG, WEAK, supports
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -37,20 +38,34 @@ def examine(case: Case) -> Iterator[Evidence]:
         says = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
         yield supports(f"{case.target.path} {says}", f"stat {case.target.path}", STRONG)
         for elsewhere in path.seen_elsewhere:
-            yield supports(f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG)
+            yield supports(
+                f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG
+            )
     elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
     if case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in case.strays[:1]:
             alike = listener.target.path.rsplit("/", 1)[-1] == name
-            yield supports(f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK)
+            yield supports(
+                f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK
+            )
+
 
 CAUSE = Cause(
     id="unix-socket-missing",
     layer=Layer.PROXY,
     says="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
-    yields_to=frozenset({"backend-crash-loop", "backend-not-running", "backend-oom-killed", "backend-startup-failure", "php-fpm-socket-mismatch", "proxy-config-not-loaded"}),
+    yields_to=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-not-running",
+            "backend-oom-killed",
+            "backend-startup-failure",
+            "php-fpm-socket-mismatch",
+            "proxy-config-not-loaded",
+        }
+    ),
     examine=examine,
 )

@@ -23,12 +23,15 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, Layer, PROOF, STRONG, refutes, supports
+from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if case.target is None or not case.seen(Symptom.CONNECT_DENIED) and not (case.socket_path and case.socket_path.is_reachable is False):
+    if case.target is None or (
+        not case.seen(Symptom.CONNECT_DENIED) and not (case.socket_path and case.socket_path.is_reachable is False)
+    ):
         return
     if not case.target.is_unix:
         yield refutes("the target is no unix socket", "", PROOF)
@@ -38,9 +41,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path and path.is_reachable is False:
         step = next((step for step in path.steps if step.path == path.blocked_at), None)
         modes = f" (mode {step.mode}, {step.owner}:{step.group})" if step else ""
-        yield supports(f"user {path.user} may not use {path.blocked_at or path.path}{modes}", f"stat {path.blocked_at or path.path}", PROOF)
+        yield supports(
+            f"user {path.user} may not use {path.blocked_at or path.path}{modes}", f"stat {path.blocked_at or path.path}", PROOF
+        )
     elif path and path.is_reachable and case.answers_now is not True:
         yield refutes(f"the modes let user {path.user} through", f"namei -l {path.path}", STRONG)
+
 
 CAUSE = Cause(
     id="unix-socket-permission",

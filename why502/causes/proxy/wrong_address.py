@@ -25,8 +25,9 @@ from collections.abc import Iterator
 
 from why502.case import Case, accepts
 from why502.cause import Cause
-from why502.model.finding import Evidence, Layer, PROOF, STRONG, WEAK, supports
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -44,6 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         process = case.process_of(listener)
         name = f"{process.name} (pid {process.pid})" if process else "an application"
         yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
+
 
 CAUSE = Cause(
     id="wrong-address",

@@ -23,10 +23,11 @@ from collections.abc import Iterator
 
 from why502.case import Case, accepts
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, LIKELY, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.target import Target
 from why502.model.snapshot import Listener
+from why502.model.target import Target
+
 
 def candidates(case: Case) -> tuple[Listener, ...]:
     """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the youngest."""
@@ -80,6 +81,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def _alike(listener: Listener, case: Case) -> bool:
     one, other = str(listener.target.port), str(case.target.port if case.target else 0)
     return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
+
 
 CAUSE = Cause(
     id="wrong-port",

@@ -26,9 +26,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, LIKELY, Layer, PROOF, STRONG, WEAK, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -37,7 +38,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
-            yield supports(f"{service.manager} says that {service.name} is {service.state or 'stopped'}{when}", service.manager, PROOF)
+            yield supports(
+                f"{service.manager} says that {service.name} is {service.state or 'stopped'}{when}", service.manager, PROOF
+            )
     if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
     first = case.first_failure
@@ -48,7 +51,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.probe(Symptom.CONNECT_REFUSED):
             yield refutes(f"{name} listens on {case.target} and connections are refused all the same", "ss -ltnx", PROOF)
         elif since and first and since > first:
-            yield supports(f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began", "ss -ltnx", WEAK)
+            yield supports(
+                f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began", "ss -ltnx", WEAK
+            )
         elif since and first:
             yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
 
@@ -59,12 +64,30 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.start_argv and service.is_running is False:
             yield Remedy(says=f"start {service.name}", steps=(Run(argv=service.start_argv),))
 
+
 CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
     says="nothing runs that should answer on the target; no process, or its service is stopped",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: FAIR},
-    yields_to=frozenset({"backend-crash-loop", "backend-crashed", "backend-oom-killed", "backend-startup-failure", "connect-rejected", "container-network-mismatch", "deploy-termination-race", "php-fpm-socket-mismatch", "port-conflict", "proxy-config-not-loaded", "proxy-loop", "stale-dns", "wrong-address", "wrong-port"}),
+    yields_to=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-oom-killed",
+            "backend-startup-failure",
+            "connect-rejected",
+            "container-network-mismatch",
+            "deploy-termination-race",
+            "php-fpm-socket-mismatch",
+            "port-conflict",
+            "proxy-config-not-loaded",
+            "proxy-loop",
+            "stale-dns",
+            "wrong-address",
+            "wrong-port",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

@@ -26,8 +26,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Evidence, FAIR, LIKELY, Layer, PROOF, WEAK, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -38,12 +39,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         if listener.queued is None or listener.backlog is None:
             continue
         if listener.queued > listener.backlog:
-            yield supports(f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF)
+            yield supports(
+                f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF
+            )
         elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
             yield supports("the listener is on this machine: no network lies between, only its queue can drop", "ss -ltnx", FAIR)
     kernel = case.host.kernel if case.host else None
     if seen and kernel and kernel.listen_overflows and not case.target.is_unix and case.listeners:
-        yield supports(f"the kernel counted {kernel.listen_overflows} accept-queue overflows", "nstat TcpExtListenOverflows", FAIR)
+        yield supports(
+            f"the kernel counted {kernel.listen_overflows} accept-queue overflows", "nstat TcpExtListenOverflows", FAIR
+        )
+
 
 CAUSE = Cause(
     id="listen-backlog-overflow",

@@ -1,0 +1,54 @@
+"""The configuration on disk does not pass its own test, so a reload was refused and an old one runs.
+
+nginx logs the reason at level emerg with file and line, and goes on as before: changes have no effect, and the next restart will fail.
+
+## Confuse not with
+- `proxy-not-running`: it was a start, not a reload.
+- `proxy-config-not-loaded`: the configuration is right and nobody loaded it.
+
+## Confirm
+- `nginx -t`
+
+## Fix
+- Correct the line that the test names, test, reload.
+
+## References
+- nginx: src/os/unix/ngx_process_cycle.c; https://nginx.org/en/docs/control.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    for proxy in case.proxies:
+        if proxy.test == "failed" and (proxy.is_running or case.offline):
+            problem = proxy.problems[0] if proxy.problems else None
+            says = problem.says if problem else "it fails its own test"
+            yield supports(
+                f"the configuration on disk is refused: {says}",
+                str(problem.at) if problem and problem.at else "nginx -t",
+                2 * PROOF,
+            )
+            return
+    if case.proxies and all(proxy.test == "ok" for proxy in case.proxies) and case.tally(Symptom.CONFIG_INVALID):
+        yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
+
+
+CAUSE = Cause(
+    id="proxy-config-invalid",
+    layer=Layer.PROXY,
+    says="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
+    symptoms={Symptom.CONFIG_INVALID: LIKELY},
+    yields_to=frozenset({"proxy-listen-failed", "proxy-not-running"}),
+    examine=examine,
+)

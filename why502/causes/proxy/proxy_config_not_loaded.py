@@ -1,0 +1,71 @@
+"""The configuration on disk is newer than the one that runs.
+
+A changed file has no effect until a reload. The log then shows targets or timeouts that no file names any more.
+
+## Confuse not with
+- `proxy-config-invalid`: a reload was tried and refused.
+
+## Confirm
+- Compare the files' times with the start of the workers (`ps -o lstart -C nginx`).
+
+## Fix
+- `nginx -t && nginx -s reload`
+
+## References
+- https://nginx.org/en/docs/control.html#reconfiguration
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, PROOF, Evidence, Layer, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.failures:
+        return
+    for proxy in case.proxies:
+        if not (proxy.changed_at and proxy.loaded_at and proxy.is_running and proxy.changed_at > proxy.loaded_at):
+            continue
+        if case.last_failure and case.last_failure < proxy.loaded_at:
+            continue
+        newest = next((f for f in proxy.files if f.modified_at == proxy.changed_at), None)
+        where = newest.path if newest else proxy.config
+        yield supports(
+            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, what runs was loaded at {proxy.loaded_at:%H:%M:%S}", where, FAIR
+        )
+        named = {p.target for route in proxy.routes for p in route.peers}
+        names = any(p.target is None or not p.target.is_address for route in proxy.routes for p in route.peers)
+        if case.target not in named and not names:
+            yield supports(f"no file names {case.target} any more, and the proxy still connects to it", where, PROOF)
+            return
+        timed = case.tally(Symptom.READ_TIMED_OUT)
+        if timed and case.route and timed.duration_max_s is not None and timed.duration_max_s < 0.8 * case.route.read_timeout_s:
+            yield supports(
+                f"requests were given up after {timed.duration_max_s:.1f} s, the files say {case.route.read_timeout_s:g} s",
+                where,
+                PROOF,
+            )
+        return
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Load it."""
+    if case.proxies and case.proxies[0].exe and case.proxies[0].test == "ok":
+        yield Remedy(says="load the configuration that lies on disk", steps=(Run(argv=(case.proxies[0].exe, "-s", "reload")),))
+
+
+CAUSE = Cause(
+    id="proxy-config-not-loaded",
+    layer=Layer.PROXY,
+    says="the configuration on disk is newer than the one that runs",
+    yields_to=frozenset({"proxy-config-invalid"}),
+    examine=examine,
+    remedies=remedies,
+)

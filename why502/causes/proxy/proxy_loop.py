@@ -1,0 +1,68 @@
+"""The proxy passes requests to itself.
+
+The target is one of the proxy's own listeners, and the server block that answers there passes on again: until worker_connections are used up, the
+header grows too large, or a timeout ends it. A row of lines whose client is the proxy's own address.
+
+## Confuse not with
+- `worker-connections-exhausted`: real clients use them up.
+
+## Confirm
+- Compare the target of the route with `listen`, and the Host that is sent with `server_name`.
+
+## Fix
+- Let the route name the application's own address.
+
+## References
+- https://nginx.org/en/docs/http/request_processing.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case, accepts
+from why502.cause import Cause
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+from why502.model.target import Target
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None:
+        return
+    for proxy in case.proxies:
+        for listen in proxy.listens:
+            if not accepts(listen, target) or not case.is_local:
+                continue
+            looping = [
+                route for route in case.routes if route in proxy.routes and any(_same(listen, text) for text in route.listens)
+            ]
+            if looping and (case.failures or (case.here.logs and case.anywhere(Symptom.WORKER_CONNECTIONS))):
+                yield supports(
+                    f"the proxy itself listens on {listen}, and its route there leads to {target} again",
+                    str(looping[0].at or ""),
+                    PROOF,
+                )
+                if case.anywhere(Symptom.WORKER_CONNECTIONS):
+                    yield supports("its own connections ran out", case.anywhere(Symptom.WORKER_CONNECTIONS)[0].seen_in, STRONG)
+                return
+
+
+def _same(listen: Target, text: str) -> bool:
+    """Return whether the argument of a listen directive means that target: `80`, `*:80`, `127.0.0.1:8080 ssl`."""
+    address = text.split(" ")[0]
+    parsed = Target.parse(address)
+    if address.isdigit():
+        return listen.port == int(address)
+    return (parsed is not None and (parsed.port or 80) == listen.port) or address == f"*:{listen.port}"
+
+
+CAUSE = Cause(
+    id="proxy-loop",
+    layer=Layer.PROXY,
+    says="the proxy passes requests to itself",
+    symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
+    examine=examine,
+)

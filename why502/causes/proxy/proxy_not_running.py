@@ -1,0 +1,48 @@
+"""The proxy itself does not run or does not listen.
+
+Clients get no HTTP answer at all (connection refused). A proxy in front of this one reports 502.
+
+## Confuse not with
+- `proxy-config-invalid`: an older configuration still runs.
+- `proxy-listen-failed`: why it does not start, where the address is taken.
+
+## Confirm
+- `systemctl status nginx`, `nginx -t`, `ss -ltnp`.
+
+## Fix
+- Correct what its last emerg line or test names, then start it.
+
+## References
+- https://nginx.org/en/docs/control.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None or case.offline:
+        return
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    for proxy in case.proxies:
+        if proxy.is_running or running:
+            continue
+        yield supports(f"no process runs with {proxy.config}", "ps", 2 * PROOF)
+        if proxy.why_stopped:
+            yield supports(proxy.why_stopped, "service manager", WEAK)
+        for problem in proxy.problems[:1]:
+            yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
+
+
+CAUSE = Cause(
+    id="proxy-not-running",
+    layer=Layer.PROXY,
+    says="the proxy itself does not run or does not listen",
+    examine=examine,
+)

@@ -1,0 +1,58 @@
+"""The proxy's timeout is shorter than what the application legitimately needs, and the application still finishes.
+
+504 in nginx after exactly the configured time, while the application's own log shows the request completed later.
+
+## Confuse not with
+- `backend-too-slow`: the wait is not legitimate, or it is the default of 60 s that is exceeded.
+- `worker-timeout`: the application server's own limit is the shorter one.
+
+## Confirm
+- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout; measure the same request straight to the backend.
+
+## Fix
+- Raise the read timeout of that route alone to what the work needs; keep client > proxy > backend limits in that order.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+USUAL_S = 60.0  # the default of every nginx module
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    route = case.route
+    if route is None or not case.seen(Symptom.READ_TIMED_OUT):
+        return
+    limit = route.read_timeout_s
+    at = str(route.at or "")
+    late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
+    if late is not None and late.first_byte_s is not None:
+        yield supports(
+            f"our own request was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", PROOF
+        )
+    if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
+        yield supports(f"the read timeout is {limit:g} s there, the default is {USUAL_S:g} s", at, WEAK)
+    for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
+        yield supports("the application's own log shows such requests completed later", tally.seen_in, STRONG)
+    for event in case.events(Symptom.PROCESS_FINISHED)[:1]:
+        yield supports(event.says, event.seen_in, STRONG)
+
+
+CAUSE = Cause(
+    id="proxy-timeout-too-short",
+    layer=Layer.PROXY,
+    says="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
+    symptoms={Symptom.READ_TIMED_OUT: WEAK},
+    yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children", "proxy-config-not-loaded", "workers-exhausted"}),
+    examine=examine,
+)

@@ -1,0 +1,70 @@
+"""The proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
+
+What it looks like depends on how the backend takes the wrong bytes: it closes or resets (502), answers with a TLS alert or an HTTP/2 frame (009),
+with 400 "plain HTTP request was sent to HTTPS port" (passed on), or waits for more (504).
+
+## Confuse not with
+- `invalid-response`: the right protocol, spoken badly.
+- `tls-handshake-failed`: both speak TLS and do not agree.
+
+## Confirm
+- `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show what the port speaks.
+
+## Fix
+- `https://` in proxy_pass for a TLS port; fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC; `http://` else.
+
+## References
+- nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of HTTP)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+SPOKEN = {
+    "http": {"http"},
+    "https": {"tls"},
+    "fastcgi": {"fastcgi"},
+    "uwsgi": {"uwsgi", "http"},
+    "scgi": {"scgi"},
+    "grpc": {"h2"},
+    "grpcs": {"tls"},
+}
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    for probe in case.probes:
+        wanted = SPOKEN.get(probe.protocol)
+        if probe.speaks and wanted and probe.speaks not in wanted:
+            yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
+            return
+    if case.answers_now is True:
+        yield refutes("it answers properly in the protocol that the proxy speaks", "probe", PROOF)
+    if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
+        yield supports("a TLS alert came back", "", STRONG)
+
+
+CAUSE = Cause(
+    id="wrong-protocol",
+    layer=Layer.PROXY,
+    says="the proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
+    symptoms={
+        Symptom.OTHER_PROTOCOL: 5.0,
+        Symptom.TLS_NOT_TLS: 5.0,
+        Symptom.TLS_REQUEST_EXPECTED: 5.0,
+        Symptom.NO_STATUS_LINE: WEAK,
+        Symptom.CLOSED_BEFORE_HEADER: 0.5,
+        Symptom.RESET_BEFORE_HEADER: 0.5,
+        Symptom.HEADER_INVALID: 0.5,
+        Symptom.READ_TIMED_OUT: 0.5,
+        Symptom.TLS_TIMED_OUT: 0.5,
+        Symptom.CONNECT_REFUSED: 0.1,
+    },
+    examine=examine,
+)

@@ -1,0 +1,85 @@
+"""The process died (signal, abort, unhandled exception) while it held the connection.
+
+The connection is closed or reset in the middle of a request (502); what follows is refused until somebody starts it again.
+
+## Confuse not with
+- `backend-oom-killed`: the kernel killed it for memory.
+- `worker-timeout`: its own master killed it.
+- `backend-not-running`: it was not there from the start.
+
+## Confirm
+- `journalctl -u UNIT`: "Main process exited, code=killed, status=11/SEGV"; `journalctl -k -g segfault`; `coredumpctl`.
+
+## Fix
+- Keep the stack trace, report or repair the defect; let the service manager restart it (Restart=on-failure).
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+    refused = case.tally(Symptom.CONNECT_REFUSED)
+    if broken is None and refused is None and case.target is not None:
+        return
+    events = case.events(Symptom.PROCESS_CRASHED)
+    words = case.words(Symptom.PROCESS_CRASHED)
+    if events:
+        yield supports(events[0].says, events[0].seen_in, PROOF)
+    elif words and (broken or refused or case.target is None):
+        yield supports(f"its log says that it died: {words[0].detail or words[0].symptom.value}", words[0].seen_in, PROOF)
+    for service in case.services:
+        if service.signal is not None and not service.oom_killed:
+            yield supports(
+                f"{service.manager} says that {service.name} died by {service.exit_says or service.signal}",
+                service.manager,
+                PROOF,
+            )
+            break
+    if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
+        yield supports(
+            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, STRONG
+        )
+    if broken and case.first_failure:
+        for listener in case.listeners or ():
+            process = case.process_of(listener)
+            if process and process.started_at and process.started_at > case.first_failure:
+                yield supports(
+                    f"{process.name} was started anew at {process.started_at:%H:%M:%S}, after the first failure", "ps", FAIR
+                )
+                break
+            young = [p for p in case.processes if p.started_at and p.started_at > case.first_failure]
+            if young:
+                yield supports(
+                    f"a worker was started anew at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK
+                )
+                break
+
+
+CAUSE = Cause(
+    id="backend-crashed",
+    layer=Layer.UPSTREAM,
+    says="the process died (signal, abort, unhandled exit) while it held the connection",
+    symptoms={
+        Symptom.CLOSED_BEFORE_HEADER: WEAK,
+        Symptom.RESET_BEFORE_HEADER: WEAK,
+        Symptom.CLOSED_IN_BODY: 0.5,
+        Symptom.RESET_IN_BODY: 0.5,
+        Symptom.PROCESS_CRASHED: 0.5,
+    },
+    yields_to=frozenset(
+        {"backend-crash-loop", "backend-oom-killed", "backend-startup-failure", "php-fpm-crashed", "worker-timeout"}
+    ),
+    examine=examine,
+)

@@ -1,0 +1,70 @@
+"""It accepts connections and never answers: stuck, deadlocked, or stopped by a signal.
+
+The kernel completes connections for a process that does nothing, as long as its queue has room; so the connection stands and only the
+read timeout ends the wait (504).
+
+## Confuse not with
+- `backend-too-slow`: it does answer, later; other requests succeed.
+- `workers-exhausted`: workers are busy, and now and then one is free.
+
+## Confirm
+- `ps -o pid,stat,wchan:20 -p PID`: T is stopped, D waits for a device; `py-spy dump`, `jstack`, `gdb -p` show where it stands.
+
+## Fix
+- `kill -CONT PID` when it is stopped; else keep a stack dump and restart it.
+
+## References
+- https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (state)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT):
+        return
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    listening = [p for p in case.processes if p.pid in owners]
+    if listening and all(p.state in ("T", "t") for p in listening):
+        yield supports(
+            f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
+        )
+        return
+    if case.answers_now is True:
+        yield refutes("it answers now", "probe", STRONG)
+    traffic = case.traffic
+    if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
+        yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
+    stuck = unread(case)
+    if case.probe(Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT):
+        yield supports("our own request was accepted and got no answer at all", "probe", FAIR)
+        if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
+            yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
+        if stuck:
+            yield supports(
+                f"{stuck} connections that the proxy has given up are still held open by it", "ss -tn state close-wait", FAIR
+            )
+
+
+def unread(case: Case) -> int:
+    """Return how many connections from the proxy the backend still holds although the other side closed them (CLOSE-WAIT)."""
+    kernel = case.host.kernel if case.host else None
+    return kernel.connections.get(f"{case.target} CLOSE-WAIT", 0) if kernel else 0
+
+
+CAUSE = Cause(
+    id="backend-hung",
+    layer=Layer.UPSTREAM,
+    says="it accepts connections and never answers; stuck or deadlocked or stopped",
+    symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
+    yields_to=frozenset({"php-fpm-max-children", "workers-exhausted", "wrong-protocol"}),
+    examine=examine,
+)

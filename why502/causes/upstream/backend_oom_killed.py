@@ -1,0 +1,53 @@
+"""The kernel or a cgroup limit killed the process for memory.
+
+SIGKILL without a word from the application: the connection is reset or closed (502), then refused until it is started again. On cgroup v1 systemd
+says only "status=9/KILL"; the kernel log alone tells why.
+
+## Confuse not with
+- `backend-crashed`: another signal, or its own doing.
+- `memory-pressure`: nobody was killed, everything is slow.
+
+## Confirm
+- `journalctl -k -g 'Killed process'`; `systemctl show -p Result UNIT` says oom-kill; `memory.events` of its cgroup.
+
+## Fix
+- Find what grew; then raise MemoryMax= or the container's limit to what it needs, or run fewer workers.
+
+## References
+- https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
+- https://www.freedesktop.org/software/systemd/man/systemd.service.html#OOMPolicy=
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    if not hurt and case.target is not None:
+        return
+    for event in case.events(Symptom.OOM_KILLED)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+        return
+    for service in case.services:
+        if service.oom_killed:
+            yield supports(f"{service.manager} says that {service.name} was killed for memory", service.manager, PROOF)
+            return
+    for tally in case.words(Symptom.OOM_KILLED)[:1]:
+        yield supports(f"the kernel killed {tally.process or 'a process'} for memory", tally.seen_in, PROOF)
+
+
+CAUSE = Cause(
+    id="backend-oom-killed",
+    layer=Layer.UPSTREAM,
+    says="the kernel or a cgroup limit killed the process for memory",
+    symptoms={Symptom.OOM_KILLED: WEAK},
+    examine=examine,
+)

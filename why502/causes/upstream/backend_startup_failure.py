@@ -1,0 +1,60 @@
+"""It cannot start: bad configuration, missing dependency or environment variable.
+
+Nothing listens, so connections are refused (502), or the unix socket never appears.
+
+## Confuse not with
+- `port-conflict`: it cannot bind its port.
+- `backend-crashed`: it ran and died.
+
+## Confirm
+- `systemctl status UNIT`, `journalctl -u UNIT -n 50`: its last words; 203/EXEC, 200/CHDIR and 217/USER are systemd's own codes.
+
+## Fix
+- What the last words name: install the module, set the variable, correct the file, then start it.
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    if not hurt and case.target is not None:
+        return
+    if case.listeners:
+        yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
+    for event in case.events(Symptom.START_FAILED)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+    for service in case.services:
+        if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.why:
+            yield supports(f"{service.name} could not start: {service.why[-1]}", service.manager, LIKELY)
+            break
+        if service.is_running is False and service.exit_code in range(200, 245) and service.manager == "systemd":
+            yield supports(f"systemd could not start {service.name}: {service.exit_says}", service.manager, PROOF)
+            break
+    for tally in case.words(Symptom.START_FAILED)[:1]:
+        yield supports(
+            f"its log says why it does not start: {tally.detail}" if tally.detail else "its log says that it does not start",
+            tally.seen_in,
+            PROOF,
+        )
+
+
+CAUSE = Cause(
+    id="backend-startup-failure",
+    layer=Layer.UPSTREAM,
+    says="it cannot start: bad configuration, missing dependency or environment variable",
+    symptoms={Symptom.START_FAILED: WEAK},
+    yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
+    examine=examine,
+)

@@ -1,0 +1,77 @@
+"""It answers, but later than the proxy's read timeout.
+
+nginx gives 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502 in this case,
+HAProxy 504 with sH. The timer runs from the end of the request and is not restarted by parts of the header.
+
+## Confuse not with
+- `proxy-timeout-too-short`: the application finishes in a time that is legitimate for what it does.
+- `backend-hung`: it never answers anything.
+- `workers-exhausted`: each request is quick, but waits for a free worker.
+- `worker-timeout`: the application server kills its own worker first (502).
+
+## Confirm
+- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` straight to the backend.
+
+## Fix
+- Find what the request waits for (database, another service, disk); raise the timeout of that one route only when the work is
+  legitimately long, or answer at once and work in the background.
+
+## References
+- nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_next (a timeout is 504)
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    traffic = case.traffic
+    if traffic and traffic.attempts > traffic.failures > 0:
+        yield supports(
+            f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time", "access log", WEAK
+        )
+    probe = next((p for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
+    if probe and case.tally(Symptom.READ_TIMED_OUT):
+        yield supports(f"it is alive: our own request was answered after {probe.first_byte_s:.2f} s", "probe", WEAK)
+    if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
+        yield supports("clients gave up, and our own request got no answer in time either", "probe", FAIR)
+
+
+CAUSE = Cause(
+    id="backend-too-slow",
+    layer=Layer.UPSTREAM,
+    says="it answers, but later than the proxy's read timeout",
+    symptoms={
+        Symptom.READ_TIMED_OUT: LIKELY,
+        Symptom.BODY_TIMED_OUT: STRONG,
+        Symptom.SEND_TIMED_OUT: STRONG,
+        Symptom.CLIENT_CLOSED: 0.5,
+    },
+    yields_to=frozenset(
+        {
+            "backend-hung",
+            "backend-oom-killed",
+            "cpu-saturation",
+            "io-saturation",
+            "listen-backlog-overflow",
+            "memory-pressure",
+            "php-fpm-max-children",
+            "proxy-config-not-loaded",
+            "proxy-timeout-too-short",
+            "worker-timeout",
+            "workers-exhausted",
+            "wrong-protocol",
+        }
+    ),
+    examine=examine,
+)

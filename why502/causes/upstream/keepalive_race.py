@@ -1,0 +1,84 @@
+"""It closes idle keepalive connections sooner than the proxy stops reusing them.
+
+The proxy sends a request on a connection that the backend closes at that very moment: close or reset a few milliseconds after the request, rare,
+on any URL. nginx tries GET again by itself (the client sees nothing); POST, PATCH and LOCK fail with 502.
+
+## Confuse not with
+- `premature-close`, `connection-reset`: on fresh connections, or always on the same URL.
+- `deploy-termination-race`: only around restarts.
+
+## Confirm
+- `keepalive` in the upstream block (default since nginx 1.29.7); the backend's idle time: Node.js 5 s, gunicorn 2 s, uvicorn 5 s, Apache 5 s.
+
+## Fix
+- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or that one shorter.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
+- https://github.com/nodejs/node/issues/27363
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+QUICK_S = 0.1  # a request on a dead connection fails within a round trip
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    tally = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.SEND_FAILED)
+    if tally is None:
+        return
+    route = case.route
+    if route is not None and not route.keepalive:
+        yield refutes("the proxy keeps no connection to it open", str(route.at or ""), PROOF)
+        return
+    if route is not None:
+        at = case.group.keepalive_at if case.group and case.group.keepalive_at else route.at
+        yield supports(
+            f"the proxy keeps up to {route.keepalive} idle connections open for {route.keepalive_timeout_s:g} s",
+            str(at or ""),
+            FAIR,
+        )
+    if tally.duration_max_s is not None and tally.duration_max_s > QUICK_S:
+        yield refutes(
+            f"a failing request took {tally.duration_max_s:.2f} s: not a connection that was closed already", "access log", FAIR
+        )
+    elif tally.duration_max_s is not None:
+        yield supports(f"the requests failed within {max(1, round(tally.duration_max_s * 1000))} ms", "access log", WEAK)
+    traffic = case.traffic
+    if traffic and traffic.attempts >= 5 and traffic.failures <= traffic.attempts / 2:
+        yield supports(f"only {traffic.failures} of {traffic.attempts} attempts failed", "access log", WEAK)
+    elif traffic and traffic.attempts >= 3 and traffic.failures == traffic.attempts:
+        yield refutes("every attempt failed, on fresh connections too", "access log", STRONG)
+    if case.answers_now is True:
+        yield supports("a fresh connection is answered properly", "probe", WEAK)
+    elif case.answers_now is False:
+        yield refutes("a fresh connection fails too", "probe", STRONG)
+    if tally.requests and all(request.split(" ")[0] in ("POST", "PATCH", "LOCK") for request, _ in tally.requests):
+        yield supports("only methods failed that nginx does not try again", tally.seen_in, WEAK)
+
+
+CAUSE = Cause(
+    id="keepalive-race",
+    layer=Layer.UPSTREAM,
+    says="it closes idle keepalive connections sooner than the proxy stops reusing them",
+    symptoms={Symptom.CLOSED_BEFORE_HEADER: WEAK, Symptom.RESET_BEFORE_HEADER: WEAK, Symptom.SEND_FAILED: 0.5},
+    yields_to=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-oom-killed",
+            "deploy-termination-race",
+            "php-fpm-crashed",
+            "worker-timeout",
+        }
+    ),
+    examine=examine,
+)

@@ -1,0 +1,53 @@
+"""It cannot bind its port because another process holds it.
+
+The application's log says "address already in use" (EADDRINUSE); the proxy is refused, or is answered by the other process.
+
+## Confuse not with
+- `proxy-listen-failed`: the proxy's own port is taken.
+
+## Confirm
+- `ss -Hltnp 'sport = :PORT'` names the holder.
+
+## Fix
+- Stop the holder, often an older instance of the same application, or give one of them another port.
+
+## References
+- https://man7.org/linux/man-pages/man2/bind.2.html (EADDRINUSE)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    if not hurt and case.target is not None:
+        return
+    says = [(e.says, e.seen_in, e.target) for e in case.events(Symptom.ADDRESS_IN_USE)]
+    says += [
+        (f"its log says that {t.target or 'its address'} is in use already", t.seen_in, t.target)
+        for t in case.words(Symptom.ADDRESS_IN_USE)
+    ]
+    for words, seen_in, _ in says[:1]:
+        yield supports(words, seen_in, PROOF)
+        for listener in (*(case.listeners or ()), *case.same_port):
+            process = case.process_of(listener)
+            if process:
+                yield supports(f"{process.name} (pid {process.pid}) holds {listener.target}", "ss -ltnp", WEAK)
+                break
+
+
+CAUSE = Cause(
+    id="port-conflict",
+    layer=Layer.UPSTREAM,
+    says="it cannot bind its port because another process holds it",
+    symptoms={Symptom.ADDRESS_IN_USE: WEAK},
+    examine=examine,
+)

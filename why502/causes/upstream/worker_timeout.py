@@ -1,0 +1,63 @@
+"""The application server killed its own worker for taking too long.
+
+gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout: the worker gets SIGKILL or SIGABRT in the middle of
+the request and the proxy sees the connection closed or reset: 502 after a constant time that is not the proxy's own.
+
+## Confuse not with
+- `backend-too-slow`: the proxy gave up first (504).
+- `backend-oom-killed`: gunicorn says "Perhaps out of memory?" of every SIGKILL.
+
+## Confirm
+- `WORKER TIMEOUT`, `HARAKIRI`, `execution timed out`, `timeout (31s > 30s), killing` in the application server's log.
+
+## Fix
+- Make the request shorter, or raise that limit and the proxy's read timeout together, the proxy's the longer one.
+
+## References
+- https://docs.gunicorn.org/en/stable/settings.html#timeout
+- https://uwsgi-docs.readthedocs.io/en/latest/FAQ.html (harakiri)
+- https://www.php.net/manual/en/install.fpm.configuration.php (request_terminate_timeout)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None and not case.words(Symptom.WORKER_TIMED_OUT):
+        return
+    hurt = case.seen(
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.READ_TIMED_OUT,
+        Symptom.GATEWAY_STATUS,
+    )
+    if not hurt and case.target is not None:
+        return
+    for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+        return
+    for tally in case.words(Symptom.WORKER_TIMED_OUT)[:1]:
+        yield supports(
+            f"the application server says that it killed a worker for taking too long ({tally.count} times)", tally.seen_in, PROOF
+        )
+
+
+CAUSE = Cause(
+    id="worker-timeout",
+    layer=Layer.UPSTREAM,
+    says="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
+    symptoms={Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
+    yields_to=frozenset({"backend-oom-killed"}),
+    examine=examine,
+)

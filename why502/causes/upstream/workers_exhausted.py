@@ -1,0 +1,60 @@
+"""All of its workers are busy, so new requests queue until the proxy gives up.
+
+The queue stands in the kernel: the connection is accepted for the proxy, the application has not taken it yet. nginx sees a read timeout
+(504); when the queue is full too, a connect timeout (504) or EAGAIN on a unix socket (502).
+
+## Confuse not with
+- `backend-too-slow`: one request is slow although workers are free.
+- `backend-hung`: nothing is answered at all.
+- `php-fpm-max-children`: the same for a PHP-FPM pool.
+
+## Confirm
+- `ss -ltn 'sport = :PORT'`: Recv-Q above 0 while requests wait; the application server's own status.
+
+## Fix
+- Find what holds the workers first (slow queries, external calls); then more workers, as far as memory and the database allow.
+
+## References
+- https://man7.org/linux/man-pages/man8/ss.8.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    waiting = sum(listener.queued or 0 for listener in case.listeners or ())
+    slow = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
+    if not slow:
+        return
+    traffic = case.traffic
+    some = traffic is not None and traffic.attempts > traffic.failures
+    stopped = case.processes and all(p.state in ("T", "t") for p in case.processes)
+    if waiting and not stopped:
+        weight = LIKELY if some else FAIR
+        yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
+    if some and waiting:
+        yield supports("other requests were answered in the same time", "access log", WEAK)
+    if case.answers_now is True and not waiting:
+        yield refutes("nothing waits in its queue now, and it answers", "probe", WEAK)
+    for tally in case.words(Symptom.WORKERS_BUSY)[:1]:
+        yield supports("the application server itself says that all of its workers are busy", tally.seen_in, PROOF)
+    for event in case.events(Symptom.WORKERS_BUSY)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+
+
+CAUSE = Cause(
+    id="workers-exhausted",
+    layer=Layer.UPSTREAM,
+    says="all of its workers are busy, so new requests queue until the proxy gives up",
+    symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.WORKERS_BUSY: WEAK, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.QUEUE_FULL: WEAK},
+    yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children"}),
+    examine=examine,
+)

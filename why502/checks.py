@@ -1,0 +1,230 @@
+"""The checklist: what a careful person would look at, step by step, each passed, failed, warned of or skipped.
+
+It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket, its answer,
+the machine. A step that could not be looked at is skipped and says what would let us look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from why502.case import NOTICES, Case, routes, targets
+from why502.model.finding import Check, CheckStatus
+from why502.model.logs import Symptom
+from why502.model.snapshot import Proxy, Snapshot
+
+# The proxy's own limits on what a client sends: told of, but no failure of the gateway.
+_LIMITS = {
+    "400": "malformed request",
+    "408": "client too slow",
+    "413": "body too large",
+    "414": "URI too long",
+    "431": "header too large",
+    "494": "header too large",
+}
+_LOW_SPACE = 0.02  # share of a file system below which it is as good as full
+
+
+def check_all(here: Snapshot) -> tuple[Check, ...]:
+    """Return every step of the checklist for the proxy's machine, in order."""
+    steps = (
+        _proxy_runs(here),
+        _config_passes(here),
+        _config_is_loaded(here),
+        _logs_read(here),
+        _requests_succeed(here),
+        _names_resolve(here),
+        _backend_listens(here),
+        _socket_permits(here),
+        _backend_answers(here),
+        _through_proxy(here),
+        _service_runs(here),
+        _machine(here),
+        _limits(here),
+    )
+    return tuple(step for step in steps if step is not None)
+
+
+def _check(id_: str, says: str, status: CheckStatus, detail: str = "") -> Check:
+    return Check(id=id_, says=says, status=status, detail=detail)
+
+
+def _skip(here: Snapshot, id_: str, says: str, source: str) -> Check:
+    gap = next((gap for gap in here.gaps if gap.source.startswith(source)), None)
+    detail = (f"{gap.why}; {gap.allow}" if gap.allow else gap.why) if gap else "not looked at"
+    return _check(id_, says, CheckStatus.SKIP, detail)
+
+
+def _result(id_: str, says: str, bad: Iterable[str], good: str = "") -> Check:
+    problems = list(dict.fromkeys(bad))
+    if problems:
+        more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
+        return _check(id_, says, CheckStatus.FAIL, "; ".join(problems[:4]) + more)
+    return _check(id_, says, CheckStatus.PASS, good)
+
+
+def _name(proxy: Proxy) -> str:
+    return f"{proxy.kind} {proxy.version}".strip()
+
+
+def _proxy_runs(here: Snapshot) -> Check:
+    says = "a proxy runs"
+    if here.proxies is None:
+        return _skip(here, "proxy-runs", says, "proxies")
+    running = [proxy for proxy in here.proxies if proxy.is_running]
+    if running:
+        return _check("proxy-runs", says, CheckStatus.PASS, ", ".join(f"{_name(p)} (pid {p.pid}, {p.config})" for p in running))
+    return _check(
+        "proxy-runs", says, CheckStatus.FAIL, "; ".join(p.why_stopped or f"nothing runs with {p.config}" for p in here.proxies)
+    )
+
+
+def _config_passes(here: Snapshot) -> Check:
+    says = "the configuration passes its own test"
+    if not here.proxies or all(proxy.test == "unknown" for proxy in here.proxies):
+        return _skip(here, "config-test", says, "proxies")
+    bad = [
+        f"{proxy.problems[0].says} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
+        for proxy in here.proxies
+        if proxy.test == "failed"
+    ]
+    return _result("config-test", says, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test == "ok"))
+
+
+def _config_is_loaded(here: Snapshot) -> Check | None:
+    known = [proxy for proxy in here.proxies or () if proxy.is_running and proxy.changed_at and proxy.loaded_at]
+    if not known:
+        return None
+    stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
+    says = "the configuration on disk is the one that runs"
+    if not stale:
+        return _check("config-loaded", says, CheckStatus.PASS)
+    detail = "; ".join(f"{p.config}: changed {p.changed_at:%H:%M:%S}, loaded {p.loaded_at:%H:%M:%S}" for p in stale)
+    return _check("config-loaded", says, CheckStatus.WARN, detail)
+
+
+def _logs_read(here: Snapshot) -> Check:
+    says = "the logs can be read"
+    if here.logs is None:
+        return _skip(here, "logs-readable", says, "logs")
+    bad = [f"{file.path}: {file.why}" for file in here.logs.files if file.why]
+    lost = [f"{file.path}: {file.unread} lines fit no known format" for file in here.logs.files if file.unread]
+    good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.why)
+    if bad:
+        return _check("logs-readable", says, CheckStatus.WARN, "; ".join(bad[:4]))
+    if not here.logs.files:
+        return _skip(here, "logs-readable", says, "logs")
+    return _check("logs-readable", says, CheckStatus.WARN if lost else CheckStatus.PASS, "; ".join(lost[:4]) or good)
+
+
+def _requests_succeed(here: Snapshot) -> Check:
+    says = "no request failed in the window"
+    if here.logs is None:
+        return _skip(here, "no-failures", says, "logs")
+    failed = sorted((t for t in here.logs.tallies if t.proxy is not None and t.symptom not in NOTICES), key=lambda t: -t.count)
+    bad = [f"{t.count} × {t.symptom.value}" + (f" on {t.target}" if t.target else "") for t in failed]
+    return _result(
+        "no-failures", says, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
+    )
+
+
+def _names_resolve(here: Snapshot) -> Check | None:
+    says = "the backends' names resolve"
+    named = any(peer.target and not peer.target.is_address for route in routes(here) for peer in route.peers)
+    if here.names is None:
+        return _skip(here, "names-resolve", says, "names") if named else None
+    if not here.names:
+        return None
+    bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome != "ok"]
+    return _result("names-resolve", says, bad, ", ".join(sorted({name.name for name in here.names})))
+
+
+def _backend_listens(here: Snapshot) -> Check:
+    says = "something listens on every target"
+    if here.listeners is None:
+        return _skip(here, "backend-listens", says, "listeners")
+    bad, good = [], []
+    for target in targets(here):
+        case = Case(here=here, target=target)
+        if not case.is_local or not case.routes:
+            continue
+        (good if case.listeners else bad).append(str(target) if case.listeners else f"nothing listens on {target}")
+    if not bad and not good:
+        return _check("backend-listens", says, CheckStatus.SKIP, "no target lies on this machine")
+    return _result("backend-listens", says, bad, ", ".join(good[:6]))
+
+
+def _socket_permits(here: Snapshot) -> Check | None:
+    if not here.socket_paths:
+        return None
+    bad = [
+        f"user {p.user} may not use {p.blocked_at or p.path}"
+        for p in here.socket_paths
+        if p.is_reachable is False and p.kind == "socket"
+    ]
+    return _result("socket-permits", "the proxy's user may use the unix sockets", bad)
+
+
+def _backend_answers(here: Snapshot) -> Check:
+    says = "every target answers a request of ours"
+    direct = [probe for probe in here.probes or () if not probe.through_proxy]
+    if here.probes is None:
+        return _skip(here, "backend-answers", says, "probes")
+    if not direct:
+        return _check("backend-answers", says, CheckStatus.SKIP, "there was no target to ask")
+    bad = [f"{p.target}: {p.symptom.value}" + (f" ({p.detail})" if p.detail else "") for p in direct if p.symptom is not None]
+    good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
+    return _result("backend-answers", says, bad, good)
+
+
+def _through_proxy(here: Snapshot) -> Check | None:
+    asked = [probe for probe in here.probes or () if probe.through_proxy]
+    if not asked:
+        return None
+    bad = [
+        f"{p.url}: {p.status or (p.symptom.value if p.symptom else '')}"
+        for p in asked
+        if p.symptom is not None or (p.status or 0) >= 500
+    ]
+    return _result(
+        "answers-through-proxy",
+        "the same request through the proxy succeeds",
+        bad,
+        ", ".join(f"{p.url} {p.status}" for p in asked[:4]),
+    )
+
+
+def _service_runs(here: Snapshot) -> Check | None:
+    if not here.services:
+        return None
+    bad = [f"{s.name}: {s.state} {s.exit_says}".strip() for s in here.services if s.is_running is False and s.targets]
+    good = ", ".join(s.name for s in here.services if s.is_running and s.targets)
+    return _result("service-runs", "the backends' services run", bad, good) if bad or good else None
+
+
+def _machine(here: Snapshot) -> Check:
+    says = "the machine has memory, disk and descriptors left"
+    if here.disks is None and here.pressure is None and here.events is None:
+        return _skip(here, "machine-resources", says, "disks")
+    bad = [
+        f"{d.path} is full"
+        for d in here.disks or ()
+        if (d.total_bytes and d.free_bytes / d.total_bytes < _LOW_SPACE) or (d.total_inodes and d.free_inodes == 0)
+    ]
+    bad += [event.says for event in here.events or () if event.symptom is Symptom.OOM_KILLED]
+    if bad:
+        return _check("machine-resources", says, CheckStatus.WARN, "; ".join(bad[:4]))
+    return _check("machine-resources", says, CheckStatus.PASS)
+
+
+def _limits(here: Snapshot) -> Check | None:
+    seen = here.logs.by_status if here.logs else {}
+    told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
+    if not told:
+        return None
+    return _check(
+        "client-limits",
+        "no request met a limit of the proxy",
+        CheckStatus.WARN,
+        "; ".join(told) + ": request-too-large, client-bad-request",
+    )
