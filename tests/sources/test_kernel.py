@@ -1,0 +1,174 @@
+"""Kernel counters and socket tables: recorded text, and a real accept queue that overflows in a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from why502.host.local import LocalHost
+from why502.model.config import Peer, Route
+from why502.model.errors import Denied, Missing
+from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.target import Target
+from why502.sources import kernel, sockets
+from why502.sources.base import Ask
+
+NETSTAT = b"""\
+TcpExt: SyncookiesSent SyncookiesRecv ListenOverflows ListenDrops TCPReqQFullDrop
+TcpExt: 0 0 10 12 0
+IpExt: InNoRoutes InOctets
+IpExt: 0 75772787
+"""
+# Linux 6.18; a listener with backlog 2 on a tcp6 socket, 3 waiting, 1 served and now in FIN_WAIT2, 1 client in SYN_SENT
+TCP = b"""\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   4: 0100007F:B508 0100007F:9864 01 00000000:00000000 00:00000000 00000000     0        0 21795 1 0000000030a547d0 20 4 31 11 -1
+   5: 0100007F:B50A 0100007F:9864 02 00000001:00000000 01:00000064 00000000     0        0 21797 1 00000000a72b2222 20 0 0 11 -1
+   6: 0100007F:B518 0100007F:9864 06 00000000:00000000 03:00000FF1 00000000     0        0 0 3 0000000088ce1b77
+"""
+TCP6 = b"""\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000000000000000000000000000:9864 00000000000000000000000000000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 21768 4 000000002b13f52d 100 0 0 10 0
+   2: 0000000000000000FFFF00000100007F:9864 0000000000000000FFFF00000100007F:B4F8 05 00000000:00000000 00:00000000 00000000    33        0 21796 1 000000008b797c57 20 4 30 12 -1
+   3: 0000000000000000FFFF00000100007F:9864 0000000000000000FFFF00000100007F:B518 01 00000000:0000006E 00:00000000 00000000     0        0 0 1 0000000059772cdf 20 4 30 10 -1
+   5: 0000000000000000FFFF00000100007F:9864 0000000000000000FFFF00000100007F:B508 01 00000000:0000006E 00:00000000 00000000     0        0 0 1 00000000e11ad694 20 4 30 10 -1
+   9: 00000000000000000000000001000000:9864 00000000000000000000000001000000:B508 08 00000000:0000006E 00:00000000 00000000     0        0 0 1 00000000e11ad694 20 4 30 10 -1
+"""  # noqa: E501
+UNIX = b"""\
+Num       RefCount Protocol Flags    Type St Inode Path
+0000000076c8478a: 00000003 00000000 00000000 0001 02     0 /run/app one.sock
+000000008335dc56: 00000002 00000000 00010000 0001 01 21766 /run/app one.sock
+00000000881d5222: 00000003 00000000 00000000 0001 03 21376 /run/app one.sock
+00000000881d5223: 00000003 00000000 00000000 0001 03 21377
+"""
+CONNTRACK = b"""\
+entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error
+0000001f  00000000 00000000 00000000 00000002 00000000 00000000 00000000 00000000 00000000 0000000a 00000000 00000000
+0000001f  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000000 00000000
+"""
+V4 = Target(host="127.0.0.1", port=0x9864)
+
+
+def test_counters():
+    assert kernel.parse_netstat(NETSTAT)["TcpExt.ListenDrops"] == 12
+    assert kernel.parse_netstat(b"TcpExt: A\n") == {}
+    assert kernel.parse_file_nr(b"592\t12\t2466183\n") == (580, 2466183)
+    assert kernel.parse_file_nr(b"") is None
+    assert kernel.parse_conntrack(CONNTRACK) == (31, 11)
+    assert kernel.parse_conntrack(b"entries\nzz\n") is None
+
+
+def test_what_goes_to_a_target():
+    rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
+    connections, ports = kernel.towards([V4], rows, [])
+    name = "127.0.0.1:39012"
+    assert connections == {f"{name} ESTABLISHED": 1, f"{name} SYN_SENT": 1, f"{name} TIME_WAIT": 1}
+    assert ports == {name: 3}
+
+
+def test_what_the_backend_holds_and_what_waits():
+    rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
+    assert sockets.held_and_queued(V4, rows, []) == (1, 2)
+    assert sockets.held_and_queued(Target(host="::", port=0x9864), rows, []) == (1, 3)
+    assert sockets.held_and_queued(Target(host="::1", port=0x9864), rows, []) == (0, 1)
+    unix = list(sockets.parse_unix(UNIX))
+    assert sockets.held_and_queued(Target(path="/run/app one.sock"), rows, unix) == (1, 1)
+
+
+def test_addresses_there_and_back():
+    for text in ("127.0.0.1:80", "[2001:db8::1]:443", "[::]:9000"):
+        target = Target.parse(text)
+        assert all(sockets.place(form) == target for form in sockets.names(target))
+    assert sockets.names(Target(host="app", port=80)) == ()
+    assert sockets.place(b"zz:00") is None
+
+
+def test_damaged_tables():
+    assert list(sockets.parse_tcp(b"x\n 1: a\n 2: 0100007F:B508 0100007F:9864 01")) == []
+    assert list(sockets.parse_unix(b"x\n1: 2 3 zz 5 6 7 /a\n1: 2 3 4 5 6 x /a\n")) == []
+
+
+def known(target: Target, *listeners: Listener, **more) -> Snapshot:
+    proxy = Proxy(pid=os.getpid(), routes=(Route(peers=(Peer(name=str(target), target=target),)),), **more)
+    return Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,), listeners=listeners)
+
+
+class Refusing(LocalHost):
+    """A host on which nothing may be looked at."""
+
+    def read(self, path, *, limit_bytes=0):
+        raise Denied("permission denied")
+
+    def list(self, path):
+        raise Missing("gone")
+
+
+def test_nothing_may_be_seen():
+    found = kernel.collect(Refusing(), known(V4), Ask())
+    assert found.value is not None
+    assert found.value.listen_overflows is None
+    assert found.value.files_open is None
+    assert {gap.source for gap in found.gaps} == {"/proc/net/tcp", "/proc/net/netstat"}
+
+
+@pytest.mark.real
+def test_real_connections_of_this_process():
+    """Two clients, one accepted; and the backend's own connection to a "database"."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as database:
+        target = Target(host="127.0.0.1", port=server.getsockname()[1])
+        base = f"127.0.0.1:{database.getsockname()[1]}"
+        with (
+            socket.create_connection(server.getsockname()),
+            socket.create_connection(server.getsockname()),
+            server.accept()[0],
+            socket.create_connection(database.getsockname()),
+        ):
+            listener = Listener(target=target, pids=(os.getpid(),))
+            value = kernel.collect(LocalHost(), known(target, listener), Ask()).value
+    assert value.connections[f"{target} ESTABLISHED"] == 2
+    assert value.ports_used == {str(target): 2}
+    assert (value.accepted, value.unaccepted) == ({str(target): 1}, {str(target): 1})
+    assert value.backend_connections[f"{target} > {base} ESTABLISHED"] == 1
+    assert value.files_open > 0
+    assert value.ports_first < value.ports_last
+
+
+OVERFLOW = """
+import socket, sys, subprocess
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(2)
+clients = []
+for _ in range(8):
+    client = socket.socket(); client.setblocking(False); client.connect_ex(server.getsockname()); clients.append(client)
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.real
+def test_a_real_accept_queue_overflows_in_another_network_namespace():
+    if os.geteuid() or not shutil.which("ip") or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
+        pytest.skip("needs root and network namespaces")
+    inside = subprocess.Popen(
+        ["unshare", "-n", sys.executable, "-c", OVERFLOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        target = Target(host="127.0.0.1", port=int(inside.stdout.readline()))
+        proxy = Proxy(pid=inside.pid, network="1", routes=(Route(peers=(Peer(name=str(target), target=target),)),))
+        listener = Listener(target=target, pids=(inside.pid,), network="1")
+        snapshot = Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,), listeners=(listener,))
+        value = kernel.collect(LocalHost(), snapshot, Ask()).value
+    finally:
+        inside.communicate("")
+    assert value.listen_overflows >= 5
+    assert value.listen_drops >= 5
+    assert value.somaxconn > 0
+    assert (value.accepted, value.unaccepted) == ({str(target): 0}, {str(target): 3})
+    assert value.connections[f"{target} SYN_SENT"] == 5
+    assert value.connections[f"{target} ESTABLISHED"] == 3

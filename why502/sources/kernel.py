@@ -1,0 +1,224 @@
+"""Counters, limits and socket tables of the kernel, in the network namespaces of the proxy and of its backends.
+
+proc(5), proc_sys_net(5), Documentation/networking/nf_conntrack-sysctl.rst. The counters count since boot, so they are read
+twice, a moment apart, where they are above zero.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from why502.case import targets
+from why502.host.base import Host
+from why502.model.errors import HostError, Missing
+from why502.model.snapshot import Gap, Kernel, Snapshot
+from why502.model.target import Target
+from why502.sources import sockets
+from why502.sources.base import Ask, Found
+from why502.sources.owners import owners
+from why502.sources.sockets import Socket
+
+SECTION = "kernel"
+_LOOK_S = 0.1  # between two readings of a counter
+_PROCESSES = 64  # of the backends whose own connections are looked at
+_SHOWN = 64  # kinds of own connections that are kept
+_ALLOW = "run why502 as root"
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
+    """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
+    gaps: list[Gap] = []
+    proxy = next((one for one in known.proxies or () if one.is_running), None)
+    away = proxy.pid if proxy and proxy.network else None  # a process in the namespace, where it is another than ours
+    folder = f"/proc/{away}/net" if away else "/proc/net"
+    folders = list(dict.fromkeys((folder, *_backend_folders(known))))
+
+    before = _overflows(host, folders)
+    values: dict[str, object] = _limits(host, away) | _conntrack(host, folder, away)
+    tables = _tables(host, folders, gaps)
+    if tables:
+        values |= _towards(known, tables)
+        values["backend_connections"] = _own_connections(host, known, tables, gaps)
+    if before is None:
+        gaps.append(Gap(source=f"{folder}/netstat", why="the counters of full accept queues could not be read", allow=_ALLOW))
+    else:
+        now = before
+        if before[0]:
+            time.sleep(_LOOK_S)
+            now = _overflows(host, folders) or before
+        values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
+    return Found(msgspec.convert(values, Kernel), tuple(gaps))
+
+
+def parse_netstat(content: bytes) -> dict[str, int]:
+    """Return the counters of /proc/net/netstat or snmp by `Group.Name`. Each group is a line of names, then one of numbers."""
+    lines = content.decode("ascii", "replace").splitlines()
+    counters: dict[str, int] = {}
+    for names, numbers in zip(lines[::2], lines[1::2], strict=False):
+        group, _, rest = names.partition(":")
+        same, _, values = numbers.partition(":")
+        if group == same:
+            pairs = zip(rest.split(), values.split(), strict=False)
+            counters |= {f"{group}.{name}": int(value) for name, value in pairs if value.lstrip("-").isdigit()}
+    return counters
+
+
+def parse_file_nr(content: bytes) -> tuple[int, int] | None:
+    """Return descriptors in use and their limit from /proc/sys/fs/file-nr (allocated, free, limit)."""
+    words = content.split()
+    if len(words) != 3 or not all(word.isdigit() for word in words):
+        return None
+    return int(words[0]) - int(words[1]), int(words[2])
+
+
+def parse_conntrack(content: bytes) -> tuple[int, int] | None:
+    """Return entries and drops from /proc/net/stat/nf_conntrack: hexadecimal, a row per processor, entries the same in each."""
+    lines = content.decode("ascii", "replace").splitlines()
+    if len(lines) < 2 or "entries" not in (names := lines[0].split()):
+        return None
+    try:
+        rows = [dict(zip(names, (int(word, 16) for word in line.split()), strict=False)) for line in lines[1:]]
+    except ValueError:
+        return None
+    return rows[0].get("entries", 0), sum(row.get("drop", 0) for row in rows)
+
+
+def towards(wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return sockets by "target state", and local ports in use by target: the client's side of what is connected to each."""
+    connections: Counter[str] = Counter()
+    ports: dict[str, set[bytes]] = {}
+    forms = {form: str(target) for target in wanted for form in sockets.names(target)}
+    for row in tcp:
+        if name := forms.get(row.remote):
+            connections[f"{name} {row.state}"] += 1
+            ports.setdefault(name, set()).add(row.local)
+    for row in unix:
+        if row.state in {sockets.ESTABLISHED, sockets.QUEUED} and (name := forms.get(row.local)):
+            connections[f"{name} {row.state}"] += 1
+    return dict(connections), {name: len(local) for name, local in ports.items()}
+
+
+def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]]) -> dict[str, object]:
+    connections, ports = towards(targets(known), *tables[0])
+    sides = {}
+    for target in owners(known):
+        pairs = [sockets.held_and_queued(target, tcp, unix) for tcp, unix in tables]
+        sides[str(target)] = max(pairs, key=sum)
+    return {
+        "connections": connections,
+        "ports_used": ports,
+        "accepted": {name: held for name, (held, _) in sides.items()},
+        "unaccepted": {name: queued for name, (_, queued) in sides.items()},
+    }
+
+
+def _own_connections(
+    host: Host, known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], gaps: list[Gap]
+) -> dict[str, int]:
+    """Return by "target > remote state" what the processes of each target are themselves connected to over TCP."""
+    by_inode = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
+    listening = {row.local.rpartition(b":")[2] for tcp, _ in tables for row in tcp if row.state == sockets.LISTEN}
+    counted: Counter[str] = Counter()
+    looked = 0
+    for target, pids in owners(known).items():
+        for pid in pids:
+            if (looked := looked + 1) > _PROCESSES:
+                return dict(counted.most_common(_SHOWN))
+            try:
+                mine = sockets.inodes(host, pid)
+            except Missing:
+                continue
+            except HostError as error:
+                gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or _ALLOW))
+                return dict(counted.most_common(_SHOWN))
+            for row in (by_inode[inode] for inode in mine if inode in by_inode):
+                if row.local.rpartition(b":")[2] not in listening and (remote := sockets.place(row.remote)):
+                    counted[f"{target} > {remote} {row.state}"] += 1
+    return dict(counted.most_common(_SHOWN))
+
+
+def _tables(host: Host, folders: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:
+    tables = []
+    for folder in folders:
+        try:
+            tcp, is_whole = sockets.read_tcp(host, folder)
+            tables.append((tcp, sockets.read_unix(host, folder)))
+            if not is_whole:
+                gaps.append(Gap(source=f"{folder}/tcp", why="very many sockets; only the first were counted"))
+        except HostError as error:
+            gaps.append(Gap(source=f"{folder}/tcp", why=error.why, allow=error.allow or _ALLOW))
+            if not tables:  # the proxy's own table is the one that the others complete
+                return []
+    return tables
+
+
+def _backend_folders(known: Snapshot) -> Iterable[str]:
+    seen: set[str] = set()
+    away = [(one.network, pid) for one in known.listeners or () if one.network for pid in one.pids[:1]]
+    mine = {pid for pids in owners(known).values() for pid in pids}
+    for network, pid in away:
+        if pid in mine and network not in seen and len(seen) < 8:
+            seen.add(network)
+            yield f"/proc/{pid}/net"
+
+
+def _overflows(host: Host, folders: list[str]) -> tuple[int, int] | None:
+    """Return the sums of overflows and drops; None where the first namespace cannot be read."""
+    overflows = drops = 0
+    for number, folder in enumerate(folders):
+        try:
+            counters = parse_netstat(host.read(f"{folder}/netstat"))
+        except HostError:
+            if number == 0:
+                return None
+            continue
+        overflows += counters.get("TcpExt.ListenOverflows", 0)
+        drops += counters.get("TcpExt.ListenDrops", 0)
+    return overflows, drops
+
+
+def _limits(host: Host, away: int | None) -> dict[str, object]:
+    ports = _numbers(_setting(host, "/proc/sys/net/ipv4/ip_local_port_range", away))
+    most = _numbers(_setting(host, "/proc/sys/net/core/somaxconn", away))
+    files = parse_file_nr(_setting(host, "/proc/sys/fs/file-nr", None))
+    return {
+        "ports_first": ports[0] if len(ports) == 2 else None,
+        "ports_last": ports[1] if len(ports) == 2 else None,
+        "somaxconn": most[0] if most else None,
+        "files_open": files[0] if files else None,
+        "files_max": files[1] if files else None,
+    }
+
+
+def _conntrack(host: Host, folder: str, away: int | None) -> dict[str, object]:
+    """Return size and limit of the connection tracking table. Without the kernel module there is none: all None."""
+    count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
+    most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))
+    try:
+        stat = parse_conntrack(host.read(f"{folder}/stat/nf_conntrack"))
+    except HostError:
+        stat = None
+    return {
+        "conntrack_count": count[0] if count else stat[0] if stat else None,
+        "conntrack_max": most[0] if most else None,
+        "conntrack_drops": stat[1] if stat else None,
+    }
+
+
+def _setting(host: Host, path: str, away: int | None) -> bytes:
+    """Return a sysctl, b"" where it cannot be read. /proc/sys/net shows the reader's namespace: another needs setns(2)."""
+    try:
+        if away is None:
+            return host.read(path)
+        done = host.run("nsenter", f"--net=/proc/{away}/ns/net", "cat", path, timeout_s=1.0)
+    except HostError:
+        return b""
+    return done.stdout.encode() if done.status == 0 else b""
+
+
+def _numbers(content: bytes) -> list[int]:
+    return [int(word) for word in content.split() if word.isdigit()]

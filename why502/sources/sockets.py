@@ -1,0 +1,147 @@
+"""The kernel's socket tables: /proc/net/tcp, tcp6 (proc_pid_net(5), net/ipv4/tcp_ipv4.c) and unix (net/unix/af_unix.c).
+
+Both show without any right which connections the backend has not accepted yet: their socket has no inode.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from why502.host.base import Host
+from why502.model.errors import HostError, Missing
+from why502.model.target import Target
+
+LIMIT_BYTES = 32 << 20  # about 200 000 sockets
+LISTEN = "LISTEN"
+QUEUED = "QUEUED"
+ESTABLISHED = "ESTABLISHED"
+_TCP_STATES = {
+    b"01": ESTABLISHED,
+    b"02": "SYN_SENT",
+    b"03": "SYN_RECV",
+    b"04": "FIN_WAIT1",
+    b"05": "FIN_WAIT2",
+    b"06": "TIME_WAIT",
+    b"07": "CLOSE",
+    b"08": "CLOSE_WAIT",
+    b"09": "LAST_ACK",
+    b"0A": LISTEN,
+    b"0B": "CLOSING",
+    b"0C": "SYN_RECV",
+}
+_LISTENS = 0x10000  # __SO_ACCEPTCON
+_UNIX_STATES = {b"01": "UNCONNECTED", b"02": QUEUED, b"03": ESTABLISHED, b"04": "CLOSING"}
+
+
+class Socket(NamedTuple):
+    """A row. `local` and `remote` are hexadecimal `address:port` as the kernel prints it (see `names`), or `local` is a path."""
+
+    local: bytes
+    remote: bytes
+    state: str
+    inode: int
+
+
+def read_tcp(host: Host, folder: str = "/proc/net") -> tuple[list[Socket], bool]:
+    """Return the TCP sockets of a network namespace (`/proc/PID/net` for another), and whether all were read."""
+    tables = [host.read(f"{folder}/tcp", limit_bytes=LIMIT_BYTES)]
+    try:
+        tables.append(host.read(f"{folder}/tcp6", limit_bytes=LIMIT_BYTES))
+    except Missing:  # IPv6 is off
+        pass
+    return [row for table in tables for row in parse_tcp(table)], all(len(table) < LIMIT_BYTES for table in tables)
+
+
+def read_unix(host: Host, folder: str = "/proc/net") -> list[Socket]:
+    """Return the unix sockets that have a path. Raises HostError."""
+    return list(parse_unix(host.read(f"{folder}/unix", limit_bytes=LIMIT_BYTES)))
+
+
+def parse_tcp(content: bytes) -> Iterator[Socket]:
+    """Yield the rows of /proc/net/tcp or tcp6; what is no row, such as a cut last one, is passed over."""
+    for line in content.splitlines()[1:]:
+        words = line.split(None, 10)
+        if len(words) > 9 and (state := _TCP_STATES.get(words[3])) and words[9].isdigit():
+            yield Socket(words[1], words[2], state, int(words[9]))
+
+
+def parse_unix(content: bytes) -> Iterator[Socket]:
+    """Yield the rows of /proc/net/unix with a path. QUEUED: connected, and not accepted yet."""
+    for line in content.splitlines()[1:]:
+        words = line.split(None, 7)
+        if len(words) == 8 and words[6].isdigit():
+            try:
+                listens = int(words[3], 16) & _LISTENS
+            except ValueError:
+                continue
+            state = LISTEN if listens else _UNIX_STATES.get(words[5], "UNCONNECTED")
+            yield Socket(words[7], b"", state, int(words[6]))
+
+
+def place(text: bytes) -> Target | None:
+    """Return the address that the kernel's hexadecimal form means. Words are of the machine's order, taken as little-endian."""
+    address, found, port = text.partition(b":")
+    try:
+        raw = bytes.fromhex(address.decode("ascii"))
+        number = int(port, 16)
+    except ValueError:
+        return None
+    if not found or len(raw) not in {4, 16}:
+        return None
+    raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
+    ip = ipaddress.ip_address(raw)
+    plain = ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
+    return Target(host=str(plain), port=number)
+
+
+def names(target: Target) -> tuple[bytes, ...]:
+    """Return the forms in which the tables show a target: of IPv4 also the one that an IPv6 socket has; () for a host name."""
+    if target.is_unix:
+        return (target.path.encode("utf-8", "surrogateescape"),)
+    try:
+        ip = ipaddress.ip_address(target.host.partition("%")[0])
+    except ValueError:
+        return ()
+    forms = [ip.packed] if ip.version == 6 else [ip.packed, b"\0" * 10 + b"\xff\xff" + ip.packed]
+    return tuple(_hex(form) + b":%04X" % target.port for form in forms)
+
+
+def held_and_queued(target: Target, tcp: list[Socket], unix: list[Socket]) -> tuple[int, int]:
+    """Return how many connections to a listening socket its processes hold, and how many wait to be accepted.
+
+    Of a wildcard address and an own port, connections to every address count.
+    """
+    forms = names(target)
+    port = b":%04X" % target.port
+    rows = (
+        row
+        for row in (unix if target.is_unix else tcp)
+        if row.state not in {LISTEN, "TIME_WAIT", "SYN_RECV", "UNCONNECTED"}
+        and (row.local in forms or (target.is_wildcard and row.local.endswith(port)))
+    )
+    held = queued = 0
+    for row in rows:
+        if row.inode:
+            held += 1
+        elif row.state in {ESTABLISHED, "CLOSE_WAIT", QUEUED}:
+            queued += 1
+    return held, queued
+
+
+def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
+    """Return the inodes of the sockets that a process has open, looking at so many descriptors at most. Raises HostError."""
+    found = set()
+    for name in host.list(f"/proc/{pid}/fd")[:limit]:
+        try:
+            link = host.link(f"/proc/{pid}/fd/{name}")
+        except HostError:
+            continue
+        if link.startswith("socket:[") and link[8:-1].isdigit():
+            found.add(int(link[8:-1]))
+    return found
+
+
+def _hex(packed: bytes) -> bytes:
+    return b"".join(packed[i : i + 4][::-1] for i in range(0, len(packed), 4)).hex().upper().encode()
