@@ -1,1 +1,14 @@
-"""nginx configuration."""
+"""nginx: its configuration language, its files, and what they mean.
+
+tree = parse(content, "/etc/nginx/nginx.conf")       # lossless: text(tree) == content
+configuration = load(host.read, host.list, "/etc/nginx/nginx.conf", version="1.22.1", build_arguments=(...))
+configuration = load_dump(output_of_nginx_T)
+configuration.routes, .upstreams, .servers, .answers, .logs, .listens, .problems, .gaps, .files, .trees
+route = Matcher(configuration.routes, configuration.servers).find("example.com", "/api/x", port=80)
+"""
+
+from why502.config.nginx.load import load, load_dump
+from why502.config.nginx.parse import parse, quote
+from why502.config.tree import text
+
+__all__ = ["load", "load_dump", "parse", "quote", "text"]

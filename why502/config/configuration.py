@@ -1,0 +1,36 @@
+"""Configuration: what a proxy's configuration files mean, whichever proxy it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from why502.config.tree import Tree
+from why502.model.config import Answer, LogTarget, Route, Server, Upstream
+from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
+from why502.model.target import Target
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of `model.snapshot.Proxy` that its configuration tells, under the same names, and the trees.
+
+    `problems`: what the proxy itself would refuse, in its own words where we know them. `gaps`: what we could not read.
+    """
+
+    files: tuple[ConfigFile, ...] = ()  # in the order in which the proxy reads them; the main one first
+    trees: tuple[Tree, ...] = ()  # one for each of `files`
+    routes: tuple[Route, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    servers: tuple[Server, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    logs: tuple[LogTarget, ...] = ()
+    listens: tuple[Target, ...] = ()
+    user: str = ""  # of its workers; "" where none is set
+    worker_connections: int | None = None
+    worker_files_limit: int | None = None
+    pid_file: str = ""
+    problems: tuple[ConfigProblem, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    def tree(self, file: str) -> Tree | None:
+        """Return the tree of that file."""
+        return next((tree for tree in self.trees if tree.file == file), None)

@@ -1,0 +1,217 @@
+"""nginx's configuration language: text ⇄ lossless tree.
+
+Words, quotes, escapes and the words of complaint are those of `ngx_conf_read_token` (src/core/ngx_conf_file.c). The bodies of
+`map`, `geo`, `types` and the like are read as directives. `*_by_lua_block` bodies are one opaque token, ended as
+lua-nginx-module's own lexer ends them. No directive is refused for its name. Where nginx would stop, the reader notes the
+problem and goes on, so that the tree always holds the whole file.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.config.tree import Kind, Node, Token, Tree, decode
+from why502.model.snapshot import ConfigProblem
+
+MAX_DEPTH = 200  # blocks within blocks; what is deeper is kept as loose tokens
+MAX_PROBLEMS = 50
+MAX_WORD = 4096  # NGX_CONF_BUFFER: a longer word, and a longer comment, are refused
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]++)
+    |(?P<comment>\#[^\n]*+)
+    |(?P<mark>[;{}])
+    |(?P<quoted>"(?:[^"\\]++|\\.)*+" | '(?:[^'\\]++|\\.)*+')
+    |(?P<open>["'].*+)
+    |(?P<word>(?:\\(?:.|\Z)|\$\{*+|[^ \t\r\n;{}\#"'\\$])(?:\\(?:.|\Z)|\$\{*+|[^ \t\r\n;{\\$]++)*+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
+_LUA = re.compile(
+    r"""--\[(?P<c>=*)\[.*?(?:\](?P=c)\]|\Z) | --[^\n]*+
+    | \[(?P<s>=*)\[.*?(?:\](?P=s)\]|\Z)
+    | "(?:[^"\\]++|\\.)*+" | '(?:[^'\\]++|\\.)*+'
+    | (?P<brace>[{}])""",
+    re.VERBOSE | re.DOTALL,
+)
+_BOM = "\xef\xbb\xbf"
+
+
+def parse(content: bytes, file: str) -> Tree:
+    """Return the tree of any bytes whatever."""
+    return _Reader(content.decode("latin-1"), file).read()
+
+
+def quote(word: str) -> str:
+    """Return the word as it must be written in a configuration to be read as itself."""
+    if word and _TOKEN.fullmatch(word) and not re.search(r"""[\s;{}#"'\\]""", word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _value(raw: str) -> str:
+    """Return what a word means, its quotes taken off."""
+    if "\\" in raw:
+        raw = _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), raw)
+    return decode(raw)
+
+
+class _Reader:
+    """Reads one text. The stack holds, for each open block, the head of its directive and the items gathered so far."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
+        self.file = file
+        self.line = 1
+        self.line_start = 0
+        self.problems: list[ConfigProblem] = []
+        self.items: list[Node | Token] = []
+        self.stack: list[tuple[tuple[Token, ...], tuple[Token, ...], list[Node | Token]]] = []
+        self.head: list[Token] = []
+        self.words: list[Token] = []
+        self.loose = 0  # open blocks beyond MAX_DEPTH
+
+    def read(self) -> Tree:
+        position = 0
+        if self.text.startswith(_BOM):
+            self.items.append(self.token(Kind.STRAY, _BOM, 0))
+            self.problem("the file begins with a byte order mark, which nginx takes for a part of the first word", self.items[0])
+            position = len(_BOM)
+        length = len(self.text)
+        after_quote = False
+        while position < length:
+            match = _TOKEN.match(self.text, position)
+            assert match is not None  # each character begins one of the alternatives
+            group, raw = match.lastgroup, match[0]
+            token = self.token_of(group, raw, position)
+            position = match.end()
+            if after_quote and group in ("word", "quoted", "open", "comment") and raw[0] != ")":
+                self.problem(f'unexpected "{raw[0]}"', token)
+            after_quote = group == "quoted"
+            if token.kind is Kind.WORD:
+                self.words.append(token)
+                self.head.append(token)
+            elif token.kind is not Kind.MARK:
+                (self.head if self.words else self.items).append(token)
+            elif raw == ";":
+                self.end(token)
+            elif raw == "}":
+                self.close(token)
+            elif self.open(token):
+                position = self.lua(position)
+        self.finish()
+        return Tree(file=self.file, items=tuple(self.items), problems=tuple(self.problems))
+
+    def token_of(self, group: str | None, raw: str, start: int) -> Token:
+        if group == "word":
+            token = self.token(Kind.WORD, raw, start, _value(raw))
+            size = len(raw)
+        elif group == "quoted":
+            token = self.token(Kind.WORD, raw, start, _value(raw[1:-1]))
+            size = len(raw) - 2
+        elif group == "space":
+            return self.token(Kind.SPACE, raw, start)
+        elif group == "mark":
+            return self.token(Kind.MARK, raw, start)
+        elif group == "comment":
+            token = self.token(Kind.COMMENT, raw, start)
+            size = len(raw) if token.end < len(self.text) else 0
+        else:
+            return self.token(Kind.WORD, raw, start, _value(raw[1:]))
+        if size >= MAX_WORD:
+            self.problem("too long parameter" + (", probably missing terminating character" if group == "quoted" else ""), token)
+        return token
+
+    def token(self, kind: Kind, raw: str, start: int, value: str = "") -> Token:
+        token = Token(kind, raw, value, self.file, start, self.line, start - self.line_start + 1)
+        if "\n" in raw:
+            self.line += raw.count("\n")
+            self.line_start = start + raw.rindex("\n") + 1
+        return token
+
+    def problem(self, says: str, where: Node | Token | None) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            at = where.at if where else None
+            self.problems.append(ConfigProblem(says=says, at=at, seen_in=self.file))
+
+    def end(self, mark: Token) -> None:
+        """End a directive at its semicolon."""
+        if not self.words:
+            self.stray(mark)
+            return
+        self.items.append(Node((*self.head, mark), tuple(self.words)))
+        self.head, self.words = [], []
+
+    def open(self, mark: Token) -> bool:
+        """Open a block; True where a foreign language stands in it."""
+        if not self.words:
+            self.stray(mark)
+            self.loose += 1 if self.loose else 0
+            return False
+        if self.loose or len(self.stack) >= MAX_DEPTH:
+            if not self.loose:
+                self.problem("blocks are nested too deeply to be read", mark)
+            self.loose += 1
+            self.items.extend((*self.head, mark))
+            self.head, self.words = [], []
+            return False
+        self.stack.append(((*self.head, mark), tuple(self.words), self.items))
+        self.items, self.head, self.words = [], [], []
+        return self.stack[-1][1][0].value.endswith("_by_lua_block")
+
+    def close(self, mark: Token) -> None:
+        """Close the innermost block."""
+        if self.words:
+            self.problem('unexpected "}"', mark)
+            self.cut()
+        if self.loose:
+            self.loose -= 1
+            self.items.append(mark)
+        elif self.stack:
+            self.pop((mark,))
+        else:
+            self.stray(mark)
+
+    def pop(self, tail: tuple[Token, ...]) -> None:
+        head, words, outer = self.stack.pop()
+        outer.append(Node(head, words, tuple(self.items), tail))
+        self.items = outer
+
+    def cut(self) -> None:
+        """Make a directive of words that nothing ended, without the white space and comments behind them."""
+        last = max(i for i, token in enumerate(self.head) if token.kind is Kind.WORD) + 1
+        self.items.append(Node(tuple(self.head[:last]), tuple(self.words)))
+        self.items.extend(self.head[last:])
+        self.head, self.words = [], []
+
+    def stray(self, mark: Token) -> None:
+        self.problem(f'unexpected "{mark.raw}"', mark)
+        self.items.append(Token(Kind.STRAY, mark.raw, "", mark.file, mark.start, mark.line, mark.column))
+
+    def lua(self, position: int) -> int:
+        """Take the Lua code up to the brace that closes its block; return where that stands."""
+        depth = 1
+        for match in _LUA.finditer(self.text, position):
+            if match["brace"]:
+                depth += 1 if match["brace"] == "{" else -1
+            if not depth:
+                end = match.start()
+                break
+        else:
+            end = len(self.text)
+        if end > position:
+            self.items.append(self.token(Kind.CODE, self.text[position:end], position))
+        return end
+
+    def finish(self) -> None:
+        """Close what is still open at the end of the file."""
+        last = Token(Kind.SPACE, "", "", self.file, len(self.text), self.line, len(self.text) - self.line_start + 1)
+        if self.words:
+            self.problem('unexpected end of file, expecting ";" or "}"', last)
+            self.cut()
+        elif self.stack:
+            self.problem('unexpected end of file, expecting "}"', last)
+        while self.stack:
+            self.pop(())
