@@ -1,0 +1,88 @@
+"""The header of an answer by nginx's rules: ngx_http_parse_status_line and ngx_http_parse_header_line (ngx_http_parse.c)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.model.base import Value
+from why502.model.logs import Symptom
+from why502.probing.line import Failed
+
+STATUS_LINE = re.compile(rb"HTTP/[1-9]\d{0,2}\.\d{1,3} +(\d) *(\d) *(\d)(?:[ .][^\r\n]*)?\r?\n")
+BLANK = (b"", b"\r")
+# A line without a colon passes, and so does a second "HTTP/..." line; a blank in the name, or a NUL, does not.
+FIELD = re.compile(rb"HTTP/.*|[^\x00-\x20\x7f:]+(?::[^\x00\r]*)?\r*", re.DOTALL)
+FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class Head(Value, frozen=True, kw_only=True):
+    """A whole header. Field names are lower-case; `size_bytes` counts the blank line too."""
+
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    size_bytes: int
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first field of that name."""
+        return next((value for key, value in self.fields if key == name), None)
+
+
+def parse(data: bytes, *, needs_status_line: bool = True, is_strict: bool = False) -> Head | None:
+    """Return the header that data begins with; None while more must come. Raises Failed as soon as it can be no header.
+
+    Without `needs_status_line` a CGI header with a `Status` field will do (uwsgi_pass, scgi_pass). `is_strict`: contradictory
+    framing fields are refused, as nginx does from 1.23.0 on.
+    """
+    at, status = 0, 0
+    if match := STATUS_LINE.match(data):
+        at, status = match.end(), int(b"".join(match.groups()))
+    elif b"\n" not in data and data[:5] == b"HTTP/"[: len(data)]:
+        return None
+    elif needs_status_line:
+        raise Failed(Symptom.NO_STATUS_LINE, f"the answer begins with {shown(data)}, which is no HTTP status line")
+    fields: list[tuple[bytes, bytes]] = []
+    while (end := data.find(b"\n", at)) >= 0:
+        line = data[at:end]
+        at = end + 1
+        if line in BLANK:
+            head = Head(status=status or _cgi_status(fields), fields=tuple(fields), size_bytes=at)
+            if is_strict:
+                _check_framing(fields)
+            return head
+        _check(line)
+        name, _, value = line.partition(b":")
+        fields.append((name.lower(), value.strip(b" \r")))
+    if data[at:] not in BLANK:
+        _check(data[at:])
+    return None
+
+
+def shown(data: bytes, limit: int = 64) -> str:
+    """Return the first bytes as text that is safe in a terminal: what is no printable ASCII is written as \\xHH."""
+    text = "".join(chr(x) if 0x20 <= x < 0x7F and x != 0x5C else f"\\x{x:02x}" for x in data[:limit])
+    return f'"{text}"'
+
+
+def _check(line: bytes) -> None:
+    if not FIELD.fullmatch(line):
+        raise Failed(Symptom.HEADER_INVALID, f"the answer holds an invalid header line: {shown(line)}")
+
+
+def _check_framing(fields: list[tuple[bytes, bytes]]) -> None:
+    framing = [(name, value) for name, value in fields if name in FRAMING]
+    lines = ", ".join(shown(name + b": " + value) for name, value in framing)
+    if len(framing) > 1:
+        raise Failed(Symptom.HEADER_INVALID, f"the answer says twice how long it is: {lines}")
+    for name, value in framing:
+        if not (value.isdigit() if name == FRAMING[0] else value.lower() == b"chunked"):
+            raise Failed(Symptom.HEADER_INVALID, f"the answer's length cannot be understood: {lines}")
+
+
+def _cgi_status(fields: list[tuple[bytes, bytes]]) -> int:
+    """Return the status of a CGI header (RFC 3875, 6.3.3). Without a Status field it is 200, or 302 with a Location."""
+    named = dict(reversed(fields))
+    if (said := named.get(b"status")) is None:
+        return 302 if b"location" in named else 200
+    if not said[:3].isdigit() or len(said) < 3:
+        raise Failed(Symptom.HEADER_INVALID, f"the answer's Status is {shown(said)}")
+    return int(said[:3])

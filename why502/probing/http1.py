@@ -1,0 +1,134 @@
+"""HTTP/1.0 and 1.1 as a proxy speaks it, and the check of the answer's header and body.
+
+GET, not HEAD, unless the failing request was a HEAD: both are safe (RFC 9110, 9.2.1), and only the answer to a GET has the header
+and the body that fail visitors; many applications answer a HEAD with 405 or 501. At most BODY_BYTES of the body are read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.model.errors import Expired, HostError
+from why502.model.logs import Symptom
+from why502.probing.head import Head, parse, shown
+from why502.probing.line import Failed, Line, number
+from why502.probing.request import AGENT, BODY_BYTES, Answer, Request
+
+HEADER_BYTES = 1 << 20  # how far a header that is too big is measured
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+GATEWAY = (502, 503, 504)
+# How servers answer plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
+TLS_WANTED = re.compile(
+    rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server|requires TLS",
+    re.IGNORECASE,
+)
+BAD_REQUEST = re.compile(rb"HTTP/\d\.\d +400")
+CERTIFICATE_WANTED = re.compile(rb"No required SSL certificate was sent", re.IGNORECASE)
+
+
+def ask(line: Line, request: Request) -> Answer:
+    """Return the answer. Raises Failed, and HostError where the line broke before a whole header."""
+    line.send(compose(request))
+    return read(line, request)
+
+
+def compose(request: Request) -> bytes:
+    """Return the request's bytes, fields in the order in which nginx sends them: Host, Connection, the others."""
+    fields = [("Host", request.host)] if request.host else []
+    fields += [*request.headers, ("User-Agent", AGENT), ("Accept", "*/*"), ("X-Why502-Probe", "1")]
+    lines = [f"{request.method} {request.path} HTTP/{request.http_version}", *(f"{name}: {value}" for name, value in fields)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Answer:
+    """Return what the answer says of itself, once its header and the begin of its body are right."""
+    data, head = b"", None
+    while head is None:
+        part = line.receive()
+        data += part
+        fits = data[: request.buffer_bytes]
+        head = parse(fits, needs_status_line=needs_status_line, is_strict=request.is_strict) if data else None
+        if head is None and len(data) >= request.buffer_bytes:
+            raise _too_big(line, data, request)
+        if head is None and not part:
+            what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without a byte"
+            raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {what}", errno=line.broke)
+    body = data[head.size_bytes :]
+    detail = _body(line, head, body, request)
+    if head.status in GATEWAY:
+        symptom = Symptom.GATEWAY_STATUS if request.through_proxy else Symptom.UPSTREAM_STATUS
+        raise Failed(symptom, f"answered {head.status}", status=head.status, header_bytes=head.size_bytes)
+    return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)
+
+
+def _too_big(line: Line, data: bytes, request: Request) -> Failed:
+    """Return the failure, with the measured size where the header's end still comes."""
+    end = re.compile(rb"\n\r?\n")
+    try:
+        while not (match := end.search(data)) and len(data) < HEADER_BYTES and (part := line.receive()):
+            data += part
+    except HostError:
+        match = None
+    size = match.end() if match else len(data)
+    says = f"the header takes {'' if match else 'more than '}{size} bytes, the buffer holds {request.buffer_bytes}"
+    return Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=size)
+
+
+def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
+    """Read until the body is whole, or enough was seen of it; return a remark. Raises Failed where it is cut or wrong."""
+    if request.method == "HEAD" or head.status in (204, 304) or head.status < 200:
+        return ""
+    chunked = (head.get(b"transfer-encoding") or b"").lower() == b"chunked"
+    said = head.get(b"content-length") or b""
+    expected = int(said) if said.isdigit() and not chunked and len(said) < 18 else None
+    ended = False
+    try:
+        while (
+            not ended
+            and len(body) < BODY_BYTES
+            and not (_is_whole(body) if chunked else expected is not None and len(body) >= expected)
+        ):
+            part = line.receive()
+            body, ended = body + part, not part
+    except Expired as error:
+        if request.route_read_s <= request.answer_s:
+            raise Failed(
+                Symptom.BODY_TIMED_OUT, f"{request.silence}, {len(body)} bytes of the body", status=head.status
+            ) from error
+        return f"the body was not complete after {request.answer_s:g} s"
+    except HostError as error:
+        says = f"the connection was reset after {len(body)} bytes of the body"
+        raise Failed(
+            Symptom.RESET_IN_BODY, says, errno=number(error), status=head.status, header_bytes=head.size_bytes
+        ) from error
+    if head.status == 400 and TLS_WANTED.search(body):
+        says = "the backend answers that it wants https"
+        raise Failed(Symptom.TLS_REQUEST_EXPECTED, says, status=400, header_bytes=head.size_bytes, speaks="tls")
+    if head.status == 400 and CERTIFICATE_WANTED.search(body):
+        says = "the backend asks for a client certificate"
+        raise Failed(Symptom.TLS_CLIENT_CERTIFICATE, says, status=400, header_bytes=head.size_bytes)
+    if ended and (chunked or expected is not None):
+        of = "the last chunk" if chunked else f"the announced {expected} bytes"
+        says = f"the connection was closed after {len(body)} bytes of the body, before {of}"
+        raise Failed(Symptom.CLOSED_IN_BODY, says, status=head.status, header_bytes=head.size_bytes)
+    return ""
+
+
+def _is_whole(body: bytes) -> bool:
+    """Return whether a chunked body has its last chunk (RFC 9112, 7.1). Raises Failed where it is not made of chunks."""
+    at = 0
+    while at < len(body):
+        match = CHUNK.match(body, at)
+        if match is None:
+            if b"\n" not in body[at : at + 4096] and len(body) - at < 4096:
+                return False
+            raise Failed(Symptom.BODY_INVALID, f"the body is no chunked one: {shown(body[at:])}")
+        if int(match[1], 16) == 0:
+            return True
+        at = match.end() + int(match[1], 16)
+        if len(body) < at + 2:
+            return False
+        if body[at : at + 2] != b"\r\n":
+            raise Failed(Symptom.BODY_INVALID, f"a chunk is longer than it says: {shown(body[at:])}")
+        at += 2
+    return False

@@ -1,0 +1,197 @@
+"""plan(): what the proxy would send to a target on a route, from its configuration and its logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from why502.model.config import Route
+from why502.model.logs import Tally
+from why502.model.snapshot import Proxy
+from why502.model.target import Target
+from why502.probing.request import ANSWER_S, CONNECT_S, Request, Tls
+from why502.probing.tls import sni_of
+
+VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+AUTHORITY = re.compile(r"(?:\w+://)?([^/?\s]+)")
+PLAIN_PATH = re.compile(r"/[!-~]{0,2000}")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+# Of our own making, or made from the client's request, which a probe has none of.
+OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
+SAFE = ("GET", "HEAD")
+STRICT_SINCE = (1, 23)  # nginx: "upstream sent duplicate header line" and the like are refused
+
+
+def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] = ()) -> Request:
+    """Return the request for one target. `failures` are those of this route, the most frequent first."""
+    values = variables(route, target)
+    tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
+    method, path = asked(route, failures)
+    return Request(
+        target=target,
+        address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
+        protocol=route.protocol,
+        method=method,
+        path=mapped(route, path),
+        host=host_of(route, values),
+        headers=_headers(route, values),
+        http_version=route.http_version,
+        tls=tls,
+        connect_s=max(0.05, min(route.connect_timeout_s, CONNECT_S)),
+        answer_s=max(0.05, min(route.read_timeout_s, ANSWER_S)),
+        route_read_s=route.read_timeout_s,
+        buffer_bytes=route.buffer_size_bytes,
+        is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
+        route_at=route.at,
+    )
+
+
+def asked(route: Route, failures: Iterable[Tally]) -> tuple[str, str]:
+    """Return method and path: those of a request that failed, if repeating it is safe; else GET of the location, or of /.
+
+    The path of a `location = /x` is asked only if visitors ask it: it may do something. Queries are never sent: they may be secret.
+    """
+    for tally in failures:
+        for request, _ in tally.requests:
+            method, _, rest = request.partition(" ")
+            path = rest.split(" ")[0].split("?")[0]
+            if method in SAFE and PLAIN_PATH.fullmatch(path) and fits(route, path):
+                return method, path
+    prefix = prefix_of(route)
+    is_exact = route.location.startswith("=")
+    return "GET", prefix if prefix and not is_exact and PLAIN_PATH.fullmatch(prefix) else "/"
+
+
+def prefix_of(route: Route) -> str | None:
+    """Return the path that a location's requests begin with; None where that is a regular expression or a name."""
+    words = route.location.split(maxsplit=1)
+    if not words or route.location.startswith("@") or words[0].startswith("~"):
+        return None
+    return words[-1]
+
+
+def fits(route: Route, path: str) -> bool:
+    """Return whether a request for that path may lead to the route."""
+    prefix = prefix_of(route)
+    return prefix is None or (path == prefix if route.location.startswith("=") else path.startswith(prefix))
+
+
+def mapped(route: Route, path: str) -> str:
+    """Return the path as the backend gets it: proxy_pass with a URI part puts that in place of the location."""
+    prefix = prefix_of(route)
+    if route.uri is None or route.has_variables or not prefix or not path.startswith(prefix):
+        return path
+    changed = route.uri + path[len(prefix) :]
+    return changed if PLAIN_PATH.fullmatch(changed) else path
+
+
+def variables(route: Route, target: Target) -> dict[str, str]:
+    """Return the values of nginx's variables in a request of ours, as far as they are known."""
+    match = AUTHORITY.match(route.passes)
+    authority = match[1] if match and "$" not in match[1] else str(target)
+    if target.is_unix and (not match or match[1].startswith("unix:")):
+        authority = "localhost"
+    authority = authority.removesuffix(DEFAULT_PORTS.get(route.protocol, ":none"))
+    name, port = server_name(route), "443" if route.listens_tls else "80"
+    for listen in route.listens:
+        if found := re.match(r"(?:.*:)?(\d+)(?:\s|$)", listen):
+            port = found[1]
+            break
+    return {
+        "proxy_host": authority,
+        "proxy_port": authority.rpartition(":")[2] if authority[-1:].isdigit() and ":" in authority else "80",
+        "proxy_add_x_forwarded_for": "127.0.0.1",
+        "host": name,
+        "http_host": name,
+        "server_name": name,
+        "server_port": port,
+        "server_addr": "127.0.0.1",
+        "remote_addr": "127.0.0.1",
+        "remote_port": "0",
+        "scheme": "https" if route.listens_tls else "http",
+        "https": "on" if route.listens_tls else "",
+        "request_method": "GET",
+        "http_connection": "close",
+        "proxy_protocol_addr": "",
+        "remote_user": "",
+        "request_id": "0" * 32,
+    }
+
+
+def server_name(route: Route) -> str:
+    """Return a name that the route's server answers to; "localhost" where it has none that can be written."""
+    for name in route.server_names:
+        if name and name != "_" and not name.startswith("~"):
+            return name.removeprefix(".").replace("*", "why502")
+    return "localhost"
+
+
+def filled(text: str, values: dict[str, str]) -> str | None:
+    """Return the text with its variables filled in; None where one is not known."""
+    known = True
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal known
+        name = match[1] or match[2]
+        if name not in values and not name.startswith(("http_", "cookie_", "arg_")):
+            known = False
+        return values.get(name, "")
+
+    result = VARIABLE.sub(value, text)
+    return result if known else None
+
+
+def host_of(route: Route, values: dict[str, str]) -> str:
+    """Return the Host field; the server's name where it is made from variables that are not known."""
+    found = filled(route.host_header, values)
+    return values["host"] if found is None else _one_line(found)
+
+
+def _headers(route: Route, values: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the other fields that the proxy sets; one with an empty value is not sent (proxy_set_header)."""
+    fields = {"connection": ("Connection", "close")} if route.http_version == "1.0" or not _is_new(route) else {}
+    for name, text in route.headers[:64]:
+        value = filled(text, values)
+        if name.lower() not in OWN_FIELDS:
+            fields[name.lower()] = (name, _one_line(value or ""))
+    return tuple((name, value) for name, value in fields.values() if value and re.fullmatch(r"[\w.!#$%&'*+^`|~-]+", name))
+
+
+def _is_new(route: Route) -> bool:
+    """Return whether this nginx sends no Connection field by itself: since 1.29.7 HTTP/1.1 and keepalive are the default."""
+    return route.http_version == "1.1" and route.setting("proxy_http_version") is None
+
+
+def _one_line(text: str) -> str:
+    return "" if re.search(r"[\x00-\x1f\x7f]", text) else text
+
+
+def _tls(route: Route, values: dict[str, str]) -> Tls:
+    kind = route.directive.removesuffix("_pass") + "_ssl_"
+
+    def words(name: str) -> tuple[str, ...]:
+        setting = route.setting(kind + name)
+        return setting.args if setting else ()
+
+    def word(name: str) -> str:
+        return next(iter(words(name)), "")
+
+    name = filled(route.sni_name or word("name") or "$proxy_host", values) or values["host"]
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    return Tls(
+        sni=sni_of(name) if route.sends_sni else "",
+        verifies=route.verifies_tls,
+        name=name,
+        trusted=word("trusted_certificate"),
+        certificate=word("certificate"),
+        key=word("certificate_key"),
+        protocols=words("protocols"),
+        ciphers=word("ciphers") or "DEFAULT",
+        alpn=("h2",) if route.protocol == "grpcs" or route.http_version == "2" else (),
+    )
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version such as "1.22.1" or "nginx/1.22.1"; () for none."""
+    match = re.search(r"\d+(?:\.\d+)+", text)
+    return tuple(int(x) for x in match[0].split(".")) if match else ()

@@ -1,0 +1,172 @@
+"""probe(): one attempt, measured, and a second look where the first hints at another protocol."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from why502.host.base import Host
+from why502.model.errors import Expired, HostError
+from why502.model.logs import Symptom
+from why502.model.snapshot import Probe
+from why502.probing import fastcgi, http1, http2, memcached, scgi, uwsgi
+from why502.probing.head import shown
+from why502.probing.line import Failed, Line, connect, number
+from why502.probing.request import SECOND_LOOK_S, Answer, Request, Tls
+from why502.probing.speech import identify
+from why502.probing.tls import TlsLine, context, secure
+
+ASK: dict[str, Callable[[Line, Request], Answer]] = {
+    "http": http1.ask,
+    "https": http1.ask,
+    "fastcgi": fastcgi.ask,
+    "uwsgi": uwsgi.ask,
+    "scgi": scgi.ask,
+    "grpc": http2.ask,
+    "grpcs": http2.ask,
+    "memcached": memcached.ask,
+}
+SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "HTTP/2 preface", "grpcs": "HTTP/2 preface", "memcached": "version"}
+GREETING = {"fastcgi": fastcgi.RECORD, "uwsgi": uwsgi.PING, "h2": http2.PREFACE}
+OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
+# What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
+AFTER_SILENCE = {"http": ("uwsgi",), "https": ("http",), "fastcgi": ("http", "uwsgi"), "uwsgi": ("http",), "scgi": ("http",)}
+SILENT = (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT)
+SUSPECT = (
+    *SILENT,
+    Symptom.CLOSED_BEFORE_HEADER,
+    Symptom.RESET_BEFORE_HEADER,
+    Symptom.NO_STATUS_LINE,
+    Symptom.HEADER_INVALID,
+    Symptom.OTHER_PROTOCOL,
+    Symptom.TLS_FAILED,
+    Symptom.TLS_NOT_TLS,
+)
+
+
+def probe(host: Host, request: Request) -> Probe:
+    """Return how one attempt went. Raises HostError where the look itself was not possible. Takes at most about 6 s."""
+    began, at = time.monotonic(), datetime.now(UTC)
+    line: Line | None = None
+    failed: Failed | None = None
+    answer = Answer()
+    connected = secured = None
+    try:
+        line = connect(host, request)
+        connected = time.monotonic() - began
+        if request.preamble:
+            line.send(request.preamble.encode("ascii", "replace"))
+        if request.tls:
+            line = secure(host, line, request)
+            secured = time.monotonic() - began
+        line.deadline = time.monotonic() + request.answer_s
+        answer = _ask(line, request)
+    except Failed as error:
+        failed = error
+    finally:
+        if line:
+            line.close()
+    ended = time.monotonic()
+    first_at, seen = (line.first_at, line.seen) if line else (None, b"")
+    speaks = (failed.speaks or identify(seen)) if failed else ""
+    if not speaks and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
+        speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
+    found = Probe(
+        target=request.target,
+        protocol=request.protocol,
+        through_proxy=request.through_proxy,
+        url=request.url,
+        host=request.host,
+        sni=request.tls.sni if request.tls else "",
+        request=_sent(request),
+        status=answer.status,
+        detail=answer.detail,
+        header_bytes=answer.header_bytes,
+        first_bytes=shown(seen)[1:-1],
+        connect_s=connected,
+        tls_s=secured,
+        first_byte_s=first_at - began if first_at else None,
+        total_s=ended - began,
+        at=at,
+        route_at=request.route_at,
+        speaks=speaks,
+    )
+    if failed:
+        return msgspec.structs.replace(
+            found,
+            symptom=failed.symptom,
+            errno=failed.errno,
+            status=failed.status,
+            detail=failed.detail,
+            header_bytes=failed.header_bytes,
+            certificate=failed.certificate,
+        )
+    if answer.is_suspect and speaks:
+        says = f"answered {answer.status}, as a server does that speaks {speaks} and not {request.protocol}"
+        return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=says)
+    return found
+
+
+def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
+    """Return what the peer speaks, if not what the proxy does; "" where nothing was found. Asks for a sign of life only."""
+    own = OWN.get(request.protocol, request.protocol)
+    every = ("http", "tls", "fastcgi", "uwsgi", "h2")
+    for name in AFTER_SILENCE.get(request.protocol, ()) if is_silent else every:
+        if name != own and (found := _answer_to(name, host, request)) and found != own:
+            return found
+    return ""
+
+
+def _sent(request: Request) -> str:
+    if request.protocol not in ASK:
+        return "connect"
+    return SENT.get(request.protocol, f"{request.method} {request.path.partition('?')[0]}")
+
+
+def _ask(line: Line, request: Request) -> Answer:
+    """Return the answer; a line that breaks before a whole header is the target's fault."""
+    if request.protocol not in ASK:
+        return Answer(detail="connected; nothing was sent")
+    try:
+        return ASK["grpc" if request.http_version == "2" else request.protocol](line, request)
+    except Expired as error:
+        begun = f"; it began with {shown(line.seen)}" if line.seen else ""
+        raise Failed(Symptom.READ_TIMED_OUT, request.silence + begun) from error
+    except HostError as error:
+        met = number(error)
+        symptom = Symptom.RESET_BEFORE_HEADER if met in (errno.ECONNRESET, errno.EPIPE) else Symptom.CONNECTION_DIED
+        raise Failed(symptom, f"the connection broke before a whole header: {error.why}", errno=met) from error
+
+
+def _answer_to(name: str, host: Host, request: Request) -> str:
+    """Return what the peer's answer to the greeting of a protocol is; "" for none."""
+    line: Line | None = None
+    try:
+        line = connect(host, msgspec.structs.replace(request, connect_s=SECOND_LOOK_S))
+        line.deadline = time.monotonic() + SECOND_LOOK_S
+        if name == "tls":
+            return _answer_to_hello(TlsLine(line, context(host, Tls()), ""))
+        line.send(
+            GREETING[name] if name in GREETING else http1.compose(msgspec.structs.replace(request, method="HEAD", path="/"))
+        )
+        data = line.receive()
+        # A TLS server often answers plain HTTP with a 400: that is no sign that it serves HTTP.
+        return "" if request.tls and http1.BAD_REQUEST.match(data) else identify(data)
+    except (Failed, HostError):
+        return ""
+    finally:
+        if line:
+            line.close()
+
+
+def _answer_to_hello(line: TlsLine) -> str:
+    try:
+        line.handshake()
+    except (ssl.SSLError, HostError):
+        pass  # only the first bytes matter
+    return identify(line.raw)

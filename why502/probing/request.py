@@ -1,0 +1,66 @@
+"""Request: what one probe sends, and Answer: what a proper answer was."""
+
+from __future__ import annotations
+
+from why502.model.base import Value
+from why502.model.config import Position
+from why502.model.target import Target
+
+AGENT = "why502-probe"
+CONNECT_S = 2.0  # our own limits: a proxy usually waits 60 s, a person does not
+ANSWER_S = 2.5
+SECOND_LOOK_S = 0.4
+BODY_BYTES = 65536
+
+
+class Tls(Value, frozen=True, kw_only=True):
+    """How the proxy does TLS towards its backend (ngx_http_upstream_ssl_init_connection). `name` is what it verifies."""
+
+    sni: str = ""
+    verifies: bool = False
+    name: str = ""
+    trusted: str = ""  # file of the issuers that it trusts
+    certificate: str = ""
+    key: str = ""
+    protocols: tuple[str, ...] = ()
+    ciphers: str = "DEFAULT"
+    alpn: tuple[str, ...] = ()
+
+
+class Request(Value, frozen=True, kw_only=True):
+    """One attempt as the proxy would make it. `address` is where we connect, when that differs from the target's own name."""
+
+    target: Target
+    address: Target | None = None
+    protocol: str = "http"
+    method: str = "GET"
+    path: str = "/"
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    http_version: str = "1.0"
+    tls: Tls | None = None
+    preamble: str = ""  # sent before anything else: a PROXY protocol line
+    connect_s: float = CONNECT_S
+    answer_s: float = ANSWER_S
+    route_read_s: float = 60.0
+    buffer_bytes: int = 4096
+    is_strict: bool = False  # framing errors are refused (nginx from 1.23.0)
+    through_proxy: bool = False
+    url: str = ""
+    route_at: Position | None = None
+
+    @property
+    def silence(self) -> str:
+        """Return what is said when no answer came, and whose limit that was."""
+        whose = "the route's own read timeout" if self.route_read_s <= self.answer_s else "the probe's limit"
+        rest = "" if self.route_read_s <= self.answer_s else f"; the route waits {self.route_read_s:g} s"
+        return f"no answer within {self.answer_s:g} s ({whose}{rest})"
+
+
+class Answer(Value, frozen=True, kw_only=True):
+    """A proper answer. `is_suspect`: it may be another protocol's, so a second look is worth it."""
+
+    status: int | None = None
+    header_bytes: int | None = None
+    detail: str = ""
+    is_suspect: bool = False

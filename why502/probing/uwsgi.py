@@ -1,0 +1,46 @@
+"""uwsgi: a request packet with the variables of uwsgi_params, as uwsgi_pass sends it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from why502.probing import http1
+from why502.probing.line import Line
+from why502.probing.request import AGENT, Answer, Request
+
+PING = b"\x64\x00\x00\x00"  # modifier 100: answered by the server itself, by no application
+
+
+def ask(line: Line, request: Request) -> Answer:
+    """Return the answer. Raises Failed, HostError. A 400 may also be an HTTP server's, which understood nothing."""
+    packed = b"".join(
+        len(part).to_bytes(2, "little") + part
+        for pair in variables(request)
+        for part in (x.encode("latin-1", "replace") for x in pair)
+    )
+    line.send(b"\x00" + len(packed).to_bytes(2, "little") + b"\x00" + packed)
+    answer = http1.read(line, request, needs_status_line=False)
+    return msgspec.structs.replace(answer, is_suspect=answer.status == 400)
+
+
+def variables(request: Request) -> list[tuple[str, str]]:
+    """Return the CGI variables (RFC 3875, 4.1) of a request, as the uwsgi_params and scgi_params of nginx have them."""
+    fixed = {
+        "QUERY_STRING": request.path.partition("?")[2],
+        "REQUEST_METHOD": request.method,
+        "CONTENT_TYPE": "",
+        "CONTENT_LENGTH": "",
+        "REQUEST_URI": request.path,
+        "PATH_INFO": request.path.partition("?")[0],
+        "DOCUMENT_ROOT": "/",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_SCHEME": "http",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "0",
+        "SERVER_PORT": "80",
+        "SERVER_NAME": request.host or "localhost",
+        "HTTP_HOST": request.host or "localhost",
+        "HTTP_USER_AGENT": AGENT,
+        "HTTP_X_WHY502_PROBE": "1",
+    }
+    return list(fixed.items())

@@ -1,0 +1,174 @@
+"""Ask every target as the proxy would, and the proxy itself where it failed: `probes`.
+
+Bounded: so many targets, so many requests for each, so many at a time, so many seconds; what fails comes first. Only safe
+methods are sent, never a query of a visitor's, never to an address that no running proxy is configured for. A proxy's own
+listener is asked only as a visitor would ask it, once: a request to it may go round in circles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from why502.case import addresses
+from why502.host.base import Host
+from why502.model.config import Route
+from why502.model.errors import HostError, Why502Error
+from why502.model.logs import Tally
+from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
+from why502.model.target import Target
+from why502.probing.entrance import of_route, of_url
+from why502.probing.plan import fits, plan
+from why502.probing.probe import probe
+from why502.probing.request import Request
+from why502.sources.base import Ask, Found
+
+SECTION = "probes"
+TARGETS = 64
+REQUESTS_PER_TARGET = 4
+AT_ONCE = 16
+BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
+ENTRANCES = 8
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One request, the route that it is of, and how often that failed according to the logs."""
+
+    request: Request
+    proxy: Proxy
+    route: Route
+    failures: int = 0
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
+    """Return how every target answers now. Never raises: what could not be asked is a gap."""
+    if ask.offline or not ask.probes:
+        return Found(None, (Gap(source=SECTION, why="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
+    if known.proxies is None:
+        return Found(None, (Gap(source=SECTION, why="no proxy could be looked at, so its targets are not known"),))
+    jobs, gaps = chosen(known)
+    begun = time.monotonic()
+    named, refused = _named(ask.urls, known.proxies)
+    entrances = list(_entrances([job for job in jobs if job.failures], known))
+    found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job)), *entrances], begun)
+    failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
+    later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
+    more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
+    return Found((*found, *more), (*gaps, *refused, *missed, *still))
+
+
+def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
+    """Return one job for each target, protocol, Host and SNI, what fails first, within the bounds; and what was left out."""
+    every: dict[tuple[object, ...], Job] = {}
+    gaps: dict[str, None] = {}
+    for job in sorted(_jobs(known, gaps), key=lambda job: -job.failures):
+        request = job.request
+        every.setdefault((request.address or request.target, request.protocol, request.host, request.tls), job)
+    counts: Counter[Target] = Counter()
+    kept: list[Job] = []
+    left: dict[Target, None] = {}
+    for job in every.values():
+        target = job.request.target
+        if target not in counts and len(counts) >= TARGETS:
+            left[target] = None
+        elif counts[target] < REQUESTS_PER_TARGET:
+            counts[target] += 1
+            kept.append(job)
+    if left:
+        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: at most {TARGETS} are"] = None
+    return kept, [Gap(source=SECTION, why=why) for why in gaps]
+
+
+def _jobs(known: Snapshot, gaps: dict[str, None]) -> Iterator[Job]:
+    for proxy in known.proxies or ():
+        if not proxy.is_running:
+            continue
+        for route in proxy.routes:
+            for target in _targets(route, known):
+                if proxy.network and not target.is_unix:
+                    gaps[
+                        f"{target} lies in the network namespace of process {proxy.pid}, where a probe from here says nothing"
+                    ] = None
+                    continue
+                failures = sorted(_failures(known, route, target), key=lambda tally: -tally.count)
+                request = plan(proxy, route, target, failures)
+                yield Job(request, proxy, route, sum(tally.count for tally in failures))
+
+
+def _targets(route: Route, known: Snapshot) -> tuple[Target, ...]:
+    """Return the addresses of a route now, and those that the log shows behind its names: an old one may still be in use."""
+    configured = [target for peer in route.peers if not peer.is_down for target in addresses(peer, known)]
+    ports = {peer.target.port for peer in route.peers if peer.target and not peer.target.is_address}
+    logged = [
+        tally.target for tally in _tallies(known) if tally.target and tally.target.is_address and tally.target.port in ports
+    ]
+    return tuple(dict.fromkeys((*configured, *(target for target in logged if not target.is_unix))))
+
+
+def _failures(known: Snapshot, route: Route, target: Target) -> Iterator[Tally]:
+    """Yield the failures that may be this route's: of its target or group, and of its server and location where these are told."""
+    for tally in _tallies(known):
+        is_its = tally.target == target or (tally.target is None and bool(tally.group) and tally.group == route.upstream)
+        paths = [request.partition(" ")[2] for request, _ in tally.requests]
+        is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
+        if is_its and is_here and (not paths or any(fits(route, path) for path in paths)):
+            yield tally
+
+
+def _tallies(known: Snapshot) -> tuple[Tally, ...]:
+    return known.logs.tallies if known.logs else ()
+
+
+def _is_own(job: Job) -> bool:
+    """Return whether the target is a listener of the very proxy that passes to it."""
+    target = job.request.target
+    return any(
+        listen == target or (listen.port == target.port and listen.is_wildcard and target.is_loopback)
+        for listen in job.proxy.listens
+        if not target.is_unix
+    )
+
+
+def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
+    """Return one request to the proxy for each route, at most ENTRANCES."""
+    found: dict[tuple[object, ...], Request] = {}
+    for job in jobs:
+        if job.proxy.network or len(found) >= ENTRANCES:
+            continue
+        failures = sorted(_failures(known, job.route, job.request.target), key=lambda tally: -tally.count)
+        if request := of_route(job.route, failures):
+            found.setdefault((request.target, request.url), request)
+    return list(found.values())
+
+
+def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request], list[Gap]]:
+    """Return the requests for the URLs that the user named, and those that lead to no proxy here."""
+    requests, gaps = [], []
+    for url in urls:
+        try:
+            requests.append(of_url(url, proxies))
+        except Why502Error as error:
+            gaps.append(Gap(source=SECTION, why=error.says, allow=error.hint))
+    return requests, gaps
+
+
+def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe], list[Gap]]:
+    """Return the probes, in the requests' order, and what could not be asked."""
+
+    def one(request: Request) -> Probe | Gap:
+        if time.monotonic() - begun > BEGIN_WITHIN_S:
+            return Gap(source=SECTION, why=f"{request.target} was not probed: the time was up")
+        try:
+            return probe(host, request)
+        except HostError as error:
+            return Gap(source=SECTION, why=f"{request.target} could not be probed: {error.why}", allow=error.allow)
+
+    if not requests:
+        return [], []
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
+        done = list(pool.map(one, requests))
+    return [x for x in done if isinstance(x, Probe)], [x for x in done if isinstance(x, Gap)]
