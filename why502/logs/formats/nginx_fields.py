@@ -1,0 +1,114 @@
+"""The fields at the end of an nginx error line: `, client: A, server: S, request: "R", subrequest: "U", upstream: "X", host: "H", referrer: "F"`.
+
+Their order is fixed, nothing in them is escaped, and each may be missing or cut (src/http/ngx_http_request.c ngx_http_log_error_handler).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from why502.model.target import Target
+
+
+class Fields(NamedTuple):
+    """The fields as written; "" where one is missing. `is_cut`: the upstream's end is missing, so its port may be."""
+
+    client: str = ""
+    server: str = ""
+    request: str = ""
+    subrequest: str = ""
+    upstream: str = ""
+    host: str = ""
+    referrer: str = ""
+
+
+class Address(NamedTuple):
+    """What an upstream field names. `kind` is "unix", "ip" or "" where that is unknown."""
+
+    protocol: str = ""
+    target: Target | None = None
+    kind: str = ""
+
+
+NO_FIELDS = Fields()
+NO_ADDRESS = Address()
+_WELL_FORMED = re.compile(
+    r', client: ([^,]*), server: ([^,]*)(?:, request: "([^"]*)")?(?:, subrequest: "([^"]*)")?(?:, upstream: "([^"]*)")?'
+    r'(?:, host: "([^"]*)")?(?:, referrer: "([^"]*)")?\Z'
+)
+_QUOTED = ("request", "subrequest", "upstream", "host", "referrer")
+_WITH_QUOTES = re.compile(
+    r"(?:, (?:udp )?client ?: ?([^,]*))?(?:, server ?: ?([^,]*))?"
+    + "".join(
+        rf'(?:, {name} ?: "(.*?)(?:"(?=, (?:{"|".join((*_QUOTED[i + 1 :], "login"))}) ?: ?"|, bytes from/to |\s*\Z)|\Z))?'
+        for i, name in enumerate(_QUOTED)
+    ),
+    re.DOTALL,
+)
+_REQUEST_END = re.compile(r' HTTP/\d(?:\.\d)?(?=", (?:subrequest|upstream|host|referrer)\b)')
+_START = re.compile(r"(?:[,;]\s*|: (?=\"?\w+://))(?:(?:udp )?client|server|request|upstream|host|referrer|resolver|\"?\w+://)")
+_ANYHOW = {name: re.compile(rf"\b{name}\b ?:? ?[\"'“]?([^\"'“”,;\s]+)") for name in ("client", "server", "upstream", "host")}
+_ANY_REQUEST = re.compile(r'\brequest ?: ?"([^"]*)')
+_ANY_URL = re.compile(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"'\s,]+")
+_AUTHORITY = re.compile(r"(?:[a-z]+://)?(?:unix:[^:\"]*:?|[^/\"]*)", re.IGNORECASE)
+
+
+def start(text: str) -> int:
+    """Return where the fields begin in a line without time and level; its length if there are none."""
+    at = text.find(", client: ")
+    if at >= 0:
+        return at
+    found = _START.search(text)
+    return found.start() if found else len(text)
+
+
+def read(text: str) -> Fields:
+    """Return the fields of `text`, which begins with them."""
+    if match := _WELL_FORMED.match(text):
+        return Fields(*match.groups(""))
+    match = _WITH_QUOTES.match(text)
+    found = Fields(*match.groups("")) if match and match.end() else NO_FIELDS
+    if end := _REQUEST_END.search(found.request):  # a value that looks as if the next field began in it
+        found = found._replace(request=found.request[: end.end()])
+    if not found.upstream or not found.client:
+        found = _anyhow(found, text)
+    return found
+
+
+def _anyhow(found: Fields, text: str) -> Fields:
+    """Return the fields with what can be found in a text that somebody wrote or shortened by hand."""
+    more = {name: match[1] for name, rx in _ANYHOW.items() if not getattr(found, name) and (match := rx.search(text))}
+    if not found.request and (match := _ANY_REQUEST.search(text)):
+        more["request"] = match[1]
+    if (
+        "upstream" not in more
+        and not found.upstream
+        and (match := _ANY_URL.search(text))
+        and 'request: "' not in text[: match.start()]
+    ):
+        more["upstream"] = match[0]
+    if more.get("server", "").rstrip(":") in _QUOTED:
+        del more["server"]
+    return found._replace(**more)
+
+
+def address(upstream: str, is_whole: bool = True) -> Address:
+    """Return what an upstream field names. A cut one counts only as far as its address is complete."""
+    match = _AUTHORITY.match(upstream)
+    text = match[0] if match else ""
+    if not is_whole and len(text) == len(upstream) and not text.endswith(":"):
+        return NO_ADDRESS
+    return _address(text)
+
+
+@lru_cache(1024)
+def _address(text: str) -> Address:
+    protocol = text.partition("://")[0] if "://" in text else ""
+    if text.startswith("passenger:/"):
+        return Address("passenger", Target(path=text.removeprefix("passenger:").rstrip(":")), "unix")
+    target = Target.parse(text)
+    if target is None:
+        return Address(protocol)
+    return Address(protocol, target, "unix" if target.is_unix else "ip" if target.is_address else "")
