@@ -83,6 +83,8 @@ class Proxy(Value, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()  # configure arguments
     config: str = ""  # main configuration file
     prefix: str = ""
+    options: tuple[str, ...] = ()  # it was started with: -c, -p, -e, -g and their values as given
+    pid_file: str = ""
     root: str = ""  # "/proc/PID/root" where its mount namespace is another
     network: str = ""  # inode of its network namespace where it is another
     user: str = ""  # of its workers
