@@ -34,7 +34,7 @@ _ZONE = re.compile(r"%[^\]:]+")
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
     """Return every listening socket of our network namespace and of those of other processes. Raises HostError."""
-    table = ProcessTable(host, known.taken_at)
+    table = ProcessTable(host)
     gaps: list[Gap] = []
     found = list(_listeners(host, "", "self", gaps))
     networks: dict[str, int] = {}

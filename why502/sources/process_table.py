@@ -36,9 +36,9 @@ class Stat(msgspec.Struct, frozen=True):
 class ProcessTable:
     """The processes of a host. Every method that reads raises HostError; a process that is gone raises Missing."""
 
-    def __init__(self, host: Host, taken_at: datetime) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._boot = boot_time(host, taken_at)
+        self._boot = boot_time(host)
         self._own = {kind: self._namespace("self", kind) for kind in ("net", "mnt", "user")}
         self._accounts: dict[str, dict[int, str]] = {}
         self._mounts: str | None = None
@@ -61,7 +61,7 @@ class ProcessTable:
         return split_argv(self._host.read(f"/proc/{pid}/cmdline", limit_bytes=1 << 16))
 
     def started_at(self, stat: Stat) -> datetime | None:
-        """Return the moment of its start, up to a second late or early where the clock was set since boot."""
+        """Return the moment of its start, in steps of 0.01 s rounded down; see `boot_time`."""
         return self._boot + timedelta(seconds=stat.started_s) if self._boot else None
 
     def network(self, pid: int) -> str:
@@ -151,18 +151,19 @@ class ProcessTable:
         return private_tmp(attempt(lambda: self._text(pid, "mountinfo")) or "", self._mounts)
 
 
-def boot_time(host: Host, taken_at: datetime) -> datetime | None:
-    """Return the moment of boot. /proc/stat has it in whole seconds; `taken_at` and /proc/uptime refine it where they agree."""
+def boot_time(host: Host) -> datetime | None:
+    """Return the moment of boot, good to 0.01 s where the host's clock and ours agree, else up to 1 s late."""
+    now = datetime.now(UTC)
     text = attempt(lambda: host.read("/proc/stat").decode("ascii", "replace")) or ""
     match = re.search(r"^btime (\d+)$", text, re.MULTILINE)
     if not match:
         return None
     whole = datetime.fromtimestamp(int(match[1]), UTC)
     try:
-        fine = taken_at - timedelta(seconds=float(host.read("/proc/uptime").split()[0]))
+        fine = now - timedelta(seconds=float(host.read("/proc/uptime").split()[0]))
     except (HostError, ValueError, IndexError):
         return whole
-    return min(max(fine, whole), whole + timedelta(seconds=1))
+    return fine if whole <= fine <= whole + timedelta(seconds=1) else whole + timedelta(seconds=1)
 
 
 def parse_stat(text: str) -> Stat:

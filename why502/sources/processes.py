@@ -13,13 +13,14 @@ from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable, Stat
 
 SECTION = "processes"
+ABOVE = 3  # generations of parents: application, its shell or master, its manager
 CHILDREN = 64  # of one process that are looked at; all are counted
 PROCESSES = 512
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:  # noqa: ARG001
     """Return the processes around every listener and proxy, by number. Raises HostError."""
-    table = ProcessTable(host, known.taken_at)
+    table = ProcessTable(host)
     stats = table.stats()
     wanted = _around(known, stats)
     counts = Counter(stat.ppid for stat in stats.values())
@@ -32,13 +33,15 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
 
 
 def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
-    """Return the owners of listeners first, then proxies, then parents up to (without) the first process, then children."""
+    """Return the owners of listeners first, then proxies, then parents without the first process, then children."""
     owners = [pid for listener in known.listeners or () for pid in listener.pids]
     owners += [pid for proxy in known.proxies or () for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid]
     parents: list[int] = []
     for pid in owners:
         above = pid
-        while (stat := stats.get(above)) is not None and stat.ppid > 1 and stat.ppid not in parents:
+        for _ in range(ABOVE):
+            if (stat := stats.get(above)) is None or stat.ppid <= 1:
+                break
             above = stat.ppid
             parents.append(above)
     children: list[int] = []

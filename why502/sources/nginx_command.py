@@ -1,0 +1,89 @@
+"""The command line of an nginx master, from /proc/PID/cmdline (ngx_get_options in src/core/nginx.c, ngx_setproctitle)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+import msgspec
+
+# "nginx: master process /usr/sbin/nginx -c x.conf"; Angie writes "angie: master process v1.8.0 #1 [/usr/sbin/angie]".
+_TITLE = re.compile(r"(?P<product>[\w-]+): (?P<role>[a-z][a-z ]*?process(?: is shutting down)?)(?: (?P<rest>\S.*))?", re.DOTALL)
+_ANGIE = re.compile(r"v\S+ #\d+ \[(.*)\]", re.DOTALL)
+_PROGRAMS = re.compile(r"(?:nginx|openresty|angie|tengine|freenginx)(?:[-_.\d].*)?")
+_WITH_VALUE = "cpegs"
+_WITHOUT_VALUE = "?hvVtTqlm"  # l and m: Tengine's
+_SHUTTING_DOWN = "is shutting down"
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The options that nginx was started with, as given; "" for those that were not. `is_action`: it tests or signals, it does not serve."""
+
+    config: str = ""
+    prefix: str = ""
+    directives: str = ""
+    error_log: str = ""
+    is_action: bool = False
+
+
+class Title(msgspec.Struct, frozen=True):
+    """What an nginx process calls itself: `role` "master process", "worker process", "cache manager process"…"""
+
+    product: str
+    role: str
+    is_leaving: bool = False  # a worker of an earlier configuration that finishes its requests
+    words: tuple[str, ...] = ()  # of a master: its command line
+
+
+def parse_title(argv: tuple[str, ...]) -> Title | None:
+    """Return what a title says; None where the command line is no title of nginx."""
+    match = _TITLE.fullmatch(" ".join(argv).rstrip())
+    if match is None:
+        return None
+    rest = match["rest"] or ""
+    if angie := _ANGIE.fullmatch(rest):
+        rest = angie[1]
+    role = match["role"]
+    is_leaving = role.endswith(_SHUTTING_DOWN)
+    words = tuple(rest.split()) if role == "master process" else ()
+    return Title(match["product"], role.removesuffix(_SHUTTING_DOWN).rstrip(), is_leaving, words)
+
+
+def is_nginx(program: str) -> bool:
+    """Return whether a program is called like nginx or one of its kind."""
+    return _PROGRAMS.fullmatch(posixpath.basename(program.removesuffix(" (deleted)"))) is not None
+
+
+def parse_options(words: tuple[str, ...]) -> Options:
+    """Return the options of a command line without the program's name.
+
+    A title has lost its quoting: the value of `-g` then goes on to the last word before the next option.
+    """
+    values = dict.fromkeys(_WITH_VALUE, "")
+    is_action = False
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if not word.startswith("-"):
+            continue
+        for place, letter in enumerate(word[1:], 1):
+            if letter in _WITH_VALUE:
+                value = word[place + 1 :]
+                if not value and at < len(words):
+                    value = words[at]
+                    at += 1
+                if letter == "g":
+                    while at < len(words) and not _is_option(words[at]):
+                        value += f" {words[at]}"
+                        at += 1
+                values[letter] = value
+                is_action = is_action or letter == "s"
+                break
+            if letter in _WITHOUT_VALUE:
+                is_action = is_action or letter != "q"
+    return Options(values["c"], values["p"], values["g"], values["e"], is_action)
+
+
+def _is_option(word: str) -> bool:
+    return len(word) > 1 and word[0] == "-" and word[1] in _WITH_VALUE + _WITHOUT_VALUE

@@ -1,0 +1,80 @@
+"""From the files of an nginx to what its Proxy says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+
+from why502.config import nginx
+from why502.host.base import Host
+from why502.model.errors import Denied, HostError
+from why502.model.snapshot import Gap, Process, Proxy
+from why502.sources.attempt import attempt
+
+
+def configured(proxy: Proxy, seen: Host, read: Callable[[str], bytes], gaps: list[Gap]) -> Proxy:
+    """Return the proxy with what its configuration tells; with a Gap instead where that cannot be read."""
+    try:
+        found = nginx.load(
+            read,
+            seen.list,
+            proxy.config,
+            proxy.prefix,
+            version=proxy.version,
+            build_arguments=proxy.build,
+            command_line=option(proxy, "-g"),
+            error_log=option(proxy, "-e"),
+        )
+    except HostError as error:
+        name = f"nginx process {proxy.pid}" if proxy.pid else "nginx"
+        gaps.append(Gap(source="proxies", why=f"configuration of {name}: {error.why}", allow=error.allow))
+        return proxy
+    gaps.extend(found.gaps)
+    files = tuple(msgspec.structs.replace(file, modified_at=_modified_at(seen, file.path)) for file in found.files)
+    return msgspec.structs.replace(
+        proxy,
+        files=files,
+        changed_at=max((file.modified_at for file in files if file.modified_at), default=None),
+        user=found.user,
+        listens=found.listens,
+        worker_connections=found.worker_connections,
+        worker_files_limit=found.worker_files_limit,
+        problems=found.problems,
+        routes=found.routes,
+        upstreams=found.upstreams,
+        servers=found.servers,
+        answers=found.answers,
+        logs=found.logs,
+        pid_file=found.pid_file,
+    )
+
+
+def read_as(seen: Host, process: Process, path: str) -> bytes:
+    """Return a file's content where the process may read it by its modes; else raise Denied.
+
+    Whoever starts an nginx of his own names its files: what he could not read himself, we do not read for him.
+    """
+    stat = seen.stat(path)
+    if stat.uid == process.uid:
+        may = stat.mode & 0o400
+    elif stat.gid in (process.gid, *process.groups):
+        may = stat.mode & 0o040
+    else:
+        may = stat.mode & 0o004
+    if not may and not seen.acl(path):
+        raise Denied(f"{path}: the user {process.user}, whose nginx names it, may not read it")
+    return seen.read(path)
+
+
+def option(proxy: Proxy, letter: str) -> str:
+    """Return the value of an option that it was started with, "" where it was not given."""
+    pairs = zip(proxy.options[::2], proxy.options[1::2], strict=False)
+    return next((value for name, value in pairs if name == letter), "")
+
+
+def _modified_at(seen: Host, path: str) -> datetime | None:
+    stat = attempt(partial(seen.stat, path))
+    return datetime.fromtimestamp(stat.modified_s, UTC) if stat else None

@@ -1,0 +1,125 @@
+"""An nginx that is installed and does not run: its configuration, and why it stopped."""
+
+from __future__ import annotations
+
+import posixpath
+from functools import partial
+
+import msgspec
+
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Proxy
+from why502.sources.attempt import attempt
+from why502.sources.nginx_build import Build, build_option, read_build
+from why502.sources.nginx_effective import configured
+
+# Folder of the configuration, programs that may read it, service: as packages and `make install` place them.
+_PLACES = (
+    ("/etc/nginx", ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/sbin/nginx-debug", "/usr/local/sbin/nginx"), "nginx.service"),
+    ("/usr/local/etc/nginx", ("/usr/local/sbin/nginx",), "nginx.service"),
+    ("/usr/local/nginx/conf", ("/usr/local/nginx/sbin/nginx",), "nginx.service"),
+    ("/usr/local/openresty/nginx/conf", ("/usr/local/openresty/nginx/sbin/nginx",), "openresty.service"),
+    ("/etc/angie", ("/usr/sbin/angie",), "angie.service"),
+    ("/usr/local/tengine/conf", ("/usr/local/tengine/sbin/nginx",), "tengine.service"),
+)
+_OPT = ("conf/nginx.conf", "nginx/conf/nginx.conf", "etc/nginx/nginx.conf", "etc/nginx.conf", "nginx.conf")
+_MAIN = ("nginx.conf", "angie.conf")
+_SHOWN = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,InactiveEnterTimestamp"
+_TAIL = 64 << 10
+
+
+def all_stopped(host: Host, gaps: list[Gap]) -> tuple[Proxy, ...]:
+    """Return the nginx configurations in the usual places, () where there are none."""
+    found = []
+    for folder, programs, service in (*_PLACES, *_in_opt(host)):
+        config = next((path for name in _MAIN if _exists(host, path := f"{folder}/{name}")), None)
+        if config is not None:
+            exe = next((program for program in programs if _exists(host, program)), "")
+            found.append(stopped(host, config, exe, gaps, service))
+    return tuple(found)
+
+
+def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "") -> Proxy:
+    """Return the proxy that this main configuration file would make."""
+    if not exe:
+        programs = [program for folder, programs, _ in _PLACES if config.startswith(f"{folder}/") for program in programs]
+        programs += [program for _, programs, _ in _PLACES for program in programs]
+        exe = next((program for program in programs if _exists(host, program)), "")
+    build = (attempt(partial(read_build, host, exe)) or Build()) if exe else Build()
+    prefix = build_option(build.options, "prefix") or "/usr/local/nginx"
+    proxy = Proxy(
+        exe=exe,
+        version=build.version,
+        build=build.options,
+        config=config,
+        prefix=prefix,
+        options=() if build_option(build.options, "conf-path") == config else ("-c", config),
+    )
+    proxy = configured(proxy, host, host.read, gaps)
+    return msgspec.structs.replace(proxy, why_stopped="; ".join(_reasons(host, proxy, service)))
+
+
+def _reasons(host: Host, proxy: Proxy, service: str) -> list[str]:
+    reasons = []
+    if service and _exists(host, "/run/systemd/system"):
+        try:
+            shown = host.run("systemctl", "show", service, f"--property={_SHOWN}", timeout_s=1.5).stdout
+            reasons += [f"{service}: {says}"] if (says := parse_show(shown)) else []
+        except HostError:
+            pass
+    for log in proxy.logs:
+        if log.kind == "error" and log.path and (line := _last_emerg(host, log.path)):
+            reasons.append(f"{log.path}: {line}")
+            break
+    return reasons
+
+
+def parse_show(output: str) -> str:
+    """Return what `systemctl show` says of a service that does not run; "" for one that is not there (systemd.service(5))."""
+    values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    if values.get("LoadState") in (None, "not-found"):
+        return ""
+    says = [f"{values.get('ActiveState', '?')} ({values.get('SubState', '?')})"]
+    if (result := values.get("Result", "")) not in ("", "success"):
+        says.append(f"result {result}")
+    code, status = values.get("ExecMainCode", "0"), values.get("ExecMainStatus", "0")
+    if status != "0":
+        says.append(f"{'exit status' if code in ('1', 'exited') else 'signal'} {status}")
+    if values.get("LoadState") != "loaded":
+        says.append(f"unit is {values['LoadState']}")
+    if since := values.get("InactiveEnterTimestamp"):
+        says.append(f"since {since}")
+    return ", ".join(says)
+
+
+def _last_emerg(host: Host, path: str) -> str:
+    """Return the error log's last line of level emerg, if no start came after it."""
+    try:
+        with host.open(path) as log:
+            log.seek(max(0, log.seek(0, 2) - _TAIL))
+            lines = log.read(_TAIL).decode("utf-8", "replace").splitlines()
+    except (HostError, OSError):
+        return ""
+    for line in reversed(lines):
+        if "[emerg]" in line:
+            return line[:500]
+        if "start worker process" in line:
+            return ""
+    return ""
+
+
+def _in_opt(host: Host) -> list[tuple[str, tuple[str, ...], str]]:
+    found: list[tuple[str, tuple[str, ...], str]] = []
+    for name in (attempt(partial(host.list, "/opt")) or [])[:200]:
+        for main in _OPT:
+            if _exists(host, path := f"/opt/{name}/{main}"):
+                folder = posixpath.dirname(path)
+                beside = posixpath.dirname(folder)
+                found.append((folder, (f"{beside}/sbin/nginx", f"{beside}/bin/nginx", f"/opt/{name}/sbin/nginx"), ""))
+                break
+    return found
+
+
+def _exists(host: Host, path: str) -> bool:
+    return attempt(partial(host.stat, path)) is not None

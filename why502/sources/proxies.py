@@ -1,0 +1,158 @@
+"""The nginx masters that run, or the configuration that waits where none runs, each with its effective configuration."""
+
+from __future__ import annotations
+
+import posixpath
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Process, Proxy, Snapshot
+from why502.sources import nginx_installed
+from why502.sources.attempt import attempt
+from why502.sources.base import Ask, Found
+from why502.sources.nginx_build import Build, build_option, read_build
+from why502.sources.nginx_command import Options, Title, is_nginx, parse_options, parse_title
+from why502.sources.nginx_effective import configured, read_as
+from why502.sources.process_table import TICKS_A_SECOND, ProcessTable, Stat
+
+SECTION = "proxies"
+LIMIT_S = 10.0
+PROXIES = 64
+WORKERS = 64  # of one master that are looked at
+
+_PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
+
+
+class Master(msgspec.Struct, frozen=True):
+    """A process that serves: its options, and the processes that call themselves its workers."""
+
+    pid: int
+    stat: Stat
+    options: Options
+    workers: tuple[tuple[int, Stat, Title], ...] = ()
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:  # noqa: ARG001
+    """Return the proxies. With `ask.configs`, those that use these files. Raises HostError where no process can be seen."""
+    gaps: list[Gap] = []
+    if ask.offline:
+        return Found(tuple(nginx_installed.stopped(host, config, "", gaps) for config in ask.configs), tuple(gaps))
+    table = ProcessTable(host)
+    masters = find_masters(table)
+    if len(masters) > PROXIES:
+        gaps.append(Gap(source="proxies", why=f"only {PROXIES} of {len(masters)} nginx masters were looked at"))
+    running: list[Proxy] = []
+    for master in masters[:PROXIES]:
+        try:
+            running.append(_running(host, table, master, gaps))
+        except HostError as error:
+            gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
+    if not ask.configs:
+        return Found(tuple(running or nginx_installed.all_stopped(host, gaps)), tuple(gaps))
+    found: list[Proxy] = []
+    for config in ask.configs:
+        users = [proxy for proxy in running if not proxy.root and _same(host, proxy.config, config)]
+        found += users or [nginx_installed.stopped(host, config, "", gaps)]
+    return Found(tuple(found), tuple(gaps))
+
+
+def find_masters(table: ProcessTable) -> list[Master]:
+    """Return the serving nginx processes, by number. Those that only test or signal another are none. Raises HostError."""
+    stats = table.stats()
+    titles: dict[int, Title] = {}
+    single: dict[int, Options] = {}
+    for pid, stat in stats.items():
+        if stat.state == "Z" or not (argv := attempt(partial(table.argv, pid))):
+            continue
+        if (title := parse_title(argv)) is not None and (is_nginx(title.product) or is_nginx(stat.name)):
+            titles[pid] = title
+        elif is_nginx(stat.name) and is_nginx(argv[0]) and not (options := parse_options(argv[1:])).is_action:
+            single[pid] = options
+    found = []
+    for pid, title in titles.items():
+        if title.role == "master process":
+            workers = tuple(
+                (child, stats[child], its) for child, its in titles.items() if stats[child].ppid == pid and child != pid
+            )
+            workers = tuple(worker for worker in workers if worker[2].role != "master process")
+            found.append(Master(pid, stats[pid], parse_options(title.words[1:]), workers))
+    # `master_process off` sets no title; neither does a process that has only just begun, below a master of its own.
+    found += [Master(pid, stats[pid], options) for pid, options in single.items() if stats[pid].ppid not in {*titles, *single}]
+    return sorted(found, key=lambda master: master.pid)
+
+
+def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -> Proxy:
+    pid = master.pid
+    process = table.process(pid)
+    build = _build(host, process, gaps)
+    folder = (
+        posixpath.join(process.cwd, master.options.prefix) if master.options.prefix else build_option(build.options, "prefix")
+    )
+    prefix = posixpath.normpath(folder or _PREFIX)
+    config = posixpath.normpath(
+        posixpath.join(prefix, master.options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")
+    )
+    workers = [attempt(partial(table.process, worker)) for worker, _, _ in master.workers[:WORKERS]]
+    if master.options.is_action:
+        workers = []
+    proxy = Proxy(
+        pid=pid,
+        exe=process.exe.removesuffix(" (deleted)"),
+        version=build.version,
+        build=build.options,
+        config=config,
+        prefix=prefix,
+        root=process.root,
+        network=process.network,
+        workers=tuple(worker for worker in workers if worker is not None) or (() if master.workers else (process,)),
+        unit=process.unit,
+        started_at=process.started_at,
+        loaded_at=_loaded_at(table, master),
+        options=tuple(_options(master.options)),
+    )
+    seen = host.inside(process.root) if process.root else host
+    read = partial(read_as, seen, process) if process.uid else seen.read
+    proxy = configured(proxy, seen, read, gaps)
+    users = [
+        worker.user
+        for (_, _, title), worker in zip(master.workers, workers, strict=False)
+        if worker and title.role == "worker process"
+    ]
+    user = users[0] if users else process.user
+    return msgspec.structs.replace(proxy, user=user)
+
+
+def _build(host: Host, process: Process, gaps: list[Gap]) -> Build:
+    try:
+        build = read_build(host, f"/proc/{process.pid}/exe")
+    except HostError as error:
+        seen = host.inside(process.root) if process.root else host
+        build = attempt(partial(read_build, seen, process.exe)) or Build()
+        if not build.version:
+            gaps.append(Gap(source="proxies", why=f"version of nginx process {process.pid}: {error.why}", allow=error.allow))
+    return build
+
+
+def _loaded_at(table: ProcessTable, master: Master) -> datetime | None:
+    """Return when its oldest worker that is not leaving began: at that load or after. The end of that clock tick, never early."""
+    workers = [stat for _, stat, title in master.workers if title.role == "worker process" and not title.is_leaving]
+    oldest = min(workers, key=lambda stat: stat.started_s, default=master.stat)
+    started_at = table.started_at(oldest)
+    return started_at + timedelta(seconds=1 / TICKS_A_SECOND) if started_at else None
+
+
+def _options(options: Options) -> list[str]:
+    given = (("-c", options.config), ("-p", options.prefix), ("-e", options.error_log), ("-g", options.directives))
+    return [word for letter, value in given if value for word in (letter, value)]
+
+
+def _same(host: Host, one: str, other: str) -> bool:
+    """Return whether two paths lead to the same file."""
+    if one == other:
+        return True
+    first, second = attempt(partial(host.stat, one)), attempt(partial(host.stat, other))
+    return first is not None and second is not None and (first.device, first.inode) == (second.device, second.inode)
