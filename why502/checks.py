@@ -143,7 +143,8 @@ def _backend_listens(here: Snapshot) -> Check:
     says = "something listens on every target"
     if here.listeners is None:
         return _skip(here, "backend-listens", says, "listeners")
-    bad, good = [], []
+    bad: list[str] = []
+    good: list[str] = []
     for target in targets(here):
         case = Case(here=here, target=target)
         if not case.is_local or not case.routes:

@@ -1,1 +1,1 @@
-"""Outputs of a diagnosis."""
+"""Outputs of a diagnosis: each module offers `render(diagnosis, terminal) -> str`."""

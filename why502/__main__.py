@@ -1,0 +1,5 @@
+"""`python -m why502`."""
+
+from why502.cli.main import main
+
+main()

@@ -1,0 +1,99 @@
+"""`why502 diagnose`: the main job."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+_FORMATS = {
+    "text": ("terminal", "render"),
+    "json": ("json", "render"),
+    "jsonl": ("json", "render_line"),
+    "html": ("html", "render"),
+    "markdown": ("markdown", "render"),
+}
+
+
+@click.command()
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Ask the proxy of this machine for URL, too.")
+@click.option(
+    "--config",
+    "--nginx-conf",
+    "--haproxy-cfg",
+    "--apache-conf",
+    "configs",
+    multiple=True,
+    metavar="PATH",
+    help="Main configuration file.",
+)
+@click.option(
+    "--log",
+    "--error-log",
+    "--access-log",
+    "logs",
+    multiple=True,
+    metavar="PATH",
+    help="A log of any kind, also .gz .bz2 .xz .zst; - is standard input.",
+)
+@click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
+@click.option("--until", default="now", show_default=True, help="End of the window.")
+@click.option("--host", "hosts", multiple=True, metavar="ssh://USER@HOST", help="Another machine.")
+@click.option(
+    "--bundle", "bundles", multiple=True, metavar="FILE", help="Diagnose this file of `why502 collect` in place of the machine."
+)
+@click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
+@click.option("--offline", is_flag=True, help="Look at nothing but the files given.")
+@click.option("--format", "format_", type=click.Choice(list(_FORMATS)), default="text", show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="The verdict only.")
+@click.option("-v", "--verbose", is_flag=True, help="All evidence and everything considered.")
+@click.pass_obj
+def diagnose(
+    env: Env,
+    urls: tuple[str, ...],
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: str,
+    until: str,
+    hosts: tuple[str, ...],
+    bundles: tuple[str, ...],
+    no_probe: bool,
+    offline: bool,
+    format_: str,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Find out why the proxy fails, with evidence and the fix.
+
+    Exit status: 0 healthy, 1 a problem was found, 2 it could not run.
+
+    \b
+    Example: why502 diagnose --since 1h
+    Example: why502 diagnose --offline --log error.log --config nginx.conf
+    """
+    from why502.cli.env import Exit
+    from why502.cli.look import look
+    from why502.diagnosis import diagnose as think
+    from why502.model.finding import Verdict
+
+    snapshots = look(
+        env,
+        urls=urls,
+        configs=configs,
+        logs=logs,
+        since=since,
+        until=until,
+        hosts=hosts,
+        bundles=bundles,
+        probes=not no_probe,
+        offline=offline,
+    )
+    diagnosis = think(*snapshots, offline=offline)
+    module, name = _FORMATS[format_]
+    renderer = getattr(importlib.import_module(f"why502.render.{module}"), name)
+    env.write(renderer(diagnosis, env.terminal(quiet=quiet, verbose=verbose)))
+    return Exit.HEALTHY if diagnosis.verdict is Verdict.HEALTHY else Exit.PROBLEM

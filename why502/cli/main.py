@@ -1,0 +1,92 @@
+"""The command `why502`. Commands are the modules of cli/commands; each is imported only when it is called."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pkgutil
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from why502 import __version__
+from why502.cli import commands
+from why502.cli.env import Env, Exit
+from why502.model.errors import HostError, Why502Error
+
+
+class Commands(click.Group):
+    """The folder cli/commands as a group of commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the command modules."""
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, imported now; None where there is none."""
+        name = cmd_name.replace("-", "_")
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = getattr(importlib.import_module(f"{commands.__name__}.{name}"), name, None)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="why502", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Why does my reverse proxy return 502 (or 503, 504, 499)?
+
+    Finds the proxies of this machine, reads their configuration and logs, looks at every backend, and names the cause with its evidence, the side at fault
+    and the fix.
+
+    \b
+    Example: why502 diagnose
+    """
+
+
+def run(argv: list[str], env: Env | None = None) -> int:
+    """Run one command line and return its exit status. Every error is two lines on stderr: what, and what to do."""
+    env = env or Env()
+    try:
+        status: Any = cli.main(args=argv, prog_name="why502", standalone_mode=False, obj=env)
+        env.stdout.flush()
+        return int(status or 0)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "why502"
+        return _fail(env, error.format_message(), f"Try '{path} --help'.")
+    except click.ClickException as error:
+        return _fail(env, error.format_message(), "Check the path and its permissions.")
+    except Why502Error as error:
+        return _fail(env, error.says, error.hint)
+    except HostError as error:
+        return _fail(env, error.why, error.allow)
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), env.stdout.fileno())
+        return Exit.HEALTHY
+
+
+def _fail(env: Env, says: str, hint: str) -> int:
+    from why502.render.words import safe
+
+    with contextlib.suppress(BrokenPipeError):
+        env.stderr.write(f"why502: {safe(says)}\n{safe(hint)}\n")
+    return Exit.CANNOT
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    status = run(sys.argv[1:])
+    with contextlib.suppress(BrokenPipeError, OSError, ValueError):
+        sys.stdout.flush()
+    # Daemon threads of a look that never answered must not hold the process.
+    if status == Exit.INTERRUPTED:
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,31 @@
+"""--since and --until: a duration back from now, or a time."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from why502.model.errors import Why502Error
+
+_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|secs|m|min|mins|h|hour|hours|d|day|days|w|week|weeks)\s*", re.I)
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = timedelta(days=365 * 100)
+
+
+def moment(text: str, now: datetime, option: str) -> datetime:
+    """Return the aware UTC time that text means: `15m`, `2h`, `3d` back from now, `now`, or ISO 8601 (local time without zone).
+
+    Raises Why502Error.
+    """
+    if text.strip().lower() == "now":
+        return now
+    if match := _SPAN.fullmatch(text):
+        span = timedelta(seconds=min(float(match[1]) * _UNIT_S[match[2][0].lower()], _LONGEST.total_seconds()))
+        return now - span
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Why502Error(
+            f"{option} {text!r} is neither a duration nor a time", "Write it like 15m, 2h, 3d, or 2026-11-21T08:30."
+        ) from None
+    return at.astimezone(UTC)

@@ -1,0 +1,64 @@
+"""The diagnosis as one self-contained HTML page, light and dark."""
+
+from __future__ import annotations
+
+import shlex
+
+from why502.model.finding import Diagnosis
+from why502.model.remedy import Edit
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>why502: {{ diagnosis.verdict.value }}</title>
+<style>
+:root { color-scheme: light dark; --line: light-dark(#d5d5d5, #444); --dim: light-dark(#666, #999) }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
+h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+.problem, .fail { color: light-dark(#b3141c, #ff7b72) } .healthy, .pass { color: light-dark(#126329, #56d364) }
+.unknown, .warn { color: light-dark(#8a5300, #e3b341) } .skip, small { color: var(--dim) }
+pre { border: 1px solid var(--line); border-radius: 6px; padding: .7rem; overflow-x: auto }
+table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top }
+td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right: 1rem }
+</style>
+<h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ sentence }}</h1>
+<p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
+{% for finding in found %}
+<h2>{{ finding.cause }} <small>{{ "%.0f"|format(finding.confidence * 100) }} %, on the side of {{ sides[finding.layer] }}</small></h2>
+<p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
+<table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.says|safe_text }}{% if item.seen_in %} <small>{{ item.seen_in|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
+{% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.says|safe_text }}</p>
+{% for step in remedy.steps %}<pre>{{ step|step }}</pre>{% endfor %}{% endfor %}
+{% endfor %}
+{% if others %}<p><small>Also considered: {% for finding in others %}{{ finding.cause }} ({{ "%.0f"|format(finding.confidence * 100) }} %){{ ", " if not loop.last }}{% endfor %}</small></p>{% endif %}
+<h2>Checked</h2>
+<table>{% for check in diagnosis.checks %}<tr><td class="{{ check.status.value }}">{{ check.status.value }}</td><td>{{ check.says }}{% if check.detail %}<br><small>{{ check.detail|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
+{% if diagnosis.gaps %}<h2>Not looked at</h2><ul>{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.why|safe_text }}{% if gap.allow %} <small>{{ gap.allow|safe_text }}</small>{% endif %}</li>{% endfor %}</ul>{% endif %}
+</html>
+"""
+
+
+def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return the page; every text in it is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["safe_text"] = safe
+    environment.filters["step"] = _step
+    return environment.from_string(_PAGE).render(
+        diagnosis=diagnosis,
+        sentence=safe(sentence(diagnosis)),
+        since=clock(diagnosis.since),
+        until=clock(diagnosis.until),
+        found=asserted(diagnosis),
+        others=considered(diagnosis),
+        sides=SIDES,
+        how_often=how_often,
+        where=where,
+    )
+
+
+def _step(step: object) -> str:
+    if isinstance(step, Edit):
+        return "\n".join(safe(line) for line in step.diff.splitlines())
+    return "$ " + safe(" ".join(shlex.quote(word) for word in getattr(step, "argv", ())))

@@ -1,0 +1,73 @@
+"""The diagnosis as Markdown, for an incident ticket."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from why502.model.finding import Diagnosis, Finding
+from why502.model.remedy import Edit
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+
+
+def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return the report as CommonMark with tables (GitHub's)."""
+    return "\n".join(_lines(diagnosis)) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return text of which nothing is taken for Markdown or HTML."""
+    return _SPECIAL.sub(r"\\\1", safe(text))
+
+
+def _code(text: str) -> str:
+    """Return text as inline code, whatever backticks it holds (CommonMark 6.1)."""
+    text = safe(text)
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+
+
+def _lines(diagnosis: Diagnosis) -> Iterator[str]:
+    yield f"# {diagnosis.verdict.value.upper()}: {_plain(sentence(diagnosis))}"
+    yield ""
+    yield f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} failures."
+    for finding in asserted(diagnosis):
+        yield ""
+        yield from _finding(finding)
+    if others := considered(diagnosis):
+        yield ""
+        yield "Also considered: " + ", ".join(f"{finding.cause} ({finding.confidence:.0%})" for finding in others) + "."
+    yield ""
+    yield "| check | result | detail |"
+    yield "| --- | --- | --- |"
+    for check in diagnosis.checks:
+        yield f"| {check.says} | {check.status.value} | {_plain(check.detail)} |"
+    for gap in diagnosis.gaps:
+        yield ""
+        yield f"Not looked at: {_plain(gap.source)}: {_plain(gap.why)}" + (f" ({_plain(gap.allow)})" if gap.allow else "")
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"## {finding.cause}, {finding.confidence:.0%}, on the side of {SIDES[finding.layer]}"
+    yield ""
+    yield f"- {_plain(how_often(finding))}"
+    if place := where(finding):
+        yield f"- {_plain(place)}"
+    for item in finding.evidence:
+        yield f"- {item.weight:+.1f} {_plain(item.says)}" + (f" ({_code(item.seen_in)})" if item.seen_in else "")
+    for remedy in finding.remedies:
+        yield ""
+        yield f"Fix: {_plain(remedy.says)}"
+        for step in remedy.steps:
+            yield ""
+            yield "```diff" if isinstance(step, Edit) else "```sh"
+            text = (
+                step.diff.rstrip("\n").split("\n")
+                if isinstance(step, Edit)
+                else [" ".join(shlex.quote(word) for word in step.argv)]
+            )
+            yield from (safe(line).replace("```", "'''") for line in text)
+            yield "```"

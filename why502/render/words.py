@@ -1,0 +1,95 @@
+"""What all outputs share: safe text, times, and the words for sides and statuses."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from why502.model.base import Value
+from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
+
+# C0 and C1 controls, DEL, and what changes the direction or hides text (Unicode bidi controls, zero-width, line separators).
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+SIDES = {
+    Layer.UPSTREAM: "the application behind the proxy",
+    Layer.PROXY: "the proxy's configuration or limits",
+    Layer.NETWORK: "the network between the two",
+    Layer.PLATFORM: "the machine under either",
+    Layer.CLIENT: "the client",
+    Layer.NONE: "nobody",
+}
+
+
+class Terminal(Value, frozen=True, kw_only=True):
+    """What the output goes to. `width` in columns."""
+
+    width: int = 100
+    is_colored: bool = False
+    is_verbose: bool = False
+    is_quiet: bool = False
+
+
+def safe(text: str) -> str:
+    """Return text that cannot steer a terminal: every control character as `\\xNN`; tabs and line feeds as spaces."""
+    return _UNSAFE.sub(_escaped, text.replace("\n", " ").replace("\t", " "))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def asserted(diagnosis: Diagnosis) -> tuple[Finding, ...]:
+    """Return the findings that are assertions, best first."""
+    return tuple(finding for finding in diagnosis.findings if finding.confidence >= ASSERTED)
+
+
+def considered(diagnosis: Diagnosis) -> tuple[Finding, ...]:
+    """Return the findings that were weighed and found too light."""
+    return tuple(finding for finding in diagnosis.findings if finding.confidence < ASSERTED)
+
+
+def clock(at: datetime | None) -> str:
+    """Return a time of day in UTC, "" where unknown."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else ""
+
+
+def sentence(diagnosis: Diagnosis) -> str:
+    """Return the whole answer in one sentence."""
+    found = asserted(diagnosis)
+    if found:
+        more = f" ({len(found) - 1} more {'finding' if len(found) == 2 else 'findings'} below)" if len(found) > 1 else ""
+        return found[0].says + more
+    if diagnosis.verdict == "healthy":
+        asked = (
+            f"{diagnosis.requests} requests and no gateway failure in the window"
+            if diagnosis.requests
+            else "no gateway failure in the window"
+        )
+        return f"{asked}, and every check passes"
+    missing = f"; {len(diagnosis.gaps)} sources could not be read, see below" if diagnosis.gaps else ""
+    return f"{diagnosis.failures or 'some'} failures are there, and the evidence does not decide{missing}"
+
+
+def how_often(finding: Finding) -> str:
+    """Return how often, with which statuses and when a finding was seen, and whether it goes on."""
+    statuses = "/".join(f"{status:03d}" for status in finding.statuses)
+    parts = []
+    if finding.failures:
+        parts.append(f"{finding.failures} × {statuses or 'failed'}")
+        if finding.first_seen and finding.last_seen:
+            parts.append(f"{clock(finding.first_seen)} to {clock(finding.last_seen)}")
+    else:
+        parts.append("no request failed yet")
+    parts.append("goes on" if finding.ongoing else "is over")
+    return ", ".join(parts)
+
+
+def where(finding: Finding) -> str:
+    """Return the route of a finding: server, location, file and line."""
+    place = finding.place
+    if place is None:
+        return ""
+    at = f" ({place.at})" if place.at else ""
+    return f"server {place.server or '_'}, location {place.location or '(server)'}{at}"
