@@ -8,7 +8,8 @@ route = Matcher(configuration.routes, configuration.servers).find("example.com",
 """
 
 from why502.config.nginx.load import load, load_dump
+from why502.config.nginx.match import Matcher, route_for
 from why502.config.nginx.parse import parse, quote
 from why502.config.tree import text
 
-__all__ = ["load", "load_dump", "parse", "quote", "text"]
+__all__ = ["Matcher", "load", "load_dump", "parse", "quote", "route_for", "text"]
