@@ -1,0 +1,34 @@
+# make demo [FAULT=name]   breaks a real nginx and diagnoses it
+# make test                everything: unit, properties, golden, real servers
+# make check               format, lint, types, imports, unit tests, docs
+FAULT ?= wrong-port
+PYTHON := .venv/bin/python
+WORKERS ?= 2
+
+.PHONY: demo test check format docs accuracy bench lab lock clean
+
+demo:
+	@scripts/setup --servers
+	@$(PYTHON) -m why502 lab run $(FAULT) || [ $$? -eq 1 ]
+
+check:
+	@scripts/setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	$(PYTHON) -m pytest -n $(WORKERS) -m "not real and not machine"
+
+test: check
+	@scripts/setup --servers
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine"
+
+format:
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock:
+	uv pip compile pyproject.toml --group dev --extra zstd --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o locks/dev.txt
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis
