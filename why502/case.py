@@ -267,6 +267,11 @@ class Case:
             owners, key=lambda p: (p.started_at or datetime.max.replace(tzinfo=self.here.taken_at.tzinfo), p.pid), default=None
         )
 
+    def name_of(self, listener: Listener) -> str:
+        """Return the name and pid of the process that owns a listener, in words."""
+        process = self.process_of(listener)
+        return f"{process.name} (pid {process.pid})" if process else "an application"
+
     @cached_property
     def processes(self) -> tuple[Process, ...]:
         """The processes that listen on the target, and their children."""

@@ -23,8 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, repoint
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -51,6 +53,20 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let fastcgi_pass name the pool's listen."""
+    pools = [
+        pool
+        for pool in (case.host.php_pools if case.host else None) or ()
+        if pool.master_pid is not None and pool.target is not None
+    ]
+    for pool in pools[:1]:
+        if pool.target is not None and case.target is not None:
+            change = repoint(case, pool.target)
+            says = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens"
+            yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+
+
 CAUSE = Cause(
     id="php-fpm-socket-mismatch",
     layer=Layer.PROXY,
@@ -58,4 +74,5 @@ CAUSE = Cause(
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"proxy-config-not-loaded"}),
     examine=examine,
+    remedies=remedies,
 )

@@ -21,9 +21,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload
 from why502.model.finding import FAIR, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Remedy, Run
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -57,8 +58,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Load it."""
-    if case.proxies and case.proxies[0].exe and case.proxies[0].test == "ok":
-        yield Remedy(says="load the configuration that lies on disk", steps=(Run(argv=(case.proxies[0].exe, "-s", "reload")),))
+    for proxy in case.proxies:
+        if proxy.test == "ok" and (steps := reload(proxy)):
+            yield Remedy(says="load the configuration that lies on disk", steps=steps)
+            return
 
 
 CAUSE = Cause(

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.remedy import Remedy, Run
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -40,9 +41,17 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start it, when its configuration passes the test."""
+    for proxy in case.proxies:
+        if not proxy.is_running and proxy.unit and proxy.test != "failed":
+            yield Remedy(says=f"start {proxy.unit}", steps=(Run(argv=("systemctl", "start", proxy.unit)),))
+
+
 CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
     says="the proxy itself does not run or does not listen",
     examine=examine,
+    remedies=remedies,
 )

@@ -18,12 +18,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import family, reload, set_in_route
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 USUAL_S = 60.0  # the default of every nginx module
 
@@ -48,6 +51,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(event.says, event.seen_in, STRONG)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the read timeout of that one route to twice what the answer took."""
+    route = case.route
+    late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
+    if route is None or late <= route.read_timeout_s:
+        return
+    wanted = f"{math.ceil(2 * late)}s"
+    change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
+    yield Remedy(says=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
+
+
 CAUSE = Cause(
     id="proxy-timeout-too-short",
     layer=Layer.PROXY,
@@ -55,4 +69,5 @@ CAUSE = Cause(
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
     yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children", "proxy-config-not-loaded", "workers-exhausted"}),
     examine=examine,
+    remedies=remedies,
 )

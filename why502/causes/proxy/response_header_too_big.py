@@ -24,8 +24,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import family, reload, set_in_route, size
 from why502.model.finding import PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -41,10 +43,33 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the buffer to the measured header and a quarter more, and with it what must follow it."""
+    route = case.route
+    measured = max((p.header_bytes or 0 for p in case.probes), default=0)
+    if route is None:
+        return
+    buffer = max(8192, route.buffer_size_bytes * 2, -(-measured * 5 // 4 // 4096) * 4096)
+    prefix = family(route)
+    names = {f"{prefix}_buffer_size": size(buffer)}
+    if prefix != "grpc":
+        # The busy buffers may be no smaller than it, nor larger than all buffers but one (ngx_http_proxy_merge_loc_conf).
+        names |= {f"{prefix}_buffers": f"{max(4, route.buffers_count)} {size(max(buffer, route.buffer_bytes))}"}
+        names |= {f"{prefix}_busy_buffers_size": size(2 * max(buffer, route.buffer_bytes))}
+    changes = [set_in_route(case, name, value) for name, value in names.items()]
+    found = tuple(change for change in changes if change is not None)
+    what = f"the header has {measured} bytes" if measured else "the header's size was not measured"
+    yield Remedy(
+        says=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
+        steps=(*found, *reload(case.proxy)) if len(found) == len(names) else (),
+    )
+
+
 CAUSE = Cause(
     id="response-header-too-big",
     layer=Layer.PROXY,
     says="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
     examine=examine,
+    remedies=remedies,
 )

@@ -23,9 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload
 from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Remedy, Run
+from why502.model.remedy import Remedy
 from why502.model.target import Target
 
 
@@ -64,12 +65,8 @@ def _configured(case: Case) -> frozenset[Target]:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Reload, so that the names are resolved anew."""
-    if case.proxies and case.proxies[0].exe:
-        yield Remedy(
-            says="reload the proxy: it resolves its names anew",
-            steps=(Run(argv=(case.proxies[0].exe, "-s", "reload")),),
-            safe=True,
-        )
+    if steps := reload(case.proxies[0] if case.proxies else None):
+        yield Remedy(says="reload the proxy: it resolves its names anew", steps=steps, safe=True)
 
 
 CAUSE = Cause(

@@ -25,8 +25,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import family, reload, set_in_route
 from why502.model.finding import FAIR, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -37,6 +39,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the proxy sends no server name (SNI)", str(case.route.at or ""), WEAK)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Send the server name where none is sent."""
+    if case.route and not case.route.sends_sni and case.route.protocol in ("https", "grpcs"):
+        change = set_in_route(case, f"{family(case.route)}_ssl_server_name", "on")
+        yield Remedy(says="send the server name (SNI)", steps=(change, *reload(case.proxy)) if change else ())
+
+
 CAUSE = Cause(
     id="tls-handshake-failed",
     layer=Layer.PROXY,
@@ -44,4 +53,5 @@ CAUSE = Cause(
     symptoms={Symptom.TLS_FAILED: 5.0, Symptom.TLS_TIMED_OUT: FAIR},
     yields_to=frozenset({"tls-client-certificate-required", "tls-verify-failed", "wrong-protocol"}),
     examine=examine,
+    remedies=remedies,
 )

@@ -25,8 +25,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, repoint
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -52,6 +54,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the path on which the application listens."""
+    for listener in case.strays[:1]:
+        change = repoint(case, listener.target)
+        yield Remedy(
+            says=f"let the proxy connect to {listener.target}, if that is its application",
+            steps=(change, *reload(case.proxy)) if change else (),
+        )
+
+
 CAUSE = Cause(
     id="unix-socket-missing",
     layer=Layer.PROXY,
@@ -68,4 +80,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    remedies=remedies,
 )

@@ -25,6 +25,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -48,10 +49,39 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"the modes let user {path.user} through", f"namei -l {path.path}", STRONG)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the worker's user in by group, where the application's own setting is not known by path and mode."""
+    path = case.socket_path
+    if path is None or path.is_reachable is not False:
+        return
+    step = next((step for step in path.steps if step.path == path.blocked_at), None)
+    if case.pool is not None:
+        pool = case.pool
+        yield Remedy(
+            says=f"set listen.owner = {path.user}, listen.group = {path.user}, listen.mode = 0660 in {pool.file}, and restart its PHP-FPM"
+        )
+    elif step is not None and step.kind == "socket":
+        yield Remedy(
+            says=f"let the application give its socket the group of {path.user} and mode 0660; at once, until it starts anew:",
+            steps=(
+                Run(argv=("chgrp", path.user, step.path), undo=("chgrp", step.group, step.path)),
+                Run(argv=("chmod", "g+rw", step.path), undo=("chmod", step.mode, step.path)),
+            ),
+        )
+    elif step is not None:
+        yield Remedy(
+            says=f"let {path.user} pass through {step.path} (search permission only)",
+            steps=(
+                Run(argv=("setfacl", "-m", f"u:{path.user}:x", step.path), undo=("setfacl", "-x", f"u:{path.user}", step.path)),
+            ),
+        )
+
+
 CAUSE = Cause(
     id="unix-socket-permission",
     layer=Layer.PROXY,
     says="the proxy's worker user may not write to the unix socket or pass through one of its folders",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,
+    remedies=remedies,
 )

@@ -25,6 +25,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -36,6 +37,13 @@ def examine(case: Case) -> Iterator[Evidence]:
                 break
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Say which numbers belong together."""
+    now = next((proxy.worker_connections for proxy in case.proxies if proxy.worker_connections), None)
+    if now:
+        yield Remedy(says=f"worker_connections {max(4096, 4 * now)}; and worker_rlimit_nofile {2 * max(4096, 4 * now) + 1024};")
+
+
 CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
@@ -43,4 +51,5 @@ CAUSE = Cause(
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     yields_to=frozenset({"backend-hung", "proxy-loop"}),
     examine=examine,
+    remedies=remedies,
 )

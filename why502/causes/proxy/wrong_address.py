@@ -25,8 +25,10 @@ from collections.abc import Iterator
 
 from why502.case import Case, accepts
 from why502.cause import Cause
+from why502.changes import reload, repoint
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -47,6 +49,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the address on which the application listens."""
+    for listener in case.same_port[:1]:
+        change = repoint(case, listener.target)
+        yield Remedy(says=f"let the proxy connect to {listener.target}", steps=(change, *reload(case.proxy)) if change else ())
+
+
 CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
@@ -54,4 +63,5 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset({"container-network-mismatch", "php-fpm-socket-mismatch", "proxy-config-not-loaded", "stale-dns"}),
     examine=examine,
+    remedies=remedies,
 )

@@ -23,8 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case, accepts
 from why502.cause import Cause
+from why502.changes import reload, repoint
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener
 from why502.model.target import Target
 
@@ -83,6 +85,14 @@ def _alike(listener: Listener, case: Case) -> bool:
     return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the port on which the application listens."""
+    for listener in candidates(case)[:1]:
+        change = repoint(case, Target(host=case.target.host if case.target else "", port=listener.target.port))
+        says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens"
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+
+
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
@@ -90,4 +100,5 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
     yields_to=frozenset({"php-fpm-socket-mismatch", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
     examine=examine,
+    remedies=remedies,
 )

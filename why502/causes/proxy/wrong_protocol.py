@@ -23,8 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, rescheme
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 SPOKEN = {
     "http": {"http"},
@@ -50,6 +52,23 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("a TLS alert came back", "", STRONG)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Speak what the backend speaks, where that is a matter of the scheme."""
+    spoken = next((p.speaks for p in case.probes if p.speaks), "")
+    route = case.route
+    scheme = {
+        ("proxy_pass", "tls"): "https",
+        ("proxy_pass", "http"): "http",
+        ("grpc_pass", "tls"): "grpcs",
+        ("grpc_pass", "h2"): "grpc",
+    }.get((route.directive, spoken) if route else ("", ""))
+    if scheme and route:
+        change = rescheme(case, scheme)
+        yield Remedy(says=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
+    elif spoken in ("fastcgi", "uwsgi", "http"):
+        yield Remedy(says=f"use {'proxy' if spoken == 'http' else spoken}_pass for {case.target}")
+
+
 CAUSE = Cause(
     id="wrong-protocol",
     layer=Layer.PROXY,
@@ -67,4 +86,5 @@ CAUSE = Cause(
         Symptom.CONNECT_REFUSED: 0.1,
     },
     examine=examine,
+    remedies=remedies,
 )

@@ -25,6 +25,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -60,6 +61,21 @@ def unread(case: Case) -> int:
     return kernel.connections.get(f"{case.target} CLOSE-WAIT", 0) if kernel else 0
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let a stopped process go on; restart the service of one that hangs."""
+    stopped = [p for p in case.processes if p.state in ("T", "t")]
+    if stopped:
+        yield Remedy(
+            says=f"let process {stopped[0].pid} go on",
+            steps=tuple(Run(argv=("kill", "-CONT", str(p.pid)), undo=("kill", "-STOP", str(p.pid))) for p in stopped),
+        )
+    elif case.service and case.service.start_argv and case.service.manager == "systemd":
+        yield Remedy(
+            says=f"keep a stack dump, then restart {case.service.name}",
+            steps=(Run(argv=("systemctl", "restart", case.service.name)),),
+        )
+
+
 CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
@@ -67,4 +83,5 @@ CAUSE = Cause(
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset({"php-fpm-max-children", "workers-exhausted", "wrong-protocol"}),
     examine=examine,
+    remedies=remedies,
 )

@@ -24,8 +24,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, tree_of
+from why502.config.edit import set_directive
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 QUICK_S = 0.1  # a request on a dead connection fails within a round trip
 
@@ -65,6 +68,19 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("only methods failed that nginx does not try again", tally.seen_in, WEAK)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Keep idle connections for a shorter time than the backend does."""
+    group = case.group
+    tree = tree_of(case, group.at if group else None)
+    says = (
+        "let the proxy give up idle connections before the backend does (Node.js and uvicorn close after 5 s, gunicorn after 2 s)"
+    )
+    if group is None or group.at is None or tree is None:
+        yield Remedy(says=says)
+        return
+    yield Remedy(says=says, steps=(set_directive(tree, group.at, "keepalive_timeout", "1s"), *reload(case.proxy)))
+
+
 CAUSE = Cause(
     id="keepalive-race",
     layer=Layer.UPSTREAM,
@@ -81,4 +97,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    remedies=remedies,
 )
