@@ -1,1 +1,32 @@
-"""One file for each log format."""
+"""One file for each log format; this folder is the registry. A module that has `fits` is a format, the others serve one."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import lru_cache
+from importlib import import_module
+from typing import Protocol, cast
+
+from why502.model.logs import LogRecord
+
+
+class Format(Protocol):
+    """What each format's module offers."""
+
+    NAME: str
+    MARKS: tuple[bytes, ...]  # bytes of which every line of interest holds at least one
+
+    def fits(self, sample: list[str]) -> float:
+        """Return the share (0…1) of the sample's lines that are surely of this format."""
+        ...
+
+    def parse(self, line: str) -> LogRecord | None:
+        """Return what one line says; None if it is not of this format."""
+        ...
+
+
+@lru_cache(1)
+def formats() -> tuple[Format, ...]:
+    """Return all formats, in the order of their names."""
+    modules = (import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    return tuple(cast(Format, module) for module in modules if hasattr(module, "fits"))

@@ -21,6 +21,7 @@ MARKS = (
     *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
+IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
 LIMIT = 16384  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
@@ -34,6 +35,7 @@ _STARTS = re.compile(
 )
 _STDERR = re.compile(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
 _ERRNO = re.compile(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
+_NO_ERRNO = re.compile(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
 _SSL = re.compile(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
 _CONF = re.compile(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d+))?\s*\Z")
 _ERRNOS = {  # Linux numbers by text in lower case: other systems have other numbers, musl and the BSDs other words
@@ -109,14 +111,17 @@ class _Said(NamedTuple):
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that are surely of an nginx error log; lines that go on with an entry do not count."""
+    """Return the share of lines that are of an nginx error log; lines that go on with an entry do not count, bare messages half."""
     counted = [line for line in sample if line.strip() and not line[0].isspace() and line[0] != "#"]
-    return sum(map(_is_sure, counted)) / len(counted) if counted else 0.0
+    return sum(map(_sureness, counted)) / len(counted) if counted else 0.0
 
 
-def _is_sure(line: str) -> bool:
+def _sureness(line: str) -> float:
     match = _ANY_HEAD.match(line)
-    return match is not None and match[2] is not None and bool(match[1] or match[3] or line.startswith("nginx:"))
+    if match and match[2] and (match[1] or match[3] or line.startswith("nginx:")):
+        return 1.0
+    record = parse(line)
+    return 0.0 if record is None else 0.9 if record.level else 0.5
 
 
 def continues(line: str) -> bool:
@@ -142,7 +147,12 @@ def parse(line: str) -> LogRecord | None:
         int(pid) if pid else None,
         int(connection) if connection else None,
     )
-    is_sure = (level and (at or pid)) or line.startswith("nginx:") or record.symptom or (record.action and record.errno)
+    is_sure = (
+        (level and (at or pid))
+        or line.startswith("nginx:")
+        or record.symptom
+        or (record.action and record.errno and record.message)
+    )
     return record if is_sure else None
 
 
@@ -223,7 +233,7 @@ def _said(head: str, level: str, kind: str, where: str) -> _Said:
     is_conf = bool(file)
     if match := _SSL.search(message):
         message, reason = message[: match.start()], _reason(match[1])
-    if not message.endswith('"') and (match := _ERRNO.search(message)) and "could not be resolved" not in message:
+    if not message.endswith('"') and (match := _ERRNO.search(message)) and not _NO_ERRNO.search(message):
         errno = _ERRNOS.get(match[2].strip().lower(), int(match[1]))
         message = message[: match.start()] + message[match.end() :]
     message = message.rstrip(" ,")

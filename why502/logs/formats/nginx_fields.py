@@ -48,8 +48,13 @@ _WITH_QUOTES = re.compile(
     re.DOTALL,
 )
 _REQUEST_END = re.compile(r' HTTP/\d(?:\.\d)?(?=", (?:subrequest|upstream|host|referrer)\b)')
-_START = re.compile(r"(?:[,;]\s*|: (?=\"?\w+://))(?:(?:udp )?client|server|request|upstream|host|referrer|resolver|\"?\w+://)")
-_ANYHOW = {name: re.compile(rf"\b{name}\b ?:? ?[\"'“]?([^\"'“”,;\s]+)") for name in ("client", "server", "upstream", "host")}
+_START = re.compile(
+    r"(?:[,;]\s*|: (?=\"?\w+://)|\s(?=(?:client|request|upstream|host) ?: ?[\"'\d]))"
+    r"(?:(?:udp )?client|server|request|upstream|host|referrer|resolver|\"?\w+://)"
+)
+_ANYHOW = {
+    name: re.compile(rf"\b{name}\b ?:? ?[\"'“]?([^\"'“”,;\s:][^\"'“”,;\s]*)") for name in ("client", "server", "upstream", "host")
+}
 _ANY_REQUEST = re.compile(r'\brequest ?: ?"([^"]*)')
 _ANY_URL = re.compile(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"'\s,]+")
 _AUTHORITY = re.compile(r"(?:[a-z]+://)?(?:unix:[^:\"]*:?|[^/\"]*)", re.IGNORECASE)

@@ -1,0 +1,76 @@
+"""Tells log formats apart by content, and reads a line of any of them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from why502.logs.formats import Format, formats
+from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
+from why502.model.logs import LogRecord
+
+_SURE = 0.3  # share of the sample that must fit
+
+
+def detect(sample: list[str]) -> str:
+    """Return the name of the format that most lines of the sample have, also behind a wrapper; "" if none fits."""
+    name, share = _best(sample)
+    if share < _SURE:
+        name, share = _best([unwrap(line).line for line in sample])
+    return name if share >= _SURE else ""
+
+
+def named(name: str) -> Format | None:
+    """Return the format of that name."""
+    return next((each for each in formats() if name == each.NAME), None)
+
+
+def _best(sample: list[str]) -> tuple[str, float]:
+    shares = [(each.fits(sample), each.NAME) for each in formats()]
+    share, name = max(shares, default=(0.0, ""))
+    return name, share
+
+
+@lru_cache(1)
+def _marks() -> tuple[tuple[Format, tuple[str, ...]], ...]:
+    return tuple((each, tuple(mark.decode("latin-1") for mark in each.MARKS)) for each in formats())
+
+
+_recent: list[Format] = []  # the format of the line before: most lines stand among their like
+
+
+def parse_any(line: str) -> LogRecord | None:
+    """Return what a line of any format says, wrapped or bare; None if no format knows it."""
+    if _recent and (record := _recent[0].parse(line)) is not None and record.at is not None:
+        return record
+    line = line[:LIMIT]
+    best = _plain(line)
+    if best is None or best.at is None:
+        for inner in peel(line):
+            record = _plain(inner.line)
+            if record is not None and (best is None or record.at is not None or record.format == best.format):
+                best = _dated(record, inner)
+                if record.at is not None:
+                    break
+    return best
+
+
+def _plain(line: str) -> LogRecord | None:
+    """Return the record of the format that fits a bare line best."""
+    found = [
+        (record, each)
+        for each, marks in _marks()
+        if any(mark in line for mark in marks) and (record := each.parse(line)) is not None
+    ]
+    if not found:
+        return None
+    record, form = found[0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))
+    _recent[:] = [form] if record.at is not None and getattr(form, "IS_UNMISTAKABLE", False) else []
+    return record
+
+
+def _dated(record: LogRecord, inner: Inner) -> LogRecord:
+    """Return the record with the wrapper's time and program, where the line itself tells none."""
+    at, program = record.at or inner.at, record.program or inner.program
+    return msgspec.structs.replace(record, at=at, program=program)

@@ -1,0 +1,143 @@
+"""Takes off what stands around a log line: syslog, journald, container runtimes, grep, colours, quotation marks of a forum."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+LIMIT = 65536  # characters of a line that are looked at
+_DEPTH = 8  # wrappers in wrappers
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\^\[\[[\d;]{0,16}m")
+_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+_SHORT = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
+_TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
+_WRAPPERS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",  # RFC 5424
+        rf"(?:<\d{{1,3}}>)?(?P<short>{_SHORT}) (?:[\w.:-]{{1,255}} )?{_TAG}",  # RFC 3164, journalctl
+        rf"(?:<\d{{1,3}}>)?(?:[A-Z][a-z]{{2}} )?(?P<iso>{_ISO})(?: [A-Z]{{3,5}})? [\w.-]{{1,255}} {_TAG}",  # rsyslog, -o short-iso
+        rf"(?P<iso>{_ISO}) (?:stdout|stderr) [FP] ?",  # Kubernetes CRI
+        rf"(?P<iso>{_ISO})[ \t]+",  # docker logs -t, kubectl logs --timestamps
+        r"\s*\[?(?:pod/)?[\w./@-]{1,120}\]?[ \t]*\|(?: |$)",  # docker compose
+        r"\[pod/[\w./-]{1,200}\] ",  # kubectl logs --prefix
+        r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
+        r"(?P<program>nginx|php-fpm[\d.]*|haproxy|systemd|kernel|httpd|apache2)\[\d{1,10}\]: ",
+        r"[ \t\ufeff]+|(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
+    )
+)
+_ENTRY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+class Inner(NamedTuple):
+    """A line without its wrapper, and what that told: the time (aware where it names a zone) and the program."""
+
+    line: str
+    at: datetime | None = None
+    program: str = ""
+
+
+def unwrap(line: str, today: date | None = None) -> Inner:
+    """Return the innermost line. `today` decides the year of a syslog time, which tells none."""
+    found = Inner(line[:LIMIT].rstrip("\r\n"))
+    for found in peel(line, today):  # noqa: B007, PLR1704 (the last one counts)
+        pass
+    return found
+
+
+def peel(line: str, today: date | None = None) -> Iterator[Inner]:
+    """Yield the line with one wrapper less each time, until none is left. Nothing is yielded for a bare line."""
+    line = line[:LIMIT].rstrip("\r\n")
+    at: datetime | None = None
+    program = ""
+    for _ in range(_DEPTH):
+        inner, found_at, found_program = _once(line, today)
+        if inner == line or not inner:
+            break
+        line, at, program = inner, found_at or at, found_program or program
+        yield Inner(line, at, program)
+    if (entry := _ENTRY.search(line)) and entry.start():  # whatever stands before it
+        yield Inner(line[entry.start() :], at, program)
+    plain = html.unescape(line).replace('\\"', '"')
+    if plain != line:
+        yield Inner(plain, at, program)
+
+
+def split(line: str) -> Iterator[str]:
+    """Yield the entries of a line in which several stand one after the other, as pasting brings it about; else the line."""
+    starts = [match.start() for match in _ENTRY.finditer(line[:LIMIT])]
+    if len(starts) < 2:
+        yield line
+        return
+    starts[0] = 0
+    for start, end in zip(starts, [*starts[1:], len(line)], strict=True):
+        yield line[start:end].rstrip()
+
+
+def _once(line: str, today: date | None) -> Inner:
+    if "\x1b" in line or "^[[" in line:
+        plain = _ANSI.sub("", line).replace("\x1b", "")
+        if plain != line:
+            return Inner(plain)
+    if line.startswith("{"):
+        return _from_json(line)
+    for wrapper in _WRAPPERS:
+        if match := wrapper.match(line):
+            values = match.groupdict()
+            at = _iso(values["iso"]) if values.get("iso") else _short(values["short"], today) if values.get("short") else None
+            inner = line[match.end() :]
+            if match[0].strip() in ('"', "'", "`", "“", "‘"):
+                inner = inner.rstrip("\"'`”’,")
+            return Inner(inner, at, (values.get("program") or "").rpartition("/")[2])
+    return Inner(line)
+
+
+def _from_json(line: str) -> Inner:
+    """Return the text in a JSON object of Docker's json-file log, of journalctl -o json, or of a collector."""
+    try:
+        entry: Any = msgspec.json.decode(line.encode("utf-8", "surrogateescape"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Inner(line)
+    if not isinstance(entry, dict):
+        return Inner(line)
+    text = next((entry[key] for key in ("log", "MESSAGE", "message") if isinstance(entry.get(key), str | list)), None)
+    if isinstance(text, list):  # journald writes what is no UTF-8 as numbers
+        text = bytes(x for x in text if isinstance(x, int) and 0 <= x < 256).decode("utf-8", "surrogateescape")
+    if not text:
+        return Inner(line)
+    at = None
+    stamp = entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry.get("__REALTIME_TIMESTAMP")
+    if isinstance(stamp, str) and stamp.isdigit() and len(stamp) < 18:
+        at = datetime.fromtimestamp(int(stamp) / 1e6, UTC)
+    elif isinstance(stamp := entry.get("time") or entry.get("timestamp") or entry.get("@timestamp"), str):
+        at = _iso(stamp)
+    program = entry.get("SYSLOG_IDENTIFIER") or entry.get("_COMM") or ""
+    return Inner(text.rstrip("\r\n"), at, program if isinstance(program, str) else "")
+
+
+def _iso(text: str) -> datetime | None:
+    """Return the time of an ISO 8601 text; the fraction is cut to microseconds."""
+    text = re.sub(r"[.,](\d{1,6})\d*", r".\1", text, count=1)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at
+
+
+def _short(text: str, today: date | None) -> datetime | None:
+    """Return the time of `Nov 20 22:46:40` (RFC 3164) in the latest year that is not in the future."""
+    last = today or datetime.now(UTC).date()
+    month = _MONTHS.index(text[:3]) + 1
+    try:
+        clock = datetime.strptime(text[7:15], "%H:%M:%S").time()  # noqa: DTZ007 (syslog tells no zone)
+        at = datetime.combine(date(last.year, month, int(text[4:6])), clock)
+    except ValueError:
+        return None
+    return at if at.date() <= last + timedelta(days=1) else at.replace(year=last.year - 1)
