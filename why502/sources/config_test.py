@@ -31,8 +31,10 @@ LIMIT_S = 8.0
 _TIME_S = 4.0
 _NO_ROOM = 97  # exit status of the script when it could not lay the overlays
 _SINCE_E = (1, 19, 5)  # option -e
+# "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
 _SAYS = re.compile(
-    r"^nginx: \[(?P<level>emerg|alert|crit|error)\] (?P<says>.*?)(?: in (?P<file>/[^\n]*?):(?P<line>\d+))?$", re.MULTILINE
+    r"^(?:nginx: |[\d/]+ [\d:]+ )\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(?P<says>.*?)(?: in (?P<file>/[^\n]*?):(?P<line>\d+))?$",
+    re.MULTILINE,
 )
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
 # Folders come as arguments, then "--" and the program. Mounts below a folder are brought back on top of its overlay.
@@ -91,12 +93,14 @@ def _tested(host: Host, proxy: Proxy) -> Proxy:
         _may_run_plainly(host, proxy, own[0], user[0])
         argv = command
     done = host.run(*argv, timeout_s=_TIME_S)
-    if done.status == _NO_ROOM and argv is not command:
-        raise HostError("its test would write, and no overlay could take it", "run `nginx -t` yourself")
+    if argv is not command and (done.status == _NO_ROOM or done.stderr.startswith("unshare:")):
+        if path := _written(host, proxy):
+            raise HostError(f"its test would write to {path}, and no overlay could take it", "run `nginx -t` yourself")
+        done = host.run(*command, timeout_s=_TIME_S)
     problems = parse_test(done.stderr)
     if done.status == 0:
         return msgspec.structs.replace(proxy, test="ok")
-    if not problems or "nginx:" not in done.stderr:
+    if not problems:
         raise HostError(f"its test ended with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
     if user[0] != 0 and any(text in problem.says for problem in problems for text in _PERMISSION):
         raise HostError(f"its test as user {user[0]} says: {problems[0].says}", "run as root")
@@ -107,7 +111,7 @@ def _tested(host: Host, proxy: Proxy) -> Proxy:
 
 def parse_test(output: str) -> tuple[ConfigProblem, ...]:
     """Return the errors that `nginx -t` printed. Warnings, and lines of modules in words of their own, are no errors."""
-    return tuple(
+    problems = (
         ConfigProblem(
             says=match["says"],
             at=Position(file=match["file"], line=int(match["line"])) if match["file"] else None,
@@ -115,6 +119,7 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
         )
         for match in _SAYS.finditer(output)
     )
+    return tuple(dict.fromkeys(problems))
 
 
 def _from_outside(
@@ -151,15 +156,26 @@ def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
 
 def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
     """Raise HostError unless the test runs as the proxy's own user, in our own root, and would write nothing."""
-    if proxy.root or user != own or (not proxy.pid and proxy.prefix.startswith("/usr")):
+    if proxy.root or proxy.network or user != own or (not proxy.pid and proxy.prefix.startswith("/usr")):
         raise HostError("only its own user or root can test it", "run as root")
-    written = [log.path for log in proxy.logs if log.path]
-    written += [path for path in (proxy.pid_file, *temp_paths(proxy.build, proxy.prefix)) if path]
-    for path in written:
+    if path := _written(host, proxy):
+        raise HostError(f"its test would write to {path}", "run `nginx -t` yourself")
+
+
+def _written(host: Host, proxy: Proxy) -> str:
+    """Return a path that a test would make, or give to another owner; "" where there is none. Raises HostError."""
+    if proxy.root or proxy.network:
+        return "another namespace"
+    workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
+    logs = [log.path for log in proxy.logs if log.path]
+    for path in (*logs, proxy.pid_file, *temp_paths(proxy.build, proxy.prefix)):
         try:
-            host.stat(path)
-        except Missing as error:
-            raise HostError(f"its test would make {path}", "run `nginx -t` yourself") from error
+            stat = host.stat(path)
+        except Missing:
+            return path
+        if stat.kind == "folder" and stat.uid not in workers:
+            return path
+    return ""
 
 
 def _options(proxy: Proxy) -> Iterator[str]:
