@@ -5,14 +5,13 @@ A million failures in a window must fit into little memory: a line is 28 bytes i
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import NamedTuple
 
-from why502.logs.tallies import Kind
+from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import Phase, Sample
 from why502.model.target import Target
 
@@ -161,9 +160,41 @@ class Joiner:
             index.drop(place)
         return [index.order[place] for place in found]
 
-    def left(self) -> Iterator[int]:
-        """Yield the lines that no access line was found for."""
-        return (line for line, taken in enumerate(self.taken) if not taken)
+    def count(
+        self, line: int, tallies: Tallies, *, status: int | None = None, duration_s: float | None = None, is_hidden: bool = False
+    ) -> None:
+        """Count one error line, with what its access line told."""
+        errors = self.errors
+        tallies.add(
+            self.kinds[errors.waiting[line]].kind._replace(status=status),
+            errors.times[line],
+            sample=errors.samples.get(line),
+            request=self.shown[errors.texts[line]],
+            duration_s=duration_s,
+            is_hidden=is_hidden,
+        )
+
+    def settle(self, tallies: Tallies) -> None:
+        """Count the lines that no access line was found for: what their clients got is unknown.
+
+        Attempts of one request count as one failed request: they follow each other on one connection, each with another target.
+        """
+        errors = self.errors
+        requests: dict[tuple[int, int], set[tuple[Target | None, str]]] = {}
+        for line, taken in enumerate(self.taken):
+            if taken:
+                continue
+            self.count(line, tallies)
+            if not self.kinds[errors.waiting[line]].is_failure:
+                continue
+            goal, seen = self._goal(line), requests.get((errors.connections[line], errors.requests[line]))
+            if seen is None or goal in seen or not errors.connections[line]:
+                if len(requests) >= MOST_TEXTS:
+                    requests.clear()
+                requests[errors.connections[line], errors.requests[line]] = {goal}
+                tallies.fail(errors.times[line], errors.clients[line])
+            else:
+                seen.add(goal)
 
     def _attempts(
         self, index: _Index, first: int, wanted: tuple[int | None, int | None], most: int | None, begin: float | None
@@ -253,11 +284,6 @@ class _Index:
             free[place] = free[free[place]]
             place = free[place]
         return place
-
-
-def mark(text: str) -> int:
-    """Return a number for a text, the same in every process."""
-    return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 
 def whole(request: str) -> str:

@@ -44,6 +44,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def redact(text: str) -> str:
     """Return the text with credentials replaced: headers, cookies, passwords in URLs, secret parameters, keys known by shape."""
+    text = clean(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
@@ -54,3 +55,8 @@ def without_query(request: str) -> str:
     method, _, rest = request.partition(" ")
     path = rest.split(" ", 1)[0].split("?", 1)[0].split("#", 1)[0] if rest else ""
     return redact(f"{method} {path}".strip()[:200])
+
+
+def clean(text: str) -> str:
+    """Return text that can be written anywhere: bytes that were no UTF-8 (surrogates, PEP 383) are replaced."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

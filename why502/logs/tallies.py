@@ -7,6 +7,7 @@ ones are not listed), MOST_CLIENTS clients. Response times are kept in buckets 2
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -178,7 +179,7 @@ class Tallies:
         self.minutes: Counter[int] = Counter()
         self.kinds: dict[Kind, Count] = {}
         self.targets: dict[Target, Traffic] = {}
-        self.clients: set[str] = set()
+        self.clients: set[int] = set()
 
     def add(
         self,
@@ -207,10 +208,10 @@ class Tallies:
         count = self.kinds.get(kind)
         return count is None or len(count.samples) < SAMPLES
 
-    def fail(self, at: float, client: str) -> None:
-        """Count a request that failed for its client."""
+    def fail(self, at: float, client: int) -> None:
+        """Count a request that failed for its client; `client` is a `mark` of its address."""
         self.minutes[int(at) // 60] += 1
-        if client and len(self.clients) < MOST_CLIENTS:
+        if len(self.clients) < MOST_CLIENTS:
             self.clients.add(client)
 
     def traffic(self, target: Target) -> Traffic | None:
@@ -232,8 +233,15 @@ class Tallies:
                 mine.merge(traffic)
         self.clients |= set(sorted(other.clients)[: MOST_CLIENTS - len(self.clients)])
 
-    def value(self, files: tuple[LogFile, ...] = ()) -> LogSummary:
-        """Return all that was counted. Most frequent first."""
+    def value(
+        self,
+        files: tuple[LogFile, ...] = (),
+        *,
+        has_access: bool = False,
+        has_upstream_fields: bool = False,
+        has_error: bool = False,
+    ) -> LogSummary:
+        """Return all that was counted, most frequent first."""
         tallies = [count.tally(kind) for kind, count in self.kinds.items()]
         return LogSummary(
             files=files,
@@ -245,6 +253,9 @@ class Tallies:
                 f"{datetime.fromtimestamp(60 * minute, UTC):%Y-%m-%dT%H:%M}": self.minutes[minute]
                 for minute in sorted(self.minutes)
             },
+            has_access=has_access,
+            has_upstream_fields=has_upstream_fields,
+            has_error=has_error,
             clients=len(self.clients),
         )
 
@@ -255,6 +266,11 @@ class Tallies:
                 kind = kind.coarse()
             count = self.kinds.setdefault(kind, Count())
         return count
+
+
+def mark(text: str) -> int:
+    """Return a number for a text, the same in every process."""
+    return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 
 def moment(at: float) -> datetime | None:

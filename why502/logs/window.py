@@ -19,7 +19,6 @@ from why502.model.errors import HostError
 BLOCK_BYTES = 1 << 20
 PROBE_BYTES = 1 << 16
 LINE_BYTES = 1 << 17  # nginx takes request lines of 8 KiB, which escaping makes four times as long
-READ_BYTES = 2 << 30  # at most this much of one file is read, the newest part
 NUMBERED_BYTES = 16 << 20  # so much is read over only to know line numbers
 SLACK_S = 60.0
 XZ_MEMORY_BYTES = 128 << 20
@@ -63,19 +62,26 @@ def blocks(stream: BinaryIO, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     yield from reader(stream, size_bytes) if reader else _plain(stream, size_bytes)
 
 
-def chunks(stream: BinaryIO, size_bytes: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
-    """Yield the lines of a log that may lie in the window, in the file's order. Raises HostError when reading fails midway.
+def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
+    """Yield the lines of a log that may lie in the window, in the file's order, from a byte on that begins a line.
 
-    A line of more than LINE_BYTES is cut there. `size_bytes` is the file's size on disk.
+    Raises HostError when reading fails midway. A line of more than LINE_BYTES is cut there.
     """
     try:
         if is_compressed(stream):
             yield from _within(_lines(blocks(stream), 0, 1), since, until, time_of)
             return
-        start = max(seek(stream, size_bytes, since, time_of), size_bytes - READ_BYTES)
         number = _count_lines(stream, start) if start <= NUMBERED_BYTES else None
         stream.seek(start)
         yield from _within(_lines(_plain(stream, BLOCK_BYTES), start, number), since, until, time_of)
+    except READ_ERRORS as error:
+        raise HostError(_why(error)) from error
+
+
+def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
+    """Return the byte where reading should begin: 0 in a compressed file, else see `seek`. Raises HostError."""
+    try:
+        return 0 if is_compressed(stream) else seek(stream, size_bytes, since, time_of)
     except READ_ERRORS as error:
         raise HostError(_why(error)) from error
 

@@ -1,0 +1,328 @@
+"""Access logs: totals from every line, cheaply; a closer look at each line that failed, with the error lines of its request."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from why502.logs.bulk import MOST_TIMES, Columns, seconds
+from why502.logs.join import IN_BODY, Joiner, whole
+from why502.logs.lines import Span, Window, sample_of
+from why502.logs.redact import clean, without_query
+from why502.logs.tallies import Kind, Tallies, Traffic, mark
+from why502.logs.verdicts import CLIENT_CLOSED, Fields, has_failed, is_failure, meaning
+from why502.logs.window import Chunk
+from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.target import Target
+
+MOST_LATER = 20_000
+LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a client that overstepped one
+Parse = Callable[[str], LogRecord | None]
+
+
+class Later(NamedTuple):
+    """A line that looks healthy, yet may be of a request that an error line tells of: an error page, a body that was cut."""
+
+    record: LogRecord
+    end: float
+
+
+class Seen(NamedTuple):
+    """A line and its place."""
+
+    text: str
+    path: str
+    start: int
+    number: int | None
+
+
+class AccessLog:
+    """Reads one access log into the tallies. `columns` None: every line is parsed. `server`: the only one that logs here, or ""."""
+
+    def __init__(
+        self,
+        window: Window,
+        tallies: Tallies,
+        joiner: Joiner,
+        *,
+        parse: Parse,
+        format: str = "",
+        columns: Columns | None = None,
+        server: str = "",
+        proxy: str | None = None,
+    ) -> None:
+        self.window = window
+        self.tallies = tallies
+        self.joiner = joiner
+        self.parse = parse
+        self.columns = columns
+        self.server = server
+        self.proxy = proxy
+        self.fields = Fields.of(format)
+        self.knows_fields = bool(format)
+        self.span = Span()
+        self.later: list[Later] = []
+        self._hot, self._requests = _hot(joiner, only_in_body=self.fields.upstream)
+        self._times: dict[bytes, float | None] = {}
+
+    def read(self, chunks: Iterable[Chunk], path: str) -> None:
+        """Count the lines of the window."""
+        for chunk in chunks:
+            left = self._bulk(chunk) if self.columns else None
+            start, number = chunk.start, chunk.line
+            lines = chunk.data.split(b"\n")
+            wanted: Iterable[int] = range(len(lines)) if left is None else left
+            position = 0
+            for index in wanted:
+                for passed in range(position, index):
+                    start += len(lines[passed]) + 1
+                position = index
+                if lines[index].strip():
+                    self._line(lines[index], path, start, None if number is None else number + index)
+
+    def settle(self) -> None:
+        """Give the error lines that no failed request claimed to the lines that look healthy."""
+        for record, end in self.later:
+            if found := self._take(record, end, None):
+                self._joined(found, record, record.status, is_made_good=False)
+                self.tallies.fail(end, mark(record.client))
+
+    def _bulk(self, chunk: Chunk) -> list[int]:
+        """Count the healthy lines; return the numbers (from 0) of the lines that need a closer look."""
+        columns = self.columns
+        assert columns is not None
+        rows = columns.rows(chunk.data)
+        times = {row[columns.time] for row in rows}
+        at = self._at(times)
+        inside = {time for time in times if (when := at[time]) is not None and self.window.holds(when)}
+        place = (columns.status, columns.address, columns.upstream_status)
+        combos = [
+            (row[place[0]], row[place[1]] if place[1] >= 0 else b"", row[place[2]] if place[2] >= 0 else b"") for row in rows
+        ]
+        numbers: Iterable[int] = range(len(rows))
+        if len(inside) < len(times):
+            numbers = [
+                number for number in numbers if rows[number][columns.time] in inside or at[rows[number][columns.time]] is None
+            ]
+        plain = {combo for combo in set(combos) if _is_plain(*combo)}
+        closer = [number for number in numbers if combos[number] not in plain]
+        hot = {time for time in inside if int(at[time] or 0) in self._hot}
+        if hot:
+            closer += [
+                n for n in numbers if rows[n][columns.time] in hot and combos[n] in plain and self._may_be_of_error(rows[n])
+            ]
+            closer.sort()
+        looked = set(closer)
+        self._add([rows[n] for n in numbers if n not in looked], [combos[n] for n in numbers if n not in looked], at)
+        return closer
+
+    def _add(
+        self, rows: list[tuple[bytes, ...]], combos: list[tuple[bytes, bytes, bytes]], at: dict[bytes, float | None]
+    ) -> None:
+        if not rows:
+            return
+        columns, tallies = self.columns, self.tallies
+        assert columns is not None
+        self.span.lines += len(rows)
+        tallies.requests += len(rows)
+        for when in (at[time] for time in {row[columns.time] for row in rows}):
+            if when is not None:
+                self.span.see(when)
+        for (status, address, upstream_status), count in Counter(combos).items():
+            tallies.by_status[status.decode("ascii")] += count
+            if (traffic := self._traffic(address)) is not None:
+                traffic.add(upstream_status.decode("ascii"), count)
+        if columns.address < 0:
+            return
+        for address, time in {(row[columns.address], row[columns.time]) for row in rows}:
+            if (traffic := self._traffic(address)) is not None and (when := at[time]) is not None:
+                traffic.succeed(when)
+        if columns.response_time >= 0:
+            for (address, took), count in Counter((row[columns.address], row[columns.response_time]) for row in rows).items():
+                if (traffic := self._traffic(address)) is not None and (response_s := _number(took)) is not None:
+                    traffic.took(response_s, count)
+
+    def _line(self, raw: bytes, path: str, start: int, number: int | None) -> None:
+        """Count one line that was looked at closely."""
+        text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+        record = self.parse(text)
+        if record is None or record.at is None:
+            self.span.lines += 1
+            self.span.unread += 1
+            return
+        end = self.window.seconds(record.at)
+        if not self.window.holds(end):
+            return
+        self.span.lines += 1
+        self.span.see(end)
+        self.tallies.requests += 1
+        if record.status is not None:
+            self.tallies.by_status[f"{record.status:03d}"] += 1
+        if not self.knows_fields:
+            self.fields = self.fields.seen(record)
+        is_cut = False
+        if is_failure(record.status) or any(has_failed(attempt, record.status) for attempt in record.attempts):
+            is_cut = self._failed(record, end, Seen(text, path, start, number))
+        elif record.symptom is not None and not record.attempts:  # a limit of the proxy: 413, 414
+            found = self._take(record, end, 1)
+            self._joined(found, record, record.status, is_made_good=False)
+            if not found:
+                self._alone(None, record, record.status, end, Seen(text, path, start, number), record.symptom)
+        elif int(end) in self._hot and len(self.later) < MOST_LATER and mark(whole(record.request)) in self._requests:
+            self.later.append(Later(record, end))
+        self._attempts(record, end, is_cut=is_cut)
+
+    def _attempts(self, record: LogRecord, end: float, *, is_cut: bool) -> None:
+        """Count what became of each attempt. The last one of a request whose body was cut failed whatever its status."""
+        for index, attempt in enumerate(record.attempts):
+            if attempt.target is None or (traffic := self.tallies.traffic(attempt.target)) is None:
+                continue
+            traffic.add("-" if attempt.status is None else f"{attempt.status:03d}")
+            if attempt.response_s is not None:
+                traffic.took(attempt.response_s)
+            if has_failed(attempt, record.status) or (is_cut and index == len(record.attempts) - 1):
+                if record.status != CLIENT_CLOSED or attempt.status not in (None, CLIENT_CLOSED):
+                    traffic.fail(end)
+            elif attempt.status is not None:
+                traffic.succeed(end)
+
+    def _failed(self, record: LogRecord, end: float, seen: Seen) -> bool:
+        """Count a request of which at least one attempt failed. Return whether its body was cut although its status is good."""
+        attempts, status = record.attempts, record.status
+        failed = [attempt for attempt in attempts if has_failed(attempt, status)]
+        is_made_good = not is_failure(status) and attempts[-1] not in failed
+        if not is_failure(status) and not is_made_good:
+            status = attempts[-1].status  # an error page hides it
+        found = self._take(record, end, len(failed) or None)
+        self._joined(found, record, status, is_made_good=is_made_good)
+        kinds = [self.joiner.kinds[self.joiner.errors.waiting[line]].kind for line in found]
+        told = {(kind.target, kind.group) for kind in kinds}
+        alone: list[Attempt | None] = [attempt for attempt in failed if (attempt.target, attempt.group) not in told]
+        if not found and not alone:
+            alone = [None]
+        if found and not any(kind.target or kind.group for kind in kinds):  # a reason before any attempt: no descriptor, no name
+            alone = []
+        if not self.joiner.errors.is_full:
+            for attempt in alone:
+                self._alone(attempt, record, status, end, seen, is_hidden=is_made_good)
+        if not is_made_good and (found or status != 500):  # a 500 without an error line is the application's
+            self.tallies.fail(end, mark(record.client))
+        return any(kind.phase in IN_BODY for kind in kinds)
+
+    def _take(self, record: LogRecord, end: float, most: int | None) -> list[int]:
+        duration_s = record.duration_s
+        if duration_s is None and record.attempts and record.attempts[0].response_s is not None:
+            duration_s = sum(attempt.response_s or 0.0 for attempt in record.attempts)
+        return self.joiner.take(
+            record.client, record.request, end=end, duration_s=duration_s, most=most, connection=record.connection
+        )
+
+    def _alone(
+        self,
+        attempt: Attempt | None,
+        record: LogRecord,
+        status: int | None,
+        end: float,
+        seen: Seen,
+        symptom: Symptom | None = None,
+        *,
+        is_hidden: bool = False,
+    ) -> None:
+        """Count what only the access log tells of."""
+        said, phase = (symptom, None) if symptom else meaning(attempt, status, self.fields)
+        kind = Kind(
+            said,
+            record.proxy or self.proxy,
+            attempt.target if attempt else None,
+            attempt.group if attempt else "",
+            clean(record.server) or self.server,
+            status,
+            phase,
+        )
+        took = attempt.response_s if attempt and attempt.response_s is not None else record.duration_s
+        self.tallies.add(
+            kind,
+            end,
+            sample=sample_of(*seen) if self.tallies.wants_sample(kind) else None,
+            request=without_query(record.request),
+            duration_s=took,
+            is_hidden=is_hidden,
+        )
+
+    def _joined(self, found: list[int], record: LogRecord, status: int | None, *, is_made_good: bool) -> None:
+        """Count error lines with what their access line told."""
+        for line in found:
+            waiting = self.joiner.kinds[self.joiner.errors.waiting[line]]
+            in_body = waiting.kind.phase in IN_BODY
+            if in_body:
+                seen = record.status
+            elif is_made_good or is_failure(status) or not waiting.is_failure:
+                seen = status
+            else:
+                seen = waiting.own_status
+            self.joiner.count(
+                line, self.tallies, status=seen, duration_s=record.duration_s, is_hidden=is_made_good and not in_body
+            )
+
+    def _may_be_of_error(self, row: tuple[bytes, ...]) -> bool:
+        assert self.columns is not None
+        if self.columns.request < 0:
+            return True
+        request = row[self.columns.request]
+        return b"\\" in request or mark(whole(request.decode("utf-8", "surrogateescape"))) in self._requests
+
+    def _at(self, times: set[bytes]) -> dict[bytes, float | None]:
+        assert self.columns is not None
+        if len(self._times) > MOST_TIMES:
+            self._times.clear()
+        for time in times:
+            if time not in self._times:
+                self._times[time] = seconds(self.columns.time_name, time)
+        return self._times
+
+    def _traffic(self, address: bytes) -> Traffic | None:
+        target = _target(address)
+        return None if target is None else self.tallies.traffic(target)
+
+
+def _hot(joiner: Joiner, *, only_in_body: bool) -> tuple[set[int], set[int]]:
+    """Return the seconds and the marks of requests where a healthy line may be of an error line.
+
+    Where the log has the upstream's status, only a cut body hides from it.
+    """
+    errors = joiner.errors
+    wanted = array("B", (not only_in_body or waiting.kind.phase in IN_BODY for waiting in joiner.kinds))
+    hot: set[int] = set()
+    requests: set[int] = set()
+    for time, waiting, request in zip(errors.times, errors.waiting, errors.requests, strict=True):
+        if wanted[waiting]:
+            hot.add(time)
+            if len(requests) < MOST_LATER:
+                requests.add(request)
+    return {second + off for second in hot for off in range(-2, 3)}, requests
+
+
+@lru_cache(4096)
+def _is_plain(status: bytes, address: bytes, upstream_status: bytes) -> bool:
+    """Return whether nothing failed: one attempt or none, with statuses below 500."""
+    if len(status) != 3 or not status.isdigit() or is_failure(int(status)) or int(status) in LIMITS:
+        return False
+    if upstream_status in (b"", b"-"):
+        return address in (b"", b"-")
+    return len(upstream_status) == 3 and upstream_status.isdigit() and not is_failure(int(upstream_status))
+
+
+@lru_cache(4096)
+def _target(address: bytes) -> Target | None:
+    return None if address in (b"", b"-") else Target.parse(address.decode("utf-8", "replace"))
+
+
+@lru_cache(8192)
+def _number(text: bytes) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,201 @@
+"""From chunks of a log to its entries, with the place of each, and the logs that are read entry by entry: all but access logs.
+
+A request's error line waits (join.py) for its access line; everything else is counted at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple
+
+from why502.logs.join import Errors, Waiting
+from why502.logs.redact import clean, redact, without_query
+from why502.logs.tallies import Kind, Tallies, mark, moment
+from why502.logs.window import Chunk
+from why502.logs.zone import aware
+from why502.model.logs import LogFile, LogRecord, Sample
+from why502.model.target import Target
+
+SAMPLE_CHARACTERS = 500
+ENTRY_LINES = 200
+ENTRY_CHARACTERS = 1 << 14
+_NGINX = re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[")
+_NUMBERS = re.compile(r"\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{16,}\b|\d{5,}")
+
+
+class Window(NamedTuple):
+    """The times that count, in seconds since the epoch, and the zone of lines that tell none."""
+
+    since: float
+    until: float
+    zone: tzinfo = UTC
+
+    def seconds(self, at: datetime) -> float:
+        """Return a record's time in seconds since the epoch."""
+        return aware(at, self.zone, self.since, self.until).timestamp()
+
+    def holds(self, at: float) -> bool:
+        """Return whether a time lies in the window."""
+        return self.since <= at <= self.until
+
+
+class Entry(NamedTuple):
+    """One entry of a log, of one or several lines. `start` is the byte, `line` the number of its first line, where it was counted."""
+
+    text: str
+    start: int
+    line: int | None
+
+
+class Span:
+    """What is told of one log in a LogFile, gathered while it is read."""
+
+    def __init__(self) -> None:
+        self.lines = self.unread = 0
+        self.first, self.last = float("inf"), float("-inf")
+
+    def see(self, at: float) -> None:
+        """Note the time of a line in the window."""
+        self.first, self.last = min(self.first, at), max(self.last, at)
+
+    def value(self, path: str, format: str, *, why: str = "", is_deleted: bool = False) -> LogFile:
+        """Return the value."""
+        return LogFile(
+            path=path,
+            format=format,
+            lines=self.lines,
+            unread=self.unread,
+            first=moment(self.first),
+            last=moment(self.last),
+            why=why,
+            is_deleted=is_deleted,
+        )
+
+
+def place(path: str, start: int, line: int | None) -> str:
+    """Return where a line stands: `path:12`, or `path (byte 4711)` where lines were not counted."""
+    return f"{path}:{line}" if line is not None else f"{path} (byte {start})"
+
+
+def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
+    """Yield the entries of a log; lines that `continues` says go on with the one before are joined to it, within limits."""
+    held: list[str] = []
+    held_start, held_line, held_size = 0, None, 0
+    for chunk in chunks:
+        start, number = chunk.start, chunk.line
+        for raw in chunk.data.split(b"\n"):
+            size = len(raw) + 1
+            if raw:
+                text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+                goes_on = (
+                    held
+                    and continues is not None
+                    and not _NGINX.match(raw)
+                    and len(held) < ENTRY_LINES
+                    and held_size < ENTRY_CHARACTERS
+                    and continues(text)
+                )
+                if goes_on:
+                    held.append(text)
+                    held_size += size
+                else:
+                    if held:
+                        yield Entry("\n".join(held), held_start, held_line)
+                    held, held_start, held_line, held_size = [text], start, number, size
+            start += size
+            number = None if number is None else number + 1
+    if held:
+        yield Entry("\n".join(held), held_start, held_line)
+
+
+def read_entries(
+    source: Iterable[Entry],
+    path: str,
+    parse: Callable[[str], LogRecord | None],
+    *,
+    window: Window,
+    tallies: Tallies,
+    errors: Errors,
+) -> Span:
+    """Count the entries of one log that lie in the window; what belongs to a request is added to `errors`.
+
+    An entry without a time has that of the one before; the first ones of a log, and all of a log without times, count as unread.
+    """
+    span = Span()
+    at: float | None = None
+    for entry in source:
+        record = parse(entry.text)
+        if record is not None and record.at is not None:
+            at = window.seconds(record.at)
+        if at is not None and not window.holds(at):
+            continue
+        span.lines += 1
+        if record is None or at is None:
+            span.unread += 1
+            continue
+        span.see(at)
+        if record.symptom is not None:
+            _count(record, at, entry, path, tallies=tallies, errors=errors)
+    return span
+
+
+def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
+    """Return the kind of tally that a record belongs to; None for a record without symptom."""
+    if record.symptom is None:
+        return None
+    return Kind(
+        symptom=record.symptom,
+        proxy=record.proxy,
+        target=_clean(record.target),
+        group=clean(record.group),
+        server=clean(record.server),
+        status=status,
+        phase=record.phase,
+        errno=record.errno,
+        protocol=record.protocol,
+        code=record.code,
+        detail=normal(record.detail),
+        process=clean(record.process),
+        process_pid=record.process_pid,
+        unit=clean(record.unit),
+        file=normal(record.file),
+        program=clean(record.program),
+    )
+
+
+def _clean(target: Target | None) -> Target | None:
+    if target is None or str(target).isascii():
+        return target
+    return Target(host=clean(target.host), port=target.port, path=clean(target.path))
+
+
+def normal(text: str) -> str:
+    """Return a detail without what differs from line to line: long numbers, addresses in memory, secrets."""
+    return _NUMBERS.sub("N", redact(text[:200])) if text else ""
+
+
+def sample_of(text: str, path: str, start: int, line: int | None) -> Sample:
+    """Return a line as evidence."""
+    return Sample(
+        seen_in=place(path, start, line), text=redact(" ".join(text[: 4 * SAMPLE_CHARACTERS].split()))[:SAMPLE_CHARACTERS]
+    )
+
+
+def _count(record: LogRecord, at: float, entry: Entry, path: str, *, tallies: Tallies, errors: Errors) -> None:
+    kind = kind_of(record)
+    assert kind is not None
+    shown = without_query(record.request)
+    if record.client and record.request and (record.is_gateway_failure or record.status is not None):
+        waiting = Waiting(kind, record.status, record.is_gateway_failure)
+        wants = errors.wants_sample(waiting)
+        if errors.add(waiting, at, client=record.client, request=record.request, shown=shown, connection=record.connection):
+            if wants:
+                errors.sample(sample_of(entry.text, path, entry.start, entry.line))
+            return
+    kind = kind._replace(status=record.status if not record.client else None)
+    sample = sample_of(entry.text, path, entry.start, entry.line) if tallies.wants_sample(kind) else None
+    tallies.add(kind, at, sample=sample, request=shown, duration_s=record.duration_s)
+    if record.is_gateway_failure and record.client:
+        tallies.fail(at, mark(record.client))

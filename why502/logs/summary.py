@@ -1,0 +1,267 @@
+"""From the logs of a machine to a LogSummary of one window of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from why502.logs import bulk, detect, stamps
+from why502.logs.access import AccessLog
+from why502.logs.files import Files, Part, regular, rotated, unlinked
+from why502.logs.formats import nginx_access, nginx_error
+from why502.logs.formats.nginx_log_format import COMBINED, MAIN
+from why502.logs.join import Errors, Joiner
+from why502.logs.lines import Window, entries, read_entries
+from why502.logs.tallies import Tallies
+from why502.logs.window import SLACK_S, Chunk, begin, chunks, first_time, head
+from why502.logs.zone import zone
+from why502.model.base import Value
+from why502.model.errors import HostError
+from why502.model.logs import LogFile, LogRecord, LogSummary
+from why502.model.snapshot import Gap
+
+PATIENCE_S = 60.0
+SAMPLE_LINES = 200
+READ_BYTES = 4 << 30  # of one file; of a plain one the newest part
+
+
+class LogInput(Value, frozen=True, kw_only=True):
+    """One log to read. `kind`: access, error, or "" for what its content says. `format`: the text of a `log_format`, if known."""
+
+    path: str  # as the process sees it
+    root: str = ""  # where that process' root is, if it is another
+    kind: str = ""
+    format: str = ""
+    escape: str = "default"
+    server: str = ""  # the only server that logs there
+    proxy: str = "nginx"
+    pid: int | None = None  # of the master process: whose TZ and open files count
+    is_rotated: bool = True  # its rotated siblings belong to it
+
+
+class _Reader(NamedTuple):
+    """How the lines of one file are read. `name` is the format's."""
+
+    name: str
+    is_access: bool
+    parse: Callable[[str], LogRecord | None]
+    continues: Callable[[str], bool] | None = None
+    format: str = ""  # of an access log: its log_format, where it is known
+
+
+class _Opened(NamedTuple):
+    log: LogInput
+    part: Part
+    stream: BinaryIO
+    reader: _Reader
+    zone: tzinfo
+
+
+def summarise(
+    files: Files, logs: Sequence[LogInput], since: datetime, until: datetime, *, patience_s: float = PATIENCE_S
+) -> tuple[LogSummary, tuple[Gap, ...]]:
+    """Return what the logs tell of the window, and what could not be read of them. Nothing is raised for a bad log.
+
+    Error logs and other logs are read first, then access logs, whose lines take the error lines of their requests.
+    """
+    run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s)
+    opened: list[_Opened] = []
+    try:
+        for log in logs:
+            opened.extend(run.open(log))
+        for one in opened:
+            if not one.reader.is_access:
+                run.read_errors(one)
+        return run.finish([one for one in opened if one.reader.is_access]), tuple(run.gaps)
+    finally:
+        for one in opened:
+            one.stream.close()
+
+
+class _Run:
+    """One call of summarise."""
+
+    def __init__(self, files: Files, since: float, until: float, deadline: float) -> None:
+        self.files = files
+        self.since = since
+        self.until = until
+        self.deadline = deadline
+        self.tallies = Tallies()
+        self.errors = Errors()
+        self.gaps: list[Gap] = []
+        self.told: list[LogFile] = []
+        self.has_error = False
+        self._seen: set[tuple[int, int]] = set()
+        self._zones: dict[tuple[str, int | None], tzinfo] = {}
+
+    def open(self, log: LogInput) -> Iterator[_Opened]:
+        """Yield the files of a log that may hold lines of the window, oldest first, ready to be read."""
+        path = log.root + log.path
+        deleted = list(unlinked(self.files, log.path, log.pid)) if log.pid is not None else []
+        found: list[Part] = list(deleted)
+        try:
+            found.append(Part(path, path, regular(self.files, path)))
+        except HostError as error:
+            if not deleted:
+                self._gap(path, error, kind=log.kind)
+        older = rotated(self.files, path, self.since - SLACK_S) if log.is_rotated else iter(())
+        opened = []
+        while part := (found.pop(0) if found else next(older, None)):
+            one = self._open(log, part)
+            if one is None:
+                continue
+            opened.append(one)
+            if not found and self._begins_before(one):
+                break
+        yield from reversed(opened)
+
+    def read_errors(self, one: _Opened) -> None:
+        """Read an error log, or that of an application or the kernel."""
+        window = Window(self.since, self.until, one.zone)
+        cut: list[HostError] = []
+        span = read_entries(
+            entries(self._chunks(one, cut), one.reader.continues),
+            one.part.path,
+            one.reader.parse,
+            window=window,
+            tallies=self.tallies,
+            errors=self.errors,
+        )
+        self.has_error |= one.reader.name == nginx_error.NAME or one.log.kind == "error"
+        self._tell(span.value(one.part.path, one.reader.name, is_deleted=one.part.is_deleted), cut)
+
+    def finish(self, access: list[_Opened]) -> LogSummary:
+        """Read the access logs, and return the sum of everything."""
+        joiner = Joiner(self.errors)
+        readers = []
+        for one in access:
+            reader = AccessLog(
+                Window(self.since, self.until, one.zone),
+                self.tallies,
+                joiner,
+                parse=one.reader.parse,
+                format=one.reader.format,
+                columns=bulk.compile(one.reader.format, one.log.escape) if one.reader.format else None,
+                server=one.log.server,
+                proxy=one.log.proxy,
+            )
+            cut: list[HostError] = []
+            reader.read(self._chunks(one, cut), one.part.path)
+            readers.append(reader)
+            self._tell(reader.span.value(one.part.path, one.reader.name, is_deleted=one.part.is_deleted), cut)
+        for reader in readers:
+            reader.settle()
+        joiner.settle(self.tallies)
+        return self.tallies.value(
+            tuple(self.told),
+            has_access=any(reader.span.lines for reader in readers),
+            has_upstream_fields=any(reader.fields.upstream for reader in readers),
+            has_error=self.has_error,
+        )
+
+    def _open(self, log: LogInput, part: Part) -> _Opened | None:
+        """Return a file with its reader; None for one that was read already or cannot be (a Gap says so)."""
+        key = (part.status.device, part.status.inode)
+        if key != (0, 0) and key in self._seen:
+            return None
+        self._seen.add(key)
+        try:
+            stream = self.files.open(part.opens)
+            try:
+                reader = _reader(log, head(stream))
+            except BaseException:
+                stream.close()
+                raise
+        except HostError as error:
+            self._gap(part.path, error, kind=log.kind, is_deleted=part.is_deleted)
+            return None
+        return _Opened(log, part, stream, reader, self._zone(log))
+
+    def _begins_before(self, one: _Opened) -> bool:
+        """Return whether a file's first line is older than the window, so that no older file is needed."""
+        try:
+            first = first_time(head(one.stream), self._time_of(one))
+        except HostError:
+            return False
+        return first is not None and first < self.since
+
+    def _chunks(self, one: _Opened, cut: list[HostError]) -> Iterator[Chunk]:
+        """Yield what may lie in the window; `cut` says why the end is missing, or the begin."""
+        time_of = self._time_of(one)
+        try:
+            start = begin(one.stream, one.part.status.size_bytes, self.since, time_of)
+            if one.part.status.size_bytes - start > READ_BYTES:
+                start = one.part.status.size_bytes - READ_BYTES
+                cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "ask for a shorter time with --since"))
+            for chunk in chunks(one.stream, start, self.since, self.until, time_of):
+                if time.monotonic() > self.deadline or chunk.start - start > READ_BYTES:
+                    cut.append(HostError("there is too much of it to read it all", "ask for a shorter time with --since"))
+                    return
+                yield chunk
+            if self.files.stat(one.part.opens).size_bytes < one.part.status.size_bytes:
+                cut.append(HostError("it was cut short while it was read", "ask again"))
+        except HostError as error:
+            cut.append(error)
+
+    def _time_of(self, one: _Opened) -> Callable[[bytes], float | None]:
+        window = Window(self.since, self.until, one.zone)
+
+        def time_of(line: bytes) -> float | None:
+            record = one.reader.parse(line.decode("utf-8", "surrogateescape"))
+            return None if record is None or record.at is None else window.seconds(record.at)
+
+        return time_of
+
+    def _zone(self, log: LogInput) -> tzinfo:
+        key = (log.root, log.pid)
+        if key not in self._zones:
+            found = zone(self.files, *key)
+            if found is None:
+                self.gaps.append(
+                    Gap(source=f"{log.root}/etc/localtime", why="the machine's time zone is not to be seen; UTC is taken for it")
+                )
+            self._zones[key] = found or UTC
+        return self._zones[key]
+
+    def _tell(self, file: LogFile, cut: list[HostError]) -> None:
+        for error in cut:
+            self.gaps.append(Gap(source=file.path, why=error.why, allow=error.allow))
+        self.told.append(file)
+
+    def _gap(self, path: str, error: HostError, *, kind: str, is_deleted: bool = False) -> None:
+        says = f"{kind} log: {error.why}" if kind else error.why
+        self.gaps.append(Gap(source=path, why=says, allow=error.allow))
+        self.told.append(LogFile(path=path, why=error.why, is_deleted=is_deleted))
+
+
+def _reader(log: LogInput, sample: bytes) -> _Reader:
+    """Return what reads a log, by what the configuration says of it, or else by its content. Raises HostError for binary content."""
+    if log.kind == "access" and log.format:
+        return _Reader(nginx_access.NAME, True, nginx_access.compile(log.format, log.escape).parse, format=log.format)
+    if log.kind == "error" and log.proxy == "nginx":
+        return _Reader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
+    lines = [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+    name = detect.detect(lines)
+    if not name and b"\0" in sample:
+        raise HostError("holds binary data, no lines of a log", "give the log itself")
+    if name == nginx_error.NAME and any(map(nginx_error.parse, lines)):
+        return _Reader(name, False, nginx_error.parse, nginx_error.continues)
+    if name == nginx_access.NAME and any(map(nginx_access.parse, lines)):
+        known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
+        return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
+    return _Reader(name, name == nginx_access.NAME, _parse_any)
+
+
+def _parse_any(line: str) -> LogRecord | None:
+    """Return what a line of any format says; of a line that means nothing, at least its time."""
+    record = detect.parse_any(line)
+    if record is not None and record.at is not None:
+        return record
+    at = stamps.find(line)
+    if record is None:
+        return LogRecord(at=at) if at else None
+    return msgspec.structs.replace(record, at=at)
