@@ -5,7 +5,9 @@ from __future__ import annotations
 from why502.lab.stage import Stage
 
 
-def one_backend(stage: Stage, *options: str, location: str = "", path: str = "/", times: int = 6, **parts: object) -> str:
+def one_backend(
+    stage: Stage, *, options: tuple[str, ...] = (), location: str = "", path: str = "/", times: int = 6, **parts: object
+) -> str:
     """Put one backend (options of `backends/server.py`) behind nginx, send requests, return its target.
 
     `location` holds further directives of the location, `parts` those of other blocks (see `Nginx.text`).
@@ -19,4 +21,5 @@ def one_backend(stage: Stage, *options: str, location: str = "", path: str = "/"
 
 def group_of(*servers: str, more: str = "") -> str:
     """Return an upstream block named app, of servers (address and parameters)."""
-    return "upstream app {\n" + "".join(f"    server {server};\n" for server in servers) + f"    {more}\n}}"
+    lines = [*(f"server {server};" for server in servers), *more.splitlines()]
+    return "upstream app {\n" + "".join(f"    {line}\n" for line in lines) + "}"

@@ -20,7 +20,7 @@ from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
 OWN_FOLDERS = ("/etc/nginx", "/var/log", "/var/lib/nginx", "/run", "/etc/php")  # empty ones of the scene's own lie over these
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 class LabError(Why502Error):
@@ -48,11 +48,11 @@ class Stage:
         """Bring up the loopback device and lay empty folders over those that a scene writes to."""
         if self.is_isolated:
             self.sh("ip", "link", "set", "lo", "up")
-            resolver = Path("/etc/resolv.conf").resolve()
             for folder in filter(os.path.isdir, OWN_FOLDERS):
                 self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", folder)
-            for path in (resolver, Path("/etc/hosts")):
-                self.cover(path, "127.0.0.1 localhost\n::1 localhost\n" if path.name == "hosts" else "")
+            for name in ("hosts", "resolv.conf"):
+                self._cover(Path(f"/etc/{name}").resolve(), self.path(f"/run/lab/{name}"))
+            self.hosts({})
 
     def close(self) -> None:
         """End every process and thread of the scene. In namespaces of its own the kernel would do it anyway."""
@@ -80,15 +80,23 @@ class Stage:
         real.chmod(mode)
         return str(real)
 
-    def cover(self, path: Path, text: str) -> None:
-        """Put a file of our own over one of the machine's, in this mount namespace only."""
-        own = self.path(f"/run/lab/{path.name}")
+    def _cover(self, path: Path, own: Path) -> None:
+        """Put an empty file of our own over one of the machine's, in this mount namespace only."""
         own.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(text)
+        own.touch()
         if not path.exists():  # its folder lies below one of ours
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self.sh("mount", "--bind", str(own), str(path))
+
+    def resolver(self, text: str) -> None:
+        """Write the scene's /etc/resolv.conf."""
+        self.path("/run/lab/resolv.conf").write_text(text)
+
+    def hosts(self, names: dict[str, str]) -> None:
+        """Write the scene's /etc/hosts: localhost, and these names with their addresses."""
+        lines = ["127.0.0.1 localhost", "::1 localhost", *(f"{address} {name}" for name, address in names.items())]
+        self.path("/run/lab/hosts").write_text("\n".join(lines) + "\n")
 
     def logs(self) -> str:
         """Return the text of all nginx logs of the scene, at most the last 4 MiB of each."""
@@ -196,14 +204,6 @@ class Stage:
 def worker_user() -> str:
     """Return the user that nginx's workers run as: the distribution's, or ourselves where we are not root."""
     return "www-data" if os.geteuid() == 0 else ""
-
-
-def php_fpm() -> str:
-    """Return the newest php-fpm binary. Raises LabError where there is none."""
-    found = sorted(Path("/usr/sbin").glob("php-fpm*"))
-    if not found:
-        raise LabError("php-fpm is not installed", "Install the Debian package php-fpm.")
-    return str(found[-1])
 
 
 def remove(folder: Path) -> None:

@@ -26,10 +26,12 @@ def request(
     patience_s: float = 8.0,
     source: str = "127.0.0.1",
     raw: bytes = b"",
+    pause_s: float = 0.0,
 ) -> int:
     """Send one request and return its status: 499 when our patience ended first, 9 for an answer that is no HTTP, 0 for none.
 
     `headers` are further header lines, each with its CRLF. `raw` is sent instead of a request.
+    `pause_s` is waited before the answer is read, as a slow client would.
     """
     length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n{length}{headers}\r\n"
@@ -37,6 +39,7 @@ def request(
     try:
         with socket.create_connection(address, patience_s, (source, 0)) as connection:
             connection.sendall(raw or head.encode() + body)
+            time.sleep(pause_s)
             answer = _read(connection, end)
     except TimeoutError:
         return LEFT

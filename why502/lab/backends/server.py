@@ -51,6 +51,8 @@ def read_head(client: socket.socket, rest: bytes = b"") -> tuple[str, str, bytes
         if not part:
             return "", "", b""
         data += part
+        if not data[:1].isalpha():
+            raise ValueError("no HTTP")
     head, _, rest = data.partition(b"\r\n\r\n")
     length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
     while len(rest) < length:
@@ -70,6 +72,9 @@ def app(client: socket.socket, told: argparse.Namespace) -> None:
         try:
             method, path, rest = read_head(client, rest)
         except TimeoutError:
+            return
+        except ValueError:
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             return
         if not method:
             return

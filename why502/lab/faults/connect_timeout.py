@@ -1,0 +1,23 @@
+"""connect-timeout: no answer to the connection attempt; a firewall drops the packets."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.network import blocked, far
+from why502.model.finding import Layer
+
+fault = partial(
+    Fault,
+    cause="connect-timeout",
+    layer=Layer.NETWORK,
+    needs=frozenset({"isolation", "nft", "ip"}),
+    statuses=frozenset({504}),
+    proves=(r"upstream timed out \(110: Connection timed out\) while connecting to upstream",),
+)
+FAULTS = (
+    fault(name="connect-timeout", says="a firewall drops what goes to another machine", build=partial(far, rule="drop")),
+    fault(name="connect-timeout-local", says="a firewall on this machine drops what comes", build=partial(blocked, rule="drop")),
+    fault(name="connect-timeout-combined-log", says="the same", build=partial(far, rule="drop", log="combined")),
+)

@@ -1,0 +1,31 @@
+"""dns-resolver-failure: the name server itself fails, refuses or does not answer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.names import variable_target
+from why502.model.finding import Layer
+
+fault = partial(Fault, cause="dns-resolver-failure", layer=Layer.NETWORK)
+FAULTS = (
+    fault(
+        name="dns-resolver-failure",
+        says="the name server answers SERVFAIL",
+        build=partial(variable_target, rcode="SERVFAIL"),
+        proves=(r"app\.internal could not be resolved \(2: Server failure\)",),
+    ),
+    fault(
+        name="dns-resolver-failure-refused",
+        says="the name server refuses to answer us",
+        build=partial(variable_target, rcode="REFUSED"),
+        proves=(r"app\.internal could not be resolved \(5: Operation refused\)",),
+    ),
+    fault(
+        name="dns-resolver-failure-dead",
+        says="no name server runs at the resolver's address",
+        build=partial(variable_target, rcode=None),
+        proves=(r"app\.internal could not be resolved \(110: Operation timed out\)",),
+    ),
+)

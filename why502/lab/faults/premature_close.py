@@ -1,0 +1,33 @@
+"""premature-close: the backend closes before a whole response header."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.scenes import one_backend
+from why502.model.finding import Layer
+
+fault = partial(
+    Fault,
+    cause="premature-close",
+    layer=Layer.UPSTREAM,
+    proves=(r"upstream prematurely closed connection while reading response header from upstream",),
+)
+FAULTS = (
+    fault(
+        name="premature-close",
+        says="the backend reads the request and closes",
+        build=partial(one_backend, options=("--does", "close")),
+    ),
+    fault(
+        name="premature-close-half",
+        says="the backend closes in the middle of its header",
+        build=partial(one_backend, options=("--does", "half")),
+    ),
+    fault(
+        name="premature-close-combined-log",
+        says="the same, without upstream fields in the access log",
+        build=partial(one_backend, options=("--does", "close"), log="combined"),
+    ),
+)

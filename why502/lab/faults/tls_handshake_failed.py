@@ -1,0 +1,45 @@
+"""tls-handshake-failed: proxy and backend agree on no protocol or cipher, or the backend wants a server name (SNI)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.certificates import authority, certificate
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, options: tuple[str, ...], location: str = "") -> str:
+    """Break it: a TLS backend that is pickier than nginx."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(3000, "--tls", certificate(stage, authority(stage)), *options)
+    stage.nginx.start(f"proxy_pass https://{target};\n{location}")
+    stage.send_many(6)
+    return target
+
+
+fault = partial(
+    Fault,
+    cause="tls-handshake-failed",
+    layer=Layer.PROXY,
+    needs=frozenset({"openssl"}),
+    proves=(r"SSL_do_handshake\(\) failed \(SSL: .* while SSL handshaking to upstream",),
+)
+FAULTS = (
+    fault(
+        name="tls-handshake-failed",
+        says="the backend speaks TLS 1.3 only, nginx offers 1.2 only",
+        build=partial(build, options=("--tls-min", "TLSv1_3"), location="proxy_ssl_protocols TLSv1.2;"),
+    ),
+    fault(
+        name="tls-handshake-failed-sni",
+        says="the backend wants a server name, and proxy_ssl_server_name is off",
+        build=partial(build, options=("--sni", "app.internal"), location="proxy_ssl_name app.internal;"),
+    ),
+    fault(
+        name="tls-handshake-failed-cipher",
+        says="no common cipher: the key is of another kind",
+        build=partial(build, options=(), location="proxy_ssl_protocols TLSv1.2;\nproxy_ssl_ciphers ECDHE-RSA-AES256-GCM-SHA384;"),
+    ),
+)

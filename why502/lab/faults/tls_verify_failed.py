@@ -1,0 +1,47 @@
+"""tls-verify-failed: the backend's certificate does not verify."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.certificates import authority, certificate
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, name: str = "app.internal", is_expired: bool = False, trusted: str = "lab") -> str:
+    """Break it: nginx verifies for app.internal, and the certificate is not good for that."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    ca = authority(stage)
+    trust = ca if trusted == "lab" else authority(stage, trusted)
+    stage.backend(3000, "--tls", certificate(stage, ca, name, is_expired=is_expired))
+    stage.nginx.start(
+        f"proxy_pass https://{target};\nproxy_ssl_verify on;\nproxy_ssl_trusted_certificate {trust};\n"
+        "proxy_ssl_name app.internal;\nproxy_ssl_server_name on;"
+    )
+    stage.send_many(6)
+    return target
+
+
+fault = partial(Fault, cause="tls-verify-failed", layer=Layer.PROXY, needs=frozenset({"openssl"}))
+FAULTS = (
+    fault(
+        name="tls-verify-failed-expired",
+        says="the backend's certificate ended in 2020",
+        build=partial(build, is_expired=True),
+        proves=(r"upstream SSL certificate verify error: \(10:certificate has expired\)",),
+    ),
+    fault(
+        name="tls-verify-failed-name",
+        says="the backend's certificate is for another name",
+        build=partial(build, name="old.internal"),
+        proves=(r"upstream SSL certificate does not match \"app\.internal\"",),
+    ),
+    fault(
+        name="tls-verify-failed-issuer",
+        says="the backend's certificate is of an authority that nginx does not trust",
+        build=partial(build, trusted="other"),
+        proves=(r"upstream SSL certificate verify error: \((20|21):unable to ",),
+    ),
+)

@@ -1,0 +1,43 @@
+"""unix-socket-missing: the path of the unix socket does not exist, or the proxy cannot see it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, listens: str = "", asked: str = "/run/app.sock", wrap: tuple[str, ...] = ()) -> str:
+    """Break it: nginx connects to a path where no socket is; the application listens nowhere, elsewhere, or behind `wrap`."""
+    path = stage.path(asked)
+    if listens:
+        stage.path(listens).parent.mkdir(parents=True, exist_ok=True)
+        stage.backend(f"unix:{stage.path(listens)}", wrap=wrap)
+    stage.nginx.start(f"proxy_pass http://unix:{path};")
+    stage.send_many(6)
+    return f"unix:{path}"
+
+
+PRIVATE_TMP = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs private /var/tmp && exec "$@"', "sh")
+fault = partial(
+    Fault,
+    cause="unix-socket-missing",
+    layer=Layer.PROXY,
+    proves=(r"connect\(\) to unix:\S+ failed \(2: No such file or directory\) while connecting to upstream",),
+)
+FAULTS = (
+    fault(name="unix-socket-missing", says="no socket is at the path", build=build),
+    fault(
+        name="unix-socket-missing-other-path",
+        says="the application listens on a socket of another folder",
+        build=partial(build, listens="/run/app/app.sock"),
+    ),
+    fault(
+        name="unix-socket-missing-private-tmp",
+        says="the application has a /var/tmp of its own (PrivateTmp), so its socket is invisible",
+        build=partial(build, listens="/var/tmp/app.sock", asked="/var/tmp/app.sock", wrap=PRIVATE_TMP),
+        needs=frozenset({"isolation"}),
+    ),
+)

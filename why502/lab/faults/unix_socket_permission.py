@@ -1,0 +1,36 @@
+"""unix-socket-permission: the worker's user may not write to the socket, or not pass through one of its folders."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+
+def build(stage: Stage, *, socket_mode: str = "666", folder_mode: int = 0o755) -> str:
+    """Break it: the socket, or its folder, belongs to root and is closed to the workers."""
+    path = stage.path("/run/app/app.sock")
+    path.parent.mkdir(parents=True)
+    stage.backend(f"unix:{path}", "--mode", socket_mode)
+    path.parent.chmod(folder_mode)
+    stage.nginx.start(f"proxy_pass http://unix:{path};")
+    stage.send_many(6)
+    return f"unix:{path}"
+
+
+fault = partial(
+    Fault,
+    cause="unix-socket-permission",
+    layer=Layer.PROXY,
+    needs=frozenset({"isolation"}),
+    proves=(r"connect\(\) to unix:\S+ failed \(13: Permission denied\) while connecting to upstream",),
+)
+FAULTS = (
+    fault(name="unix-socket-permission", says="the socket has mode 0600, of root", build=partial(build, socket_mode="600")),
+    fault(name="unix-socket-permission-group", says="the socket has mode 0660, of root", build=partial(build, socket_mode="660")),
+    fault(
+        name="unix-socket-permission-folder", says="its folder has mode 0700, of root", build=partial(build, folder_mode=0o700)
+    ),
+)

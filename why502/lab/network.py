@@ -1,0 +1,44 @@
+"""Scenes with a firewall (nft(8)) or with another machine, all in a network namespace of their own."""
+
+from __future__ import annotations
+
+from why502.lab.stage import Stage
+
+HERE, THERE, PORT = "10.11.12.1", "10.11.12.2", 3000
+
+
+def _deny(stage: Stage, rule: str, *inside: str) -> None:
+    """Have the firewall treat incoming connections to the backend so. `inside` is the command that enters its machine."""
+    chain = f"type filter hook input priority 0\ntcp dport {PORT} {rule}"
+    table = f"table inet lab {{\nchain guard {{\n{chain}\n}}\n}}\n"
+    stage.sh(*inside, "nft", "-f", "-", stdin=table)
+
+
+def _connect(stage: Stage, address: str, log: str) -> str:
+    stage.nginx.start(f"proxy_pass http://{address}:{PORT};\nproxy_connect_timeout 800ms;", log=log)
+    stage.send_many(6, at_once=6)
+    return f"{address}:{PORT}"
+
+
+def blocked(stage: Stage, *, rule: str, log: str = "upstream") -> str:
+    """Put a firewall before an application of this machine; return its target."""
+    stage.backend(PORT)
+    _deny(stage, rule)
+    return _connect(stage, "127.0.0.1", log)
+
+
+def far(stage: Stage, *, rule: str, log: str = "upstream") -> str:
+    """Put the application on another machine (a network namespace, veth(4)) with a firewall; return its target."""
+    machine = stage.spawn("unshare", "--net", "sleep", "infinity")
+    pid = str(machine.pid)
+    stage.until(
+        lambda: stage.path(f"/proc/{pid}/ns/net").readlink() != stage.path("/proc/self/ns/net").readlink(), "another network"
+    )
+    stage.sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", pid)
+    inside = ("nsenter", f"--net=/proc/{pid}/ns/net")
+    for command, device, address in (((), "near", HERE), (inside, "far", THERE)):
+        stage.sh(*command, "ip", "address", "add", f"{address}/24", "dev", device)
+        stage.sh(*command, "ip", "link", "set", device, "up")
+    stage.backend(f"{THERE}:{PORT}", wrap=inside)
+    _deny(stage, rule, *inside)
+    return _connect(stage, THERE, log)
