@@ -22,6 +22,7 @@ TLS_WANTED = re.compile(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server|requires TLS",
     re.IGNORECASE,
 )
+UNDERSTOOD = re.compile(rb"HTTP/\d\.\d +(?:[23]\d\d|40[134])")
 BAD_REQUEST = re.compile(rb"HTTP/\d\.\d +400")
 CERTIFICATE_WANTED = re.compile(rb"No required SSL certificate was sent", re.IGNORECASE)
 

@@ -89,7 +89,7 @@ def variables(route: Route, target: Target) -> dict[str, str]:
     """Return the values of nginx's variables in a request of ours, as far as they are known."""
     match = AUTHORITY.match(route.passes)
     authority = match[1] if match and "$" not in match[1] else str(target)
-    if target.is_unix and (not match or match[1].startswith("unix:")):
+    if authority.startswith("unix:"):
         authority = "localhost"
     authority = authority.removesuffix(DEFAULT_PORTS.get(route.protocol, ":none"))
     name, port = server_name(route), "443" if route.listens_tls else "80"

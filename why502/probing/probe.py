@@ -31,8 +31,8 @@ ASK: dict[str, Callable[[Line, Request], Answer]] = {
     "grpcs": http2.ask,
     "memcached": memcached.ask,
 }
-SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "HTTP/2 preface", "grpcs": "HTTP/2 preface", "memcached": "version"}
-GREETING = {"fastcgi": fastcgi.RECORD, "uwsgi": uwsgi.PING, "h2": http2.PREFACE}
+SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "PRI *", "grpcs": "PRI *", "memcached": "version"}
+GREETING = {"fastcgi": fastcgi.RECORD, "h2": http2.PREFACE}
 OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
 # What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
 AFTER_SILENCE = {"http": ("uwsgi",), "https": ("http",), "fastcgi": ("http", "uwsgi"), "uwsgi": ("http",), "scgi": ("http",)}
@@ -123,9 +123,14 @@ def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
 
 
 def _sent(request: Request) -> str:
+    """Return what was asked, in a few words; a query is not repeated."""
     if request.protocol not in ASK:
         return "connect"
-    return SENT.get(request.protocol, f"{request.method} {request.path.partition('?')[0]}")
+    return SENT.get(_spoken(request), f"{request.method} {request.path.partition('?')[0]}")
+
+
+def _spoken(request: Request) -> str:
+    return "grpc" if request.http_version == "2" else request.protocol
 
 
 def _ask(line: Line, request: Request) -> Answer:
@@ -133,7 +138,7 @@ def _ask(line: Line, request: Request) -> Answer:
     if request.protocol not in ASK:
         return Answer(detail="connected; nothing was sent")
     try:
-        return ASK["grpc" if request.http_version == "2" else request.protocol](line, request)
+        return ASK[_spoken(request)](line, request)
     except Expired as error:
         begun = f"; it began with {shown(line.seen)}" if line.seen else ""
         raise Failed(Symptom.READ_TIMED_OUT, request.silence + begun) from error
@@ -151,10 +156,11 @@ def _answer_to(name: str, host: Host, request: Request) -> str:
         line.deadline = time.monotonic() + SECOND_LOOK_S
         if name == "tls":
             return _answer_to_hello(TlsLine(line, context(host, Tls()), ""))
-        line.send(
-            GREETING[name] if name in GREETING else http1.compose(msgspec.structs.replace(request, method="HEAD", path="/"))
-        )
+        plain = msgspec.structs.replace(request, method="HEAD", path="/")
+        line.send(GREETING.get(name) or (uwsgi if name == "uwsgi" else http1).compose(plain))
         data = line.receive()
+        if name == "uwsgi" and http1.UNDERSTOOD.match(data):  # to an HTTP server, that packet is nonsense
+            return "uwsgi"
         # A TLS server often answers plain HTTP with a 400: that is no sign that it serves HTTP.
         return "" if request.tls and http1.BAD_REQUEST.match(data) else identify(data)
     except (Failed, HostError):

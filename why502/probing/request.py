@@ -52,9 +52,13 @@ class Request(Value, frozen=True, kw_only=True):
     @property
     def silence(self) -> str:
         """Return what is said when no answer came, and whose limit that was."""
-        whose = "the route's own read timeout" if self.route_read_s <= self.answer_s else "the probe's limit"
-        rest = "" if self.route_read_s <= self.answer_s else f"; the route waits {self.route_read_s:g} s"
-        return f"no answer within {self.answer_s:g} s ({whose}{rest})"
+        if self.through_proxy:
+            whose = "the probe's limit"
+        elif self.route_read_s <= self.answer_s:
+            whose = "the route's own read timeout"
+        else:
+            whose = f"the probe's limit; the route waits {self.route_read_s:g} s"
+        return f"no answer within {self.answer_s:g} s ({whose})"
 
 
 class Answer(Value, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ MARKS = (
         re.compile(rb"\x00..\x04[\x00\x01]\x00{4}|\x00..\x07\x00{6}", re.DOTALL),
     ),  # RFC 9113, 4.1: SETTINGS, GOAWAY on stream 0
     ("fastcgi", re.compile(rb"\x01[\x03\x06\x07\x0a\x0b].{6}", re.DOTALL)),  # FastCGI 1.0, 3.3: END_REQUEST, STDOUT, STDERR...
-    ("uwsgi", re.compile(rb"\x64\x00\x00\x01")),  # modifier 100: the answer to a ping
     ("ssh", re.compile(rb"SSH-\d")),
     ("smtp", re.compile(rb"220[ -][^\r\n]*(?:SMTP|mail)", re.IGNORECASE)),
     ("ftp", re.compile(rb"220[ -]")),

@@ -8,19 +8,19 @@ from why502.probing import http1
 from why502.probing.line import Line
 from why502.probing.request import AGENT, Answer, Request
 
-PING = b"\x64\x00\x00\x00"  # modifier 100: answered by the server itself, by no application
-
 
 def ask(line: Line, request: Request) -> Answer:
     """Return the answer. Raises Failed, HostError. A 400 may also be an HTTP server's, which understood nothing."""
-    packed = b"".join(
-        len(part).to_bytes(2, "little") + part
-        for pair in variables(request)
-        for part in (x.encode("latin-1", "replace") for x in pair)
-    )
-    line.send(b"\x00" + len(packed).to_bytes(2, "little") + b"\x00" + packed)
+    line.send(compose(request))
     answer = http1.read(line, request, needs_status_line=False)
     return msgspec.structs.replace(answer, is_suspect=answer.status == 400)
+
+
+def compose(request: Request) -> bytes:
+    """Return the packet (https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html): modifier 0, its size, then all sized strings."""
+    words = [word.encode("latin-1", "replace") for pair in variables(request) for word in pair]
+    packed = b"".join(len(word).to_bytes(2, "little") + word for word in words)
+    return b"\x00" + len(packed).to_bytes(2, "little") + b"\x00" + packed
 
 
 def variables(request: Request) -> list[tuple[str, str]]:

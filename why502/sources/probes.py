@@ -54,7 +54,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
-    found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job)), *entrances], begun)
+    found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job, known)), *entrances], begun)
     failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
     later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
     more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
@@ -123,13 +123,12 @@ def _tallies(known: Snapshot) -> tuple[Tally, ...]:
     return known.logs.tallies if known.logs else ()
 
 
-def _is_own(job: Job) -> bool:
+def _is_own(job: Job, known: Snapshot) -> bool:
     """Return whether the target is a listener of the very proxy that passes to it."""
     target = job.request.target
+    is_here = target.is_loopback or target.host in (known.addresses or ())
     return any(
-        listen == target or (listen.port == target.port and listen.is_wildcard and target.is_loopback)
-        for listen in job.proxy.listens
-        if not target.is_unix
+        listen == target or (listen.port == target.port and listen.is_wildcard and is_here) for listen in job.proxy.listens
     )
 
 

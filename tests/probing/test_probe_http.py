@@ -1,0 +1,222 @@
+"""HTTP backends that misbehave in every way that a raw socket can, and what a probe says of each."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+import threading
+
+import pytest
+
+from why502.model.logs import Symptom
+from why502.model.target import Target
+from why502.probing.http1 import compose
+from why502.probing.request import Request
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+BIG = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20000 + b"\r\n\r\n"
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_a_proper_answer(serve, ask):
+    found = ask(serve(OK))
+    assert (found.symptom, found.status, found.header_bytes, found.speaks) == (None, 200, len(OK) - 2, "")
+    assert found.request == "GET /"
+    assert found.connect_s is not None
+    assert found.connect_s <= found.first_byte_s <= found.total_s
+    assert found.first_bytes.startswith("HTTP/1.1 200 OK\\x0d\\x0a")
+
+
+@pytest.mark.parametrize(
+    ("answer", "symptom", "speaks"),
+    [
+        (b"", Symptom.CLOSED_BEFORE_HEADER, ""),
+        (b"HTTP/1.1 200 OK\r\nServer: x\r\n", Symptom.CLOSED_BEFORE_HEADER, "http"),
+        (b"hello\r\n", Symptom.NO_STATUS_LINE, ""),
+        (b"HTTP/3.x OK\r\n\r\n", Symptom.NO_STATUS_LINE, "http"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", Symptom.NO_STATUS_LINE, "tls"),
+        (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80", Symptom.NO_STATUS_LINE, "h2"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Symptom.NO_STATUS_LINE, "ssh"),
+        (b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n", Symptom.HEADER_INVALID, "http"),
+        (b"HTTP/1.1 200 OK\r\nX y\r\n\r\n", Symptom.HEADER_INVALID, "http"),
+        (BIG, Symptom.HEADER_TOO_BIG, "http"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", Symptom.CLOSED_IN_BODY, "http"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", Symptom.CLOSED_IN_BODY, "http"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhi\r\n", Symptom.BODY_INVALID, "http"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nhi\r\n0\r\n\r\n", Symptom.BODY_INVALID, "http"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", Symptom.UPSTREAM_STATUS, "http"),
+        (
+            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+            Symptom.TLS_REQUEST_EXPECTED,
+            "tls",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it(serve, ask, answer, symptom, speaks):
+    found = ask(serve(answer))
+    assert (found.symptom, found.speaks) == (symptom, speaks), found
+    assert found.detail
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",  # the application's own affair
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhi",
+    ],
+)
+def test_what_passes(serve, ask, answer):
+    assert ask(serve(answer)).symptom is None
+
+
+def test_a_head_has_no_body(serve, ask):
+    assert ask(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), method="HEAD").symptom is None
+
+
+def test_framing_by_newer_versions(serve, ask):
+    target = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi")
+    assert ask(target, is_strict=True).symptom is Symptom.HEADER_INVALID
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_the_header_is_counted_to_the_byte(serve, ask, spare):
+    head = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 5000 + b"\r\n\r\n"
+    found = ask(serve(head), buffer_bytes=len(head) + spare)
+    assert found.header_bytes == len(head)
+    assert (found.symptom is Symptom.HEADER_TOO_BIG) == (spare < 0)
+    assert spare >= 0 or f"takes {len(head)} bytes" in found.detail
+
+
+def test_a_header_without_end_is_not_read_for_ever(serve, ask):
+    def endless(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            connection.sendall(b"y" * 65536)
+
+    found = ask(serve(endless))
+    assert found.symptom is Symptom.HEADER_TOO_BIG
+    assert "more than" in found.detail
+
+
+def test_resets(serve, ask):
+    def at_once(connection: socket.socket) -> None:
+        connection.recv(65536)
+        reset(connection)
+
+    found = ask(serve(at_once))
+    assert (found.symptom, found.errno) == (Symptom.RESET_BEFORE_HEADER, errno.ECONNRESET)
+
+    came = threading.Event()
+
+    def in_body(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")
+        came.wait(0.3)  # RST throws away what the peer has not read yet
+        reset(connection)
+
+    found = ask(serve(in_body))
+    assert (found.symptom, found.status) == (Symptom.RESET_IN_BODY, 200)
+
+
+def test_silence_and_whose_limit_it_was(serve, ask):
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+
+    target = serve(silent)
+    found = ask(target, answer_s=0.3)
+    assert (found.symptom, found.speaks) == (Symptom.READ_TIMED_OUT, "")
+    assert "within 0.3 s (the probe's limit; the route waits 60 s)" in found.detail
+    assert "own read timeout" in ask(target, answer_s=0.2, route_read_s=0.2).detail
+
+
+def test_a_trickling_header_is_no_answer_in_time(serve, ask):
+    def trickling(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while connection.recv(65536):
+            pass
+
+    found = ask(serve(trickling), answer_s=0.3)
+    assert (found.symptom, found.speaks) == (Symptom.READ_TIMED_OUT, "http")
+    assert "it began with" in found.detail
+
+
+def test_a_long_body_is_no_fault(serve, ask):
+    def streaming(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        while connection.recv(65536):
+            pass
+
+    target = serve(streaming)
+    found = ask(target, answer_s=0.3)
+    assert (found.symptom, found.status) == (None, 200)
+    assert "not complete" in found.detail
+    assert ask(target, answer_s=0.3, route_read_s=0.3).symptom is Symptom.BODY_TIMED_OUT
+
+
+def test_an_answer_that_comes_before_the_request_was_read(serve, ask):
+    def hasty(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    assert ask(serve(hasty)).status == 200
+
+
+def test_ports_and_paths_where_nothing_is(ask, folder):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can take it
+        found = ask(Target(host="127.0.0.1", port=closed.getsockname()[1]))
+    assert (found.symptom, found.errno, found.connect_s) == (Symptom.CONNECT_REFUSED, errno.ECONNREFUSED, None)
+    found = ask(Target(path=str(folder / "none")))
+    assert (found.symptom, found.errno) == (Symptom.SOCKET_PATH_MISSING, errno.ENOENT)
+    (folder / "file").write_text("")
+    assert ask(Target(path=str(folder / "file"))).symptom is Symptom.CONNECT_REFUSED
+
+
+@pytest.mark.parametrize("is_unix", [True, False])
+def test_full_queues(ask, folder, is_unix):
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET))
+        listener.bind(str(folder / "full") if is_unix else ("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            client = stack.enter_context(socket.socket(listener.family))
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        if is_unix:
+            found = ask(Target(path=str(folder / "full")))
+            assert (found.symptom, found.errno) == (Symptom.QUEUE_FULL, errno.EAGAIN)
+        else:
+            found = ask(Target(host="127.0.0.1", port=listener.getsockname()[1]), connect_s=0.3)
+            assert (found.symptom, found.errno) == (Symptom.CONNECT_TIMED_OUT, None)
+            assert "no connection within 0.3 s" in found.detail
+
+
+def test_what_is_sent():
+    request = Request(
+        target=Target(host="127.0.0.1", port=80),
+        path="/a",
+        host="example.com",
+        headers=(("Connection", "close"), ("X-Real-IP", "127.0.0.1")),
+    )
+    assert compose(request) == (
+        b"GET /a HTTP/1.0\r\nHost: example.com\r\nConnection: close\r\nX-Real-IP: 127.0.0.1\r\n"
+        b"User-Agent: why502-probe\r\nAccept: */*\r\nX-Why502-Probe: 1\r\n\r\n"
+    )

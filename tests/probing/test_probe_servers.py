@@ -1,0 +1,134 @@
+"""Other protocols on real servers: PHP-FPM, uWSGI, HTTP/2 by nginx, HAProxy; and what happens when the wrong one is spoken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from why502.model.logs import Symptom
+from why502.model.target import Target
+
+pytestmark = pytest.mark.real
+PHP = sorted(Path("/usr/sbin").glob("php-fpm[0-9]*"))
+
+
+@pytest.fixture
+def php(folder, start) -> Target:
+    """PHP-FPM with one child."""
+    if not PHP:
+        pytest.skip("needs php-fpm")
+    user = "user = root\n" if os.geteuid() == 0 else ""
+    (folder / "fpm.conf").write_text(
+        f"[global]\nerror_log = {folder}/fpm.log\n[www]\n{user}listen = {folder}/php\npm = static\npm.max_children = 1\n"
+    )
+    start(str(PHP[-1]), "-F", "-R", "-y", str(folder / "fpm.conf"), sockets=(folder / "php",))
+    return Target(path=str(folder / "php"))
+
+
+@pytest.fixture
+def uwsgi(folder, start) -> Target:
+    if shutil.which("uwsgi") is None:
+        pytest.skip("needs uwsgi-core")
+    (folder / "app.py").write_text(
+        "def application(env, answer):\n    answer('200 OK', [])\n    return [env['PATH_INFO'].encode()]\n"
+    )
+    start(
+        "uwsgi", "--plugins", "python3", "--socket", str(folder / "uwsgi"), "--wsgi-file", "app.py", sockets=(folder / "uwsgi",)
+    )
+    return Target(path=str(folder / "uwsgi"))
+
+
+def test_php_fpm(php, ask):
+    found = ask(php, protocol="fastcgi")
+    assert (found.symptom, found.request) == (None, "FCGI_GET_VALUES")
+    assert "FastCGI" in found.detail
+
+
+def test_php_fpm_when_all_children_are_busy(php, ask):
+    with socket.socket(socket.AF_UNIX) as holds:  # a request whose begin was sent and whose rest never comes
+        holds.connect(php.path)
+        holds.sendall(bytes((1, 1, 0, 1, 0, 8, 0, 0)) + bytes((0, 1, 0, 0, 0, 0, 0, 0)))
+        found = ask(php, protocol="fastcgi", answer_s=0.5)
+    assert found.symptom is Symptom.READ_TIMED_OUT
+
+
+@pytest.mark.parametrize("protocol", ["http", "uwsgi", "scgi"])
+def test_others_to_php_fpm(php, ask, protocol):
+    found = ask(php, protocol=protocol)
+    assert found.symptom in (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER), found
+    assert found.speaks == "fastcgi"
+
+
+def test_uwsgi(uwsgi, ask):
+    found = ask(uwsgi, protocol="uwsgi", path="/x")
+    assert (found.symptom, found.status) == (None, 200)
+
+
+def test_http_to_uwsgi(uwsgi, ask):
+    found = ask(uwsgi, answer_s=0.5)
+    assert found.symptom is not None
+    assert found.speaks == "uwsgi"
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi", "uwsgi", "scgi", "grpc"])
+def test_others_to_an_http_server(nginx, folder, ask, protocol):
+    nginx("server { listen unix:$F/web; return 200 hi; }", "web")
+    found = ask(Target(path=str(folder / "web")), protocol=protocol)
+    assert (found.symptom, found.speaks) == (Symptom.OTHER_PROTOCOL, "http"), found
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi", "uwsgi", "scgi"])
+def test_others_to_a_server_that_waits_for_a_line(serve, ask, protocol):
+    def lines(connection: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+
+    found = ask(serve(lines), protocol=protocol, answer_s=0.4)
+    assert (found.symptom, found.speaks) == (Symptom.READ_TIMED_OUT, "http")
+
+
+def test_scgi(serve, ask):
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(connection.recv(65536))
+        connection.sendall(b"Status: 201 Made\r\n\r\n")
+
+    assert ask(serve(answer), protocol="scgi").status == 201
+    size, _, rest = asked[0].partition(b":")
+    assert rest[int(size) :] == b","
+    assert rest.startswith(b"CONTENT_LENGTH\x000\x00SCGI\x001\x00")
+
+
+def test_http2(nginx, folder, ask):
+    nginx("server { listen unix:$F/h2 http2; return 200 hi; }", "h2")
+    target = Target(path=str(folder / "h2"))
+    assert ask(target, protocol="grpc").symptom is None
+    assert ask(target, http_version="2").symptom is None
+    assert ask(target).speaks == "h2"
+
+
+def test_memcached_and_the_unknown(serve, ask):
+    assert ask(serve(b"VERSION 1.6.18\r\n"), protocol="memcached").symptom is None
+    assert ask(serve(b"-ERR unknown command\r\n"), protocol="memcached").speaks == "redis"
+    found = ask(serve(b""), protocol="tcp")
+    assert (found.symptom, found.request) == (None, "connect")
+
+
+def test_haproxy_without_a_server(folder, start, ask):
+    program = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    if not Path(program).exists():
+        pytest.skip("needs haproxy")
+    (folder / "haproxy.cfg").write_text(
+        f"defaults\n mode http\n timeout connect 1s\n timeout client 5s\n timeout server 5s\n"
+        f"frontend f\n bind unix@{folder}/front\n default_backend b\nbackend b\n server s unix@{folder}/none\n"
+    )
+    start(program, "-db", "-f", str(folder / "haproxy.cfg"), sockets=(folder / "front",))
+    found = ask(Target(path=str(folder / "front")), through_proxy=True)
+    assert (found.symptom, found.status) == (Symptom.GATEWAY_STATUS, 503)

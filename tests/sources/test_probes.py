@@ -1,0 +1,199 @@
+"""Which targets are asked, in which order and how many; and a real nginx whose backend is gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from why502.host.local import LocalHost
+from why502.model.config import Peer, Position, Route
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy, Resolution, Snapshot
+from why502.model.target import Target
+from why502.sources import probes
+from why502.sources.base import Ask
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def to(*targets: Target, **fields) -> Route:
+    peers = tuple(Peer(name=str(target), target=target) for target in targets)
+    return Route(**{"passes": f"http://{targets[0]}", "peers": peers, "at": Position(file="a.conf", line=1), **fields})
+
+
+def knows(*routes: Route, tallies: tuple[Tally, ...] = (), names: tuple[Resolution, ...] = (), **proxy) -> Snapshot:
+    proxies = (Proxy(**{"pid": 1, "routes": routes, **proxy}),)
+    return Snapshot(taken_at=NOW, proxies=proxies, logs=LogSummary(tallies=tallies), names=names)
+
+
+def at(port: int, host: str = "127.0.0.1") -> Target:
+    return Target(host=host, port=port)
+
+
+def refused(target: Target | None, **fields) -> Tally:
+    return Tally(**{"symptom": Symptom.CONNECT_REFUSED, "target": target, "count": 5, **fields})
+
+
+def wanted(known: Snapshot) -> list[Target]:
+    return [job.request.target for job in probes.chosen(known)[0]]
+
+
+def test_the_failing_ones_come_first():
+    known = knows(to(at(1), at(2), at(3)), tallies=(refused(at(3)), refused(at(2), count=9)))
+    assert wanted(known) == [at(2), at(3), at(1)]
+
+
+def test_a_group_that_failed_as_a_whole():
+    known = knows(to(at(1)), to(at(2), upstream="app"), tallies=(refused(None, group="app"),))
+    assert wanted(known) == [at(2), at(1)]
+
+
+def test_the_failing_request_is_asked_where_it_belongs():
+    api, shop = to(at(1), location="/api/"), to(at(1), location="/shop/", host_header="$host")
+    known = knows(api, shop, tallies=(refused(at(1), requests=(("GET /shop/cart", 3),)),))
+    assert [job.request.path for job in probes.chosen(known)[0]] == ["/shop/cart", "/api/"]
+
+
+def test_one_request_for_routes_that_send_the_same():
+    known = knows(to(at(1), location="/a"), to(at(1), location="/b"), to(at(1), host_header="other"))
+    assert [job.request.host for job in probes.chosen(known)[0]] == ["127.0.0.1:1", "other"]
+
+
+def test_not_too_many_for_one_target_or_in_all():
+    many = [to(at(1), host_header=f"h{n}") for n in range(20)]
+    assert len(wanted(knows(*many))) == probes.REQUESTS_PER_TARGET
+    jobs, gaps = probes.chosen(knows(to(*(at(n) for n in range(1, 100))), tallies=(refused(at(99)),)))
+    assert len(jobs) == probes.TARGETS
+    assert jobs[0].request.target == at(99)
+    assert [gap.why for gap in gaps] == ["35 of 99 targets were not probed: at most 64 are"]
+
+
+def test_a_log_alone_sends_us_nowhere():
+    by_name = Route(passes="http://app:80", peers=(Peer(name="app:80", target=Target(host="app", port=80)),))
+    elsewhere = (refused(at(22, "10.9.9.9")), refused(Target(path="/run/other.sock")))
+    assert wanted(knows(to(at(1)), by_name, tallies=elsewhere)) == [at(1)]
+    old = refused(at(80, "10.0.0.7"))  # the address that the name had when nginx was started
+    now = Resolution(name="app", addresses=("10.0.0.8",))
+    assert wanted(knows(by_name, tallies=(old,), names=(now,))) == [at(80, "10.0.0.7"), at(80, "10.0.0.8")]
+
+
+def test_what_is_not_asked():
+    assert wanted(knows(to(at(1)), pid=None)) == []
+    jobs, gaps = probes.chosen(knows(to(at(1)), network="4026532000"))
+    assert jobs == []
+    assert "network namespace" in gaps[0].why
+    down = Route(passes="http://app", peers=(Peer(name="x", target=at(1), is_down=True),))
+    assert wanted(knows(down)) == []
+
+
+@pytest.mark.parametrize("ask", [Ask(probes=False), Ask(offline=True)])
+def test_nothing_is_sent_when_it_is_forbidden(ask):
+    found = probes.collect(LocalHost(), knows(to(at(1))), ask)
+    assert found.value is None
+    assert "not probed" in found.gaps[0].why
+
+
+def test_unknown_proxies_are_no_empty_answer():
+    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value is None
+    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=()), Ask()).value == ()
+
+
+def test_an_own_listener_is_not_asked_directly():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = probes.collect(LocalHost(), knows(to(at(port)), listens=(at(port, "0.0.0.0"),)), Ask())
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert found.value == ()
+
+
+def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
+    """Silent targets beyond what fits are a gap, not a wait."""
+    monkeypatch.setattr(probes, "BEGIN_WITHIN_S", 0.2)
+    monkeypatch.setattr(probes, "AT_ONCE", 4)
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(10)]
+    try:
+        route = to(*(at(listener.getsockname()[1]) for listener in listeners), read_timeout_s=0.4)
+        began = time.monotonic()
+        found = probes.collect(LocalHost(), knows(route, network=""), Ask())
+    finally:
+        for listener in listeners:
+            listener.close()
+    assert time.monotonic() - began < 10
+    assert found.value is not None
+    assert [probe.symptom for probe in found.value] == [Symptom.READ_TIMED_OUT] * 4
+    assert sum("time was up" in gap.why for gap in found.gaps) >= 6
+
+
+@pytest.mark.real
+def test_through_a_real_nginx(tmp_path: Path):
+    """The backend refuses: asked directly, and once through the proxy; and a URL that the user named."""
+    program = next((path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if Path(path).exists()), None)
+    if program is None:
+        pytest.skip("needs nginx")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening
+        app = at(closed.getsockname()[1])
+        with running(
+            program, tmp_path, f"location /api/ {{ proxy_pass http://{app}; }} location / {{ return 200 hi; }}"
+        ) as front:
+            route = to(app, location="/api/", server_names=("shop.test",), listens=(str(front),))
+            known = knows(route, listens=(front,))
+            found = probes.collect(LocalHost(), known, Ask(urls=(f"http://shop.test:{front.port}/", "http://shop.test:1/")))
+    assert found.value is not None
+    url, direct, through = found.value
+    assert (url.status, url.symptom, url.through_proxy, url.url) == (200, None, True, f"http://shop.test:{front.port}/")
+    assert (direct.target, direct.symptom, direct.through_proxy) == (app, Symptom.CONNECT_REFUSED, False)
+    assert direct.route_at == route.at
+    assert (through.status, through.symptom, through.url) == (502, Symptom.GATEWAY_STATUS, f"http://shop.test:{front.port}/api/")
+    assert ["port 1" in gap.why for gap in found.gaps] == [True]
+
+
+class running:  # noqa: N801 - a context manager
+    """An nginx with one server, which inherits a socket that we opened, so that its port cannot be taken by others."""
+
+    def __init__(self, program: str, folder: Path, server: str) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.target = at(self.socket.getsockname()[1])
+        temporary = " ".join(
+            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(
+            f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ }}\n"
+            f"http {{ access_log off; {temporary} server {{ listen {self.target}; {server} }} }}\n"
+        )
+        number = self.socket.fileno()
+        argv = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        self.process = subprocess.Popen(argv, env={"NGINX": f"{number};"}, pass_fds=(number,), stderr=subprocess.DEVNULL)
+
+    def __enter__(self) -> Target:
+        return self.target  # the socket listens already: connections wait in its queue
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.socket.close()
+
+
+def test_a_bug_free_pool(monkeypatch):
+    """Probes run side by side, and come back in the order of the requests."""
+    barrier = threading.Barrier(3, timeout=10)
+
+    def slow(host, request):
+        barrier.wait()
+        from why502.model.snapshot import Probe
+
+        return Probe(target=request.target)
+
+    monkeypatch.setattr(probes, "probe", slow)
+    found = probes.collect(LocalHost(), knows(to(at(1), at(2), at(3))), Ask())
+    assert [probe.target for probe in found.value or ()] == [at(1), at(2), at(3)]
