@@ -12,6 +12,7 @@ from why502.model.target import Target
 
 _HARMLESS = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
 _LIMIT = 2048  # characters of a line that are looked at and kept
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>\d+)")
 _TEXTS = ("detail", "process", "unit", "file", "cgroup", "client", "request", "code", "level")
 _NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "status"}
@@ -32,6 +33,25 @@ class Phrase:
         self.phase = phase
 
 
+_NOT_FATAL = r"^(?!.*(?:default|fallback|falling back|optional|ignor|skipp|WARN|warning)).*?"
+ENVIRONMENT = (  # of whatever language
+    Phrase(
+        "nvironment variable",
+        _NOT_FATAL
+        + r"(?P<detail>(?:[Mm]issing|[Rr]equired|[Uu]ndefined|[Uu]nset|[Ii]nvalid) (?:required )?[Ee]nvironment variables?\b.*)",
+        Symptom.START_FAILED,
+        Phase.STARTUP,
+    ),
+    Phrase(
+        "nvironment variable",
+        _NOT_FATAL + r"(?P<detail>[Ee]nvironment variables? [\"'`$]?[A-Z][A-Z0-9_]*[\"'`]? (?:is |was |must be |has )?"
+        r"(?:not |un|missing|required|be )?(?:been )?(?:set|defined|missing|required|found|specified)\b.*)",
+        Symptom.START_FAILED,
+        Phase.STARTUP,
+    ),
+)
+
+
 def marks(phrases: Sequence[Phrase]) -> tuple[bytes, ...]:
     """Return the bytes of which every line of interest holds at least one."""
     return tuple(sorted({phrase.mark.encode() for phrase in phrases}))
@@ -39,7 +59,7 @@ def marks(phrases: Sequence[Phrase]) -> tuple[bytes, ...]:
 
 def read(line: str, phrases: Sequence[Phrase], format: str) -> LogRecord | None:
     """Return what the first phrase that fits says; None where none does."""
-    line = line[:_LIMIT]
+    line = _COLOUR.sub("", line[:_LIMIT])
     for phrase in phrases:
         if phrase.mark in line and (match := phrase.pattern.search(line)):
             return record(line, format, phrase.symptom, phrase.phase, match.groupdict())

@@ -1,0 +1,49 @@
+"""Docker, podman, compose and Kubernetes about a container: `ps`, `inspect`, `events`, the daemon's errors, kubelet's reasons.
+
+Exit code 137 is 128 + SIGKILL: by the OOM killer, by `docker kill`, or after the grace time of `stop`; only OOMKilled tells which.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "docker"
+_START = Phase.STARTUP
+_HEAD = re.compile(r"^CONTAINER ID +IMAGE|^time=\"[^\"]+\" level=\w+ msg=|^[0-9a-f]{12} +\S+ +\"")
+_AGO = r" (?:Less than|About|\d+) .*ago"
+PHRASES = (
+    Phrase("OOMKilled", r"(?P<detail>\"?OOMKilled\"?: ?true)", Symptom.OOM_KILLED),
+    Phrase("OOMKilled", r"(?P<detail>(?:Reason|reason)\"?:\s+\"?OOMKilled\b)", Symptom.OOM_KILLED),
+    Phrase("container oom ", r"(?P<detail>container oom (?P<cgroup>[0-9a-f]{12,64}))", Symptom.OOM_KILLED),
+    Phrase("Restarting (", r"(?P<detail>Restarting \((?P<code>\d+)\)" + _AGO + ")", Symptom.RESTART_LOOP),
+    Phrase("CrashLoopBackOff", r"(?P<detail>CrashLoopBackOff)", Symptom.RESTART_LOOP),
+    Phrase("Back-off restarting failed container", r"(?P<detail>Back-off restarting failed container.*)", Symptom.RESTART_LOOP),
+    Phrase("Exited (", r"(?P<detail>Exited \((?:0|143)\)" + _AGO + ")", Symptom.PROCESS_STOPPED),
+    Phrase("Exited (", r"(?P<detail>Exited \((?P<code>12[5-7])\)" + _AGO + ")", Symptom.START_FAILED, _START),
+    Phrase("Exited (", r"(?P<detail>Exited \((?P<code>13[0-9]|14[0-24-9]|15\d)\)" + _AGO + ")", Symptom.PROCESS_CRASHED),
+    Phrase("Exited (", r"(?P<detail>Exited \((?P<code>\d+)\)" + _AGO + ")", Symptom.PROCESS_EXITED),
+    Phrase("exited with code ", r"^(?P<process>[\w.-]+) (?P<detail>exited with code (?:0|143))(?: \(restarting\))?\s*$", Symptom.PROCESS_STOPPED),
+    Phrase("exited with code ", r"^(?P<process>[\w.-]+) (?P<detail>exited with code (?P<code>13[0-9])(?: \(restarting\))?)\s*$", Symptom.PROCESS_CRASHED),
+    Phrase("exited with code ", r"^(?P<process>[\w.-]+) (?P<detail>exited with code (?P<code>\d+)(?: \(restarting\))?)\s*$", Symptom.PROCESS_EXITED),
+    Phrase("container die ", r"(?P<detail>container die (?P<cgroup>[0-9a-f]{12,64}) .*exitCode=(?P<code>[1-9]\d*))", Symptom.PROCESS_EXITED),
+    Phrase("port is already allocated", r"(?P<detail>Bind for (?P<address>\S+) failed: port is already allocated)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("address already in use", r"(?P<detail>(?:rootlessport|Error starting userland proxy|failed to bind (?:host )?port).*?listen (?:tcp|udp)[46]? (?P<address>\S+): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("executable file not found in $PATH", r"(?P<detail>exec: \\?\"[^\"]*\"?: executable file not found in \$PATH)", Symptom.START_FAILED, _START),
+    Phrase("runtime create failed", r"(?P<detail>(?:OCI|oci) runtime create failed: .*)", Symptom.START_FAILED, _START),
+    Phrase("exec format error", r"(?P<detail>exec \S+ ?: exec format error|exec \S+: exec format error)", Symptom.START_FAILED, _START),
+    Phrase("(unhealthy)", r"(?P<detail>Up .* \(unhealthy\))", Symptom.HEALTH_CHECK_FAILED),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that a container engine writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a container; `code` is its exit code. None for all other lines."""
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,48 @@
+"""The .NET host's own words and those of Kestrel (corehost, Microsoft.AspNetCore.Server.Kestrel.Core, CoreStrings.resx)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "dotnet"
+_START = Phase.STARTUP
+_STACK = re.compile(r"^\s+at [\w.<>`\[\],]+\(.*\)(?: in .*:line \d+)?$|^(?:info|warn|fail|crit|dbug): [\w.]+\[\d+\]")
+PHRASES = (
+    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?): address already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?)[:.]?(?:\s.*)?)$", Symptom.START_FAILED, _START),
+    Phrase("You must install or update .NET", r"(?P<detail>You must install or update \.NET to run this application)", Symptom.START_FAILED, _START),
+    Phrase("compatible framework version", r"(?P<detail>It was not possible to find any compatible framework version)", Symptom.START_FAILED, _START),
+    Phrase("was not found.", r"(?P<detail>[Tt]he framework '[^']*', version '[^']*' .*was not found\.)", Symptom.START_FAILED, _START),
+    Phrase("The application to execute does not exist", r"(?P<detail>The application to execute does not exist.*)", Symptom.START_FAILED, _START),
+    Phrase("Could not load file or assembly", r"(?P<detail>Could not load file or assembly '[^']*'.*)", Symptom.START_FAILED, _START),
+    Phrase("Unable to start Kestrel", r"(?P<detail>Unable to start Kestrel)", Symptom.START_FAILED, _START),
+    Phrase("Hosting failed to start", r"(?P<detail>Hosting failed to start)", Symptom.START_FAILED, _START),
+    Phrase("Unhandled exception. ", r"Unhandled exception\. (?P<detail>[\w.`]+(?:Exception|Error)\b.*)", Symptom.PROCESS_CRASHED),
+    Phrase("Fatal error. ", r"^(?P<detail>Fatal error\. [\w.]+Exception.*)", Symptom.PROCESS_CRASHED),
+    Phrase("Process terminated. ", r"^(?P<detail>Process terminated\. .*)", Symptom.PROCESS_CRASHED),
+    Phrase("thread pool starvation", r"(?P<detail>heartbeat has been running for .*thread pool starvation)", Symptom.WORKERS_BUSY),
+    Phrase("Request headers too long", r"(?P<detail>Request headers too long)", Symptom.REQUEST_HEADER_TOO_BIG),
+    Phrase("Invalid request line", r"(?P<detail>Invalid request line: '\\x16.*)", Symptom.OTHER_PROTOCOL),
+    Phrase("request was sent to an HTTP/2 only endpoint", r"(?P<detail>An HTTP/1\.x request was sent to an HTTP/2 only endpoint)", Symptom.OTHER_PROTOCOL),
+    Phrase("was not negotiated on an HTTP/2-only endpoint", r"(?P<detail>HTTP/2 over TLS was not negotiated on an HTTP/2-only endpoint)", Symptom.OTHER_PROTOCOL),
+    Phrase("BadHttpRequestException", r"BadHttpRequestException: (?P<detail>.*)", Symptom.CLIENT_BAD_REQUEST),
+    Phrase("ConnectionAbortedException", r"ConnectionAbortedException: (?P<detail>The request :\w+ is invalid.*)", Symptom.CLIENT_PROTOCOL),
+    Phrase("n unhandled exception ", r"(?P<detail>[Aa]n unhandled exception (?:was thrown by the application|has occurred while executing the request).*)", Symptom.APPLICATION_ERROR),
+    Phrase("Now listening on: ", r"Now listening on: (?P<address>\S+)", Symptom.LISTENS_ON, _START),
+    Phrase("Application started. ", r"(?P<detail>Application started)\. Press", Symptom.PROCESS_STARTED, _START),
+    Phrase("Application is shutting down", r"(?P<detail>Application is shutting down)\.\.\.", Symptom.PROCESS_STOPPED),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only .NET writes."""
+    return share(sample, lambda line: _STACK.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a crash, a start or a request; None for all other lines."""
+    return read(line, PHRASES, NAME)

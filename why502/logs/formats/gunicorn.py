@@ -1,0 +1,94 @@
+"""Gunicorn's error log, 19 to 27 (gunicorn/arbiter.py, sock.py, workers/base.py, glogging.py).
+
+"was sent SIGKILL! Perhaps out of memory?" is said of every SIGKILL, also of gunicorn's own after WORKER TIMEOUT.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "gunicorn"
+_HEAD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [+-]\d{4})?\] \[\d+\] \[[A-Z]+\] ")
+_START = Phase.STARTUP
+_PLACE = r"(?P<address>\('[^']*', \d+\)|\S+)"
+PHRASES = (
+    Phrase("WORKER TIMEOUT", r"(?P<detail>WORKER TIMEOUT) \(pid: ?(?P<pid>\d+)\)", Symptom.WORKER_TIMED_OUT),
+    Phrase("was sent SIG", r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>was sent SIG(?:TERM|INT|QUIT|HUP|USR\d)!)", None),
+    Phrase("was sent SIG", r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>was sent (?P<signal>SIG\w+)!.*)", Symptom.PROCESS_CRASHED),
+    Phrase("terminated due to signal", r"Worker with pid (?P<pid>\d+) (?P<detail>was terminated due to signal 15)", None),
+    Phrase(
+        "terminated due to signal",
+        r"Worker with pid (?P<pid>\d+) (?P<detail>was terminated due to signal (?P<signal>\d+))",
+        Symptom.PROCESS_CRASHED,
+    ),
+    Phrase(
+        "exited with code",
+        r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>exited with code (?P<code>[34])\b)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase(
+        "exited with code",
+        r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>exited with code (?P<code>[1-9]\d*))",
+        Symptom.PROCESS_EXITED,
+    ),
+    Phrase("Worker failed to boot", r"(?P<detail>Worker failed to boot)", Symptom.START_FAILED, _START),
+    Phrase("App failed to load", r"(?P<detail>App failed to load)", Symptom.START_FAILED, _START),
+    Phrase("Exception in worker process", r"\] (?P<detail>Exception in worker process)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Failed to find a",
+        r"(?P<detail>Failed to find (?:attribute '[^']*' in|application object '?[^']*'? in) .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("Failed to parse '", r"^(?P<detail>Failed to parse '[^']*' as an attribute name.*)", Symptom.START_FAILED, _START),
+    Phrase("Connection in use: ", r"(?P<detail>Connection in use): " + _PLACE, Symptom.ADDRESS_IN_USE, _START),
+    Phrase(
+        "Address already in use",
+        r"\] (?P<detail>connection to " + _PLACE + r" failed: \[Errno (?P<errno>98)\] Address already in use)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase(
+        "failed: [Errno ",
+        r"\] (?P<detail>connection to " + _PLACE + r" failed: \[Errno (?P<errno>\d+)\].*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("Invalid address: ", r"\] (?P<detail>Invalid address: " + _PLACE + ")", Symptom.START_FAILED, _START),
+    Phrase("Can't connect to ", r"\] (?P<detail>Can't connect to " + _PLACE + ")", Symptom.START_FAILED, _START),
+    Phrase("invalid or not found", r"(?P<detail>class uri '[^']+' invalid or not found.*)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Invalid request from ip=",
+        r"Invalid request from ip=(?P<client>\S+): (?P<detail>[Ll]imit request (?:headers? |headers? fields? |line |fields? )?.*)",
+        Symptom.REQUEST_HEADER_TOO_BIG,
+    ),
+    Phrase(
+        "Invalid request from ip=",
+        r"Invalid request from ip=(?P<client>\S+): (?P<detail>Request Line is too large.*)",
+        Symptom.REQUEST_HEADER_TOO_BIG,
+    ),
+    Phrase(
+        "Invalid request from ip=", r"Invalid request from ip=(?P<client>\S+): (?P<detail>.*\\x16\\x03.*)", Symptom.OTHER_PROTOCOL
+    ),
+    Phrase("Invalid request from ip=", r"Invalid request from ip=(?P<client>\S+): (?P<detail>.*)", Symptom.CLIENT_BAD_REQUEST),
+    Phrase("Error handling request", r"\] (?P<detail>Error handling request) (?P<request>.*)", Symptom.APPLICATION_ERROR),
+    Phrase("Listening at: ", r"\] Listening at: (?P<address>[^\s,(]+)", Symptom.LISTENS_ON, _START),
+    Phrase("Starting gunicorn ", r"(?P<detail>Starting gunicorn [\d.]+)", Symptom.PROCESS_STARTED, _START),
+    Phrase("Shutting down: Master", r"(?P<detail>Shutting down: Master)", Symptom.PROCESS_STOPPED),
+    Phrase("Handling signal: ", r"\] (?P<detail>Handling signal: (?:term|int|quit))", Symptom.PROCESS_STOPPED),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as gunicorn's do, or say what only it says."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a worker, a start or a request; None for all other lines. `code`: signal or exit code."""
+    return read(line, PHRASES, NAME)

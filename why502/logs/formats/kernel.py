@@ -1,0 +1,116 @@
+"""The kernel's log, 2.6 to 6.18, in every form it is kept (dmesg, dmesg -T, journal, syslog, /dev/kmsg), and user-space OOM killers.
+
+Who is killed stands in `Killed process N (name)`; who "invoked oom-killer" only asked for memory at the wrong moment (mm/oom_kill.c).
+`oom-kill:constraint=…` has the cgroup (from 4.19 on). `process_pid` is a number of the host's pid namespace. Others: mm/memory.c and
+arch/x86/mm/fault.c (segfault), arch/x86/kernel/traps.c, nf_conntrack_core.c, tcp_input.c, nf_log_syslog.c, kernel/hung_task.c.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from why502.logs.phrases import Phrase, marks, read, share, signal_name
+from why502.model.logs import LogRecord, Symptom
+from why502.model.target import Target
+
+NAME = "kernel"
+_WHO = r"(?<!\S)(?P<process>[^\s\[\]]{1,32}(?: [^\s\[\]:]{1,15}){0,3}?)\[(?P<pid>\d{1,10})\]"
+_HEAD = re.compile(
+    r"(?:^|\skernel: )\[ *\d+\.\d{6}\]|^\d+,\d+,\d+,-[^;]*;|\skernel: |^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4}\] "
+)
+_KILLED = (
+    r"(?P<detail>(?:Memory cgroup o|O)ut of [mM]emory(?: \([^)]*\))?: Kill(?:ed)? process (?P<pid>\d+) \((?P<process>[^)]*)\).*)"
+)
+_PACKET = re.compile(r"IN=\S{0,32} OUT=\S{0,32} ")
+_PAIR = re.compile(r"(?<!\S)(SRC|DST|PROTO|DPT)=(\S{1,64})")
+_KMSG = re.compile(r"^\d+,\d+,\d+,-[^;]*;")  # /dev/kmsg: priority, sequence, microseconds since boot, flags
+_REFUSES = re.compile(r"drop|reject|den(?:y|ied)|block|refus|blacklist|ban\b", re.IGNORECASE)
+PHRASES = (
+    Phrase("Kill", _KILLED, Symptom.OOM_KILLED),
+    Phrase("Killed process ", r"(?P<detail>Killed process (?P<pid>\d+) \((?P<process>[^)]*)\),?(?: UID \d+,)? (?:total-)?vm.*)", Symptom.OOM_KILLED),
+    Phrase("Killed process ", r"Out of Memory: (?P<detail>Killed process (?P<pid>\d+) \((?P<process>[^)]*)\))", Symptom.OOM_KILLED),
+    Phrase("oom-kill:constraint=", r"(?P<detail>oom-kill:constraint=CONSTRAINT_\w+).*?task_memcg=(?P<cgroup>[^,]*),task=(?P<process>[^,]*),pid=(?P<pid>\d+)", Symptom.OOM_KILLED),
+    Phrase("oom_reaper: reaped process", r"(?P<detail>oom_reaper: reaped process (?P<pid>\d+) \((?P<process>[^)]*)\).*)", Symptom.OOM_KILLED),
+    Phrase("are going to be killed due to memory.oom.group", r"(?P<detail>Tasks in (?P<cgroup>\S+) are going to be killed due to memory\.oom\.group set)", Symptom.OOM_KILLED),
+    Phrase("killed as a result of limit of", r"(?P<detail>Task in (?P<cgroup>\S+) killed as a result of limit of \S+)", Symptom.OOM_KILLED),
+    Phrase("invoked oom-killer", r"(?P<process>\S+) (?P<detail>invoked oom-killer: .*)", None),
+    Phrase("Killed /", r"(?P<detail>Killed (?P<cgroup>/\S+) due to memory (?:pressure|used) .*)", Symptom.OOM_KILLED),
+    Phrase("earlyoom", r"(?P<detail>sending SIG(?:TERM|KILL) to process (?P<pid>\d+) (?:uid \d+ )?\"(?P<process>[^\"]*)\".*)", Symptom.OOM_KILLED),
+    Phrase("sending SIG", r"(?P<detail>sending SIG(?:TERM|KILL) to process (?P<pid>\d+) uid \d+ \"(?P<process>[^\"]*)\": .*VmRSS.*)", Symptom.OOM_KILLED),
+    Phrase(": segfault at ", _WHO + r": (?P<detail>segfault at .*)", Symptom.PROCESS_CRASHED),
+    Phrase(" general protection ", r"(?:traps: )?" + _WHO + r":? (?P<detail>general protection (?:fault )?(?:ip|rip):.*)", Symptom.PROCESS_CRASHED),
+    Phrase(" trap ", r"(?:traps: )?" + _WHO + r":? (?P<detail>trap (?:invalid opcode|divide error|int3|stack segment|bounds|overflow|alignment check|invalid TSS|segment not present|SIMD exception).*)", Symptom.PROCESS_CRASHED),
+    Phrase(": unhandled ", _WHO + r": (?P<detail>unhandled (?:level \d )?[a-z ]*(?:fault|exception|signal)[^(]*\(?(?P<signal>\d+)\)?.*)", Symptom.PROCESS_CRASHED),
+    Phrase("fatal signal", r"(?P<process>\S+): (?P<detail>potentially unexpected fatal signal (?P<signal>\d+))", Symptom.PROCESS_CRASHED),
+    Phrase(": table full", r"(?P<detail>(?:nf|ip)_conntrack: table full, dropping packet)", Symptom.CONNTRACK_FULL),
+    Phrase("Possible SYN flooding on port ", r"(?P<detail>Possible SYN flooding on port (?P<address>\[[^\]]*\]:\d+|[\d.]*:?\d+)\. .*)", Symptom.SYN_FLOOD),
+    Phrase("ut of ", r"(?P<detail>(?:TCP: out of memory -- consider tuning tcp_mem|[Oo]ut of socket memory).*)", Symptom.MEMORY_EXHAUSTED),
+    Phrase("too many orphaned sockets", r"(?P<detail>(?:TCP: )?too many (?:of )?orphaned sockets)", Symptom.MEMORY_EXHAUSTED),
+    Phrase("page allocation failure", r"(?P<process>\S+): (?P<detail>page allocation failure.*)", Symptom.MEMORY_EXHAUSTED),
+    Phrase("file-max limit", r"(?P<detail>VFS: file-max limit \d+ reached)", Symptom.FILES_EXHAUSTED),
+    Phrase("blocked for more than", r"INFO: task (?P<process>\S+?):(?P<pid>\d+) (?P<detail>blocked for more than \d+ seconds)", Symptom.IO_SLOW),
+    Phrase("soft lockup", r"(?P<detail>BUG: soft lockup - CPU#\d+ stuck for \d+s!) \[(?P<process>[^\]:]*):(?P<pid>\d+)\]", Symptom.CPU_SHORT),
+    Phrase("detected stall", r"(?P<detail>rcu: INFO: rcu_\w+ (?:self-)?detected stalls? on CPU.*)", Symptom.CPU_SHORT),
+    Phrase("not responding, still trying", r"(?P<detail>nfs: server \S+ not responding, still trying)", Symptom.IO_SLOW),
+    Phrase("not responding, timed out", r"(?P<detail>nfs: server \S+ not responding, timed out)", Symptom.IO_FAILED),
+    Phrase("I/O error", r"(?P<detail>(?:\w+: )?(?:Buffer )?I/O error,? (?:on )?dev(?:ice)? \S+,? .*)", Symptom.IO_FAILED),
+    Phrase("emounting filesystem read-only", r"(?P<detail>\S+ \((?:device )?[^)]*\)?: [Rr]emounting filesystem read-only)", Symptom.IO_FAILED),
+    Phrase("-fs error (device ", r"(?P<detail>[\w-]+-fs error \(device [^)]*\).*)", Symptom.IO_FAILED),
+    Phrase("ilesystem has been shut down", r"(?P<detail>XFS \([^)]*\): .*ilesystem has been shut down.*)", Symptom.IO_FAILED),
+    Phrase("orced readonly", r"(?P<detail>BTRFS.*: forced readonly)", Symptom.IO_FAILED),
+    Phrase("fork rejected by pids controller", r"(?P<detail>cgroup: fork rejected by pids controller) in (?P<cgroup>\S+)", Symptom.START_FAILED),
+)  # fmt: skip
+_DROPPED = Phrase("PROTO=", r"(?P<detail>IN=\S{0,32} OUT=.*)", Symptom.FIREWALL_DROPPED)
+MARKS = marks((*PHRASES, _DROPPED))
+_TRAPS = {"invalid opcode": 4, "divide error": 8, "int3": 5, "SIMD exception": 8, "alignment check": 7, "stack segment": 7}
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as the kernel's do, or say what only it says."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; None for all other lines.
+
+    `code` is the signal of a crash; a packet that a firewall logged has the address it went to as `target` and counts as dropped
+    only where the rule's own prefix says so.
+    """
+    line = _KMSG.sub("", line)
+    if "apparmor=" in line or "avc: " in line:
+        return None  # the audit format's
+    if "PROTO=" in line and (packet := _PACKET.search(line[:1024])):
+        return _packet(line[:1024], packet.start())
+    found = read(line, PHRASES, NAME)
+    if found is None or found.symptom is not Symptom.PROCESS_CRASHED or found.code:
+        return found
+    number = next((number for name, number in _TRAPS.items() if name in found.detail), 11)
+    return _changed(found, code=signal_name(str(number)))
+
+
+def _packet(line: str, start: int) -> LogRecord | None:
+    given = dict(_PAIR.findall(line[start:]))
+    found = read(line, (_DROPPED,), NAME)
+    if found is None or "SRC" not in given or "DST" not in given:
+        return None
+    prefix = re.sub(r"^\[ *[\d.]+\] *", "", line[:start].rsplit("kernel:", 1)[-1].strip()).strip("[] ")
+    refused = bool(_REFUSES.search(prefix))
+    return _changed(
+        found,
+        symptom=Symptom.FIREWALL_DROPPED if refused else None,
+        is_gateway_failure=refused,
+        target=_address(given["DST"], given["DPT"]) if "DPT" in given else None,
+        client=given["SRC"],
+        protocol=given.get("PROTO", "").lower(),
+        code=prefix[:64],
+    )
+
+
+def _address(host: str, port: str) -> Target | None:
+    return Target.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def _changed(record: LogRecord, **fields: object) -> LogRecord:
+    return msgspec.structs.replace(record, **fields)

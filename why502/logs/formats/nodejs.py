@@ -1,0 +1,91 @@
+"""What Node.js, and npm, write on standard error when a process dies or cannot start (lib/internal/errors.js, lib/net.js, V8).
+
+A stack of an uncaught exception ends with the line `Node.js v20…` (from Node 17 on): only it, or the line before the stack, says
+that the process ended. `Error: …` alone may have been caught and logged.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import ENVIRONMENT, Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "nodejs"
+_START = Phase.STARTUP
+_STACK = re.compile(
+    r"^\s+at .*\((?:node:|internal/|/|file:|<anonymous>)|^\s+at (?:node:|/|async |internal/)|^Node\.js v\d|^npm (?:ERR!|error) "
+)
+PHRASES = (
+    Phrase(
+        "listen EADDRINUSE",
+        r"(?P<detail>listen EADDRINUSE\b:?(?: address already in use:?)?) ?(?P<address>[^\s].*)?$",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase("EADDRINUSE", r"code: '(?P<detail>EADDRINUSE)'", Symptom.ADDRESS_IN_USE, _START),
+    Phrase(
+        "listen E",
+        r"(?P<detail>listen E(?:ACCES|ADDRNOTAVAIL|PERM|INVAL|NOENT|NOTSUP)\b:?[a-z ]*) ?(?P<address>\S+)?$",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("Cannot find module '", r"(?P<detail>Cannot find module '[^']*')", Symptom.START_FAILED, _START),
+    Phrase("Cannot find package '", r"(?P<detail>Cannot find package '[^']*'.*)", Symptom.START_FAILED, _START),
+    Phrase(
+        "ERR_",
+        r"Error \[(?P<detail>ERR_(?:MODULE_NOT_FOUND|REQUIRE_ESM|UNKNOWN_FILE_EXTENSION|DLOPEN_FAILED)\]: .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("SyntaxError: ", r"(?:^|\s)(?P<detail>SyntaxError: .*\bJSON\b.*)", Symptom.APPLICATION_ERROR),
+    Phrase(
+        "SyntaxError: ",
+        r"(?:^|\s)(?P<detail>SyntaxError: (?:Unexpected |Invalid or unexpected |Cannot use import |missing \) |Identifier '"
+        r"|await is only |Invalid regular |The requested module |Named export |Missing initializer).*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("Environment variable not found: ", r"(?P<detail>Environment variable not found: \w+)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Could not find a production build",
+        r"(?P<detail>Could not find a production build in the .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("issing script: ", r"^npm (?:ERR!|error) (?P<detail>[Mm]issing script: .*)", Symptom.START_FAILED, _START),
+    Phrase("npm ", r"^npm (?:ERR!|error) (?P<detail>(?:errno|code) (?P<code>\d+))\s*$", Symptom.PROCESS_EXITED),
+    Phrase("JavaScript heap out of memory", r"(?P<detail>FATAL ERROR: .*JavaScript heap out of memory)", Symptom.PROCESS_CRASHED),
+    Phrase(
+        "FATAL ERROR: ", r"(?P<detail>FATAL ERROR: (?:v8::|node::|Committing|Scavenger|invalid|Zone).*)", Symptom.PROCESS_CRASHED
+    ),
+    Phrase("// Unhandled 'error' event", r"throw er; // (?P<detail>Unhandled 'error' event)", Symptom.PROCESS_CRASHED),
+    Phrase("triggerUncaughtException(", r"(?P<detail>triggerUncaughtException\()", Symptom.PROCESS_CRASHED),
+    Phrase("UnhandledPromiseRejection", r"(?P<detail>UnhandledPromiseRejectionWarning: .*)", Symptom.APPLICATION_ERROR),
+    Phrase("UnhandledPromiseRejection", r"^\s*(?:\[?UnhandledPromiseRejection\b)(?P<detail>.*)", Symptom.PROCESS_CRASHED),
+    Phrase("ERR_UNHANDLED_", r"\[(?P<detail>ERR_UNHANDLED_(?:REJECTION|ERROR)\]: .*)", Symptom.PROCESS_CRASHED),
+    Phrase("Node.js v", r"(?P<detail>^Node\.js v\d+\.\d+\.\d+)\s*$", Symptom.PROCESS_CRASHED),
+    Phrase("app crashed", r"\[nodemon\] (?P<detail>app crashed)", Symptom.PROCESS_CRASHED),
+    Phrase("HPE_HEADER_OVERFLOW", r"(?P<detail>HPE_HEADER_OVERFLOW.*)", Symptom.REQUEST_HEADER_TOO_BIG),
+    Phrase("EMFILE", r"(?P<detail>EMFILE: too many open files.*)", Symptom.FILES_EXHAUSTED),
+    Phrase("ENOSPC", r"(?P<detail>ENOSPC: (?:no space left on device|System limit for).*)", Symptom.DISK_FULL),
+    Phrase(
+        "Error: connect E",
+        r"Error: (?P<detail>connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOENT|ACCES)\b.*)",
+        Symptom.APPLICATION_ERROR,
+    ),
+    Phrase("Error: ", r"Error: (?P<detail>(?:getaddrinfo|read|write|queryA) E[A-Z]+\b.*)", Symptom.APPLICATION_ERROR),
+    *ENVIRONMENT,
+    Phrase("Error: ", r"^(?P<detail>Error: .+)", Symptom.APPLICATION_ERROR),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only Node.js writes."""
+    return share(sample, lambda line: _STACK.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a crash, a failed start or an error; None for all other lines."""
+    return read(line, PHRASES, NAME)

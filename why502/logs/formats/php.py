@@ -1,0 +1,37 @@
+"""PHP's own error log (main/main.c, php_error_cb). Lines that nginx or PHP-FPM pass on are theirs: `PHP message: …`."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "php"
+_HEAD = re.compile(
+    r"^(?:\[\d\d-[A-Z][a-z]{2}-\d{4} [\d:]+ [\w/+:-]+\] )?PHP (?:Fatal error|Parse error|Warning|Notice|Deprecated|Stack trace|Recoverable)"
+)
+_OWN = r"(?<!message: )(?P<detail>PHP "
+_AT = r"(?: in (?P<file>/\S+?)(?:\(\d+\))?(?: on line |:)(?P<line>\d+))?"
+PHRASES = (
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Allowed memory size of \d+ bytes exhausted.*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Maximum execution time of \d+ seconds? exceeded.*?)" + _AT + "$", Symptom.WORKER_TIMED_OUT),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .*(?:Failed opening required|Class \S+ not found|undefined function).*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Parse error:", _OWN + r"Parse error: .*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("Unable to load dynamic library", r"(?P<detail>Unable to load dynamic library '[^']*'.*)", Symptom.START_FAILED, Phase.STARTUP),
+    Phrase("Development Server (", r"PHP [\d.]+ Development Server \((?P<address>\S+?)\) started", Symptom.LISTENS_ON, Phase.STARTUP),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as PHP's do."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of an error in a script, with its file and line; None for all other lines."""
+    if "FastCGI sent in stderr" in line or "AH01071" in line:
+        return None
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,59 @@
+"""PHP-FPM's own log and its slow log, 5.3 to 8 (sapi/fpm/fpm: fpm_process_ctl.c, fpm_children.c, fpm_request.c, fpm_sockets.c).
+
+With pm=static a full pool is not logged at all. A child that ends by SIGTERM or SIGQUIT was told to by its master.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "php_fpm"
+_START = Phase.STARTUP
+_POOL = r"\[pool (?P<process>[^\]]+)\] "
+_CHILD = r"(?:\[pool (?P<process>[^\]]+)\] )?child (?P<pid>\d+)"
+_HEAD = re.compile(
+    r"\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?\] (?:DEBUG|NOTICE|WARNING|ERROR|ALERT): |\[pool [^\]]+\] "
+)
+PHRASES = (
+    Phrase("said into std", _CHILD + r".*? said into std(?:err|out): \"(?P<detail>.*PHP (?:Fatal|Parse) error.*)", Symptom.APPLICATION_ERROR),
+    Phrase("said into std", _CHILD + r".*? said into std(?:err|out): ", None),
+    Phrase("max_children setting", _POOL + r"(?P<detail>server reached (?:pm\.)?max_children setting \(\d+\).*)", Symptom.PHP_MAX_CHILDREN),
+    Phrase("'process.max'", r"(?P<detail>The maximum number of processes has been reached\..*)", Symptom.PHP_MAX_CHILDREN),
+    Phrase("] seems busy (", _POOL + r"(?P<detail>seems busy \(.*)", Symptom.WORKERS_BUSY),
+    Phrase("execution timed out", _CHILD + r", script '(?P<file>[^']*)' (?:\(request: \"(?P<request>[^\"]*)\"\) )?(?P<detail>execution timed out \([\d.]+ sec\), terminating)", Symptom.WORKER_TIMED_OUT),
+    Phrase("executing too slow", _CHILD + r", script '(?P<file>[^']*)' (?:\(request: \"(?P<request>[^\"]*)\"\) )?(?P<detail>executing too slow \([\d.]+ sec\), logging)", Symptom.PHP_SLOW),
+    Phrase("[pool ", r"^\[\d\d-\w{3}-\d{4} [\d:]+\] {2}" + _POOL + r"pid (?P<pid>\d+)$", Symptom.PHP_SLOW),
+    Phrase("exited on signal", _CHILD + r" (?P<detail>exited on signal (?:15|3|2) \(SIG\w+\).*)", None),
+    Phrase("exited on signal", _CHILD + r" (?P<detail>exited on signal (?P<signal>\d+).*)", Symptom.PHP_CHILD_DIED),
+    Phrase("exited with code", _CHILD + r" (?P<detail>exited with code (?P<code>[1-9]\d*) .*)", Symptom.PROCESS_EXITED),
+    Phrase("unable to bind listening socket", r"(?P<detail>unable to bind listening socket for address '(?P<address>[^']+)': Address already in use \((?P<errno>\d+)\))", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("unable to bind listening socket", r"(?P<detail>unable to bind listening socket for address '(?P<address>[^']+)': .*? \((?P<errno>\d+)\))", Symptom.START_FAILED, _START),
+    Phrase("Another FPM instance seems to already listen", r"(?P<detail>Another FPM instance seems to already listen on (?P<path>/\S+))", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("in shared memory: ", r"(?P<detail>unable to allocate \d+ bytes in shared memory: .*)", Symptom.START_FAILED, _START),
+    Phrase("fork() failed: ", r"(?P<detail>fork\(\) failed: Cannot allocate memory \((?P<errno>12)\))", Symptom.MEMORY_EXHAUSTED),
+    Phrase("fork() failed: ", r"(?:ERROR|WARNING|ALERT): (?P<detail>fork\(\) failed: .*)", Symptom.START_FAILED),
+    Phrase("FPM initialization failed", r"(?P<detail>FPM initialization failed)", Symptom.START_FAILED, _START),
+    Phrase("failed to load configuration file", r"(?P<detail>failed to load configuration file .*)", Symptom.START_FAILED, _START),
+    Phrase("failed to post process the configuration", r"(?P<detail>failed to post process the configuration)", Symptom.START_FAILED, _START),
+    Phrase("Unable to include ", r"(?P<detail>Unable to include \S+ from \S+ at line \d+)", Symptom.START_FAILED, _START),
+    Phrase("ERROR: [/", r"ERROR: \[(?P<file>/[^:\]]+):(?P<line>\d+)\] (?P<detail>.*)", Symptom.START_FAILED, _START),
+    Phrase("ALERT: [pool ", r"ALERT: " + _POOL + r"(?P<detail>.*)", Symptom.START_FAILED, _START),
+    Phrase("cannot get ", r"ERROR: (?:\[pool (?P<process>[^\]]+)\] )?(?P<detail>cannot get [ug]id for (?:user|group) '[^']*'.*)", Symptom.START_FAILED, _START),
+    Phrase("failed to open error_log", r"(?P<detail>failed to open error_log \((?P<file>[^)]*)\): .*)", Symptom.START_FAILED, _START),
+    Phrase("fpm is running, pid", r"(?P<detail>fpm is running, pid (?P<pid>\d+))", Symptom.PROCESS_STARTED, _START),
+    Phrase("exiting, bye-bye!", r"(?P<detail>exiting, bye-bye!)", Symptom.PROCESS_STOPPED),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as PHP-FPM's do."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; `process` is the pool's name, `code` a signal or exit code. None for all other lines."""
+    return read(line, PHRASES, NAME)

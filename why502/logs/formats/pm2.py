@@ -1,0 +1,38 @@
+"""pm2's daemon log and the table of `pm2 list`, 2 to 7 (lib/God.js, lib/God/ActionMethods.js, lib/Worker.js, lib/API/UX).
+
+"exited with code [N] via signal [SIGINT]" is its text for every exit: only the code tells something.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "pm2"
+_HEAD = re.compile(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
+_ROW = r"[│|] *\d+ *[│|] *(?P<process>[\w@./-]+) *[│|](?:[^│|]*[│|])+? *"
+PHRASES = (
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[0\] via signal \[SIG\w+\])", Symptom.PROCESS_STOPPED),
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[(?P<code>\d+)\] via signal \[SIG(?:SEGV|ABRT|BUS|KILL|ILL|FPE)\])", Symptom.PROCESS_CRASHED),
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[(?P<code>\d+)\] via signal \[SIG\w+\])", Symptom.PROCESS_EXITED),
+    Phrase("too many unstable restarts", r"Script (?P<file>\S+) (?P<detail>had too many unstable restarts \((?P<code>\d+)\)\. Stopped\. \"errored\")", Symptom.RESTART_LOOP),
+    Phrase("exceeds --max-memory-restart", r"(?P<detail>Process \d+ restarted because it exceeds --max-memory-restart value.*)", Symptom.MEMORY_SHORT),
+    Phrase("] online", r"App \[(?P<process>[^\]:]+):?\d*\](?: with id \[\d+\])? (?P<detail>online)$", Symptom.PROCESS_STARTED, Phase.STARTUP),
+    Phrase("Stopping app:", r"(?P<detail>Stopping app:(?P<process>\S+) id:\d+)", Symptom.PROCESS_STOPPED),
+    Phrase("errored", _ROW + r"(?P<detail>errored) *[│|]", Symptom.RESTART_LOOP),
+    Phrase("waiting restart", _ROW + r"(?P<detail>waiting restart) *[│|]", Symptom.RESTART_LOOP),
+    Phrase("stopped", _ROW + r"(?P<detail>stopped) *[│|]", Symptom.PROCESS_STOPPED),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only pm2 writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of an application (`process`); `code` is its exit code. None for all other lines."""
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,54 @@
+"""Puma's log, 3 to 6 (lib/puma/cluster.rb, launcher.rb, log_writer.rb, error_logger.rb)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "puma"
+_START = Phase.STARTUP
+_HEAD = re.compile(
+    r"^(?:\[\d+\] )?(?:\* (?:Puma version|Min threads|Max threads|Environment|Listening on)| ?- Worker \d+ \(|Puma starting in)"
+)
+PHRASES = (
+    Phrase(
+        "Terminating timed out worker",
+        r"(?P<detail>Terminating timed out worker(?: \([^)]*\))?)(?:: (?P<pid>\d+))?",
+        Symptom.WORKER_TIMED_OUT,
+    ),
+    Phrase("Unable to load application", r"! (?P<detail>Unable to load application: .*)", Symptom.START_FAILED, _START),
+    Phrase("Early termination of worker", r"(?P<detail>Early termination of worker)", Symptom.START_FAILED, _START),
+    Phrase(
+        "SSL error, peer",
+        r"SSL error, peer: (?P<client>[^,]+),.*(?P<detail>SSLError: .*(?:http request|wrong version number).*?)>?$",
+        Symptom.OTHER_PROTOCOL,
+    ),
+    Phrase("SSL error, peer", r"SSL error, peer: (?P<client>[^,]+),.*(?P<detail>SSLError: .*?)>?$", Symptom.CLIENT_PROTOCOL),
+    Phrase(
+        "HTTP parse error",
+        r"HTTP parse error, malformed request.*?(?P<detail>Puma::HttpParserError(?:: .*)?)>?$",
+        Symptom.CLIENT_BAD_REQUEST,
+    ),
+    Phrase(
+        "Rack app",
+        r'Rack app(?: error handling request \{|\s*\(")(?P<request>[A-Z]+ [^"}]*?)"? .*#<(?P<detail>[\w:]+(?:: .*)?)>',
+        Symptom.APPLICATION_ERROR,
+    ),
+    Phrase("Puma caught this error", r"Puma caught this error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),
+    Phrase("* Listening on ", r"\* Listening on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
+    Phrase("Puma starting in ", r"(?P<detail>Puma starting in \w+ mode)", Symptom.PROCESS_STARTED, _START),
+    Phrase("puma shutdown: ", r"=== (?P<detail>puma shutdown): ", Symptom.PROCESS_STOPPED),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only Puma writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a worker, a start or a request; None for all other lines."""
+    return read(line, PHRASES, NAME)

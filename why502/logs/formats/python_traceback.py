@@ -1,0 +1,64 @@
+"""The last line of a Python traceback, and what the interpreter says itself (Lib/traceback.py, Python/pylifecycle.c)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import ENVIRONMENT, Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "python_traceback"
+_START = Phase.STARTUP
+_SHAPE = re.compile(
+    r'^\s*File "[^"]+", line \d+(?:, in .*)?$|^Traceback \(most recent call last\):|^During handling of the above'
+)
+_LAST = r"(?:^|: |\] )(?P<detail>(?:[a-zA-Z_]\w*\.)*"
+PHRASES = (
+    Phrase("ModuleNotFoundError: ", _LAST + r"ModuleNotFoundError: No module named .*)", Symptom.START_FAILED, _START),
+    Phrase("ImportError: ", _LAST + r"ImportError: .+)", Symptom.START_FAILED, _START),
+    Phrase("KeyError: ", _LAST + r"KeyError: '[A-Z][A-Z0-9]*_[A-Z0-9_]+')\s*$", Symptom.START_FAILED, _START),
+    Phrase("Error: ", _LAST + r"(?:IndentationError|TabError): .+)", Symptom.START_FAILED, _START),
+    Phrase(
+        "SyntaxError: ",
+        _LAST + r"SyntaxError: (?:invalid|expected|unterminated|unmatched|unexpected (?:EOF|indent|character)|EOL|Missing|cannot"
+        r"|'[^']*' (?:was never closed|outside)|positional|f-string|from __future__|Non-UTF-8|leading zeros).*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("ImproperlyConfigured", _LAST + r"ImproperlyConfigured\b.*)", Symptom.START_FAILED, _START),
+    Phrase("validation error", r"(?:^|: )(?P<detail>(?:pydantic\S*\.)?ValidationError: \d+ validation errors? for \w*(?:Settings|Config)\w*)", Symptom.START_FAILED, _START),
+    Phrase("can't open file ", r"(?P<detail>can't open file '[^']*': \[Errno (?P<errno>\d+)\] .*)", Symptom.START_FAILED, _START),
+    Phrase("No module named ", r"^\S*python[\d.]*: (?P<detail>No module named \S+)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Address already in use",
+        _LAST + r"(?:OSError|socket\.error|error): \[Errno (?P<errno>98|48)\] .*?(?P<address>\('[^']*', \d+\))?[^']*Address already in use.*)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase("address already in use", r"(?P<detail>\[Errno (?P<errno>98|48)\] .*bind on address (?P<address>\('[^']*', \d+\)).*)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("Too many open files", r"(?P<detail>\[Errno (?P<errno>23|24)\] Too many open files.*)", Symptom.FILES_EXHAUSTED),
+    Phrase("No space left on device", r"(?P<detail>\[Errno (?P<errno>28)\] No space left on device.*)", Symptom.DISK_FULL),
+    Phrase("Cannot allocate memory", r"(?P<detail>\[Errno (?P<errno>12)\] Cannot allocate memory.*)", Symptom.MEMORY_EXHAUSTED),
+    Phrase("MemoryError", r"^(?P<detail>MemoryError)\b", Symptom.MEMORY_EXHAUSTED),
+    Phrase("Fatal Python error: ", r"(?P<detail>Fatal Python error: .*)", Symptom.PROCESS_CRASHED),
+    Phrase("over HTTPS, but it only supports HTTP", r"(?P<detail>accessing the development server over HTTPS, but it only supports HTTP)", Symptom.OTHER_PROTOCOL),
+    Phrase("Bad request", r"code 400, message (?P<detail>Bad request (?:version|syntax) \('.*\\x16\\x03.*)", Symptom.OTHER_PROTOCOL),
+    Phrase("Serving HTTP on ", r"^Serving HTTP on (?P<host>\S+) port (?P<port>\d+)", Symptom.LISTENS_ON, _START),
+    Phrase("Running on ", r"\* Running on (?:all addresses.*|(?P<address>https?://\S+))", Symptom.LISTENS_ON, _START),
+    Phrase("Starting development server at ", r"Starting development server at (?P<address>\S+)", Symptom.LISTENS_ON, _START),
+    *ENVIRONMENT,
+    Phrase("Error: ", r"^(?P<detail>(?:[a-zA-Z_]\w*\.)*[A-Z]\w*Error: .+)", Symptom.APPLICATION_ERROR),
+    Phrase("Exception: ", r"^(?P<detail>(?:[a-z_]\w*\.)*[A-Z]?\w*Exception: .+)", Symptom.APPLICATION_ERROR),
+    Phrase("Error", r"^(?P<detail>(?:AssertionError|RecursionError|TimeoutError|NotImplementedError|ConnectionRefusedError))\s*$", Symptom.APPLICATION_ERROR),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines of a traceback; a bare `FooError: …`, which other languages write too, counts half."""
+    return share(sample, _SHAPE.search) or share(sample, parse) / 2
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what the last line of a traceback says; None for all other lines."""
+    return read(line, PHRASES, NAME)

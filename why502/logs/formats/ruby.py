@@ -1,0 +1,61 @@
+"""Uncaught Ruby exceptions (`file:line:in 'method': message (Class)`), Bundler, Rails and Passenger at start (error.c, bundler)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "ruby"
+_START = Phase.STARTUP
+_IN = r"(?:^|\s)(?P<file>[^\s:]+):(?P<line>\d+):in [`'][^`']*': "
+_STACK = re.compile(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
+PHRASES = (
+    Phrase(
+        "(Errno::EADDRINUSE)",
+        r"(?P<detail>Address already in use) - bind\(2\) for \"?(?P<host>[^\s\"]+?)\"?(?: port |:)(?P<port>\d+)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase("(Errno::EADDRINUSE)", r"(?P<detail>Address already in use).*?(?P<path>/[^\s\"')]+)?", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("(LoadError)", r"(?P<detail>cannot load such file -- .*) \(LoadError\)", Symptom.START_FAILED, _START),
+    Phrase("key not found: ", r'(?P<detail>key not found: "[A-Z][A-Z0-9_]+" \(KeyError\))', Symptom.START_FAILED, _START),
+    Phrase("(SyntaxError)", _IN + r"(?P<detail>.*) \(SyntaxError\)", Symptom.START_FAILED, _START),
+    Phrase("syntax error", r"^(?P<file>\S+\.r[bu]):(?P<line>\d+): (?P<detail>syntax errors? ?.*)", Symptom.START_FAILED, _START),
+    Phrase(" in any of the sources", r"(?P<detail>Could not find .* in any of the sources.*)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Your Ruby version is ",
+        r"(?P<detail>Your Ruby version is .*, but your Gemfile specified .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("A server is already running", r"(?P<detail>A server is already running\.? .*)", Symptom.START_FAILED, _START),
+    Phrase("secret_key_base", r"(?P<detail>[Mm]issing .?secret_key_base.*)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Could not spawn process for application",
+        r"(?P<detail>Could not spawn process for application .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("equest queue ", r"(?P<detail>[Rr]equest queue (?:is )?full.*)", Symptom.QUEUE_FULL),
+    Phrase("[BUG] ", r"(?P<detail>\[BUG\] .*)", Symptom.PROCESS_CRASHED),
+    Phrase("in `", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),
+    Phrase("in '", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),
+    Phrase(
+        "ActiveRecord::",
+        r"(?P<detail>ActiveRecord::(?:ConnectionNotEstablished|ConnectionTimeoutError|NoDatabaseError|PendingMigrationError)\b.*)",
+        Symptom.APPLICATION_ERROR,
+    ),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines of a Ruby stack, or that only Ruby's world writes."""
+    return share(sample, lambda line: _STACK.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of an uncaught exception or a failed start; None for all other lines."""
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,30 @@
+"""What a Rust program writes when it panics or cannot listen (library/std/src/panicking.rs, io::Error's Debug)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "rust"
+_START = Phase.STARTUP
+_STACK = re.compile(r"^note: run with `RUST_BACKTRACE=1`|^stack backtrace:$")
+PHRASES = (
+    Phrase("kind: AddrInUse", r"(?P<detail>code: (?P<errno>\d+), kind: AddrInUse)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("thread 'main'", r"(?P<detail>thread 'main' (?:\(\d+\) )?panicked at .*)", Symptom.PROCESS_CRASHED),
+    Phrase("' panicked at ", r"(?P<detail>thread '[^']*' panicked at .*)", Symptom.APPLICATION_ERROR),
+    Phrase("memory allocation of ", r"^(?P<detail>memory allocation of \d+ bytes failed)", Symptom.PROCESS_CRASHED),
+    Phrase("has overflowed its stack", r"(?P<detail>thread '[^']*' has overflowed its stack)", Symptom.PROCESS_CRASHED),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only Rust's runtime writes."""
+    return share(sample, lambda line: _STACK.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a panic or a failed start; None for all other lines."""
+    return read(line, PHRASES, NAME)

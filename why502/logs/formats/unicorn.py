@@ -1,0 +1,50 @@
+"""Unicorn's log, with its forks (lib/unicorn/http_server.rb, socket_helper.rb): Ruby's Logger format."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "unicorn"
+_START = Phase.STARTUP
+_HEAD = re.compile(
+    r"[DIWEFA], \[\d{4}-\d\d-\d\dT[\d:.]+ #\d+\] +[A-Z]+ -- : (?:worker=|master |reaped |listening on addr|Refreshing Gem)"
+)
+PHRASES = (
+    Phrase(
+        "timeout (",
+        r"worker=\d+ PID:(?P<pid>\d+) (?P<detail>timeout \(\d+s > \d+s\), killing)",
+        Symptom.WORKER_TIMED_OUT,
+    ),
+    Phrase("reaped #<Process::Status: pid", r"pid (?P<pid>\d+) (?P<detail>SIG(?:TERM|QUIT|INT) \(signal \d+\))", None),
+    Phrase(
+        "reaped #<Process::Status: pid",
+        r"pid (?P<pid>\d+) (?P<detail>(?P<signal>SIG[A-Z]+) \(signal \d+\))",
+        Symptom.PROCESS_CRASHED,
+    ),
+    Phrase("reaped #<Process::Status: pid", r"pid (?P<pid>\d+) (?P<detail>exit (?P<code>[1-9]\d*))", Symptom.PROCESS_EXITED),
+    Phrase(
+        "adding listener failed",
+        r"(?P<detail>adding listener failed) addr=(?P<address>\S+) \(in use\)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase("-- : Already running on PID", r"(?P<detail>Already running on PID:\d+.*)", Symptom.START_FAILED, _START),
+    Phrase("-- : app error: ", r"app error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),
+    Phrase("listening on addr=", r"listening on addr=(?P<address>\S+)", Symptom.LISTENS_ON, _START),
+    Phrase("-- : master process ready", r"(?P<detail>master process ready)", Symptom.PROCESS_STARTED, _START),
+    Phrase("-- : master complete", r"(?P<detail>master complete)", Symptom.PROCESS_STOPPED),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only Unicorn writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a worker or a start; None for all other lines."""
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,53 @@
+"""Uvicorn's log (uvicorn/server.py, config.py, supervisors/multiprocess.py, protocols/http)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "uvicorn"
+_HEAD = re.compile(r"(?:^|\s)(?:INFO|WARNING|ERROR|CRITICAL|DEBUG): {4,}\S|uvicorn\.(?:error|access)")
+_START = Phase.STARTUP
+PHRASES = (
+    Phrase(
+        "attempting to bind on address",
+        r"(?P<detail>\[Errno (?P<errno>98|48)\] error while attempting to bind on address (?P<address>\([^)]*\)|\S+): .*)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase(
+        "attempting to bind on address",
+        r"(?P<detail>\[Errno (?P<errno>\d+)\] error while attempting to bind on address (?P<address>\([^)]*\)|\S+): .*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase("Error loading ASGI app", r"(?P<detail>Error loading ASGI app\..*)", Symptom.START_FAILED, _START),
+    Phrase("Application startup failed", r"(?P<detail>Application startup failed\. Exiting)", Symptom.START_FAILED, _START),
+    Phrase("Child process [", r"(?P<detail>Child process \[(?P<pid>\d+)\] died)", Symptom.PROCESS_CRASHED),
+    Phrase("Exceeded concurrency limit", r"(?P<detail>Exceeded concurrency limit)", Symptom.WORKERS_BUSY),
+    Phrase("Exception in ASGI application", r"(?P<detail>Exception in ASGI application)", Symptom.APPLICATION_ERROR),
+    Phrase("No supported WebSocket library", r"(?P<detail>No supported WebSocket library detected)", Symptom.UPGRADE_REFUSED),
+    Phrase("Invalid HTTP request received", r"(?P<detail>Invalid HTTP request received)", Symptom.CLIENT_BAD_REQUEST),
+    Phrase("Uvicorn running on", r"Uvicorn running on unix socket (?P<path>/\S+)", Symptom.LISTENS_ON, _START),
+    Phrase("Uvicorn running on", r"Uvicorn running on (?:socket )?(?P<address>\([^)]*\)|\S+)", Symptom.LISTENS_ON, _START),
+    Phrase("Started server process [", r"Started server process \[(?P<pid>\d+)\]", Symptom.PROCESS_STARTED, _START),
+    Phrase("Finished server process [", r"Finished server process \[(?P<pid>\d+)\]", Symptom.PROCESS_STOPPED),
+    Phrase(
+        'HTTP/1.1" 5',
+        r'INFO: +(?P<client>[\d.a-f:\[\]]+) - "(?P<request>[A-Z]+ \S+ HTTP/1\.1)" (?P<status>5\d\d)\b',
+        Symptom.APPLICATION_ERROR,
+    ),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as uvicorn's do, or say what only it says."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a worker, a start or a request; None for all other lines."""
+    return read(line, PHRASES, NAME)

@@ -1,0 +1,91 @@
+"""uWSGI's log, 1.9 to 2.0 (core/master_utils.c, core/socket.c, core/protocol.c, proto/uwsgi.c, plugins/python)."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "uwsgi"
+_START = Phase.STARTUP
+# The size in a uwsgi packet is bytes 2 and 3, little-endian: of an HTTP request they are the 2nd and 3rd letter of its method.
+_HTTP_SIZES = "|".join(
+    str(ord(method[1]) + 256 * ord(method[2])) for method in ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+)
+_HEAD = re.compile(r"\[pid: \d+\|app: -?\d+\|req: |uWSGI|^\*\*\* .* \*\*\*$|^(?:WSGI app \d+|spawned uWSGI|mapped \d+ bytes)")
+PHRASES = (
+    Phrase("HARAKIRI ON WORKER", r"(?P<detail>HARAKIRI ON WORKER \d+) \(pid: (?P<pid>\d+)", Symptom.WORKER_TIMED_OUT),
+    Phrase(
+        "DAMN ! worker",
+        r"(?P<detail>DAMN ! worker \d+ \(pid: (?P<pid>\d+)\) died(?:, killed by signal (?P<signal>\d+))?)",
+        Symptom.PROCESS_CRASHED,
+    ),
+    Phrase("!!! uWSGI process", r"!!! uWSGI process (?P<pid>\d+) (?P<detail>got .*?) !!!", Symptom.PROCESS_CRASHED),
+    Phrase(
+        "uWSGI listen queue of socket",
+        r'uWSGI (?P<detail>listen queue of socket "(?P<address>[^"]*)" \(fd: \d+\) full !!! \(\d+/\d+\))',
+        Symptom.QUEUE_FULL,
+    ),
+    Phrase(
+        "invalid request block size",
+        r"(?P<detail>invalid request block size: (?:" + _HTTP_SIZES + r") \(max \d+\))",
+        Symptom.OTHER_PROTOCOL,
+    ),
+    Phrase(
+        "invalid request block size",
+        r"(?P<detail>invalid request block size: \d+ \(max \d+\))",
+        Symptom.REQUEST_HEADER_TOO_BIG,
+    ),
+    Phrase(
+        "another instance of uWSGI",
+        r"(?P<detail>probably another instance of uWSGI is running on the same address) \((?P<address>[^)]+)\)",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
+    Phrase("bind(): Address already in use", r"(?P<detail>bind\(\): Address already in use) \[", Symptom.ADDRESS_IN_USE, _START),
+    Phrase(
+        "(): ",
+        r"(?P<detail>(?:bind|listen|socket|chdir|chown|setgid|setuid|open|execvp)\(\): [A-Z].*?) \[[a-z]+/[\w/.]+ line \d+\]",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase(
+        "no app loaded. ", r"(?P<detail>no app loaded\. (?:GAME OVER|going in full dynamic mode))", Symptom.START_FAILED, _START
+    ),
+    Phrase("unable to load app", r"(?P<detail>unable to load app \d+ \(mountpoint='[^']*'\).*)", Symptom.START_FAILED, _START),
+    Phrase("no python application found", r"(?P<detail>no python application found)", Symptom.START_FAILED, _START),
+    Phrase("callable in file", r'(?P<detail>unable to find "[^"]*" callable in file .*)', Symptom.START_FAILED, _START),
+    Phrase("UNABLE to load uWSGI plugin", r"(?P<detail>UNABLE to load uWSGI plugin: .*?) !!!", Symptom.START_FAILED, _START),
+    Phrase(
+        "greater than the system max net.core.somaxconn",
+        r"(?P<detail>Listen queue size is greater than the system max net\.core\.somaxconn.*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase(
+        "probably the client disconnected",
+        r"(?P<detail>(?:SIGPIPE|SIGABRT): .*\(probably the client disconnected\).*)",
+        Symptom.CLIENT_CLOSED,
+    ),
+    Phrase(
+        "uwsgi socket",
+        r"uwsgi socket \d+ (?:bound|inherited).*? (?:TCP|UNIX) address (?P<address>\S+)",
+        Symptom.LISTENS_ON,
+        _START,
+    ),
+    Phrase("Starting uWSGI ", r"\*\*\* (?P<detail>Starting uWSGI \S+)", Symptom.PROCESS_STARTED, _START),
+    Phrase("killing workers...", r"(?P<detail>SIGINT/SIG\w+ received\.\.\.killing workers)", Symptom.PROCESS_STOPPED),
+    Phrase("goodbye to uWSGI", r"(?P<detail>goodbye to uWSGI)", Symptom.PROCESS_STOPPED),
+)
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only uWSGI writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a worker, the listen queue, a start or a request; None for all other lines."""
+    return read(line, PHRASES, NAME)
