@@ -7,7 +7,6 @@ is what the stages before it found. It may offer `LIMIT_S`, the time that it get
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import threading
 import time
 from collections.abc import Callable
@@ -26,10 +25,10 @@ from why502.sources.base import Ask, Found
 # Each stage needs what those before it found; the sources of one stage run at the same time.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("proxies", "addresses"),
-    ("config_test", "listeners", "logs", "php_fpm", "kernel"),
+    ("listeners", "config_test", "logs", "php_fpm"),
     ("processes", "names"),
-    ("socket_paths", "services", "disks"),
-    ("events", "pressure", "security"),
+    ("socket_paths", "services", "disks", "kernel", "pressure"),
+    ("events", "security"),
     ("probes",),
 )
 LIMIT_S = 2.5
@@ -39,26 +38,35 @@ def collect(host: Host, taken_at: datetime, since: datetime | None, until: datet
     """Return what is known of the machine. It always comes: what failed or took too long is a Gap."""
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until)
     for stage in STAGES:
-        known = _run(tuple(_source(name) for name in stage if _exists(name)), host, known, ask)
+        known = _run(stage, host, known, ask)
     return known
 
 
-def _run(sources: tuple[ModuleType, ...], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
+def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
     """Return `known` with the sections of these sources, each within its own time."""
     started = time.monotonic()
-    answers: list[tuple[ModuleType, SimpleQueue[Found[Any]]]] = []
-    for source in sources:
-        answer: SimpleQueue[Found[Any]] = SimpleQueue()
-        answers.append((source, answer))
-        threading.Thread(target=_answer, args=(source, host, known, ask, answer), name=_name(source), daemon=True).start()
-    found: dict[str, Any] = {}
+    sources: list[tuple[str, ModuleType, SimpleQueue[Found[Any]]]] = []
     gaps = list(known.gaps)
-    for source, answer in answers:
+    for name in stage:
+        try:
+            source = importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                gaps.append(_bug(name, error))
+            continue
+        except Exception as error:
+            gaps.append(_bug(name, error))
+            continue
+        answer: SimpleQueue[Found[Any]] = SimpleQueue()
+        sources.append((name, source, answer))
+        threading.Thread(target=_answer, args=(name, source, host, known, ask, answer), name=name, daemon=True).start()
+    found: dict[str, Any] = {}
+    for name, source, answer in sources:
         limit_s: float = getattr(source, "LIMIT_S", LIMIT_S)
         try:
             result = answer.get(timeout=max(0.0, started + limit_s - time.monotonic()))
         except Empty:
-            gaps.append(Gap(source=_name(source), why=f"did not answer within {limit_s:g} s"))
+            gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s"))
             continue
         gaps += result.gaps
         if result.value is not None:
@@ -66,26 +74,22 @@ def _run(sources: tuple[ModuleType, ...], host: Host, known: Snapshot, ask: Ask)
     return msgspec.structs.replace(known, **found, gaps=tuple(dict.fromkeys(gaps)))
 
 
-def _answer(source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: SimpleQueue[Found[Any]]) -> None:
+def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: SimpleQueue[Found[Any]]) -> None:
     look: Callable[[Host, Snapshot, Ask], Found[Any]] = source.collect
     try:
         answer.put(look(host, known, ask))
     except HostError as error:
-        answer.put(Found(None, (Gap(source=_name(source), why=error.why, allow=error.allow),)))
+        answer.put(Found(None, (Gap(source=_words(name), why=error.why, allow=error.allow),)))
     except Why502Error as error:
-        answer.put(Found(None, (Gap(source=_name(source), why=error.says, allow=error.hint),)))
+        answer.put(Found(None, (Gap(source=_words(name), why=error.says, allow=error.hint),)))
     except Exception as error:
-        why = f"internal error in source {_name(source)}: {type(error).__name__}: {error}"
-        answer.put(Found(None, (Gap(source=_name(source), why=why, allow="report it: this is a bug of why502"),)))
+        answer.put(Found(None, (_bug(name, error),)))
 
 
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"{__name__}.{name}") is not None
+def _bug(name: str, error: Exception) -> Gap:
+    why = f"internal error in source {_words(name)}: {type(error).__name__}: {error}"
+    return Gap(source=_words(name), why=why, allow="report it: this is a bug of why502")
 
 
-def _source(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
-
-
-def _name(source: ModuleType) -> str:
-    return source.__name__.rpartition(".")[2].replace("_", " ")
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from why502.host.base import Host
-from why502.model.errors import HostError, Missing
+from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.sources.attempt import attempt
@@ -48,7 +48,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
             gaps.append(Gap(source="listeners", why=f"network namespace of process {pid}: {error.why}", allow=error.allow))
     if len(networks) > NETWORKS:
         gaps.append(Gap(source="listeners", why=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
-    if hidden := sum(1 for listener in found if not listener.pids):
+    hidden = sum(1 for listener in found if not listener.pids)
+    if (
+        hidden and attempt(partial(host.list, "/proc/1/fd")) is None
+    ):  # else they are the kernel's own, or of another PID namespace
         gaps.append(Gap(source="listeners", why=f"the owners of {hidden} listening sockets are not visible", allow="run as root"))
     return Found(tuple(_whole(host, listener) for listener in found), tuple(gaps))
 
@@ -135,10 +138,7 @@ def _whole(host: Host, listener: Listener) -> Listener:
     path = listener.target.path
     if not path or path.startswith("/") or not listener.pids:
         return listener
-    try:
-        folder = host.link(f"/proc/{listener.pids[0]}/cwd")
-    except Missing:
-        return listener
-    except HostError:
+    folder = attempt(partial(host.link, f"/proc/{listener.pids[0]}/cwd"))
+    if folder is None:
         return listener
     return msgspec.structs.replace(listener, target=Target(path=f"{folder.rstrip('/')}/{path}"))
