@@ -23,9 +23,11 @@ _ENTRY = re.compile(
     rb"\s*(?P<name>[A-Za-z_][\w.]*(?:\[[^\]\r\n]*\])?)\s*=[ \t]*(?P<value>\"(?:\\.|[^\"\\\r\n])*\"|'[^'\r\n]*'|[^;\r\n]*)"
 )
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-# Entries with brackets may hold secrets (env[DB_PASSWORD]); of those only what a diagnosis needs is kept.
-_PLAIN = re.compile(r"(?!include$)[\w.]+")
-_KEPT = {f"{kind}[{name}]" for kind in ("php_value", "php_admin_value") for name in ("memory_limit", "max_execution_time")}
+# What is kept of a pool: FPM's own settings. Others may hold secrets (env[DB_PASSWORD]), or the file may be no FPM's at all.
+_KEPT = re.compile(
+    r"(?:listen|pm|ping|access|process|security)(?:\.\w+)?|user|group|prefix|chroot|chdir|slowlog|(?:request|rlimit)_\w+"
+    r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time)\]"
+)
 _TIME = re.compile(r"(\d+)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -78,7 +80,8 @@ def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[s
         sections.setdefault(entry.section.lower() if entry.section.lower() == GLOBAL else entry.section, {})[entry.name] = entry
     common = sections.pop(GLOBAL, {})
     log = full_path(common["error_log"].value, prefix) if "error_log" in common else ""
-    return tuple(_pool(name, section, prefix, log, environment or {}) for name, section in sections.items())
+    found = (_pool(name, section, prefix, log, environment or {}) for name, section in sections.items())
+    return tuple(pool for pool in found if pool.settings)
 
 
 def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
@@ -136,7 +139,7 @@ def _pool(name: str, section: Mapping[str, Entry], prefix: str, log: str, enviro
         value = _VARIABLE.sub(lambda match: environment.get(match[1], match[0]), value)
         return value.replace("$pool", name)
 
-    settings = {key: meant(entry.value) for key, entry in section.items() if key in _KEPT or _PLAIN.fullmatch(key)}
+    settings = {key: meant(entry.value) for key, entry in section.items() if _KEPT.fullmatch(key)}
     below = full_path(settings.get("prefix", ""), prefix) or prefix
     listen = section.get("listen")
     last = max(section.values(), key=lambda entry: (entry.at.file == (listen or entry).at.file, entry.at.start))

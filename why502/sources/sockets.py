@@ -6,12 +6,14 @@ Both show without any right which connections the backend has not accepted yet: 
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from why502.host.base import Host
 from why502.model.errors import HostError, Missing
 from why502.model.target import Target
+from why502.sources.proc_net import hex_address
 
 LIMIT_BYTES = 32 << 20  # about 200 000 sockets
 LISTEN = "LISTEN"
@@ -81,19 +83,12 @@ def parse_unix(content: bytes) -> Iterator[Socket]:
 
 
 def place(text: bytes) -> Target | None:
-    """Return the address that the kernel's hexadecimal form means. Words are of the machine's order, taken as little-endian."""
-    address, found, port = text.partition(b":")
+    """Return the address that the kernel's hexadecimal form means; None where it is none."""
+    address, _, port = text.decode("ascii", "replace").partition(":")
     try:
-        raw = bytes.fromhex(address.decode("ascii"))
-        number = int(port, 16)
+        return Target(host=hex_address(address), port=int(port, 16))
     except ValueError:
         return None
-    if not found or len(raw) not in {4, 16}:
-        return None
-    raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-    ip = ipaddress.ip_address(raw)
-    plain = ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
-    return Target(host=str(plain), port=number)
 
 
 def names(target: Target) -> tuple[bytes, ...]:
@@ -144,4 +139,5 @@ def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
 
 
 def _hex(packed: bytes) -> bytes:
-    return b"".join(packed[i : i + 4][::-1] for i in range(0, len(packed), 4)).hex().upper().encode()
+    step = -1 if sys.byteorder == "little" else 1
+    return b"".join(packed[i : i + 4][::step] for i in range(0, len(packed), 4)).hex().upper().encode()

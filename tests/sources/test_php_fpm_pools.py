@@ -1,0 +1,255 @@
+"""PHP-FPM pools: texts, folders as other distributions lay them out, and real masters under every process manager."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+
+from why502.host.directory import DirectoryHost
+from why502.host.local import LocalHost
+from why502.model.errors import Expired, HostError
+from why502.model.snapshot import PhpPool, Snapshot
+from why502.model.target import Target
+from why502.sources import php_fpm, php_fpm_files, php_fpm_status
+from why502.sources.base import Ask
+
+FPM = shutil.which("php-fpm8.2") or shutil.which("php-fpm")
+needs_fpm = pytest.mark.skipif(not FPM, reason="php-fpm is not installed")
+
+ROLLUP = b"""\
+5576b5c00000-7ffd1ad9e000 ---p 00000000 00:00 0                          [rollup]
+Rss:               24680 kB
+Pss:                9012 kB
+Pss_Dirty:          3000 kB
+"""
+STATUS = b"""\
+pool:                 www
+process manager:      static
+start time:           21/Nov/2026:00:30:00 +0000
+accepted conn:        7
+listen queue:         0
+max children reached: 0
+"""
+
+
+def nothing_known() -> Snapshot:
+    return Snapshot(taken_at=datetime.now(UTC))
+
+
+def test_texts():
+    assert php_fpm.parse_memory(ROLLUP) == (24680 * 1024, 9012 * 1024)
+    assert php_fpm.parse_memory(b"") == (None, None)
+    assert php_fpm.parse_environment(b"A=b=c\0PHP_VERSION=8.1.2\0x\0") == {"A": "b=c", "PHP_VERSION": "8.1.2"}
+    assert php_fpm_status.parse(STATUS)["listen queue"] == "0"
+    assert php_fpm_status.parse(STATUS)["start time"] == "21/Nov/2026:00:30:00 +0000"
+
+
+@pytest.mark.parametrize(
+    ("config", "exe", "version"),
+    [
+        ("/etc/php/8.2/fpm/php-fpm.conf", "/usr/sbin/php-fpm8.2", "8.2"),
+        ("/etc/php/7.4/fpm/php-fpm.conf", "", "7.4"),
+        ("/etc/php82/php-fpm.conf", "/usr/sbin/php-fpm82", "8.2"),
+        ("/etc/opt/remi/php81/php-fpm.conf", "/opt/remi/php81/root/usr/sbin/php-fpm", "8.1"),
+        ("/opt/cpanel/ea-php74/root/etc/php-fpm.conf", "", "7.4"),
+        ("/opt/plesk/php/8.3/etc/php-fpm.conf", "/opt/plesk/php/8.3/sbin/php-fpm", "8.3"),
+        ("/usr/local/etc/php-fpm.conf", "/usr/local/sbin/php-fpm", "8.4"),
+    ],
+)
+def test_versions(config, exe, version):
+    assert php_fpm.version(config, exe, {"PHP_VERSION": "8.4.1"}) == version
+
+
+@pytest.mark.parametrize(
+    ("config", "exe", "prefix"),
+    [
+        ("/etc/php/8.2/fpm/php-fpm.conf", "/usr/sbin/php-fpm8.2", "/usr"),
+        ("/etc/php-fpm.conf", "", "/usr"),
+        ("/usr/local/etc/php-fpm.conf", "", "/usr/local"),
+        ("/opt/remi/php82/root/etc/php-fpm.conf", "", "/opt/remi/php82/root/usr"),
+        ("/x.conf", "/usr/local/sbin/php-fpm", "/usr/local"),
+    ],
+)
+def test_prefixes(config, exe, prefix):
+    assert php_fpm_files.default_prefix(config, exe) == prefix
+
+
+def test_configurations_that_nothing_runs(tmp_path):
+    """Two Debian versions and a container image's layout, whose second file re-opens the pool; a broken include is passed over."""
+    texts = {
+        "etc/php/7.4/fpm/php-fpm.conf": "[global]\nerror_log = /var/log/php7.4-fpm.log\ninclude=/etc/php/7.4/fpm/pool.d/*.conf\n",
+        "etc/php/7.4/fpm/pool.d/www.conf": "[www]\nuser = www-data\nlisten = /run/php/php7.4-fpm.sock\n",
+        "etc/php/7.4/fpm/pool.d/.hidden.conf": "[hidden]\nlisten = 1\n",
+        "etc/php/8.2/fpm/php-fpm.conf": "include=/etc/php/8.2/fpm/pool.d/*.conf\ninclude=/nowhere/*.conf\n",
+        "etc/php/8.2/fpm/pool.d/b.conf": "[b]\nlisten = 127.0.0.1:9002\n",
+        "etc/php/8.2/fpm/pool.d/a.conf": "[a]\nlisten = 9001\ninclude = /etc/php/8.2/fpm/common\n",
+        "etc/php/8.2/fpm/common": "pm = ondemand\n",
+        "usr/local/etc/php-fpm.conf": "include=etc/php-fpm.d/*.conf\n",
+        "usr/local/etc/php-fpm.d/www.conf": "[www]\nlisten = 127.0.0.1:9000\npm = dynamic\n",
+        "usr/local/etc/php-fpm.d/zz-docker.conf": "[global]\ndaemonize = no\n[www]\nlisten = 9000\n",
+        "proc/empty": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = php_fpm.collect(DirectoryHost(str(tmp_path)), nothing_known(), Ask())
+    assert [(pool.name, pool.version, str(pool.target), pool.pm) for pool in found.value] == [
+        ("www", "7.4", "unix:/run/php/php7.4-fpm.sock", ""),
+        ("a", "8.2", "[::]:9001", "ondemand"),
+        ("b", "8.2", "127.0.0.1:9002", ""),
+        ("www", "", "[::]:9000", "dynamic"),
+    ]
+    assert found.value[0].log == "/var/log/php7.4-fpm.log"
+    assert {pool.master_pid for pool in found.value} == {None}
+    assert found.value[0].children is None
+
+
+def test_an_include_that_names_itself_ends(tmp_path):
+    (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
+    assert php_fpm_files.read(DirectoryHost(str(tmp_path)), "/a.conf", "/usr")
+
+
+@pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", b"\x15\x03\x01\x00\x02\x02\x46\x00"])
+def test_no_fastcgi(data):
+    with pytest.raises(HostError):
+        php_fpm_status.decode(data)
+
+
+def test_an_answer_in_pieces():
+    record = bytes((1, 6, 0, 1, 0, 3, 5, 0)) + b"abc" + bytes(5)
+    end = bytes((1, 3, 0, 1, 0, 8, 0, 0)) + bytes(8)
+    assert php_fpm_status.decode(record + end) == (b"abc", True)
+    assert php_fpm_status.decode(record + end[:-1]) == (b"abc", False)
+    assert php_fpm_status.decode(record[:4]) == (b"", False)
+
+
+class Fpm:
+    """A real master with its own configuration in a folder of its own."""
+
+    def __init__(self, folder, text: str) -> None:
+        self.folder = folder
+        (folder / "sleep.php").write_text("<?php fgets(fopen(__DIR__ . '/gate', 'r')); echo 'ok';")
+        os.mkfifo(folder / "gate")
+        folder.chmod(0o755)
+        head = f"[global]\nerror_log = {folder}/log\ndaemonize = no\n"
+        (folder / "fpm.conf").write_text(head + text.replace("DIR", str(folder)))
+        argv = [FPM, "-n", "-F", "-R", "-y", str(folder / "fpm.conf")]
+        self.process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self.clients = ExitStack()
+        self.wait(lambda: "ready to handle connections" in (folder / "log").read_text())
+
+    def wait(self, condition) -> None:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                if condition():
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < until, (self.folder / "log").read_text()
+            time.sleep(0.01)
+
+    def request(self, address) -> None:
+        """Send a request that lasts until the end."""
+        client = self.clients.enter_context(socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX))
+        client.connect(address)
+        client.sendall(php_fpm_status.encode(str(self.folder / "sleep.php")))
+
+    def pools(self, ask=None) -> dict[str, PhpPool]:
+        found = php_fpm.collect(LocalHost(), nothing_known(), ask or Ask())
+        self.gaps = found.gaps
+        return {pool.name: pool for pool in found.value if pool.master_pid == self.process.pid}
+
+    def stop(self) -> None:
+        self.clients.close()
+        self.process.kill()
+        for pid in self.children():
+            os.kill(pid, 9)
+        self.process.wait()
+
+    def children(self) -> list[int]:
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        with open(path) as file:
+            return [int(pid) for pid in file.read().split()]
+
+
+@pytest.fixture
+def start(tmp_path_factory):
+    with ExitStack() as stack:
+
+        def start(text: str) -> Fpm:
+            fpm = Fpm(tmp_path_factory.mktemp("fpm"), text)
+            stack.callback(fpm.stop)
+            return fpm
+
+        yield start
+
+
+POOL = "user = nobody\ngroup = nogroup\n" if not os.geteuid() else ""
+
+
+@pytest.mark.real
+@needs_fpm
+def test_a_saturated_static_pool(start):
+    """One child, backlog 2: one request is served, three wait. Only pm.status_listen still answers."""
+    fpm = start(
+        f"[full]\n{POOL}listen = DIR/s\nlisten.backlog = 2\nlisten.mode = 0660\npm = static\npm.max_children = 1\n"
+        f"pm.status_path = /status\nping.path = /ping\npm.status_listen = DIR/status\n"
+    )
+    pool = fpm.pools()["full"]
+    assert (pool.children, pool.children_busy, pool.queued, pool.answers_ping) == (1, 0, 0, True)
+    assert (pool.status["pool"], pool.status["process manager"]) == ("full", "static")
+    assert pool.child_rss_bytes > 1 << 20
+    assert (pool.target, pool.mode, pool.pm, pool.max_children) == (Target(path=str(fpm.folder / "s")), "0660", "static", 1)
+
+    fpm.request(str(fpm.folder / "s"))
+    fpm.wait(lambda: fpm.pools(Ask(probes=False))["full"].children_busy == 1)
+    for _ in range(3):
+        fpm.request(str(fpm.folder / "s"))
+    with pytest.raises(BlockingIOError), socket.socket(socket.AF_UNIX) as one:
+        one.setblocking(False)
+        one.connect(str(fpm.folder / "s"))
+    began = time.monotonic()
+    pool = fpm.pools()["full"]
+    assert time.monotonic() - began < 3
+    assert (pool.children_busy, pool.queued, pool.answers_ping) == (1, 3, None)
+    assert pool.status["active processes"] == "1"
+    assert any("no child is free" in gap.why for gap in fpm.gaps)
+
+
+@pytest.mark.real
+@needs_fpm
+def test_pools_of_several_masters_and_managers(start):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    one = start(
+        f"[tcp]\n{POOL}listen = {port}\npm = ondemand\npm.max_children = 3\npm.process_idle_timeout = 60\nping.path = /p\n"
+        f"[dyn]\n{POOL}prefix = DIR\nlisten = $pool.sock\npm = dynamic\npm.max_children = 4\npm.start_servers = 2\n"
+        "pm.min_spare_servers = 1\npm.max_spare_servers = 2\n"
+    )
+    two = start(f"[tcp]\n{POOL}listen = DIR/other\npm = static\npm.max_children = 2\n")
+    pools = one.pools(Ask(probes=False))
+    assert (pools["tcp"].children, pools["tcp"].child_rss_bytes, pools["tcp"].queued) == (0, None, 0)
+    assert (pools["dyn"].children, pools["dyn"].target) == (2, Target(path=str(one.folder / "dyn.sock")))
+    assert two.pools(Ask(probes=False))["tcp"].children == 2
+    for number in (1, 2):
+        one.request(("127.0.0.1", port))
+        one.wait(lambda: one.pools(Ask(probes=False))["tcp"].children_busy == number)  # noqa: B023
+    assert one.pools(Ask(probes=False))["tcp"].children == 2
+    assert one.pools()["tcp"].answers_ping is True
+
+
+def test_a_pool_that_does_not_answer_is_given_up_in_time(tmp_path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(1)
+        with pytest.raises(Expired):
+            php_fpm_status.page(LocalHost(), Target(path=path), "/status", timeout_s=0.1)

@@ -1,0 +1,226 @@
+"""PHP-FPM: the pools of every master that runs and of every configuration on disk.
+
+Values come from the configuration files, not from `php-fpm -tt`: that opens the pool's own error log, and creates it where
+it is missing. Masters and children are told by their titles (fpm_children.c, fpm_main.c). Children are busy while they hold
+a connection: the kernel's socket tables count that, and what waits to be accepted, even while the pool is too full to answer
+its own status page.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import msgspec
+
+from why502.config.php_fpm import listen_target, pools
+from why502.host.base import Host
+from why502.model.base import Value
+from why502.model.errors import Expired, HostError
+from why502.model.snapshot import Gap, PhpPool, Snapshot
+from why502.model.target import Target
+from why502.sources import php_fpm_files as files
+from why502.sources import php_fpm_status as status
+from why502.sources import sockets
+from why502.sources.attempt import attempt
+from why502.sources.base import Ask, Found
+from why502.sources.owners import listeners
+from why502.sources.process_table import ProcessTable, parse_cgroup, parse_status
+from why502.sources.sockets import Socket
+
+SECTION = "php_pools"
+STATUS_S = 1.0  # for all status and ping pages together
+_MASTERS = 32
+_MEASURED = 16  # children of a pool whose memory is read
+_MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
+_CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
+_VERSION = re.compile(r"php(?:-fpm)?[-/]?(\d)\.?(\d{1,2})(?!\d)")
+
+
+class Master(Value, frozen=True, kw_only=True):
+    """A running master, or with pid 0 a configuration that nothing runs. `children` are numbers by pool."""
+
+    config: str
+    pid: int = 0
+    exe: str = ""
+    root: str = ""
+    network: str = ""
+    unit: str = ""
+    environment: dict[str, str] = {}
+    children: dict[str, tuple[int, ...]] = {}
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:
+    """Return the pools of all masters, then those of configurations that nothing runs. Raises HostError without /proc."""
+    gaps: list[Gap] = []
+    running = masters(host)
+    used = {(one.root, *_identity(host, one)) for one in running}
+    idle = (Master(config=path) for path in files.found(host))
+    found: list[PhpPool] = []
+    until = time.monotonic() + STATUS_S
+    tables: dict[str, list[Socket]] = {}
+    for master in (*running, *(one for one in idle if ("", *_identity(host, one)) not in used)):
+        where = host.inside(master.root) if master.root else host
+        prefix = files.default_prefix(master.config, master.exe)
+        try:
+            configured = pools(files.read(where, master.config, prefix), prefix, master.environment)
+        except HostError as error:
+            gaps.append(Gap(source=f"PHP-FPM {master.config}", why=error.why, allow=error.allow or "run why502 as root"))
+            continue
+        for pool in configured:
+            if master.pid:
+                pool = _measured(host, known, _owned(pool, master), master, tables)  # noqa: PLW2901
+                if ask.probes and not ask.offline:
+                    pool = _asked(host, pool, prefix, until, gaps)  # noqa: PLW2901
+            else:
+                pool = _owned(pool, master)  # noqa: PLW2901
+            found.append(pool)
+    return Found(tuple(found), tuple(gaps))
+
+
+def masters(host: Host) -> tuple[Master, ...]:
+    """Return every PHP-FPM master that runs, with its children. Raises HostError without /proc."""
+    table = ProcessTable(host)
+    stats = table.stats()
+    titles = {pid: " ".join(attempt(partial(table.argv, pid)) or ()) for pid, stat in stats.items() if "php" in stat.name}
+    children: dict[int, dict[str, tuple[int, ...]]] = {}
+    for pid, title in titles.items():
+        if match := _CHILD.match(title):
+            own = children.setdefault(stats[pid].ppid, {})
+            own[match["pool"]] = (*own.get(match["pool"], ()), pid)
+    heads = [(pid, match["config"]) for pid, title in titles.items() if (match := _MASTER.match(title))]
+    return tuple(
+        Master(
+            pid=pid,
+            config=config,
+            exe=attempt(partial(host.link, f"/proc/{pid}/exe")) or "",
+            root=table.root(pid),
+            network=table.network(pid),
+            unit=parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1],
+            environment=parse_environment(attempt(partial(host.read, f"/proc/{pid}/environ")) or b""),
+            children=children.get(pid, {}),
+        )
+        for pid, config in heads[:_MASTERS]
+    )
+
+
+def parse_environment(content: bytes) -> dict[str, str]:
+    """Return /proc/PID/environ by name; values are only used where the configuration asks for them, and never kept."""
+    pairs = (item.partition("=") for item in content.decode("utf-8", "replace").split("\0"))
+    return {name: value for name, found, value in pairs if found}
+
+
+def parse_memory(smaps_rollup: bytes) -> tuple[int | None, int | None]:
+    """Return Rss and Pss of /proc/PID/smaps_rollup in bytes (proc_pid_smaps(5))."""
+    fields = parse_status(smaps_rollup.decode("ascii", "replace"))
+    sizes = [fields.get(name, "").split()[:1] for name in ("Rss", "Pss")]
+    rss, pss = (int(size[0]) * 1024 if size and size[0].isdigit() else None for size in sizes)
+    return rss, pss
+
+
+def version(config: str, exe: str, environment: Mapping[str, str]) -> str:
+    """Return "8.2" and the like, from the name of the program, its configuration's path, or a container image's variable."""
+    for path in (exe, config):
+        if match := _VERSION.search(path):
+            return f"{match[1]}.{match[2]}"
+    return ".".join(environment.get("PHP_VERSION", "").split(".")[:2])
+
+
+def _owned(pool: PhpPool, master: Master) -> PhpPool:
+    children = master.children.get(pool.name, ())
+    return msgspec.structs.replace(
+        pool,
+        version=version(master.config, master.exe, master.environment),
+        master_pid=master.pid or None,
+        children=len(children) if master.pid else None,
+        unit=master.unit,
+        root=master.root,
+        network=master.network,
+    )
+
+
+def _measured(host: Host, known: Snapshot, pool: PhpPool, master: Master, tables: dict[str, list[Socket]]) -> PhpPool:
+    """Return the pool with the memory of its children, how many hold a connection, and how many connections wait."""
+    sizes = [_memory(host, pid) for pid in master.children.get(pool.name, ())[:_MEASURED]]
+    busy, queued = None, None
+    if pool.target is not None:
+        folder = f"/proc/{master.pid}/net" if master.network else "/proc/net"
+        table = f"{folder}/unix" if pool.target.is_unix else f"{folder}/tcp"
+        try:
+            if table not in tables:
+                is_unix = pool.target.is_unix
+                tables[table] = sockets.read_unix(host, folder) if is_unix else sockets.read_tcp(host, folder)[0]
+            held, queued = sockets.held_and_queued(pool.target, tables[table], tables[table])
+            busy = min(held, pool.children or 0)
+        except HostError:
+            ones = listeners(pool.target, known)
+            queued = max((one.queued for one in ones if one.queued is not None), default=None)
+    return msgspec.structs.replace(
+        pool,
+        child_rss_bytes=_mean([rss for rss, _ in sizes]),
+        child_pss_bytes=_mean([pss for _, pss in sizes]),
+        children_busy=busy,
+        queued=queued,
+    )
+
+
+def _memory(host: Host, pid: int) -> tuple[int | None, int | None]:
+    rollup = attempt(partial(host.read, f"/proc/{pid}/smaps_rollup"))
+    if rollup:
+        return parse_memory(rollup)
+    fields = parse_status((attempt(partial(host.read, f"/proc/{pid}/status")) or b"").decode("utf-8", "replace"))
+    rss = fields.get("VmRSS", "").split()[:1]
+    return (int(rss[0]) * 1024 if rss and rss[0].isdigit() else None), None
+
+
+def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]) -> PhpPool:
+    """Return the pool with its status page and whether it answers a ping.
+
+    A pool that has no free child, and no `pm.status_listen`, is not asked: the question would only join the queue.
+    """
+    settings = pool.settings
+    apart = listen_target(settings.get("pm.status_listen", ""), prefix)
+    is_full = bool(pool.queued) or bool(pool.children_busy and pool.children_busy >= (pool.max_children or 1))
+    answer: dict[str, str] = {}
+    pong: bool | None = None
+    try:
+        if path := settings.get("pm.status_path"):
+            answer = status.parse(_page(host, pool, apart, path, until, is_full=is_full))
+        if path := settings.get("ping.path"):
+            pong = _page(host, pool, None, path, until, is_full=is_full).strip() == settings.get("ping.response", "pong").encode()
+    except HostError as error:
+        pong = False if isinstance(error, Expired) and path == settings.get("ping.path") else None
+        gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", why=error.why, allow=error.allow))
+    return msgspec.structs.replace(pool, status=answer, answers_ping=pong)
+
+
+def _page(host: Host, pool: PhpPool, apart: Target | None, path: str, until: float, *, is_full: bool) -> bytes:
+    target = apart or pool.target
+    left_s = until - time.monotonic()
+    if target is None:
+        raise HostError("its address is not known")
+    if is_full and apart is None:
+        raise HostError("no child is free to answer it", "set pm.status_listen, which answers while the pool is full")
+    if pool.network and not target.is_unix:
+        raise HostError("it listens in another network namespace")
+    if left_s <= 0.01:
+        raise HostError(f"all pools together took longer than {STATUS_S:g} s")
+    if target.is_unix and pool.root:
+        target = Target(path=pool.root + target.path)
+    elif target.is_wildcard:
+        target = Target(host="127.0.0.1" if target.host == "0.0.0.0" else "::1", port=target.port)
+    return status.page(host, target, path, timeout_s=left_s)
+
+
+def _identity(host: Host, master: Master) -> tuple[int, int, str]:
+    """Return what tells a file apart, under whichever name: device and inode, or its path where it cannot be seen."""
+    where = host.inside(master.root) if master.root else host
+    stat = attempt(partial(where.stat, master.config))
+    return (stat.device, stat.inode, "") if stat else (0, 0, master.config)
+
+
+def _mean(sizes: list[int | None]) -> int | None:
+    seen = [size for size in sizes if size is not None]
+    return sum(seen) // len(seen) if seen else None
