@@ -23,21 +23,30 @@ def bounded(seconds: float, call: Callable[P, T], /, *args: P.args, **kwargs: P.
     A thread of its own makes the calls of each thread, one after the other. One that hangs in the kernel is left behind
     as a daemon, and a new one takes its place: nothing can interrupt it, but nobody waits for it either.
     """
-    jobs: _Jobs | None = getattr(_here, "jobs", None)
-    if jobs is None:
-        jobs = _here.jobs = SimpleQueue()
-        threading.Thread(target=_work, args=(jobs,), name="bounded", daemon=True).start()
+    worker: _Worker | None = getattr(_here, "worker", None)
+    if worker is None:
+        worker = _here.worker = _Worker()
     answer: _Answer = SimpleQueue()
-    jobs.put((lambda: call(*args, **kwargs), answer))
+    worker.jobs.put((lambda: call(*args, **kwargs), answer))
     try:
         is_well, result = answer.get(timeout=seconds)
     except Empty:
-        jobs.put(None)
-        _here.jobs = None
+        _here.worker = None
         raise Expired(f"no answer within {seconds:g} s") from None
     if is_well:
         return cast(T, result)
     raise result
+
+
+class _Worker:
+    """The thread that makes the calls. It ends after its last job when nobody holds this object any more."""
+
+    def __init__(self) -> None:
+        self.jobs: _Jobs = SimpleQueue()
+        threading.Thread(target=_work, args=(self.jobs,), name="bounded", daemon=True).start()
+
+    def __del__(self) -> None:
+        self.jobs.put(None)
 
 
 def _work(jobs: _Jobs) -> None:
