@@ -168,16 +168,17 @@ class Fpm:
         return {pool.name: pool for pool in found.value if pool.master_pid == self.process.pid}
 
     def stop(self) -> None:
+        """End the master, which ends and reaps its children; where it hangs, all of them at once."""
         self.clients.close()
-        self.process.kill()
-        for pid in self.children():
-            os.kill(pid, 9)
-        self.process.wait()
-
-    def children(self) -> list[int]:
-        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        with open(path) as file:
-            return [int(pid) for pid in file.read().split()]
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+            children = [int(pid) for pid in file.read().split()]
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            for pid in (self.process.pid, *children):
+                os.kill(pid, 9)
+            self.process.wait()
 
 
 @pytest.fixture
