@@ -82,6 +82,7 @@ class Symptom(StrEnum):
     APPLICATION_ERROR = "application-error"
     APPLICATION_SLOW = "application-slow"  # it says itself that a request took too long; the request went on
     SCRIPT_NOT_FOUND = "script-not-found"
+    WRONG_HOST = "wrong-host"  # the backend says that it does not know that host
     UPGRADE_REFUSED = "upgrade-refused"
     # the client's side
     CLIENT_CLOSED = "client-closed"
@@ -241,6 +242,7 @@ class Tally(Value, frozen=True, kw_only=True):
     last: datetime | None = None
     duration_min_s: float | None = None
     duration_max_s: float | None = None
+    bytes_min: int | None = None  # fewest bytes that a client got
     requests: tuple[tuple[str, int], ...] = ()  # most frequent "METHOD /path" (query removed), at most 8
     samples: tuple[Sample, ...] = ()  # the first 3
 

@@ -1,0 +1,58 @@
+"""The connection tracking table is full and packets are dropped.
+
+"nf_conntrack: table full, dropping packet": new connections time out here and there, old ones go on.
+
+## Confuse not with
+- `connect-timeout`: one target, always.
+
+## Confirm
+- `sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`; `dmesg | grep conntrack`.
+
+## Fix
+- Raise nf_conntrack_max (and the hash size), shorten nf_conntrack_tcp_timeout_time_wait, or do not track local connections (NOTRACK).
+
+## References
+- https://docs.kernel.org/networking/nf_conntrack-sysctl.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.seen(Symptom.CONNECT_TIMED_OUT, Symptom.CONNECTION_DIED, Symptom.CONNECT_DENIED, Symptom.READ_TIMED_OUT)
+    if not hurt and case.target is not None:
+        return
+    kernel = case.here.kernel
+    if (
+        hurt
+        and kernel
+        and kernel.conntrack_count is not None
+        and kernel.conntrack_max
+        and kernel.conntrack_count >= 0.98 * kernel.conntrack_max
+    ):
+        yield supports(
+            f"{kernel.conntrack_count} of {kernel.conntrack_max} entries are in use",
+            "sysctl net.netfilter.nf_conntrack_count",
+            PROOF,
+        )
+    for tally in case.anywhere(Symptom.CONNTRACK_FULL)[:1]:
+        yield supports("the kernel says that the table is full", tally.seen_in, PROOF)
+    for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.CONNTRACK_FULL][:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+
+
+CAUSE = Cause(
+    id="conntrack-table-full",
+    layer=Layer.PLATFORM,
+    says="the connection tracking table is full and packets are dropped",
+    symptoms={Symptom.CONNTRACK_FULL: WEAK},
+    examine=examine,
+)

@@ -1,0 +1,54 @@
+"""The disk is the bottleneck.
+
+Processes stand in state D; requests that read or write take seconds.
+
+## Confuse not with
+- `memory-pressure`: the disk is busy because memory is swapped.
+
+## Confirm
+- `cat /proc/pressure/io`; `iostat -x 1`; `ps -eo state,pid,comm | grep ^D`.
+
+## Fix
+- Find who writes (`iotop`), move it to another disk or time; raise the volume's limit.
+
+## References
+- https://docs.kernel.org/accounting/psi.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, STRONG, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+HIGH = 0.4  # share of time that some task waited for a disk
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
+        return
+    for pressure in case.pressure:
+        if (pressure.io_some or 0) >= HIGH:
+            yield supports(
+                f"tasks of {pressure.scope} waited for a disk {pressure.io_some:.0%} of the time", "/proc/pressure/io", STRONG
+            )
+            break
+    stuck = [p for p in case.processes if p.state == "D"]
+    if stuck:
+        yield supports(
+            f"process {stuck[0].pid} ({stuck[0].name}) waits for a device (state D)", f"/proc/{stuck[0].pid}/stat", FAIR
+        )
+
+
+CAUSE = Cause(
+    id="io-saturation",
+    layer=Layer.PLATFORM,
+    says="the disk is the bottleneck",
+    symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
+    yields_to=frozenset({"disk-full", "memory-pressure"}),
+    examine=examine,
+)

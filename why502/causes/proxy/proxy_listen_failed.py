@@ -1,0 +1,30 @@
+"""The proxy cannot listen: address in use, not on this machine, or a privileged port.
+
+"bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()": it does not start. On a reload the old configuration stays.
+
+## Confuse not with
+- `port-conflict`: the backend's port is taken.
+
+## Confirm
+- `ss -Hltnp 'sport = :80'`
+
+## Fix
+- Stop the other process (often apache2, or an nginx that no pid file knows), or listen elsewhere.
+
+## References
+- nginx: src/core/ngx_connection.c, ngx_open_listening_sockets
+"""
+
+from __future__ import annotations
+
+from why502.cause import Cause
+from why502.model.finding import FAIR, Layer
+from why502.model.logs import Symptom
+
+CAUSE = Cause(
+    id="proxy-listen-failed",
+    layer=Layer.PROXY,
+    says="the proxy cannot listen: address in use, not on this machine, or a privileged port",
+    symptoms={Symptom.LISTEN_FAILED: FAIR},
+    yields_to=frozenset({"proxy-not-running"}),
+)

@@ -1,0 +1,57 @@
+"""During a deployment the process stops before the gateway stops sending to it, or is announced before it serves.
+
+Failures only within seconds of a stop or start of the backend, then none.
+
+## Confuse not with
+- `backend-crashed`: it was not stopped in order.
+- `keepalive-race`: independent of restarts.
+
+## Confirm
+- Compare the times of the failures with `journalctl -u UNIT` (Stopping, Started).
+
+## Fix
+- Stop gracefully: close the listener last, finish requests (TimeoutStopSec=, KillSignal=), socket activation or two instances behind one group; in Kubernetes a
+  preStop sleep and readiness.
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.kill.html
+- https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+AROUND = timedelta(seconds=10)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    first, last = case.first_failure, case.last_failure
+    if case.target is None or first is None or last is None or case.answers_now is False:
+        return
+    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - AROUND <= first <= e.at + AROUND]
+    starts = [e for e in case.events(Symptom.PROCESS_STARTED) if e.at and e.at - AROUND <= last <= e.at + AROUND]
+    if stops and starts:
+        yield supports(f"all failures lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
+        yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+
+
+CAUSE = Cause(
+    id="deploy-termination-race",
+    layer=Layer.UPSTREAM,
+    says="during a deployment the process stops before the gateway stops sending to it, or is announced before it serves",
+    symptoms={
+        Symptom.STALE_ENDPOINT: 0.5,
+        Symptom.CONNECT_REFUSED: 0.5,
+        Symptom.CLOSED_BEFORE_HEADER: 0.5,
+        Symptom.RESET_BEFORE_HEADER: 0.5,
+    },
+    examine=examine,
+)

@@ -1,0 +1,59 @@
+"""A PHP-FPM child died by a signal.
+
+"child N exited on signal 11 (SIGSEGV)": nginx sees the connection reset (502), the master starts another child. A defect of PHP or an extension, a
+full opcache, or a stack overflow in a recursive script.
+
+## Confuse not with
+- `worker-timeout`: request_terminate_timeout ends it with SIGTERM.
+- `backend-oom-killed`: SIGKILL by the kernel.
+
+## Confirm
+- The pool's error log; `journalctl -k -g 'php-fpm.*segfault'`; `coredumpctl`.
+
+## Fix
+- Update PHP and the extensions; switch the extensions off in turn to find the one.
+
+## References
+- https://www.php.net/manual/en/install.fpm.configuration.php
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.seen(
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_IN_BODY,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.CONNECT_REFUSED,
+    )
+    if not hurt and case.target is not None:
+        return
+    for event in case.events(Symptom.PHP_CHILD_DIED)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+        return
+    for tally in case.words(Symptom.PHP_CHILD_DIED)[:1]:
+        yield supports(f"PHP-FPM says that a child died {tally.detail}".rstrip(), tally.seen_in, PROOF)
+        return
+    for tally in case.words(Symptom.PROCESS_CRASHED)[:1]:
+        if "php" in tally.process:
+            yield supports(f"the kernel says that {tally.process} crashed", tally.seen_in, PROOF)
+
+
+CAUSE = Cause(
+    id="php-fpm-crashed",
+    layer=Layer.UPSTREAM,
+    says="a PHP-FPM child died by a signal",
+    symptoms={Symptom.PHP_CHILD_DIED: WEAK},
+    yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),
+    examine=examine,
+)

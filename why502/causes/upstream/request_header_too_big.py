@@ -1,0 +1,48 @@
+"""The request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn).
+
+The backend drops the connection without an answer (502 in the proxy, "connection reset"), or answers 400 or 431. uWSGI says "invalid request block size: 4437
+(max 4096)...skip".
+
+## Confuse not with
+- `request-too-large`: the proxy itself refuses (400, 414, 494).
+- `response-header-too-big`: the other direction.
+
+## Confirm
+- The same request with fewer cookies succeeds.
+
+## Fix
+- uWSGI buffer-size, Node.js --max-http-header-size, gunicorn limit_request_field_size, Tomcat maxHttpHeaderSize; or smaller cookies.
+
+## References
+- https://uwsgi-docs.readthedocs.io/en/latest/ThingsToKnow.html
+- https://nodejs.org/api/cli.html#--max-http-header-sizesize
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.failures and case.target is not None:
+        return
+    for event in case.events(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
+        yield supports(event.says, event.seen_in, PROOF)
+        return
+    for tally in case.words(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
+        yield supports(f"the backend says that a request's header was too big {tally.detail}".rstrip(), tally.seen_in, PROOF)
+
+
+CAUSE = Cause(
+    id="request-header-too-big",
+    layer=Layer.UPSTREAM,
+    says="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
+    symptoms={Symptom.REQUEST_HEADER_TOO_BIG: WEAK},
+    examine=examine,
+)
