@@ -53,6 +53,8 @@ def parse_any(line: str) -> LogRecord | None:
                 best = _dated(record, inner)
                 if record.at is not None:
                     break
+            elif best is not None:
+                best = _dated(best, inner)
     return best
 
 

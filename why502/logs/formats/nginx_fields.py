@@ -57,7 +57,6 @@ _ANYHOW = {
 }
 _ANY_REQUEST = re.compile(r'\brequest ?: ?"([^"]*)')
 _ANY_URL = re.compile(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"'\s,]+")
-_AUTHORITY = re.compile(r"(?:[a-z]+://)?(?:unix:[^:\"]*:?|[^/\"]*)", re.IGNORECASE)
 
 
 def start(text: str) -> int:
@@ -72,9 +71,9 @@ def start(text: str) -> int:
 def read(text: str) -> Fields:
     """Return the fields of `text`, which begins with them."""
     if match := _WELL_FORMED.match(text):
-        return Fields(*match.groups(""))
+        return Fields._make(match.groups(""))
     match = _WITH_QUOTES.match(text)
-    found = Fields(*match.groups("")) if match and match.end() else NO_FIELDS
+    found = Fields._make(match.groups("")) if match and match.end() else NO_FIELDS
     if end := _REQUEST_END.search(found.request):  # a value that looks as if the next field began in it
         found = found._replace(request=found.request[: end.end()])
     if not found.upstream or not found.client:
@@ -99,13 +98,13 @@ def _anyhow(found: Fields, text: str) -> Fields:
     return found._replace(**more)
 
 
-def address(upstream: str, is_whole: bool = True) -> Address:
-    """Return what an upstream field names. A cut one counts only as far as its address is complete."""
-    match = _AUTHORITY.match(upstream)
-    text = match[0] if match else ""
-    if not is_whole and len(text) == len(upstream) and not text.endswith(":"):
-        return NO_ADDRESS
-    return _address(text)
+def address(upstream: str, text: str) -> Address:
+    """Return what an upstream field names. Where the line `text` was cut in it, it counts only if its address is complete."""
+    after = upstream.find("://") + 3 if "://" in upstream else 0
+    end = upstream.find(":", after + 5) if upstream.startswith("unix:", after) else upstream.find("/", after)
+    if end >= 0:
+        return _address(upstream[:end])
+    return _address(upstream) if upstream + '"' in text else NO_ADDRESS
 
 
 @lru_cache(1024)
