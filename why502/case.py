@@ -174,8 +174,14 @@ class Case:
     @cached_property
     def tallies(self) -> tuple[Tally, ...]:
         """The tallies of the target; for the proxy's own case those without any target."""
-        logs = self.here.logs
-        return tuple(tally for tally in (logs.tallies if logs else ()) if tally.target == self.target)
+        every = self.here.logs.tallies if self.here.logs else ()
+        # Words of applications and the kernel carry no target. They belong to whatever target fails (see `words`).
+        is_some_failing = any(tally.target is not None and tally.proxy is not None for tally in every)
+        return tuple(
+            tally
+            for tally in every
+            if tally.target == self.target and not (tally.target is None and tally.proxy is None and is_some_failing)
+        )
 
     def tally(self, *symptoms: Symptom) -> Tally | None:
         """Return the sum of what the logs show of these symptoms on the target; None where nothing was seen."""

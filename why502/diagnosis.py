@@ -190,6 +190,8 @@ def _yield(findings: list[Finding]) -> list[Finding]:
     result = []
     for found in findings:
         finding = found
+        if finding.target is None and any(cause == finding.cause and target is not None for cause, target in asserted):
+            continue  # said already, of the target that it hurts
         reasons = [
             cause for cause in CAUSES[finding.cause].yields_to if (cause, finding.target) in asserted or (cause, None) in asserted
         ]

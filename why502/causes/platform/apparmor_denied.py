@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
@@ -45,7 +45,7 @@ CAUSE = Cause(
     id="apparmor-denied",
     layer=Layer.PLATFORM,
     says="AppArmor denied the proxy's or the backend's access",
-    symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: WEAK},
+    symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
     yields_to=frozenset({"sandbox-network-denied"}),
     examine=examine,
 )

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -53,6 +53,6 @@ CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
     says="the connection tracking table is full and packets are dropped",
-    symptoms={Symptom.CONNTRACK_FULL: WEAK},
+    symptoms={Symptom.CONNTRACK_FULL: LIKELY},
     examine=examine,
 )

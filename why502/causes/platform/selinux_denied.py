@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
@@ -64,7 +64,7 @@ CAUSE = Cause(
     id="selinux-denied",
     layer=Layer.PLATFORM,
     says="SELinux denied the proxy's connection",
-    symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: WEAK},
+    symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
     examine=examine,
     remedies=remedies,
 )

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload
-from why502.model.finding import FAIR, PROOF, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
@@ -68,6 +68,7 @@ CAUSE = Cause(
     id="proxy-config-not-loaded",
     layer=Layer.PROXY,
     says="the configuration on disk is newer than the one that runs",
+    symptoms={Symptom.RELOAD_FAILED: LIKELY},
     yields_to=frozenset({"proxy-config-invalid"}),
     examine=examine,
     remedies=remedies,

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
 
@@ -52,6 +53,7 @@ CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
     says="the proxy itself does not run or does not listen",
+    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     examine=examine,
     remedies=remedies,
 )

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 MANY = 3
@@ -57,7 +57,7 @@ CAUSE = Cause(
     id="backend-crash-loop",
     layer=Layer.UPSTREAM,
     says="the service manager starts it again and again, and it dies again and again",
-    symptoms={Symptom.RESTART_LOOP: WEAK, Symptom.CONNECT_REFUSED: 0.5},
+    symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     examine=examine,
 )

@@ -76,7 +76,7 @@ CAUSE = Cause(
         Symptom.RESET_BEFORE_HEADER: WEAK,
         Symptom.CLOSED_IN_BODY: 0.5,
         Symptom.RESET_IN_BODY: 0.5,
-        Symptom.PROCESS_CRASHED: 0.5,
+        Symptom.PROCESS_CRASHED: LIKELY,
     },
     yields_to=frozenset(
         {"backend-crash-loop", "backend-oom-killed", "backend-startup-failure", "php-fpm-crashed", "worker-timeout"}

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -48,6 +48,6 @@ CAUSE = Cause(
     id="backend-oom-killed",
     layer=Layer.UPSTREAM,
     says="the kernel or a cgroup limit killed the process for memory",
-    symptoms={Symptom.OOM_KILLED: WEAK},
+    symptoms={Symptom.OOM_KILLED: LIKELY},
     examine=examine,
 )

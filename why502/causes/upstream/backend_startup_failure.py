@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
@@ -54,7 +54,7 @@ CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
     says="it cannot start: bad configuration, missing dependency or environment variable",
-    symptoms={Symptom.START_FAILED: WEAK},
+    symptoms={Symptom.START_FAILED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     examine=examine,
 )

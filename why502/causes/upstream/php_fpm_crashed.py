@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -53,7 +53,7 @@ CAUSE = Cause(
     id="php-fpm-crashed",
     layer=Layer.UPSTREAM,
     says="a PHP-FPM child died by a signal",
-    symptoms={Symptom.PHP_CHILD_DIED: WEAK},
+    symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),
     examine=examine,
 )

@@ -48,6 +48,6 @@ CAUSE = Cause(
     id="port-conflict",
     layer=Layer.UPSTREAM,
     says="it cannot bind its port because another process holds it",
-    symptoms={Symptom.ADDRESS_IN_USE: WEAK},
+    symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
     examine=examine,
 )

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -43,6 +43,6 @@ CAUSE = Cause(
     id="request-header-too-big",
     layer=Layer.UPSTREAM,
     says="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
-    symptoms={Symptom.REQUEST_HEADER_TOO_BIG: WEAK},
+    symptoms={Symptom.REQUEST_HEADER_TOO_BIG: LIKELY},
     examine=examine,
 )

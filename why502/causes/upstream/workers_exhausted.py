@@ -54,7 +54,12 @@ CAUSE = Cause(
     id="workers-exhausted",
     layer=Layer.UPSTREAM,
     says="all of its workers are busy, so new requests queue until the proxy gives up",
-    symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.WORKERS_BUSY: WEAK, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.QUEUE_FULL: WEAK},
+    symptoms={
+        Symptom.READ_TIMED_OUT: WEAK,
+        Symptom.WORKERS_BUSY: LIKELY,
+        Symptom.CONNECT_TIMED_OUT: 0.5,
+        Symptom.QUEUE_FULL: WEAK,
+    },
     yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children"}),
     examine=examine,
 )
