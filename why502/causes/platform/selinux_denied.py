@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 

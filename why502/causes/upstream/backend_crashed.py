@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 

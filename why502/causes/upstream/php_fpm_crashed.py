@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
