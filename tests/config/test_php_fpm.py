@@ -78,7 +78,7 @@ def test_a_file_included_inside_of_a_pool_continues_it():
     ("listen", "target"),
     [
         ("9000", Target(host="::", port=9000)),
-        (":9000", Target(host="::", port=9000)),
+        (":9000", None),
         ("127.0.0.1:9000", Target(host="127.0.0.1", port=9000)),
         ("[::]:9000", Target(host="::", port=9000)),
         ("[::1]:9000", Target(host="::1", port=9000)),

@@ -111,6 +111,44 @@ def test_configurations_that_nothing_runs(tmp_path):
     assert found.value[0].children is None
 
 
+TREE = {
+    "fpm.conf": "[global]\nerror_log = DIR/log\ninclude = DIR/pools/*.conf\nlisten.backlog = 77\n",
+    "pools/1.conf": '[a]\nuser = "nobody"\nlisten = 127.0.0.1:9001 ; why not\npm = static\npm.max_children = ${CHILDREN}\n'
+    "include = DIR/common\nrequest_terminate_timeout = 5s\n",
+    "pools/2.conf": "pm.max_requests=5\n;pm.max_requests=6\n",
+    "common": "slowlog = DIR/$pool.slow\n[b]\nprefix = DIR\nuser=nobody\nlisten=run/$pool.sock\nlisten.mode = '0600'\n"
+    "pm=ondemand\npm.max_children=1\npm.max_children=2\nping.path=/a;b\n",
+}
+
+
+@pytest.mark.real
+@needs_fpm
+def test_files_mean_the_same_as_to_fpm_itself(tmp_path):
+    """Includes continue the open section, the last value holds, comments, quotes and variables: as `php-fpm -tt` says."""
+    for name, text in TREE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text.replace("DIR", str(tmp_path)))
+    argv = [FPM, "-n", "-tt", "-y", tmp_path / "fpm.conf"]
+    environment = os.environ | {"CHILDREN": "7"}
+    subprocess.run(argv, env=environment, capture_output=True, check=True, timeout=30)
+    said: dict[str, dict[str, str]] = {}
+    for line in (tmp_path / "log").read_text().splitlines():
+        text = line.partition("NOTICE: ")[2].strip()
+        if text.startswith("["):
+            section = said.setdefault(text.strip("[]"), {})
+        elif " = " in text:
+            name, _, value = text.partition(" = ")
+            section[name] = value
+    entries = php_fpm_files.read(LocalHost(), str(tmp_path / "fpm.conf"), "/usr")
+    for pool in php_fpm.pools(entries, "/usr", environment):
+        theirs = said.pop(pool.name)
+        assert {theirs["listen"], f"unix:{theirs['listen']}"} & {str(pool.target)}
+        assert (pool.slowlog or "undefined") == theirs["slowlog"]
+        own = {name: value.removesuffix("s") for name, value in pool.settings.items() if name not in ("listen", "slowlog")}
+        assert own == {name: theirs[name].removesuffix("s") for name in own}
+    assert set(said) == {"global"}
+
+
 def test_an_include_that_names_itself_ends(tmp_path):
     (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
     assert php_fpm_files.read(DirectoryHost(str(tmp_path)), "/a.conf", "/usr")

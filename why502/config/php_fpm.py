@@ -85,18 +85,18 @@ def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[s
 
 
 def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
-    """Return what a `listen` or `pm.status_listen` names: `9000` and `:9000` are that port of every address.
+    """Return what a `listen` or `pm.status_listen` names: `9000` is that port of every address, a relative path starts at `prefix`.
 
-    A relative path starts at the prefix. None where it is no address (a host name is kept as one).
+    A host name is kept as one. None where nothing can listen there: `:9000` passes FPM's own test, then it does not start.
     """
     listen = listen.strip()
     if not listen:
         return None
-    if listen.isdecimal() or (listen[0] == ":" and listen[1:].isdecimal()):
-        port = int(listen.lstrip(":"))
-        return Target(host="::", port=port) if 0 < port < 65536 else None
+    if listen.isdecimal():
+        return Target(host="::", port=int(listen)) if len(listen) < 6 and 0 < int(listen) < 65536 else None
     if ":" in listen:
-        return Target.parse(listen)
+        target = Target.parse(listen)
+        return target if target and target.port else None
     return Target(path=full_path(listen, prefix))
 
 

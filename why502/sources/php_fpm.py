@@ -26,7 +26,6 @@ from why502.sources import php_fpm_status as status
 from why502.sources import sockets
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
-from why502.sources.owners import listeners
 from why502.sources.process_table import ProcessTable, parse_cgroup, parse_status
 from why502.sources.sockets import Socket
 
@@ -52,7 +51,7 @@ class Master(Value, frozen=True, kw_only=True):
     children: dict[str, tuple[int, ...]] = {}
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:  # noqa: ARG001
     """Return the pools of all masters, then those of configurations that nothing runs. Raises HostError without /proc."""
     gaps: list[Gap] = []
     running = masters(host)
@@ -70,13 +69,12 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]
             gaps.append(Gap(source=f"PHP-FPM {master.config}", why=error.why, allow=error.allow or "run why502 as root"))
             continue
         for pool in configured:
+            seen = _owned(pool, master)
             if master.pid:
-                pool = _measured(host, known, _owned(pool, master), master, tables)  # noqa: PLW2901
-                if ask.probes and not ask.offline:
-                    pool = _asked(host, pool, prefix, until, gaps)  # noqa: PLW2901
-            else:
-                pool = _owned(pool, master)  # noqa: PLW2901
-            found.append(pool)
+                seen = _measured(host, seen, master, tables)
+            if master.pid and ask.probes and not ask.offline:
+                seen = _asked(host, seen, prefix, until, gaps)
+            found.append(seen)
     return Found(tuple(found), tuple(gaps))
 
 
@@ -141,7 +139,7 @@ def _owned(pool: PhpPool, master: Master) -> PhpPool:
     )
 
 
-def _measured(host: Host, known: Snapshot, pool: PhpPool, master: Master, tables: dict[str, list[Socket]]) -> PhpPool:
+def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[Socket]]) -> PhpPool:
     """Return the pool with the memory of its children, how many hold a connection, and how many connections wait."""
     sizes = [_memory(host, pid) for pid in master.children.get(pool.name, ())[:_MEASURED]]
     busy, queued = None, None
@@ -155,8 +153,7 @@ def _measured(host: Host, known: Snapshot, pool: PhpPool, master: Master, tables
             held, queued = sockets.held_and_queued(pool.target, tables[table], tables[table])
             busy = min(held, pool.children or 0)
         except HostError:
-            ones = listeners(pool.target, known)
-            queued = max((one.queued for one in ones if one.queued is not None), default=None)
+            pass
     return msgspec.structs.replace(
         pool,
         child_rss_bytes=_mean([rss for rss, _ in sizes]),
