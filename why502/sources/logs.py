@@ -1,0 +1,194 @@
+"""The logs that the proxies' configurations name, or those that the user gave, as one summary of the window of time."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from why502.host.base import Host
+from why502.logs.summary import LogInput, summarise
+from why502.model.config import LogTarget
+from why502.model.errors import HostError
+from why502.model.logs import LogSummary
+from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.sources.base import Ask, Found
+
+SECTION = "logs"
+WINDOW = timedelta(minutes=15)
+PATIENCE_S = 20.0
+LIMIT_S = PATIENCE_S + 5.0
+JOURNAL_LINES = 20_000
+JOURNAL_S = 5.0
+MATCHES = 50  # files that a log's path with variables is looked up for
+_VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
+_HIDES_ERRORS = ("crit", "alert", "emerg")
+_ERROR_LINE = re.compile(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
+    """Return what the logs tell between `known.since` and `known.until` (default: the 15 minutes before it was taken).
+
+    Logs that the user gave stand in for those of the configurations. None where not a single log could be read.
+    """
+    until = known.until or known.taken_at
+    since = known.since or until - WINDOW
+    gaps: list[Gap] = []
+    if ask.logs:
+        logs = [_given(path, known) for path in dict.fromkeys(ask.logs)]
+    else:
+        logs = [log for proxy in known.proxies or () for log in _configured(host, proxy, since, until, gaps)]
+    if not logs:
+        why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
+        return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
+    summary, more = summarise(host, logs, since, until, patience_s=PATIENCE_S)
+    read = any(not file.why for file in summary.files)
+    return Found(summary if read else None, (*gaps, *more))
+
+
+def _given(path: str, known: Snapshot) -> LogInput:
+    """Return a log of the user, with what the configurations say of it."""
+    targets = [target for proxy in known.proxies or () for target in proxy.logs]
+    named = [target for target in targets if target.path == path and target.kind == "error"]
+    formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
+    return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False)
+
+
+def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps: list[Gap]) -> Iterator[LogInput]:
+    """Yield the logs of one proxy, each file once; what goes elsewhere, or nowhere, becomes a Gap unless it can be found."""
+    seen: dict[tuple[str, str], list[LogTarget]] = {}
+    for target in proxy.logs:
+        place = target.path if target.goes_to in ("file", "variable") else target.goes_to
+        seen.setdefault((target.kind, place), []).append(target)
+    for (kind, place), targets in seen.items():
+        match targets[0].goes_to:
+            case "file":
+                gaps.extend(_hidden(targets))
+                yield _log(proxy, targets, place)
+            case "variable":
+                paths = _matching(host.inside(proxy.root) if proxy.root else host, place)
+                yield from (_log(proxy, targets, path) for path in paths)
+                if not paths:
+                    why = f"no file fits the path of the {kind} log, which holds variables"
+                    gaps.append(Gap(source=place, why=why, allow="name the logs with --log"))
+            case "off":
+                gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
+    streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
+    yield from _streams(host, proxy, streams, since, until, gaps)
+
+
+def _log(proxy: Proxy, targets: list[LogTarget], path: str) -> LogInput:
+    first, servers = targets[0], {target.server for target in targets}
+    formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
+    return LogInput(
+        path=path,
+        root=proxy.root,
+        kind=first.kind,
+        format=formats[0][0] if len(formats) == 1 else "",
+        escape=formats[0][1] if len(formats) == 1 else "default",
+        candidates=formats,
+        server=servers.pop() if len(servers) == 1 else "",
+        proxy=proxy.kind,
+        pid=proxy.pid,
+    )
+
+
+def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
+    """Yield a Gap where only worse things than failed connections are written."""
+    levels = {target.level for target in targets if target.kind == "error"}
+    if levels and levels <= set(_HIDES_ERRORS):
+        why = f"the log's level is {targets[0].level}: failed connections (level error) are not written"
+        yield Gap(source=targets[0].path, why=why, allow=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload')
+
+
+def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]:
+    """Yield a Gap where a log is switched off; one location without access log is usual and none."""
+    if kind == "error" or is_only:
+        directive = f"{kind}_log"
+        yield Gap(
+            source=f"{kind} log",
+            why=f"it is switched off{_at(targets[0])}",
+            allow=f"set {directive} to a file there and reload the proxy",
+        )
+
+
+def _streams(
+    host: Host, proxy: Proxy, streams: list[tuple[str, str]], since: datetime, until: datetime, gaps: list[Gap]
+) -> Iterator[LogInput]:
+    """Yield what goes to syslog or standard error, from where it arrives: a file, or the journal of the proxy's unit."""
+    left = []
+    for kind, place in streams:
+        path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
+        if path:
+            yield LogInput(path=path, root=proxy.root, kind=kind, candidates=_formats(proxy), proxy=proxy.kind, pid=proxy.pid)
+        else:
+            left.append((kind, place))
+    if not left:
+        return
+    journal = _journal(host, proxy.unit, since, until) if proxy.unit else None
+    if isinstance(journal, str) and journal.strip():
+        errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
+        log = LogInput(path=f"journalctl -u {proxy.unit}", proxy=proxy.kind, pid=proxy.pid, candidates=_formats(proxy))
+        for kind in dict(left):
+            yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others)
+        return
+    for kind, place in left:
+        target = next(target for target in proxy.logs if target.kind == kind and target.goes_to == place)
+        goes = "syslog" if place == "syslog" else "the process' standard output" if kind == "access" else "standard error"
+        why = f"it goes to {goes}{_at(target)}"
+        if isinstance(journal, HostError):
+            why += f", and the journal of {proxy.unit} could not be read: {journal.why}"
+        elif proxy.unit:
+            why += f", and the journal of {proxy.unit} holds nothing of this time"
+        gaps.append(
+            Gap(
+                source=f"{kind} log", why=why, allow="save those lines to a file (docker logs, journalctl) and give it with --log"
+            )
+        )
+
+
+def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
+    """Return the file that a stream of the process was redirected to; "" for a pipe, a terminal, or what is not to be seen."""
+    if proxy.pid is None:
+        return ""
+    try:
+        path = host.link(f"/proc/{proxy.pid}/fd/{descriptor}")
+        return path if path.startswith("/") and host.stat(f"/proc/{proxy.pid}/fd/{descriptor}").kind == "file" else ""
+    except HostError:
+        return ""
+
+
+def _journal(host: Host, unit: str, since: datetime, until: datetime) -> str | HostError:
+    """Return the lines of a unit as it wrote them; see journalctl(1)."""
+    window = (f"--since=@{int(since.timestamp())}", f"--until=@{int(until.timestamp()) + 1}")
+    try:
+        found = host.run(
+            *("journalctl", "--no-pager", "--quiet", "--output=cat", f"--unit={unit}", *window, f"--lines={JOURNAL_LINES}"),
+            timeout_s=JOURNAL_S,
+        )
+    except HostError as error:
+        return error
+    return found.stdout if found.status == 0 else HostError(found.stderr.strip()[:200] or f"journalctl ended with {found.status}")
+
+
+def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys((target.format, target.escape) for target in proxy.logs if target.format))
+
+
+def _matching(host: Host, path: str) -> list[str]:
+    """Return the files that a path with variables in its last part may mean, at most MATCHES."""
+    folder, name = posixpath.split(path)
+    if "$" in folder:
+        return []
+    pattern = re.compile(_VARIABLE.sub(r"[^/]*", re.escape(name)))
+    try:
+        return [posixpath.join(folder, each) for each in host.list(folder) if pattern.fullmatch(each)][:MATCHES]
+    except HostError:
+        return []
+
+
+def _at(target: LogTarget) -> str:
+    return f" by {target.at}" if target.at else ""
