@@ -13,7 +13,7 @@ from why502.logs.join import IN_BODY, Joiner, whole
 from why502.logs.lines import Span, Window, sample_of
 from why502.logs.redact import clean, without_query
 from why502.logs.tallies import Kind, Tallies, Traffic, mark
-from why502.logs.verdicts import CLIENT_CLOSED, Fields, has_failed, is_failure, meaning
+from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is_failure, meaning
 from why502.logs.window import Chunk
 from why502.model.logs import Attempt, LogRecord, Symptom
 from why502.model.target import Target
@@ -89,6 +89,7 @@ class AccessLog:
             if found := self._take(record, end, None):
                 self._joined(found, record, record.status, is_made_good=False)
                 self.tallies.fail(end, mark(record.client))
+            self._attempts(record, end, is_cut=bool(found))
 
     def _bulk(self, chunk: Chunk) -> list[int]:
         """Count the healthy lines; return the numbers (from 0) of the lines that need a closer look."""
@@ -173,10 +174,12 @@ class AccessLog:
                 self._alone(None, record, record.status, end, Seen(text, path, start, number), record.symptom)
         elif int(end) in self._hot and len(self.later) < MOST_LATER and mark(whole(record.request)) in self._requests:
             self.later.append(Later(record, end))
+            return
         self._attempts(record, end, is_cut=is_cut)
 
     def _attempts(self, record: LogRecord, end: float, *, is_cut: bool) -> None:
-        """Count what became of each attempt. The last one of a request whose body was cut failed whatever its status."""
+        """Count what became of each attempt. The last one failed whatever its status where its answer was cut, or no HTTP."""
+        is_cut |= record.status == NOT_HTTP
         for index, attempt in enumerate(record.attempts):
             if attempt.target is None or (traffic := self.tallies.traffic(attempt.target)) is None:
                 continue

@@ -67,11 +67,15 @@ class Files(Protocol):
         """Return what stat(2) or lstat(2) tells."""
         ...
 
+    def inside(self, root: str) -> Files:
+        """Return what is seen below another root; no link leads out of it."""
+        ...
+
 
 class Part(NamedTuple):
-    """One file of a log. `opens` is the path to open, `path` the one to show."""
+    """One file of a log. `files` and `opens` are where and what to open."""
 
-    path: str
+    files: Files
     opens: str
     status: Status
     is_deleted: bool = False
@@ -114,8 +118,8 @@ def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
             full = posixpath.join(folder, name)
             status = regular(files, full)
             if status.modified_s >= since:
-                found.append(Part(full, full, status))
-    yield from sorted(found, key=lambda part: (-part.status.modified_s, len(part.path), part.path))[:SIBLINGS]
+                found.append(Part(files, full, status))
+    yield from sorted(found, key=lambda part: (-part.status.modified_s, len(part.opens), part.opens))[:SIBLINGS]
 
 
 def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:
@@ -135,4 +139,4 @@ def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:
             status = regular(files, f"{folder}/{number}")
             if (status.device, status.inode) not in seen:
                 seen.add((status.device, status.inode))
-                yield Part(path, f"{folder}/{number}", status, is_deleted=True)
+                yield Part(files, f"{folder}/{number}", status, is_deleted=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
@@ -17,7 +18,7 @@ from why502.logs.formats.nginx_log_format import COMBINED, MAIN
 from why502.logs.join import Errors, Joiner
 from why502.logs.lines import Window, entries, read_entries
 from why502.logs.tallies import Tallies
-from why502.logs.window import SLACK_S, Chunk, begin, chunks, first_time, head
+from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head
 from why502.logs.zone import zone
 from why502.model.base import Value
 from why502.model.errors import HostError
@@ -26,17 +27,20 @@ from why502.model.snapshot import Gap
 
 PATIENCE_S = 60.0
 SAMPLE_LINES = 200
+FITTING = 0.8  # share of the sample that must be of a format
 READ_BYTES = 4 << 30  # of one file; of a plain one the newest part
 
 
 class LogInput(Value, frozen=True, kw_only=True):
     """One log to read. `kind`: access, error, or "" for what its content says. `format`: the text of a `log_format`, if known."""
 
-    path: str  # as the process sees it
+    path: str  # as the process sees it; with `content`, the command that gave it
+    content: bytes | None = None  # the lines themselves, where they are no file
     root: str = ""  # where that process' root is, if it is another
     kind: str = ""
     format: str = ""
     escape: str = "default"
+    candidates: tuple[tuple[str, str], ...] = ()  # formats that it may have: text, escape
     server: str = ""  # the only server that logs there
     proxy: str = "nginx"
     pid: int | None = None  # of the master process: whose TZ and open files count
@@ -51,11 +55,13 @@ class _Reader(NamedTuple):
     parse: Callable[[str], LogRecord | None]
     continues: Callable[[str], bool] | None = None
     format: str = ""  # of an access log: its log_format, where it is known
+    escape: str = "default"
 
 
 class _Opened(NamedTuple):
     log: LogInput
-    part: Part
+    path: str  # to show
+    part: Part | None
     stream: BinaryIO
     reader: _Reader
     zone: tzinfo
@@ -100,15 +106,17 @@ class _Run:
 
     def open(self, log: LogInput) -> Iterator[_Opened]:
         """Yield the files of a log that may hold lines of the window, oldest first, ready to be read."""
-        path = log.root + log.path
-        deleted = list(unlinked(self.files, log.path, log.pid)) if log.pid is not None else []
-        found: list[Part] = list(deleted)
+        if log.content is not None:
+            yield _Opened(log, log.path, None, io.BytesIO(log.content), _reader(log, log.content[:PROBE_BYTES]), self._zone(log))
+            return
+        files = self._inside(log)
+        found = list(unlinked(self.files, log.path, log.pid)) if log.pid is not None else []
         try:
-            found.append(Part(path, path, regular(self.files, path)))
+            found.append(Part(files, log.path, regular(files, log.path)))
         except HostError as error:
-            if not deleted:
-                self._gap(path, error, kind=log.kind)
-        older = rotated(self.files, path, self.since - SLACK_S) if log.is_rotated else iter(())
+            if not found:
+                self._gap(log.root + log.path, error, kind=log.kind)
+        older = rotated(files, log.path, self.since - SLACK_S) if log.is_rotated else iter(())
         opened = []
         while part := (found.pop(0) if found else next(older, None)):
             one = self._open(log, part)
@@ -125,14 +133,14 @@ class _Run:
         cut: list[HostError] = []
         span = read_entries(
             entries(self._chunks(one, cut), one.reader.continues),
-            one.part.path,
+            one.path,
             one.reader.parse,
             window=window,
             tallies=self.tallies,
             errors=self.errors,
         )
         self.has_error |= one.reader.name == nginx_error.NAME or one.log.kind == "error"
-        self._tell(span.value(one.part.path, one.reader.name, is_deleted=one.part.is_deleted), cut)
+        self._tell(span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
         """Read the access logs, and return the sum of everything."""
@@ -145,14 +153,14 @@ class _Run:
                 joiner,
                 parse=one.reader.parse,
                 format=one.reader.format,
-                columns=bulk.compile(one.reader.format, one.log.escape) if one.reader.format else None,
+                columns=bulk.compile(one.reader.format, one.reader.escape) if one.reader.format else None,
                 server=one.log.server,
                 proxy=one.log.proxy,
             )
             cut: list[HostError] = []
-            reader.read(self._chunks(one, cut), one.part.path)
+            reader.read(self._chunks(one, cut), one.path)
             readers.append(reader)
-            self._tell(reader.span.value(one.part.path, one.reader.name, is_deleted=one.part.is_deleted), cut)
+            self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
         for reader in readers:
             reader.settle()
         joiner.settle(self.tallies)
@@ -165,21 +173,22 @@ class _Run:
 
     def _open(self, log: LogInput, part: Part) -> _Opened | None:
         """Return a file with its reader; None for one that was read already or cannot be (a Gap says so)."""
+        path = log.root + (log.path if part.is_deleted else part.opens)
         key = (part.status.device, part.status.inode)
         if key != (0, 0) and key in self._seen:
             return None
         self._seen.add(key)
         try:
-            stream = self.files.open(part.opens)
+            stream = part.files.open(part.opens)
             try:
                 reader = _reader(log, head(stream))
             except BaseException:
                 stream.close()
                 raise
         except HostError as error:
-            self._gap(part.path, error, kind=log.kind, is_deleted=part.is_deleted)
+            self._gap(path, error, kind=log.kind, is_deleted=part.is_deleted)
             return None
-        return _Opened(log, part, stream, reader, self._zone(log))
+        return _Opened(log, path, part, stream, reader, self._zone(log))
 
     def _begins_before(self, one: _Opened) -> bool:
         """Return whether a file's first line is older than the window, so that no older file is needed."""
@@ -192,17 +201,18 @@ class _Run:
     def _chunks(self, one: _Opened, cut: list[HostError]) -> Iterator[Chunk]:
         """Yield what may lie in the window; `cut` says why the end is missing, or the begin."""
         time_of = self._time_of(one)
+        size_bytes = one.part.status.size_bytes if one.part else len(one.log.content or b"")
         try:
-            start = begin(one.stream, one.part.status.size_bytes, self.since, time_of)
-            if one.part.status.size_bytes - start > READ_BYTES:
-                start = one.part.status.size_bytes - READ_BYTES
+            start = begin(one.stream, size_bytes, self.since, time_of)
+            if size_bytes - start > READ_BYTES:
+                start = size_bytes - READ_BYTES
                 cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "ask for a shorter time with --since"))
             for chunk in chunks(one.stream, start, self.since, self.until, time_of):
                 if time.monotonic() > self.deadline or chunk.start - start > READ_BYTES:
                     cut.append(HostError("there is too much of it to read it all", "ask for a shorter time with --since"))
                     return
                 yield chunk
-            if self.files.stat(one.part.opens).size_bytes < one.part.status.size_bytes:
+            if one.part and one.part.files.stat(one.part.opens).size_bytes < size_bytes:
                 cut.append(HostError("it was cut short while it was read", "ask again"))
         except HostError as error:
             cut.append(error)
@@ -216,14 +226,16 @@ class _Run:
 
         return time_of
 
+    def _inside(self, log: LogInput) -> Files:
+        return self.files.inside(log.root) if log.root else self.files
+
     def _zone(self, log: LogInput) -> tzinfo:
         key = (log.root, log.pid)
         if key not in self._zones:
-            found = zone(self.files, *key)
+            found = zone(self.files, self._inside(log), log.pid)
             if found is None:
-                self.gaps.append(
-                    Gap(source=f"{log.root}/etc/localtime", why="the machine's time zone is not to be seen; UTC is taken for it")
-                )
+                why = "the machine's time zone is not to be seen; UTC is taken for it"
+                self.gaps.append(Gap(source=f"{log.root}/etc/localtime", why=why))
             self._zones[key] = found or UTC
         return self._zones[key]
 
@@ -241,10 +253,14 @@ class _Run:
 def _reader(log: LogInput, sample: bytes) -> _Reader:
     """Return what reads a log, by what the configuration says of it, or else by its content. Raises HostError for binary content."""
     if log.kind == "access" and log.format:
-        return _Reader(nginx_access.NAME, True, nginx_access.compile(log.format, log.escape).parse, format=log.format)
+        return _by_format(log.format, log.escape)
     if log.kind == "error" and log.proxy == "nginx":
         return _Reader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
     lines = [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+    for candidate in log.candidates if log.kind != "error" else ():
+        reader = _by_format(*candidate)
+        if sum(1 for line in lines if reader.parse(line)) > FITTING * len(lines):
+            return reader
     name = detect.detect(lines)
     if not name and b"\0" in sample:
         raise HostError("holds binary data, no lines of a log", "give the log itself")
@@ -254,6 +270,10 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
     return _Reader(name, name == nginx_access.NAME, _parse_any)
+
+
+def _by_format(format: str, escape: str) -> _Reader:
+    return _Reader(nginx_access.NAME, True, nginx_access.compile(format, escape).parse, format=format, escape=escape)
 
 
 def _parse_any(line: str) -> LogRecord | None:

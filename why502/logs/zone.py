@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import posixpath
 import re
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -16,18 +15,18 @@ _TZ = re.compile(rb"(?:^|\0)TZ=:?([A-Za-z][A-Za-z0-9_+/-]{0,63})(?=\0|$)")
 _FOLDER = "/usr/share/zoneinfo"
 
 
-def zone(files: Files, root: str = "", pid: int | None = None) -> tzinfo | None:
-    """Return the zone that a process, or else the machine below `root`, writes its times in; None where that is not to be seen.
+def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
+    """Return the zone that a process, or else the machine, writes its times in; None where that is not to be seen.
 
-    TZ of the process decides, then /etc/localtime, then UTC: tzset(3), localtime(5).
+    TZ of the process decides, then /etc/localtime, then UTC: tzset(3), localtime(5). `files` is what the process sees as its root.
     """
     if pid is not None:
         with contextlib.suppress(HostError):
-            match = _TZ.search(files.read(f"/proc/{pid}/environ", limit_bytes=1 << 18))
-            if match and (found := _read(files, f"{root}{_FOLDER}/{match[1].decode('ascii')}")) is not None:
+            match = _TZ.search(machine.read(f"/proc/{pid}/environ", limit_bytes=1 << 18))
+            if match and (found := _read(files, f"{_FOLDER}/{match[1].decode('ascii')}")) is not None:
                 return found
     try:
-        return _read(files, _target(files, root)) or UTC
+        return _read(files, "/etc/localtime") or UTC
     except Missing:
         return UTC
     except HostError:
@@ -43,17 +42,6 @@ def aware(at: datetime, local: tzinfo, since: float, until: float) -> datetime:
     if first != second and not since <= first.timestamp() <= until and since <= second.timestamp() <= until:
         return second
     return first
-
-
-def _target(files: Files, root: str) -> str:
-    """Return where /etc/localtime leads to below another root: its links are absolute and would lead out of it."""
-    path = "/etc/localtime"
-    if not root:
-        return path
-    with contextlib.suppress(HostError):
-        for _ in range(4):
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), files.link(root + path)))
-    return root + path
 
 
 def _read(files: Files, path: str) -> tzinfo | None:
