@@ -200,8 +200,13 @@ class Case:
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
-        """Our own requests straight to the target."""
-        return tuple(probe for probe in self.here.probes or () if probe.target == self.target and not probe.through_proxy)
+        """Our own requests straight to the target. Without any, a missing listener on this machine tells how one would end."""
+        found = tuple(probe for probe in self.here.probes or () if probe.target == self.target and not probe.through_proxy)
+        if found or self.target is None or self.offline or not self.routes or self.listeners != ():
+            return found
+        is_missing = self.socket_path is not None and self.socket_path.kind == "missing"
+        symptom = Symptom.SOCKET_PATH_MISSING if is_missing else Symptom.CONNECT_REFUSED
+        return (Probe(target=self.target, protocol=self.protocol, symptom=symptom, detail="nothing listens there"),)
 
     def probe(self, *symptoms: Symptom) -> Probe | None:
         """Return the first probe that met one of these symptoms."""

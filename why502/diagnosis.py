@@ -20,6 +20,7 @@ from why502.model.finding import (
     ASSERTED,
     PRIOR,
     WEAK,
+    CheckStatus,
     Diagnosis,
     Evidence,
     Finding,
@@ -50,12 +51,12 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         case = Case(here=here, there=_owner(target, snapshots), target=target, offline=offline)
         findings.extend(_examine(case, gaps))
     findings = sorted(_yield(findings), key=_rank)
-    logs = here.logs
+    logs, checks = here.logs, check_all(here)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     unexplained = [t for t in (logs.tallies if logs else ()) if _is_failure(t) and t.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):
         verdict = Verdict.PROBLEM
-    elif unexplained or _failing_probes(here):
+    elif unexplained or logs is None or any(check.status is CheckStatus.FAIL for check in checks):
         verdict = Verdict.UNKNOWN
     else:
         verdict, findings = Verdict.HEALTHY, []
@@ -65,7 +66,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         until=here.until,
         verdict=verdict,
         findings=tuple(findings),
-        checks=check_all(here),
+        checks=checks,
         gaps=tuple(dict.fromkeys(gaps)),
         requests=logs.requests if logs else 0,
         by_status=logs.by_status if logs else {},
@@ -104,10 +105,10 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
         if tally is not None:
             found = supports(count(tally), tally.seen_in, weight)
         elif probe is not None:
-            found = supports(_probed(probe.symptom, probe.detail), "probe", weight)
+            found = supports(_probed(probe.symptom, probe.detail), "probe" if probe.at else "ss -ltnx", weight)
         else:
             continue
-        if tally is not None and probe is not None:
+        if tally is not None and probe is not None and probe.at:
             yield supports("a probe meets the same now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
         if best is None or found.weight > best.weight:
             best = found
@@ -217,10 +218,6 @@ def _rank(finding: Finding) -> tuple[object, ...]:
 
 def _is_failure(tally: Tally) -> bool:
     return tally.proxy is not None and tally.symptom not in NOTICES
-
-
-def _failing_probes(snapshot: Snapshot) -> bool:
-    return any(probe.symptom is not None for probe in snapshot.probes or ())
 
 
 # What a symptom is called in a sentence: "connections were refused 37 times".
