@@ -42,7 +42,7 @@ class _Host(msgspec.Struct, frozen=True):
 
     server: Server
     ports: frozenset[int] | None  # None: it listens on a range or a socket, so any
-    default_ports: frozenset[int]
+    default_ports: frozenset[int | None]
     exact: frozenset[str]
     wild: tuple[str, ...]
     expressions: tuple[re.Pattern[str] | None, ...]
@@ -98,11 +98,11 @@ class Matcher:
             if fits:
                 longest = max(length for length, _ in fits)
                 return [found for length, found in fits if length == longest]
-        for found, expression in ((found, expression) for found in there for expression in found.expressions):
+        for candidate, expression in ((found, expression) for found in there for expression in found.expressions):
             if expression is None:
                 return []
             if expression.search(name):
-                return [found]
+                return [candidate]
         chosen = [found for found in there if (port in found.default_ports if port else found.default_ports)]
         return chosen or there[:1]
 
@@ -194,13 +194,9 @@ def _host(server: Server) -> _Host:
     for listen in server.listens:
         address, *words = listen.split() or [""]
         port = _port(address)
-        if port is None:
-            ports = None
-        else:
-            if ports is not None:
-                ports.add(port)
-            if {"default_server", "default"} & set(words):
-                defaults.add(port)
+        ports = ports | {port} if ports is not None and port is not None else None
+        if {"default_server", "default"} & set(words):
+            defaults.add(port)
     names = [name.lower() for name in server.names if not name.startswith("~")]
     dotted = [name for name in names if name.startswith(".")]
     return _Host(

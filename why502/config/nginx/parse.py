@@ -105,23 +105,18 @@ class _Reader:
         return Tree(file=self.file, items=tuple(self.items), problems=tuple(self.problems))
 
     def token_of(self, group: str | None, raw: str, start: int) -> Token:
-        if group == "word":
-            token = self.token(Kind.WORD, raw, start, _value(raw))
-            size = len(raw)
-        elif group == "quoted":
-            token = self.token(Kind.WORD, raw, start, _value(raw[1:-1]))
-            size = len(raw) - 2
-        elif group == "space":
-            return self.token(Kind.SPACE, raw, start)
-        elif group == "mark":
-            return self.token(Kind.MARK, raw, start)
-        elif group == "comment":
-            token = self.token(Kind.COMMENT, raw, start)
-            size = len(raw) if token.end < len(self.text) else 0
-        else:
-            return self.token(Kind.WORD, raw, start, _value(raw[1:]))
-        if size >= MAX_WORD:
-            self.problem("too long parameter" + (", probably missing terminating character" if group == "quoted" else ""), token)
+        if group in ("space", "mark"):
+            return self.token(Kind.SPACE if group == "space" else Kind.MARK, raw, start)
+        inside = raw[1:-1] if group == "quoted" else raw[1:] if group == "open" else raw
+        token = self.token(Kind.COMMENT, raw, start) if group == "comment" else self.token(Kind.WORD, raw, start, _value(inside))
+        if len(inside) >= MAX_WORD and start + len(raw) - len(inside) + MAX_WORD < len(self.text):
+            is_bare = inside is raw
+            self.problem(
+                f'too long parameter "{decode(raw[:10])}..." started'
+                if is_bare
+                else f'too long parameter, probably missing terminating "{raw[0]}" character',
+                token,
+            )
         return token
 
     def token(self, kind: Kind, raw: str, start: int, value: str = "") -> Token:

@@ -84,7 +84,8 @@ def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Ups
     elif name.lower() in upstreams:
         return
     elif found is None:
-        says = f'invalid port in upstream "{name}"' if ":" in name else f'no host in upstream "{name}"'
+        given = name + (way.uri or "")
+        says = f'invalid port in upstream "{given}"' if ":" in name else f'no host in upstream "{given}"'
     elif found.port and found.host.lower() in upstreams:
         says = f'upstream "{found.host}" may not have port {found.port}'
     elif not found.port and not found.is_unix and way.protocol not in kind.ports:
