@@ -139,7 +139,7 @@ def test_files_mean_the_same_as_to_fpm_itself(tmp_path):
         elif " = " in text:
             name, _, value = text.partition(" = ")
             section[name] = value
-    entries = php_fpm_files.read(LocalHost(), str(tmp_path / "fpm.conf"), "/usr")
+    entries, _ = php_fpm_files.read(LocalHost(), str(tmp_path / "fpm.conf"), "/usr")
     for pool in php_fpm.pools(entries, "/usr", environment):
         theirs = said.pop(pool.name)
         assert {theirs["listen"], f"unix:{theirs['listen']}"} & {str(pool.target)}
@@ -151,7 +151,9 @@ def test_files_mean_the_same_as_to_fpm_itself(tmp_path):
 
 def test_an_include_that_names_itself_ends(tmp_path):
     (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
-    assert php_fpm_files.read(DirectoryHost(str(tmp_path)), "/a.conf", "/usr")
+    entries, gaps = php_fpm_files.read(DirectoryHost(str(tmp_path)), "/a.conf", "/usr")
+    assert entries
+    assert "more than can be followed" in gaps[0].why
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", b"\x15\x03\x01\x00\x02\x02\x46\x00"])
@@ -283,6 +285,41 @@ def test_pools_of_several_masters_and_managers(start):
         one.wait(lambda: one.pools(Ask(probes=False))["tcp"].children_busy == number)  # noqa: B023
     assert one.pools(Ask(probes=False))["tcp"].children == 2
     assert one.pools()["tcp"].answers_ping is True
+
+
+@pytest.mark.real
+@needs_fpm
+def test_a_master_in_a_container(tmp_path):
+    """Its own mount and network namespaces: files, socket and port are those that it sees."""
+    if os.geteuid() or subprocess.run(["unshare", "-mn", "true"], check=False).returncode:
+        pytest.skip("needs root and namespaces")
+    inner = f"/tmp/{tmp_path.name}-inner"
+    text = f"[global]\nerror_log = {inner}/log\ndaemonize = no\n" + "".join(
+        f"[{name}]\n{POOL}listen = {listen}\npm = static\npm.max_children = 1\nping.path = /ping\n"
+        for name, listen in (("path", f"{inner}/s"), ("port", "127.0.0.1:9000"))
+    )
+    script = (
+        f"ip link set lo up; mount -t tmpfs t /tmp; mkdir {inner}; cat > {inner}/fpm.conf; "
+        f"exec {FPM} -n -F -R -y {inner}/fpm.conf 2>/dev/null"
+    )
+    fpm = subprocess.Popen(["unshare", "-mn", "sh", "-ec", script], stdin=subprocess.PIPE)
+    try:
+        fpm.stdin.write(text.encode())
+        fpm.stdin.close()
+        pools: dict[str, PhpPool] = {}
+        until = time.monotonic() + 20
+        while not (pools and pools["path"].answers_ping and pools["port"].children):
+            assert time.monotonic() < until
+            found = php_fpm.collect(LocalHost(), nothing_known(), Ask())
+            pools = {pool.name: pool for pool in found.value if pool.master_pid == fpm.pid}
+    finally:
+        fpm.terminate()
+        fpm.wait(10)
+    assert pools["path"].root == f"/proc/{fpm.pid}/root"
+    assert (pools["path"].target, pools["path"].queued) == (Target(path=f"{inner}/s"), 0)
+    assert pools["port"].network
+    assert pools["port"].answers_ping is None
+    assert any("another network namespace" in gap.why for gap in found.gaps)
 
 
 def test_a_pool_that_does_not_answer_is_given_up_in_time(tmp_path):

@@ -64,11 +64,12 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]
         where = host.inside(master.root) if master.root else host
         prefix = files.default_prefix(master.config, master.exe)
         try:
-            configured = pools(files.read(where, master.config, prefix), prefix, master.environment)
+            entries, unread = files.read(where, master.config, prefix)
         except HostError as error:
             gaps.append(Gap(source=f"PHP-FPM {master.config}", why=error.why, allow=error.allow or "run why502 as root"))
             continue
-        for pool in configured:
+        gaps += unread
+        for pool in pools(entries, prefix, master.environment):
             seen = _owned(pool, master)
             if master.pid:
                 seen = _measured(host, seen, master, tables)

@@ -11,6 +11,7 @@ import msgspec
 from why502.config.php_fpm import Entry, full_path, parse
 from why502.host.base import Host
 from why502.model.errors import HostError
+from why502.model.snapshot import Gap
 from why502.sources.attempt import attempt
 
 # Debian, Ubuntu; Fedora, RHEL; Arch; Alpine; PHP's own build and its container image; Software Collections; hosting panels.
@@ -42,12 +43,13 @@ def found(host: Host) -> list[str]:
     return list(seen.values())
 
 
-def read(host: Host, path: str, prefix: str) -> tuple[Entry, ...]:
+def read(host: Host, path: str, prefix: str) -> tuple[tuple[Entry, ...], tuple[Gap, ...]]:
     """Return the entries of a configuration and all that it includes, in FPM's order. Raises HostError for the main file.
 
     An included file continues the section that is open, and leaves its own last one open (fpm_conf_load_ini_file).
     """
     entries: list[Entry] = []
+    gaps: list[Gap] = []
     files = includes = 0
 
     def load(path: str, depth: int) -> None:
@@ -56,15 +58,20 @@ def read(host: Host, path: str, prefix: str) -> tuple[Entry, ...]:
         for entry in parse(host.read(path, limit_bytes=_FILE_BYTES), path):
             section = entries[-1].section if entry.name and entries else entry.section
             entries.append(msgspec.structs.replace(entry, section=section))
-            if entry.name != "include" or includes >= _INCLUDES:
+            if entry.name != "include":
                 continue
             includes += 1
-            for included in expand(host, full_path(entry.value, prefix)):
-                if depth < _DEPTH and files < _FILES:
-                    attempt(partial(load, included, depth + 1))
+            for included in expand(host, full_path(entry.value, prefix)) if includes <= _INCLUDES else ():
+                if depth >= _DEPTH or files >= _FILES:
+                    gaps.append(Gap(source=path, why="it includes more than can be followed"))
+                    return
+                try:
+                    load(included, depth + 1)
+                except HostError as error:
+                    gaps.append(Gap(source=included, why=error.why, allow=error.allow))
 
     load(path, 1)
-    return tuple(entries)
+    return tuple(entries), tuple(dict.fromkeys(gaps))
 
 
 def expand(host: Host, pattern: str) -> list[str]:
