@@ -73,7 +73,7 @@ def test_other_fields():
 
 def test_limits_are_the_shorter_ones():
     sent = plan(NGINX, route(connect_timeout_s=1, read_timeout_s=0.5, buffer_size_bytes=8192), APP)
-    assert (sent.connect_s, sent.answer_s, sent.route_read_s, sent.buffer_bytes) == (1, 0.5, 0.5, 8192)
+    assert (sent.connect_s, sent.answer_s, sent.route_read_s, sent.buffer_bytes) == (1, ANSWER_S, 0.5, 8192)
     sent = plan(NGINX, route(), APP)
     assert (sent.connect_s, sent.answer_s, sent.route_read_s) == (CONNECT_S, ANSWER_S, 60)
 
@@ -103,12 +103,20 @@ def test_versions():
         ("", (), ("GET", "/")),
         ("/", ("POST /pay", "DELETE /x", "GET /report?token=secret"), ("GET", "/report")),
         ("/api/", ("GET /other",), ("GET", "/api/")),
-        ("/", ("GET /a b", "GET /\\x22"), ("GET", "/a")),
+        ("/", ("GET /\\x22", "GET /a b"), ("GET", "/a")),
         ("/", ("GET /\x1b[31m", "GET http://evil/"), ("GET", "/")),
     ],
 )
 def test_what_is_asked(location, requests, expected):
-    assert asked(route(location=location), [failed(*requests)]) == expected
+    *found, repeats = asked(route(location=location), [failed(*requests)])
+    assert tuple(found) == expected
+    assert repeats == (expected[1] not in ("/", "/api/"))
+
+
+@pytest.mark.parametrize(("location", "is_in_route"), [("", True), ("/a/", True), ("= /a", False), ("~ a", False), ("@a", False)])
+def test_whether_the_path_is_the_routes_own(location, is_in_route):
+    assert plan(NGINX, route(location=location), APP).is_in_route is is_in_route
+    assert plan(NGINX, route(location=location), APP, [failed("GET /a/")]).is_in_route is (location != "= /a")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_uwsgi(uwsgi, ask):
     assert (found.symptom, found.status) == (None, 200)
 
 
+def test_an_error_of_a_uwsgi_application_is_no_other_protocol(serve, ask):
+    found = ask(serve(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), protocol="uwsgi")
+    assert (found.symptom, found.speaks) == (Symptom.UPSTREAM_STATUS, "")
+
+
 def test_http_to_uwsgi(uwsgi, ask):
     found = ask(uwsgi, answer_s=0.5)
     assert found.symptom is not None

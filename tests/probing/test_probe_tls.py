@@ -122,9 +122,21 @@ def test_why_it_does_not_verify(backends, over_tls, certificates, case, fields, 
 )
 def test_handshakes_that_fail(backends, over_tls, case, fields, symptom, says):
     found = over_tls(backends(case), **fields)
-    assert (found.symptom, found.speaks) in ((symptom, ""), (symptom, "tls"), (symptom, "http")), found
+    assert (found.symptom, found.speaks) == (symptom, "tls"), found
     assert says in found.detail
-    assert found.speaks != "http" or found.status == 400
+
+
+def test_what_is_wrong_within_tls_is_no_other_protocol(serve, over_tls, certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
+
+    def cut(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")
+
+    found = over_tls(serve(cut))
+    assert (found.symptom, found.speaks) == (Symptom.CLOSED_IN_BODY, "tls")
 
 
 def test_a_client_certificate_is_shown(backends, over_tls, certificates):

@@ -174,6 +174,7 @@ class Probe(Value, frozen=True, kw_only=True):
     host: str = ""  # Host header sent
     sni: str = ""
     request: str = ""  # "HEAD /path"
+    repeats: bool = False  # it repeats a request that failed by the logs; else its success says little of theirs
     symptom: Symptom | None = None
     errno: int | None = None
     status: int | None = None

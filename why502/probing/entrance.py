@@ -23,7 +23,7 @@ PROXY_LINE = "PROXY UNKNOWN\r\n"  # where the server listens with proxy_protocol
 def of_route(route: Route, failures: Iterable[Tally]) -> Request | None:
     """Return the request that leads to the route, as a visitor sends it; None where the server cannot be asked from here."""
     name = server_name(route)
-    method, path = asked(route, failures)
+    method, path, repeats = asked(route, failures)
     if route.location.startswith("@"):
         path = "/"
     for listen in route.listens or ("80",):
@@ -32,7 +32,7 @@ def of_route(route: Route, failures: Iterable[Tally]) -> Request | None:
         is_tls = "ssl" in options
         if address is None or "quic" in options or ("http2" in options and not is_tls):
             continue
-        return _request(address, name, path, method=method, is_tls=is_tls, options=options, route=route)
+        return _request(address, name, path, method=method, is_tls=is_tls, options=options, route=route, repeats=repeats)
     return None
 
 
@@ -79,6 +79,7 @@ def _request(
     method: str = "GET",
     options: Iterable[str] = (),
     route: Route | None = None,
+    repeats: bool = False,
 ) -> Request:
     scheme, usual = ("https", 443) if is_tls else ("http", 80)
     shown = f"[{name}]" if ":" in name else name
@@ -94,6 +95,7 @@ def _request(
         tls=Tls(sni=sni_of(name)) if is_tls else None,
         preamble=PROXY_LINE if "proxy_protocol" in options else "",
         buffer_bytes=HEADER_BYTES,
+        repeats=repeats,
         through_proxy=True,
         url=f"{scheme}://{host}{path.partition('?')[0]}",
         route_at=route.at if route else None,

@@ -7,6 +7,7 @@ and the body that fail visitors; many applications answer a HEAD with 405 or 501
 from __future__ import annotations
 
 import re
+import time
 
 from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
@@ -54,9 +55,10 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
         if head is None and not part:
             what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without a byte"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {what}", errno=line.broke)
+    line.header_at = time.monotonic()
     body = data[head.size_bytes :]
     detail = _body(line, head, body, request)
-    if head.status in GATEWAY:
+    if head.status in GATEWAY and request.is_in_route:
         symptom = Symptom.GATEWAY_STATUS if request.through_proxy else Symptom.UPSTREAM_STATUS
         raise Failed(symptom, f"answered {head.status}", status=head.status, header_bytes=head.size_bytes)
     return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)
@@ -82,7 +84,7 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
     chunked = (head.get(b"transfer-encoding") or b"").lower() == b"chunked"
     said = head.get(b"content-length") or b""
     expected = int(said) if said.isdigit() and not chunked and len(said) < 18 else None
-    ended = False
+    ended, last_at = False, time.monotonic()
     try:
         while (
             not ended
@@ -90,12 +92,11 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
             and not (_is_whole(body) if chunked else expected is not None and len(body) >= expected)
         ):
             part = line.receive()
-            body, ended = body + part, not part
+            body, ended, last_at = body + part, not part, time.monotonic()
     except Expired as error:
-        if request.route_read_s <= request.answer_s:
-            raise Failed(
-                Symptom.BODY_TIMED_OUT, f"{request.silence}, {len(body)} bytes of the body", status=head.status
-            ) from error
+        if time.monotonic() - last_at >= request.route_read_s:
+            says = f"no more of the body came for {request.route_read_s:g} s, as long as the route waits, after {len(body)} bytes"
+            raise Failed(Symptom.BODY_TIMED_OUT, says, status=head.status, header_bytes=head.size_bytes) from error
         return f"the body was not complete after {request.answer_s:g} s"
     except HostError as error:
         says = f"the connection was reset after {len(body)} bytes of the body"

@@ -61,6 +61,7 @@ class Line:
         self.connection = connection
         self.deadline = deadline
         self.first_at: float | None = None
+        self.header_at: float | None = None  # when a whole header was there
         self.seen = b""  # the first bytes of what came
         self.broke: int | None = None  # errno that sending met; what came before that can still be read
 

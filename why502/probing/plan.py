@@ -14,7 +14,7 @@ from why502.probing.tls import sni_of
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 AUTHORITY = re.compile(r"(?:\w+://)?([^/?\s]+)")
-PLAIN_PATH = re.compile(r"/[!-~]{0,2000}")
+PLAIN_PATH = re.compile(r"/[!-\[\]-~]{0,2000}")  # a backslash is how logs write other bytes
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of our own making, or made from the client's request, which a probe has none of.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
@@ -26,7 +26,7 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
     """Return the request for one target. `failures` are those of this route, the most frequent first."""
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
-    method, path = asked(route, failures)
+    method, path, repeats = asked(route, failures)
     return Request(
         target=target,
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
@@ -38,7 +38,9 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
         http_version=route.http_version,
         tls=tls,
         connect_s=max(0.05, min(route.connect_timeout_s, CONNECT_S)),
-        answer_s=max(0.05, min(route.read_timeout_s, ANSWER_S)),
+        answer_s=ANSWER_S,  # also where the route waits less: an answer that comes later than that tells most
+        repeats=repeats,
+        is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
         route_read_s=route.read_timeout_s,
         buffer_bytes=route.buffer_size_bytes,
         is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
@@ -46,8 +48,8 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
     )
 
 
-def asked(route: Route, failures: Iterable[Tally]) -> tuple[str, str]:
-    """Return method and path: those of a request that failed, if repeating it is safe; else GET of the location, or of /.
+def asked(route: Route, failures: Iterable[Tally]) -> tuple[str, str, bool]:
+    """Return method, path and whether a failed request had these; if repeating one is not safe, GET of the location, or of /.
 
     The path of a `location = /x` is asked only if visitors ask it: it may do something. Queries are never sent: they may be secret.
     """
@@ -56,10 +58,10 @@ def asked(route: Route, failures: Iterable[Tally]) -> tuple[str, str]:
             method, _, rest = request.partition(" ")
             path = rest.split(" ")[0].split("?")[0]
             if method in SAFE and PLAIN_PATH.fullmatch(path) and fits(route, path):
-                return method, path
+                return method, path, True
     prefix = prefix_of(route)
     is_exact = route.location.startswith("=")
-    return "GET", prefix if prefix and not is_exact and PLAIN_PATH.fullmatch(prefix) else "/"
+    return "GET", prefix if prefix and not is_exact and PLAIN_PATH.fullmatch(prefix) else "/", False
 
 
 def prefix_of(route: Route) -> str | None:

@@ -32,6 +32,7 @@ ASK: dict[str, Callable[[Line, Request], Answer]] = {
     "memcached": memcached.ask,
 }
 SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "PRI *", "grpcs": "PRI *", "memcached": "version"}
+GREETED = ("http", "tls", "fastcgi", "uwsgi", "h2")
 GREETING = {"fastcgi": fastcgi.RECORD, "h2": http2.PREFACE}
 OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
 # What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
@@ -64,8 +65,10 @@ def probe(host: Host, request: Request) -> Probe:
         if request.tls:
             line = secure(host, line, request)
             secured = time.monotonic() - began
-        line.deadline = time.monotonic() + request.answer_s
+        asked_at = time.monotonic()
+        line.deadline = asked_at + request.answer_s
         answer = _ask(line, request)
+        failed = _late(line, request, answer, asked_at)
     except Failed as error:
         failed = error
     finally:
@@ -73,10 +76,13 @@ def probe(host: Host, request: Request) -> Probe:
             line.close()
     ended = time.monotonic()
     first_at, seen = (line.first_at, line.seen) if line else (None, b"")
-    speaks = (failed.speaks or identify(seen)) if failed else ""
+    speaks = _told(request, failed.speaks or identify(seen), is_secured=secured is not None) if failed else ""
     if not speaks and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
-    found = Probe(
+    if answer.is_suspect and speaks and failed is None:
+        says = f"answered {answer.status}, as a server does that speaks {speaks} and not {request.protocol}"
+        failed = Failed(Symptom.OTHER_PROTOCOL, says, status=answer.status, header_bytes=answer.header_bytes)
+    return Probe(
         target=request.target,
         protocol=request.protocol,
         through_proxy=request.through_proxy,
@@ -84,42 +90,47 @@ def probe(host: Host, request: Request) -> Probe:
         host=request.host,
         sni=request.tls.sni if request.tls else "",
         request=_sent(request),
-        status=answer.status,
-        detail=answer.detail,
-        header_bytes=answer.header_bytes,
+        repeats=request.repeats and _spoken(request) not in SENT,
+        symptom=failed.symptom if failed else None,
+        errno=failed.errno if failed else None,
+        status=failed.status if failed else answer.status,
+        detail=failed.detail if failed else answer.detail,
+        header_bytes=failed.header_bytes if failed else answer.header_bytes,
+        certificate=failed.certificate if failed else "",
         first_bytes=shown(seen)[1:-1],
+        speaks=speaks,
         connect_s=connected,
         tls_s=secured,
         first_byte_s=first_at - began if first_at else None,
         total_s=ended - began,
         at=at,
         route_at=request.route_at,
-        speaks=speaks,
     )
-    if failed:
-        return msgspec.structs.replace(
-            found,
-            symptom=failed.symptom,
-            errno=failed.errno,
-            status=failed.status,
-            detail=failed.detail,
-            header_bytes=failed.header_bytes,
-            certificate=failed.certificate,
-        )
-    if answer.is_suspect and speaks:
-        says = f"answered {answer.status}, as a server does that speaks {speaks} and not {request.protocol}"
-        return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=says)
-    return found
 
 
 def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
     """Return what the peer speaks, if not what the proxy does; "" where nothing was found. Asks for a sign of life only."""
-    own = OWN.get(request.protocol, request.protocol)
-    every = ("http", "tls", "fastcgi", "uwsgi", "h2")
-    for name in AFTER_SILENCE.get(request.protocol, ()) if is_silent else every:
-        if name != own and (found := _answer_to(name, host, request)) and found != own:
+    own, until = OWN.get(request.protocol, request.protocol), time.monotonic() + 2 * SECOND_LOOK_S
+    for name in AFTER_SILENCE.get(request.protocol, ()) if is_silent else GREETED:
+        if name != own and time.monotonic() < until and (found := _answer_to(name, host, request)) and found != own:
             return found
     return ""
+
+
+def _told(request: Request, found: str, *, is_secured: bool) -> str:
+    """Return what the peer speaks towards the outside: HTTP within TLS is TLS, and a uwsgi or SCGI answer looks like HTTP."""
+    if is_secured and found == "http" and request.protocol == "https":
+        return "tls"
+    return "" if found == "http" and request.protocol in ("uwsgi", "scgi") else found
+
+
+def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Failed | None:
+    """Return what the proxy would have met, had it waited less long than we did."""
+    took = (line.header_at or line.first_at or asked_at) - asked_at
+    if request.through_proxy or took <= request.route_read_s:
+        return None
+    says = f"answered {answer.status or 'only'} after {took:.2f} s; the route waits {request.route_read_s:g} s"
+    return Failed(Symptom.READ_TIMED_OUT, says, status=answer.status, header_bytes=answer.header_bytes)
 
 
 def _sent(request: Request) -> str:

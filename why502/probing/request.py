@@ -45,20 +45,17 @@ class Request(Value, frozen=True, kw_only=True):
     route_read_s: float = 60.0
     buffer_bytes: int = 4096
     is_strict: bool = False  # framing errors are refused (nginx from 1.23.0)
+    repeats: bool = False  # a request that failed, by the logs
+    is_in_route: bool = True  # the path belongs to the route, so a 503 for it is one that visitors get
     through_proxy: bool = False
     url: str = ""
     route_at: Position | None = None
 
     @property
     def silence(self) -> str:
-        """Return what is said when no answer came, and whose limit that was."""
-        if self.through_proxy:
-            whose = "the probe's limit"
-        elif self.route_read_s <= self.answer_s:
-            whose = "the route's own read timeout"
-        else:
-            whose = f"the probe's limit; the route waits {self.route_read_s:g} s"
-        return f"no answer within {self.answer_s:g} s ({whose})"
+        """Return what is said when no answer came within our limit, which is not the route's."""
+        route = "" if self.through_proxy else f"; the route waits {self.route_read_s:g} s"
+        return f"no answer within {self.answer_s:g} s, the probe's limit{route}"
 
 
 class Answer(Value, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from why502.probing.request import Request
 from why502.sources.base import Ask, Found
 
 SECTION = "probes"
+LIMIT_S = 11.0  # a probe takes at most about 6 s, most take milliseconds
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
 AT_ONCE = 16
