@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from why502.logs import stamps
 from why502.logs.phrases import Phrase, marks, read, share, signal_name
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
@@ -78,6 +79,10 @@ def parse(line: str) -> LogRecord | None:
     `code` is the signal of a crash; a packet that a firewall logged has the address it went to as `target` and counts as dropped
     only where the rule's own prefix says so.
     """
+    head, found_head, rest = line[:200].partition("kernel: ")
+    if found_head:  # syslog, the journal
+        inner = parse(rest + line[200:])
+        return inner and _changed(inner, at=inner.at or stamps.find(head), message=line.strip()[:2048])
     line = _KMSG.sub("", line)
     if "apparmor=" in line or "avc: " in line:
         return None  # the audit format's

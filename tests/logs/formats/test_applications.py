@@ -1,0 +1,120 @@
+"""Lines of application servers and container engines beside the recorded logs: other versions, other words for the same."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from said import check
+
+from why502.logs.detect import parse_any
+from why502.logs.formats import (
+    application,
+    docker,
+    dotnet,
+    formats,
+    golang,
+    gunicorn,
+    java,
+    nodejs,
+    pm2,
+    puma,
+    python_traceback,
+    ruby,
+    rust,
+    supervisord,
+    uwsgi,
+)
+from why502.model.logs import Symptom
+
+LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
+    (gunicorn, "[2021-01-01 00:00:00 +0000] [5] [WARNING] Worker with pid 16645 was terminated due to signal 9", Symptom.PROCESS_CRASHED, {"process_pid": 16645, "code": "SIGKILL"}),
+    (gunicorn, "[2019-05-17 14:10:09 -0400] [10533] [CRITICAL] WORKER TIMEOUT (pid:12654)", Symptom.WORKER_TIMED_OUT, {"process_pid": 12654}),
+    (gunicorn, "[2021-01-01 00:00:00 +0000] [5] [INFO] Listening at: unix:/run/app.sock (5)", Symptom.LISTENS_ON, {"target": "unix:/run/app.sock"}),
+    (uwsgi, "invalid request block size: 21573 (max 4096)...skip", Symptom.OTHER_PROTOCOL, {}),
+    (uwsgi, "invalid request block size: 4437 (max 4096)...skip", Symptom.REQUEST_HEADER_TOO_BIG, {}),
+    (uwsgi, "Mon Jul  1 22:06:20 2019 - !!! uWSGI process 9053 got Segmentation Fault !!!", Symptom.PROCESS_CRASHED, {"process_pid": 9053}),
+    (uwsgi, "uwsgi socket 0 bound to UNIX address /run/app.sock fd 3", Symptom.LISTENS_ON, {"target": "unix:/run/app.sock"}),
+    (nodejs, "Error: listen EADDRINUSE : : : 80", Symptom.ADDRESS_IN_USE, {"target": "[::]:80"}),
+    (nodejs, "Error: listen EADDRINUSE: address already in use :::3000", Symptom.ADDRESS_IN_USE, {"target": "[::]:3000"}),
+    (nodejs, "Error: listen EADDRINUSE: address already in use /run/app.sock", Symptom.ADDRESS_IN_USE, {"target": "unix:/run/app.sock"}),
+    (nodejs, "SyntaxError: Unexpected token < in JSON at position 0", Symptom.APPLICATION_ERROR, {}),
+    (nodejs, "FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory", Symptom.PROCESS_CRASHED, {}),
+    (nodejs, 'npm ERR! Missing script: "start"', Symptom.START_FAILED, {}),
+    (puma, "[1] ! Terminating timed out worker (Worker failed to check in within 60 seconds): 456", Symptom.WORKER_TIMED_OUT, {"process_pid": 456}),
+    (puma, "* Listening on unix:///run/puma.sock", Symptom.LISTENS_ON, {"target": "unix:/run/puma.sock"}),
+    (ruby, "Could not find rake-13.0.6 in any of the sources", Symptom.START_FAILED, {}),
+    (java, "Web server failed to start. Port 8080 was already in use.", Symptom.ADDRESS_IN_USE, {"target": ":8080"}),
+    (java, "java.lang.IllegalArgumentException: Request header is too large", Symptom.REQUEST_HEADER_TOO_BIG, {}),
+    (java, "All threads (200) are currently busy, waiting. Increase maxThreads (200) or check the servlet status", Symptom.WORKERS_BUSY, {}),
+    (java, "Tomcat started on port(s): 8080 (http) with context path ''", Symptom.LISTENS_ON, {"target": ":8080"}),
+    (java, 'Starting ProtocolHandler ["http-nio-127.0.0.1-8080"]', Symptom.LISTENS_ON, {"target": ":8080"}),
+    (java, "#  SIGSEGV (0xb) at pc=0x00007f, pid=123, tid=124", Symptom.PROCESS_CRASHED, {"code": "SIGSEGV", "process_pid": 123}),
+    (dotnet, "Unhandled exception. System.IO.IOException: Failed to bind to address http://127.0.0.1:5000: address already in use.", Symptom.ADDRESS_IN_USE, {"target": "127.0.0.1:5000"}),
+    (dotnet, "Unhandled exception. System.NullReferenceException: Object reference not set", Symptom.PROCESS_CRASHED, {}),
+    (dotnet, "      Now listening on: http://[::]:5000", Symptom.LISTENS_ON, {"target": "[::]:5000"}),
+    (golang, "2026/11/21 00:28:28 listen tcp :8080: bind: address already in use", Symptom.ADDRESS_IN_USE, {"target": ":8080"}),
+    (golang, "panic: runtime error: invalid memory address or nil pointer dereference", Symptom.PROCESS_CRASHED, {}),
+    (golang, "2026/11/21 00:28:28 http: panic serving 127.0.0.1:4711: boom", Symptom.APPLICATION_ERROR, {"client": "127.0.0.1:4711"}),
+    (golang, "2026/11/21 00:28:28 http: TLS handshake error from 10.0.0.1:5: tls: first record does not look like a TLS handshake", Symptom.OTHER_PROTOCOL, {}),
+    (rust, "thread 'main' panicked at 'failed to build request: http::Error(InvalidUri(InvalidFormat))'", Symptom.PROCESS_CRASHED, {}),
+    (rust, 'Error: Os { code: 98, kind: AddrInUse, message: "Address already in use" }', Symptom.ADDRESS_IN_USE, {"errno": 98}),
+    (python_traceback, "django.core.exceptions.ImproperlyConfigured: The SECRET_KEY setting must not be empty.", Symptom.START_FAILED, {}),
+    (python_traceback, "OSError: [Errno 28] No space left on device: '/tmp/x'", Symptom.DISK_FULL, {"errno": 28}),
+    (python_traceback, "RuntimeError: Missing required environment variable: SECRET_KEY", Symptom.START_FAILED, {}),
+    (supervisord, "2015-11-09 22:25:15,356 INFO exited: unicorn (exit status 1; not expected)", Symptom.PROCESS_EXITED, {"process": "unicorn", "code": "1"}),
+    (pm2, 'PM2      | 2018-01-01T00:00:00: PM2 log: Script /srv/app.js had too many unstable restarts (16). Stopped. "errored"', Symptom.RESTART_LOOP, {"file": "/srv/app.js"}),
+    (docker, '4f66ad9ab5dd   app:1   "python3 hog.py"   3 minutes ago   Exited (137) 2 minutes ago             hog', Symptom.PROCESS_CRASHED, {"code": "137"}),
+    (docker, '            "OOMKilled": true,', Symptom.OOM_KILLED, {}),
+    (docker, "Error response from daemon: driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is already allocated", Symptom.ADDRESS_IN_USE, {"target": "0.0.0.0:8080"}),
+    (docker, "nginx exited with code 1", Symptom.PROCESS_EXITED, {"process": "nginx"}),
+    (application, "Error: Environment variable DATABASE_URL is not set", Symptom.START_FAILED, {}),
+    (application, "Server is running on port 3000", Symptom.LISTENS_ON, {"target": ":3000"}),
+    (application, "Listening on 0.0.0.0:8000", Symptom.LISTENS_ON, {"target": "0.0.0.0:8000"}),
+    (application, "Segmentation fault (core dumped)", Symptom.PROCESS_CRASHED, {}),
+    (application, "/bin/sh: 1: node: not found", Symptom.START_FAILED, {}),
+]  # fmt: skip
+HEALTHY = """\
+GET / 200 12.3 ms
+the port is busy, they say, and nobody listens on the phone
+nginx: configuration file /etc/nginx/nginx.conf test is successful
+upstream sent too big header while reading response header from upstream
+2026/11/21 00:00:00 [emerg] 1#1: bind() to 0.0.0.0:80 failed (98: Address already in use)
+[WARN] environment variable PORT is not set, using default 3000
+Environment variables are documented in README
+I was killed by the traffic
+Restarting the worker pool was considered
+error rate is 0.1 %
+We had an Error last week: nothing serious
+Application error rate fell
+worker 3 finished 12 jobs
+INFO:     Waiting for application startup.
+[2026-11-21 00:28:28 +0000] [14887] [INFO] Booting worker with pid: 14887
+WSGI app 0 (mountpoint='') ready in 0 seconds on interpreter 0x7f2010d60018 pid: 15040 (default app)
+CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES
+4f66ad9ab5dd   app:1   "node s.js"   3 minutes ago   Up 2 minutes   0.0.0.0:3000->3000/tcp   web
+good   RUNNING   pid 24961, uptime 0:00:13
+"""
+
+
+@pytest.mark.parametrize(("form", "line", "symptom", "told"), LINES)
+def test_a_line(form: ModuleType, line: str, symptom: Symptom | None, told: dict[str, object]) -> None:
+    check(form, line, symptom, **told)
+
+
+@pytest.mark.parametrize("line", HEALTHY.splitlines())
+def test_healthy_lines_and_prose_are_nothing(line: str) -> None:
+    record = parse_any(line)
+    assert record is None or record.symptom is None or record.format.startswith("nginx")
+
+
+@given(st.text(max_size=200), st.integers(0, 10_000))
+@settings(max_examples=200)
+def test_no_text_breaks_a_format(text: str, seed: int) -> None:
+    for form in formats():
+        mark = form.MARKS[seed % len(form.MARKS)].decode("latin-1")
+        for line in (text, mark + text, text + mark + text):
+            form.parse(line)
+            assert 0 <= form.fits([line]) <= 1
