@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -22,6 +23,8 @@ from why502.lab.stage import LabError, Stage, remove
 
 def build(fault: Fault, stage: Stage) -> str | None:
     """Build the scene and prove it; return the target. Raises LabError where its logs or statuses do not show the fault."""
+    if "isolation" in fault.needs and not stage.is_isolated:
+        raise LabError("needs namespaces of its own", "Run it as root.")
     target = fault.build(stage)
     for pattern in fault.proves:
         stage.until_logged(pattern)
@@ -48,6 +51,7 @@ def main() -> int:
     parser.add_argument("--option", action="append", default=[], help="of why502 diagnose")
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
+    adopt()
     fault = faults()[told.name]
     folder = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
     if folder:
@@ -87,6 +91,11 @@ def show(fault: Fault, stage: Stage, target: str | None, told: argparse.Namespac
         click.echo("\nThe scene stays as it is. Press Enter to end it.", err=True)
         os.read(0, 1)
     return status
+
+
+def adopt() -> None:
+    """Become the parent of every orphan of the scene, as the first process of a namespace is (PR_SET_CHILD_SUBREAPER, prctl(2))."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def _end(*_: object) -> NoReturn:

@@ -21,34 +21,39 @@ from why502.lab.stage import LabError
 
 
 @contextmanager
-def enter(fault: Fault, *options: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
-    """Yield the process that builds and shows the scene; it does not outlive the block. Options: those of `inside.py`."""
-    room = ("setpriv", "--pdeathsig", "KILL", *NAMESPACES) if can_isolate() else ("setpriv", "--pdeathsig", "TERM")
-    inside = (sys.executable, "-m", "why502.lab.inside", fault.name, *(("--isolated",) if can_isolate() else ()), *options)
+def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """Yield the process that builds and shows the scene; it does not outlive the block. Options: those of `inside.py`.
+
+    `is_isolated`: in namespaces of its own; None where that is possible.
+    """
+    alone = can_isolate() if is_isolated is None else is_isolated
+    room = ("setpriv", "--pdeathsig", "KILL", *NAMESPACES) if alone else ("setpriv", "--pdeathsig", "TERM")
+    inside = (sys.executable, "-m", "why502.lab.inside", fault.name, *(("--isolated",) if alone else ()), *options)
     process = subprocess.Popen([*room, *inside], text=True, **streams)
     try:
         yield process
     finally:
         if process.poll() is None:
-            if can_isolate():  # unshare(1) ignores all else while it waits
+            if alone:  # unshare(1) ignores all else while it waits
                 process.kill()
             else:
                 process.terminate()
             process.wait()
 
 
-def play(fault: Fault, *options: str, timeout_s: float = 120.0) -> dict[str, Any]:
+def play(fault: Fault, *options: str, is_isolated: bool | None = None, timeout_s: float = 120.0) -> dict[str, Any]:
     """Run a scene and return what came of it: `target` as expected, `statuses` seen, the diagnosis and its exit status.
 
     Raises LabError when the scene does not show its fault.
     """
-    with enter(fault, "--report", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with enter(fault, "--report", *options, is_isolated=is_isolated, **streams) as process:
         try:
             out, err = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{fault.name}: not done within {timeout_s:g} s") from error
     if process.returncode:
-        raise LabError(f"{fault.name}: {err.strip()}")
+        raise LabError(err.strip())
     report: dict[str, Any] = json.loads(out)
     return report
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -59,12 +60,13 @@ class Stage:
         self._closing.set()
         self.nginx.kill()
         for process in self.processes:
-            if process.poll() is None:
-                process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a session of its own: with its workers
         for process in self.processes:
             process.wait()
         for thread in self._threads:
             thread.join(PATIENCE_S)
+        self.until(_nothing_is_left, "the scene's processes end")
 
     # files
 
@@ -148,6 +150,8 @@ class Stage:
         See `backends/server.py --help` for the options. `wrap` is a command to start it with.
         """
         address = f"127.0.0.1:{self.port(listen)}" if isinstance(listen, int) else listen
+        if address.startswith("unix:"):
+            Path(address.removeprefix("unix:")).parent.mkdir(parents=True, exist_ok=True)
         process = self.spawn(*wrap, sys.executable, "-E", "-s", str(BACKENDS / script), address, *options)
         ready = f"listening on {address}, pid"
         log = self.path("/var/log/app.log")
@@ -199,6 +203,15 @@ class Stage:
             thread = Thread(target=client, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+
+def _nothing_is_left() -> bool:
+    """Reap what ended; return whether no child is left (waitpid(2)). Orphans of the scene are ours: see `inside.adopt`."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return False
+    return True
 
 
 def worker_user() -> str:

@@ -13,7 +13,6 @@ def build(stage: Stage, *, listens: str = "", asked: str = "/run/app.sock", wrap
     """Break it: nginx connects to a path where no socket is; the application listens nowhere, elsewhere, or behind `wrap`."""
     path = stage.path(asked)
     if listens:
-        stage.path(listens).parent.mkdir(parents=True, exist_ok=True)
         stage.backend(f"unix:{stage.path(listens)}", wrap=wrap)
     stage.nginx.start(f"proxy_pass http://unix:{path};")
     stage.send_many(6)

@@ -12,7 +12,6 @@ from why502.model.finding import Layer
 def build(stage: Stage, *, socket_mode: str = "666", folder_mode: int = 0o755) -> str:
     """Break it: the socket, or its folder, belongs to root and is closed to the workers."""
     path = stage.path("/run/app/app.sock")
-    path.parent.mkdir(parents=True)
     stage.backend(f"unix:{path}", "--mode", socket_mode)
     path.parent.chmod(folder_mode)
     stage.nginx.start(f"proxy_pass http://unix:{path};")
