@@ -26,9 +26,9 @@ SECTION = "listeners"
 NETWORKS = 32  # other network namespaces looked at
 
 _SS = ("ss", "-Hlntxpe")
-_LINE = re.compile(r"(?P<kind>tcp|u_str)\s+LISTEN\s+(?P<queued>\d+)\s+(?P<backlog>\d+)\s+(?P<rest>.*)")
-_UNIX = re.compile(r"(?P<path>.*?)\s+(?P<inode>\d+)\s+\*\s+0(?:\s|$)")
-_OWNER = re.compile(r'\("(.{0,15})",pid=(\d+),fd=\d+\)')  # the name is free text of at most 15 bytes
+_LINE = re.compile(r"(?P<kind>tcp|u_str)\s+LISTEN\s+(?P<queued>\d{1,10})\s+(?P<backlog>\d{1,10})\s+(?P<rest>\S.*)")
+_UNIX = re.compile(r"(?P<path>.*?)\s+(?P<inode>\d{1,20})\s+\*\s+0(?:\s|$)")
+_OWNER = re.compile(r'\("(.{0,15})",pid=(\d{1,10}),fd=\d+\)')  # the name is free text of at most 15 bytes
 _ZONE = re.compile(r"%[^\]:]+")
 
 
@@ -108,7 +108,7 @@ def _parse_line(line: str, network: str) -> Listener | None:
     target = Target.parse(_address(address))
     if target is None or not target.port:
         return None
-    inode = re.search(r"\bino:(\d+)", rest)
+    inode = re.search(r"\bino:(\d{1,20})", rest)
     only_v6 = re.search(r"\bv6only:(\d)", rest)
     return Listener(
         target=target,
