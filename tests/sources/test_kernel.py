@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,7 @@ from why502.model.config import Peer, Route
 from why502.model.errors import Denied, Missing
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import kernel, sockets
+from why502.sources import backend, kernel, sockets
 from why502.sources.base import Ask
 
 NETSTAT = b"""\
@@ -74,11 +75,11 @@ def test_what_goes_to_a_target():
 
 def test_what_the_backend_holds_and_what_waits():
     rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
-    assert sockets.held_and_queued(V4, rows, []) == (1, 2)
-    assert sockets.held_and_queued(Target(host="::", port=0x9864), rows, []) == (1, 3)
-    assert sockets.held_and_queued(Target(host="::1", port=0x9864), rows, []) == (0, 1)
+    assert sockets.use(V4, rows, []) == (1, 2, 0)
+    assert sockets.use(Target(host="::", port=0x9864), rows, []) == (1, 3, 1)
+    assert sockets.use(Target(host="::1", port=0x9864), rows, []) == (0, 1, 1)
     unix = list(sockets.parse_unix(UNIX))
-    assert sockets.held_and_queued(Target(path="/run/app one.sock"), rows, unix) == (1, 1)
+    assert sockets.use(Target(path="/run/app one.sock"), rows, unix) == (1, 1, None)
 
 
 def test_addresses_there_and_back():
@@ -92,6 +93,24 @@ def test_addresses_there_and_back():
 def test_damaged_tables():
     assert list(sockets.parse_tcp(b"x\n 1: a\n 2: 0100007F:B508 0100007F:9864 01")) == []
     assert list(sockets.parse_unix(b"x\n1: 2 3 zz 5 6 7 /a\n1: 2 3 4 5 6 x /a\n")) == []
+
+
+SS = """\
+u_str ESTAB  0      768    /tmp/my app.sock 21376            * 21787
+u_str ESTAB  0      0                     * 21787            * 21376
+u_dgr ESTAB  0      0      /run/systemd/journal/dev-log 9    * 10
+garbage
+"""
+STAT = b"77 (php fpm) x) S 1 1 1 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 1 0 99 1 1"
+
+
+def test_what_a_backend_does():
+    assert sockets.parse_unix_peers(SS) == {21787: "/tmp/my app.sock", 10: "/run/systemd/journal/dev-log"}
+    assert backend.parse_ticks(STAT) == 1.75
+    assert backend.parse_ticks(b"77 (x") is None
+    before = {("a", 1): backend.Ticks(used_s=1.0, at_s=5.0), ("a", 2): backend.Ticks(used_s=1.0, at_s=5.0)}
+    after = {("a", 1): backend.Ticks(used_s=1.2, at_s=5.1), ("b", 3): backend.Ticks(used_s=9.0, at_s=5.1)}
+    assert backend.processors(before, after) == {"a": 2.0}
 
 
 def known(target: Target, *listeners: Listener, **more) -> Snapshot:
@@ -118,23 +137,32 @@ def test_nothing_may_be_seen():
 
 
 @pytest.mark.real
-def test_real_connections_of_this_process():
-    """Two clients, one accepted; and the backend's own connection to a "database"."""
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as database:
+def test_real_connections_of_this_process(tmp_path):
+    """Three clients, one served, one given up while it waited; and the backend's own connections to two "databases"."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        unix.bind(str(tmp_path / "mysqld.sock"))
+        unix.listen(1)
+        for address in [server.getsockname()] * 2 + [tcp.getsockname()]:
+            stack.enter_context(socket.create_connection(address))
+        stack.enter_context(server.accept()[0])
+        socket.create_connection(server.getsockname()).close()
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(unix.getsockname())
+        stack.enter_context(unix.accept()[0])
         target = Target(host="127.0.0.1", port=server.getsockname()[1])
-        base = f"127.0.0.1:{database.getsockname()[1]}"
-        with (
-            socket.create_connection(server.getsockname()),
-            socket.create_connection(server.getsockname()),
-            server.accept()[0],
-            socket.create_connection(database.getsockname()),
-        ):
-            listener = Listener(target=target, pids=(os.getpid(),))
-            value = kernel.collect(LocalHost(), known(target, listener), Ask()).value
-    assert value.connections[f"{target} ESTABLISHED"] == 2
-    assert value.ports_used == {str(target): 2}
-    assert (value.accepted, value.unaccepted) == ({str(target): 1}, {str(target): 1})
-    assert value.backend_connections[f"{target} > {base} ESTABLISHED"] == 1
+        database = tcp.getsockname()[1]
+        listener = Listener(target=target, pids=(os.getpid(),))
+        value = kernel.collect(LocalHost(), known(target, listener), Ask()).value
+    name = str(target)
+    assert value.connections[f"{name} ESTABLISHED"] == 2
+    assert sum(value.connections.values()) == 3
+    assert value.ports_used == {name: 3}
+    assert (value.accepted, value.unaccepted, value.abandoned) == ({name: 1}, {name: 2}, {name: 1})
+    assert value.backend_connections[f"{name} > 127.0.0.1:{database} ESTABLISHED"] == 1
+    assert value.backend_connections[f"{name} > unix:{tmp_path}/mysqld.sock ESTABLISHED"] == 1
+    assert value.backend_cpu[name] >= 0
     assert value.files_open > 0
     assert value.ports_first < value.ports_last
 

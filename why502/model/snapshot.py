@@ -328,11 +328,13 @@ class Kernel(Value, frozen=True, kw_only=True):
     ports_used: dict[str, int] = {}  # by target: local ports in use towards it (any state)
     files_open: int | None = None
     files_max: int | None = None
-    connections: dict[str, int] = {}  # by "target state": sockets towards a target
+    connections: dict[str, int] = {}  # by "target state" (CLOSE_WAIT…, of unix sockets also QUEUED): sockets towards a target
     security_modules: tuple[str, ...] | None = None  # active ones: /sys/kernel/security/lsm
     accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
     unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
+    abandoned: dict[str, int] = {}  # by target: connections closed by the proxy that the backend still holds, or never accepted
     backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to
+    backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
     listen_overflows_now: int | None = None  # by how much the counter rose during a short look
     conntrack_drops: int | None = None  # packets dropped since boot for lack of room in the table
 

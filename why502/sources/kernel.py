@@ -1,7 +1,7 @@
 """Counters, limits and socket tables of the kernel, in the network namespaces of the proxy and of its backends.
 
 proc(5), proc_sys_net(5), Documentation/networking/nf_conntrack-sysctl.rst. The counters count since boot, so they are read
-twice, a moment apart, where they are above zero.
+twice, a moment apart.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ import msgspec
 
 from why502.case import targets
 from why502.host.base import Host
-from why502.model.errors import HostError, Missing
+from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Kernel, Snapshot
 from why502.model.target import Target
-from why502.sources import sockets
+from why502.sources import backend, sockets
 from why502.sources.base import Ask, Found
 from why502.sources.owners import owners
 from why502.sources.sockets import Socket
 
 SECTION = "kernel"
 _LOOK_S = 0.1  # between two readings of a counter
-_PROCESSES = 64  # of the backends whose own connections are looked at
-_SHOWN = 64  # kinds of own connections that are kept
 _ALLOW = "run why502 as root"
 
 
@@ -37,19 +35,20 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     folder = f"/proc/{away}/net" if away else "/proc/net"
     folders = list(dict.fromkeys((folder, *_backend_folders(known))))
 
-    before = _overflows(host, folders)
+    before, began = _overflows(host, folders), backend.ticks(host, known)
+    until = time.monotonic() + _LOOK_S
     values: dict[str, object] = _limits(host, away) | _conntrack(host, folder, away)
     tables = _tables(host, folders, gaps)
     if tables:
         values |= _towards(known, tables)
-        values["backend_connections"] = _own_connections(host, known, tables, gaps)
+        values["backend_connections"] = backend.connections(host, known, [row for tcp, _ in tables for row in tcp], gaps)
+    if began or (before and before[0]):
+        time.sleep(max(0.0, until - time.monotonic()))
+    values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
     if before is None:
         gaps.append(Gap(source=f"{folder}/netstat", why="the counters of full accept queues could not be read", allow=_ALLOW))
     else:
-        now = before
-        if before[0]:
-            time.sleep(_LOOK_S)
-            now = _overflows(host, folders) or before
+        now = (_overflows(host, folders) or before) if before[0] else before
         values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
     return Found(msgspec.convert(values, Kernel), tuple(gaps))
 
@@ -106,39 +105,15 @@ def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]]) -
     connections, ports = towards(targets(known), *tables[0])
     sides = {}
     for target in owners(known):
-        pairs = [sockets.held_and_queued(target, tcp, unix) for tcp, unix in tables]
-        sides[str(target)] = max(pairs, key=sum)
+        uses = [sockets.use(target, tcp, unix) for tcp, unix in tables]
+        sides[str(target)] = max(uses, key=lambda use: use.held + use.queued)
     return {
         "connections": connections,
         "ports_used": ports,
-        "accepted": {name: held for name, (held, _) in sides.items()},
-        "unaccepted": {name: queued for name, (_, queued) in sides.items()},
+        "accepted": {name: use.held for name, use in sides.items()},
+        "unaccepted": {name: use.queued for name, use in sides.items()},
+        "abandoned": {name: use.abandoned for name, use in sides.items() if use.abandoned is not None},
     }
-
-
-def _own_connections(
-    host: Host, known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], gaps: list[Gap]
-) -> dict[str, int]:
-    """Return by "target > remote state" what the processes of each target are themselves connected to over TCP."""
-    by_inode = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
-    listening = {row.local.rpartition(b":")[2] for tcp, _ in tables for row in tcp if row.state == sockets.LISTEN}
-    counted: Counter[str] = Counter()
-    looked = 0
-    for target, pids in owners(known).items():
-        for pid in pids:
-            if (looked := looked + 1) > _PROCESSES:
-                return dict(counted.most_common(_SHOWN))
-            try:
-                mine = sockets.inodes(host, pid)
-            except Missing:
-                continue
-            except HostError as error:
-                gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or _ALLOW))
-                return dict(counted.most_common(_SHOWN))
-            for row in (by_inode[inode] for inode in mine if inode in by_inode):
-                if row.local.rpartition(b":")[2] not in listening and (remote := sockets.place(row.remote)):
-                    counted[f"{target} > {remote} {row.state}"] += 1
-    return dict(counted.most_common(_SHOWN))
 
 
 def _tables(host: Host, folders: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:

@@ -151,8 +151,8 @@ def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[
             if table not in tables:
                 is_unix = pool.target.is_unix
                 tables[table] = sockets.read_unix(host, folder) if is_unix else sockets.read_tcp(host, folder)[0]
-            held, queued = sockets.held_and_queued(pool.target, tables[table], tables[table])
-            busy = min(held, pool.children or 0)
+            use = sockets.use(pool.target, tables[table], tables[table])
+            busy, queued = min(use.held, pool.children or 0), use.queued
         except HostError:
             pass
     return msgspec.structs.replace(

@@ -6,6 +6,7 @@ Both show without any right which connections the backend has not accepted yet: 
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,6 +20,7 @@ LIMIT_BYTES = 32 << 20  # about 200 000 sockets
 LISTEN = "LISTEN"
 QUEUED = "QUEUED"
 ESTABLISHED = "ESTABLISHED"
+CLOSE_WAIT = "CLOSE_WAIT"
 _TCP_STATES = {
     b"01": ESTABLISHED,
     b"02": "SYN_SENT",
@@ -27,13 +29,14 @@ _TCP_STATES = {
     b"05": "FIN_WAIT2",
     b"06": "TIME_WAIT",
     b"07": "CLOSE",
-    b"08": "CLOSE_WAIT",
+    b"08": CLOSE_WAIT,
     b"09": "LAST_ACK",
     b"0A": LISTEN,
     b"0B": "CLOSING",
     b"0C": "SYN_RECV",
 }
 _LISTENS = 0x10000  # __SO_ACCEPTCON
+_PEERS = re.compile(r"u_\w+\s+ESTAB\s+\d+\s+\d+\s+(?P<path>\S.*?)\s+\d+\s+\*\s+(?P<peer>\d+)(?:\s|$)")
 _UNIX_STATES = {b"01": "UNCONNECTED", b"02": QUEUED, b"03": ESTABLISHED, b"04": "CLOSING"}
 
 
@@ -103,11 +106,19 @@ def names(target: Target) -> tuple[bytes, ...]:
     return tuple(_hex(form) + b":%04X" % target.port for form in forms)
 
 
-def held_and_queued(target: Target, tcp: list[Socket], unix: list[Socket]) -> tuple[int, int]:
-    """Return how many connections to a listening socket its processes hold, and how many wait to be accepted.
+class Use(NamedTuple):
+    """Connections to a listening socket: held by its processes, waiting to be accepted, and of both those closed by the peer.
 
-    Of a wildcard address and an own port, connections to every address count.
+    The kernel does not tell of a unix socket whether the peer closed it: None.
     """
+
+    held: int = 0
+    queued: int = 0
+    abandoned: int | None = None
+
+
+def use(target: Target, tcp: list[Socket], unix: list[Socket]) -> Use:
+    """Return how a listening socket is used. Of a wildcard address, connections to every address with its port count."""
     forms = names(target)
     port = b":%04X" % target.port
     rows = (
@@ -116,13 +127,20 @@ def held_and_queued(target: Target, tcp: list[Socket], unix: list[Socket]) -> tu
         if row.state not in {LISTEN, "TIME_WAIT", "SYN_RECV", "UNCONNECTED"}
         and (row.local in forms or (target.is_wildcard and row.local.endswith(port)))
     )
-    held = queued = 0
+    held = queued = abandoned = 0
     for row in rows:
         if row.inode:
             held += 1
-        elif row.state in {ESTABLISHED, "CLOSE_WAIT", QUEUED}:
+        elif row.state in {ESTABLISHED, CLOSE_WAIT, QUEUED}:
             queued += 1
-    return held, queued
+        abandoned += row.state == CLOSE_WAIT
+    return Use(held, queued, None if target.is_unix else abandoned)
+
+
+def parse_unix_peers(text: str) -> dict[int, str]:
+    """Return what `ss -Hx` tells of connected unix sockets: the path at the other end, by the inode of this one."""
+    matches = (_PEERS.match(line) for line in text.splitlines())
+    return {int(match["peer"]): match["path"] for match in matches if match and match["path"].startswith(("/", "@"))}
 
 
 def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
