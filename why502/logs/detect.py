@@ -10,11 +10,13 @@ from why502.logs.formats import Format, formats
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
 
+_LINES = 500  # of a sample that are looked at
 _SURE = 0.3  # share of the sample that must fit
 
 
 def detect(sample: list[str]) -> str:
     """Return the name of the format that most lines of the sample have, also behind a wrapper; "" if none fits."""
+    sample = [line[:LIMIT] for line in sample[:_LINES]]
     name, share = _best(sample)
     if share < _SURE:
         name, share = _best([unwrap(line).line for line in sample])

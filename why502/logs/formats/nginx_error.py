@@ -69,13 +69,13 @@ def parse(line: str) -> LogRecord | None:
     record = _record(
         line[match.end() :],
         _time(at) if at else None,
-        level.lower() if level else "",
+        level.lower() if level else "stderr" if line.startswith("nginx:") else "",
         int(pid) if pid else None,
         int(connection) if connection else None,
     )
     is_sure = (
         (level and (at or pid))
-        or line.startswith("nginx:")
+        or line.startswith("nginx:")  # standard error, while it starts
         or record.symptom
         or (record.action and record.errno and record.message)
     )
@@ -102,9 +102,9 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     if stderr:
         base = stderr_template(stderr[1], stderr[2] or "")
     else:
-        where = "process" if pid is not None or level == "emerg" else ""
+        where = "process" if pid is not None or level == "emerg" else "stderr" if level == "stderr" else ""
         if connection is not None or client:
-            where = "stream" if "bytes from/to" in tail else "request"
+            where = "request" if request or not client else "stream" if "bytes from/to" in tail else "client"
         base = template(rest[:cut], level, kind, where)
     group = ""
     if target is None:

@@ -5,6 +5,7 @@ Their order is fixed, nothing in them is escaped, and each may be missing or cut
 
 from __future__ import annotations
 
+import html
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -72,6 +73,8 @@ def read(text: str) -> Fields:
     """Return the fields of `text`, which begins with them."""
     if match := _WELL_FORMED.match(text):
         return Fields._make(match.groups(""))
+    if ': \\"' in text or "&quot;" in text:  # pasted from a JSON text or a page
+        text = html.unescape(text).replace('\\"', '"')
     match = _WITH_QUOTES.match(text)
     found = Fields._make(match.groups("")) if match and match.end() else NO_FIELDS
     if end := _REQUEST_END.search(found.request):  # a value that looks as if the next field began in it
@@ -101,7 +104,8 @@ def _anyhow(found: Fields, text: str) -> Fields:
 def address(upstream: str, text: str) -> Address:
     """Return what an upstream field names. Where the line `text` was cut in it, it counts only if its address is complete."""
     after = upstream.find("://") + 3 if "://" in upstream else 0
-    end = upstream.find(":", after + 5) if upstream.startswith("unix:", after) else upstream.find("/", after)
+    is_path = upstream.startswith(("unix:", "passenger:"), after)
+    end = upstream.find(":", after + 10) if is_path else upstream.find("/", after)
     if end >= 0:
         return _address(upstream[:end])
     return _address(upstream) if upstream + '"' in text else NO_ADDRESS

@@ -77,8 +77,10 @@ _DETAIL = {  # what in the text tells why
 _CODE = re.compile(r"(?:could not be resolved|verify error:) \((\d+)")
 _ZONES: dict[str, tuple[str, ...]] = {  # the parts of nginx that can have written a line
     "": (),
+    "stderr": ("stderr", "process", "startup", "config"),
     "process": ("process", "startup", "config", "connection"),
     "request": ("request", "client", "connection"),
+    "client": ("client", "connection"),
     "stream": ("request", "connection"),
 }
 
@@ -87,7 +89,7 @@ _ZONES: dict[str, tuple[str, ...]] = {  # the parts of nginx that can have writt
 def template(head: str, level: str, kind: str, where: str) -> LogRecord:
     """Return the record of a head, without what stands around it.
 
-    `kind` is that of the address in the fields ("unix", "ip", ""); `where`: "request", "stream", "process", "" for unknown.
+    `kind` is that of the address in the fields ("unix", "ip", ""); `where`: "request", "client" (before any request), "stream", "process", "stderr", "" for unknown.
     """
     message, action = _action(head)
     file, line, reason, errno = "", None, "", None
@@ -103,7 +105,9 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
     target = Target.parse(match[1]) if "connect()" in message and (match := _CONNECT.search(message)) else None
     if target and not kind:
         kind = "unix" if target.is_unix else "ip"
-    zones = ("config", "startup") if is_conf else ("resolver",) if action == "resolving" else _ZONES[where]
+    zones = ("config", "startup") if is_conf and where not in ("request", "client") else ("resolver",) if action == "resolving" else _ZONES[where]
+    if where == "client" and action.endswith("upstream"):  # somebody left the request out
+        zones = _ZONES["request"]
     meaning = look_up(message, errno, action, kind=kind, reason=reason, level=level, zones=zones, stream=where == "stream")
     if meaning is None:
         meaning = Meaning(phase=ACTIONS.get(action))

@@ -154,6 +154,7 @@ class _Row:
             score -= 12 if line.stream != seen.stream else 0
             score -= 10 if (seen.phase in _LATE) != (self.meaning.phase in _LATE) else 0
             score -= 1 if line.zone != "request" else 0
+            score -= 1 if seen.level == "emerg" and not self.meaning.causes else 0
         return score
 
 
@@ -263,6 +264,8 @@ def _placed(meaning: Meaning, seen: _Seen) -> Meaning:
         symptom = _LATER.get(symptom, symptom) if symptom else None
     elif symptom in (Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_BEFORE_HEADER) and phase in (Phase.SEND, Phase.TLS):
         symptom = Symptom.SEND_FAILED if phase is Phase.SEND else Symptom.TLS_FAILED
+    if seen.stream and status == 504:
+        status = 502  # the stream module knows no 504
     if meaning.phase is Phase.SELECT:  # nginx calls choosing a server "connecting", too
         phase = Phase.SELECT
     return msgspec.structs.replace(meaning, symptom=symptom, phase=phase, status=status)

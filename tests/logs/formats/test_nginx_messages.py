@@ -1,0 +1,85 @@
+"""Every message that nginx can log is known, with what it stands for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from why502.logs.formats import nginx_error
+from why502.logs.formats.nginx_messages import ACTIONS, look_up
+from why502.model.logs import Phase, Symptom
+
+LINES = json.loads((Path(__file__).parents[2] / "data" / "nginx_lines.json").read_text(encoding="utf-8"))
+Row = tuple[str, list[str | None], list[int | None], list[bool]]
+
+
+@pytest.mark.parametrize("origin", ["made", "seen"])
+def test_every_message_has_its_cause_status_and_verdict(origin: str) -> None:
+    wrong = [row[0] for row in LINES[origin] if not _is_right(row)]
+    assert wrong == []
+
+
+def _is_right(row: Row) -> bool:
+    line, causes, statuses, failures = row
+    record = nginx_error.parse(line)
+    return (
+        record is not None
+        and (record.causes[0] if record.causes else None) in causes
+        and record.status in statuses
+        and record.is_gateway_failure in failures
+        and (record.symptom is not None or not record.is_gateway_failure)
+        and (record.at is not None or line.startswith("nginx:"))
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in LINES["seen"] if ", client: " in row[0]], ids=lambda row: row[0][20:90])
+def test_a_line_that_nginx_wrote_is_read_to_its_end(row: Row) -> None:
+    record = nginx_error.parse(row[0])
+    assert record
+    assert record.client
+    assert " while " not in record.message or record.message.startswith(("FastCGI", "rewrite"))
+    assert not record.action or record.action in ACTIONS
+    if 'upstream: "' in row[0]:
+        assert record.target or record.group
+    if 'host: "' in row[0]:
+        assert record.host
+
+
+def test_what_stands_around_a_text_decides() -> None:
+    def symptom(*args: object, **more: object) -> Symptom | None:
+        meaning = look_up(*args, **more)  # type: ignore[arg-type]
+        return meaning.symptom if meaning else None
+
+    connecting = "connecting to upstream"
+    assert symptom("connect() to unix:/a.sock failed", 13, connecting, kind="unix") is Symptom.CONNECT_DENIED
+    assert look_up("connect() to unix:/a.sock failed", 13, connecting, kind="unix").causes[0] == "unix-socket-permission"  # type: ignore[union-attr]
+    assert look_up("connect() to 10.0.0.1:80 failed", 13, connecting, kind="ip").causes[0] == "selinux-denied"  # type: ignore[union-attr]
+    assert symptom("recv() failed", 104, "reading response header from upstream") is Symptom.RESET_BEFORE_HEADER
+    assert symptom("recv() failed", 104, "reading upstream") is Symptom.RESET_IN_BODY
+    assert not look_up("recv() failed", 104, "reading client request line", level="info").is_gateway_failure  # type: ignore[union-attr]
+    assert symptom("SSL_do_handshake() failed", None, "SSL handshaking", level="info") is Symptom.CLIENT_CLOSED
+    assert symptom("SSL_do_handshake() failed", None, "SSL handshaking to upstream") is Symptom.TLS_FAILED
+    assert (
+        symptom("SSL_do_handshake() failed", None, "SSL handshaking to upstream", reason="WRONG_VERSION_NUMBER")
+        is Symptom.TLS_NOT_TLS
+    )
+    assert symptom('open() "/srv/www/favicon.ico" failed', 2, level="error", zones=("request",)) is None
+    assert symptom('open() "/var/lib/nginx/proxy/1/00/0000000001" failed', 13, level="crit") is Symptom.TEMP_DENIED
+    assert symptom("this is no message of nginx") is None
+
+
+def test_a_timeout_in_the_body_changes_no_status() -> None:
+    header = look_up("upstream timed out", 110, "reading response header from upstream")
+    body = look_up("upstream timed out", 110, "reading upstream")
+    assert header
+    assert body
+    assert (header.status, header.phase) == (504, Phase.READ_HEADER)
+    assert (body.status, body.phase, body.is_gateway_failure) == (None, Phase.READ_BODY, True)
+
+
+def test_a_newer_message_of_the_same_kind_is_not_lost() -> None:
+    meaning = look_up("upstream sent something that a later version refuses", None, "reading response header from upstream")
+    assert meaning
+    assert meaning.symptom is Symptom.HEADER_INVALID
