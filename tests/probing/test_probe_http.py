@@ -185,7 +185,7 @@ def test_a_long_body_is_no_fault(serve, ask):
     found = ask(target, answer_s=0.3)
     assert (found.symptom, found.status) == (None, 200)
     assert "not complete" in found.detail
-    assert ask(target, answer_s=0.3, route_read_s=0.3).symptom is Symptom.BODY_TIMED_OUT
+    assert ask(target, answer_s=0.5, route_read_s=0.3).symptom is Symptom.BODY_TIMED_OUT
 
 
 def test_an_answer_that_comes_before_the_request_was_read(serve, ask):
@@ -226,6 +226,13 @@ def test_full_queues(ask, folder, is_unix):
             found = ask(Target(host="127.0.0.1", port=listener.getsockname()[1]), connect_s=0.3)
             assert (found.symptom, found.errno) == (Symptom.CONNECT_TIMED_OUT, None)
             assert "no connection within 0.3 s" in found.detail
+
+
+def test_a_connection_that_comes_too_late_for_the_proxy(serve, ask):
+    found = ask(serve(OK), route_connect_s=0.0)
+    assert found.symptom is Symptom.CONNECT_TIMED_OUT
+    assert found.connect_s is not None
+    assert "the route waits 0 s" in found.detail
 
 
 def test_what_is_sent():

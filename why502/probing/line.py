@@ -107,7 +107,10 @@ def connect(host: Host, request: Request) -> Line:
     try:
         return Line(host.connect(target, timeout_s=request.connect_s), deadline)
     except Expired as error:
-        raise Failed(Symptom.CONNECT_TIMED_OUT, f"no connection within {request.connect_s:g} s") from error
+        says = f"no connection within {request.connect_s:g} s, the probe's limit"
+        if request.route_connect_s < request.connect_s:
+            says += f"; the route waits {request.route_connect_s:g} s"
+        raise Failed(Symptom.CONNECT_TIMED_OUT, says) from error
     except HostError as error:
         met = number(error)
         if met is None or met in OUR_OWN:

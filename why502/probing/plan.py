@@ -9,7 +9,7 @@ from why502.model.config import Route
 from why502.model.logs import Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.probing.request import ANSWER_S, CONNECT_S, Request, Tls
+from why502.probing.request import Request, Tls
 from why502.probing.tls import sni_of
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -37,8 +37,7 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
         headers=_headers(route, values),
         http_version=route.http_version,
         tls=tls,
-        connect_s=max(0.05, min(route.connect_timeout_s, CONNECT_S)),
-        answer_s=ANSWER_S,  # also where the route waits less: an answer that comes later than that tells most
+        route_connect_s=route.connect_timeout_s,
         repeats=repeats,
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
         route_read_s=route.read_timeout_s,

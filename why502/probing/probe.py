@@ -60,11 +60,13 @@ def probe(host: Host, request: Request) -> Probe:
     try:
         line = connect(host, request)
         connected = time.monotonic() - began
+        _check_time(Symptom.CONNECT_TIMED_OUT, connected, request)
         if request.preamble:
             line.send(request.preamble.encode("ascii", "replace"))
         if request.tls:
             line = secure(host, line, request)
             secured = time.monotonic() - began
+            _check_time(Symptom.TLS_TIMED_OUT, secured, request)
         asked_at = time.monotonic()
         line.deadline = asked_at + request.answer_s
         answer = _ask(line, request)
@@ -122,6 +124,13 @@ def _told(request: Request, found: str, *, is_secured: bool) -> str:
     if is_secured and found == "http" and request.protocol == "https":
         return "tls"
     return "" if found == "http" and request.protocol in ("uwsgi", "scgi") else found
+
+
+def _check_time(symptom: Symptom, took_s: float, request: Request) -> None:
+    """Raise Failed where the proxy would have given up by now: its one timer is for the connection and the TLS handshake."""
+    if took_s > request.route_connect_s:
+        what = "connected" if symptom is Symptom.CONNECT_TIMED_OUT else "the TLS handshake ended"
+        raise Failed(symptom, f"{what} after {took_s:.2f} s; the route waits {request.route_connect_s:g} s")
 
 
 def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Failed | None:

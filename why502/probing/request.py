@@ -7,7 +7,8 @@ from why502.model.config import Position
 from why502.model.target import Target
 
 AGENT = "why502-probe"
-CONNECT_S = 2.0  # our own limits: a proxy usually waits 60 s, a person does not
+# Our own limits. A proxy usually waits 60 s, a person does not; and where it waits less, an answer after that tells most.
+CONNECT_S = 2.0
 ANSWER_S = 2.5
 SECOND_LOOK_S = 0.4
 BODY_BYTES = 65536
@@ -42,6 +43,7 @@ class Request(Value, frozen=True, kw_only=True):
     preamble: str = ""  # sent before anything else: a PROXY protocol line
     connect_s: float = CONNECT_S
     answer_s: float = ANSWER_S
+    route_connect_s: float = 60.0
     route_read_s: float = 60.0
     buffer_bytes: int = 4096
     is_strict: bool = False  # framing errors are refused (nginx from 1.23.0)
