@@ -196,6 +196,10 @@ class Fpm:
             assert time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.01)
 
+    def settle(self, **children: int) -> None:
+        """Wait until every pool has so many children, with their titles."""
+        self.wait(lambda: {name: pool.children for name, pool in self.pools(Ask(probes=False)).items()} == children)
+
     def request(self, address) -> None:
         """Send a request that lasts until the end."""
         client = self.clients.enter_context(socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX))
@@ -244,6 +248,7 @@ def test_a_saturated_static_pool(start):
         f"[full]\n{POOL}listen = DIR/s\nlisten.backlog = 2\nlisten.mode = 0660\npm = static\npm.max_children = 1\n"
         f"pm.status_path = /status\nping.path = /ping\npm.status_listen = DIR/status\n"
     )
+    fpm.settle(full=1)
     pool = fpm.pools()["full"]
     assert (pool.children, pool.children_busy, pool.queued, pool.answers_ping) == (1, 0, 0, True)
     assert (pool.status["pool"], pool.status["process manager"]) == ("full", "static")
@@ -276,14 +281,15 @@ def test_pools_of_several_masters_and_managers(start):
         "pm.min_spare_servers = 1\npm.max_spare_servers = 2\n"
     )
     two = start(f"[tcp]\n{POOL}listen = DIR/other\npm = static\npm.max_children = 2\n")
+    one.settle(tcp=0, dyn=2)
+    two.settle(tcp=2)
     pools = one.pools(Ask(probes=False))
     assert (pools["tcp"].children, pools["tcp"].child_rss_bytes, pools["tcp"].queued) == (0, None, 0)
-    assert (pools["dyn"].children, pools["dyn"].target) == (2, Target(path=str(one.folder / "dyn.sock")))
-    assert two.pools(Ask(probes=False))["tcp"].children == 2
+    assert pools["dyn"].target == Target(path=str(one.folder / "dyn.sock"))
     for number in (1, 2):
         one.request(("127.0.0.1", port))
         one.wait(lambda: one.pools(Ask(probes=False))["tcp"].children_busy == number)  # noqa: B023
-    assert one.pools(Ask(probes=False))["tcp"].children == 2
+    one.settle(tcp=2)
     assert one.pools()["tcp"].answers_ping is True
 
 
