@@ -24,6 +24,7 @@ LIMIT_S = 10.0
 PROXIES = 64
 WORKERS = 64  # of one master that are looked at
 
+_WORKER = "worker process"
 _PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
 
 
@@ -72,14 +73,18 @@ def find_masters(table: ProcessTable) -> list[Master]:
             titles[pid] = title
         elif is_nginx(stat.name) and is_nginx(argv[0]) and not (options := parse_options(argv[1:])).is_action:
             single[pid] = options
+    masters = {pid for pid, title in titles.items() if title.role == "master process"}
+    parents = {stats[pid].ppid for pid in titles}
+    # A worker that was forked this moment still has its master's title, and no children; a new master after USR2 has some.
+    begun = {pid for pid in masters if stats[pid].ppid in masters and pid not in parents}
     found = []
-    for pid, title in titles.items():
-        if title.role == "master process":
-            workers = tuple(
-                (child, stats[child], its) for child, its in titles.items() if stats[child].ppid == pid and child != pid
-            )
-            workers = tuple(worker for worker in workers if worker[2].role != "master process")
-            found.append(Master(pid, stats[pid], parse_options(title.words[1:]), workers))
+    for pid in masters - begun:
+        workers = tuple(
+            (child, stats[child], Title(title.product, _WORKER) if child in begun else title)
+            for child, title in titles.items()
+            if stats[child].ppid == pid and (child in begun or child not in masters)
+        )
+        found.append(Master(pid, stats[pid], parse_options(titles[pid].words[1:]), workers))
     # `master_process off` sets no title; neither does a process that has only just begun, below a master of its own.
     found += [Master(pid, stats[pid], options) for pid, options in single.items() if stats[pid].ppid not in {*titles, *single}]
     return sorted(found, key=lambda master: master.pid)
@@ -118,9 +123,7 @@ def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -
     read = partial(read_as, seen, process) if process.uid else seen.read
     proxy = configured(proxy, seen, read, gaps)
     users = [
-        worker.user
-        for (_, _, title), worker in zip(master.workers, workers, strict=False)
-        if worker and title.role == "worker process"
+        worker.user for (_, _, title), worker in zip(master.workers, workers, strict=False) if worker and title.role == _WORKER
     ]
     user = users[0] if users else process.user
     return msgspec.structs.replace(proxy, user=user)
@@ -138,9 +141,10 @@ def _build(host: Host, process: Process, gaps: list[Gap]) -> Build:
 
 
 def _loaded_at(table: ProcessTable, master: Master) -> datetime | None:
-    """Return when its oldest worker that is not leaving began: at that load or after. The end of that clock tick, never early."""
-    workers = [stat for _, stat, title in master.workers if title.role == "worker process" and not title.is_leaving]
-    oldest = min(workers, key=lambda stat: stat.started_s, default=master.stat)
+    """Return when its oldest worker that is not leaving began: at the last load or after; the end of that clock tick."""
+    workers = [stat for _, stat, title in master.workers if title.role == _WORKER and not title.is_leaving]
+    awake = [stat for stat in workers if stat.state not in "TtD"]  # one that hangs may be of an earlier load, and not know it
+    oldest = min(awake or workers, key=lambda stat: stat.started_s, default=master.stat)
     started_at = table.started_at(oldest)
     return started_at + timedelta(seconds=1 / TICKS_A_SECOND) if started_at else None
 
