@@ -31,7 +31,7 @@ class Fault(Value, frozen=True, kw_only=True):
     statuses: frozenset[int] = frozenset({502})
     proves: tuple[str, ...] = ()
     needs: frozenset[str] = frozenset()  # isolation, php-fpm, nft, ip, openssl
-    ongoing: bool = True
+    ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
 
     @property

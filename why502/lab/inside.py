@@ -33,10 +33,14 @@ def build(fault: Fault, stage: Stage) -> str | None:
     return target
 
 
+def where(stage: Stage) -> tuple[str, ...]:
+    """Return the options that name the scene's nginx: none where no other is visible."""
+    return () if stage.is_isolated else ("--config", stage.nginx.config)
+
+
 def diagnose(stage: Stage, *options: str, is_captured: bool) -> subprocess.CompletedProcess[str]:
     """Run `why502 diagnose` within the scene, as its user would: without options, where nginx is where it belongs."""
-    found = () if stage.is_isolated else ("--config", stage.nginx.config)
-    argv = (sys.executable, "-m", "why502", "diagnose", *found, *options)
+    argv = (sys.executable, "-m", "why502", "diagnose", *where(stage), *options)
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=is_captured, text=True, check=False)
 
 
@@ -48,6 +52,7 @@ def main() -> int:
     parser.add_argument("--show-only", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--record", default="", help="write a bundle of the scene there")
     parser.add_argument("--option", action="append", default=[], help="of why502 diagnose")
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
@@ -60,6 +65,8 @@ def main() -> int:
     try:
         stage.open()
         target = build(fault, stage)
+        if told.record:
+            stage.sh(sys.executable, "-m", "why502", "collect", *where(stage), "-o", told.record)
         if told.report:
             report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
             if not told.show_only:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from why502.lab.stage import Stage
 
 
-def variable_target(stage: Stage, *, rcode: str | None) -> str:
-    """Have nginx resolve a name at each request; the name server answers with a response code, or (None) does not run."""
+def variable_target(stage: Stage, *, rcode: str | None) -> None:
+    """Have nginx resolve a name at each request; the name server answers with a response code, or (None) does not run.
+
+    No address is ever connected to, so there is no target.
+    """
     server = f"127.0.0.1:{stage.port(5353)}"
     if rcode:
         stage.backend(server, "--rcode", rcode, script="names.py")
@@ -15,4 +18,3 @@ def variable_target(stage: Stage, *, rcode: str | None) -> str:
         http=f"resolver {server} ipv6=off valid=1s;\nresolver_timeout 1s;",
     )
     stage.send_many(4, at_once=4)
-    return f"app.internal:{stage.port(3000)}"

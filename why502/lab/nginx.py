@@ -50,9 +50,10 @@ http {
 class Nginx:
     """One nginx. `start` writes a whole configuration around what a fault gives it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, prefix: str = "", port: int = 80) -> None:
         self.stage = stage
-        self.prefix = "" if stage.is_isolated else str(stage.root)  # "": the package's own paths, no options
+        self.prefix = prefix or ("" if stage.is_isolated else str(stage.root))  # "": the package's own paths, no options
+        self.port = port
         self.program = next(
             (p for p in ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx") if Path(p).exists()), "nginx"
         )
@@ -96,7 +97,7 @@ class Nginx:
         if location:
             server += f"\nlocation / {{\n{_indent(location, 4)}\n}}"
         if server:
-            server = f"listen 127.0.0.1:{self.stage.port(80)};\nserver_name shop.example;\n{server.strip()}"
+            server = f"listen 127.0.0.1:{self.stage.port(self.port)};\nserver_name shop.example;\n{server.strip()}"
             server = f"server {{\n{_indent(server, 4)}\n}}"
         text = TEMPLATE % {
             "user": user,
@@ -141,6 +142,14 @@ class Nginx:
         )
         (logs / "access.log").write_text(f"{access} {target} {status} - - 1.000 1.000\n" * times)
         (logs / "error.log").write_text(f"{error}\n" * times)
+
+    def rotate(self) -> None:
+        """Rename both logs to NAME.log.1, have new ones opened, and wait for them, as logrotate(8) does."""
+        logs = [Path(f"{self.prefix}{LOGS}/{name}.log") for name in ("access", "error")]
+        for log in logs:
+            log.rename(f"{log}.1")
+        self.notify(signal.SIGUSR1)
+        self.stage.until(lambda: all(log.exists() for log in logs), "nginx opens its new logs")
 
     def edit(self, old: str, new: str) -> None:
         """Replace a text that stands in the main configuration file, and load it not."""

@@ -21,7 +21,7 @@ from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
 OWN_FOLDERS = ("/etc/nginx", "/var/log", "/var/lib/nginx", "/run", "/etc/php")  # empty ones of the scene's own lie over these
-PATIENCE_S = 5.0
+PATIENCE_S = 10.0
 
 
 class LabError(Why502Error):
@@ -39,6 +39,7 @@ class Stage:
         self.root = root
         self.is_isolated = is_isolated
         self.nginx = Nginx(self)
+        self.others: list[Nginx] = []
         self.statuses: set[int] = set()
         self.processes: list[subprocess.Popen[bytes]] = []
         self._ports: dict[int, int] = {}
@@ -58,7 +59,8 @@ class Stage:
     def close(self) -> None:
         """End every process and thread of the scene. In namespaces of its own the kernel would do it anyway."""
         self._closing.set()
-        self.nginx.kill()
+        for nginx in (self.nginx, *self.others):
+            nginx.kill()
         for process in self.processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # a session of its own: with its workers
@@ -103,7 +105,7 @@ class Stage:
     def logs(self) -> str:
         """Return the text of all nginx logs of the scene, at most the last 4 MiB of each."""
         texts = []
-        for log in sorted(Path(f"{self.nginx.prefix}{LOGS}").rglob("*.log")):
+        for log in sorted(Path(f"{self.nginx.prefix}{LOGS}").rglob("*.log*")):
             with log.open("rb") as stream:
                 stream.seek(max(0, log.stat().st_size - (4 << 20)))
                 texts.append(stream.read().decode(errors="replace"))

@@ -6,6 +6,7 @@ import signal
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.scenes import group_of
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -30,6 +31,16 @@ def stopped(stage: Stage) -> str:
     return target
 
 
+def one_of_two(stage: Stage) -> str:
+    """Break one member of two: its requests are tried again elsewhere, and only slow."""
+    good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.backend(3001, "--does", "hang")
+    stage.nginx.start("proxy_pass http://app;\nproxy_read_timeout 1s;", http=group_of(good, f"{bad} max_fails=0"))
+    stage.send_many(8, at_once=8)
+    return bad
+
+
 fault = partial(
     Fault,
     cause="backend-hung",
@@ -40,5 +51,6 @@ fault = partial(
 FAULTS = (
     fault(name="backend-hung", says="the application accepts and never answers", build=hangs),
     fault(name="backend-hung-combined-log", says="the same, without upstream fields", build=partial(hangs, log="combined")),
+    fault(name="backend-hung-group", says="one of two servers never answers", build=one_of_two, statuses=frozenset({200})),
     fault(name="backend-hung-stopped", says="the application's process is stopped (SIGSTOP)", build=stopped),
 )

@@ -47,6 +47,42 @@ def over(stage: Stage) -> str:
     return target
 
 
+def rotated(stage: Stage) -> str:
+    """Break it, and rotate the logs: the failures stand in the files of before."""
+    target = gone(stage)
+    stage.until_logged("Connection refused")
+    stage.nginx.rotate()
+    return target
+
+
+def v6(stage: Stage) -> str:
+    """Break it, on an IPv6 address."""
+    target = f"[::1]:{stage.port(3000)}"
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
+
+
+def other_protocol(stage: Stage, *, directive: str) -> str:
+    """Break it behind another directive than proxy_pass."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.nginx.start(f"{directive}{target};")
+    stage.send_many(6)
+    return target
+
+
+def fallback(stage: Stage) -> str:
+    """Break the first choice; nginx falls back to another backend by an error page, so clients see 200."""
+    first, second = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(4000)}"
+    stage.backend(4000)
+    stage.nginx.start(
+        f"proxy_pass http://{first};\nerror_page 502 = @second;",
+        server=f"location @second {{\n    proxy_pass http://{second};\n}}\n",
+    )
+    stage.send_many(6)
+    return first
+
+
 def two(stage: Stage) -> str:
     """Break two routes in two ways."""
     dead, closing = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(4000)}"
@@ -92,6 +128,24 @@ FAULTS = (
         ongoing=False,
     ),
     fault(name="backend-not-running-old-errors", says="the same, below timeouts of hours ago", build=with_old_errors),
+    fault(name="backend-not-running-rotated", says="the same, and the logs were rotated since", build=rotated, statuses=BOTH),
+    fault(name="backend-not-running-v6", says="nothing listens on an IPv6 target", build=v6),
+    fault(
+        name="backend-not-running-uwsgi",
+        says="nothing listens on the target of uwsgi_pass",
+        build=partial(other_protocol, directive="uwsgi_pass "),
+    ),
+    fault(
+        name="backend-not-running-grpc",
+        says="nothing listens on the target of grpc_pass",
+        build=partial(other_protocol, directive="grpc_pass grpc://"),
+    ),
+    fault(
+        name="backend-not-running-fallback",
+        says="the first backend is gone, an error page falls back to another",
+        build=fallback,
+        statuses=frozenset({200}),
+    ),
     fault(
         name="two-faults",
         says="one backend does not run, another closes without an answer",

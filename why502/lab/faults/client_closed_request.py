@@ -22,6 +22,7 @@ fault = partial(
     Fault,
     cause="client-closed-request",
     layer=Layer.CLIENT,
+    ongoing=None,
     statuses=frozenset({200, 499}),
     proves=(r'" 499 |"status":499',),
 )

@@ -10,7 +10,7 @@ from why502.lab.stage import LabError, Stage
 from why502.model.finding import Layer
 
 
-def at_start(stage: Stage) -> str:
+def at_start(stage: Stage) -> None:
     """Break it: nginx does not start, since a name in its configuration does not resolve."""
     stage.backend("127.0.0.1:53", script="names.py")
     stage.resolver("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
@@ -20,7 +20,6 @@ def at_start(stage: Stage) -> str:
         if "host not found in upstream" not in error.says:
             raise
     stage.send_many(2)
-    return "app.internal:3000"
 
 
 fault = partial(Fault, cause="dns-host-not-found", layer=Layer.PROXY)

@@ -34,6 +34,7 @@ fault = partial(
     Fault,
     cause="keepalive-race",
     layer=Layer.UPSTREAM,
+    ongoing=None,
     statuses=frozenset({200, 502}),
     proves=(r"upstream prematurely closed connection while reading response header from upstream",),
 )

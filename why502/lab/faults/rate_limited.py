@@ -16,7 +16,7 @@ def build(stage: Stage, *, zone: str, limit: str, delay_s: str = "0", log: str =
     stage.send_many(16, at_once=8)
 
 
-fault = partial(Fault, cause="rate-limited", layer=Layer.PROXY, statuses=frozenset({200, 503}))
+fault = partial(Fault, cause="rate-limited", layer=Layer.PROXY, ongoing=None, statuses=frozenset({200, 503}))
 requests = partial(
     build, zone="limit_req_zone $binary_remote_addr zone=perip:1m rate=1r/s;", limit="limit_req zone=perip burst=2 nodelay;"
 )

@@ -7,13 +7,12 @@ from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
 
-def build(stage: Stage) -> str:
+def build(stage: Stage) -> None:
     """Break it: the name is even in the hosts file, which nginx does not read for variables."""
     port = stage.port(3000)
     stage.backend(3000)
     stage.nginx.start(f"set $backend localhost:{port};\nproxy_pass http://$backend;")
     stage.send_many(6)
-    return f"localhost:{port}"
 
 
 FAULTS = (

@@ -21,6 +21,7 @@ FAULTS = (
         name="too-many-open-files",
         cause="too-many-open-files",
         layer=Layer.PROXY,
+        ongoing=None,
         says="worker_rlimit_nofile 20, eight clients at once",
         build=build,
         statuses=frozenset({200, 500}),

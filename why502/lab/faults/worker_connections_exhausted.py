@@ -25,6 +25,7 @@ fault = partial(
     Fault,
     cause="worker-connections-exhausted",
     layer=Layer.PROXY,
+    ongoing=None,
     statuses=frozenset({200, 500}),
     proves=(r"11 worker_connections are not enough while connecting to upstream",),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.nginx import Nginx
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -44,11 +45,13 @@ def includes(stage: Stage) -> str:
     stage.backend(5000)
     listen = f"127.0.0.1:{stage.port(80)}"
     stage.write("/etc/nginx/snippets/proxy.conf", "proxy_set_header Host $host;\nproxy_set_header X-Real-IP $remote_addr;\n")
+    logs = stage.path("/var/log/nginx")
     for name, port in (("shop", stage.port(3000)), ("blog", stage.port(5001))):
         stage.write(
             f"/etc/nginx/sites-enabled/{name}.conf",
             f"server {{\n    listen {listen};\n    server_name {name}.example;\n    location / {{\n"
-            f"        include snippets/proxy.conf;\n        proxy_pass http://127.0.0.1:{port};\n    }}\n}}\n",
+            f"        include snippets/proxy.conf;\n        proxy_pass http://127.0.0.1:{port};\n    }}\n"
+            f"    access_log {logs}/{name}.access.log main;\n    error_log {logs}/{name}.error.log warn;\n}}\n",
         )
     stage.nginx.start(http=f"include {stage.path('/etc/nginx/sites-enabled')}/*.conf;")
     stage.send_many(5, host="shop.example")
@@ -74,6 +77,30 @@ def custom_prefix(stage: Stage) -> str:
     stage.backend(3000)
     stage.nginx.prefix = stage.nginx.prefix or str(stage.path("/run/site"))
     stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
+
+
+def second_nginx(stage: Stage) -> str:
+    """Break one of two running nginx: the packaged one is well, another with a prefix of its own is not."""
+    good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{good};")
+    second = Nginx(stage, prefix=str(stage.path("/run/site")), port=8080)
+    stage.others.append(second)
+    second.start(f"proxy_pass http://{bad};")
+    stage.send_many(6)
+    stage.send_many(6, port=8080)
+    stage.until(lambda: "refused" in stage.path("/run/site/var/log/nginx/error.log").read_text(), "the second nginx failed")
+    return bad
+
+
+def error_page(stage: Stage, *, page: str) -> str:
+    """Break it under an error page, which changes the status that clients see."""
+    target = f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    missing = stage.path("/etc/nginx/html")
+    stage.nginx.start(f"proxy_pass http://{target};", server=f"{page}\nlocation = /50x.html {{\n    root {missing};\n}}\n")
     stage.send_many(6)
     return target
 
@@ -125,5 +152,34 @@ FAULTS = (
     fault(name="wrong-port-prefix", says="the same, in an nginx with a prefix and configuration of its own", build=custom_prefix),
     fault(
         name="wrong-port-long-log", says="30 failures among 200,000 healthy lines", build=long_log, statuses=frozenset({200, 502})
+    ),
+    fault(
+        name="wrong-port-second-nginx",
+        says="two nginx run, one has a wrong port",
+        build=second_nginx,
+        statuses=frozenset({200, 502}),
+        proves=(),
+        needs=frozenset({"isolation"}),
+    ),
+    fault(
+        name="wrong-port-no-error-log",
+        says="the same, and the error log goes nowhere",
+        build=partial(plain, http="error_log /dev/null crit;"),
+        proves=(r'" 502 ',),
+    ),
+    fault(
+        name="wrong-port-no-access-log", says="the same, and there is no access log", build=partial(plain, http="access_log off;")
+    ),
+    fault(
+        name="wrong-port-error-page",
+        says="the same, and an error page turns 502 into 200",
+        build=partial(error_page, page="error_page 502 =200 @sorry;\nlocation @sorry {\n    return 200 'soon';\n}"),
+        statuses=frozenset({200}),
+    ),
+    fault(
+        name="wrong-port-error-page-missing",
+        says="the same, and the error page's file is missing, so clients see 404",
+        build=partial(error_page, page="error_page 502 /50x.html;"),
+        statuses=frozenset({404}),
     ),
 )
