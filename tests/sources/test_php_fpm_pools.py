@@ -197,8 +197,8 @@ class Fpm:
             time.sleep(0.01)
 
     def settle(self, **children: int) -> None:
-        """Wait until every pool has so many children, with their titles."""
-        self.wait(lambda: {name: pool.children for name, pool in self.pools(Ask(probes=False)).items()} == children)
+        """Wait until these pools have so many children, with their titles."""
+        self.wait(lambda: children.items() <= {n: pool.children for n, pool in self.pools(Ask(probes=False)).items()}.items())
 
     def request(self, address) -> None:
         """Send a request that lasts until the end."""
