@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nginx_oracle as oracle
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nginx_samples import ALL
 
@@ -181,6 +181,15 @@ def test_what_may_not_be_read_is_a_gap_and_not_a_problem() -> None:
     ]
 
 
+def test_what_is_too_large_is_left_out() -> None:
+    contents = {"/e/nginx.conf": "http { geo $a { include big; } }\nuser x;\n", "/e/big": "10.0.0.0/8 1;\n" * 100_000}
+    ours = load(*files_of(contents), "/e/nginx.conf")
+    assert (ours.user, [file.path for file in ours.files], ours.problems) == ("x", ["/e/nginx.conf"], ())
+    assert ours.gaps[0].why == "/e/big was not read"
+    with pytest.raises(HostError):
+        load(*files_of({"/e/nginx.conf": "#" * (16 << 20)}), "/e/nginx.conf")
+
+
 def test_without_the_main_file_the_error_passes() -> None:
     with pytest.raises(HostError):
         load(*files_of({}), "/e/nginx.conf")
@@ -214,3 +223,40 @@ def test_patterns(pattern: str, fits: list[str], others: list[str]) -> None:
     matches = _pattern(pattern)
     assert all(matches(name) for name in fits)
     assert not any(matches(name) for name in others)
+
+
+PIECES = st.sampled_from(
+    ["a", "b c", ";", ";\n", " ", "\t", "\r\n", "\n", "# c\n", "#", '"', "'", '"x y"', "'q'", "\\", '\\"', "$", "${", "${a}", ")", "(", "{", "}", "é", "{2}", "\\;"]
+)  # fmt: skip
+
+
+@oracle.needs_nginx
+@pytest.mark.real
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_any_words_are_taken_or_refused_as_nginx_does(tmp_path: Path, inside: str) -> None:
+    """A `types` block takes any words: what nginx refuses in it is the language itself."""
+    main = oracle.write(tmp_path, {"nginx.conf": f"events {{}}\nhttp {{ types {{\n{inside}\n}} }}\n"})
+    theirs = oracle.refusal(main)
+    ours = parse(main.read_bytes(), str(main)).problems
+    if theirs is None:
+        assert ours == ()
+    elif not theirs[0].startswith(('unexpected "{"', "unknown directive", "duplicate")) and "directive" not in theirs[0]:
+        assert ours
+        assert (ours[0].says, ours[0].at and ours[0].at.line) == (
+            theirs[0].replace("\ufffd", "é"),
+            theirs[2],
+        )  # nginx shows the first byte only
+
+
+@oracle.needs_nginx
+@pytest.mark.real
+@pytest.mark.skipif(not Path("/etc/nginx/nginx.conf").exists(), reason="no packaged configuration")
+def test_the_packaged_configuration() -> None:
+    main = Path("/etc/nginx/nginx.conf")
+    if oracle.refusal(main) is not None:
+        pytest.skip("this machine's own configuration is broken")
+    printed = oracle.dump(main)
+    ours = load(oracle.read, oracle.listing, str(main))
+    assert not ours.problems and not ours.gaps
+    assert ours == load_dump(printed)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from why502.config.configuration import Configuration
-from why502.config.nginx import Matcher, load, parse, route_for, units
+from why502.config.detect import kind
+from why502.config.nginx import Matcher, load, parse, quote, route_for, units
 from why502.config.nginx.variables import MAX_VALUES, expanded
 from why502.model.base import decode, encode
 from why502.model.config import Peer, Route
@@ -337,3 +340,50 @@ def test_everything_can_be_written_down() -> None:
     for part in (configuration.routes, configuration.servers, configuration.files, configuration.logs):
         assert encode(part)
     assert parse(b"\xff", "f").problems
+
+
+KNOWN = [
+        "server", "location", "if", "limit_except", "upstream", "map", "geo", "split_clients", "set", "return", "rewrite", "listen", "server_name", "try_files",
+        "error_page", "index", "access_log", "error_log", "log_format", "proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "proxy_set_header", "resolver",
+        "proxy_read_timeout", "proxy_buffers", "proxy_next_upstream", "deny", "keepalive", "zone", "user", "pid", "worker_connections", "include", "http", "stream",
+        "events", "content_by_lua_block", "proxy_ssl_name", "proxy_http_version", "keepalive_timeout", "worker_rlimit_nofile",
+]  # fmt: skip
+NAMES = st.sampled_from(KNOWN)
+ARGS = st.lists(
+    st.sampled_from(
+        ["", "a", "$a", "${a}", "$", "/", "=", "~", "~*", "^~", "@a", "=404", "503", "99999999999999999999", "http://", "http://a", "http://$a", "http://a:b", "unix:",
+         "http://unix:", "[", "[::1", "[::1]:1", "a:99999", "off", "on", "all", "~(", "~^(?<a>x)$", "*.a", ".a", "1x", "80", "80-90", "*", ":", "syslog:", "memory:1m",
+         "escape=json", "combined", "weight=x", "fail_timeout=", "é", "\\", "²", "٣", "%00", "\x00"]
+    ),
+    max_size=4,
+)  # fmt: skip
+TREES = st.recursive(
+    st.tuples(NAMES, ARGS).map(lambda pair: " ".join([pair[0], *map(quote, pair[1])]) + ";"),
+    lambda inner: st.tuples(NAMES, ARGS, st.lists(inner, max_size=5)).map(
+        lambda part: " ".join([part[0], *map(quote, part[1])]) + " {\n" + "\n".join(part[2]) + "\n}"
+    ),
+    max_leaves=25,
+)
+
+
+@given(st.lists(TREES, max_size=8).map("\n".join), st.booleans())
+def test_no_configuration_breaks_the_reading(text: str, is_http: bool) -> None:
+    configuration = http(text, build_arguments=DEBIAN) if is_http else meaning(text)
+    for part in (configuration.routes, configuration.servers, configuration.answers, configuration.logs, configuration.problems):
+        assert encode(part)
+    Matcher(configuration.routes, configuration.servers).find("a.example", "/a/../b?c")
+    assert kind(text) in (None, "nginx", "haproxy", "apache")
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("args", ["", '""', "a", "a b", "a b c", "$"])
+@pytest.mark.parametrize("ending", [";", "{}", "{ a; b c; }"])
+def test_no_directive_breaks_the_reading(name: str, args: str, ending: str) -> None:
+    line = f"{name} {args}{ending}"
+    for around in (
+        "%s",
+        "http { %s }",
+        "http { upstream u { %s } server { location / { proxy_pass http://u; %s } %s } }",
+        "stream { server { %s } }",
+    ):
+        assert encode(meaning(around.replace("%s", line)).routes)

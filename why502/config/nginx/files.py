@@ -22,7 +22,8 @@ Read = Callable[[str], bytes]
 Listing = Callable[[str], list[str]]
 
 MAX_FILES = 10_000
-MAX_BYTES = 64 << 20
+MAX_BYTES = 16 << 20  # of all files; also what a host reads of one file
+MAX_DATA_BYTES = 1 << 20  # of a file within `geo` or the like: address lists of many MiB are usual there and tell us nothing
 MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can mean a huge configuration
 MAX_INCLUDES = 64  # within one another
 MAX_DEPTH = 100  # of blocks, includes counted
@@ -30,6 +31,7 @@ MAX_DEPTH = 100  # of blocks, includes counted
 _MARKER = re.compile(rb"^# configuration file (/.*):\r?$", re.MULTILINE)
 _WILD = re.compile(r"[*?\[]")
 _NO_INCLUDES = frozenset({"split_clients", "charset_map"})
+_DATA = frozenset({"geo", "map", "types"})
 
 
 class Directive(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ class Files:
         if path in around or len(around) > MAX_INCLUDES:
             self._problem(f'open() "{path}" failed (24: Too many open files): the file includes itself', at)
             return []
-        tree = self.open(path, at)
+        tree = self.open(path, at, block)
         if tree is None:
             return []
         key = (path, block if block in _NO_INCLUDES else "")
@@ -94,12 +96,12 @@ class Files:
         self._gap("the configuration is too large", f"more than {MAX_DIRECTIVES} directives")
         return out[:MAX_DIRECTIVES] if self._left >= 0 else []
 
-    def open(self, path: str, at: Position | None = None) -> Tree | None:
+    def open(self, path: str, at: Position | None = None, block: str = "") -> Tree | None:
         """Return a file's tree; None, with the reason noted, where it cannot be read. The main file's HostError passes."""
         if path in self.trees:
             return self.trees[path]
-        if len(self.trees) >= MAX_FILES or self._bytes >= MAX_BYTES:
-            self._gap(f"{path} was not read", f"the configuration has more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB")
+        if len(self.trees) >= MAX_FILES:
+            self._gap(f"{path} was not read", f"the configuration has more than {MAX_FILES} files")
             return None
         try:
             content = self._read(path)
@@ -110,6 +112,10 @@ class Files:
                 self._problem(f'open() "{path}" failed (2: No such file or directory)', at)
             else:
                 self._gap(f"{path}: {error.why}", error.allow)
+            return None
+        limit = MAX_DATA_BYTES if block in _DATA else MAX_BYTES - self._bytes
+        if len(content) >= limit:
+            self._gap(f"{path} was not read", f"it is too large: {len(content) >> 20} MiB")
             return None
         self._bytes += len(content)
         shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -162,10 +168,11 @@ class Files:
 
 
 def gather(read: Read, listing: Listing, main: str) -> tuple[Files, list[Directive]]:
-    """Return the files of a configuration and its directives. Raises the HostError of `read` for the main file only."""
+    """Return the files of a configuration and its directives. Raises HostError where the main file cannot be read."""
     files = Files(read, listing, main)
     tree = files.open(main)
-    assert tree is not None
+    if tree is None:
+        raise HostError(files.gaps[0].allow)
     return files, files.expand(tree.children, (main,))
 
 

@@ -154,7 +154,7 @@ def _goes_on_to(block: Iterable[Directive], settings: Settings) -> tuple[str, ..
         elif directive.name == "rewrite" and len(args) > 1 and args[2:] not in (("redirect",), ("permanent",), ("break",)):
             found.append(args[1])
     found += [name for setting in settings.get("index", ()) for name in setting.args if not name.startswith("/")]
-    found += [setting.args[-1] for setting in settings.get("error_page", ()) if setting.args[-1][:1] in ("/", "@")]
+    found += [page for setting in settings.get("error_page", ()) for page in setting.args[-1:] if page[:1] in ("/", "@")]
     return tuple(dict.fromkeys(found))
 
 
