@@ -1,0 +1,130 @@
+"""Finding a window of time in a log: by bisection, over disorder, long lines, holes and compression."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from why502.logs.window import BLOCK_BYTES, LINE_BYTES, PROBE_BYTES, SLACK_S, begin, chunks, head
+from why502.model.errors import HostError
+
+START = datetime(2026, 11, 20, tzinfo=UTC)
+FORM = "%Y-%m-%dT%H:%M:%S"
+
+
+def time_of(line: bytes) -> float | None:
+    try:
+        return datetime.fromisoformat(line[:19].decode()).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def line(second: float, text: str = "x" * 60) -> bytes:
+    return f"{START + timedelta(seconds=second):{FORM}} {text}\n".encode()
+
+
+class Counting(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def read(stream: io.BytesIO, since: float, until: float) -> list[bytes]:
+    first, last = START.timestamp() + since, START.timestamp() + until
+    start = begin(stream, len(stream.getbuffer()), first, time_of)
+    found = b"".join(chunk.data for chunk in chunks(stream, start, first, last, time_of)).splitlines(keepends=True)
+    return [each for each in found if (at := time_of(each)) is not None and first <= at <= last]
+
+
+def test_reads_only_the_window_of_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("why502.logs.window.NUMBERED_BYTES", 1000)
+    stream = Counting(b"".join(line(second) for second in range(200_000)))
+    wanted = [line(second) for second in range(150_000, 150_100)]
+    assert read(stream, 150_000, 150_099) == wanted
+    assert stream.count < 40 * PROBE_BYTES + 3 * BLOCK_BYTES
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(-int(SLACK_S) // 2, int(SLACK_S) // 2)), max_size=300),
+    st.integers(0, 3000),
+    st.integers(0, 600),
+    st.integers(0, 5),
+)
+def test_finds_every_line_of_the_window_though_times_are_out_of_order(
+    times: list[tuple[int, int]], since: int, length: int, untimed: int
+) -> None:
+    lines = []
+    for second, late in sorted(times):
+        lines.append(line(second + late, "y" * 2000))
+        lines += [b"  at somewhere.py:12 without a time\n"] * untimed
+    found = read(io.BytesIO(b"".join(lines)), since, since + length)
+    assert found == [each for each in lines if (at := time_of(each)) and since <= at - START.timestamp() <= since + length]
+
+
+def test_a_line_without_end_is_cut() -> None:
+    stream = io.BytesIO(line(0) + b"z" * (3 * BLOCK_BYTES) + b"\n" + line(1) + b"tail without line feed")
+    found = list(chunks(stream, 0, START.timestamp(), START.timestamp() + 9, time_of))
+    lines = b"".join(chunk.data for chunk in found).split(b"\n")
+    assert lines[0] + b"\n" == line(0)
+    assert set(lines[1]) == {ord("z")} and len(lines[1]) <= LINE_BYTES + BLOCK_BYTES
+    assert lines[2] + b"\n" == line(1) and lines[3] == b"tail without line feed"
+    last = next(chunk for chunk in found if line(1) in chunk.data)
+    offset = last.data.index(line(1))
+    assert stream.getvalue()[last.start + offset :].startswith(line(1))
+    assert (last.line or 0) + last.data.count(b"\n", 0, offset) == 3
+
+
+def test_zero_bytes_before_the_lines() -> None:
+    stream = io.BytesIO(bytes(5 * BLOCK_BYTES) + b"\n" + b"".join(line(second) for second in range(100)))
+    assert len(read(stream, 50, 1000)) == 50
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        bz2.compress,
+        lzma.compress,
+        zstandard.compress,
+        lambda data: lzma.compress(data[:500]) + lzma.compress(data[500:]),
+    ],
+)
+def test_compressed(pack) -> None:  # type: ignore[no-untyped-def]
+    data = b"".join(line(second) for second in range(30_000))
+    assert read(io.BytesIO(pack(data)), 20_000, 20_009) == [line(second) for second in range(20_000, 20_010)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_cut_short_is_said(pack) -> None:  # type: ignore[no-untyped-def]
+    import random
+
+    noise = random.Random(1)
+    data = b"".join(line(second, noise.randbytes(300).hex()) for second in range(9000))
+    stream = io.BytesIO(pack(data)[:-2000])
+    with pytest.raises(HostError, match=r"damaged|cut short"):
+        list(chunks(stream, 0, START.timestamp(), START.timestamp() + 99_999, time_of))
+
+
+def test_garbage_behind_a_magic_number() -> None:
+    for magic in (b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"):
+        with pytest.raises(HostError):
+            head(io.BytesIO(magic + b"garbage" * 100))
+
+
+def test_empty() -> None:
+    assert head(io.BytesIO()) == b""
+    assert list(chunks(io.BytesIO(), begin(io.BytesIO(), 0, 0.0, time_of), 0.0, 1.0, time_of)) == []
