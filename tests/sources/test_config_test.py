@@ -1,0 +1,176 @@
+"""The proxy's own configuration test: what it finds, and that it leaves everything as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
+
+from why502.host.local import LocalHost
+from why502.model.config import Position
+from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
+from why502.sources import config_test, proxies
+from why502.sources.base import Ask
+
+
+def now() -> Snapshot:
+    return Snapshot(taken_at=datetime.now(UTC))
+
+
+def examined(nginx: Nginx) -> tuple[Proxy, tuple[Gap, ...]]:
+    found = proxies.collect(LocalHost(), now(), Ask(configs=(str(nginx.config),)))
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=found.value), Ask())
+    assert told.value is not None
+    return told.value[0], told.gaps
+
+
+def everything(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return owner, mode, size and times of all that lies in a folder."""
+    paths = [folder, *sorted(folder.rglob("*"))]
+    return {str(path): (s.st_uid, s.st_gid, s.st_mode, s.st_size, s.st_mtime_ns) for path in paths for s in (path.lstat(),)}
+
+
+@pytest.fixture
+def nginx(open_folder: Path) -> Iterator[Nginx]:
+    nginx = Nginx(open_folder / "a")
+    yield nginx
+    nginx.stop()
+
+
+@pytest.mark.real
+@needs_nginx
+def test_a_good_one_that_runs(nginx: Nginx) -> None:
+    nginx.start()
+    before = everything(nginx.folder)
+    proxy, gaps = examined(nginx)
+    assert (proxy.test, proxy.problems, gaps) == ("ok", (), ())
+    assert everything(nginx.folder) == before
+
+
+@pytest.mark.real
+@needs_nginx
+def test_a_bad_edit(nginx: Nginx) -> None:
+    nginx.start()
+    nginx.config.write_text(nginx.config.read_text().replace("proxy_pass", "proxy_push"))
+    proxy, gaps = examined(nginx)
+    line = next(n for n, text in enumerate(nginx.config.read_text().splitlines(), 1) if "proxy_push" in text)
+    assert proxy.test == "failed"
+    assert proxy.problems[0].says == 'unknown directive "proxy_push"'
+    assert proxy.problems[0].at and (proxy.problems[0].at.file, proxy.problems[0].at.line) == (str(nginx.config), line)
+    assert gaps == ()
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
+def test_it_neither_makes_nor_mends_anything(nginx: Nginx) -> None:
+    """A bare `nginx -t` makes the missing log and gives the folder back to the workers: the faults would be gone."""
+    nginx.start()
+    os.chown(nginx.folder / "temp/proxy", 0, 0)
+    os.chmod(nginx.folder / "temp/proxy", 0o500)
+    (nginx.folder / "access.log").unlink()
+    (nginx.folder / "temp/scgi").rmdir()
+    before = everything(nginx.folder)
+    proxy, gaps = examined(nginx)
+    assert (proxy.test, gaps) == ("ok", ())
+    assert everything(nginx.folder) == before
+    assert "why502" not in Path("/proc/self/mounts").read_text()
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
+@pytest.mark.parametrize("broken", [False, True])
+def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
+    if broken:
+        nginx.config.write_text(
+            nginx.config.read_text().replace(str(nginx.folder / "error.log"), str(nginx.folder / "no/error.log"))
+        )
+    before = everything(nginx.folder)
+    proxy, _ = examined(nginx)
+    assert proxy.pid is None
+    assert proxy.test == ("failed" if broken else "ok")
+    assert not broken or "error.log" in proxy.problems[0].says
+    assert everything(nginx.folder) == before
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
+def test_mounts_below_a_written_folder_stay_visible(nginx: Nginx) -> None:
+    """As with secrets of a container that are mounted below /run."""
+    secrets = nginx.folder / "secrets"
+    secrets.mkdir()
+    script = f"mount -t tmpfs none {secrets} && echo 'user www-data;' > {secrets}/part.conf && exec {PROGRAM} -e stderr -c {nginx.config}"
+    text = nginx.config.read_text().replace("user www-data;", f"include {secrets}/part.conf;")
+    nginx.config.write_text(text)
+    subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
+    until(nginx.workers, "nginx has workers")
+    found = [proxy for proxy in proxies.collect(LocalHost(), now(), Ask()).value or () if proxy.pid == nginx.pid]
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), Ask())
+    assert [proxy.test for proxy in told.value or ()] == ["ok"], told.gaps
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
+def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_folder: Path) -> None:
+    """A container's binary is anybody's; ours must not run it as root."""
+    root = open_folder / "root"
+    script = f"""
+    mkdir -p {root} && mount -t tmpfs none {root} && cd {root}
+    for d in usr lib lib64 bin sbin etc dev proc var tmp run; do
+      [ -e /$d ] && mkdir -p $d && mount --rbind /$d $d
+    done
+    exec chroot {root} {PROGRAM} -e stderr -c {nginx.config}
+    """
+    subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
+    until(nginx.workers, "nginx has workers")
+    found = [proxy for proxy in proxies.collect(LocalHost(), now(), Ask()).value or () if proxy.pid == nginx.pid]
+    assert found and found[0].routes
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), Ask())
+    assert [proxy.test for proxy in told.value or ()] == ["unknown"]
+    assert any("container" in gap.why for gap in told.gaps)
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
+def test_a_users_program_runs_as_that_user(open_folder: Path) -> None:
+    """Anybody can call a process of his nginx: only with his own rights may it be run."""
+    nginx = Nginx(open_folder / "a", user="")
+    program = open_folder / "nginx"
+    program.write_bytes(Path(PROGRAM).read_bytes())
+    program.chmod(0o755)
+    subprocess.run(["chown", "-R", "nobody", str(nginx.folder), str(program)], check=True)
+    try:
+        nginx.start(
+            "-c", str(nginx.config), before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"), program=str(program)
+        )
+        proxy, gaps = examined(nginx)
+        assert (proxy.test, gaps) == ("ok", ())
+        command = config_test._from_outside(LocalHost(), proxy, (), (65534, 65534), ("/proc/self/exe",))
+        assert command[command.index("--") + 1] == "setpriv"
+    finally:
+        nginx.stop()
+
+
+def test_both_forms_of_its_output() -> None:
+    output = (
+        'nginx: [warn] conflicting server name "x" on 0.0.0.0:80, ignored\n'
+        'nginx: [emerg] host not found in upstream "app" in /etc/nginx/conf.d/a b.conf:7\n'
+        '2026/11/21 00:43:15 [emerg] 53#53: host not found in upstream "app" in /etc/nginx/conf.d/a b.conf:7\n'
+        'nginx: [emerg] open() "/run/nginx.pid" failed (13: Permission denied)\n'
+        "nginx: configuration file /etc/nginx/nginx.conf test failed\n"
+    )
+    at = Position(file="/etc/nginx/conf.d/a b.conf", line=7)
+    assert config_test.parse_test(output) == (
+        ConfigProblem(says='host not found in upstream "app"', at=at, seen_in="nginx -t"),
+        ConfigProblem(says='open() "/run/nginx.pid" failed (13: Permission denied)', seen_in="nginx -t"),
+    )

@@ -1,0 +1,54 @@
+"""File systems of the folders that a proxy writes to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from why502.host.local import LocalHost
+from why502.model.config import LogTarget, Route, Setting
+from why502.model.snapshot import Proxy, Snapshot
+from why502.sources import disks
+from why502.sources.base import Ask
+
+
+def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:
+    found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,)), Ask())
+    assert found.gaps == ()
+    return {disk.path: (disk.free_bytes, disk.total_bytes, disk.is_read_only) for disk in found.value or ()}
+
+
+def test_logs_and_temporary_folders(tmp_path: Path) -> None:
+    route = Route(settings={"proxy_temp_path": (Setting(args=("cache/tmp", "1", "2")),)})
+    log = LogTarget(kind="access", path=f"{tmp_path}/logs/access.log")
+    proxy = Proxy(prefix=str(tmp_path), build=("--http-scgi-temp-path=/var/lib/nginx/scgi",), logs=(log,), routes=(route,))
+    found = look(proxy)
+    assert {f"{tmp_path}/logs", f"{tmp_path}/cache/tmp", "/var/lib/nginx/scgi", f"{tmp_path}/proxy_temp"} <= set(found)
+    assert all(total > 0 for _, total, _ in found.values())
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_full_and_a_read_only_one_in_another_root(tmp_path: Path) -> None:
+    code = "print('up', flush=True); import sys; sys.stdin.read()"
+    script = (
+        f"mount -t tmpfs -o size=64k none {tmp_path}; mkdir {tmp_path}/full {tmp_path}/ro; mount -t tmpfs -o ro none {tmp_path}/ro;"
+        f'head -c 1M /dev/zero > {tmp_path}/full/x; exec {sys.executable} -c "{code}"'
+    )
+    argv = ["unshare", "-m", "sh", "-c", script]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout and process.stdout.readline() == b"up\n"
+        logs = tuple(LogTarget(kind="error", path=f"{tmp_path}/{name}/error.log") for name in ("full", "ro"))
+        found = look(Proxy(root=f"/proc/{process.pid}/root", logs=logs, prefix=f"{tmp_path}/full"))
+        assert found[f"{tmp_path}/full"][0] == 0
+        assert found[f"{tmp_path}/full"][1] == 64 << 10
+        assert found[f"{tmp_path}/ro"][2] is True
+    finally:
+        process.kill()
+        process.communicate()

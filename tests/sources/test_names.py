@@ -1,0 +1,237 @@
+"""Names: the system's answer, the hosts file, and real name servers on loopback that answer, refuse, fail or keep silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from dns import message, rcode, rrset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from why502.host.base import Finished
+from why502.host.local import LocalHost
+from why502.model.config import Peer, Route, Setting
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy, Resolution, Snapshot
+from why502.model.target import Target
+from why502.sources import name_server, names
+from why502.sources.base import Ask
+
+Behaviour = Callable[[message.Message], message.Message | None]
+
+
+class Server:
+    """A name server on loopback that answers as it is told."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.stream.bind(("127.0.0.1", 0))
+        self.stream.settimeout(0.05)
+        self.target = Target(host="127.0.0.1", port=self.stream.getsockname()[1])
+        self.behaviour = behaviour
+        self.ends = threading.Event()
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while not self.ends.is_set():
+            try:
+                data, sender = self.stream.recvfrom(4096)
+            except TimeoutError:
+                continue
+            if answer := self.behaviour(message.from_wire(data)):
+                self.stream.sendto(answer.to_wire(), sender)
+
+    def stop(self) -> None:
+        self.ends.set()
+        self.thread.join()
+        self.stream.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], Target]]:
+    servers: list[Server] = []
+
+    def one(behaviour: Behaviour) -> Target:
+        servers.append(Server(behaviour))
+        return servers[-1].target
+
+    yield one
+    for server in servers:
+        server.stop()
+
+
+def answers(v4: tuple[str, ...] = (), v6: tuple[str, ...] = (), code: int = rcode.NOERROR, ttl: int = 30) -> Behaviour:
+    def behaviour(question: message.Message) -> message.Message:
+        answer = message.make_response(question)
+        answer.set_rcode(rcode.Rcode(code))
+        asked = question.question[0]
+        for kind, found in (("A", v4), ("AAAA", v6)):
+            if found and asked.rdtype.name == kind:
+                answer.answer.append(rrset.from_text(asked.name, ttl, "IN", kind, *found))
+        return answer
+
+    return behaviour
+
+
+def silent(question: message.Message) -> None:
+    return None
+
+
+def test_a_server_that_knows(serve: Callable[[Behaviour], Target]) -> None:
+    target = serve(answers(("10.0.0.1", "10.0.0.2"), ("fd00::1",)))
+    found = name_server.ask_server("app.internal", target)
+    assert (found.name, found.source, found.outcome, found.ttl_s, found.is_resolver) == (
+        "app.internal",
+        str(target),
+        "ok",
+        30.0,
+        True,
+    )
+    assert sorted(found.addresses) == ["10.0.0.1", "10.0.0.2", "fd00::1"]
+    assert len(name_server.ask_server("app.internal", target, with_v6=False).addresses) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "detail"),
+    [
+        (answers(code=rcode.NXDOMAIN), "not-found", "NXDOMAIN"),
+        (answers(code=rcode.SERVFAIL), "failed", "SERVFAIL"),
+        (answers(code=rcode.REFUSED), "failed", "REFUSED"),
+        (answers(), "no-address", ""),
+        (silent, "timed-out", "no answer"),
+    ],
+)
+def test_a_server_that_does_not(
+    serve: Callable[[Behaviour], Target], monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, outcome: str, detail: str
+) -> None:
+    monkeypatch.setattr(name_server, "WAIT_S", 0.2)
+    found = name_server.ask_server("app.internal", serve(behaviour))
+    assert (found.outcome, found.addresses) == (outcome, ())
+    assert detail in found.detail
+
+
+def test_one_lost_answer_does_no_harm(serve: Callable[[Behaviour], Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(name_server, "WAIT_S", 0.3)
+    lost: list[message.Message] = []
+
+    def behaviour(question: message.Message) -> message.Message | None:
+        if not lost:
+            lost.append(question)
+            return None
+        return answers(("10.0.0.1",))(question)
+
+    assert name_server.ask_server("app", serve(behaviour)).outcome == "ok"
+
+
+def test_no_server_there(serve: Callable[[Behaviour], Target]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = name_server.ask_server("app", Target(host="127.0.0.1", port=port))
+    assert found.outcome == "failed"
+    assert "refused" in found.detail
+
+
+def known(*peers: Peer, tallies: tuple[Tally, ...] = (), **parts: object) -> Snapshot:
+    route = msgspec.structs.replace(Route(peers=peers), **parts)
+    return Snapshot(
+        taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(Proxy(routes=(route,)),), logs=LogSummary(tallies=tallies)
+    )
+
+
+def peer(name: str, port: int = 80, *, resolves: bool = False) -> Peer:
+    return Peer(name=f"{name}:{port}", target=Target(host=name, port=port), resolves=resolves)
+
+
+class Machine(LocalHost):
+    """This machine with a hosts file and name servers of its own; getent asks the file alone."""
+
+    def __init__(self, hosts: bytes = b"127.0.0.1 localhost\n", resolv: bytes = b"") -> None:
+        super().__init__()
+        self.files = {"/etc/hosts": hosts, "/etc/resolv.conf": resolv}
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        return self.files.get(path) or super().read(path, limit_bytes=limit_bytes)
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        found = names.parse_hosts(self.files["/etc/hosts"], argv[2])
+        return Finished(
+            status=0 if found else 2, stdout="".join(f"{address}  STREAM {argv[2]}\n" for address in found), stderr=""
+        )
+
+
+def test_the_system_is_asked_for_every_name_once() -> None:
+    found = names.collect(
+        Machine(b"10.0.0.9 app db\n::1 app\n"), known(peer("app"), peer("app", 81), peer("db"), peer("127.0.0.1")), Ask()
+    )
+    assert found.value == (
+        Resolution(name="app", source="/etc/hosts", addresses=("10.0.0.9", "::1")),
+        Resolution(name="db", source="/etc/hosts", addresses=("10.0.0.9",)),
+    )
+
+
+def test_this_machine_knows_localhost() -> None:
+    found = names.collect(LocalHost(), known(peer("localhost")), Ask(probes=False))
+    assert found.value and set(found.value[0].addresses) & {"127.0.0.1", "::1"}
+
+
+def test_the_resolver_is_asked_only_where_nginx_would(serve: Callable[[Behaviour], Target]) -> None:
+    server = serve(answers(("10.0.0.1",), ("fd00::1",)))
+    setting = {"resolver": (Setting(args=(str(server), "valid=10s", "ipv6=off")),)}
+    for parts, asked in (({"has_variables": True}, True), ({}, False)):
+        found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app"), settings=setting, **parts), Ask())
+        by_resolver = [x for x in found.value or () if x.is_resolver]
+        assert [(x.source, x.addresses) for x in by_resolver] == ([(str(server), ("10.0.0.1",))] if asked else [])
+    found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app", resolves=True), settings=setting), Ask())
+    assert any(x.is_resolver for x in found.value or ())
+
+
+def test_without_probes_no_name_server_is_asked() -> None:
+    setting = {"resolver": (Setting(args=("127.0.0.1:1",)),)}
+    found = names.collect(Machine(), known(peer("app", resolves=True), settings=setting), Ask(probes=False))
+    assert found.value == (Resolution(name="app", outcome="not-found", detail="getent ahosts finds nothing"),)
+    assert any("127.0.0.1:1" in gap.why for gap in found.gaps)
+
+
+def test_why_the_system_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"192.0.2.1": "timed-out", "192.0.2.2": "not-found"}
+
+    def ask(name: str, server: Target, **_: object) -> Resolution:
+        return Resolution(name=name, source=str(server), outcome=said[server.host])
+
+    monkeypatch.setattr(names, "ask_server", ask)
+    machine = Machine(resolv=b"search x\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n")
+    found = names.collect(machine, known(peer("app")), Ask())
+    assert found.value and (found.value[0].outcome, found.value[0].detail) == ("not-found", "192.0.2.2:53: not-found")
+
+
+def test_names_from_logs_are_names_or_are_left_alone() -> None:
+    tallies = tuple(
+        Tally(symptom=Symptom.NAME_NOT_FOUND, detail=detail)
+        for detail in ("app.internal", "-n", "a b", "x;reboot", "../etc", "app:8080", "10.0.0.1", "x" * 300)
+    )
+    found = names.collect(Machine(), known(tallies=tallies), Ask(probes=False))
+    assert [x.name for x in found.value or ()] == ["app.internal", "app"]
+
+
+def test_what_a_container_calls_a_name(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hosts").write_text("172.18.0.5 app # compose\n")
+    proxy = Proxy(root=str(tmp_path), network="7", routes=(Route(peers=(peer("app"), peer("db"))),))
+    found = names.collect(LocalHost(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
+    assert found.value == (Resolution(name="app", source="/etc/hosts", addresses=("172.18.0.5",)),)
+    assert any("db" in gap.why for gap in found.gaps)
+
+
+@given(st.binary(max_size=200))
+def test_any_text_is_read(content: bytes) -> None:
+    names.parse_hosts(content, "app")
+    names.parse_name_servers(content)
+    names.parse_ahosts(content.decode("utf-8", "replace"))
