@@ -125,6 +125,7 @@ def test_a_line_of_another_format_is_none() -> None:
         (START + "502" + AGENT + " 0.001 0.001 10.0.0.1:80 502 .", 502),
         ('[22:46:40 +0000]|| "GET /x HTTP/2.0"|| 502|| 150|| 0.001|| 10.0.0.1:80|| 502', 502),
         ('{"time_local":"20/Nov/2026:22:46:40 +0100","request":"GET / HTTP/1.1","status":"502","upstream_addr":"10.0.0.1:80","body_bytes_sent":"1"}', 502),
+        ('{"remote_addr":"::1","request_method":"GET","request_uri":"/x","status":009,"request_time":,"upstream_addr":"10.0.0.1:80"}', 9),
     ],
 )  # fmt: skip
 def test_guessing(line: str, status: int) -> None:

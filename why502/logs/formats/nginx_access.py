@@ -18,6 +18,7 @@ from why502.model.target import Target
 NAME = "nginx_access"
 MARKS = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
 LIMIT = 65536  # characters of a line that are looked at
+_TEXT = 2048  # characters of a value that are kept
 
 _ONLY_NGINX = frozenset({9, 0, 444, 494, 495, 496, 497, 499})
 _OWN_LIMITS = {
@@ -44,6 +45,7 @@ _PAIR = re.compile(r'\b([A-Za-z][\w.-]{1,40})[=:] ?("[^"]*"|[^\s",\[\]]+(?:(?:, 
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
 _ADDRESSES = re.compile(rf"(?<![\w.:/]){_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
 _STATUSES = re.compile(r"(?<![\w.:-])[1-5]\d\d(?:(?:, | : )[1-5]\d\d)*(?![\w.:-])")
+_BARE = re.compile(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes makes of 009 and of a missing value
 _SPLIT = re.compile(r", | : ")
 _NAMES = {  # by what people call them in the formats that they write themselves
     "request_time": "rt request_time reqtime req_time requesttime rtime",
@@ -134,15 +136,14 @@ def parse(line: str) -> LogRecord | None:
 
 def _object(line: str) -> dict[str, str]:
     """Return the members of a JSON object of one level by name; {} for anything else."""
-    try:
-        entry = msgspec.json.decode(line.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return (
-        {str(name): str(value) for name, value in entry.items() if isinstance(value, str | int | float)}
-        if isinstance(entry, dict)
-        else {}
-    )
+    for text in (line, _BARE.sub(r': "\1"', line)):
+        try:
+            entry = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        members = entry.items() if isinstance(entry, dict) else ()
+        return {str(name): str(value) for name, value in members if isinstance(value, str | int | float)}
+    return {}
 
 
 def _more(text: str) -> dict[str, str]:
@@ -182,10 +183,10 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         group=last.group if last else "",
         client=values.get("remote_addr", ""),
         server=values.get("server_name", ""),
-        request=request,
-        host=values.get("host") or values.get("http_host", ""),
-        referrer=values.get("http_referer", ""),
-        upstream=values.get("upstream_addr", ""),
+        request=request[:_TEXT],
+        host=(values.get("host") or values.get("http_host", ""))[:_TEXT],
+        referrer=values.get("http_referer", "")[:_TEXT],
+        upstream=values.get("upstream_addr", "")[:_TEXT],
         status=status,
         upstream_status=last.status if last else None,
         duration_s=_seconds(values.get("request_time")),

@@ -22,7 +22,7 @@ MARKS = (
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
 IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
-_LONGEST = 16384  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
+_LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
 _HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d+)#\d+: (?:\*(\d+) )?")
