@@ -1,6 +1,12 @@
 """What the processes behind a target do, seen from outside: whom they are connected to, and how much they compute.
 
-A backend that uses no processor while requests wait hangs, or waits for another: a database, a service, a lock.
+Together with the socket tables this tells apart, without asking the backend, what a proxy's timeout alone does not:
+
+- all workers busy: it holds as many connections as it has workers, the others wait unaccepted;
+- too slow: it holds all connections, none waits;
+- hung or stopped: it holds none, all wait (state T: stopped);
+- computing: as one of these, and it uses as many processors as it can; where it uses none, it waits for another: a database,
+  a service, a lock. Its own connections say for whom.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.target import Target
 from why502.sources.proc_net import hex_address
 
-LIMIT_BYTES = 32 << 20  # about 200 000 sockets
+LIMIT_BYTES = 16 << 20  # about 110 000 sockets, 70 MB of memory while they are counted
 LISTEN = "LISTEN"
 QUEUED = "QUEUED"
 ESTABLISHED = "ESTABLISHED"
