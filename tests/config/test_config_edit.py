@@ -121,6 +121,11 @@ def test_several_changes_and_what_is_refused() -> None:
         edit.insert(found, named(found, "proxy_pass"), "x;")
 
 
+def test_a_block_that_nothing_closes_ends_with_what_is_in_it() -> None:
+    found = tree("x {\nx { y z; }")
+    assert edit.apply(b"x {\nx { y z; }", [edit.remove(found, named(found, "x"))]) == b""
+
+
 def test_bytes_that_are_no_utf8_stay() -> None:
     content = b"# \xe9\nserver a \xff;\n"
     found = parse(content, "f")

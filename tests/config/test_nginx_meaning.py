@@ -177,6 +177,17 @@ def test_rules_of_access_are_inherited_together() -> None:
     assert [setting.args for setting in route.settings["allow"]] == [("10.0.0.1",)]
 
 
+def test_conditions_are_told_without_their_parentheses() -> None:
+    lines = (
+        'if ($a ~ (x)) { return 503; } if ( $b = "" ) { return 503; } if (!-f /x) { return 503; }',
+        "$a ~ (x)",
+        "$b =",
+        "!-f /x",
+    )
+    configuration = http(f"server {{ {lines[0]} }}")
+    assert [answer.if_conditions for answer in configuration.answers] == [(line,) for line in lines[1:]]
+
+
 def test_answers() -> None:
     configuration = http(
         "server { server_name s; if (-f /maintenance) { return 503; } return 301 /; location / { try_files $uri =404; } "

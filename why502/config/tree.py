@@ -77,7 +77,7 @@ class Node(msgspec.Struct, frozen=True):
         """The offset of the byte behind it."""
         last: Node | Token = self
         while isinstance(last, Node):
-            last = self.tail[-1] if last.tail else last.body[-1] if last.body else last.head[-1]
+            last = last.tail[-1] if last.tail else last.body[-1] if last.body else last.head[-1]
         return last.end
 
     @property

@@ -114,7 +114,9 @@ def _level(block: Sequence[Directive], settings: Settings, place: Place, world: 
             _location(directive, directive.children, settings, place, world)
         elif directive.name in ("if", "limit_except"):
             said = " ".join(directive.args)
-            condition = f"limit_except {said}" if directive.name == "limit_except" else said.strip("()").strip()
+            condition = (
+                f"limit_except {said}" if directive.name == "limit_except" else said.removeprefix("(").removesuffix(")").strip()
+            )
             inside = msgspec.structs.replace(
                 place,
                 conditions=(*place.conditions, condition),
