@@ -126,6 +126,14 @@ class Case:
         )
 
     @cached_property
+    def is_named(self) -> bool:
+        """True where some file on disk names the target, or a name or variable there may mean it."""
+        peers = [peer for route in routes(self.here) for peer in route.peers]
+        return any(peer.target is None or not peer.target.is_address or peer.target == self.target for peer in peers) or any(
+            route.has_variables and not route.peers for route in routes(self.here)
+        )
+
+    @cached_property
     def route(self) -> Route | None:
         """The route that failed most often, else the first."""
         if not self.routes:
@@ -379,6 +387,12 @@ class Case:
         """Return what a name means to the proxy now."""
         return tuple(x for x in self.here.names or () if x.name == name)
 
+    @cached_property
+    def explains_notices(self) -> bool:
+        """True where lines that are no failure of the gateway may be the answer: files were given, and nothing else is in them."""
+        logs = self.here.logs
+        return self.offline and not any(t.proxy is not None and t.symptom not in NOTICES for t in (logs.tallies if logs else ()))
+
     # --- in time
 
     @cached_property
@@ -408,8 +422,11 @@ NOTICES = frozenset(
         Symptom.CLIENT_BAD_REQUEST,
         Symptom.CLIENT_TIMED_OUT,
         Symptom.UPGRADED_TIMED_OUT,
-        Symptom.CONFIG_INVALID,
         Symptom.HEALTH_CHECK_STATUS,
+        Symptom.DENIED_BY_RULE,
+        Symptom.SCRIPT_NOT_FOUND,
+        Symptom.UPGRADE_REFUSED,
+        Symptom.FIREWALL_DROPPED,
         Symptom.REQUEST_TOO_LARGE,
         Symptom.PHP_SLOW,
     }

@@ -18,6 +18,7 @@ from why502.causes import CAUSES
 from why502.checks import check_all
 from why502.model.finding import (
     ASSERTED,
+    FAIR,
     PRIOR,
     WEAK,
     CheckStatus,
@@ -36,6 +37,7 @@ from why502.model.target import Target
 CERTAIN = 0.99  # no answer is surer than this
 CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
+MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -100,15 +102,20 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
     """Yield what the logs and the probes of the target show of a cause's symptoms, each symptom once."""
     best: Evidence | None = None
-    for symptom, weight in cause.symptoms.items():
+    for symptom, full in cause.symptoms.items():
+        weight = full
+        if symptom in NOTICES and not case.explains_notices:
+            continue
         tally, probe = case.tally(symptom), case.probe(symptom)
+        if tally is None and case.failures:
+            weight *= 0.5  # the log tells of other failures than our own request meets
         if tally is not None:
             found = supports(count(tally), tally.seen_in, weight)
         elif probe is not None:
             found = supports(_probed(probe.symptom, probe.detail), "probe" if probe.at else "ss -ltnx", weight)
         else:
             continue
-        if tally is not None and probe is not None and probe.at:
+        if tally is not None and probe is not None and probe.at and weight >= FAIR:
             yield supports("a probe meets the same now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
         if best is None or found.weight > best.weight:
             best = found
@@ -187,14 +194,16 @@ def _goes_on(case: Case, last: datetime | None) -> bool:
 
 def _yield(findings: list[Finding]) -> list[Finding]:
     """Return the findings with those lowered that are only the effect of an asserted one on the same target (or on none)."""
-    asserted = {(f.cause, f.target) for f in findings if f.confidence >= ASSERTED}
+    asserted = {(f.cause, f.target): f.confidence for f in findings if f.confidence >= ASSERTED}
     result = []
     for found in findings:
         finding = found
         if finding.target is None and any(cause == finding.cause and target is not None for cause, target in asserted):
             continue  # said already, of the target that it hurts
         reasons = [
-            cause for cause in CAUSES[finding.cause].yields_to if (cause, finding.target) in asserted or (cause, None) in asserted
+            cause
+            for cause in CAUSES[finding.cause].yields_to
+            if max(asserted.get((cause, finding.target), 0), asserted.get((cause, None), 0)) >= finding.confidence - MARGIN
         ]
         if reasons and finding.confidence >= ASSERTED:
             note = Evidence(says=f"is only what {' and '.join(sorted(reasons))} looks like from the proxy", weight=YIELDED - WEAK)

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 AT_ONCE_S = 0.5  # a rejection takes one round trip; a dead neighbour about three seconds
@@ -67,7 +67,7 @@ CAUSE = Cause(
     id="connect-rejected",
     layer=Layer.NETWORK,
     says="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
-    symptoms={Symptom.HOST_UNREACHABLE: FAIR, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
+    symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
     yields_to=frozenset({"selinux-denied", "stale-dns"}),
     examine=examine,
 )

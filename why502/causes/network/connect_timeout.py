@@ -54,6 +54,7 @@ CAUSE = Cause(
             "container-network-mismatch",
             "listen-backlog-overflow",
             "proxy-config-not-loaded",
+            "proxy-config-invalid",
             "stale-dns",
             "wrong-address",
         }

@@ -46,6 +46,7 @@ CAUSE = Cause(
             "connect-rejected",
             "container-network-mismatch",
             "proxy-config-not-loaded",
+            "proxy-config-invalid",
             "stale-dns",
             "wrong-address",
         }

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 HIGH = 0.5  # share of time that some task waited for a processor
@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"tasks of {pressure.scope} waited for a processor {pressure.cpu_some:.0%} of the time",
                 "/proc/pressure/cpu",
-                FAIR,
+                WEAK,
             )
             if (pressure.steal or 0) >= 0.1:
                 yield supports(f"the hypervisor took {pressure.steal:.0%} of the time", "/proc/stat", WEAK)
@@ -54,7 +54,7 @@ CAUSE = Cause(
     id="cpu-saturation",
     layer=Layer.PLATFORM,
     says="the processors, or a cgroup quota, are the bottleneck",
-    symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: WEAK, Symptom.CLIENT_CLOSED: 0.5},
+    symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
     yields_to=frozenset({"memory-pressure"}),
     examine=examine,
 )

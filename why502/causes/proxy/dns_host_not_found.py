@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import WEAK, Evidence, Layer, supports
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -31,6 +31,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.target is not None:
         return
+    for proxy in case.proxies:
+        for problem in proxy.problems:
+            if proxy.test == "failed" and "host not found in" in problem.says:
+                yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), 2 * PROOF)
+                return
     for name in case.here.names or ():
         if name.outcome in ("not-found", "no-address") and case.seen(Symptom.NAME_NOT_FOUND):
             yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)

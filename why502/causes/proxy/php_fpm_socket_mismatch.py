@@ -72,7 +72,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="fastcgi_pass and the pool's listen name different sockets or ports",
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
-    yields_to=frozenset({"proxy-config-not-loaded"}),
+    yields_to=frozenset({"proxy-config-not-loaded", "proxy-config-invalid"}),
     examine=examine,
     remedies=remedies,
 )

@@ -29,6 +29,13 @@ from why502.model.logs import Symptom
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.target is not None:
+        if case.failures and not case.is_named and any(proxy.test == "failed" and proxy.is_running for proxy in case.proxies):
+            problem = next((p for proxy in case.proxies for p in proxy.problems), None)
+            yield supports(
+                f"no file names {case.target} any more; the proxy still uses it, since what lies on disk is refused", "", PROOF
+            )
+            if problem:
+                yield supports(f"the configuration on disk is refused: {problem.says}", str(problem.at or "nginx -t"), PROOF)
         return
     for proxy in case.proxies:
         if proxy.test == "failed" and (proxy.is_running or case.offline):
@@ -49,6 +56,6 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
-    yields_to=frozenset({"proxy-listen-failed", "proxy-not-running"}),
+    yields_to=frozenset({"proxy-listen-failed", "proxy-not-running", "dns-host-not-found"}),
     examine=examine,
 )

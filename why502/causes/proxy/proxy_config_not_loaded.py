@@ -41,9 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"{where} was changed at {proxy.changed_at:%H:%M:%S}, what runs was loaded at {proxy.loaded_at:%H:%M:%S}", where, FAIR
         )
-        named = {p.target for route in proxy.routes for p in route.peers}
-        names = any(p.target is None or not p.target.is_address for route in proxy.routes for p in route.peers)
-        if case.target not in named and not names:
+        if not case.is_named:
             yield supports(f"no file names {case.target} any more, and the proxy still connects to it", where, PROOF)
             return
         timed = case.tally(Symptom.READ_TIMED_OUT)

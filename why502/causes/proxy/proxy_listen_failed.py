@@ -17,14 +17,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, Layer
+from why502.model.finding import FAIR, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None or case.offline:
+        return
+    for proxy in case.proxies:
+        for problem in proxy.problems:
+            if not proxy.is_running and "bind() to" in problem.says:
+                yield supports(f"its own words: {problem.says}", str(problem.at or problem.seen_in or "nginx -t"), 2 * PROOF)
+                return
+
 
 CAUSE = Cause(
     id="proxy-listen-failed",
     layer=Layer.PROXY,
     says="the proxy cannot listen: address in use, not on this machine, or a privileged port",
     symptoms={Symptom.LISTEN_FAILED: FAIR},
-    yields_to=frozenset({"proxy-not-running"}),
+    examine=examine,
 )

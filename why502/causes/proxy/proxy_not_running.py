@@ -54,6 +54,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the proxy itself does not run or does not listen",
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
+    yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,
     remedies=remedies,
 )

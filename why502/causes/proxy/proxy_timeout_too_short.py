@@ -24,10 +24,11 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import family, reload, set_in_route
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
+ENOUGH = 3  # failures from which "none succeeded" means something
 USUAL_S = 60.0  # the default of every nginx module
 
 
@@ -41,8 +42,15 @@ def examine(case: Case) -> Iterator[Evidence]:
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
         yield supports(
-            f"our own request was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", PROOF
+            f"our own request was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG
         )
+        traffic = case.traffic
+        if traffic and traffic.attempts > traffic.failures:
+            yield supports(
+                "other requests to it are answered in time: it is this kind of work that takes longer", "access log", FAIR
+            )
+        elif traffic and traffic.failures >= ENOUGH:
+            yield refutes("no request at all is answered in time: it is slow as a whole", "access log", STRONG)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
         yield supports(f"the read timeout is {limit:g} s there, the default is {USUAL_S:g} s", at, WEAK)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:

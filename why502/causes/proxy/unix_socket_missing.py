@@ -77,6 +77,7 @@ CAUSE = Cause(
             "backend-startup-failure",
             "php-fpm-socket-mismatch",
             "proxy-config-not-loaded",
+            "proxy-config-invalid",
         }
     ),
     examine=examine,

@@ -20,6 +20,7 @@ The connection is refused at once (ECONNREFUSED, 502; HAProxy and Apache 503), e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case, accepts
 from why502.cause import Cause
@@ -29,6 +30,8 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener
 from why502.model.target import Target
+
+CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
 
 def candidates(case: Case) -> tuple[Listener, ...]:
@@ -76,7 +79,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     yield supports(says, "ss -ltnp", weight)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
-    if process and process.started_at and case.last_failure and process.started_at > case.last_failure:
+    if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
 
 
@@ -98,7 +101,9 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the target port has no listener, while the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
-    yields_to=frozenset({"php-fpm-socket-mismatch", "proxy-config-not-loaded", "stale-dns", "wrong-address"}),
+    yields_to=frozenset(
+        {"php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns", "wrong-address"}
+    ),
     examine=examine,
     remedies=remedies,
 )

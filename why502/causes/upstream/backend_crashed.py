@@ -20,11 +20,14 @@ The connection is closed or reset in the middle of a request (502); what follows
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+CLOCK = timedelta(seconds=2)  # log times are whole seconds, a process's start is known to about one
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -54,12 +57,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if broken and case.first_failure:
         for listener in case.listeners or ():
             process = case.process_of(listener)
-            if process and process.started_at and process.started_at > case.first_failure:
+            if process and process.started_at and process.started_at > case.first_failure + CLOCK:
                 yield supports(
                     f"{process.name} was started anew at {process.started_at:%H:%M:%S}, after the first failure", "ps", FAIR
                 )
                 break
-            young = [p for p in case.processes if p.started_at and p.started_at > case.first_failure]
+            young = [p for p in case.processes if p.started_at and p.started_at > case.first_failure + CLOCK]
             if young:
                 yield supports(
                     f"a worker was started anew at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK

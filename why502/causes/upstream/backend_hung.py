@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
     stuck = unread(case)
-    if case.probe(Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT):
+    if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         yield supports("our own request was accepted and got no answer at all", "probe", FAIR)
         if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
             yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)

@@ -23,12 +23,15 @@ A connection to a port without a listener is refused at once (ECONNREFUSED), so 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+
+CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -50,11 +53,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         name = f"{process.name} (pid {process.pid})" if process else "a process"
         if case.probe(Symptom.CONNECT_REFUSED):
             yield refutes(f"{name} listens on {case.target} and connections are refused all the same", "ss -ltnx", PROOF)
-        elif since and first and since > first:
+        elif since and first and since > first + CLOCK:
             yield supports(
                 f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began", "ss -ltnx", WEAK
             )
-        elif since and first:
+        elif since and first and since < first - CLOCK:
             yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
 
 
@@ -69,7 +72,7 @@ CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
     says="nothing runs that should answer on the target; no process, or its service is stopped",
-    symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: FAIR},
+    symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     yields_to=frozenset(
         {
             "backend-crash-loop",
@@ -82,6 +85,7 @@ CAUSE = Cause(
             "php-fpm-socket-mismatch",
             "port-conflict",
             "proxy-config-not-loaded",
+            "proxy-config-invalid",
             "proxy-loop",
             "stale-dns",
             "wrong-address",

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
@@ -42,6 +42,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF
             )
+        elif listener.queued == 0 and case.probe(Symptom.CONNECT_TIMED_OUT):
+            yield refutes("its accept queue is empty, and a connection from here times out all the same", "ss -ltnx", PROOF)
         elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
             yield supports("the listener is on this machine: no network lies between, only its queue can drop", "ss -ltnx", FAIR)
     kernel = case.host.kernel if case.host else None

@@ -55,7 +55,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="all of its workers are busy, so new requests queue until the proxy gives up",
     symptoms={
-        Symptom.READ_TIMED_OUT: WEAK,
+        Symptom.READ_TIMED_OUT: 0.5,
         Symptom.WORKERS_BUSY: LIKELY,
         Symptom.CONNECT_TIMED_OUT: 0.5,
         Symptom.QUEUE_FULL: WEAK,
