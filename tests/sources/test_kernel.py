@@ -19,6 +19,7 @@ from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 from why502.sources import backend, kernel, sockets
 from why502.sources.base import Ask
+from why502.sources.owners import owners
 
 NETSTAT = b"""\
 TcpExt: SyncookiesSent SyncookiesRecv ListenOverflows ListenDrops TCPReqQFullDrop
@@ -111,6 +112,22 @@ def test_what_a_backend_does():
     before = {("a", 1): backend.Ticks(used_s=1.0, at_s=5.0), ("a", 2): backend.Ticks(used_s=1.0, at_s=5.0)}
     after = {("a", 1): backend.Ticks(used_s=1.2, at_s=5.1), ("b", 3): backend.Ticks(used_s=9.0, at_s=5.1)}
     assert backend.processors(before, after) == {"a": 2.0}
+
+
+def test_listeners_count_where_the_proxy_is():
+    """The same loopback address exists in every network namespace; a unix socket is reached by its path."""
+    target, path = Target(host="127.0.0.1", port=80), Target(path="/run/s")
+    peers = tuple(Peer(name=str(x), target=x) for x in (target, path))
+    snapshot = Snapshot(
+        taken_at=datetime.now(UTC),
+        proxies=(Proxy(pid=1, network="7", routes=(Route(peers=peers),)),),
+        listeners=(
+            Listener(target=target, pids=(1,)),
+            Listener(target=target, pids=(3, 2), network="7"),
+            Listener(target=path, pids=(4,), network="8"),
+        ),
+    )
+    assert owners(snapshot) == {target: (2, 3), path: (4,)}
 
 
 def known(target: Target, *listeners: Listener, **more) -> Snapshot:

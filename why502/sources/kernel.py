@@ -24,23 +24,26 @@ from why502.sources.sockets import Socket
 
 SECTION = "kernel"
 _LOOK_S = 0.1  # between two readings of a counter
+_NAMESPACES = 8  # of proxies, and of backends, that are looked at
 _ALLOW = "run why502 as root"
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
     """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
     gaps: list[Gap] = []
-    proxy = next((one for one in known.proxies or () if one.is_running), None)
-    away = proxy.pid if proxy and proxy.network else None  # a process in the namespace, where it is another than ours
-    folder = f"/proc/{away}/net" if away else "/proc/net"
-    folders = list(dict.fromkeys((folder, *_backend_folders(known))))
+    proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
+    network, pid = next(iter(proxies.items()), ("", None))
+    away = pid if network else None
+    fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
+    folder = fronts[0]
+    folders = list(dict.fromkeys((*fronts, *_backend_folders(known, proxies))))
 
     before, began = _overflows(host, folders), backend.ticks(host, known)
     until = time.monotonic() + _LOOK_S
     values: dict[str, object] = _limits(host, away) | _conntrack(host, folder, away)
     tables = _tables(host, folders, gaps)
     if tables:
-        values |= _towards(known, tables)
+        values |= _towards(known, tables, len(fronts))
         values["backend_connections"] = backend.connections(host, known, [row for tcp, _ in tables for row in tcp], gaps)
     if began or (before and before[0]):
         time.sleep(max(0.0, until - time.monotonic()))
@@ -101,8 +104,9 @@ def towards(wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket]) -> 
     return dict(connections), {name: len(local) for name, local in ports.items()}
 
 
-def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]]) -> dict[str, object]:
-    connections, ports = towards(targets(known), *tables[0])
+def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], fronts: int) -> dict[str, object]:
+    rows = ([row for tcp, _ in tables[:fronts] for row in tcp], [row for _, unix in tables[:fronts] for row in unix])
+    connections, ports = towards(targets(known), *rows)
     sides = {}
     for target in owners(known):
         uses = [sockets.use(target, tcp, unix) for tcp, unix in tables]
@@ -128,15 +132,16 @@ def _tables(host: Host, folders: list[str], gaps: list[Gap]) -> list[tuple[list[
             gaps.append(Gap(source=f"{folder}/tcp", why=error.why, allow=error.allow or _ALLOW))
             if not tables:  # the proxy's own table is the one that the others complete
                 return []
+            tables.append(([], []))
     return tables
 
 
-def _backend_folders(known: Snapshot) -> Iterable[str]:
-    seen: set[str] = set()
+def _backend_folders(known: Snapshot, proxies: Iterable[str]) -> Iterable[str]:
+    seen = set(proxies)
     away = [(one.network, pid) for one in known.listeners or () if one.network for pid in one.pids[:1]]
     mine = {pid for pids in owners(known).values() for pid in pids}
     for network, pid in away:
-        if pid in mine and network not in seen and len(seen) < 8:
+        if pid in mine and network not in seen and len(seen) < 2 * _NAMESPACES:
             seen.add(network)
             yield f"/proc/{pid}/net"
 
