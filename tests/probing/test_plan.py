@@ -209,3 +209,25 @@ def test_urls():
 def test_urls_that_lead_nowhere(url):
     with pytest.raises(Why502Error):
         of_url(url, [NGINX])
+
+
+def test_the_script_of_a_failed_request():
+    headers = (
+        ("SCRIPT_FILENAME", "$document_root$fastcgi_script_name"),
+        ("QUERY_STRING", "$query_string"),
+        ("REQUEST_METHOD", "$request_method"),
+        ("PATH_INFO", "$path_info_of_a_map"),
+    )
+    settings = {"root": (Setting(args=("/srv/www/",)),), "fastcgi_index": (Setting(args=("index.php",)),)}
+    php = {
+        "protocol": "fastcgi",
+        "directive": "fastcgi_pass",
+        "location": "~ \\.php$",
+        "passes": "10.0.0.5:3001",
+        "headers": headers,
+    }
+    sent = plan(NGINX, route(**php, settings=settings), APP, [failed("HEAD /shop/")])
+    assert sent.script == "/srv/www/shop/index.php"
+    assert sent.params == (("SCRIPT_FILENAME", sent.script), ("QUERY_STRING", ""), ("REQUEST_METHOD", "HEAD"))
+    assert plan(NGINX, route(**php, settings=settings), APP).script == ""
+    assert plan(NGINX, route(**php), APP, [failed("GET /a.php")]).script == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ import pytest
 from why502.model.logs import Symptom
 from why502.model.target import Target
 from why502.probing.http1 import compose
-from why502.probing.request import Request
+from why502.probing.request import Request, Tls
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 BIG = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20000 + b"\r\n\r\n"
@@ -246,3 +247,17 @@ def test_what_is_sent():
         b"GET /a HTTP/1.0\r\nHost: example.com\r\nConnection: close\r\nX-Real-IP: 127.0.0.1\r\n"
         b"User-Agent: why502-probe\r\nAccept: */*\r\nX-Why502-Probe: 1\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize("protocol", ["http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs", "memcached"])
+def test_whatever_comes_is_a_probe(serve, ask, protocol):
+    chance = random.Random(protocol)
+    starts = (b"", OK, b"\x16\x03\x03\x00\x10", b"\x01\x06\x00\x01\x00\x20\x00\x00", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+    tls = Tls() if protocol in ("https", "grpcs") else None
+    for _ in range(25):
+        answer = chance.choice(starts) + chance.randbytes(chance.choice((0, 1, 30, 9000)))
+        found = ask(serve(answer), protocol=protocol, tls=tls, script="/etc/hostname")
+        assert found.total_s is not None
+        assert found.detail.isprintable()
+        assert found.first_bytes.isascii()
+        assert found.first_bytes.isprintable()

@@ -48,6 +48,79 @@ def test_php_fpm(php, ask):
     assert "FastCGI" in found.detail
 
 
+SCRIPTS = {
+    "ok.php": "header('X-Path: ' . $_SERVER['REQUEST_URI']); echo 'hi';",
+    "big.php": "header('X: ' . str_repeat('y', 6000));",
+    "slow.php": "sleep(1); echo 'late';",
+    "busy.php": "http_response_code(503);",
+    "dies.php": "exec('kill -9 ' . getmypid());",
+    "warns.php": "error_log('a warning of the application'); echo 'hi';",
+}
+
+
+@pytest.fixture
+def run(php, folder, ask):
+    """Ask PHP-FPM to run one of SCRIPTS."""
+    for name, text in SCRIPTS.items():
+        (folder / name).write_text(f"<?php {text}")
+
+    def probed(name: str, **fields):
+        script = str(folder / name)
+        params = (("SCRIPT_FILENAME", script), ("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/" + name))
+        return ask(php, protocol="fastcgi", script=script, params=params, path="/" + name, repeats=True, **fields)
+
+    return probed
+
+
+@pytest.mark.parametrize(
+    ("name", "symptom", "status"),
+    [
+        ("ok.php", None, 200),
+        ("big.php", Symptom.HEADER_TOO_BIG, None),
+        ("slow.php", Symptom.READ_TIMED_OUT, 200),
+        ("busy.php", Symptom.UPSTREAM_STATUS, 503),
+        ("dies.php", Symptom.RESET_BEFORE_HEADER, None),
+        ("warns.php", None, 200),
+    ],
+)
+def test_php_scripts(run, name, symptom, status):
+    found = run(name, route_read_s=0.5)
+    assert found.symptom in (symptom, Symptom.CLOSED_BEFORE_HEADER if name == "dies.php" else symptom), found
+    assert (found.status, found.request, found.repeats) == (status, f"GET /{name}", True)
+
+
+def test_the_size_of_a_php_header_is_what_nginx_needs(run, nginx, folder):
+    """The smallest buffer by our measure is the smallest that the real nginx can do with."""
+    size = run("big.php").header_bytes
+    pass_to = "fastcgi_param SCRIPT_FILENAME $F/big.php; fastcgi_param REQUEST_METHOD GET; fastcgi_pass unix:$F/php;"
+    fits, not_fits = (
+        f"location /{n} {{ {pass_to} fastcgi_buffer_size {size + n}; fastcgi_buffers 8 8k; }}".replace("$F", str(folder))
+        for n in (0, -1)
+    )
+    nginx(f"server {{ listen unix:$F/front; {fits} {not_fits} }}", "front")
+    assert [status_of(folder / "front", path) for path in ("/0", "/-1")] == [200, 502]
+
+
+def status_of(path: Path, uri: str) -> int:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.sendall(f"GET {uri} HTTP/1.0\r\n\r\n".encode())
+        return int(client.recv(65536).split()[1])
+
+
+def test_a_script_that_is_not_there_is_not_run(run):
+    found = run("none.php")
+    assert (found.request, found.repeats) == ("FCGI_GET_VALUES", False)
+
+
+def test_a_script_that_php_cannot_see(run, folder, php, ask):
+    (folder / "seen").write_text("")
+    params = (("SCRIPT_FILENAME", "/none.php"), ("REQUEST_METHOD", "GET"))
+    found = ask(php, protocol="fastcgi", script=str(folder / "seen"), params=params)
+    assert (found.symptom, found.status) == (Symptom.SCRIPT_NOT_FOUND, 404)
+
+
 def test_php_fpm_when_all_children_are_busy(php, ask):
     with socket.socket(socket.AF_UNIX) as holds:  # a request whose begin was sent and whose rest never comes
         holds.connect(php.path)

@@ -1,33 +1,148 @@
-"""FastCGI: the management record FCGI_GET_VALUES (FastCGI specification 1.0, 4.1), which runs no script.
+"""FastCGI 1.0: the failing request again where its script is known; else FCGI_GET_VALUES, which runs nothing.
 
-A PHP-FPM child answers it as soon as one is free, so it also tells when all are busy.
+A PHP-FPM child answers FCGI_GET_VALUES as soon as one is free, so that also tells when all are busy.
 """
 
 from __future__ import annotations
 
+from why502.model.base import Value
+from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
-from why502.probing.head import shown
-from why502.probing.line import Failed, Line
-from why502.probing.request import Answer, Request
+from why502.probing.head import Head, parse, shown
+from why502.probing.line import Failed, Line, number
+from why502.probing.request import AGENT, BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 from why502.probing.speech import identify
 
-GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
-_NAMES = b"".join(bytes((len(name), 0)) + name for name in (b"FCGI_MAX_CONNS", b"FCGI_MPXS_CONNS"))
-RECORD = bytes((1, GET_VALUES, 0, 0, 0, len(_NAMES), -len(_NAMES) % 8, 0)) + _NAMES + bytes(-len(_NAMES) % 8)
+BEGIN, END, PARAMS, STDIN, STDOUT, STDERR, GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 1, 3, 4, 5, 6, 7, 9, 10, 11
+NO_SCRIPT = b"Primary script unknown"
 
 
-def ask(line: Line, _: Request) -> Answer:
-    """Return that a FastCGI program answers. Raises Failed, HostError."""
-    line.send(RECORD)
+class Stream(Value, frozen=True, kw_only=True):
+    """What the records hold so far. `spans`: where parts of stdout begin, there and in the raw bytes; `led_by`: bytes before them."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    spans: tuple[tuple[int, int], ...] = ()
+    led_by: int = 0
+    is_ended: bool = False
+
+    def raw_size(self, size: int) -> int:
+        """Return how many raw bytes, record headers included, the first bytes of stdout take: nginx's buffer holds them all."""
+        start, at = next(span for span in reversed(self.spans) if span[0] < size)
+        return at + size - start - self.led_by
+
+
+def record(kind: int, content: bytes, request_id: int = 1) -> bytes:
+    """Return one record (3.3), padded to eight bytes."""
+    padding = -len(content) % 8
+    return bytes((1, kind, 0, request_id, *len(content).to_bytes(2), padding, 0)) + content + bytes(padding)
+
+
+def pair(name: bytes, value: bytes) -> bytes:
+    """Return a name-value pair (3.4)."""
+    sizes = (bytes((len(x),)) if len(x) < 128 else (len(x) | 1 << 31).to_bytes(4) for x in (name, value))
+    return b"".join(sizes) + name + value
+
+
+LOOK = record(GET_VALUES, pair(b"FCGI_MAX_CONNS", b"") + pair(b"FCGI_MPXS_CONNS", b""), 0)
+
+
+def ask(line: Line, request: Request) -> Answer:
+    """Return the answer, or that a FastCGI program answers at all. Raises Failed, HostError."""
+    if request.script:
+        line.send(compose(request))
+        return _read(line, request)
+    line.send(LOOK)
     data = b""
     while len(data) < 8:
         part = line.receive()
         data += part
-        if data and data[0] != 1:  # "upstream sent unsupported FastCGI protocol version"
-            says = f"the peer does not speak FastCGI: it sent {shown(data)}"
-            raise Failed(Symptom.OTHER_PROTOCOL, says, speaks=identify(data))
+        _check(data)
         if not part:
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed after {len(data)} bytes", errno=line.broke)
     if data[1] not in (GET_VALUES_RESULT, UNKNOWN_TYPE):
         raise Failed(Symptom.HEADER_INVALID, f"unexpected FastCGI record {data[1]}")
     return Answer(detail="it answers FastCGI (FCGI_GET_VALUES)")
+
+
+def compose(request: Request) -> bytes:
+    """Return the records of a request without a body."""
+    fields = {**dict(request.params), "HTTP_HOST": request.host, "HTTP_USER_AGENT": AGENT, "HTTP_X_WHY502_PROBE": "1"}
+    params = b"".join(pair(name.encode("latin-1", "replace"), value.encode("utf-8", "replace")) for name, value in fields.items())
+    begin = record(BEGIN, b"\x00\x01\x00\x00\x00\x00\x00\x00")
+    return begin + record(PARAMS, params[:65535]) + record(PARAMS, b"") + record(STDIN, b"")
+
+
+def unpack(data: bytes) -> Stream:
+    """Return what the records hold, the last one as far as it came. Raises Failed where they are none."""
+    at, led_by, is_ended = 0, 0, False
+    out, err, spans = bytearray(), bytearray(), []
+    _check(data)
+    while at + 8 <= len(data) and not is_ended:
+        _check(data[at:])
+        kind, size, padding = data[at + 1], int.from_bytes(data[at + 4 : at + 6]), data[at + 6]
+        content = data[at + 8 : at + 8 + size]
+        if kind == STDOUT:
+            spans.append((len(out), at + 8))
+            out += content
+        elif kind == STDERR:
+            err += content
+            led_by += 0 if out else 8 + size + padding
+        elif kind == END:
+            is_ended = True
+        else:
+            raise Failed(Symptom.HEADER_INVALID, f"unexpected FastCGI record {kind}")
+        at += 8 + size + padding
+    return Stream(stdout=bytes(out), stderr=bytes(err), spans=tuple(spans), led_by=led_by, is_ended=is_ended)
+
+
+def _read(line: Line, request: Request) -> Answer:
+    data, head = b"", None
+    while head is None:
+        part = line.receive()
+        data += part
+        stream = unpack(data)
+        head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict) if stream.stdout else None
+        if head is None and (stream.is_ended or not part):
+            says = "the program ended its answer" if stream.is_ended else "the connection was closed"
+            says = f"{says} before a whole header{_said(stream)}"
+            raise Failed(Symptom.CLOSED_BEFORE_HEADER, says, errno=line.broke)
+        if len(data) > HEADER_BYTES:
+            says = f"the header takes more than {len(data)} bytes, the buffer holds {request.buffer_bytes}"
+            raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=len(data))
+    size = stream.raw_size(head.size_bytes)
+    if size > request.buffer_bytes:
+        says = f"the header takes {size} bytes with its record headers, the buffer holds {request.buffer_bytes}"
+        raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=size)
+    line.mark_header()
+    if NO_SCRIPT in stream.stderr:
+        says = f"the program cannot see {shown(request.script.encode(), 200)}"
+        raise Failed(Symptom.SCRIPT_NOT_FOUND, says, status=head.status, header_bytes=size)
+    if head.status in GATEWAY:
+        raise Failed(Symptom.UPSTREAM_STATUS, f"answered {head.status}", status=head.status, header_bytes=size)
+    return Answer(status=head.status, header_bytes=size, detail=_finish(line, data, head, request) or _said(stream).strip(": "))
+
+
+def _finish(line: Line, data: bytes, head: Head, request: Request) -> str:
+    """Read until the end of the request, or enough of it; return a remark. Raises Failed where it is cut."""
+    try:
+        while not unpack(data).is_ended and len(data) < BODY_BYTES:
+            part = line.receive()
+            data += part
+            if not part:
+                raise Failed(Symptom.CLOSED_IN_BODY, "the connection was closed before the end of the answer", status=head.status)
+    except Expired:
+        return f"the body was not complete after {request.answer_s:g} s"
+    except HostError as error:
+        says = "the connection broke before the end of the answer"
+        raise Failed(Symptom.RESET_IN_BODY, says, errno=number(error), status=head.status) from error
+    return ""
+
+
+def _check(data: bytes) -> None:
+    if data and data[0] != 1:  # "upstream sent unsupported FastCGI protocol version"
+        raise Failed(Symptom.OTHER_PROTOCOL, f"the peer does not speak FastCGI: it sent {shown(data)}", speaks=identify(data))
+
+
+def _said(stream: Stream) -> str:
+    return f": {shown(stream.stderr, 200)}" if stream.stderr else ""

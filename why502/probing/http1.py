@@ -13,11 +13,9 @@ from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
 from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
-from why502.probing.request import AGENT, BODY_BYTES, Answer, Request
+from why502.probing.request import AGENT, BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
-HEADER_BYTES = 1 << 20  # how far a header that is too big is measured
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-GATEWAY = (502, 503, 504)
 # How servers answer plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
 TLS_WANTED = re.compile(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server|requires TLS",
@@ -55,7 +53,7 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
         if head is None and not part:
             what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without a byte"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {what}", errno=line.broke)
-    line.header_at = time.monotonic()
+    line.mark_header()
     body = data[head.size_bytes :]
     detail = _body(line, head, body, request)
     if head.status in GATEWAY and request.is_in_route:

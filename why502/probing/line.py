@@ -83,6 +83,10 @@ class Line:
             self.seen += data[:SEEN_BYTES]
         return data
 
+    def mark_header(self) -> None:
+        """Note that a whole header is there."""
+        self.header_at = time.monotonic()
+
     def close(self) -> None:
         """Close it, whatever its state."""
         try:

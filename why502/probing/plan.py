@@ -19,6 +19,7 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of our own making, or made from the client's request, which a probe has none of.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
+EMPTY = ("query_string", "args", "is_args", "content_type", "content_length")
 STRICT_SINCE = (1, 23)  # nginx: "upstream sent duplicate header line" and the like are refused
 
 
@@ -27,6 +28,7 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
     method, path, repeats = asked(route, failures)
+    params = _params(route, values, method, path)
     return Request(
         target=target,
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
@@ -35,6 +37,8 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
         path=mapped(route, path),
         host=host_of(route, values),
         headers=_headers(route, values),
+        params=params,
+        script=dict(params).get("SCRIPT_FILENAME", "") if repeats and route.protocol == "fastcgi" else "",
         http_version=route.http_version,
         tls=tls,
         route_connect_s=route.connect_timeout_s,
@@ -156,6 +160,29 @@ def _headers(route: Route, values: dict[str, str]) -> tuple[tuple[str, str], ...
         if name.lower() not in OWN_FIELDS:
             fields[name.lower()] = (name, _one_line(value or ""))
     return tuple((name, value) for name, value in fields.values() if value and re.fullmatch(r"[\w.!#$%&'*+^`|~-]+", name))
+
+
+def _params(route: Route, values: dict[str, str], method: str, path: str) -> tuple[tuple[str, str], ...]:
+    """Return the parameters of fastcgi_param and its like, without those that hold variables that are not known."""
+    if route.protocol not in ("fastcgi", "uwsgi", "scgi"):
+        return ()
+    index = route.setting("fastcgi_index")
+    script = path + (index.args[0] if index and index.args and path.endswith("/") else "")
+    known = {
+        **values,
+        "request_method": method,
+        "request_uri": path,
+        "uri": path,
+        "document_uri": path,
+        "server_protocol": "HTTP/1.1",
+    }
+    known |= {"fastcgi_script_name": script, "fastcgi_path_info": ""} | dict.fromkeys(EMPTY, "")
+    root = route.setting("root")
+    if root and root.args and root.args[0].startswith("/") and not route.setting("alias"):
+        known |= dict.fromkeys(("document_root", "realpath_root"), root.args[0].rstrip("/"))
+        known["request_filename"] = root.args[0].rstrip("/") + path
+    found = ((name, filled(text, known)) for name, text in route.headers[:64])
+    return tuple((name, _one_line(value)) for name, value in found if value is not None)
 
 
 def _is_new(route: Route) -> bool:

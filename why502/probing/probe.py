@@ -33,7 +33,7 @@ ASK: dict[str, Callable[[Line, Request], Answer]] = {
 }
 SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "PRI *", "grpcs": "PRI *", "memcached": "version"}
 GREETED = ("http", "tls", "fastcgi", "uwsgi", "h2")
-GREETING = {"fastcgi": fastcgi.RECORD, "h2": http2.PREFACE}
+GREETING = {"fastcgi": fastcgi.LOOK, "h2": http2.PREFACE}
 OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
 # What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
 AFTER_SILENCE = {"http": ("uwsgi",), "https": ("http",), "fastcgi": ("http", "uwsgi"), "uwsgi": ("http",), "scgi": ("http",)}
@@ -52,6 +52,8 @@ SUSPECT = (
 
 def probe(host: Host, request: Request) -> Probe:
     """Return how one attempt went. Raises HostError where the look itself was not possible. Takes at most about 6 s."""
+    if request.script and not _is_file(host, request.script):  # it lies elsewhere, or nginx rewrote the path: not to be guessed
+        request = msgspec.structs.replace(request, script="")
     began, at = time.monotonic(), datetime.now(UTC)
     line: Line | None = None
     failed: Failed | None = None
@@ -92,7 +94,7 @@ def probe(host: Host, request: Request) -> Probe:
         host=request.host,
         sni=request.tls.sni if request.tls else "",
         request=_sent(request),
-        repeats=request.repeats and _spoken(request) not in SENT,
+        repeats=request.repeats and _sent(request) not in SENT.values(),
         symptom=failed.symptom if failed else None,
         errno=failed.errno if failed else None,
         status=failed.status if failed else answer.status,
@@ -146,7 +148,15 @@ def _sent(request: Request) -> str:
     """Return what was asked, in a few words; a query is not repeated."""
     if request.protocol not in ASK:
         return "connect"
-    return SENT.get(_spoken(request), f"{request.method} {request.path.partition('?')[0]}")
+    asked = f"{request.method} {request.path.partition('?')[0]}"
+    return asked if request.script else SENT.get(_spoken(request), asked)
+
+
+def _is_file(host: Host, path: str) -> bool:
+    try:
+        return host.stat(path).kind == "file"
+    except HostError:
+        return False
 
 
 def _spoken(request: Request) -> str:

@@ -11,7 +11,9 @@ AGENT = "why502-probe"
 CONNECT_S = 2.0
 ANSWER_S = 2.5
 SECOND_LOOK_S = 0.4
-BODY_BYTES = 65536
+BODY_BYTES = 65536  # how much of a body is read
+HEADER_BYTES = 1 << 20  # how far a header that is too big is measured
+GATEWAY = (502, 503, 504)  # the application's own 500 is its own affair
 
 
 class Tls(Value, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Request(Value, frozen=True, kw_only=True):
     path: str = "/"
     host: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str], ...] = ()  # of FastCGI, uwsgi and SCGI
+    script: str = ""  # that FastCGI would run; "": nothing is run
     http_version: str = "1.0"
     tls: Tls | None = None
     preamble: str = ""  # sent before anything else: a PROXY protocol line

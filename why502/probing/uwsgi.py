@@ -24,7 +24,7 @@ def compose(request: Request) -> bytes:
 
 
 def variables(request: Request) -> list[tuple[str, str]]:
-    """Return the CGI variables (RFC 3875, 4.1) of a request, as the uwsgi_params and scgi_params of nginx have them."""
+    """Return the CGI variables (RFC 3875, 4.1) of a request: those of nginx's uwsgi_params file, and what the route sets."""
     fixed = {
         "QUERY_STRING": request.path.partition("?")[2],
         "REQUEST_METHOD": request.method,
@@ -43,4 +43,4 @@ def variables(request: Request) -> list[tuple[str, str]]:
         "HTTP_USER_AGENT": AGENT,
         "HTTP_X_WHY502_PROBE": "1",
     }
-    return list(fixed.items())
+    return list({**fixed, **dict(request.params)}.items())
