@@ -205,7 +205,7 @@ class AccessLog:
         told = {(kind.target, kind.group) for kind in kinds}
         alone: list[Attempt | None] = [attempt for attempt in failed if (attempt.target, attempt.group) not in told]
         if not found and not alone:
-            alone = [None]
+            alone = [attempts[-1] if attempts and status in (NOT_HTTP, CLIENT_CLOSED) else None]
         if found and not any(kind.target or kind.group for kind in kinds):  # a reason before any attempt: no descriptor, no name
             alone = []
         if not self.joiner.errors.is_full:
@@ -315,7 +315,8 @@ def _is_plain(status: bytes, address: bytes, upstream_status: bytes) -> bool:
         return False
     if upstream_status in (b"", b"-"):
         return address in (b"", b"-")
-    return len(upstream_status) == 3 and upstream_status.isdigit() and not is_failure(int(upstream_status))
+    is_one = len(upstream_status) == 3 and upstream_status.isdigit() and b", " not in address and b" : " not in address
+    return is_one and not is_failure(int(upstream_status))
 
 
 @lru_cache(4096)

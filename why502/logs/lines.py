@@ -194,8 +194,8 @@ def _count(record: LogRecord, at: float, entry: Entry, path: str, *, tallies: Ta
             if wants:
                 errors.sample(sample_of(entry.text, path, entry.start, entry.line))
             return
+    elif record.is_gateway_failure and record.client:
+        tallies.fail(at, mark(record.client))
     kind = kind._replace(status=record.status if not record.client else None)
     sample = sample_of(entry.text, path, entry.start, entry.line) if tallies.wants_sample(kind) else None
     tallies.add(kind, at, sample=sample, request=shown, duration_s=record.duration_s)
-    if record.is_gateway_failure and record.client:
-        tallies.fail(at, mark(record.client))

@@ -264,12 +264,17 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     name = detect.detect(lines)
     if not name and b"\0" in sample:
         raise HostError("holds binary data, no lines of a log", "give the log itself")
-    if name == nginx_error.NAME and any(map(nginx_error.parse, lines)):
+    if name == nginx_error.NAME and any(_has_time(nginx_error.parse(line)) for line in lines):
         return _Reader(name, False, nginx_error.parse, nginx_error.continues)
-    if name == nginx_access.NAME and any(map(nginx_access.parse, lines)):
+    if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
     return _Reader(name, name == nginx_access.NAME, _parse_any)
+
+
+def _has_time(record: LogRecord | None) -> bool:
+    """Return whether a line was read as a bare one: within a wrapper the time is not found."""
+    return record is not None and record.at is not None
 
 
 def _by_format(format: str, escape: str) -> _Reader:

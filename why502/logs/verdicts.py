@@ -61,7 +61,7 @@ def meaning(attempt: Attempt | None, status: int | None, fields: Fields) -> Mean
     A header time shows that the backend answered; its status is then its own. nginx makes 504 of nothing but its own timers, and
     only 502, 504 and 500 for an attempt. [src/http/ngx_http_upstream.c ngx_http_upstream_next]
     """
-    if status == CLIENT_CLOSED and (attempt is None or attempt.status in (None, CLIENT_CLOSED)):
+    if status == CLIENT_CLOSED and (attempt is None or attempt.status == CLIENT_CLOSED or not is_failure(attempt.status)):
         return Meaning(Symptom.CLIENT_CLOSED, _reached(attempt, fields))
     if attempt is None:
         if status == NOT_HTTP:
