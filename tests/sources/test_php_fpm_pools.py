@@ -9,6 +9,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from why502.model.target import Target
 from why502.sources import php_fpm, php_fpm_files, php_fpm_status
 from why502.sources.base import Ask
 
-FPM = shutil.which("php-fpm8.2") or shutil.which("php-fpm")
+FPM = next((str(path) for path in sorted(Path("/usr/sbin").glob("php-fpm*"))), None) or shutil.which("php-fpm")
 needs_fpm = pytest.mark.skipif(not FPM, reason="php-fpm is not installed")
 
 ROLLUP = b"""\
@@ -237,7 +238,7 @@ def start(tmp_path_factory):
         yield start
 
 
-POOL = "user = nobody\ngroup = nogroup\n" if not os.geteuid() else ""
+POOL = "user = nobody\n" if not os.geteuid() else ""
 
 
 @pytest.mark.real

@@ -32,7 +32,7 @@ from why502.sources.sockets import Socket
 SECTION = "php_pools"
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
-_MEASURED = 16  # children of a pool whose memory is read
+_MEASURED = 8  # children of a pool whose memory is read
 _MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
 _CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
 _VERSION = re.compile(r"php(?:-fpm)?[-/]?(\d)\.?(\d{1,2})(?!\d)")
