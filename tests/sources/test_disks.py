@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from why502.host.local import LocalHost
-from why502.model.config import LogTarget, Route, Setting
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.config import LogTarget
+from why502.model.snapshot import ConfigFile, Proxy, Snapshot
 from why502.sources import disks
 from why502.sources.base import Ask
 
@@ -24,11 +24,11 @@ def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:
 
 
 def test_logs_and_temporary_folders(tmp_path: Path) -> None:
-    route = Route(settings={"proxy_temp_path": (Setting(args=("cache/tmp", "1", "2")),)})
+    file = ConfigFile(path="nginx.conf", text="proxy_temp_path cache/tmp 1 2;")
     log = LogTarget(kind="access", path=f"{tmp_path}/logs/access.log")
-    proxy = Proxy(prefix=str(tmp_path), build=("--http-scgi-temp-path=/var/lib/nginx/scgi",), logs=(log,), routes=(route,))
+    proxy = Proxy(prefix=str(tmp_path), build=("--http-scgi-temp-path=/var/lib/nginx/scgi",), logs=(log,), files=(file,))
     found = look(proxy)
-    assert {f"{tmp_path}/logs", f"{tmp_path}/cache/tmp", "/var/lib/nginx/scgi", f"{tmp_path}/proxy_temp"} <= set(found)
+    assert {f"{tmp_path}/logs", f"{tmp_path}/cache/tmp", "/var/lib/nginx/scgi", f"{tmp_path}/fastcgi_temp"} <= set(found)
     assert all(total > 0 for _, total, _ in found.values())
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 
+import msgspec
 import pytest
 from nginx_real import PROGRAM, needs_nginx
 
 from why502.host.local import LocalHost
-from why502.sources.nginx_build import Build, build_option, parse_build, read_build, temp_paths
+from why502.model.config import LogTarget
+from why502.model.snapshot import ConfigFile, Proxy
+from why502.sources.nginx_build import Build, build_option, parse_build, read_build
+from why502.sources.nginx_writes import written_files, written_folders
 
 
 @pytest.mark.real
@@ -42,9 +46,20 @@ def test_bytes(content: bytes, expected: Build) -> None:
     assert parse_build(content) == expected
 
 
-def test_built_in_paths() -> None:
-    options = ("--prefix=/usr/share/nginx", "--http-proxy-temp-path=/var/lib/nginx/proxy")
-    assert build_option(options, "prefix") == "/usr/share/nginx"
-    assert build_option(options, "user") == ""
-    assert "/var/lib/nginx/proxy" in temp_paths(options, "/usr/share/nginx")
-    assert "/usr/share/nginx/fastcgi_temp" in temp_paths(options, "/usr/share/nginx")
+def test_what_it_writes_to() -> None:
+    build = ("--prefix=/usr/share/nginx", "--http-proxy-temp-path=/var/lib/nginx/proxy")
+    assert build_option(build, "prefix") == "/usr/share/nginx"
+    assert build_option(build, "user") == ""
+    logs = (LogTarget(kind="access", path="/var/log/a.log"), LogTarget(kind="error", goes_to="stderr"))
+    proxy = Proxy(prefix="/usr/share/nginx", build=build, logs=logs, pid_file="/run/nginx.pid")
+    assert written_files(proxy) == ("/var/log/a.log", "/run/nginx.pid")
+    assert "/var/lib/nginx/proxy" in written_folders(proxy)
+    assert "/usr/share/nginx/fastcgi_temp" in written_folders(proxy)
+    text = """http {
+        # fastcgi_temp_path /no;
+        proxy_temp_path "cache/tmp" 1 2; proxy_cache_path /data levels=1:2 keys_zone=a:1m;
+    }"""
+    named = msgspec.structs.replace(proxy, files=(ConfigFile(path="/etc/nginx/nginx.conf", text=text),))
+    assert {"/usr/share/nginx/cache/tmp", "/usr/share/nginx/fastcgi_temp"} <= set(written_folders(named))
+    assert not {"/var/lib/nginx/proxy", "/no"} & set(written_folders(named))
+    assert "/var/lib/nginx/proxy" in written_folders(named, all_built_in=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
 from why502.host.directory import DirectoryHost
 from why502.host.files import LIST_LIMIT, READ_FLAGS, access_list, as_file, as_space, as_stat, content, failure
-from why502.model.errors import Expired, HostError
+from why502.model.errors import Expired, HostError, Missing
 from why502.model.target import Target
 
 T = TypeVar("T")
@@ -69,6 +70,8 @@ class LocalHost:
         """
         environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
         environment.pop("NGINX", None)  # names inherited sockets to an nginx that we ask
+        if "/" not in argv[0] and shutil.which(argv[0], path=environment["PATH"]) is None:
+            raise Missing(f"{argv[0]}: not found")  # else a folder of PATH that we may not enter makes it EACCES
         try:
             process = subprocess.Popen(
                 argv,

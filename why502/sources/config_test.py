@@ -21,8 +21,9 @@ from why502.model.errors import HostError, Missing
 from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
-from why502.sources.nginx_build import build_option, temp_paths
+from why502.sources.nginx_build import build_option
 from why502.sources.nginx_effective import option
+from why502.sources.nginx_writes import written_files, written_folders
 from why502.sources.process_table import ProcessTable, parse_status
 
 SECTION = "proxies"
@@ -167,8 +168,7 @@ def _written(host: Host, proxy: Proxy) -> str:
     if proxy.root or proxy.network:
         return "another namespace"
     workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
-    logs = [log.path for log in proxy.logs if log.path]
-    for path in (*logs, proxy.pid_file, *temp_paths(proxy.build, proxy.prefix)):
+    for path in (*written_files(proxy), *written_folders(proxy)):
         try:
             stat = host.stat(path)
         except Missing:
@@ -193,12 +193,8 @@ def _options(proxy: Proxy) -> Iterator[str]:
 
 def _folders(proxy: Proxy) -> Iterator[str]:
     """Yield the folders that a test writes to, outer ones first."""
-    paths = {log.path for log in proxy.logs if log.path} | {proxy.pid_file, *temp_paths(proxy.build, proxy.prefix)}
+    paths = {*written_files(proxy), *written_folders(proxy, all_built_in=True)}
     paths.add(posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log"))
-    for route in proxy.routes:
-        for name, settings in route.settings.items():
-            if name.endswith(("_temp_path", "_cache_path")):
-                paths |= {posixpath.join(proxy.prefix, setting.args[0]) for setting in settings if setting.args}
     folders = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
     yield from sorted(folders, key=lambda folder: (len(folder), folder))
 

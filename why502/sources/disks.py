@@ -9,7 +9,7 @@ from why502.host.base import Host
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Disk, Gap, Proxy, Snapshot
 from why502.sources.base import Ask, Found
-from why502.sources.nginx_build import build_option, temp_paths
+from why502.sources.nginx_writes import written_files, written_folders
 
 SECTION = "disks"
 
@@ -31,14 +31,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:  
 
 def folders(proxy: Proxy) -> Iterator[str]:
     """Yield the folders that a proxy writes to."""
-    yield from (posixpath.dirname(log.path) for log in proxy.logs if log.path)
-    for route in proxy.routes:
-        for name, settings in route.settings.items():
-            if name.endswith(("_temp_path", "_cache_path")):
-                yield from (posixpath.join(proxy.prefix, setting.args[0]) for setting in settings if setting.args)
-    yield from temp_paths(proxy.build, proxy.prefix)
-    if pid_file := build_option(proxy.build, "pid-path"):
-        yield posixpath.dirname(posixpath.join(proxy.prefix, pid_file))
+    yield from (posixpath.dirname(path) for path in written_files(proxy))
+    yield from written_folders(proxy)
 
 
 def _disk(seen: Host, folder: str) -> Disk | None:

@@ -6,10 +6,8 @@ container, and nothing of anybody else's is executed.
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
-from collections.abc import Iterator
 
 import msgspec
 
@@ -18,7 +16,6 @@ from why502.host.base import Host
 _VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine name themselves, or nginx, here
 _OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
 _OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
-_TEMP = {"client-body": "client_body", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -47,13 +44,6 @@ def build_option(options: tuple[str, ...], name: str) -> str:
     """Return the value of `--name=value`, "" where it was not given."""
     start = f"--{name}="
     return next((option.removeprefix(start) for option in reversed(options) if option.startswith(start)), "")
-
-
-def temp_paths(options: tuple[str, ...], prefix: str) -> Iterator[str]:
-    """Yield the folders for temporary files that were built in (auto/options of nginx)."""
-    for name, folder in _TEMP.items():
-        path = build_option(options, f"http-{name}-temp-path") or f"{folder}_temp"
-        yield posixpath.join(prefix, path)
 
 
 def _words(text: str) -> tuple[str, ...]:
