@@ -60,9 +60,13 @@ def test_every_log_format_compiles_and_answers(form: str, line: str, escape: str
         '{"a":' * 100_000,
         "\x1b[" * 300_000,
         "> " * 300_000,
+        "2026/11/20 22:46:40 [emerg] 7#7: x in /etc/nginx/nginx.conf:" + "9" * 6000,
+        "2026/11/20 22:46:40 [alert] 7#7: worker process " + "9" * 6000 + " exited on signal 9",
+        HEAD.replace("*1", "*" + "9" * 6000),
+        '{"status":' + "9" * 6000 + ',"request_time":1e999,"request":"x"}',
         "| " * 300_000,
     ],
-    ids=lambda line: line[:12],
+    ids=range(15),
 )
 def test_bait_for_regular_expressions(line: str) -> None:
     parse_any(line)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from why502.logs.formats import Format, formats
+from why502.logs.formats import Format, formats, nginx_error
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
 
@@ -39,7 +39,8 @@ def _marks() -> tuple[tuple[Format, tuple[str, ...]], ...]:
     return tuple((each, tuple(mark.decode("latin-1") for mark in each.MARKS)) for each in formats())
 
 
-_recent: list[Format] = []  # the format of the line before: most lines stand among their like
+# The format of the line before: most lines stand among their like. With nginx's at first, one line of it loads no other format.
+_recent: list[Format] = [nginx_error]
 
 
 def parse_any(line: str) -> LogRecord | None:

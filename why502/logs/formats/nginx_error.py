@@ -25,9 +25,10 @@ IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse`
 _LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
-_HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d+)#\d+: (?:\*(\d+) )?")
+_HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
 _ANY_HEAD = re.compile(
-    rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) )?(?:\[({_LEVELS})\]:? )?(?:(\d+)#\d+: )?(?:\*(\d+) )?", re.IGNORECASE
+    rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) )?(?:\[({_LEVELS})\]:? )?(?:(\d{{1,10}})#\d{{1,10}}: )?(?:\*(\d{{1,18}}) )?",
+    re.IGNORECASE,
 )
 _STARTS = re.compile(
     rf"\s*(?:\d{{4}}[/-]\d\d[/-]\d\d[ T]|\[(?:{_LEVELS})\]|nginx: |\*\d+ |[A-Z][a-z]{{2}} [ \d]\d \d\d:|<\d+>|\{{|\[\d|[\d.]+ - )",

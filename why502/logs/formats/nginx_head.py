@@ -19,7 +19,7 @@ LIMIT = 2048  # characters of a message that are looked at
 _ERRNO = re.compile(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
 _NO_ERRNO = re.compile(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
 _SSL = re.compile(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
-_CONF = re.compile(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d+))?\s*\Z")
+_CONF = re.compile(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")
 _ERRNOS = {  # Linux numbers by text in lower case: other systems have other numbers, musl and the BSDs other words
     "operation not permitted": 1,
     "no such file or directory": 2,
@@ -56,7 +56,7 @@ _FATAL = re.compile(
 )
 _NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file|Access to the script", re.IGNORECASE)
 _CONNECT = re.compile(r"connect\(\) to (unix:\S+|/\S+|\[[^\]]+\]:\d+|[\d.]+:\d+)")
-_VICTIM = re.compile(r"([a-z ]+process) (\d+) exited ")
+_VICTIM = re.compile(r"([a-z ]+process) (\d{1,10}) exited ")
 _PATH = re.compile(r'"(/[^"]+)"')
 _ZONE = re.compile(r"by zone \"([^\"]+)|in .*zone \"([^\"]+)")
 _SENT = re.compile(r"(?:header(?: line)?:? |status |length |Encoding\": |protocol version: |frame: |record type: )\"?(.{1,200})")
@@ -105,7 +105,13 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
     target = Target.parse(match[1]) if "connect()" in message and (match := _CONNECT.search(message)) else None
     if target and not kind:
         kind = "unix" if target.is_unix else "ip"
-    zones = ("config", "startup") if is_conf and where not in ("request", "client") else ("resolver",) if action == "resolving" else _ZONES[where]
+    zones = (
+        ("config", "startup")
+        if is_conf and where not in ("request", "client")
+        else ("resolver",)
+        if action == "resolving"
+        else _ZONES[where]
+    )
     if where == "client" and action.endswith("upstream"):  # somebody left the request out
         zones = _ZONES["request"]
     meaning = look_up(message, errno, action, kind=kind, reason=reason, level=level, zones=zones, stream=where == "stream")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -181,8 +181,7 @@ def _run(parts: list[str], text: str, at: int, end: int) -> bool:
 @lru_cache(1)
 def _index() -> tuple[dict[str, list[_Row]], list[_Row]]:
     """Return the rows by the first 18, 5 or 0 letters of their text, and all of them, longest first."""
-    data = resources.files(__package__).joinpath("nginx_messages.json").read_bytes()
-    table = msgspec.json.decode(data, type=_Table)
+    table = msgspec.json.decode(Path(__file__).with_name("nginx_messages.json").read_bytes(), type=_Table)
     rows = []
     for group in table.meanings:
         meaning = Meaning(
