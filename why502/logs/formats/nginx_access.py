@@ -16,7 +16,7 @@ from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 from why502.model.target import Target
 
 NAME = "nginx_access"
-MARKS = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
+MARKS: tuple[bytes, ...] = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
 LIMIT = 65536  # characters of a line that are looked at
 _TEXT = 2048  # characters of a value that are kept
 

@@ -17,7 +17,7 @@ from why502.logs.formats.nginx_head import FORMAT, stderr_template, template
 from why502.model.logs import LogRecord, Symptom
 
 NAME = FORMAT
-MARKS = (
+MARKS: tuple[bytes, ...] = (
     *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
