@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
+from why502.model.errors import Denied
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources import proxies
 from why502.sources.base import Ask
@@ -288,6 +290,40 @@ sys.stdout.buffer.write(encode(collect(LocalHost(), datetime.now(UTC), None, Non
     assert proxy.test == "unknown"
     assert any(gap.source == "config test" for gap in snapshot.gaps)
     assert not any("internal error" in gap.why for gap in snapshot.gaps), snapshot.gaps
+
+
+@needs_root
+def test_without_a_look_at_the_binary_its_path_is_taken_from_the_title(make: Make) -> None:
+    class Unprivileged(LocalHost):
+        def link(self, path: str) -> str:
+            return self._deny(path) if path.endswith(("/exe", "/cwd")) else super().link(path)
+
+        def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+            return self._deny(path) if path.endswith("/exe") else super().read(path, limit_bytes=limit_bytes)
+
+        def _deny(self, path: str) -> NoReturn:
+            raise Denied(f"{path}: Permission denied", "run as root")
+
+    nginx, relative = make("a"), make("b")
+    pid = nginx.start()
+    other = relative.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(relative.folder)))
+    found = proxies.collect(Unprivileged(), now(), Ask())
+    proxy = next(proxy for proxy in found.value or () if proxy.pid == pid)
+    assert proxy.exe == PROGRAM
+    assert proxy.version and proxy.build and proxy.routes
+    assert other not in {proxy.pid for proxy in found.value or ()}
+    assert any(f"process {other}: its folder" in gap.why for gap in found.gaps)
+
+
+def test_a_master_that_lost_its_workers(make: Make) -> None:
+    nginx = make()
+    pid = nginx.start()
+    os.kill(pid, signal.SIGSTOP)  # so that it starts no other
+    os.kill(nginx.workers()[0], signal.SIGKILL)
+    until(lambda: "State:\tZ" in Path(f"/proc/{nginx.workers()[0]}/status").read_text(), "the worker ends")
+    proxy, _ = look(pid)
+    assert proxy.workers == ()
+    assert proxy.user
 
 
 def test_no_nginx_at_all(open_folder: Path) -> None:

@@ -24,6 +24,7 @@ LIMIT_S = 10.0
 PROXIES = 64
 WORKERS = 64  # of one master that are looked at
 
+_FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
 _WORKER = "worker process"
 _PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
 
@@ -35,6 +36,8 @@ class Master(msgspec.Struct, frozen=True):
     stat: Stat
     options: Options
     workers: tuple[tuple[int, Stat, Title], ...] = ()
+    program: str = ""  # as it was called
+    is_alone: bool = False  # `master_process off`: it does the workers' work itself
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:  # noqa: ARG001
@@ -65,14 +68,14 @@ def find_masters(table: ProcessTable) -> list[Master]:
     """Return the serving nginx processes, by number. Those that only test or signal another are none. Raises HostError."""
     stats = table.stats()
     titles: dict[int, Title] = {}
-    single: dict[int, Options] = {}
+    single: dict[int, tuple[str, Options]] = {}
     for pid, stat in stats.items():
         if stat.state == "Z" or not (argv := attempt(partial(table.argv, pid))):
             continue
         if (title := parse_title(argv)) is not None and (is_nginx(title.product) or is_nginx(stat.name)):
             titles[pid] = title
         elif is_nginx(stat.name) and is_nginx(argv[0]) and not (options := parse_options(argv[1:])).is_action:
-            single[pid] = options
+            single[pid] = (argv[0], options)
     masters = {pid for pid, title in titles.items() if title.role == "master process"}
     parents = {stats[pid].ppid for pid in titles}
     # A worker that was forked this moment still has its master's title, and no children; a new master after USR2 has some.
@@ -84,57 +87,62 @@ def find_masters(table: ProcessTable) -> list[Master]:
             for child, title in titles.items()
             if stats[child].ppid == pid and (child in begun or child not in masters)
         )
-        found.append(Master(pid, stats[pid], parse_options(titles[pid].words[1:]), workers))
+        words = titles[pid].words
+        found.append(Master(pid, stats[pid], parse_options(words[1:]), workers, program=words[0] if words else ""))
     # `master_process off` sets no title; neither does a process that has only just begun, below a master of its own.
-    found += [Master(pid, stats[pid], options) for pid, options in single.items() if stats[pid].ppid not in {*titles, *single}]
+    found += [
+        Master(pid, stats[pid], options, program=program, is_alone=True)
+        for pid, (program, options) in single.items()
+        if stats[pid].ppid not in {*titles, *single}
+    ]
     return sorted(found, key=lambda master: master.pid)
 
 
 def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -> Proxy:
-    pid = master.pid
-    process = table.process(pid)
-    build = _build(host, process, gaps)
-    folder = (
-        posixpath.join(process.cwd, master.options.prefix) if master.options.prefix else build_option(build.options, "prefix")
-    )
+    process = table.process(master.pid)
+    seen = host.inside(process.root) if process.root else host
+    exe = process.exe.removesuffix(" (deleted)") or _program(seen, master.program)
+    build = _build(host, seen, process, exe, gaps)
+    options = master.options
+    if options.prefix and not options.prefix.startswith("/") and not process.cwd:
+        raise HostError(f"its folder, from which its prefix {options.prefix} counts, cannot be seen", "run as root")
+    folder = posixpath.join(process.cwd, options.prefix) if options.prefix else build_option(build.options, "prefix")
     prefix = posixpath.normpath(folder or _PREFIX)
-    config = posixpath.normpath(
-        posixpath.join(prefix, master.options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")
-    )
-    workers = [attempt(partial(table.process, worker)) for worker, _, _ in master.workers[:WORKERS]]
-    if master.options.is_action:
-        workers = []
+    config = posixpath.join(prefix, options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")
+    looks = [attempt(partial(table.process, pid)) for pid, _, title in master.workers[:WORKERS] if title.role == _WORKER]
+    workers = (process,) if master.is_alone else tuple(worker for worker in looks if worker is not None)
     proxy = Proxy(
-        pid=pid,
-        exe=process.exe.removesuffix(" (deleted)"),
+        pid=master.pid,
+        exe=exe,
         version=build.version,
         build=build.options,
-        config=config,
+        config=posixpath.normpath(config),
         prefix=prefix,
         root=process.root,
         network=process.network,
-        workers=tuple(worker for worker in workers if worker is not None) or (() if master.workers else (process,)),
+        workers=workers,
         unit=process.unit,
         started_at=process.started_at,
         loaded_at=_loaded_at(table, master),
-        options=tuple(_options(master.options)),
+        options=tuple(_options(options)),
     )
-    seen = host.inside(process.root) if process.root else host
     read = partial(read_as, seen, process) if process.uid else seen.read
     proxy = configured(proxy, seen, read, gaps)
-    users = [
-        worker.user for (_, _, title), worker in zip(master.workers, workers, strict=False) if worker and title.role == _WORKER
-    ]
-    user = users[0] if users else process.user
-    return msgspec.structs.replace(proxy, user=user)
+    return msgspec.structs.replace(proxy, user=workers[0].user if workers else proxy.user or process.user)
 
 
-def _build(host: Host, process: Process, gaps: list[Gap]) -> Build:
+def _program(seen: Host, name: str) -> str:
+    """Return where a program lies that was called by this name, "" where that cannot be said."""
+    candidates = (name,) if name.startswith("/") else tuple(f"{folder}/{name}" for folder in _FOLDERS)
+    return next((path for path in candidates if name and attempt(partial(seen.stat, path)) is not None), "")
+
+
+def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) -> Build:
+    """Return what its binary tells: the one that runs, else the one at its path now."""
     try:
         build = read_build(host, f"/proc/{process.pid}/exe")
     except HostError as error:
-        seen = host.inside(process.root) if process.root else host
-        build = attempt(partial(read_build, seen, process.exe)) or Build()
+        build = attempt(partial(read_build, seen, exe)) or Build()
         if not build.version:
             gaps.append(Gap(source="proxies", why=f"version of nginx process {process.pid}: {error.why}", allow=error.allow))
     return build
