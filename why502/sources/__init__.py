@@ -25,8 +25,8 @@ from why502.sources.base import Ask, Found
 # Each stage needs what those before it found; the sources of one stage run at the same time.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("proxies", "addresses"),
-    ("listeners", "config_test", "logs", "php_fpm"),
-    ("processes", "names"),
+    ("listeners", "logs", "php_fpm"),
+    ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
     ("socket_paths", "services", "disks", "kernel", "pressure"),
     ("events", "security"),
     ("probes",),
