@@ -155,7 +155,7 @@ class Stage:
         if address.startswith("unix:"):
             Path(address.removeprefix("unix:")).parent.mkdir(parents=True, exist_ok=True)
         process = self.spawn(*wrap, sys.executable, "-E", "-s", str(BACKENDS / script), address, *options)
-        ready = f"listening on {address}, pid"
+        ready = f"listening on {address}, pid {process.pid}\n"
         log = self.path("/var/log/app.log")
         self.until(lambda: ready in log.read_text(errors="replace"), f"backend on {address}", process)
         return process

@@ -18,6 +18,18 @@ def build(stage: Stage, *, delay_s: str = "1.8") -> str:
     return target
 
 
+def since_then(stage: Stage) -> str:
+    """Break an application that was fast: after a restart every answer is late."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    fast = stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{target};", http="proxy_read_timeout 1s;")
+    stage.send_many(12)
+    stage.stop(fast)
+    stage.backend(3000, "--delay", "1.8")
+    stage.send_many(8, at_once=8)
+    return target
+
+
 def body(stage: Stage) -> str:
     """Break it: the header comes at once, and the body stalls."""
     target = f"127.0.0.1:{stage.port(3000)}"
@@ -31,6 +43,13 @@ fault = partial(Fault, cause="backend-too-slow", layer=Layer.UPSTREAM, statuses=
 HEADER = (r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",)
 FAULTS = (
     fault(name="backend-too-slow", says="every answer takes 1.8 s, the timeout is 1 s", build=build, proves=HEADER),
+    fault(
+        name="backend-too-slow-since",
+        says="an application that was fast takes 1.8 s for everything since its restart",
+        build=since_then,
+        statuses=frozenset({200, 504}),
+        proves=HEADER,
+    ),
     fault(
         name="backend-too-slow-body",
         says="the body stalls after its first part for longer than the timeout",

@@ -29,7 +29,7 @@ def response(stage: Stage) -> str:
     return target
 
 
-fault = partial(Fault, cause="proxy-temp-unwritable", layer=Layer.PROXY, needs=frozenset({"isolation"}))
+fault = partial(Fault, cause="proxy-temp-unwritable", layer=Layer.PROXY, ongoing=None, needs=frozenset({"isolation"}))
 FAULTS = (
     fault(
         name="proxy-temp-unwritable",

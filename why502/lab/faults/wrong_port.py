@@ -29,9 +29,10 @@ def variable(stage: Stage) -> str:
 
 
 def group(stage: Stage) -> str:
-    """Break one member of two: every second request is tried again, and no client sees it."""
+    """Break one member of two, which listens on 3002: every second request is tried again, and no client sees it."""
     good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
     stage.backend(3000)
+    stage.backend(3002)
     group = f"upstream app {{\n    server {good};\n    server {bad} max_fails=0;\n}}"
     stage.nginx.start("proxy_pass http://app;", http=group)
     stage.send_many(12)
@@ -85,6 +86,7 @@ def second_nginx(stage: Stage) -> str:
     """Break one of two running nginx: the packaged one is well, another with a prefix of its own is not."""
     good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
     stage.backend(3000)
+    stage.backend(3002)
     stage.nginx.start(f"proxy_pass http://{good};")
     second = Nginx(stage, prefix=str(stage.path("/run/site")), port=8080)
     stage.others.append(second)
@@ -106,9 +108,10 @@ def error_page(stage: Stage, *, page: str) -> str:
 
 
 def long_log(stage: Stage) -> str:
-    """Hide thirty failures among 200,000 healthy lines."""
+    """Hide thirty failures among 200,000 healthy lines; what should answer them listens on 3002."""
     good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
     stage.backend(3000)
+    stage.backend(3002)
     stage.nginx.start(server=f"location / {{\nproxy_pass http://{good};\n}}\nlocation /api/ {{\nproxy_pass http://{bad};\n}}")
     stage.send()
     stage.until_logged(" 200 ")
