@@ -14,6 +14,7 @@ from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
     Event,
     Listener,
+    NetworkPath,
     PhpPool,
     Pressure,
     Probe,
@@ -375,6 +376,17 @@ class Case:
                 alone or tally.unit in units - {""} or any(_same_program(tally.process or tally.program, name) for name in names)
             )
         )
+
+    @cached_property
+    def path(self) -> NetworkPath | None:
+        """How the proxy's machine would send to the target; None where unknown."""
+        return next((x for x in self.here.paths or () if self.target is not None and x.address == self.target.host), None)
+
+    @cached_property
+    def entrances(self) -> tuple[Probe, ...]:
+        """Our own requests through the proxy on the target's routes."""
+        places = {route.at for route in self.routes if route.at}
+        return tuple(probe for probe in self.here.probes or () if probe.through_proxy and probe.route_at in places)
 
     @cached_property
     def pressure(self) -> tuple[Pressure, ...]:

@@ -182,8 +182,10 @@ def _remedies(cause: Cause, case: Case) -> Iterator[Remedy]:
 
 def _goes_on(case: Case, last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
-    if case.answers_now is not None:
-        return not case.answers_now
+    if case.answers_now is False or any(probe.symptom is not None for probe in case.entrances):
+        return True
+    if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
+        return False
     if last is None:
         return True
     traffic = case.traffic

@@ -315,6 +315,25 @@ class Disk(Value, frozen=True, kw_only=True):
     is_read_only: bool = False
 
 
+class NetworkPath(Value, frozen=True, kw_only=True):
+    """How this machine would send to an address (ip-route(8), ip-neighbour(8))."""
+
+    address: str
+    route: str = "unicast"  # unicast, local, unreachable, prohibit, blackhole; none: no route at all
+    device: str = ""
+    gateway: str = ""
+    neighbour: str = ""  # state of the next hop: REACHABLE, STALE, FAILED, INCOMPLETE…; "" where unknown
+
+    @property
+    def words(self) -> str:
+        """Return what is wrong with the way there."""
+        if self.route == "none":
+            return f"this machine has no route to {self.address}"
+        if self.route != "unicast":
+            return f"this machine's route to {self.address} is of type {self.route}"
+        return f"the next hop {self.gateway or self.address} on {self.device} does not answer ARP ({self.neighbour})"
+
+
 class Kernel(Value, frozen=True, kw_only=True):
     """Counters and limits of the network stack of the proxy's namespace."""
 
@@ -358,6 +377,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     pressure: tuple[Pressure, ...] | None = None
     disks: tuple[Disk, ...] | None = None
     kernel: Kernel | None = None
+    paths: tuple[NetworkPath, ...] | None = None
     probes: tuple[Probe, ...] | None = None
     logs: LogSummary | None = None
     addresses: tuple[str, ...] | None = None  # this machine's own

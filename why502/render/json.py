@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from why502 import __version__
+from why502.logs.redact import redact
 from why502.model.finding import Diagnosis, Evidence, Finding
 from why502.model.remedy import Edit, Remedy, Run
 from why502.render.words import Terminal
@@ -51,8 +52,8 @@ def utc(at: datetime | None) -> str | None:
 
 
 def _text(text: str) -> str:
-    """Return text that UTF-8 can hold: single surrogates (bytes that were no UTF-8) as `\\xNN`."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text without secrets that UTF-8 can hold: single surrogates (bytes that were no UTF-8) as `\\xNN`."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -94,5 +95,5 @@ def remedy(item: Remedy) -> dict[str, Any]:
 
 def _step(step: Edit | Run) -> dict[str, Any]:
     if isinstance(step, Run):
-        return {"run": list(step.argv)}
+        return {"run": [_text(word) for word in step.argv]}
     return {"edit": {"file": step.file, "line": step.line, "diff": _text(step.diff)}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from why502.logs.redact import redact
 from why502.model.base import Value
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
 
@@ -31,8 +32,8 @@ class Terminal(Value, frozen=True, kw_only=True):
 
 
 def safe(text: str) -> str:
-    """Return text that cannot steer a terminal: every control character as `\\xNN`; tabs and line feeds as spaces."""
-    return _UNSAFE.sub(_escaped, text.replace("\n", " ").replace("\t", " "))
+    """Return text without secrets that cannot steer a terminal: every control character as `\\xNN`; tabs and line feeds as spaces."""
+    return _UNSAFE.sub(_escaped, redact(text).replace("\n", " ").replace("\t", " "))
 
 
 def _escaped(match: re.Match[str]) -> str:

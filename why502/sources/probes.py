@@ -18,7 +18,7 @@ from why502.case import addresses
 from why502.host.base import Host
 from why502.model.config import Route
 from why502.model.errors import HostError, Why502Error
-from why502.model.logs import Tally
+from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
@@ -28,12 +28,14 @@ from why502.probing.request import Request
 from why502.sources.base import Ask, Found
 
 SECTION = "probes"
-LIMIT_S = 11.0  # a probe takes at most about 6 s, most take milliseconds
+LIMIT_S = 16.0  # a probe takes milliseconds; a patient one, and the second after it, about 12 s
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
 AT_ONCE = 16
 BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
 ENTRANCES = 8
+PATIENT_S = 8.0  # where requests timed out: only patience tells a slow backend from one that hangs
+LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -97,6 +99,8 @@ def _jobs(known: Snapshot, gaps: dict[str, None]) -> Iterator[Job]:
                     continue
                 failures = sorted(_failures(known, route, target), key=lambda tally: -tally.count)
                 request = plan(proxy, route, target, failures)
+                if request.repeats and any(tally.symptom in LATE for tally in failures):
+                    request = msgspec.structs.replace(request, answer_s=PATIENT_S)
                 yield Job(request, proxy, route, sum(tally.count for tally in failures))
 
 

@@ -25,10 +25,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
-AT_ONCE_S = 0.5  # a rejection takes one round trip; a dead neighbour about three seconds
+AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -47,6 +47,24 @@ def examine(case: Case) -> Iterator[Evidence]:
                 yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: somebody answered", "probe", STRONG)
             elif probe.total_s >= AT_ONCE_S:
                 yield refutes(f"the answer took {probe.total_s:.1f} s: nobody was there", "probe", STRONG)
+    unreachable = case.tally(Symptom.HOST_UNREACHABLE)
+    path = case.path
+    if unreachable and not case.is_local and path is not None:
+        if path.route == "prohibit":
+            yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
+        elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
+            yield supports(
+                "the next hop is there and answers ARP: something on the way rejects",
+                f"ip neigh show {path.gateway or target.host}",
+                FAIR,
+            )
+        elif path.route != "unicast" or path.neighbour in ("FAILED", "INCOMPLETE"):
+            yield refutes(f"the way there ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
+    if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local:
+        if unreachable.duration_max_s < AT_ONCE_S:
+            yield supports(
+                f"the requests failed within {unreachable.duration_max_s:.2f} s: somebody answered", "access log", WEAK
+            )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
         if tally.target is None or tally.target.port == target.port:
             yield supports("the kernel logged packets to that port that a rule stopped", tally.seen_in, STRONG)
@@ -55,7 +73,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
             yield supports(event.says, event.seen_in, STRONG)
             break
-    if case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
+    if path is not None and path.route == "prohibit" and case.seen(Symptom.CONNECT_DENIED):
+        yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
+    elif case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
         yield supports(
             "connecting is refused to our own process too: a prohibiting route or rule, not a profile of the proxy",
             "probe",

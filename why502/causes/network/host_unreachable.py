@@ -22,12 +22,17 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    path = case.path
+    if path is not None and not case.is_local and case.seen(Symptom.HOST_UNREACHABLE, Symptom.CONNECT_FAILED):
+        if path.route in ("unreachable", "none", "blackhole") or path.neighbour in ("FAILED", "INCOMPLETE"):
+            where = f"ip route get {case.target.host}" if case.target else ""
+            yield supports(path.words, where, STRONG)
     probe = case.probe(Symptom.HOST_UNREACHABLE)
     if probe is not None and probe.errno == 101:
         yield supports("this machine itself has no route there", "probe", STRONG)
@@ -39,7 +44,7 @@ CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
     says="no route to the host or network",
-    symptoms={Symptom.HOST_UNREACHABLE: LIKELY},
+    symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},
     yields_to=frozenset(
         {
             "backend-oom-killed",

@@ -34,7 +34,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
         return
     for pressure in case.pressure:
-        if (pressure.throttled or 0) >= THROTTLED:
+        if (pressure.throttled or 0) >= THROTTLED and pressure.throttled_now != 0:
             yield supports(
                 f"{pressure.scope} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
             )

@@ -32,7 +32,7 @@ SPOKEN = {
     "http": {"http"},
     "https": {"tls"},
     "fastcgi": {"fastcgi"},
-    "uwsgi": {"uwsgi", "http"},
+    "uwsgi": {"uwsgi"},
     "scgi": {"scgi"},
     "grpc": {"h2"},
     "grpcs": {"tls"},

@@ -58,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def unread(case: Case) -> int:
     """Return how many connections from the proxy the backend still holds although the other side closed them (CLOSE-WAIT)."""
     kernel = case.host.kernel if case.host else None
-    return kernel.connections.get(f"{case.target} CLOSE-WAIT", 0) if kernel else 0
+    return kernel.abandoned.get(str(case.target), 0) if kernel else 0
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -61,7 +61,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Size the pool by the memory of a child; all values together."""
     pool = case.pool
-    free = next((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes), None)
+    free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes), default=None)
     fitting = size(pool, free) if pool is not None and free else None
     if pool is not None and fitting is not None:
         values = ", ".join(f"{name} = {value}" for name, value in fitting.settings.items())

@@ -40,6 +40,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if waiting and not stopped:
         weight = LIKELY if some else FAIR
         yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
+    kernel = case.host.kernel if case.host else None
+    held = kernel.accepted.get(str(case.target), 0) if kernel else 0
+    if waiting and held and not stopped:
+        yield supports(f"it holds {held} accepted connections meanwhile", "ss -tnp", WEAK)
     if some and waiting:
         yield supports("other requests were answered in the same time", "access log", WEAK)
     if case.answers_now is True and not waiting:

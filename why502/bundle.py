@@ -1,0 +1,159 @@
+"""A bundle: one compressed file that holds a snapshot, to be diagnosed anywhere. Secrets are removed before it is written.
+
+The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/1", "why502": VERSION, "snapshot": {…}}. There is nothing to
+unpack into a folder, so no path in it is ever used as one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from why502 import __version__
+from why502.logs.redact import HIDDEN, redact
+from why502.model.base import Value, decode
+from why502.model.errors import Why502Error
+from why502.model.snapshot import Snapshot
+
+SCHEMA = "why502.bundle/1"
+LIMIT_BYTES = 64 << 20  # of the compressed file
+UNPACKED_BYTES = 256 << 20  # of what is in it: a larger one is a bomb, or not ours
+
+_SECRET_NAME = re.compile(
+    r"(?i)(?:-{1,2}|\$)?[\w.-]{0,60}(?:authorization|cookie|token|secret|passw(?:or)?d|passwd|passphrase|api[-_]?key|credential)[\w-]{0,40}"
+)
+_DIRECTIVE = re.compile(
+    r"(?i)(\b(?:proxy_set_header|grpc_set_header|add_header|fastcgi_param|uwsgi_param|scgi_param|set|env|php_admin_value|php_value)\s+"
+    r"[\"']?\$?[\w.\[-]{0,60}(?:authorization|cookie|token|secret|passw|api[-_]?key|credential)[\w.\]-]{0,40}[\"']?(?:\s+|\s*=\s*))([^;\n]{1,4096})"
+)
+_IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
+_TEXTS = ("text",)  # fields whose bytes are counted: what is removed from them is replaced by as many characters
+
+
+class Bundle(Value, frozen=True, kw_only=True):
+    """What the file holds."""
+
+    schema: str
+    why502: str
+    snapshot: Snapshot
+
+
+def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:
+    """Return the bytes of a bundle. With `anonymize`, addresses other than loopback are replaced, each always by the same one."""
+    bundle = Bundle(schema=SCHEMA, why502=__version__, snapshot=redacted(snapshot, anonymize=anonymize))
+    return gzip.compress(msgspec.json.encode(bundle), compresslevel=6, mtime=0)
+
+
+def load(data: bytes, name: str) -> Snapshot:
+    """Return the snapshot in a bundle. Raises Why502Error where it is damaged, foreign or too large."""
+    hint = "Write it anew with `why502 collect -o FILE`."
+    if len(data) > LIMIT_BYTES:
+        raise Why502Error(f"{name}: a bundle of {len(data)} bytes is too large", hint)
+    if not data.startswith(b"\x1f\x8b"):
+        raise Why502Error(f"{name} is no bundle of why502", hint)
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = unpacker.decompress(data, UNPACKED_BYTES)
+    except zlib.error as error:
+        raise Why502Error(f"{name} is damaged: {error}", hint) from error
+    if unpacker.unconsumed_tail:
+        raise Why502Error(f"{name} holds more than {UNPACKED_BYTES >> 20} MiB", hint)
+    if not unpacker.eof:
+        raise Why502Error(f"{name} is damaged: it ends too early", hint)
+    head = decode(text, _Head, name)
+    if head.schema != SCHEMA:
+        raise Why502Error(
+            f"{name} is written as {head.schema!r}, this program reads {SCHEMA!r}", "Use the version of why502 that wrote it."
+        )
+    return decode(text, Bundle, name).snapshot
+
+
+class _Head(msgspec.Struct):
+    schema: str = ""
+
+
+def redacted(snapshot: Snapshot, *, anonymize: bool = False) -> Snapshot:
+    """Return the snapshot without secrets; of files whose bytes are counted every byte keeps its place."""
+    hide = _Addresses() if anonymize else None
+    plain = msgspec.to_builtins(snapshot)
+    return msgspec.convert(_walk(plain, hide), Snapshot)
+
+
+def _walk(value: Any, hide: Callable[[str], str] | None, field: str = "") -> Any:
+    if isinstance(value, dict):
+        return {(hide(key) if hide and not key.isidentifier() else key): _walk(item, hide, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return _secrets_out([_walk(item, hide, field) for item in value])
+    if isinstance(value, str):
+        text = in_place(value) if field in _TEXTS else redact(value)
+        return hide(text) if hide else text
+    return value
+
+
+def _secrets_out(items: list[Any]) -> list[Any]:
+    """Return a list of words without the one that follows a secret's name: ("Authorization", "Basic …"), ("--password", "…")."""
+    for number in range(1, len(items)):
+        before = items[number - 1]
+        if isinstance(before, str) and isinstance(items[number], str) and _SECRET_NAME.fullmatch(before):
+            items[number] = items[number] if items[number].startswith("$") else HIDDEN
+    return items
+
+
+def in_place(text: str) -> str:
+    """Return a configuration file's text with each character of a secret as `x`: no byte changes its place."""
+    text = _DIRECTIVE.sub(lambda match: match[1] + _masked(match[2]), text)
+    return "\n".join(_aligned(line, redact(line)) for line in text.split("\n"))
+
+
+def _masked(value: str) -> str:
+    return value if value.lstrip("\"'").startswith("$") else re.sub(r"[^\s\"';]", _crosses, value)
+
+
+def _crosses(match: re.Match[str]) -> str:
+    return "x" * len(match[0].encode("utf-8", "surrogateescape"))
+
+
+def _aligned(before: str, after: str) -> str:
+    """Return the line with what redact() removed as crosses: the parts that it left stand in both, in the same order."""
+    if HIDDEN not in after:
+        return before
+    out, position = [], 0
+    parts = after.split(HIDDEN)
+    for number, part in enumerate(parts):
+        place = before.find(part, position) if part else (len(before) if number == len(parts) - 1 else position)
+        if place < 0:
+            return re.sub(r"[^\s{};]", _crosses, before)
+        out += ["x" * len(before[position:place].encode("utf-8", "surrogateescape")), part]
+        position = place + len(part)
+    return "".join(out) + before[position:]
+
+
+class _Addresses:
+    """Replaces addresses: IPv4 by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849); loopback and wildcard stay."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        return _IPV6.sub(self._replaced, _IPV4.sub(self._replaced, text))
+
+    def _replaced(self, match: re.Match[str]) -> str:
+        try:
+            ip = ipaddress.ip_address(match[0])
+        except ValueError:
+            return match[0]
+        if ip.is_loopback or ip.is_unspecified:
+            return match[0]
+        key = str(ip)
+        if key not in self.known:
+            number = len(self.known) + 1
+            first = ipaddress.IPv4Address("198.18.0.0") if ip.version == 4 else ipaddress.IPv6Address("2001:db8::")
+            self.known[key] = str(first + number)
+        return self.known[key]

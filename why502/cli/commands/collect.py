@@ -1,0 +1,66 @@
+"""`why502 collect`: the evidence in one file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+
+@click.command()
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the bundle; - is standard output.")
+@click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
+@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
+@click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
+@click.option("--until", default="now", show_default=True, help="End of the window.")
+@click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
+@click.option("--anonymize", is_flag=True, help="Replace addresses, too.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about the file.")
+@click.pass_obj
+def collect(
+    env: Env,
+    output: str,
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: str,
+    until: str,
+    no_probe: bool,
+    anonymize: bool,
+    quiet: bool,
+) -> int:
+    """Write what a diagnosis needs into one file, without secrets, to be diagnosed anywhere.
+
+    \b
+    Example: why502 collect -o web1.why502
+    Example: why502 diagnose --bundle web1.why502
+    """
+    from why502.bundle import save
+    from why502.cli.look import look
+    from why502.model.errors import Why502Error
+
+    (snapshot,) = look(env, configs=configs, logs=logs, since=since, until=until, probes=not no_probe)
+    data = save(snapshot, anonymize=anonymize)
+    if output == "-":
+        env.stdout.buffer.write(data)
+        return 0
+    path = Path(output)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # Not for other users to read: it tells much about the machine.
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise Why502Error(
+            f"-o {output}: {(error.strerror or str(error)).lower()}", "Name a file in a folder that you may write to."
+        ) from error
+    if not quiet:
+        gaps = f", {len(snapshot.gaps)} sources could not be read" if snapshot.gaps else ""
+        env.stderr.write(f"{output}: {len(data)} bytes{gaps}. Diagnose it with: why502 diagnose --bundle {output}\n")
+    return 0
