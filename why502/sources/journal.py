@@ -1,0 +1,76 @@
+"""Entries of the systemd journal (`journalctl -o json`, systemd.journal-fields(7))."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from why502.host.base import Host
+from why502.model.errors import HostError
+
+TIMEOUT_S = 1.5
+_FIELDS = "MESSAGE,_PID,UNIT,_SYSTEMD_UNIT,COREDUMP_UNIT,COREDUMP_PID,COREDUMP_COMM,SYSLOG_IDENTIFIER,_TRANSPORT,_COMM,_SYSTEMD_CGROUP,PRIORITY"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry. `unit` is the unit that it speaks of, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit."""
+
+    at: datetime
+    message: str
+    unit: str = ""
+    pid: int | None = None
+    identifier: str = ""
+    transport: str = ""
+    cgroup: str = ""
+
+
+def read(host: Host, *match: str, since: datetime | None, until: datetime | None = None, lines: int = 500) -> tuple[Entry, ...]:
+    """Return the newest entries that match (`-u`, `app.service`, `_TRANSPORT=kernel`), oldest first. Raises HostError."""
+    argv = ["journalctl", "-o", "json", "-q", "--no-pager", f"--output-fields={_FIELDS}", "-n", str(lines)]
+    if since is not None:
+        argv.append(f"--since=@{since.timestamp():.0f}")
+    if until is not None:
+        argv.append(f"--until=@{until.timestamp() + 1:.0f}")
+    done = host.run(*argv, *match, timeout_s=TIMEOUT_S)
+    if done.status and not done.stdout:
+        why = done.stderr.strip().splitlines()
+        if why and "No journal files" not in why[0]:
+            raise HostError(f"journalctl: {why[0][:200]}", "run as root, or as a member of the group systemd-journal")
+    return parse(done.stdout)
+
+
+def parse(text: str) -> tuple[Entry, ...]:
+    """Return the entries of journalctl's JSON lines; a line that is none is left out."""
+    found = []
+    for line in text.splitlines():
+        try:
+            given: dict[str, Any] = msgspec.json.decode(line)
+            at = datetime.fromtimestamp(int(given["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError):
+            continue
+        message = _text(given.get("MESSAGE"))
+        unit = _text(given.get("COREDUMP_UNIT") or given.get("UNIT") or given.get("_SYSTEMD_UNIT"))
+        pid = _text(given.get("COREDUMP_PID") or given.get("_PID"))
+        found.append(
+            Entry(
+                at=at,
+                message=message,
+                unit=unit,
+                pid=int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 11 else None,
+                identifier=_text(given.get("SYSLOG_IDENTIFIER")),
+                transport=_text(given.get("_TRANSPORT")),
+                cgroup=_text(given.get("_SYSTEMD_CGROUP")),
+            )
+        )
+    return tuple(found)
+
+
+def _text(value: Any) -> str:
+    """Return a field: text, or numbers of bytes where it was no UTF-8, or several values of which the first counts."""
+    if isinstance(value, list):
+        if value and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
+            return bytes(value).decode("utf-8", "replace")
+        return _text(value[0]) if value else ""
+    return value if isinstance(value, str) else ""

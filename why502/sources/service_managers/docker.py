@@ -1,0 +1,204 @@
+"""Containers, as a Docker or podman engine knows them, over its socket (Docker Engine API, v1.24 on; podman's is the same).
+
+Exit code 137 alone does not tell who killed: State.OOMKilled does, and not in every set-up.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from why502.host.base import Host
+from why502.logs import stamps
+from why502.logs.phrases import signal_name
+from why502.model.errors import Denied, HostError, Missing
+from why502.model.snapshot import Service
+from why502.model.target import Target
+from why502.sources.attempt import attempt
+from why502.sources.last_words import last_words
+from why502.sources.service_managers import http
+from why502.sources.service_managers.base import Described, Look, is_of_container, link, merge
+
+SOCKETS = {"/var/run/docker.sock": "docker", "/run/podman/podman.sock": "podman"}
+TIMEOUT_S = 1.5
+CONTAINERS = 24  # looked at closely
+_ID = re.compile(r"[0-9a-f]{12,64}")
+_FAILED_TO_RUN = {125: "the engine could not start it", 126: "its command is not executable", 127: "its command was not found"}
+
+
+def services(host: Host, look: Look) -> tuple[Service, ...]:
+    """Return the containers that serve a target. Raises HostError."""
+    found: list[Service] = []
+    for path, name in SOCKETS.items():
+        try:
+            host.stat(path)
+            listed = _get(host, path, "/containers/json?all=1")
+        except Missing:
+            continue
+        except Denied:
+            look.gap(name, f"permission denied on {path}", f"run as root, or as a member of the group {name}")
+            continue
+        except HostError as error:
+            look.gap(name, error.why, error.allow)
+            continue
+        found += _of_engine(host, look, path, name, listed if isinstance(listed, list) else [])
+    return tuple(found)
+
+
+def _get(host: Host, path: str, what: str) -> Any:
+    answer = http.ask(host, Target(path=path), what, timeout_s=TIMEOUT_S)
+    try:
+        return msgspec.json.decode(answer)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HostError(f"{path}: its answer cannot be read") from error
+
+
+def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) -> Iterator[Service]:
+    containers = [one for one in listed if isinstance(one, dict) and _ID.fullmatch(str(one.get("Id")))]
+    mine = {process.container for process in look.processes.values() if process.container}
+    # those that do not run tell no ports in the list, so they are looked at closely, the newest first
+    containers.sort(key=lambda one: (one.get("State") == "running" and one["Id"] not in mine, -_int(one.get("Created"))))
+    for one in containers[:CONTAINERS]:
+        inside = attempt(partial(_get, host, path, f"/containers/{one['Id']}/json"))
+        if not isinstance(inside, dict):
+            continue
+        service = _service(name, inside)
+        targets = list(_targets(host, look, one["Id"], inside))
+        for target, how in targets:
+            service = merge(service, target, how)
+        if targets:
+            if service.is_running is False or service.restarts:
+                lines = (text for _, text in output(host, path, one["Id"], look.since))
+                service = msgspec.structs.replace(service, why=last_words(lines) or service.why)
+            yield service
+
+
+def _targets(host: Host, look: Look, identity: str, inside: dict[str, Any]) -> Iterator[tuple[Target, str]]:
+    """Yield the targets that a container serves, or would if it ran, and how we know."""
+    networks = _dict(_dict(inside.get("NetworkSettings")).get("Networks"))
+    addresses = {str(_dict(network).get("IPAddress")) for network in networks.values()} - {"", "None"}
+    published = {port.partition("->")[0].rpartition(":")[2] for port in _published(inside)}
+    config = _dict(inside.get("Config"))
+    exposed = {port.partition("/")[0] for port in _dict(config.get("ExposedPorts"))}
+    for target, owners in look.owners.items():
+        if any((process := look.processes.get(pid)) and process.container == identity for pid in owners):
+            yield target, "its process listens on it"
+        elif target.port and str(target.port) in published and not is_of_container(target):
+            yield target, f"it publishes port {target.port}"
+        elif target.host in addresses:
+            yield target, f"its address is {target.host}"
+        elif not owners and _network_mode(inside) == "host":
+            how = f"it exposes port {target.port}" if str(target.port) in exposed else link(host, target, _described(config))
+            if how:
+                yield target, how
+
+
+def _network_mode(inside: dict[str, Any]) -> str:
+    return str(_dict(inside.get("HostConfig")).get("NetworkMode") or "")
+
+
+def _described(config: dict[str, Any]) -> Described:
+    pairs = (str(pair).partition("=") for pair in config.get("Env") or () if isinstance(pair, str))
+    return Described(argv=_argv(config), environment={name: value for name, found, value in pairs if found})
+
+
+def _argv(config: dict[str, Any]) -> tuple[str, ...]:
+    parts = (config.get("Entrypoint") or [], config.get("Cmd") or [])
+    return tuple(str(word) for part in parts for word in (part if isinstance(part, list) else [part]))
+
+
+def _published(inside: dict[str, Any]) -> tuple[str, ...]:
+    """Return `address:port` of every published port, as it is bound or (of one that does not run) would be."""
+    bindings = _dict(_dict(inside.get("NetworkSettings")).get("Ports")) or _dict(
+        _dict(inside.get("HostConfig")).get("PortBindings")
+    )
+    return tuple(
+        f"{binding.get('HostIp') or '0.0.0.0'}:{binding['HostPort']}->{inner}"  # noqa: S104
+        for inner, outer in bindings.items()
+        for binding in (outer if isinstance(outer, list) else ())
+        if isinstance(binding, dict) and binding.get("HostPort")
+    )
+
+
+def _service(manager: str, inside: dict[str, Any]) -> Service:
+    state, policy = _dict(inside.get("State")), _dict(_dict(inside.get("HostConfig")).get("RestartPolicy"))
+    status = str(state.get("Status") or "")
+    code = _int(state.get("ExitCode"))
+    ended = status in ("exited", "dead", "restarting", "created", "stopped")
+    started, stopped = _time(state.get("StartedAt")), _time(state.get("FinishedAt"))
+    name = str(inside.get("Name") or "").lstrip("/")
+    health = _dict(state.get("Health")).get("Status")
+    memory = _int(_dict(inside.get("HostConfig")).get("Memory"))
+    settings = {
+        "Restart": str(policy.get("Name") or "no"),
+        "Network": _network_mode(inside),
+        "Image": str(_dict(inside.get("Config")).get("Image") or ""),
+    }
+    settings |= ({"MemoryMax": str(memory)} if memory else {}) | ({"Health": str(health)} if health else {})
+    return Service(
+        manager=manager,
+        name=name,
+        state=status,
+        is_running=True if status == "running" else False if ended else None,
+        result=str(state.get("Error") or "")[:300],
+        exit_code=code if ended and not 128 < code < 160 else None,
+        signal=code - 128 if ended and 128 < code < 160 else None,
+        exit_says=_exit_says(code, str(state.get("Error") or "")) if ended else "",
+        restarts=_int(inside.get("RestartCount")),
+        main_pid=_int(state.get("Pid")) or None,
+        changed_at=max((at for at in (started, stopped) if at), default=None),
+        started_at=started,
+        stopped_at=stopped if ended else None,
+        argv=_argv(_dict(inside.get("Config"))),
+        cwd=str(_dict(inside.get("Config")).get("WorkingDir") or ""),
+        settings={key: value for key, value in settings.items() if value},
+        oom_killed=state.get("OOMKilled") is True,
+        ports=_published(inside),
+        start_argv=(manager, "start", name),
+        why=(str(state["Error"])[:300],) if state.get("Error") else (),
+    )
+
+
+def _exit_says(code: int, error: str) -> str:
+    if 128 < code < 160:
+        return f"{code}: killed by {signal_name(str(code - 128))}"
+    says = f"{code}: {_FAILED_TO_RUN[code]}" if code in _FAILED_TO_RUN else f"exited with status {code}" if code else ""
+    return "; ".join(part for part in (says, error[:200]) if part)
+
+
+def output(host: Host, path: str, identity: str, since: datetime) -> Iterator[tuple[datetime | None, str]]:
+    """Yield the lines that a container wrote since then, at most 500, each with its time. Nothing where it cannot be read.
+
+    Without a terminal the stream has frames: 1 byte stdout or stderr, 3 of 0, 4 of length.
+    """
+    what = f"/containers/{identity}/logs?stdout=1&stderr=1&timestamps=1&tail=500&since={since.timestamp() - 120:.0f}"
+    data = attempt(partial(http.ask, host, Target(path=path), what, timeout_s=TIMEOUT_S)) or b""
+    text = bytearray()
+    while len(data) >= 8 and data[0] in (0, 1, 2) and data[1:4] == b"\0\0\0":
+        (size,) = struct.unpack(">I", data[4:8])
+        text += data[8 : 8 + size]
+        data = data[8 + size :]
+    for line in (bytes(text) or data).decode("utf-8", "replace").splitlines():
+        stamp, _, rest = line.partition(" ")
+        at = stamps.find(stamp)
+        yield (at, rest) if at else (None, line)
+
+
+def _time(text: object) -> datetime | None:
+    """Return a time of RFC 3339; None for Go's zero time."""
+    at = stamps.find(str(text or ""))
+    return at.astimezone(UTC) if at is not None and at.tzinfo is not None and at.year > 1970 else None
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,68 @@
+"""HTTP/1.0 over a Host's connection: enough for the local sockets of supervisord and of container engines."""
+
+from __future__ import annotations
+
+import time
+
+from why502.host.base import Host
+from why502.model.errors import Expired, HostError
+from why502.model.target import Target
+
+LIMIT_BYTES = 8 << 20
+
+
+def ask(
+    host: Host, target: Target, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, timeout_s: float
+) -> bytes:
+    """Return the body of a 200 answer to a GET (a POST where there is a body). Raises HostError."""
+    deadline = time.monotonic() + timeout_s
+    head = [f"{'POST' if body else 'GET'} {path} HTTP/1.0", "Host: localhost", f"Content-Length: {len(body)}"]
+    head += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    connection = host.connect(target, timeout_s=timeout_s)
+    try:
+        connection.send("\r\n".join((*head, "", "")).encode() + body)
+        answer = bytearray()
+        while len(answer) < LIMIT_BYTES:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Expired(f"{target}: no whole answer within {timeout_s:g} s")
+            part = connection.receive(timeout_s=left)
+            if not part:
+                break
+            answer += part
+            if _is_whole(answer):
+                break
+    finally:
+        connection.close()
+    top, _, content = bytes(answer).partition(b"\r\n\r\n")
+    status = top.split(b"\r\n", 1)[0].split(b" ")[1:2]
+    if status != [b"200"]:
+        raise HostError(f"{target}: answered {b''.join(status).decode('ascii', 'replace') or 'nothing'} to {path.split('?')[0]}")
+    return _joined(content) if b"transfer-encoding: chunked" in top.lower() else content
+
+
+def _is_whole(answer: bytearray) -> bool:
+    head, found, content = bytes(answer[:4096]).partition(b"\r\n\r\n")
+    if not found:
+        return False
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length" and value.strip().isdigit():
+            return len(answer) - len(head) - 4 >= int(value)
+    return b"transfer-encoding: chunked" in head.lower() and answer.endswith(b"\r\n0\r\n\r\n") and bool(content)
+
+
+def _joined(content: bytes) -> bytes:
+    """Return the content of chunks (RFC 9112, 7.1)."""
+    found = bytearray()
+    while content:
+        size, _, content = content.partition(b"\r\n")
+        try:
+            length = int(size.split(b";")[0], 16)
+        except ValueError:
+            break
+        if not length:
+            break
+        found += content[:length]
+        content = content[length + 2 :]
+    return bytes(found)

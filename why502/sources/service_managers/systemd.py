@@ -1,0 +1,301 @@
+"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for a failed unit's words.
+
+org.freedesktop.systemd1(5) has the properties. Times are taken from the monotonic ones: those in words are local.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from why502.host.base import Host
+from why502.logs.detect import parse_any
+from why502.model.errors import HostError, Missing
+from why502.model.logs import Symptom
+from why502.model.snapshot import Service
+from why502.model.target import Target
+from why502.sources import journal
+from why502.sources.attempt import attempt
+from why502.sources.last_words import last_words
+from why502.sources.process_table import boot_time
+from why502.sources.service_managers.base import Described, Look, link, merge, named, words
+from why502.sources.service_managers.systemd_exit import exit_says
+
+NAME = "systemd"
+RUNNING = "/run/systemd/system"  # sd_booted(3)
+TIMEOUT_S = 1.5
+FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
+UNIT_FILES = 200
+DOUBTFUL = 8  # units that do not run, and might serve a silent target: so many are asked for their journal
+KEPT = (
+    "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
+    " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
+    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE"
+).split()
+ASKED = (
+    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
+    " RootDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
+    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
+).split()
+_ARGV = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
+_ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
+Unit = dict[str, str]
+
+
+def services(host: Host, look: Look) -> tuple[Service, ...]:
+    """Return the units that serve a target: by their processes, else by what their files name. Raises HostError."""
+    try:
+        host.stat(RUNNING)
+    except Missing:
+        return ()
+    units = _show(host, "*.service", "*.socket")
+    boot = boot_time(host)
+    found: dict[str, Service] = {}
+    for target, unit, how in _linked(host, look, units):
+        service = found.get(unit["Id"]) or _service(host, unit, boot)
+        found[unit["Id"]] = merge(service, target, how)
+    missing = [target for target in look.silent if not any(target in service.targets for service in found.values())]
+    if missing:
+        _by_their_words(host, look, units, boot, missing, found)
+    return tuple(_with_words(host, look, service) for service in found.values())
+
+
+def _show(host: Host, *names: str) -> dict[str, Unit]:
+    done = host.run(
+        "systemctl", "show", "--no-pager", f"--property={','.join((*ASKED, *KEPT))}", "--", *names, timeout_s=TIMEOUT_S
+    )
+    if done.status and not done.stdout:
+        raise HostError(f"systemctl: {(done.stderr.strip().splitlines() or ['failed'])[0][:200]}", "run as root")
+    return {unit["Id"]: unit for unit in parse_show(done.stdout)}
+
+
+def parse_show(text: str) -> Iterator[Unit]:
+    """Yield the properties of each unit; those that come several times, joined by line ends."""
+    for block in text.split("\n\n"):
+        unit: Unit = {}
+        for line in block.splitlines():
+            name, found, value = line.partition("=")
+            if found:
+                unit[name] = f"{unit[name]}\n{value}" if unit.get(name) else value
+        if unit.get("Id"):
+            yield unit
+
+
+def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the target, the unit and how we know."""
+    by_pid = {int(unit.get("MainPID") or 0): unit for unit in units.values()}
+    for target, owners in look.owners.items():
+        for pid in owners:
+            process = look.processes.get(pid)
+            unit = units.get(process.unit) if process and process.unit else None
+            unit = unit or next((by_pid[above] for above in look.line(pid) if above in by_pid), None)
+            if unit and unit["Id"].endswith(".service"):
+                yield target, unit, "its process listens on it"
+    for unit in units.values():
+        if unit["Id"].endswith(".service") and _fails(unit):
+            yield from (
+                (target, unit, how) for target, how in named(host, look, described(unit), fails=True) if look.owners[target]
+            )
+    for target in look.silent:
+        yield from _named(host, look, units, target)
+
+
+def _fails(unit: Unit) -> bool:
+    return unit.get("ActiveState") == "failed" or unit.get("SubState", "").startswith("auto-restart")
+
+
+def _named(host: Host, look: Look, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the units whose files name a target that nothing listens on; those that do not run come first."""
+    sockets = [unit for unit in units.values() if unit["Id"].endswith(".socket") and _listens(unit, target)]
+    for socket in sockets:
+        for name in socket.get("Triggers", "").split():
+            if name in units:
+                yield target, units[name], f"{socket['Id']} listens for it"
+    pools = [pool for pool in look.pools if pool.target == target]
+    hits: list[tuple[bool, Unit, str]] = []
+    for unit in units.values():
+        if not unit["Id"].endswith(".service") or not unit.get("ExecStart"):
+            continue
+        what = described(unit)
+        how = next((f"its PHP-FPM pool {pool.name} has it" for pool in pools if _has_pool(unit, what, pool.unit, pool.file)), "")
+        if how := how or link(host, target, what):
+            hits.append((unit.get("ActiveState") == "active", unit, how))
+    if not hits:
+        hits = [(False, unit, how) for unit, how in _unloaded(host, units, target)]
+    idle = [hit for hit in hits if not hit[0]] or hits
+    for _, unit, how in idle:
+        yield target, unit, how
+
+
+def _listens(unit: Unit, target: Target) -> bool:
+    for listen in unit.get("Listen", "").splitlines():
+        address = listen.rsplit(" (", 1)[0]
+        if address == target.path or (target.port and re.search(rf"(?:^|:){target.port}$", address)):
+            return True
+    return False
+
+
+def _has_pool(unit: Unit, what: Described, name: str, file: str) -> bool:
+    if name:
+        return unit["Id"] == name
+    if not what.argv or "php-fpm" not in what.argv[0]:
+        return False
+    return any(word.endswith(".conf") and file.startswith(word.rsplit("/", 1)[0] + "/") for word in what.argv)
+
+
+def _unloaded(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Unit, str]]:
+    """Yield units that systemd has not in memory (stopped and not enabled) and whose file names the target."""
+    names: dict[str, str] = {}
+    for folder in FOLDERS:
+        for name in attempt(partial(host.list, folder)) or ():
+            if name.endswith(".service") and name not in units and len(names) < UNIT_FILES:
+                names[name] = f"{folder}/{name}"
+    wanted = []
+    for name, path in names.items():
+        content = attempt(partial(host.read, path, limit_bytes=64 << 10)) or b""
+        if link(host, target, parse_unit_file(content.decode("utf-8", "replace"))):
+            wanted.append(name)
+    if wanted and (shown := attempt(partial(_show, host, *wanted[:DOUBTFUL]))):
+        for unit in shown.values():
+            if how := link(host, target, described(unit)):
+                yield unit, how
+
+
+def parse_unit_file(text: str) -> Described:
+    """Return what a unit file says of its program (systemd.exec(5))."""
+    given: dict[str, list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        name, found, value = line.strip().partition("=")
+        if found and not name.startswith(("#", ";")):
+            given.setdefault(name.strip(), []).append(value.strip())
+    return Described(
+        argv=words((given.get("ExecStart") or [""])[-1].lstrip("-@:+!")),
+        environment=_variables("\n".join(given.get("Environment", ()))),
+        cwd=(given.get("WorkingDirectory") or [""])[-1].lstrip("-"),
+        files=tuple(path.lstrip("-") for path in given.get("EnvironmentFile", ())),
+    )
+
+
+def described(unit: Unit) -> Described:
+    """Return what the loaded unit says of its program."""
+    argv = _ARGV.search(unit.get("ExecStart", ""))
+    return Described(
+        argv=tuple(argv[1].split()) if argv else (),
+        environment=_variables(unit.get("Environment", "")),
+        cwd=unit.get("WorkingDirectory", "").lstrip("!-"),
+        files=tuple(path for path, _ in _environment_files(unit)),
+    )
+
+
+def _variables(text: str) -> dict[str, str]:
+    return {name: value for word in words(text) for name, found, value in [word.partition("=")] if found}
+
+
+def _environment_files(unit: Unit) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each EnvironmentFile, and whether it may be missing."""
+    for line in unit.get("EnvironmentFiles", "").splitlines():
+        if match := _ENV_FILE.match(line.strip()):
+            yield match[2], match[3] == "yes" or bool(match[1])
+
+
+def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
+    def at(name: str) -> datetime | None:
+        micros = _number(unit.get(name))
+        return boot + timedelta(microseconds=micros) if boot and micros else None
+
+    state, sub, result = unit.get("ActiveState", ""), unit.get("SubState", ""), unit.get("Result", "")
+    code, status = _number(unit.get("ExecMainCode")) or 0, _number(unit.get("ExecMainStatus")) or 0
+    pid = _number(unit.get("MainPID")) or None
+    ended = state in ("failed", "inactive") or sub == "auto-restart" or sub.startswith("auto-restart")
+    running = False if ended else True if state in ("active", "reloading") or (pid and state == "activating") else None
+    settings = {name: unit[name] for name in KEPT if unit.get(name)}
+    gone = [path for path, may in _environment_files(unit) if not may and _is_missing(host, path)]
+    if gone:
+        settings["EnvironmentFileMissing"] = " ".join(gone)
+    logs = [unit.get(name, "").partition(":")[2] for name in ("StandardOutput", "StandardError")]
+    return Service(
+        manager=NAME,
+        name=unit["Id"],
+        state=state,
+        substate=sub,
+        is_running=running,
+        result=result if result != "success" else "",
+        exit_code=status if code == 1 and not running else None,
+        signal=status if code in (2, 3) and not running else None,
+        exit_says="" if running else exit_says(code, status, result),
+        restarts=_number(unit.get("NRestarts")),
+        main_pid=pid,
+        changed_at=at("StateChangeTimestampMonotonic"),
+        started_at=at("ExecMainStartTimestampMonotonic") or at("ActiveEnterTimestampMonotonic"),
+        stopped_at=at("ExecMainExitTimestampMonotonic") if not running else None,
+        argv=described(unit).argv,
+        cwd=described(unit).cwd,
+        unit_file=unit.get("FragmentPath", ""),
+        settings=settings,
+        oom_killed=result == "oom-kill",
+        start_argv=("systemctl", "start", unit["Id"]),
+        logs=tuple(dict.fromkeys(path for path in logs if path.startswith("/"))),
+    )
+
+
+def _is_missing(host: Host, path: str) -> bool:
+    try:
+        host.stat(path)
+    except Missing:
+        return not re.search(r"[*?\[]", path)
+    except HostError:
+        return False
+    return False
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 and text != str((1 << 64) - 1) else None
+
+
+def _by_their_words(
+    host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, missing: list[Target], found: dict[str, Service]
+) -> None:
+    """Join silent targets to units that do not run and once told, in their journal, that they listen there or cannot."""
+    idle = [unit for unit in units.values() if unit["Id"].endswith(".service") and _fails(unit)]
+    idle.sort(key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))
+    names = [unit["Id"] for unit in idle[:DOUBTFUL]]
+    if not names:
+        return
+    match = [word for name in names for word in ("-u", name)]
+    entries = (
+        attempt(partial(journal.read, host, *match, since=look.since - timedelta(hours=24), until=look.until, lines=1000)) or ()
+    )
+    for entry in entries:
+        if entry.unit not in names or (record := parse_any(entry.message)) is None or record.target is None:
+            continue
+        if record.symptom not in (Symptom.LISTENS_ON, Symptom.ADDRESS_IN_USE):
+            continue
+        for target in missing:
+            if record.target == target or (target.port and record.target.port == target.port):
+                service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
+                found[entry.unit] = merge(service, target, f"its journal says that it listens on {record.target}")
+
+
+def _with_words(host: Host, look: Look, service: Service) -> Service:
+    """Return the service with its last words, where it does not run or was restarted."""
+    if service.is_running and not service.restarts:
+        return service
+    since = look.since
+    if service.is_running is False and service.changed_at and service.changed_at < since:
+        since = service.changed_at
+    try:
+        entries = journal.read(host, "-u", service.name, since=since - timedelta(minutes=2), until=look.until, lines=200)
+    except HostError as error:
+        look.gap(f"journal of {service.name}", error.why, error.allow)
+        return service
+    return msgspec.structs.replace(service, why=last_words(_as_line(entry) for entry in entries))
+
+
+def _as_line(entry: journal.Entry) -> str:
+    if entry.identifier == "systemd" and entry.unit and not entry.message.startswith((entry.unit, "Start", "Stop", "Failed")):
+        return f"{entry.unit}: {entry.message}"
+    return entry.message

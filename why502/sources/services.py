@@ -1,0 +1,144 @@
+"""What the service managers say of the services behind the targets, and of bare processes that none looks after.
+
+A service is found from the process that listens on the target; where nothing listens, from what its command, its variables, its
+scripts or its journal say. Never from a name that looks alike.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import ModuleType
+
+import msgspec
+
+from why502.case import targets
+from why502.host.base import Host
+from why502.logs.detect import parse_any
+from why502.model.errors import HostError
+from why502.model.logs import Symptom
+from why502.model.snapshot import Gap, Service, Snapshot
+from why502.model.target import Target
+from why502.sources import owners
+from why502.sources.base import Ask, Found
+from why502.sources.process_table import ProcessTable
+from why502.sources.service_managers import docker, pm2, supervisord, systemd
+from why502.sources.service_managers.base import Look, is_of_container
+
+SECTION = "services"
+WINDOW = timedelta(minutes=15)
+MANAGERS: tuple[ModuleType, ...] = (systemd, supervisord, pm2, docker)
+PATIENCE_S = 2.8
+LIMIT_S = PATIENCE_S + 0.4
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:  # noqa: ARG001
+    """Return the services behind the targets on this machine; none for targets elsewhere. Raises HostError."""
+    look = look_of(host, known)
+    if not look.owners:
+        return Found(())
+    deadline = monotonic() + PATIENCE_S
+    answers: list[tuple[ModuleType, SimpleQueue[tuple[Service, ...] | HostError]]] = []
+    for manager in MANAGERS:
+        answer: SimpleQueue[tuple[Service, ...] | HostError] = SimpleQueue()
+        threading.Thread(target=_ask, args=(manager, host, look, answer), name=_name(manager), daemon=True).start()
+        answers.append((manager, answer))
+    found: list[Service] = []
+    gaps: list[Gap] = []
+    for manager, answer in answers:
+        try:
+            result = answer.get(timeout=max(0.0, deadline - monotonic()))
+        except Empty:
+            gaps.append(Gap(source=_name(manager), why=f"did not answer within {PATIENCE_S:g} s"))
+            continue
+        if isinstance(result, HostError):
+            gaps.append(Gap(source=_name(manager), why=result.why, allow=result.allow))
+        else:
+            found += (kept for service in result if (kept := _without_others(look, service)).targets)
+    served = {target for service in found for target in service.targets}
+    found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
+    return Found(tuple(sorted(_inner_first(found), key=lambda service: service.is_running is False)), (*gaps, *look.gaps))
+
+
+def look_of(host: Host, known: Snapshot) -> Look:
+    """Return what is to be asked of the managers. Raises HostError."""
+    until = known.until or known.taken_at
+    stats = ProcessTable(host).stats()
+    listening = owners.owners(known)
+    here = {target: listening.get(target, ()) for target in targets(known) if _is_here(known, target) or target in listening}
+    return Look(
+        owners=here,
+        processes={process.pid: process for process in known.processes or ()},
+        parents={pid: stat.ppid for pid, stat in stats.items()},
+        names={pid: stat.name for pid, stat in stats.items()},
+        pools=known.php_pools or (),
+        since=known.since or until - WINDOW,
+        until=until,
+    )
+
+
+def _is_here(known: Snapshot, target: Target) -> bool:
+    """Return whether the address is this machine's, or of a network that its containers have."""
+    return target.is_loopback or target.host in (known.addresses or ()) or is_of_container(target)
+
+
+def _ask(manager: ModuleType, host: Host, look: Look, answer: SimpleQueue[tuple[Service, ...] | HostError]) -> None:
+    try:
+        answer.put(manager.services(host, look))
+    except HostError as error:
+        answer.put(error)
+    except Exception as error:  # a bug in one manager leaves the others' answers
+        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+
+
+def _without_others(look: Look, service: Service) -> Service:
+    """Return a service that does not run without the targets that others listen on, unless it says that its address is taken."""
+    if service.is_running is not False or any(_says_taken(text) for text in service.why):
+        return service
+    return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
+
+
+def _says_taken(text: str) -> bool:
+    record = parse_any(text)
+    return record is not None and record.symptom is Symptom.ADDRESS_IN_USE
+
+
+def _name(manager: ModuleType) -> str:
+    return manager.__name__.rpartition(".")[2]
+
+
+def _inner_first(found: list[Service]) -> Iterator[Service]:
+    """Yield the manager next to the process first: pm2, supervisord and containers run below a unit of systemd."""
+    inner = [service for service in found if service.manager != "systemd"]
+    taken = {target for service in inner for target in service.targets}
+    yield from inner
+    for service in found:
+        if service.manager == "systemd":
+            left = tuple(target for target in service.targets if target not in taken)
+            if left:
+                yield msgspec.structs.replace(service, targets=left)
+
+
+def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
+    """Yield the processes that listen on a target and that no manager would start again."""
+    by_pid: dict[int, list[Target]] = {}
+    for target in silent:
+        by_pid.setdefault(look.owners[target][0], []).append(target)
+    for pid, mine in by_pid.items():
+        process = look.processes.get(pid)
+        if process is not None:
+            yield Service(
+                manager="none",
+                name=process.name,
+                state="running",
+                is_running=True,
+                main_pid=pid,
+                started_at=process.started_at,
+                argv=process.argv,
+                cwd=process.cwd,
+                targets=tuple(sorted(mine)),
+                link="its process listens on it; no service manager looks after it",
+            )
