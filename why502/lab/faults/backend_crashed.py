@@ -40,5 +40,10 @@ fault = partial(
 )
 FAULTS = (
     fault(name="backend-crashed", says="a request killed the application (SIGSEGV)", build=dead),
-    fault(name="backend-crashed-worker", says="requests kill workers of the application server, new ones start", build=worker),
+    fault(
+        name="backend-crashed-worker",
+        says="requests kill workers of the application server, new ones start",
+        build=worker,
+        ongoing=None,
+    ),
 )
