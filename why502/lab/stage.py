@@ -114,12 +114,19 @@ class Stage:
     # ports, processes
 
     def port(self, number: int) -> int:
-        """Return the port itself in a network namespace of our own, else a free one that stands for it."""
+        """Return the port itself in a network namespace of our own, else a free one that stands for it.
+
+        The kernel chooses the first of those; others lie as far from it as they should, where those are free.
+        """
         if self.is_isolated:
             return number
         if number not in self._ports:
+            first, chosen = next(iter(self._ports.items()), (number, 0))
             with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
+                try:
+                    probe.bind(("127.0.0.1", chosen and chosen + number - first))
+                except (OSError, OverflowError):
+                    probe.bind(("127.0.0.1", 0))
                 self._ports[number] = probe.getsockname()[1]
         return self._ports[number]
 
