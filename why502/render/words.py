@@ -36,6 +36,11 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(_escaped, redact(text).replace("\n", " ").replace("\t", " "))
 
 
+def printable(text: str) -> str:
+    """Return text without secrets that UTF-8 can hold: single surrogates (bytes that were no UTF-8) as `\\xNN`."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()
+
+
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,0 +1,35 @@
+"""`why502 schema`: the JSON Schemas of what why502 writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+_NAMES = ("diagnosis", "explanation", "bundle")
+
+
+@click.command()
+@click.argument("name", type=click.Choice(_NAMES), required=False)
+@click.pass_obj
+def schema(env: Env, name: str | None) -> int:
+    """Print the JSON Schema (draft 2020-12) of NAME, or all of them in one object.
+
+    \b
+    Example: why502 schema diagnosis > diagnosis.schema.json
+    """
+    import msgspec
+
+    from why502.bundle import SCHEMA, Bundle
+    from why502.render.contract import DIAGNOSIS, EXPLANATION, Diagnosis, Explanation, schema_of
+
+    all_ = {
+        "diagnosis": schema_of(Diagnosis, DIAGNOSIS),
+        "explanation": schema_of(Explanation, EXPLANATION),
+        "bundle": schema_of(Bundle, SCHEMA),
+    }
+    env.write(msgspec.json.format(msgspec.json.encode(all_[name] if name else all_), indent=2).decode() + "\n")
+    return 0

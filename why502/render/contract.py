@@ -1,0 +1,159 @@
+"""What scripts read, as types: the JSON objects why502.diagnosis/1 and why502.explanation/1. Their JSON Schemas are made from these.
+
+Fields may be added; none is renamed or gets another meaning without a new schema number. Times are RFC 3339 in UTC, to the second.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from why502.model.finding import CheckStatus, Layer, Verdict
+
+DIAGNOSIS = "why502.diagnosis/1"
+EXPLANATION = "why502.explanation/1"
+
+Confidence = Annotated[float, Meta(ge=0, le=1, description="from 0.5 on an assertion; below, it was considered")]
+Time = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0)]
+CauseId = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="an id that `why502 explain` knows")]
+
+
+class Window(msgspec.Struct):
+    """The time that was looked at."""
+
+    since: Time | None
+    until: Time | None
+
+
+class Route(msgspec.Struct):
+    """The rule of the proxy that leads to the target."""
+
+    server: str
+    location: str
+    file: str | None
+    line: Annotated[int, Meta(ge=1)] | None
+
+
+class Evidence(msgspec.Struct):
+    """One thing that was seen. A negative weight (log-odds) speaks against the cause."""
+
+    says: str
+    seen_in: Annotated[str, Meta(description="file:line, a command, or a probe; empty where it follows from the rest")]
+    weight: float
+
+
+class Edit(msgspec.Struct):
+    """A change of one file, as unified diff."""
+
+    file: str
+    line: Annotated[int, Meta(ge=1)]
+    diff: str
+
+
+class Step(msgspec.Struct):
+    """One step of a remedy: either a change of a file, or a command in words."""
+
+    edit: Edit | UnsetType = UNSET
+    run: list[str] | UnsetType = UNSET
+
+
+class Remedy(msgspec.Struct):
+    """What repairs it. `safe`: may be applied without asking. Without steps it is advice."""
+
+    says: str
+    safe: bool
+    steps: list[Annotated[Step, Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})]]
+
+
+class Finding(msgspec.Struct):
+    """One cause, for one target."""
+
+    cause: CauseId
+    layer: Layer
+    confidence: Confidence
+    target: Annotated[str, Meta(description="the address really connected to: host:port or unix:/path")] | None
+    proxy: str | None
+    route: Route | None
+    statuses: list[Annotated[int, Meta(ge=0, le=999)]]
+    failures: Count
+    first_seen: Time | None
+    last_seen: Time | None
+    ongoing: bool
+    says: str
+    evidence: list[Evidence]
+    remedies: list[Remedy]
+
+
+class Check(msgspec.Struct):
+    """One step of the checklist."""
+
+    id: str
+    says: str
+    status: CheckStatus
+    detail: str
+
+
+class Gap(msgspec.Struct):
+    """What could not be looked at, and what would let us look."""
+
+    source: str
+    why: str
+    allow: str
+
+
+class Traffic(msgspec.Struct):
+    """What the access logs tell of the window."""
+
+    requests: Count
+    by_status: dict[str, Count]
+    failures: Count
+
+
+class Diagnosis(msgspec.Struct):
+    """The answer of `why502 diagnose --format json`. Findings are best first."""
+
+    schema: Literal["why502.diagnosis/1"]
+    why502: Annotated[str, Meta(description="version of the program")]
+    taken_at: Time
+    window: Window
+    verdict: Verdict
+    hosts: list[str]
+    findings: list[Finding]
+    checks: list[Check]
+    gaps: list[Gap]
+    traffic: Traffic
+
+
+class Candidate(msgspec.Struct):
+    """A cause that the input may stand for."""
+
+    cause: CauseId
+    layer: Layer
+    confidence: Confidence
+    says: str
+
+
+class Explanation(msgspec.Struct):
+    """The answer of `why502 explain --format json`. `fields` are those of the line: at, level, errno, phase, target…"""
+
+    schema: Literal["why502.explanation/1"]
+    input: str
+    kind: Literal["log-line", "status", "code", "cause", "unrecognised"]
+    proxy: str | None
+    gateway_failure: Annotated[bool, Meta(description="false: no failure of the gateway path")]
+    cause: CauseId | None
+    candidates: list[Candidate]
+    fields: dict[str, Any]
+    says: str
+    next: list[str]
+    remedies: list[Remedy]
+
+
+def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a type; further fields are allowed in every object."""
+    (root,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **root, "$defs": definitions}
