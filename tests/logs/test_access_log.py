@@ -12,7 +12,8 @@ from why502.logs import access, bulk
 from why502.logs.access import AccessLog
 from why502.logs.formats import nginx_access, nginx_error
 from why502.logs.join import Errors, Joiner
-from why502.logs.lines import Window, entries, read_entries
+from why502.logs.lines import Window, entries
+from why502.logs.records import RecordLog
 from why502.logs.tallies import Tallies
 from why502.logs.window import Chunk
 from why502.model.logs import LogSummary, Phase, Symptom, Tally
@@ -87,15 +88,15 @@ def error_line(
     )
 
 
-def read_error(text: str, tallies: Tallies, errors: Errors) -> None:
+def read_error(text: str, tallies: Tallies, errors: Errors, *, is_fast: bool = True) -> None:
     source = entries([Chunk(text.encode(), 0, 1)] if text else [], nginx_error.continues)
-    read_entries(source, "/e.log", nginx_error.parse, window=WINDOW, tallies=tallies, errors=errors)
+    RecordLog(WINDOW, tallies, errors, parse=nginx_error.parse, is_nginx=is_fast).read(source, "/e.log")
 
 
 def summary(error: str, access: str, form: str = FULL, *, is_fast: bool = True, chunks: int = 1) -> LogSummary:
     """Return what both texts tell, the access log read in so many chunks."""
     tallies, errors = Tallies(), Errors()
-    read_error(error, tallies, errors)
+    read_error(error, tallies, errors, is_fast=is_fast)
     joiner = Joiner(errors)
     escape = "json" if form.startswith("{") else "default"
     reader = AccessLog(
@@ -290,17 +291,45 @@ def test_traffic_of_a_target() -> None:
     assert traffic.response_max_s == 0.1
 
 
+UPSTREAMS = st.sampled_from(
+    [
+        {"upstream": A, "upstream_status": "200", "response": "1.250"},
+        {"upstream": "unix:/run/app.sock", "upstream_status": "502", "response": "0.000", "header": "-"},
+        {"upstream": "backend", "upstream_status": "502", "response": "0.000", "connect": "-", "header": "-"},
+        {"upstream": A, "upstream_status": "-", "response": "3.000", "header": "-"},
+        {"upstream": "-", "upstream_status": "-", "response": "-", "connect": "-", "header": "-"},
+        {
+            "upstream": f"{A}, {B}",
+            "upstream_status": "502, 200",
+            "response": "0.001, 3.000",
+            "connect": "-, 0.000",
+            "header": "-, 3.000",
+        },
+        {
+            "upstream": f"{A} : {B}",
+            "upstream_status": "504 : 200",
+            "response": "3.001 : 0.001",
+            "connect": "0.0 : 0.0",
+            "header": "- : 0.001",
+        },
+        {"upstream": f"{A}, {B}", "upstream_status": "502, 504", "response": "0.000, 1.000", "connect": "-, -", "header": "-, -"},
+    ]
+)
+
+
+def any_line(second: int, status: str, client: str, request: str, upstream: dict[str, str], took: str) -> str:
+    return access_line(second, status, client=client, request=request, took=took, **upstream)  # type: ignore[arg-type]
+
+
 LINES = st.lists(
     st.builds(
-        access_line,
+        any_line,
         st.integers(-100, 4000),
-        st.sampled_from(["200", "301", "404", "413", "500", "502", "503", "504", "499", "009"]),
-        client=st.sampled_from(["10.0.0.1", "::1", "unix:"]),
-        request=st.sampled_from(["GET /x HTTP/1.1", "POST /y?token=1 HTTP/2.0", "", "\\x16\\x03 \\x22"]),
-        upstream=st.sampled_from([A, f"{A}, {B}", f"{A} : {B}", "backend", "-", "unix:/run/app.sock"]),
-        upstream_status=st.sampled_from(["200", "502", "502, 200", "504 : 200", "-", "502, 504"]),
-        response=st.sampled_from(["0.000", "1.250", "0.001, 3.000", "-"]),
-        took=st.sampled_from(["0.000", "3.001"]),
+        st.sampled_from(["200", "301", "404", "413", "500", "502", "503", "504", "499", "009", "000"]),
+        st.sampled_from(["10.0.0.1", "::1", "unix:"]),
+        st.sampled_from(["GET /x HTTP/1.1", "POST /y?token=1 HTTP/2.0", "", "\\x16\\x03 \\x22"]),
+        UPSTREAMS,
+        st.sampled_from(["0.000", "3.001"]),
     ),
     max_size=25,
 )
@@ -313,6 +342,8 @@ ERRORS = st.lists(
                 "connect() failed (111: Connection refused) while connecting to upstream",
                 "upstream prematurely closed connection while reading upstream",
                 "no live upstreams while connecting to upstream",
+                'upstream sent invalid header: "X: \\x00" while reading response header from upstream',
+                "app.local could not be resolved (3: Host not found)",
             ]
         ),
         connection=st.integers(1, 3),
@@ -389,6 +420,34 @@ def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], fi
     assert places(counted(merged(merged(a, b), c))) == whole
     a, b, c = parts()
     assert places(counted(merged(a, merged(b, c)))) == whole
+
+
+def test_a_flood_of_failures_is_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of failures the reasons of the rest are left out, not their number, times and targets."""
+    lines = "".join(
+        access_line(
+            n, "502" if n % 2 else "200", upstream=A if n % 3 else f"{B}, {A}", upstream_status="502" if n % 3 else "504, 502"
+        )
+        for n in range(300)
+    )
+    lines += access_line(400, "502")
+    all_of_it = summary("", lines, chunks=30)
+    monkeypatch.setattr("why502.logs.access.MOST_CLOSE", 20)
+    found = summary("", lines, chunks=30)
+    assert (found.requests, found.by_status, found.by_minute) == (all_of_it.requests, all_of_it.by_status, all_of_it.by_minute)
+    for mine, exact in zip(found.targets, all_of_it.targets, strict=True):
+        assert (mine.target, mine.attempts, mine.failures, mine.statuses) == (
+            exact.target,
+            exact.attempts,
+            exact.failures,
+            exact.statuses,
+        )
+        assert (mine.first_failure, mine.last_failure, mine.last_success) == (
+            exact.first_failure,
+            exact.last_failure,
+            exact.last_success,
+        )
+    assert 0 < sum(tally.count for tally in found.tallies) < sum(tally.count for tally in all_of_it.tallies)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,8 +20,10 @@ from why502.model.logs import Attempt, LogRecord, Symptom
 from why502.model.target import Target
 
 MOST_LATER = 20_000
+MOST_CLOSE = 50_000
 LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a client that overstepped one
 Parse = Callable[[str], LogRecord | None]
+_SPLIT = re.compile(rb", | : ")
 
 
 class Later(NamedTuple):
@@ -65,8 +68,14 @@ class AccessLog:
         self.knows_fields = bool(format)
         self.span = Span()
         self.later: list[Later] = []
+        self.close = 0  # lines that were looked at one by one
         self._hot, self._requests = _hot(joiner, only_in_body=self.fields.upstream)
         self._times: dict[bytes, float | None] = {}
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether so many lines failed that those which follow are only counted."""
+        return self.close > MOST_CLOSE
 
     def read(self, chunks: Iterable[Chunk], path: str) -> None:
         """Count the lines of the window."""
@@ -117,8 +126,36 @@ class AccessLog:
             ]
             closer.sort()
         looked = set(closer)
+        self.close += len(looked)
         self._add([rows[n] for n in numbers if n not in looked], [combos[n] for n in numbers if n not in looked], at)
+        if self.is_hurried:
+            self._count_only(Counter((combos[n], rows[n][columns.time]) for n in closer), at)
+            return []
         return closer
+
+    def _count_only(self, lines: Counter[tuple[tuple[bytes, bytes, bytes], bytes]], at: dict[bytes, float | None]) -> None:
+        """Count failures without a look at each: statuses, times and traffic are right, their reasons are not looked for."""
+        for ((status, addresses, statuses), time), count in lines.items():
+            self.span.lines += count
+            when = at[time]
+            if when is None or not status.isdigit():
+                self.span.unread += count
+                continue
+            self.span.see(when)
+            self.tallies.requests += count
+            self.tallies.by_status[f"{int(status):03d}"] += count
+            ends = _SPLIT.split(statuses)
+            shown = int(status) if is_failure(int(status)) or not ends[-1].isdigit() else int(ends[-1])
+            if is_failure(shown) and shown != 500:
+                self.tallies.minutes[int(when) // 60] += count
+            for address, one in zip(_SPLIT.split(addresses), ends, strict=False):
+                if (traffic := self._traffic(address)) is None:
+                    continue
+                traffic.add(one.decode("ascii", "replace"), count)
+                if one.isdigit() and is_failure(int(one)):
+                    traffic.fail(when, count)
+                elif one.isdigit() and int(status) != NOT_HTTP:
+                    traffic.succeed(when)
 
     def _add(
         self, rows: list[tuple[bytes, ...]], combos: list[tuple[bytes, bytes, bytes]], at: dict[bytes, float | None]

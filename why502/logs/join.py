@@ -54,18 +54,25 @@ class Errors:
     def __len__(self) -> int:
         return len(self.times)
 
-    def add(self, waiting: Waiting, at: float, *, client: str, request: str, shown: str, connection: int | None) -> bool:
+    def number(self, waiting: Waiting) -> int | None:
+        """Return the number by which lines of a kind are added; None when there are too many kinds."""
+        if len(self._waiting) < MOST_TEXTS:
+            return self._waiting.setdefault(waiting, len(self._waiting))
+        found = self._waiting.get(waiting)
+        self.is_full |= found is None
+        return found
+
+    def add(self, number: int, at: float, *, client: str, request: str, shown: str, connection: int | None) -> bool:
         """Keep one line; `request` is the request line, `shown` what of it is listed. False when there is no room."""
-        if len(self.times) >= MOST_LINES or len(self._waiting) >= MOST_TEXTS:
+        if len(self.times) >= MOST_LINES:
             self.is_full = True
             return False
-        self._append((self._number(waiting), int(at), mark(client), mark(whole(request)), self._text(shown), connection or 0))
+        self._append((number, int(at), mark(client), mark(whole(request)), self._text(shown), connection or 0))
         return True
 
-    def wants_sample(self, waiting: Waiting) -> bool:
+    def wants_sample(self, number: int) -> bool:
         """Return whether a sample would be kept for the next line of this kind."""
-        number = self._waiting.get(waiting)
-        return number is None or self._sampled.get(number, 0) < SAMPLES
+        return self._sampled.get(number, 0) < SAMPLES
 
     def sample(self, sample: Sample) -> None:
         """Keep a sample of the line added last."""
@@ -78,12 +85,12 @@ class Errors:
         kinds, texts = list(other._waiting), list(other._texts)
         self.is_full |= other.is_full
         for index in range(len(other)):
-            waiting, text = kinds[other.waiting[index]], texts[other.texts[index]]
-            if len(self.times) >= MOST_LINES:
+            number, text = self.number(kinds[other.waiting[index]]), texts[other.texts[index]]
+            if len(self.times) >= MOST_LINES or number is None:
                 self.is_full = True
                 return
-            wants = self.wants_sample(waiting)
-            line = (self._number(waiting), other.times[index], other.clients[index], other.requests[index])
+            wants = self.wants_sample(number)
+            line = (number, other.times[index], other.clients[index], other.requests[index])
             self._append((*line, self._text(text), other.connections[index]))
             if wants and index in other.samples:
                 self.sample(other.samples[index])
@@ -101,9 +108,6 @@ class Errors:
             (self.waiting, self.times, self.clients, self.requests, self.texts, self.connections), line, strict=True
         ):
             column.append(value)
-
-    def _number(self, waiting: Waiting) -> int:
-        return self._waiting.setdefault(waiting, len(self._waiting))
 
     def _text(self, shown: str) -> int:
         if len(self._texts) < MOST_TEXTS:
@@ -174,10 +178,10 @@ class Joiner:
             is_hidden=is_hidden,
         )
 
-    def settle(self, tallies: Tallies) -> None:
+    def settle(self, tallies: Tallies, *, counts_requests: bool = True) -> None:
         """Count the lines that no access line was found for: what their clients got is unknown.
 
-        Attempts of one request count as one failed request: they follow each other on one connection, each with another target.
+        `counts_requests` False: their requests were counted elsewhere. Attempts of one request count as one: they follow each other on one connection, each with another target.
         """
         errors = self.errors
         requests: dict[tuple[int, int], set[tuple[Target | None, str]]] = {}
@@ -185,7 +189,7 @@ class Joiner:
             if taken:
                 continue
             self.count(line, tallies)
-            if not self.kinds[errors.waiting[line]].is_failure:
+            if not counts_requests or not self.kinds[errors.waiting[line]].is_failure:
                 continue
             goal, seen = self._goal(line), requests.get((errors.connections[line], errors.requests[line]))
             if seen is None or goal in seen or not errors.connections[line]:

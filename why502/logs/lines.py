@@ -1,7 +1,4 @@
-"""From chunks of a log to its entries, with the place of each, and the logs that are read entry by entry: all but access logs.
-
-A request's error line waits (join.py) for its access line; everything else is counted at once.
-"""
+"""From chunks of a log to its entries, with the place of each, and what of a record makes a tally."""
 
 from __future__ import annotations
 
@@ -10,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from why502.logs.join import Errors, Waiting
-from why502.logs.redact import clean, redact, without_query
-from why502.logs.tallies import Kind, Tallies, mark, moment
+from why502.logs.redact import clean, redact
+from why502.logs.tallies import Kind, moment
 from why502.logs.window import Chunk
 from why502.logs.zone import aware
 from why502.model.logs import LogFile, LogRecord, Sample
@@ -110,37 +106,6 @@ def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = N
         yield Entry("\n".join(held), held_start, held_line)
 
 
-def read_entries(
-    source: Iterable[Entry],
-    path: str,
-    parse: Callable[[str], LogRecord | None],
-    *,
-    window: Window,
-    tallies: Tallies,
-    errors: Errors,
-) -> Span:
-    """Count the entries of one log that lie in the window; what belongs to a request is added to `errors`.
-
-    An entry without a time has that of the one before; the first ones of a log, and all of a log without times, count as unread.
-    """
-    span = Span()
-    at: float | None = None
-    for entry in source:
-        record = parse(entry.text)
-        if record is not None and record.at is not None:
-            at = window.seconds(record.at)
-        if at is not None and not window.holds(at):
-            continue
-        span.lines += 1
-        if record is None or at is None:
-            span.unread += 1
-            continue
-        span.see(at)
-        if record.symptom is not None:
-            _count(record, at, entry, path, tallies=tallies, errors=errors)
-    return span
-
-
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
     """Return the kind of tally that a record belongs to; None for a record without symptom."""
     if record.symptom is None:
@@ -181,21 +146,3 @@ def sample_of(text: str, path: str, start: int, line: int | None) -> Sample:
     return Sample(
         seen_in=place(path, start, line), text=redact(" ".join(text[: 4 * SAMPLE_CHARACTERS].split()))[:SAMPLE_CHARACTERS]
     )
-
-
-def _count(record: LogRecord, at: float, entry: Entry, path: str, *, tallies: Tallies, errors: Errors) -> None:
-    kind = kind_of(record)
-    assert kind is not None
-    shown = without_query(record.request)
-    if record.client and record.request and (record.is_gateway_failure or record.status is not None):
-        waiting = Waiting(kind, record.status, record.is_gateway_failure)
-        wants = errors.wants_sample(waiting)
-        if errors.add(waiting, at, client=record.client, request=record.request, shown=shown, connection=record.connection):
-            if wants:
-                errors.sample(sample_of(entry.text, path, entry.start, entry.line))
-            return
-    elif record.is_gateway_failure and record.client:
-        tallies.fail(at, mark(record.client))
-    kind = kind._replace(status=record.status if not record.client else None)
-    sample = sample_of(entry.text, path, entry.start, entry.line) if tallies.wants_sample(kind) else None
-    tallies.add(kind, at, sample=sample, request=shown, duration_s=record.duration_s)

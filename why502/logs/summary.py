@@ -11,12 +11,13 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from why502.logs import bulk, detect, stamps
-from why502.logs.access import AccessLog
+from why502.logs.access import MOST_CLOSE, AccessLog
 from why502.logs.files import Files, Part, regular, rotated, unlinked
 from why502.logs.formats import nginx_access, nginx_error
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN
 from why502.logs.join import Errors, Joiner
-from why502.logs.lines import Window, entries, read_entries
+from why502.logs.lines import Window, entries
+from why502.logs.records import RecordLog
 from why502.logs.tallies import Tallies
 from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head
 from why502.logs.zone import zone
@@ -129,18 +130,14 @@ class _Run:
 
     def read_errors(self, one: _Opened) -> None:
         """Read an error log, or that of an application or the kernel."""
-        window = Window(self.since, self.until, one.zone)
-        cut: list[HostError] = []
-        span = read_entries(
-            entries(self._chunks(one, cut), one.reader.continues),
-            one.path,
-            one.reader.parse,
-            window=window,
-            tallies=self.tallies,
-            errors=self.errors,
+        is_nginx = one.reader.parse is nginx_error.parse
+        reader = RecordLog(
+            Window(self.since, self.until, one.zone), self.tallies, self.errors, parse=one.reader.parse, is_nginx=is_nginx
         )
+        cut: list[HostError] = []
+        reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)
         self.has_error |= one.reader.name == nginx_error.NAME or one.log.kind == "error"
-        self._tell(span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
+        self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
         """Read the access logs, and return the sum of everything."""
@@ -159,11 +156,15 @@ class _Run:
             )
             cut: list[HostError] = []
             reader.read(self._chunks(one, cut), one.path)
+            if reader.is_hurried:
+                cut.append(
+                    HostError(f"it holds more than {MOST_CLOSE} failures: of the later ones only the number was looked at")
+                )
             readers.append(reader)
             self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
         for reader in readers:
             reader.settle()
-        joiner.settle(self.tallies)
+        joiner.settle(self.tallies, counts_requests=not any(reader.is_hurried for reader in readers))
         return self.tallies.value(
             tuple(self.told),
             has_access=any(reader.span.lines for reader in readers),

@@ -107,9 +107,9 @@ class Traffic:
         self.attempts += count
         _bump(self.statuses, status, MOST_STATUSES, count)
 
-    def fail(self, at: float) -> None:
-        """Note a failure."""
-        self.failures += 1
+    def fail(self, at: float, count: int = 1) -> None:
+        """Note failures."""
+        self.failures += count
         self.first_failure, self.last_failure = min(self.first_failure, at), max(self.last_failure, at)
 
     def succeed(self, at: float) -> None:

@@ -20,7 +20,7 @@ from why502.sources.base import Ask, Found
 SECTION = "logs"
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
-LIMIT_S = PATIENCE_S + 5.0
+LIMIT_S = PATIENCE_S + 10.0  # what was read must still be counted
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
 MATCHES = 50  # files that a log's path with variables is looked up for

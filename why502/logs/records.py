@@ -1,0 +1,150 @@
+"""Logs that are read entry by entry: error logs, and those of applications and the kernel.
+
+A request's error line waits (join.py) for its access line; everything else is counted at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from why502.logs.join import Errors, Waiting
+from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
+from why502.logs.redact import without_query
+from why502.logs.tallies import Kind, Tallies, mark
+from why502.model.logs import LogRecord
+
+MOST_SHAPES = 4096
+# What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
+_SHAPE = re.compile(
+    r"(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>\[\w+\] )\d+#\d+: \*(?P<connection>\d{1,18}) "
+    r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*), server: (?P<server>[^,\n]*), "
+    r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w+://(?:unix:[^:"\n]*:|[^/"\n]*))[^"\n]*", host: "[^"\n]*"'
+    r'(?:, referrer: "[^"\n]*")?'
+)
+
+
+class Line(NamedTuple):
+    """What counts of a record. `number` is that of its kind among the waiting ones; None where it waits for nothing."""
+
+    kind: Kind | None
+    number: int | None
+    is_failure: bool
+    status: int | None
+    at: float | None
+    client: str
+    request: str
+    connection: int | None
+    duration_s: float | None
+
+
+class RecordLog:
+    """Reads one log into tallies and `errors`."""
+
+    def __init__(
+        self,
+        window: Window,
+        tallies: Tallies,
+        errors: Errors,
+        *,
+        parse: Callable[[str], LogRecord | None],
+        is_nginx: bool = False,
+    ) -> None:
+        self.window = window
+        self.tallies = tallies
+        self.errors = errors
+        self.parse = parse
+        self.is_nginx = is_nginx
+        self.span = Span()
+        self._shapes: dict[tuple[str, ...], Line | None] = {}
+        self._times: dict[str, float] = {}
+
+    def read(self, source: Iterable[Entry], path: str) -> None:
+        """Count the entries that lie in the window.
+
+        An entry without a time has that of the one before; the first ones of a log, and all of a log without times, count as
+        unread.
+        """
+        at: float | None = None
+        for entry in source:
+            line = (self._known(entry.text) if self.is_nginx else None) or self._line(entry.text)
+            if line is not None and line.at is not None:
+                at = line.at
+            if at is not None and not self.window.holds(at):
+                continue
+            self.span.lines += 1
+            if line is None or at is None:
+                self.span.unread += 1
+                continue
+            self.span.see(at)
+            if line.kind is not None:
+                self._count(line, line.kind, at, entry, path)
+
+    def _line(self, text: str) -> Line | None:
+        record = self.parse(text)
+        if record is None:
+            return None
+        kind, number = kind_of(record), None
+        if kind and record.client and record.request and (record.is_gateway_failure or record.status is not None):
+            number = self.errors.number(Waiting(kind, record.status, record.is_gateway_failure))
+        return Line(
+            kind=kind,
+            number=number,
+            is_failure=record.is_gateway_failure,
+            status=record.status,
+            at=self.window.seconds(record.at) if record.at is not None else None,
+            client=record.client,
+            request=record.request,
+            connection=record.connection,
+            duration_s=record.duration_s,
+        )
+
+    def _known(self, text: str) -> Line | None:
+        """Return a line by another one that says the same of another request: an outage writes the same line over and over."""
+        match = _SHAPE.fullmatch(text)
+        if match is None:
+            return None
+        at, level, connection, says, client, server, request, to = match.groups()
+        shape = (level, says, server, to)
+        if shape not in self._shapes:
+            if len(self._shapes) < MOST_SHAPES:
+                self._shapes[shape] = self._line(text)
+            return None
+        line = self._shapes[shape]
+        if line is None:
+            return None
+        if at not in self._times:
+            if len(self._times) > MOST_SHAPES:
+                self._times.clear()
+            try:
+                self._times[at] = self.window.seconds(datetime.strptime(at, "%Y/%m/%d %H:%M:%S"))  # noqa: DTZ007 (the log tells no zone)
+            except ValueError:
+                return None
+        return Line(
+            line.kind,
+            line.number,
+            line.is_failure,
+            line.status,
+            self._times[at],
+            client,
+            request,
+            int(connection),
+            line.duration_s,
+        )
+
+    def _count(self, line: Line, kind: Kind, at: float, entry: Entry, path: str) -> None:
+        shown = without_query(line.request)
+        number = line.number
+        if number is not None:
+            wants = self.errors.wants_sample(number)
+            if self.errors.add(number, at, client=line.client, request=line.request, shown=shown, connection=line.connection):
+                if wants:
+                    self.errors.sample(sample_of(entry.text, path, entry.start, entry.line))
+                return
+        elif line.is_failure and line.client:
+            self.tallies.fail(at, mark(line.client))
+        kind = kind._replace(status=line.status if not line.client else None)
+        sample = sample_of(entry.text, path, entry.start, entry.line) if self.tallies.wants_sample(kind) else None
+        self.tallies.add(kind, at, sample=sample, request=shown, duration_s=line.duration_s)
