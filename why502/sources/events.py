@@ -1,0 +1,339 @@
+"""What happened on the machine in the window: of the services behind the targets, in the kernel, by security modules.
+
+From the journal, the kernel's log, the audit log, and the log files that the services' managers name or their processes hold open.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+import msgspec
+
+from why502.host.base import Host
+from why502.logs import stamps
+from why502.logs.detect import parse_any
+from why502.logs.formats import audit, kernel
+from why502.logs.formats import systemd as systemd_format
+from why502.logs.phrases import signal_number
+from why502.logs.redact import redact
+from why502.logs.zone import aware, zone
+from why502.model.errors import HostError, Missing
+from why502.model.logs import LogRecord, Symptom
+from why502.model.snapshot import Event, Gap, Service, Snapshot
+from why502.sources import journal, owners
+from why502.sources.attempt import attempt
+from why502.sources.base import Ask, Found
+from why502.sources.kernel_log import kernel_lines
+from why502.sources.service_managers import docker
+from why502.sources.tail import tail
+
+SECTION = "events"
+WINDOW = timedelta(minutes=15)
+BEFORE = timedelta(minutes=5)
+PATIENCE_S = 2.8
+LIMIT_S = PATIENCE_S + 0.4
+AUDIT_LOG = "/var/log/audit/audit.log"
+FILES = 24
+EVENTS = 400
+DESCRIPTORS = 256
+_LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
+_PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
+_SHORT_OF_THE_END = frozenset({Symptom.START_FAILED, Symptom.ADDRESS_IN_USE, Symptom.WORKER_TIMED_OUT})
+_ITS_EFFECT = frozenset({Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
+Look = Callable[[], list[Event]]
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:  # noqa: ARG001
+    """Return what happened from 5 minutes before the window to its end, in order of time. Events without a time come first."""
+    until = known.until or known.taken_at
+    since = (known.since or until - WINDOW) - BEFORE
+    window = Window(host, known, since, until)
+    looks: dict[str, Look] = {
+        "kernel log": window.kernel,
+        "audit log": window.audit,
+        "journal of the services": window.journals,
+        "logs of the services": window.files,
+    }
+    deadline = monotonic() + PATIENCE_S
+    answers: dict[str, SimpleQueue[list[Event] | HostError]] = {}
+    for name, look in looks.items():
+        answers[name] = SimpleQueue()
+        threading.Thread(target=_answer, args=(look, answers[name]), name=name, daemon=True).start()
+    found: list[Event] = []
+    gaps: list[Gap] = []
+    for name, answer in answers.items():
+        try:
+            result = answer.get(timeout=max(0.0, deadline - monotonic()))
+        except Empty:
+            gaps.append(Gap(source=name, why=f"did not answer within {PATIENCE_S:g} s"))
+            continue
+        if isinstance(result, HostError):
+            gaps.append(Gap(source=name, why=result.why, allow=result.allow))
+        else:
+            found += result
+    if len(gaps) == len(looks):
+        return Found(None, (*gaps, *window.gaps))
+    return Found(joined(found)[-EVENTS:], (*gaps, *window.gaps))
+
+
+def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
+    try:
+        answer.put(look())
+    except HostError as error:
+        answer.put(error)
+    except Exception as error:  # a bug in one look leaves the others' answers
+        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+
+
+class Window:
+    """The looks at one machine within one window of time."""
+
+    def __init__(self, host: Host, known: Snapshot, since: datetime, until: datetime) -> None:
+        self._host = host
+        self._known = known
+        self._since = since
+        self._until = until
+        self.gaps: list[Gap] = []
+
+    def kernel(self) -> list[Event]:
+        """Return what the kernel said. Raises HostError."""
+        seen_in, lines = kernel_lines(self._host, self._since, self._until)
+        events = (self._event(kernel.parse(text) or audit.parse(text), seen_in, at) for at, text in lines)
+        return [event for event in events if event]
+
+    def audit(self) -> list[Event]:
+        """Return the denials of security modules. Raises HostError."""
+        try:
+            lines = tail(self._host, AUDIT_LOG).lines
+        except Missing:
+            return []
+        return [event for line in lines if (event := self._event(audit.parse(line), AUDIT_LOG, None)) and event.at]
+
+    def journals(self) -> list[Event]:
+        """Return what the journals of the units behind the targets, and the audit messages of the journal, say. Raises HostError."""
+        if attempt(partial(self._host.stat, "/run/systemd/system")) is None:
+            return []
+        match = [word for unit in self._units() for word in ("-u", unit)]
+        found: list[Event] = []
+        if match:
+            for entry in journal.read(self._host, *match, since=self._since, until=self._until, lines=2000):
+                found += self._of_entry(entry)
+        for entry in attempt(partial(journal.read, self._host, "_TRANSPORT=audit", since=self._since, until=self._until)) or ():
+            if event := self._event(audit.parse(entry.message), "journalctl _TRANSPORT=audit", entry.at):
+                found.append(event)
+        return found
+
+    def _units(self) -> tuple[str, ...]:
+        units = [service.name for service in self._known.services or () if service.manager == "systemd"]
+        listening = {pid for pids in owners.owners(self._known).values() for pid in pids}
+        units += [process.unit for process in self._known.processes or () if process.unit and process.pid in listening]
+        units += [pool.unit for pool in self._known.php_pools or () if pool.unit]
+        return tuple(dict.fromkeys(unit for unit in units if unit.endswith(".service")))[:FILES]
+
+    def _of_entry(self, entry: journal.Entry) -> Iterator[Event]:
+        seen_in = f"journalctl -u {entry.unit}"
+        manages = entry.identifier in ("systemd", "systemd-coredump", "systemd-oomd")
+        text = f"systemd[1]: {entry.message}" if entry.identifier == "systemd" else entry.message
+        record = systemd_format.parse(text) if manages else parse_any(entry.message)
+        event = self._event(record, seen_in, entry.at)
+        if event:
+            pid = event.pid or (None if manages else entry.pid)
+            yield msgspec.structs.replace(event, unit=entry.unit or event.unit, pid=pid, cgroup=event.cgroup or entry.cgroup)
+
+    def files(self) -> list[Event]:
+        """Return what the log files of the services and of PHP-FPM say. Raises HostError."""
+        found: list[Event] = []
+        local = attempt(partial(zone, self._host, self._host)) or UTC
+        for path, service, pid in self._logs():
+            try:
+                content = tail(self._host, path)
+            except Missing:
+                continue
+            except HostError as error:
+                self.gaps.append(Gap(source=path, why=error.why, allow=error.allow))
+                continue
+            if content.written_at is None or content.written_at < self._since:
+                continue
+            own = (attempt(partial(zone, self._host, self._host, pid)) if pid else None) or local
+            for at, record in self._dated(content.lines, content.written_at, own):
+                is_manager = record.format in ("supervisord", "pm2")
+                owner = self._managed(record) if is_manager else service
+                if is_manager and owner is None:
+                    continue  # of a program that is behind no target
+                if event := self._event(record, path, at):
+                    found.append(_of_service(event, owner))
+        for service in self._known.services or ():
+            found += self._of_container(service)
+        return found
+
+    def _managed(self, record: LogRecord) -> Service | None:
+        """Return the service that a line of supervisord's or pm2's own log speaks of: by its name, its command or its script."""
+        for service in self._known.services or ():
+            if service.manager != record.format:
+                continue
+            if record.process in (service.name, service.name.rpartition(":")[2]):
+                return service
+            if not record.process and any(
+                word.startswith("/") and (word == record.file or f"'{word}'" in record.detail) for word in service.argv
+            ):
+                return service
+        return None
+
+    def _of_container(self, service: Service) -> Iterator[Event]:
+        path = next((path for path, name in docker.SOCKETS.items() if name == service.manager), "")
+        if not path:
+            return
+        for at, text in docker.output(self._host, path, service.name, self._since):
+            if event := self._event(parse_any(text), f"{service.manager} logs {service.name}", at):
+                yield _of_service(event, service)
+
+    def _logs(self) -> list[tuple[str, Service | None, int | None]]:
+        """Return the log files, each once, with the service that it is known to be of."""
+        found: dict[str, tuple[Service | None, int | None]] = {}
+        for service in self._known.services or ():
+            for path in service.logs:
+                found.setdefault(path, (service, service.main_pid))
+        by_pid = {service.main_pid: service for service in self._known.services or () if service.main_pid}
+        listening = {pid for pids in owners.owners(self._known).values() for pid in pids}
+        for pid in sorted(listening):
+            for path in _open_logs(self._host, pid):
+                found.setdefault(path, (by_pid.get(pid), pid))
+        for pool in self._known.php_pools or ():
+            for path in (pool.log, pool.slowlog):
+                if path.startswith("/"):
+                    found.setdefault(path, (None, pool.master_pid))
+        configured = {log.path for proxy in self._known.proxies or () for log in proxy.logs}
+        kept = [(path, *rest) for path, rest in found.items() if path not in configured and not _PROXY_LOG.search(path)]
+        return kept[:FILES]
+
+    def _dated(self, lines: tuple[str, ...], written_at: datetime, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
+        """Yield the records with their times: of a line without one that of the line before, at the end of the log that of its file.
+
+        A log without any times tells what happened last, and that is dated by the file.
+        """
+        since, until = self._since.timestamp(), self._until.timestamp()
+        last: datetime | None = None
+        for number, line in enumerate(lines):
+            own = stamps.find(line)
+            if own is not None:
+                last = aware(own, local, since, until)
+            record = parse_any(line)
+            if record is None or record.symptom is None:
+                continue
+            if last is not None:
+                yield last, record
+            elif number >= len(lines) - 30:
+                yield written_at, record
+
+    def _event(self, record: LogRecord | None, seen_in: str, at: datetime | None) -> Event | None:
+        """Return the event of a record that has a symptom and lies in the window."""
+        if record is None or record.symptom is None:
+            return None
+        when = at or (record.at if record.at is None or record.at.tzinfo else record.at.replace(tzinfo=UTC))
+        if when is not None and not self._since <= when <= self._until + timedelta(seconds=1):
+            return None
+        return Event(
+            at=when,
+            symptom=record.symptom,
+            says=says(record),
+            seen_in=seen_in,
+            pid=record.process_pid,
+            process=record.process,
+            unit=record.unit,
+            cgroup=record.cgroup,
+            target=record.target,
+            path=record.file,
+            detail=redact(record.detail)[:300],
+            code=int(record.code) if record.code.isascii() and record.code.isdigit() else signal_number(record.code),
+        )
+
+
+def _open_logs(host: Host, pid: int) -> Iterator[str]:
+    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal)."""
+    for name in (attempt(partial(host.list, f"/proc/{pid}/fd")) or [])[:DESCRIPTORS]:
+        path = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
+        if not _LOG_NAME.match(path):
+            continue
+        info = attempt(partial(host.read, f"/proc/{pid}/fdinfo/{name}", limit_bytes=4096)) or b""
+        flags = re.search(rb"^flags:\s+([0-7]+)", info, re.MULTILINE)
+        if flags and int(flags[1], 8) & 3:
+            yield path
+
+
+def _of_service(event: Event, service: Service | None) -> Event:
+    """Return the event as one of the service that its log is of. Which of its processes wrote it is not known."""
+    return msgspec.structs.replace(event, unit=event.unit or service.name) if service else event
+
+
+def says(record: LogRecord) -> str:
+    """Return one sentence of what a line says: who, and the line's own words."""
+    who = record.unit or (
+        f"{record.process} (pid {record.process_pid})" if record.process and record.process_pid else record.process
+    )
+    where = f" ({record.target})" if record.target and str(record.target) not in record.detail else ""
+    what = redact(record.detail or record.message)[:240]
+    return f"{who}: {what}{where}" if who and who not in what else f"{what}{where}"
+
+
+def joined(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return the events in order of time, each once: what is told twice, or is only the effect of another one, is left out.
+
+    A kernel tells an OOM kill in three lines; an application server kills by signal a worker that it just called too slow; an
+    exception that ends a start is told as both.
+    """
+    kept: list[Event] = []
+    for event in sorted(events, key=lambda one: (one.at is not None, one.at or datetime.min.replace(tzinfo=UTC))):
+        twin = next((i for i in range(len(kept) - 1, max(-1, len(kept) - 40), -1) if _same(kept[i], event)), None)
+        if twin is not None:
+            kept[twin] = _merged(kept[twin], event)
+        elif not any(_causes(one, event) for one in kept[-40:]):
+            if event.symptom in _SHORT_OF_THE_END:
+                kept = [*kept[:-10], *(one for one in kept[-10:] if not _causes(event, one))]
+            kept.append(event)
+    return tuple(kept)
+
+
+def _near(one: Event, other: Event, seconds: float) -> bool:
+    return one.at is not None and other.at is not None and abs((one.at - other.at).total_seconds()) <= seconds
+
+
+def _same(one: Event, other: Event) -> bool:
+    if one.symptom is not other.symptom:
+        return False
+    if one.symptom in (Symptom.OOM_KILLED, Symptom.SELINUX_DENIED, Symptom.APPARMOR_DENIED, Symptom.PROCESS_CRASHED) and one.pid:
+        return one.pid == other.pid and _near(one, other, 2)
+    if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.seen_in == other.seen_in:
+        return _near(one, other, 3)
+    same = (one.unit, one.pid, one.process, one.target, one.detail) == (
+        other.unit,
+        other.pid,
+        other.process,
+        other.target,
+        other.detail,
+    )
+    return same and one.seen_in == other.seen_in and (one.at == other.at or _near(one, other, 60))
+
+
+def _merged(one: Event, other: Event) -> Event:
+    """Return what both tell; the count grows only where the same line came again later."""
+    if len(other.detail) > len(one.detail):
+        one = msgspec.structs.replace(one, says=other.says, detail=other.detail)
+    again = one.at != other.at and one.detail == other.detail
+    fields = {name: getattr(one, name) or getattr(other, name) for name in ("process", "unit", "cgroup", "target", "path")}
+    code = one.code if one.code is not None else other.code
+    return msgspec.structs.replace(one, **fields, code=code, count=one.count + again)
+
+
+def _causes(reason: Event, effect: Event) -> bool:
+    """Return whether `effect` only tells how the process ended to which `reason` happened."""
+    if reason.symptom not in _SHORT_OF_THE_END or effect.symptom not in _ITS_EFFECT or not _near(reason, effect, 3):
+        return False
+    if reason.symptom is Symptom.WORKER_TIMED_OUT:
+        return reason.pid is not None and reason.pid == effect.pid
+    return reason.seen_in == effect.seen_in and effect.unit == reason.unit
