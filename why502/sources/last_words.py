@@ -48,12 +48,13 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
     own = [(rank, text) for rank, text in said if rank > 0]
     if not any(rank > 1 for rank, _ in own):  # the program's reason is in no words that we know
         own += [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:] or [(1, text) for text in plain[-2:]]
-    kept = list(dict.fromkeys(text for _, text in own or said))[-LINES:]
-    best = max(((rank, i) for i, (rank, text) in enumerate(own or said)), default=None)
-    if best is not None:
-        reason = (own or said)[best[1]][1]
-        kept = [text for text in kept if text != reason] + [reason]
-    return tuple(kept[-LINES:])
+    telling = [pair for pair in own if pair[0] > 1] or own or said
+    if not telling:
+        return ()
+    best = max(range(len(telling)), key=lambda i: (telling[i][0], i))
+    reason = telling[best][1]
+    kept = [text for text in dict.fromkeys(text for _, text in telling) if text != reason]
+    return (*kept[1 - LINES :], reason)
 
 
 def _rank(symptom: Symptom, form: str, text: str) -> int:

@@ -212,7 +212,7 @@ def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
     pid = _number(unit.get("MainPID")) or None
     ended = state in ("failed", "inactive") or sub == "auto-restart" or sub.startswith("auto-restart")
     running = False if ended else True if state in ("active", "reloading") or (pid and state == "activating") else None
-    settings = {name: unit[name] for name in KEPT if unit.get(name)}
+    settings = {name: unit[name] for name in KEPT if unit.get(name) not in (None, "", "infinity", "~", "[not set]")}
     gone = [path for path, may in _environment_files(unit) if not may and _is_missing(host, path)]
     if gone:
         settings["EnvironmentFileMissing"] = " ".join(gone)
