@@ -17,12 +17,18 @@ def nothing(_: object) -> Iterator[object]:
     return iter(())
 
 
+def silent(_: object) -> str:
+    """Return "": there is nothing to name."""
+    return ""
+
+
 class Cause(Value, frozen=True, kw_only=True):
     """One cause.
 
     `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
     engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
     speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
+    `tell` says in one sentence what is wrong here, naming what differs (ports, sizes, users); "" where `says` is all.
     """
 
     id: str
@@ -33,3 +39,4 @@ class Cause(Value, frozen=True, kw_only=True):
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
     foresee: Callable[[Route], Iterator[Risk]] = nothing  # type: ignore[assignment]
     remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]
+    tell: Callable[[Case], str] = silent

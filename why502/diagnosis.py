@@ -20,6 +20,7 @@ from why502.model.finding import (
     ASSERTED,
     FAIR,
     PRIOR,
+    STRONG,
     WEAK,
     CheckStatus,
     Diagnosis,
@@ -88,7 +89,8 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
     """Yield one finding for every cause that something speaks for."""
     for cause in CAUSES.values():
         try:
-            evidence = (*weigh_symptoms(cause, case), *cause.examine(case))
+            seen = tuple(cause.examine(case))
+            evidence = (*weigh_symptoms(cause, case), *seen)
         except Exception as error:  # our own defect: one cause is lost, the others still answer
             gaps.append(Gap(source=f"cause {cause.id}", why=f"internal error: {type(error).__name__}: {error}"))
             continue
@@ -96,7 +98,7 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
             continue
         confidence = sure(sum(item.weight for item in evidence))
         if confidence >= CONSIDERED:
-            yield _finding(cause, case, evidence, confidence)
+            yield _finding(cause, case, evidence, confidence, _sentence(cause, case, seen))
 
 
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
@@ -142,7 +144,7 @@ def sure(weight: float) -> float:
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
 
 
-def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidence: float) -> Finding:
+def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidence: float, says: str) -> Finding:
     tallies = [t for t in case.tallies if t.symptom in cause.symptoms and _is_failure(t)] or (
         list(case.failures) if case.target is not None and not any(t.symptom in cause.symptoms for t in case.tallies) else []
     )
@@ -153,7 +155,7 @@ def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidenc
         cause=cause.id,
         layer=cause.layer,
         confidence=confidence,
-        says=_sentence(cause, case),
+        says=says,
         target=case.target,
         proxy=product,
         place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
@@ -169,8 +171,17 @@ def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidenc
     )
 
 
-def _sentence(cause: Cause, case: Case) -> str:
-    return f"{case.target}: {cause.says}" if case.target is not None else cause.says
+def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
+    """Return the finding in one sentence, as concrete as the cause can tell it, else with the best of what it saw itself."""
+    try:
+        told = cause.tell(case)
+    except Exception:  # a sentence that we cannot write must not cost the diagnosis
+        told = ""
+    if told:
+        return told
+    says = f"{case.target}: {cause.says}" if case.target is not None else cause.says
+    best = max(seen, key=lambda item: item.weight, default=None)
+    return f"{says} ({best.says})" if best and best.weight >= STRONG else says
 
 
 def _remedies(cause: Cause, case: Case) -> Iterator[Remedy]:

@@ -42,10 +42,17 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    tally = case.tally(Symptom.NAME_NOT_FOUND)
+    return f"the backend's name {tally.detail} does not resolve" if tally and tally.detail else ""
+
+
 CAUSE = Cause(
     id="dns-host-not-found",
     layer=Layer.PROXY,
     says="the upstream host name does not resolve",
     symptoms={Symptom.NAME_NOT_FOUND: 5.0},
     examine=examine,
+    tell=tell,
 )

@@ -53,6 +53,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    pools = (case.host.php_pools if case.host else None) or ()
+    pool = next((pool for pool in pools if pool.master_pid is not None and pool.target is not None), None)
+    return f"fastcgi_pass names {case.target}, the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let fastcgi_pass name the pool's listen."""
     pools = [
@@ -74,5 +81,6 @@ CAUSE = Cause(
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"proxy-config-not-loaded", "proxy-config-invalid"}),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -42,6 +42,12 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running]
+    return f"{stopped[0].kind} does not run: no process has the configuration {stopped[0].config}" if stopped else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start it, when its configuration passes the test."""
     for proxy in case.proxies:
@@ -56,5 +62,6 @@ CAUSE = Cause(
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -43,6 +43,14 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
+    if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
+        return ""
+    return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Raise the buffer to the measured header and a quarter more, and with it what must follow it."""
     route = case.route
@@ -71,5 +79,6 @@ CAUSE = Cause(
     says="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

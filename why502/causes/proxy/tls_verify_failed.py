@@ -36,10 +36,17 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    reason = next((probe.certificate for probe in case.probes if probe.certificate), "")
+    return f"the certificate of {case.target} does not verify: {reason}" if reason else ""
+
+
 CAUSE = Cause(
     id="tls-verify-failed",
     layer=Layer.PROXY,
     says="the backend's certificate did not verify: expired, wrong name, unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     examine=examine,
+    tell=tell,
 )

@@ -54,6 +54,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    path = case.socket_path
+    if path is None or path.kind != "missing":
+        return ""
+    elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in case.strays[:1]), "")
+    return f"{path.path} does not exist for the proxy" + (f"; a socket that may be meant is {elsewhere}" if elsewhere else "")
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the path on which the application listens."""
     for listener in case.strays[:1]:
@@ -81,5 +90,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -49,6 +49,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"the modes let user {path.user} through", f"namei -l {path.path}", STRONG)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    path = case.socket_path
+    if path is None or path.is_reachable is not False:
+        return ""
+    blocked = path.blocked_at or path.path
+    step = next((step for step in path.steps if step.path == blocked), None)
+    modes = f" (mode {step.mode}, {step.owner}:{step.group})" if step else ""
+    way = "" if blocked == path.path else f", on the way to {path.path}"
+    return f"user {path.user}, as which the proxy's workers run, may not use {blocked}{modes}{way}"
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the worker's user in by group, where the application's own setting is not known by path and mode."""
     path = case.socket_path
@@ -83,5 +95,6 @@ CAUSE = Cause(
     says="the proxy's worker user may not write to the unix socket or pass through one of its folders",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -49,6 +49,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    product = case.proxy.kind if case.proxy else "the proxy"
+    listener = next(iter(case.same_port), None)
+    return f"{product} connects to {case.target}; {case.name_of(listener)} listens only on {listener.target}" if listener else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the address on which the application listens."""
     for listener in case.same_port[:1]:
@@ -65,5 +72,6 @@ CAUSE = Cause(
         {"container-network-mismatch", "php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns"}
     ),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

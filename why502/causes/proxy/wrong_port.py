@@ -88,6 +88,17 @@ def _alike(listener: Listener, case: Case) -> bool:
     return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    found = candidates(case)
+    product = case.proxy.kind if case.proxy else "the proxy"
+    return (
+        f"{product} connects to {case.target}, where nothing listens; {case.name_of(found[0])} listens on {found[0].target}"
+        if found
+        else ""
+    )
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the port on which the application listens."""
     for listener in candidates(case)[:1]:
@@ -105,5 +116,6 @@ CAUSE = Cause(
         {"php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns", "wrong-address"}
     ),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -52,6 +52,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("a TLS alert came back", "", STRONG)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    for probe in case.probes:
+        if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
+            return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
+    return ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Speak what the backend speaks, where that is a matter of the scheme."""
     spoken = next((p.speaks for p in case.probes if p.speaks), "")
@@ -86,5 +94,6 @@ CAUSE = Cause(
         Symptom.CONNECT_REFUSED: 0.1,
     },
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -61,6 +61,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    stopped = next((service for service in case.services if service.is_running is False), None)
+    if stopped:
+        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, is {stopped.state or 'stopped'}"
+    if case.listeners == ():
+        return f"nothing listens on {case.target}: the application that should answer there does not run"
+    return ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service that owns the target, where it is known."""
     for service in case.services[:1]:
@@ -93,5 +103,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

@@ -35,6 +35,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    statuses = sorted({tally.status for tally in case.tallies if tally.symptom is Symptom.UPSTREAM_STATUS and tally.status})
+    said = "/".join(str(status) for status in statuses)
+    return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
+
+
 CAUSE = Cause(
     id="upstream-error-status",
     layer=Layer.UPSTREAM,
@@ -42,4 +49,5 @@ CAUSE = Cause(
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
     yields_to=frozenset({"application-error", "worker-timeout"}),
     examine=examine,
+    tell=tell,
 )
