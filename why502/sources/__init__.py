@@ -27,7 +27,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("proxies", "addresses"),
     ("listeners", "logs", "php_fpm"),
     ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
-    ("socket_paths", "services", "disks", "kernel", "pressure"),
+    ("socket_paths", "services", "disks", "kernel", "pressure", "paths"),
     ("events", "security"),
     ("probes",),
 )

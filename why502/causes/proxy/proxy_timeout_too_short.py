@@ -28,6 +28,7 @@ from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, refutes, s
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
+MUCH = 4.0  # times the limit: that is no wait that somebody forgot to allow
 ENOUGH = 3  # failures from which "none succeeded" means something
 USUAL_S = 60.0  # the default of every nginx module
 
@@ -38,21 +39,27 @@ def examine(case: Case) -> Iterator[Evidence]:
     if route is None or not case.seen(Symptom.READ_TIMED_OUT):
         return
     limit = route.read_timeout_s
-    at = str(route.at or "")
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
         yield supports(
             f"our own request was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG
         )
+        if late.first_byte_s > MUCH * limit:
+            yield refutes(f"it takes more than {MUCH:g} times as long as that", "probe", FAIR)
         traffic = case.traffic
-        if traffic and traffic.attempts > traffic.failures:
+        if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
             yield supports(
                 "other requests to it are answered in time: it is this kind of work that takes longer", "access log", FAIR
             )
         elif traffic and traffic.failures >= ENOUGH:
-            yield refutes("no request at all is answered in time: it is slow as a whole", "access log", STRONG)
+            yield refutes("no request at all is answered in time: it is slow as a whole", "access log", FAIR)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
-        yield supports(f"the read timeout is {limit:g} s there, the default is {USUAL_S:g} s", at, WEAK)
+        setting = route.setting(f"{family(route)}_read_timeout")
+        block = route.location_at
+        is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
+        at = str(setting.at if setting and setting.at else route.at or "")
+        says = f"the read timeout is {limit:g} s {'in this very location' if is_own else 'there'}, the default is {USUAL_S:g} s"
+        yield supports(says, at, FAIR if is_own else 0.5)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
         yield supports("the application's own log shows such requests completed later", tally.seen_in, STRONG)
     for event in case.events(Symptom.PROCESS_FINISHED)[:1]:

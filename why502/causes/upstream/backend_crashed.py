@@ -27,7 +27,7 @@ from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
-CLOCK = timedelta(seconds=2)  # log times are whole seconds, a process's start is known to about one
+CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
 
 
 def examine(case: Case) -> Iterator[Evidence]:

@@ -27,6 +27,8 @@ from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, ref
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+LONG_S = 5.0  # who has not answered by then answers nothing that a person would wait for
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -46,7 +48,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
     stuck = unread(case)
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
-        yield supports("our own request was accepted and got no answer at all", "probe", FAIR)
+        patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
+        is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
+        says = f"our own request was accepted and got no answer at all within {patience:.0f} s"
+        yield supports(says, "probe", STRONG if is_long else FAIR)
         if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
             yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
         if stuck:

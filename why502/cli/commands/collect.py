@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -41,25 +39,14 @@ def collect(
     """
     from why502.bundle import save
     from why502.cli.look import look
-    from why502.model.errors import Why502Error
+    from why502.cli.output import write
 
     (snapshot,) = look(env, configs=configs, logs=logs, since=since, until=until, probes=not no_probe)
     data = save(snapshot, anonymize=anonymize)
     if output == "-":
         env.stdout.buffer.write(data)
         return 0
-    path = Path(output)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Not for other users to read: it tells much about the machine.
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise Why502Error(
-            f"-o {output}: {(error.strerror or str(error)).lower()}", "Name a file in a folder that you may write to."
-        ) from error
+    write(output, data)
     if not quiet:
         gaps = f", {len(snapshot.gaps)} sources could not be read" if snapshot.gaps else ""
         env.stderr.write(f"{output}: {len(data)} bytes{gaps}. Diagnose it with: why502 diagnose --bundle {output}\n")

@@ -48,6 +48,7 @@ _FORMATS = {
 )
 @click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
 @click.option("--offline", is_flag=True, help="Look at nothing but the files given.")
+@click.option("--save", "save_to", metavar="FILE", help="Keep the evidence, too: the bundle that `why502 collect` would write.")
 @click.option("--format", "format_", type=click.Choice(list(_FORMATS)), default="text", show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="The verdict only.")
 @click.option("-v", "--verbose", is_flag=True, help="All evidence and everything considered.")
@@ -63,6 +64,7 @@ def diagnose(
     bundles: tuple[str, ...],
     no_probe: bool,
     offline: bool,
+    save_to: str | None,
     format_: str,
     quiet: bool,
     verbose: bool,
@@ -92,6 +94,11 @@ def diagnose(
         probes=not no_probe,
         offline=offline,
     )
+    if save_to:
+        from why502.bundle import save
+        from why502.cli.output import write
+
+        write(save_to, save(snapshots[0]))
     diagnosis = think(*snapshots, offline=offline)
     module, name = _FORMATS[format_]
     renderer = getattr(importlib.import_module(f"why502.render.{module}"), name)
