@@ -1,0 +1,113 @@
+"""The products' own codes (AH01102, sH, UF, 522…) and what each stands for. One file for each product; this folder is the registry.
+
+A module offers PRODUCT. The formats read lines with these tables, `why502 explain CODE` shows them, the documentation lists them.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import import_module
+
+from why502.model.base import Value
+from why502.model.logs import Phase, Symptom
+
+
+class Code(Value, frozen=True, kw_only=True):
+    """One code. `causes` are ids, best first; `status` is what the client gets, in words where it is not one number."""
+
+    code: str
+    says: str
+    symptom: Symptom | None = None
+    phase: Phase | None = None
+    causes: tuple[str, ...] = ()
+    status: str = ""
+    is_gateway_failure: bool = True
+
+
+class Product(Value, frozen=True, kw_only=True):
+    """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown."""
+
+    name: str
+    title: str
+    about: str
+    codes: dict[str, Code] = {}
+    next: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+_PHASES = {
+    "connect": Phase.CONNECT,
+    "name-": Phase.RESOLVE,
+    "tls": Phase.TLS,
+    "read-timed": Phase.READ_HEADER,
+    "header": Phase.READ_HEADER,
+    "closed-before": Phase.READ_HEADER,
+    "reset-before": Phase.READ_HEADER,
+    "closed-in": Phase.READ_BODY,
+    "reset-in": Phase.READ_BODY,
+    "body": Phase.READ_BODY,
+    "send": Phase.SEND,
+    "no-live": Phase.SELECT,
+    "no-members": Phase.SELECT,
+    "peer": Phase.SELECT,
+    "circuit": Phase.SELECT,
+    "client": Phase.CLIENT,
+    "host-unreachable": Phase.CONNECT,
+    "socket-path": Phase.CONNECT,
+    "queue-full": Phase.CONNECT,
+    "no-local-port": Phase.CONNECT,
+    "config": Phase.CONFIG,
+}
+
+
+def phase_of(symptom: Symptom | None) -> Phase | None:
+    """Return how far a request came that ended with a symptom; None where that differs."""
+    return next((phase for start, phase in _PHASES.items() if symptom and symptom.value.startswith(start)), None)
+
+
+def code(code: str, says: str, symptom: Symptom | None, causes: str, status: str = "", *, failure: bool = True) -> Code:
+    """Return a row of a table; `causes` are ids with blanks between them."""
+    return Code(
+        code=code,
+        says=says,
+        symptom=symptom,
+        phase=phase_of(symptom),
+        causes=tuple(causes.split()),
+        status=status,
+        is_gateway_failure=failure,
+    )
+
+
+def table(*rows: Code) -> dict[str, Code]:
+    """Return the rows by their code."""
+    return {row.code: row for row in rows}
+
+
+@lru_cache(1)
+def products() -> dict[str, Product]:
+    """Return all products by name."""
+    modules = (import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    found = [module.PRODUCT for module in modules if hasattr(module, "PRODUCT")]
+    return {product.name: product for product in found}
+
+
+def product(name: str) -> Product | None:
+    """Return the product of that name, without loading the others."""
+    names = {found.name for found in pkgutil.iter_modules(__path__)}
+    module = name.replace("-", "_")
+    return getattr(import_module(f"{__name__}.{module}"), "PRODUCT", None) if module in names else None
+
+
+def find(text: str) -> Iterator[tuple[Product, Code]]:
+    """Yield every code that is written like that, exactly where there is one, else without regard to case."""
+    found = [(product, product.codes[text]) for product in products().values() if text in product.codes]
+    if not found:
+        found = [
+            (product, code)
+            for product in products().values()
+            for key, code in product.codes.items()
+            if key.lower() == text.lower()
+        ]
+    yield from found
