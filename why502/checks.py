@@ -12,6 +12,7 @@ from why502.case import NOTICES, Case, routes, targets
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Proxy, Snapshot
+from why502.model.words import words
 
 # The proxy's own limits on what a client sends: told of, but no failure of the gateway.
 _LIMITS = {
@@ -118,11 +119,11 @@ def _logs_read(here: Snapshot) -> Check:
 
 
 def _requests_succeed(here: Snapshot) -> Check:
-    says = "no request failed in the window"
+    says = "requests succeed"
     if here.logs is None:
         return _skip(here, "no-failures", says, "logs")
     failed = sorted((t for t in here.logs.tallies if t.proxy is not None and t.symptom not in NOTICES), key=lambda t: -t.count)
-    bad = [f"{t.count} × {t.symptom.value}" + (f" on {t.target}" if t.target else "") for t in failed]
+    bad = [f"{t.count} × {words(t.symptom)}" + (f" on {t.target}" if t.target else "") for t in failed]
     return _result(
         "no-failures", says, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
     )
@@ -175,7 +176,7 @@ def _backend_answers(here: Snapshot) -> Check:
         return _skip(here, "backend-answers", says, "probes")
     if not direct:
         return _check("backend-answers", says, CheckStatus.SKIP, "there was no target to ask")
-    bad = [f"{p.target}: {p.symptom.value}" + (f" ({p.detail})" if p.detail else "") for p in direct if p.symptom is not None]
+    bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None]
     good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
     return _result("backend-answers", says, bad, good)
 
@@ -185,7 +186,7 @@ def _through_proxy(here: Snapshot) -> Check | None:
     if not asked:
         return None
     bad = [
-        f"{p.url}: {p.status or (p.symptom.value if p.symptom else '')}"
+        f"{p.url}: {p.status or (words(p.symptom) if p.symptom else '')}"
         for p in asked
         if p.symptom is not None or (p.status or 0) >= 500
     ]
@@ -231,7 +232,7 @@ def _limits(here: Snapshot) -> Check | None:
         return None
     return _check(
         "client-limits",
-        "no request met a limit of the proxy",
+        "requests stay within the limits of the proxy",
         CheckStatus.WARN,
         "; ".join(told) + ": request-too-large, client-bad-request",
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from why502.case import NOTICES, Case, targets
 from why502.cause import Cause
-from why502.causes import CAUSES
+from why502.causes import CAUSES, section
 from why502.checks import check_all
 from why502.model.finding import (
     ASSERTED,
@@ -34,6 +34,7 @@ from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
+from why502.model.words import words
 
 CERTAIN = 0.99  # no answer is surer than this
 CONSIDERED = 0.05  # below this a cause is not even mentioned
@@ -127,7 +128,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
 
 def count(tally: Tally) -> str:
     """Return a tally in words: how often, what, when, with which status."""
-    what = WORDS.get(tally.symptom, tally.symptom.value.replace("-", " "))
+    what = words(tally.symptom)
     times = "once" if tally.count == 1 else f"{tally.count} times"
     status = f", answered {tally.status:03d}" if tally.status is not None else ""
     detail = f" ({tally.detail})" if tally.detail else ""
@@ -135,8 +136,8 @@ def count(tally: Tally) -> str:
 
 
 def _probed(symptom: Symptom | None, detail: str) -> str:
-    words = WORDS.get(symptom, symptom.value.replace("-", " ")) if symptom else ""
-    return f"{words}: {detail}" if detail else words
+    what = words(symptom) if symptom else ""
+    return f"{what}: {detail}" if detail else what
 
 
 def sure(weight: float) -> float:
@@ -167,7 +168,7 @@ def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidenc
         last_seen=last,
         ongoing=_goes_on(case, last),
         evidence=tuple(sorted(evidence, key=lambda item: -item.weight)),
-        remedies=tuple(_remedies(cause, case)) if confidence >= ASSERTED else (),
+        remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
 
 
@@ -184,11 +185,13 @@ def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
     return f"{says} ({best.says})" if best and best.weight >= STRONG else says
 
 
-def _remedies(cause: Cause, case: Case) -> Iterator[Remedy]:
+def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
+    """Return what the cause would do here, else what its page advises."""
     try:
-        yield from cause.remedies(case)
+        found = tuple(cause.remedies(case))
     except Exception:  # a remedy that we cannot write must not cost the diagnosis
-        return
+        found = ()
+    return found or tuple(Remedy(says=advice) for advice in section(cause.id, "Fix"))
 
 
 def _goes_on(case: Case, last: datetime | None) -> bool:
@@ -240,43 +243,3 @@ def _rank(finding: Finding) -> tuple[object, ...]:
 
 def _is_failure(tally: Tally) -> bool:
     return tally.proxy is not None and tally.symptom not in NOTICES
-
-
-# What a symptom is called in a sentence: "connections were refused 37 times".
-WORDS = {
-    Symptom.CONNECT_REFUSED: "connection refused",
-    Symptom.CONNECT_TIMED_OUT: "no answer to the connection attempt",
-    Symptom.CONNECT_RESET: "connection reset while connecting",
-    Symptom.CONNECT_DENIED: "connecting was not permitted",
-    Symptom.HOST_UNREACHABLE: "no route to the host",
-    Symptom.SOCKET_PATH_MISSING: "the socket's path does not exist",
-    Symptom.QUEUE_FULL: "the accept queue was full",
-    Symptom.NO_LOCAL_PORT: "no local port was left",
-    Symptom.NO_LIVE_UPSTREAMS: "no server of the group was left to try",
-    Symptom.NAME_NOT_FOUND: "the name did not resolve",
-    Symptom.NAME_SERVER_FAILED: "the name server did not answer properly",
-    Symptom.NO_RESOLVER: "a name had to be resolved and no resolver is configured",
-    Symptom.TLS_FAILED: "the TLS handshake failed",
-    Symptom.TLS_NOT_TLS: "the other side does not speak TLS",
-    Symptom.TLS_UNVERIFIED: "the certificate did not verify",
-    Symptom.TLS_TIMED_OUT: "the TLS handshake took too long",
-    Symptom.READ_TIMED_OUT: "no response header before the timeout",
-    Symptom.BODY_TIMED_OUT: "the response body stalled until the timeout",
-    Symptom.SEND_TIMED_OUT: "the backend did not take the request before the timeout",
-    Symptom.CLOSED_BEFORE_HEADER: "connection closed before a whole response header",
-    Symptom.RESET_BEFORE_HEADER: "connection reset before a whole response header",
-    Symptom.CLOSED_IN_BODY: "connection closed in the middle of the body",
-    Symptom.RESET_IN_BODY: "connection reset in the middle of the body",
-    Symptom.NO_STATUS_LINE: "the answer had no HTTP status line",
-    Symptom.HEADER_INVALID: "the response header was invalid",
-    Symptom.HEADER_TOO_BIG: "the response header was too big for the buffer",
-    Symptom.OTHER_PROTOCOL: "bytes of another protocol came back",
-    Symptom.UPSTREAM_STATUS: "the backend itself answered with an error status",
-    Symptom.GATEWAY_STATUS: "a gateway error status stands in the access log",
-    Symptom.CLIENT_CLOSED: "the client closed the connection first",
-    Symptom.WORKER_CONNECTIONS: "worker_connections were used up",
-    Symptom.FILES_EXHAUSTED: "no file descriptor was left",
-    Symptom.RATE_LIMITED: "the proxy's own limit refused the request",
-    Symptom.OWN_STATUS: "the proxy answered by a rule of its own",
-    Symptom.TEMP_DENIED: "a temporary file could not be written",
-}
