@@ -137,7 +137,7 @@ def count(tally: Tally) -> str:
 
 def _probed(symptom: Symptom | None, detail: str) -> str:
     what = words(symptom) if symptom else ""
-    return f"{what}: {detail}" if detail else what
+    return f"{what} ({detail})" if detail and detail.lower() != what else what
 
 
 def sure(weight: float) -> float:

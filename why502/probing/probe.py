@@ -98,7 +98,7 @@ def probe(host: Host, request: Request) -> Probe:
         symptom=failed.symptom if failed else None,
         errno=failed.errno if failed else None,
         status=failed.status if failed else answer.status,
-        detail=failed.detail if failed else answer.detail,
+        detail=(failed.detail if failed else answer.detail).removeprefix(f"{request.target}: "),
         header_bytes=failed.header_bytes if failed else answer.header_bytes,
         certificate=failed.certificate if failed else "",
         first_bytes=shown(seen)[1:-1],

@@ -22,9 +22,11 @@ table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(
 td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right: 1rem }
 </style>
 <h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ sentence }}</h1>
+{% for finding in found[1:] %}<p class="also">Also: {{ finding.says|safe_text }}</p>
+{% endfor %}
 <p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
 {% for finding in found %}
-<h2>{{ finding.cause }} <small>{{ "%.0f"|format(finding.confidence * 100) }} %, on the side of {{ sides[finding.layer] }}</small></h2>
+<h2>{{ finding.cause }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % sure, on the side of {{ sides[finding.layer] }}</small></h2>
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
 <table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.says|safe_text }}{% if item.seen_in %} <small>{{ item.seen_in|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
 {% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.says|safe_text }}</p>

@@ -32,6 +32,9 @@ def _code(text: str) -> str:
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"# {diagnosis.verdict.value.upper()}: {_plain(sentence(diagnosis))}"
+    for finding in asserted(diagnosis)[1:]:
+        yield ""
+        yield f"Also: {_plain(finding.says)}"
     yield ""
     yield f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} failures."
     for finding in asserted(diagnosis):
@@ -51,7 +54,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    yield f"## {finding.cause}, {finding.confidence:.0%}, on the side of {SIDES[finding.layer]}"
+    target = f" on {_code(str(finding.target))}" if finding.target else ""
+    yield f"## {finding.cause}{target}, {finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}"
     yield ""
     yield f"- {_plain(how_often(finding))}"
     if place := where(finding):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 
@@ -23,6 +24,8 @@ _COLORS = {
     "-": "31",
 }
 _SIGNS = {CheckStatus.PASS: "ok  ", CheckStatus.FAIL: "FAIL", CheckStatus.WARN: "warn", CheckStatus.SKIP: "skip"}
+_EVIDENCE = 6  # pieces of evidence shown of each finding
+_CONSIDERED = 4  # causes shown that were found too light
 
 
 def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
@@ -32,69 +35,67 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
 
 def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     verdict = diagnosis.verdict.value
-    yield from _wrapped(f"{paint(verdict.upper(), verdict, terminal)}: ", safe(sentence(diagnosis)), terminal, "  ")
+    yield from _wrapped(f"{verdict.upper()}: ", sentence(diagnosis), terminal, "  ", color=verdict)
+    for finding in asserted(diagnosis)[1:]:
+        yield from _wrapped("   ALSO: ", finding.says, terminal, "  ", color=verdict)
     if terminal.is_quiet:
         return
     for number, finding in enumerate(asserted(diagnosis), start=1):
         yield ""
         yield from _finding(number, finding, terminal)
-    others = considered(diagnosis)
-    if others:
+    if others := considered(diagnosis):
         yield ""
         yield paint("Also considered", "bold", terminal)
-        for finding in others if terminal.is_verbose else others[:4]:
-            against = min(finding.evidence, key=lambda item: item.weight)
-            why = f": {against.says}" if against.weight < 0 else ""
-            yield from _wrapped(
-                "  ", safe(f"{finding.cause} {finding.target or ''} ({finding.confidence:.0%}){why}"), terminal, "    "
-            )
+        for finding in others if terminal.is_verbose else others[:_CONSIDERED]:
+            yield from _wrapped("  ", _dismissed(finding), terminal, "    ")
     yield ""
     yield paint("Checked", "bold", terminal)
     for check in diagnosis.checks:
-        sign = paint(_SIGNS[check.status], check.status.value, terminal)
-        detail = f": {safe(check.detail)}" if check.detail else ""
-        yield from _wrapped(f"  {sign} ", f"{check.says}{detail}", terminal, "       ")
+        detail = f": {check.detail}" if check.detail else ""
+        yield from _wrapped(f"  {_SIGNS[check.status]} ", f"{check.says}{detail}", terminal, "       ", color=check.status.value)
     if diagnosis.gaps:
         yield ""
         yield paint("Not looked at", "bold", terminal)
         for gap in diagnosis.gaps:
-            allow = f" ({gap.allow})" if gap.allow else ""
-            yield from _wrapped("  ", safe(f"{gap.source}: {gap.why}{allow}"), terminal, "    ")
+            yield from _wrapped("  ", f"{gap.source}: {gap.why}" + (f" ({gap.allow})" if gap.allow else ""), terminal, "    ")
     yield ""
-    window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all"
+    window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all times"
     yield paint(f"Window: {window}, {diagnosis.requests} requests, {diagnosis.failures} failures", "dim", terminal)
 
 
 def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
-    head = f"{number}. {finding.cause}"
-    yield f"{paint(head, 'bold', terminal)} ({finding.confidence:.0%} sure), on the side of {SIDES[finding.layer]}"
-    yield from _wrapped("   ", safe(how_often(finding)), terminal, "   ")
+    head = f"{number}. {finding.cause}" + (f" on {safe(str(finding.target))}" if finding.target else "")
+    yield from _wrapped(
+        head, f", {finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}", terminal, "   ", color="bold"
+    )
+    yield from _wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):
-        yield from _wrapped("   ", safe(place), terminal, "   ")
-    yield "   Evidence"
-    for item in finding.evidence if terminal.is_verbose else finding.evidence[:6]:
-        seen = f"  [{safe(item.seen_in)}]" if item.seen_in else ""
-        yield from _wrapped(
-            f"   {item.weight:+5.1f}  ", f"{safe(item.says)}{paint(seen, 'dim', terminal)}", terminal, "          "
-        )
+        yield from _wrapped("   ", place, terminal, "   ")
+    yield "   Evidence, by weight"
+    shown = finding.evidence if terminal.is_verbose else finding.evidence[:_EVIDENCE]
+    for item in shown:
+        yield from _wrapped(f"   {item.weight:+5.1f}  ", item.says, terminal, "          ", after=item.seen_in)
+    if more := len(finding.evidence) - len(shown):
+        yield f"          and {more} more, with --verbose"
     for remedy in finding.remedies:
         yield from _remedy(remedy, terminal)
 
 
+def _dismissed(finding: Finding) -> str:
+    """Return a cause that was considered, with the best of what speaks against it."""
+    against = min(finding.evidence, key=lambda item: item.weight)
+    why = f": {against.says}" if against.weight < 0 else ""
+    return f"{finding.cause} {f'on {finding.target} ' if finding.target else ''}({finding.confidence:.0%}){why}"
+
+
 def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
-    yield from _wrapped("   Fix: ", safe(remedy.says), terminal, "        ")
+    yield from _wrapped("   Fix: ", remedy.says, terminal, "        ")
     for step in remedy.steps:
         if isinstance(step, Edit):
             for line in step.diff.splitlines():
                 yield "     " + paint(safe(line), line[:1], terminal)
         else:
-            yield "     $ " + safe(" ".join(_quoted(word) for word in step.argv))
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
+            yield "     $ " + safe(" ".join(shlex.quote(word) for word in step.argv))
 
 
 def paint(text: str, color: str, terminal: Terminal) -> str:
@@ -103,9 +104,27 @@ def paint(text: str, color: str, terminal: Terminal) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if terminal.is_colored and code and text else text
 
 
-def _wrapped(first: str, text: str, terminal: Terminal, rest: str) -> Iterator[str]:
-    """Yield text wrapped to the terminal's width; long words (paths) stay whole."""
-    lines = textwrap.wrap(text, width=max(40, terminal.width - len(rest)), break_long_words=False, break_on_hyphens=False) or [""]
-    yield first + lines[0]
-    for line in lines[1:]:
-        yield rest + line
+def _wrapped(first: str, text: str, terminal: Terminal, rest: str, *, color: str = "", after: str = "") -> Iterator[str]:
+    """Yield text, made safe and wrapped to the terminal's width; long words (paths) stay whole.
+
+    `first` begins the first line, in `color`; `rest` all others. `after` follows in brackets, dimmed: where it was seen.
+    """
+    # Kept together while it is wrapped: blanks within are no places to break a line.
+    note = f"[{safe(after)}]".replace(" ", "\x00") if after else ""
+    body = f"{safe(text)}  {note}" if note else safe(text)
+    lines = textwrap.wrap(
+        body,
+        width=terminal.width,
+        initial_indent=" " * len(first),
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [" " * len(first)]
+    for number, line in enumerate(lines):
+        begin = paint(first, color, terminal) if number == 0 else ""
+        plain = line[len(first) :] if number == 0 else line
+        if note and note in plain:
+            head, _, tail = plain.partition(note)
+            plain = head + paint(note.replace("\x00", " "), "dim", terminal) + tail
+        yield (begin + plain).rstrip()

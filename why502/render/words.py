@@ -61,35 +61,39 @@ def clock(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else ""
 
 
+def span(first: datetime, last: datetime) -> str:
+    """Return a time, or two with what they share said once."""
+    if first == last:
+        return f"at {clock(first)}"
+    return f"from {clock(first)} to {f'{last:%H:%M:%S}Z' if first.date() == last.date() else clock(last)}"
+
+
 def sentence(diagnosis: Diagnosis) -> str:
-    """Return the whole answer in one sentence."""
+    """Return the answer in one sentence: of several findings the first one's."""
     found = asserted(diagnosis)
     if found:
-        more = f" ({len(found) - 1} more {'finding' if len(found) == 2 else 'findings'} below)" if len(found) > 1 else ""
-        return found[0].says + more
+        return found[0].says
     if diagnosis.verdict == "healthy":
-        asked = (
-            f"{diagnosis.requests} requests and no gateway failure in the window"
-            if diagnosis.requests
-            else "no gateway failure in the window"
-        )
-        return f"{asked}, and every check passes"
-    missing = f"; {len(diagnosis.gaps)} sources could not be read, see below" if diagnosis.gaps else ""
-    return f"{diagnosis.failures or 'some'} failures are there, and the evidence does not decide{missing}"
+        asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
+        return f"{asked} gateway failure in the window, and every check passes"
+    missing = f"; {len(diagnosis.gaps)} things could not be looked at, see below" if diagnosis.gaps else ""
+    if diagnosis.failures:
+        return f"{diagnosis.failures} failures, and the evidence does not decide why{missing}"
+    if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
+        return f"a check fails ({failed.says}: {failed.detail}), and the evidence does not decide why{missing}"
+    return f"too little could be seen to tell{missing}"
 
 
 def how_often(finding: Finding) -> str:
     """Return how often, with which statuses and when a finding was seen, and whether it goes on."""
     statuses = "/".join(f"{status:03d}" for status in finding.statuses)
-    parts = []
-    if finding.failures:
-        parts.append(f"{finding.failures} × {statuses or 'failed'}")
-        if finding.first_seen and finding.last_seen:
-            parts.append(f"{clock(finding.first_seen)} to {clock(finding.last_seen)}")
-    else:
-        parts.append("no request failed yet")
-    parts.append("goes on" if finding.ongoing else "is over")
-    return ", ".join(parts)
+    if not finding.failures:
+        return "no request failed in the window, but it would now" if finding.ongoing else "no request failed in the window"
+    times = f" {span(finding.first_seen, finding.last_seen)}" if finding.first_seen and finding.last_seen else ""
+    requests = "1 request" if finding.failures == 1 else f"{finding.failures} requests"
+    return (
+        f"{requests} failed{f' with {statuses}' if statuses else ''}{times}; {'it goes on' if finding.ongoing else 'it is over'}"
+    )
 
 
 def where(finding: Finding) -> str:
