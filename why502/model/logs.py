@@ -174,6 +174,8 @@ class LogRecord(Value, frozen=True, kw_only=True):
     proxy: str | None = None  # product: nginx, apache, haproxy…; None for programs that are no gateway
     program: str = ""  # program that wrote it, where the line says so
     is_gateway_failure: bool = False
+    is_final: bool = False  # the line tells how the whole request ended, as an access log does
+    is_repeat: bool = False  # the line says again what the one before it said, of the same failure
     at: datetime | None = None
     level: str = ""
     pid: int | None = None
