@@ -97,8 +97,10 @@ class AccessLog:
         for record, end in self.later:
             if found := self._take(record, end, None):
                 self._joined(found, record, record.status, is_made_good=False)
+            is_cut = any(self.joiner.kinds[self.joiner.errors.waiting[line]].is_failure for line in found)
+            if is_cut:
                 self.tallies.fail(end, mark(record.client))
-            self._attempts(record, end, is_cut=bool(found))
+            self._attempts(record, end, is_cut=is_cut)
 
     def _bulk(self, chunk: Chunk) -> list[int]:
         """Count the healthy lines; return the numbers (from 0) of the lines that need a closer look."""
