@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis
-from why502.model.remedy import Edit
+from why502.model.remedy import Edit, Run
 from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
 
 _PAGE = """<!doctype html>
@@ -20,6 +21,8 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 pre { border: 1px solid var(--line); border-radius: 6px; padding: .7rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top }
 td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right: 1rem }
+td:first-child { white-space: nowrap; width: 1% }
+h2 small { font-weight: normal }
 </style>
 <h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ sentence }}</h1>
 {% for finding in found[1:] %}<p class="also">Also: {{ finding.says|safe_text }}</p>
@@ -30,7 +33,10 @@ td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
 <table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.says|safe_text }}{% if item.seen_in %} <small>{{ item.seen_in|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
 {% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.says|safe_text }}</p>
-{% for step in remedy.steps %}<pre>{{ step|step }}</pre>{% endfor %}{% endfor %}
+{% if remedy.steps %}<pre>{% for line in remedy.steps|lines %}{% if line[0] in "+-" %}<span class="{{ "pass" if line[0] == "+" else "fail" }}">{{ line }}</span>
+{% else %}{{ line }}
+{% endif %}{% endfor %}</pre>
+{% endif %}{% endfor %}
 {% endfor %}
 {% if others %}<p><small>Also considered: {% for finding in others %}{{ finding.cause }} ({{ "%.0f"|format(finding.confidence * 100) }} %){{ ", " if not loop.last }}{% endfor %}</small></p>{% endif %}
 <h2>Checked</h2>
@@ -46,7 +52,7 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - a
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["safe_text"] = safe
-    environment.filters["step"] = _step
+    environment.filters["lines"] = _lines
     return environment.from_string(_PAGE).render(
         diagnosis=diagnosis,
         sentence=safe(sentence(diagnosis)),
@@ -60,7 +66,10 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - a
     )
 
 
-def _step(step: object) -> str:
-    if isinstance(step, Edit):
-        return "\n".join(safe(line) for line in step.diff.splitlines())
-    return "$ " + safe(" ".join(shlex.quote(word) for word in getattr(step, "argv", ())))
+def _lines(steps: tuple[Edit | Run, ...]) -> Iterator[str]:
+    """Yield the lines of a remedy's diffs and commands."""
+    for step in steps:
+        if isinstance(step, Edit):
+            yield from (safe(line) or " " for line in step.diff.splitlines())
+        else:
+            yield "$ " + safe(shlex.join(step.argv))

@@ -68,10 +68,6 @@ def _finding(finding: Finding) -> Iterator[str]:
         for step in remedy.steps:
             yield ""
             yield "```diff" if isinstance(step, Edit) else "```sh"
-            text = (
-                step.diff.rstrip("\n").split("\n")
-                if isinstance(step, Edit)
-                else [" ".join(shlex.quote(word) for word in step.argv)]
-            )
+            text = step.diff.rstrip("\n").split("\n") if isinstance(step, Edit) else [shlex.join(step.argv)]
             yield from (safe(line).replace("```", "'''") for line in text)
             yield "```"

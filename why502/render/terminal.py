@@ -95,7 +95,7 @@ def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
             for line in step.diff.splitlines():
                 yield "     " + paint(safe(line), line[:1], terminal)
         else:
-            yield "     $ " + safe(" ".join(shlex.quote(word) for word in step.argv))
+            yield "     $ " + safe(shlex.join(step.argv))
 
 
 def paint(text: str, color: str, terminal: Terminal) -> str:
