@@ -6,6 +6,8 @@ back to words.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from why502.case import Case
 from why502.config import edit
 from why502.config.nginx import parse
@@ -52,6 +54,19 @@ def set_in_route(case: Case, name: str, value: str, route: Route | None = None) 
         return edit.set_directive(tree, into, name, value)
     except Why502Error:
         return None
+
+
+def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the changes, additions at the same place made one: its diff can be read and applied, theirs would overlap."""
+    found: dict[tuple[str, int], Edit] = {}
+    for change in changes:
+        place = (change.file, change.start)
+        tree = tree_of(case, Position(file=change.file, line=change.line))
+        if place in found and change.start == change.end and tree is not None:
+            found[place] = edit.replace(tree, change.start, change.end, found[place].after + change.after)
+        else:
+            found[place] = change
+    return tuple(found.values())
 
 
 def repoint(case: Case, to: Target) -> Edit | None:

@@ -157,11 +157,13 @@ def _diff(file: str, content: bytes, start: int, end: int, after: bytes) -> str:
     last = end if is_at_line_start else len(content) if newline < 0 else newline + 1
     encoding = _encoding(content)
 
-    number = content.count(b"\n", 0, first)
-    before = _split(content[:first], encoding)[-_CONTEXT:]
-    behind = _split(content[last:], encoding, _CONTEXT)
     old = _split(content[first:last], encoding)
     new = _split(content[first:start] + after + content[end:last], encoding)
+    same = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    number = content.count(b"\n", 0, first) + same
+    before = [*_split(content[:first], encoding), *old[:same]][-_CONTEXT:]
+    behind = _split(content[last:], encoding, _CONTEXT)
+    old, new = old[same:], new[same:]
     top = number - len(before)
     old_count, new_count = (len(before) + len(part) + len(behind) for part in (old, new))
     out = [

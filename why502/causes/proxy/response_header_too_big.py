@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import family, reload, set_in_route, size
+from why502.changes import family, reload, set_in_route, size, together
 from why502.model.finding import PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -69,7 +69,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     what = f"the header has {measured} bytes" if measured else "the header's size was not measured"
     yield Remedy(
         says=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
-        steps=(*found, *reload(case.proxy)) if len(found) == len(names) else (),
+        steps=(*together(case, found), *reload(case.proxy)) if len(found) == len(names) else (),
     )
 
 
