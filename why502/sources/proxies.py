@@ -17,12 +17,13 @@ from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
 from why502.sources.nginx_command import Options, Title, is_nginx, parse_options, parse_title
 from why502.sources.nginx_effective import configured, read_as
-from why502.sources.process_table import TICKS_A_SECOND, ProcessTable, Stat
+from why502.sources.process_table import ProcessTable, Stat
 
 SECTION = "proxies"
 LIMIT_S = 10.0
 PROXIES = 64
 WORKERS = 64  # of one master that are looked at
+CLOCKS_S = 0.05  # ticks of 0.01 s, the moment of boot, and the coarse clock that files are stamped with
 
 _FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
 _WORKER = "worker process"
@@ -149,12 +150,12 @@ def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) 
 
 
 def _loaded_at(table: ProcessTable, master: Master) -> datetime | None:
-    """Return when its oldest worker that is not leaving began: at the last load or after; the end of that clock tick."""
+    """Return when its oldest worker that is not leaving began: at the last load or after; a little later, for what the clocks differ by."""
     workers = [stat for _, stat, title in master.workers if title.role == _WORKER and not title.is_leaving]
     awake = [stat for stat in workers if stat.state not in "TtD"]  # one that hangs may be of an earlier load, and not know it
     oldest = min(awake or workers, key=lambda stat: stat.started_s, default=master.stat)
     started_at = table.started_at(oldest)
-    return started_at + timedelta(seconds=1 / TICKS_A_SECOND) if started_at else None
+    return started_at + timedelta(seconds=CLOCKS_S) if started_at else None
 
 
 def _options(options: Options) -> list[str]:
