@@ -67,6 +67,33 @@ def targets(snapshot: Snapshot) -> tuple[Target, ...]:
     return tuple(dict.fromkeys((*configured, *logged)))
 
 
+def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
+    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown."""
+    if snapshot.listeners is None:
+        return None
+    own = set(snapshot.addresses or ())
+    by_port: dict[int, list[Listener]] = {}
+    for listener in snapshot.listeners:
+        by_port.setdefault(listener.target.port, []).append(listener)
+    wanted = (
+        (target, proxy.network)
+        for proxy in snapshot.proxies or ()
+        if proxy.is_running
+        for route in proxy.routes
+        for peer in route.peers
+        if not peer.is_down
+        for target in addresses(peer, snapshot)
+        if target.is_loopback or target.host in own
+    )
+    return tuple(
+        target
+        for target, network in dict.fromkeys(wanted)
+        if not any(
+            accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network
+        )
+    )
+
+
 def merged(tallies: Iterable[Tally]) -> Tally | None:
     """Return one tally that sums those given; None where there are none. What differs between them is the first's."""
     found = list(tallies)

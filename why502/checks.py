@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from why502.case import NOTICES, Case, routes, targets
+from why502.case import NOTICES, routes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Proxy, Snapshot
@@ -146,13 +146,9 @@ def _backend_listens(here: Snapshot) -> Check:
     says = "something listens on every target"
     if here.listeners is None:
         return _skip(here, "backend-listens", says, "listeners")
-    bad: list[str] = []
-    good: list[str] = []
-    for target in targets(here):
-        case = Case(here=here, target=target)
-        if not case.is_local or not case.routes:
-            continue
-        (good if case.listeners else bad).append(str(target) if case.listeners else f"nothing listens on {target}")
+    bad = [f"nothing listens on {target}" for target in unheard(here) or ()]
+    own = set(here.addresses or ())
+    good = [str(target) for target in targets(here) if target.is_loopback or target.host in own]
     if not bad and not good:
         return _check("backend-listens", says, CheckStatus.SKIP, "no target lies on this machine")
     return _result("backend-listens", says, bad, ", ".join(good[:6]))

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import msgspec
-
-from why502.case import NOTICES, Case, targets
+from why502.case import NOTICES, Case, unheard
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
@@ -40,6 +39,7 @@ CERTAIN = 0.99  # no answer is surer than this
 CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
+SERVER_ERROR = 500
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -48,13 +48,13 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
 
     A pure function: the same snapshots give the same answer.
     """
-    here = snapshots[0]
+    here, others = _order(snapshots)
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
-    findings: list[Finding] = []
-    for target in (*targets(here), None):
-        case = Case(here=here, there=_owner(target, snapshots), target=target, offline=offline)
-        findings.extend(_examine(case, gaps))
-    findings = sorted(_yield(findings), key=_rank)
+    weighed: list[_Weighed] = []
+    for target in (*_doubtful(here), None):
+        case = Case(here=here, there=_owner(target, others), target=target, offline=offline)
+        weighed.extend(_examine(case, gaps))
+    findings = sorted(map(_finding, _settle(weighed)), key=_rank)
     logs, checks = here.logs, check_all(here)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     unexplained = [t for t in (logs.tallies if logs else ()) if _is_failure(t) and t.target not in explained]
@@ -79,15 +79,42 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     )
 
 
-def _owner(target: Target | None, snapshots: tuple[Snapshot, ...]) -> Snapshot | None:
+@dataclass(frozen=True)
+class _Weighed:
+    """One cause on one target, weighed. `heirs`: the causes that yielded to it, whose symptoms are its own."""
+
+    cause: Cause
+    case: Case
+    seen: tuple[Evidence, ...]  # by the examination
+    evidence: tuple[Evidence, ...]  # all of it
+    confidence: float
+    heirs: frozenset[str] = frozenset()
+
+
+def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, ...]]:
+    """Return the snapshot of the proxy's machine (the first that has failures, a proxy or logs), and the others."""
+    here = next((s for s in snapshots if s.proxies and s.logs and s.logs.tallies), None) or next(
+        (s for s in snapshots if s.proxies), next((s for s in snapshots if s.logs), snapshots[0])
+    )
+    return here, tuple(snapshot for snapshot in snapshots if snapshot is not here)
+
+
+def _doubtful(here: Snapshot) -> tuple[Target, ...]:
+    """Return the targets that something was seen of, in logs or by a probe, or that nothing listens on. The others are fine."""
+    logged = (tally.target for tally in (here.logs.tallies if here.logs else ()) if tally.target is not None)
+    probed = (probe.target for probe in here.probes or () if probe.symptom is not None and not probe.through_proxy)
+    return tuple(dict.fromkeys((*logged, *probed, *(unheard(here) or ()))))
+
+
+def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:
     """Return the snapshot of the machine that has the target's address, among those beside the proxy's own."""
     if target is None or target.is_unix:
         return None
-    return next((snapshot for snapshot in snapshots[1:] if target.host in (snapshot.addresses or ())), None)
+    return next((snapshot for snapshot in others if target.host in (snapshot.addresses or ())), None)
 
 
-def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
-    """Yield one finding for every cause that something speaks for."""
+def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
+    """Yield every cause that something speaks for."""
     for cause in CAUSES.values():
         try:
             seen = tuple(cause.examine(case))
@@ -99,7 +126,7 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[Finding]:
             continue
         confidence = sure(sum(item.weight for item in evidence))
         if confidence >= CONSIDERED:
-            yield _finding(cause, case, evidence, confidence, _sentence(cause, case, seen))
+            yield _Weighed(cause, case, seen, evidence, confidence)
 
 
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
@@ -145,10 +172,12 @@ def sure(weight: float) -> float:
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
 
 
-def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidence: float, says: str) -> Finding:
-    tallies = [t for t in case.tallies if t.symptom in cause.symptoms and _is_failure(t)] or (
-        list(case.failures) if case.target is not None and not any(t.symptom in cause.symptoms for t in case.tallies) else []
-    )
+def _finding(weighed: _Weighed) -> Finding:
+    cause, case, confidence = weighed.cause, weighed.case, weighed.confidence
+    own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
+    tallies = [tally for tally in case.failures if tally.symptom in own]
+    if not tallies and case.target is not None:
+        tallies = list(case.failures)
     last = max((t.last for t in tallies if t.last), default=None)
     route, proxy = case.route, case.proxy
     product = proxy.kind if proxy else next((t.proxy for t in tallies if t.proxy), None)
@@ -156,7 +185,7 @@ def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidenc
         cause=cause.id,
         layer=cause.layer,
         confidence=confidence,
-        says=says,
+        says=_sentence(cause, case, weighed.seen),
         target=case.target,
         proxy=product,
         place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
@@ -167,7 +196,7 @@ def _finding(cause: Cause, case: Case, evidence: tuple[Evidence, ...], confidenc
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
         ongoing=_goes_on(case, last),
-        evidence=tuple(sorted(evidence, key=lambda item: -item.weight)),
+        evidence=tuple(sorted(weighed.evidence, key=lambda item: -item.weight)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
 
@@ -196,7 +225,7 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
 
 def _goes_on(case: Case, last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
-    if case.answers_now is False or any(probe.symptom is not None for probe in case.entrances):
+    if case.answers_now is False or any(probe.symptom or (probe.status or 0) >= SERVER_ERROR for probe in case.entrances):
         return True
     if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
         return False
@@ -208,26 +237,31 @@ def _goes_on(case: Case, last: datetime | None) -> bool:
     return last >= case.here.taken_at - RECENT
 
 
-def _yield(findings: list[Finding]) -> list[Finding]:
-    """Return the findings with those lowered that are only the effect of an asserted one on the same target (or on none)."""
-    asserted = {(f.cause, f.target): f.confidence for f in findings if f.confidence >= ASSERTED}
+def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
+    """Return them with those lowered that are only the effect of an asserted one on the same target (or on none)."""
+    asserted = {(w.cause.id, w.case.target): w.confidence for w in weighed if w.confidence >= ASSERTED}
+    heirs: dict[tuple[str, Target | None], set[str]] = {}
     result = []
-    for found in findings:
-        finding = found
-        if finding.target is None and any(cause == finding.cause and target is not None for cause, target in asserted):
+    for w in weighed:
+        target = w.case.target
+        if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
             continue  # said already, of the target that it hurts
         reasons = [
-            cause
-            for cause in CAUSES[finding.cause].yields_to
-            if max(asserted.get((cause, finding.target), 0), asserted.get((cause, None), 0)) >= finding.confidence - MARGIN
+            (cause, where)
+            for cause in sorted(w.cause.yields_to)
+            for where in dict.fromkeys((target, None))
+            if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)
         ]
-        if reasons and finding.confidence >= ASSERTED:
-            note = Evidence(says=f"is only what {' and '.join(sorted(reasons))} looks like from the proxy", weight=YIELDED - WEAK)
-            finding = msgspec.structs.replace(
-                finding, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*finding.evidence, note), remedies=()
-            )
-        result.append(finding)
-    return result
+        for reason in reasons:
+            heirs.setdefault(reason, set()).add(w.cause.id)
+        if reasons and w.confidence >= ASSERTED:
+            names = " and ".join(dict.fromkeys(cause for cause, _ in reasons))
+            note = Evidence(says=f"is only what {names} looks like from the proxy", weight=YIELDED - WEAK)
+            lowered = 1 / (1 + math.exp(-YIELDED))
+            result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
+        else:
+            result.append(w)
+    return [replace(w, heirs=frozenset(heirs.get((w.cause.id, w.case.target), ()))) for w in result]
 
 
 def _rank(finding: Finding) -> tuple[object, ...]:

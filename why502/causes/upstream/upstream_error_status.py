@@ -47,7 +47,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="it answered with that very 5xx status itself; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
-    yields_to=frozenset({"application-error", "worker-timeout"}),
+    yields_to=frozenset({"proxy-loop", "application-error", "worker-timeout"}),
     examine=examine,
     tell=tell,
 )
