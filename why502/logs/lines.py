@@ -107,8 +107,8 @@ def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = N
 
 
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
-    """Return the kind of tally that a record belongs to; None for a record without symptom."""
-    if record.symptom is None:
+    """Return the kind of tally that a record belongs to; None for a record without symptom, or that repeats the one before."""
+    if record.symptom is None or record.is_repeat:
         return None
     return Kind(
         symptom=record.symptom,

@@ -38,6 +38,7 @@ class Line(NamedTuple):
     request: str
     connection: int | None
     duration_s: float | None
+    is_final: bool = False
 
 
 class RecordLog:
@@ -51,12 +52,14 @@ class RecordLog:
         *,
         parse: Callable[[str], LogRecord | None],
         is_nginx: bool = False,
+        is_given: bool = False,
     ) -> None:
         self.window = window
         self.tallies = tallies
         self.errors = errors
         self.parse = parse
         self.is_nginx = is_nginx
+        self.is_given = is_given
         self.span = Span()
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
@@ -64,30 +67,52 @@ class RecordLog:
     def read(self, source: Iterable[Entry], path: str) -> None:
         """Count the entries that lie in the window.
 
-        An entry without a time has that of the one before; the first ones of a log, and all of a log without times, count as
-        unread.
+        An entry without a time has that of the one before, the first ones of a log that of the first that has one. A log without
+        any time counts where the user gave it, as a fragment, and is unread otherwise.
         """
         at: float | None = None
+        undated: list[tuple[Line, Entry]] = []
         for entry in source:
             line = (self._known(entry.text) if self.is_nginx else None) or self._line(entry.text)
             if line is not None and line.at is not None:
                 at = line.at
+                self._settle(undated, at, path)
             if at is not None and not self.window.holds(at):
                 continue
             self.span.lines += 1
+            if line is not None and at is None and self.is_given and len(undated) < MOST_SHAPES:
+                undated.append((line, entry))
+                continue
             if line is None or at is None:
                 self.span.unread += 1
                 continue
             self.span.see(at)
             if line.kind is not None:
                 self._count(line, line.kind, at, entry, path)
+        self._settle(undated, None, path)
+
+    def _settle(self, undated: list[tuple[Line, Entry]], at: float | None, path: str) -> None:
+        """Count the entries that had no time, with that of the first that has one (None: no entry has)."""
+        if at is None or self.window.holds(at):
+            for line, entry in undated:
+                if line.kind is not None:
+                    self._count(line, line.kind, at, entry, path)
+        else:
+            self.span.lines -= len(undated)
+        undated.clear()
 
     def _line(self, text: str) -> Line | None:
         record = self.parse(text)
         if record is None:
             return None
         kind, number = kind_of(record), None
-        if kind and record.client and record.request and (record.is_gateway_failure or record.status is not None):
+        if (
+            kind
+            and record.client
+            and record.request
+            and not record.is_final
+            and (record.is_gateway_failure or record.status is not None)
+        ):
             number = self.errors.number(Waiting(kind, record.status, record.is_gateway_failure))
         return Line(
             kind=kind,
@@ -99,6 +124,7 @@ class RecordLog:
             request=record.request,
             connection=record.connection,
             duration_s=record.duration_s,
+            is_final=record.is_final,
         )
 
     def _known(self, text: str) -> Line | None:
@@ -134,17 +160,17 @@ class RecordLog:
             line.duration_s,
         )
 
-    def _count(self, line: Line, kind: Kind, at: float, entry: Entry, path: str) -> None:
+    def _count(self, line: Line, kind: Kind, at: float | None, entry: Entry, path: str) -> None:
         shown = without_query(line.request)
         number = line.number
-        if number is not None:
+        if number is not None and at is not None:
             wants = self.errors.wants_sample(number)
             if self.errors.add(number, at, client=line.client, request=line.request, shown=shown, connection=line.connection):
                 if wants:
                     self.errors.sample(sample_of(entry.text, path, entry.start, entry.line))
                 return
-        elif line.is_failure and line.client:
+        elif line.is_failure and line.client and at is not None:
             self.tallies.fail(at, mark(line.client))
-        kind = kind._replace(status=line.status if not line.client else None)
+        kind = kind._replace(status=line.status if line.is_final or not line.client else None)
         sample = sample_of(entry.text, path, entry.start, entry.line) if self.tallies.wants_sample(kind) else None
         self.tallies.add(kind, at, sample=sample, request=shown, duration_s=line.duration_s)

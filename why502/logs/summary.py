@@ -46,6 +46,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     proxy: str = "nginx"
     pid: int | None = None  # of the master process: whose TZ and open files count
     is_rotated: bool = True  # its rotated siblings belong to it
+    is_given: bool = False  # the user named it: it may be a fragment, of several programs, without times
 
 
 class _Reader(NamedTuple):
@@ -132,7 +133,12 @@ class _Run:
         """Read an error log, or that of an application or the kernel."""
         is_nginx = one.reader.parse is nginx_error.parse
         reader = RecordLog(
-            Window(self.since, self.until, one.zone), self.tallies, self.errors, parse=one.reader.parse, is_nginx=is_nginx
+            Window(self.since, self.until, one.zone),
+            self.tallies,
+            self.errors,
+            parse=one.reader.parse,
+            is_nginx=is_nginx,
+            is_given=one.log.is_given,
         )
         cut: list[HostError] = []
         reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)

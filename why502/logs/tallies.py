@@ -184,18 +184,19 @@ class Tallies:
     def add(
         self,
         kind: Kind,
-        at: float,
+        at: float | None,
         *,
         sample: Sample | None = None,
         request: str = "",
         duration_s: float | None = None,
         is_hidden: bool = False,
     ) -> None:
-        """Count one occurrence. `sample` may be None where Count.samples is full: see `wants_sample`."""
+        """Count one occurrence; `at` None: nobody knows when. `sample` may be None where Count.samples is full: see `wants_sample`."""
         count = self._count(kind)
         count.count += 1
         count.hidden += is_hidden
-        count.first, count.last = min(count.first, at), max(count.last, at)
+        if at is not None:
+            count.first, count.last = min(count.first, at), max(count.last, at)
         if duration_s is not None:
             count.shortest, count.longest = min(count.shortest, duration_s), max(count.longest, duration_s)
         if request:

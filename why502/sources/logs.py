@@ -54,7 +54,7 @@ def _given(path: str, known: Snapshot) -> LogInput:
     targets = [target for proxy in known.proxies or () for target in proxy.logs]
     named = [target for target in targets if target.path == path and target.kind == "error"]
     formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
-    return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False)
+    return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
 
 
 def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps: list[Gap]) -> Iterator[LogInput]:
