@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from why502.case import Case
 from why502.model.base import Value
-from why502.model.config import Route
-from why502.model.finding import Evidence, Layer, Risk
+from why502.model.finding import Evidence, Layer
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import Rule
 
 
 def nothing(_: object) -> Iterator[object]:
@@ -28,6 +28,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
     engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
     speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
+    `foresee` are the rules that find this cause in a configuration before it happens.
     `tell` says in one sentence what is wrong here, naming what differs (ports, sizes, users); "" where `says` is all.
     """
 
@@ -37,6 +38,6 @@ class Cause(Value, frozen=True, kw_only=True):
     symptoms: Mapping[Symptom, float] = {}
     yields_to: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
-    foresee: Callable[[Route], Iterator[Risk]] = nothing  # type: ignore[assignment]
+    foresee: tuple[Rule, ...] = ()
     remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]
     tell: Callable[[Case], str] = silent

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from why502.config.tree import Tree
 from why502.model.config import Answer, LogTarget, Route, Server, Upstream
 from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 from why502.model.target import Target
+
+if TYPE_CHECKING:
+    from why502.config.nginx.files import Directive
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +35,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     pid_file: str = ""
     problems: tuple[ConfigProblem, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    directives: tuple[Directive, ...] = ()  # as the proxy sees them, includes resolved (nginx)
 
     def tree(self, file: str) -> Tree | None:
         """Return the tree of that file."""

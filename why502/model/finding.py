@@ -95,13 +95,31 @@ class Check(Value, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Risk(Value, frozen=True, kw_only=True):
-    """Something that will become a cause: a lint finding."""
+class Severity(StrEnum):
+    """How bad a risk is. ERROR: refused, or fails for every request. WARNING: fails in a case that will come. NOTE: advice."""
 
-    cause: str
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """A number that is larger for what is worse."""
+        return {"note": 0, "warning": 1, "error": 2}[self.value]
+
+
+class Risk(Value, frozen=True, kw_only=True):
+    """Something that will become a cause: a lint finding. `rule` is the id of what found it; the engine fills it and `cause` in.
+
+    `severity`: None while it is that of the rule.
+    """
+
     says: str
     at: Position | None = None
     remedies: tuple[Remedy, ...] = ()
+    cause: str = ""
+    rule: str = ""
+    severity: Severity | None = None
 
 
 class Verdict(StrEnum):

@@ -58,6 +58,7 @@ def load(
         pid_file=built.path(scope.first(settings, "pid")) or built.pid_file,
         problems=(*files.problems, *http.problems, *stream.problems, *logs.problems),
         gaps=tuple(files.gaps),
+        directives=tuple(directives),
     )
 
 

@@ -1,0 +1,172 @@
+"""Deployment: what was given to be checked before it runs: one nginx configuration, PHP-FPM pools, systemd units.
+
+Rules read it as causes read a Case. `levels` are the blocks of the configuration, each with what it sets itself and what is
+in force there, so that a rule can tell the one from the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import msgspec
+
+from why502.config.configuration import Configuration
+from why502.config.nginx import Matcher, scope, variables
+from why502.config.nginx.files import Directive
+from why502.config.nginx.scope import Settings
+from why502.config.php_fpm import Entry
+from why502.config.systemd import Unit
+from why502.config.tree import Tree
+from why502.model.base import Value
+from why502.model.config import Position, Route, Server, Setting, Upstream
+from why502.model.snapshot import PhpPool
+
+_DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
+_INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A block. `path`: the names of the blocks around it and its own, outermost first; () is the file itself."""
+
+    directives: tuple[Directive, ...]
+    settings: Settings  # in force here
+    path: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    at: Position | None = None
+    around: Level | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the block; "" for the file itself."""
+        return self.path[-1] if self.path else ""
+
+    def own(self, *names: str) -> tuple[Directive, ...]:
+        """Return the directives with one of these names that stand in the block itself."""
+        return tuple(directive for directive in self.directives if directive.name in names)
+
+    def first(self, name: str) -> str:
+        """Return the first argument of a directive in force; "" where it is not set."""
+        return scope.first(self.settings, name)
+
+    @property
+    def outwards(self) -> Iterator[Level]:
+        """Yield the level itself and those around it."""
+        level: Level | None = self
+        while level is not None:
+            yield level
+            level = level.around
+
+
+class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
+    """`version`: of the nginx that will run it, "" for the newest. `is_whole`: false for a fragment, whose surroundings
+    (upstream groups, `resolver`, inherited settings) are not known. `is_here`: the files lie where this machine's nginx reads them.
+    """
+
+    configuration: Configuration = Configuration()
+    version: str = ""
+    is_whole: bool = True
+    is_here: bool = False
+    pools: tuple[PhpPool, ...] = ()
+    pool_entries: tuple[Entry, ...] = ()
+    units: tuple[Unit, ...] = ()
+
+    def since(self, *version: int) -> bool:
+        """Return whether the nginx that will run it is of that version or newer."""
+        return not self.version or tuple(int(part) for part in self.version.split(".") if part.isdigit()) >= version
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of `http`, each once though its file be included several times with the same meaning."""
+        return self._routes
+
+    @cached_property
+    def _routes(self) -> tuple[Route, ...]:
+        return tuple(route for route in self.configuration.routes if route.protocol != "tcp")
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """The groups of `http` and `stream`."""
+        return self.configuration.upstreams
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The virtual servers."""
+        return self.configuration.servers
+
+    @cached_property
+    def trees(self) -> dict[str, Tree]:
+        """The trees by file."""
+        return {tree.file: tree for tree in self.configuration.trees}
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """What finds the route of a request."""
+        return Matcher(self._routes, [server for server in self.servers if server.listens])
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """All blocks in the order of the configuration, the file itself first."""
+        return tuple(_levels(self.configuration.directives))
+
+    def blocks(self, *names: str) -> tuple[Level, ...]:
+        """Return the blocks with one of these names."""
+        return tuple(level for level in self.levels if level.name in names)
+
+    @cached_property
+    def _places(self) -> dict[tuple[Position | None, Position], Level]:
+        found = {}
+        for level in self.levels:
+            server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
+            for directive in level.directives:
+                if directive.name.endswith("_pass"):
+                    found[server, directive.at] = level
+        return found
+
+    def level(self, route: Route) -> Level | None:
+        """Return the block that a route's pass directive stands in."""
+        if route.at is None:
+            return None
+        return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
+
+    @cached_property
+    def values(self) -> variables.Values:
+        """The values of the variables that maps define."""
+        return variables.mapped(directive for level in self.blocks("http", "") for directive in level.directives)
+
+    def meant(self, text: str) -> tuple[str, ...]:
+        """Return every text that one with variables of maps may become."""
+        return variables.expanded(text, self.values)
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The names of all upstream groups, in lower case."""
+        return frozenset(group.name.lower() for group in self.upstreams)
+
+
+def own_settings(level: Level, name: str) -> tuple[Setting, ...]:
+    """Return the occurrences of a directive in the block itself."""
+    return tuple(Setting(args=directive.args, at=directive.at) for directive in level.own(name))
+
+
+def _levels(directives: Sequence[Directive]) -> Iterator[Level]:
+    top = Level(directives=tuple(directives), settings=scope.inner({}, directives))
+    waiting = [top]
+    while waiting:
+        level = waiting.pop()
+        yield level
+        inside = []
+        for directive in level.directives:
+            if directive.children is None or directive.name in _DATA or directive.name not in _INNER:
+                continue
+            inside.append(
+                Level(
+                    directives=directive.children,
+                    settings=scope.inner(level.settings, directive.children),
+                    path=(*level.path, directive.name),
+                    args=directive.args,
+                    at=directive.at,
+                    around=level,
+                )
+            )
+        waiting.extend(reversed(inside))
