@@ -60,7 +60,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
-    return Found(tuple(sorted(_inner_first(found), key=lambda service: service.is_running is False)), (*gaps, *look.gaps))
+    return Found(
+        tuple(sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)),
+        (*gaps, *look.gaps),
+    )
 
 
 def look_of(host: Host, known: Snapshot) -> Look:
@@ -108,6 +111,18 @@ def _says_taken(text: str) -> bool:
 
 def _name(manager: ModuleType) -> str:
     return manager.__name__.rpartition(".")[2]
+
+
+def _rather_idle(look: Look, found: list[Service]) -> list[Service]:
+    """Return the services, those that run without the silent targets that one which does not run names as well."""
+    missed = {target for service in found if service.is_running is False for target in service.targets if not look.owners[target]}
+    kept = (
+        msgspec.structs.replace(service, targets=tuple(t for t in service.targets if t not in missed))
+        if service.is_running
+        else service
+        for service in found
+    )
+    return [service for service in kept if service.targets]
 
 
 def _inner_first(found: list[Service]) -> Iterator[Service]:

@@ -55,10 +55,13 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 
 def _home(host: Host, pid: int) -> str:
-    """Return the PM2_HOME that a daemon's title names; "" for a process that is none."""
+    """Return the PM2_HOME of a daemon, from its title or (a long title is cut) its environment; "" for a process that is none."""
     title = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=4096)) or b"").decode("utf-8", "replace")
-    match = _TITLE.match(title)
-    return match[1] if match else ""
+    if match := _TITLE.match(title):
+        return match[1]
+    environment = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
+    given = dict(pair.split("=", 1) for pair in environment.decode("utf-8", "replace").split("\0") if "=" in pair)
+    return given.get("PM2_HOME") or (posixpath.join(given["HOME"], ".pm2") if given.get("HOME") else "")
 
 
 def _homes(host: Host) -> Iterator[str]:

@@ -1,0 +1,111 @@
+"""A container engine: objects as its API describes them, served over a unix socket."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from why502.host.local import LocalHost
+from why502.model.target import Target
+from why502.sources.service_managers import docker
+from why502.sources.service_managers.base import Look
+
+WEB, API, HOG = "a" * 64, "b" * 64, "c" * 64
+PUBLISHED = {"3000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "3000"}]}
+CONTAINERS: dict[str, dict[str, Any]] = {
+    WEB: {
+        "Id": WEB, "Name": "/web", "RestartCount": 0,
+        "State": {"Status": "running", "Running": True, "OOMKilled": False, "Pid": 77, "ExitCode": 0, "Error": "", "StartedAt": "2026-11-21T00:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"},
+        "Config": {"Cmd": ["node", "s.js"], "Env": ["SECRET=x"], "Image": "web:1"}, "HostConfig": {"NetworkMode": "bridge", "RestartPolicy": {"Name": "always"}},
+        "NetworkSettings": {"Ports": PUBLISHED, "Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
+    },
+    API: {
+        "Id": API, "Name": "/api", "RestartCount": 4,
+        "State": {"Status": "restarting", "Running": False, "OOMKilled": False, "Pid": 0, "ExitCode": 1, "Error": "", "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:02Z"},
+        "Config": {"Cmd": ["node", "api.js"]}, "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"4000/tcp": [{"HostIp": "", "HostPort": "4000"}]}},
+        "NetworkSettings": {"Ports": {}, "Networks": {}},
+    },
+    HOG: {
+        "Id": HOG, "Name": "/hog", "RestartCount": 0,
+        "State": {"Status": "exited", "Running": False, "OOMKilled": True, "Pid": 0, "ExitCode": 137, "Error": "", "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:09Z"},
+        "Config": {"Cmd": None, "Entrypoint": ["python3", "hog.py"]}, "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5000"}]}, "Memory": 67108864},
+        "NetworkSettings": None,
+    },
+}  # fmt: skip
+OUTPUT = "2026-11-21T00:00:01.9Z Error: Cannot find module 'express'\n2026-11-21T00:00:02.0Z Node.js v20.20.2\n"
+
+
+class Engine(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if path == "/containers/json":
+            body = json.dumps(
+                [{"Id": key, "State": one["State"]["Status"], "Created": 1} for key, one in CONTAINERS.items()]
+            ).encode()
+        elif path.endswith("/logs"):
+            body = b"".join(struct.pack(">BxxxI", 2, len(line)) + line for line in OUTPUT.encode().splitlines(keepends=True))
+        else:
+            body = json.dumps(CONTAINERS[path.split("/")[2]]).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    path = str(tmp_path / "engine.sock")
+    monkeypatch.setattr(docker, "SOCKETS", {path: "docker"})
+    with socketserver.ThreadingUnixStreamServer(path, Engine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield path
+        server.shutdown()
+
+
+def look(*targets: Target, listening: tuple[int, ...] = ()) -> Look:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    return Look(owners=dict.fromkeys(targets, listening), processes={}, parents={}, names={}, pools=(), since=now, until=now)
+
+
+def test_containers_behind_targets(engine: str) -> None:
+    published, gone, hog = (Target(host="127.0.0.1", port=port) for port in (3000, 4000, 5000))
+    inside = Target(host="172.17.0.2", port=3000)
+    found = {service.name: service for service in docker.services(LocalHost(), look(published, inside, gone, hog))}
+    assert found["web"].targets == (published, inside)
+    assert (found["web"].is_running, found["web"].ports) == (True, ("0.0.0.0:3000->3000/tcp",))
+    assert (found["api"].is_running, found["api"].restarts, found["api"].exit_code) == (False, 4, 1)
+    assert found["api"].why[-1] == "Error: Cannot find module 'express'"
+    assert found["api"].start_argv == ("docker", "start", "api")
+    assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_says) == (9, True, "137: killed by SIGKILL")
+    assert found["hog"].stopped_at == datetime(2026, 11, 21, 0, 0, 9, tzinfo=UTC)
+    assert "SECRET" not in str(found)
+
+
+def test_other_targets_are_no_containers(engine: str) -> None:
+    assert docker.services(LocalHost(), look(Target(host="127.0.0.1", port=9999))) == ()
+
+
+def test_output_has_times(engine: str) -> None:
+    lines = list(docker.output(LocalHost(), engine, API, datetime(2026, 11, 21, tzinfo=UTC)))
+    assert lines[0] == (datetime(2026, 11, 21, 0, 0, 1, 900000, tzinfo=UTC), "Error: Cannot find module 'express'")
+
+
+def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "SOCKETS", {str(tmp_path / "none.sock"): "docker"})
+    asked = look(Target(host="127.0.0.1", port=1))
+    assert docker.services(LocalHost(), asked) == ()
+    assert asked.gaps == []

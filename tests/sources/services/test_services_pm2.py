@@ -1,0 +1,107 @@
+"""pm2: a real daemon where pm2 is installed, its protocol as recorded, and that no daemon is ever started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asked import ask, until
+from free import free_ports
+
+from why502.host.local import LocalHost
+from why502.model.errors import HostError
+from why502.model.target import Target
+from why502.sources.service_managers.pm2 import monitored
+
+PM2 = shutil.which("pm2")
+
+
+def answering(folder: Path, answer: bytes) -> str:
+    """Return the path of a socket that answers once with these bytes, then closes."""
+    path = str(folder / "rpc.sock")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        connection.recv(65536)
+        connection.sendall(answer)
+        connection.close()
+        server.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return path
+
+
+def framed(*arguments: bytes) -> bytes:
+    return bytes([0x10 | len(arguments)]) + b"".join(struct.pack(">I", len(part)) + part for part in arguments)
+
+
+def test_the_answer_of_a_daemon(tmp_path: Path) -> None:
+    path = answering(tmp_path, framed(b'j:{"args":[[{"pid":7,"name":"api","pm2_env":{"status":"online"}},3]]}', b"s:why502:0"))
+    assert monitored(LocalHost(), path) == [{"pid": 7, "name": "api", "pm2_env": {"status": "online"}}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x12",
+        framed(b"nonsense"),
+        framed(b'j:{"error":"no"}'),
+        framed(b"j:[]"),
+        b"\x12\xff\xff\xff\xff",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_none(tmp_path: Path, answer: bytes) -> None:
+    with pytest.raises(HostError):
+        monitored(LocalHost(), answering(tmp_path, answer))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[dict[str, str]]:
+    environment = {**os.environ, "HOME": str(tmp_path), "PM2_HOME": str(tmp_path / ".pm2")}
+    yield environment
+    if (tmp_path / ".pm2" / "pm2.pid").exists():
+        subprocess.run([str(PM2), "kill"], env=environment, capture_output=True, timeout=30, check=False)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(PM2 is None, reason="needs pm2")
+def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
+    serves, broken = free_ports(2)
+    (tmp_path / "web.js").write_text(f"require('http').createServer((q, r) => r.end()).listen({serves}, '127.0.0.1')")
+    (tmp_path / "api.js").write_text("require('nosuchmodule')")
+    for name in ("web", "api"):
+        subprocess.run(
+            [str(PM2), "start", f"{name}.js", "--name", name],
+            env={**home, "PORT": str(broken)},
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    until(lambda: "too many unstable restarts" in (tmp_path / ".pm2" / "pm2.log").read_text())
+    host, targets = LocalHost(), [Target(host="127.0.0.1", port=port) for port in (serves, broken)]
+    found = {service.name: service for service in ask(host, *targets)}
+    assert (found["web"].is_running, found["web"].targets) == (True, (targets[0],))
+    api = found["api"]
+    assert (api.state, api.is_running, api.exit_code) == ("errored", False, 1)
+    assert api.link == f"its variable PORT names port {broken}"
+    assert api.why[-1] == "Error: Cannot find module 'nosuchmodule'"
+    assert "PATH" not in str(api)  # nothing of its environment is kept
+
+
+@pytest.mark.skipif(os.path.exists("/root/.pm2"), reason="this machine's own pm2 was used before")
+def test_no_daemon_is_started() -> None:
+    ask(LocalHost(), Target(host="127.0.0.1", port=free_ports(1)[0]))
+    assert not os.path.exists("/root/.pm2")

@@ -1,0 +1,127 @@
+"""Events: in order, each once, the reason before its effects; the kernel's and the audit log's times; what lies in the window."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from why502.host.directory import DirectoryHost
+from why502.model.errors import HostError
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Service, Snapshot
+from why502.sources import events, kernel_log
+from why502.sources.base import Ask
+from why502.sources.events import joined
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def event(symptom: Symptom, seconds: float = 0, **fields: object) -> Event:
+    return Event(
+        symptom=symptom, says="", seen_in=str(fields.pop("seen_in", "log")), at=AT + timedelta(seconds=seconds), **fields
+    )
+
+
+def symptoms(*given: Event) -> list[Symptom]:
+    return [one.symptom for one in joined(given)]
+
+
+def test_the_three_lines_of_one_oom_kill_are_one() -> None:
+    cgroup = "/system.slice/app.service"
+    (one,) = joined(
+        [
+            event(Symptom.OOM_KILLED, 0, pid=206, process="python3", cgroup=cgroup, unit="app.service"),
+            event(Symptom.OOM_KILLED, 0.001, pid=206, process="python3", detail="Memory cgroup out of memory"),
+            event(Symptom.OOM_KILLED, 0.1, pid=206, process="python3"),
+        ]
+    )
+    assert (one.unit, one.cgroup, one.count) == ("app.service", cgroup, 1)
+
+
+def test_a_kill_for_memory_or_time_is_no_crash() -> None:
+    oom = event(Symptom.OOM_KILLED, 0, unit="app.service")
+    assert symptoms(oom, event(Symptom.PROCESS_CRASHED, 0.1, unit="app.service", code=9)) == [Symptom.OOM_KILLED]
+    late = event(Symptom.WORKER_TIMED_OUT, 0, pid=7)
+    assert symptoms(late, event(Symptom.PROCESS_CRASHED, 1, pid=7, code=9)) == [Symptom.WORKER_TIMED_OUT]
+    assert len(symptoms(late, event(Symptom.PROCESS_CRASHED, 1, pid=8, code=9))) == 2
+    assert len(symptoms(late, event(Symptom.PROCESS_CRASHED, 1, pid=7, code=11))) == 2
+
+
+def test_an_exception_that_ends_a_start_is_told_once_whatever_came_first() -> None:
+    crash, reason = event(Symptom.PROCESS_CRASHED, 0), event(Symptom.ADDRESS_IN_USE, 0.001)
+    assert symptoms(crash, reason, event(Symptom.PROCESS_CRASHED, 0.002)) == [Symptom.ADDRESS_IN_USE]
+
+
+def test_a_manager_that_sums_up_adds_nothing() -> None:
+    given = [
+        event(Symptom.PROCESS_CRASHED, 0, unit="a.service", detail="Main process exited, code=dumped", code=11),
+        event(Symptom.PROCESS_CRASHED, 0.1, unit="a.service", detail="Failed with result 'core-dump'"),
+        event(Symptom.START_FAILED, 0.2, unit="a.service", detail="Failed to start a.service"),
+    ]
+    assert symptoms(*given) == [Symptom.PROCESS_CRASHED]
+    assert symptoms(given[2]) == [Symptom.START_FAILED]
+
+
+def test_the_same_again_is_counted() -> None:
+    given = [event(Symptom.START_FAILED, n, detail="No module named x", pid=n + 1, unit="a.service") for n in range(4)]
+    assert [one.count for one in joined(given)] == [4]
+
+
+KERNEL = """\
+2026-11-21T00:00:01,500000+00:00 Memory cgroup out of memory: Killed process 206 (python3) total-vm:72360kB, anon-rss:61040kB
+2026-11-21T01:00:02,500000+01:00 eth0: link up
+"""
+
+
+def test_forms_of_dmesg() -> None:
+    assert [at for at, _ in kernel_log.parse_iso(KERNEL)] == [AT + timedelta(seconds=1.5), AT + timedelta(seconds=2.5)]
+    ((at, text),) = kernel_log.parse_seconds("[   12.345678] nf_conntrack: table full, dropping packet\nnonsense\n", AT)
+    assert (at, text[:12]) == (AT + timedelta(seconds=12.345678), "nf_conntrack")
+
+
+class Machine(DirectoryHost):
+    """A folder as a machine, with commands that hang or fail."""
+
+    def run(self, *argv: str, timeout_s: float = 5.0):  # type: ignore[no-untyped-def]
+        raise HostError(f"{argv[0]}: did not end within {timeout_s:g} s")
+
+
+AUDIT = """\
+type=AVC msg=audit(1795219140.000:1): avc:  denied  { name_connect } for  pid=379 comm="nginx" dest=3001 tclass=tcp_socket permissive=0
+type=AVC msg=audit(1795132800.000:1): avc:  denied  { name_connect } for  pid=9 comm="nginx" dest=1 tclass=tcp_socket permissive=0
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "var/log/audit").mkdir(parents=True)
+    (tmp_path / "var/log/audit/audit.log").write_text(AUDIT)
+    (tmp_path / "srv").mkdir()
+    return Machine(str(tmp_path))
+
+
+def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
+    log = tmp_path / "srv" / "app.log"
+    log.write_text(
+        "[2026-11-20 20:00:00 +0000] [5] [CRITICAL] WORKER TIMEOUT (pid:1)\n"
+        "[2026-11-20 23:59:00 +0000] [5] [CRITICAL] WORKER TIMEOUT (pid:2)\n"
+        "ModuleNotFoundError: No module named 'x'\n"
+    )
+    plain = tmp_path / "srv" / "plain.log"
+    plain.write_text("Error: Cannot find module 'y'\n")
+    for file in (log, plain):
+        os.utime(file, (AT.timestamp(), AT.timestamp()))
+    service = Service(manager="supervisord", name="app", logs=("/srv/app.log", "/srv/plain.log", "/srv/none.log"))
+    found = events.collect(machine, Snapshot(taken_at=AT, services=(service,), until=AT), Ask())
+    told = {(one.symptom, one.pid or one.detail) for one in found.value or ()}
+    assert told == {
+        (Symptom.WORKER_TIMED_OUT, 2),
+        (Symptom.START_FAILED, "ModuleNotFoundError: No module named 'x'"),
+        (Symptom.START_FAILED, "Cannot find module 'y'"),
+        (Symptom.SELINUX_DENIED, 379),
+    }
+    assert {one.unit for one in found.value or () if one.symptom is not Symptom.SELINUX_DENIED} == {"app"}
+    assert any(gap.source == "kernel log" and "did not end" in gap.why for gap in found.gaps)
