@@ -125,13 +125,15 @@ class _Run:
             if one is None:
                 continue
             opened.append(one)
+            if log.is_given and (other := _beside(one.reader, _lines(head(one.stream)))):
+                opened.append(one._replace(reader=other, stream=part.files.open(part.opens)))
             if not found and self._begins_before(one):
                 break
         yield from reversed(opened)
 
     def read_errors(self, one: _Opened) -> None:
         """Read an error log, or that of an application or the kernel."""
-        is_nginx = one.reader.parse is nginx_error.parse
+        is_nginx = one.reader.name == nginx_error.NAME
         reader = RecordLog(
             Window(self.since, self.until, one.zone),
             self.tallies,
@@ -263,20 +265,49 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         return _by_format(log.format, log.escape)
     if log.kind == "error" and log.proxy == "nginx":
         return _Reader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
-    lines = [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
-    for candidate in log.candidates if log.kind != "error" else ():
-        reader = _by_format(*candidate)
-        if sum(1 for line in lines if reader.parse(line)) > FITTING * len(lines):
-            return reader
+    lines = _lines(sample)
+    if log.candidates and log.kind != "error":
+        readers = [_by_format(*candidate) for candidate in log.candidates]
+        fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
+        if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
+            return readers[fitting.index(max(fitting))]
     name = detect.detect(lines)
     if not name and b"\0" in sample:
         raise HostError("holds binary data, no lines of a log", "give the log itself")
     if name == nginx_error.NAME and any(_has_time(nginx_error.parse(line)) for line in lines):
-        return _Reader(name, False, nginx_error.parse, nginx_error.continues)
+        parse = _parse_mixed if log.is_given else nginx_error.parse
+        return _Reader(name, False, parse, nginx_error.continues)
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
-    return _Reader(name, name == nginx_access.NAME, _parse_any)
+    return _Reader(name, name == nginx_access.NAME, _parse_any if name == nginx_access.NAME else _parse_other)
+
+
+def _lines(sample: bytes) -> list[str]:
+    return [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+
+
+def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
+    """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
+    kinds = {record.format == nginx_access.NAME for line in lines if (record := _parse_any(line)) is not None and record.format}
+    if len(kinds) < 2:
+        return None
+    return _Reader("", False, _parse_other) if reader.is_access else _Reader(nginx_access.NAME, True, _parse_access)
+
+
+def _parse_mixed(line: str) -> LogRecord | None:
+    return nginx_error.parse(line) or _parse_other(line)
+
+
+def _parse_access(line: str) -> LogRecord | None:
+    record = _parse_any(line)
+    return record if record is not None and record.format == nginx_access.NAME else None
+
+
+def _parse_other(line: str) -> LogRecord | None:
+    """Return what a line says that is no access line; of an access line its time."""
+    record = _parse_any(line)
+    return LogRecord(at=record.at) if record is not None and record.format == nginx_access.NAME else record
 
 
 def _has_time(record: LogRecord | None) -> bool:

@@ -1,0 +1,128 @@
+"""Where each log of a configuration is read from, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from why502.host.base import Finished
+from why502.host.local import LocalHost
+from why502.model.config import LogTarget, Position
+from why502.model.errors import Missing
+from why502.model.logs import LogSummary, Symptom
+from why502.model.snapshot import Proxy, Snapshot
+from why502.sources import logs
+from why502.sources.base import Ask, Found
+
+NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
+COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+ERROR = (
+    "2026/11/21 00:29:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.1, "
+    'server: example.com, request: "GET /x HTTP/1.1", upstream: "http://127.0.0.1:3001/x", host: "example.com"\n'
+)
+ACCESS = '10.0.0.1 - - [21/Nov/2026:00:29:00 +0000] "GET /x HTTP/1.1" 502 157 "-" "curl/8"\n'
+AT = Position(file="/etc/nginx/nginx.conf", line=7)
+
+
+class Journal(LocalHost):
+    """This machine, with a journal of our own."""
+
+    def __init__(self, text: str | None) -> None:
+        super().__init__()
+        self.text = text
+        self.argv: tuple[str, ...] = ()
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        self.argv = argv
+        if self.text is None:
+            raise Missing("journalctl: no such program")
+        return Finished(status=0, stdout=self.text, stderr="")
+
+
+def collect(*targets: LogTarget, host: LocalHost | None = None, ask: Ask | None = None, **proxy: object) -> Found[LogSummary]:
+    known = Snapshot(taken_at=NOW, proxies=(Proxy(logs=targets, **proxy),))  # type: ignore[arg-type]
+    return logs.collect(host or LocalHost(), known, ask or Ask())
+
+
+def symptoms(found: Found[LogSummary]) -> list[tuple[Symptom, int | None, int]]:
+    assert found.value is not None
+    return [(tally.symptom, tally.status, tally.count) for tally in found.value.tallies]
+
+
+def test_standard_error_and_output_of_a_unit_are_in_its_journal() -> None:
+    host = Journal("nginx: configuration file test is successful\n" + ERROR + ACCESS)
+    targets = (LogTarget(kind="error", goes_to="stderr"), LogTarget(kind="access", goes_to="stderr", format=COMBINED))
+    found = collect(*targets, host=host, unit="nginx.service")
+    assert symptoms(found) == [(Symptom.CONNECT_REFUSED, 502, 1)] and found.gaps == ()
+    assert found.value is not None and found.value.tallies[0].seen_in == "journalctl -u nginx.service:1"
+    assert host.argv[0] == "journalctl" and "--unit=nginx.service" in host.argv
+    assert f"--since=@{int((NOW - timedelta(minutes=15)).timestamp())}" in host.argv
+
+
+def test_what_cannot_be_found_is_a_gap_that_says_where_it_goes() -> None:
+    targets = (LogTarget(kind="error", goes_to="syslog", at=AT), LogTarget(kind="access", goes_to="stderr", format=COMBINED))
+    for host, unit in ((Journal(None), "nginx.service"), (Journal(""), "nginx.service"), (LocalHost(), "")):
+        found = collect(*targets, host=host, unit=unit)
+        assert found.value is None
+        assert "syslog by /etc/nginx/nginx.conf:7" in found.gaps[0].why and "standard output" in found.gaps[1].why
+        assert all(gap.allow for gap in found.gaps)
+
+
+def test_standard_error_that_was_redirected_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "all.log").write_text(ERROR)
+    with (tmp_path / "all.log").open("ab") as file:
+        process = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL, stderr=file)
+        try:
+            if not os.access(f"/proc/{process.pid}/fd/2", os.F_OK):
+                return
+            found = collect(LogTarget(kind="error", goes_to="stderr"), pid=process.pid)
+        finally:
+            process.kill()
+            process.wait()
+    assert symptoms(found) == [(Symptom.CONNECT_REFUSED, None, 1)] and found.gaps == ()
+
+
+def test_a_path_with_variables(tmp_path: Path) -> None:
+    (tmp_path / "a.example.com.access.log").write_text(ACCESS)
+    (tmp_path / "b.example.com.access.log").write_text(ACCESS.replace("10.0.0.1", "10.0.0.2"))
+    (tmp_path / "other.txt").write_text(ACCESS)
+    target = LogTarget(kind="access", goes_to="variable", path=f"{tmp_path}/$host.access.log", format=COMBINED)
+    found = collect(target)
+    assert found.value is not None and found.value.requests == 2 and found.gaps == ()
+    none = collect(LogTarget(kind="access", goes_to="variable", path="/var/log/${host}/$server_name.log", format=COMBINED))
+    assert none.value is None and "variables" in none.gaps[0].why
+
+
+def test_a_log_of_several_servers_and_formats(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(ACCESS)
+    one = LogTarget(kind="access", path=str(path), format=COMBINED, server="a")
+    found = collect(one)
+    assert found.value is not None and found.value.tallies[0].server == "a"
+    found = collect(one, LogTarget(kind="access", path=str(path), format="$msec $status", server="b"))
+    assert found.value is not None and found.value.tallies[0].server == "" and found.value.requests == 1
+
+
+def test_what_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "error.log").write_text("")
+    quiet = LogTarget(kind="error", path=f"{tmp_path}/error.log", level="crit", at=AT)
+    off = LogTarget(kind="access", goes_to="off", at=AT)
+    found = collect(quiet, off)
+    assert found.value is not None and [gap.source for gap in found.gaps] == [f"{tmp_path}/error.log", "access log"]
+    assert "crit" in found.gaps[0].why and "error_log" in found.gaps[0].allow and "access_log" in found.gaps[1].allow
+    beside = collect(off, LogTarget(kind="access", path=f"{tmp_path}/error.log", format=COMBINED))
+    assert beside.gaps == ()
+
+
+def test_logs_that_the_user_gave_stand_in_for_the_others(tmp_path: Path) -> None:
+    (tmp_path / "copy.log").write_text(ACCESS + ACCESS.replace("502", "200"))
+    configured = LogTarget(kind="access", path="/nonexistent/access.log", format=COMBINED)
+    found = collect(configured, ask=Ask(logs=(f"{tmp_path}/copy.log",)))
+    assert found.value is not None and found.value.by_status == {"200": 1, "502": 1} and found.gaps == ()
+
+
+def test_nothing_is_known() -> None:
+    found = logs.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
+    assert found.value is None and "--log" in found.gaps[0].allow
