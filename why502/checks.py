@@ -26,10 +26,10 @@ _LIMITS = {
 _LOW_SPACE = 0.02  # share of a file system below which it is as good as full
 
 
-def check_all(here: Snapshot) -> tuple[Check, ...]:
-    """Return every step of the checklist for the proxy's machine, in order."""
+def check_all(here: Snapshot, *, offline: bool = False) -> tuple[Check, ...]:
+    """Return every step of the checklist for the proxy's machine, in order. `offline`: only files were looked at."""
     steps = (
-        _proxy_runs(here),
+        _proxy_runs(here) if not offline else _check("proxy-runs", "a proxy runs", CheckStatus.SKIP, "not looked at: --offline"),
         _config_passes(here),
         _config_is_loaded(here),
         _logs_read(here),
@@ -40,7 +40,7 @@ def check_all(here: Snapshot) -> tuple[Check, ...]:
         _backend_answers(here),
         _through_proxy(here),
         _service_runs(here),
-        _machine(here),
+        _machine(here) if not offline else None,
         _limits(here),
     )
     return tuple(step for step in steps if step is not None)
@@ -83,6 +83,9 @@ def _proxy_runs(here: Snapshot) -> Check:
 def _config_passes(here: Snapshot) -> Check:
     says = "the configuration passes its own test"
     if not here.proxies or all(proxy.test == "unknown" for proxy in here.proxies):
+        read = [f"{problem.says} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
+        if read:
+            return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
         return _skip(here, "config-test", says, "proxies")
     bad = [
         f"{proxy.problems[0].says} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"

@@ -55,7 +55,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         case = Case(here=here, there=_owner(target, others), target=target, offline=offline)
         weighed.extend(_examine(case, gaps))
     findings = sorted(map(_finding, _settle(weighed)), key=_rank)
-    logs, checks = here.logs, check_all(here)
+    logs, checks = here.logs, check_all(here, offline=offline)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     unexplained = [t for t in (logs.tallies if logs else ()) if _is_failure(t) and t.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):

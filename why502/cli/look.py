@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
 
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Snapshot
+from why502.model.snapshot import Gap, Snapshot
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.host.base import Host
+    from why502.sources.base import Ask
+
+INPUT = "-"
 
 
 def look(
@@ -37,26 +44,32 @@ def look(
             "Run `why502 collect` there, and diagnose its bundle here with --bundle.",
         )
     if bundles:
-        from why502.bundle import load
+        from why502.bundle import LIMIT_BYTES, load
 
-        return tuple(load(Path(path).read_bytes(), path) for path in bundles)
+        return tuple(load(_content(env, path, LIMIT_BYTES + 1), path) for path in bundles)
     for option, paths in (("--config", configs), ("--log", logs)):
         for path in paths:
-            if path != "-":
+            if path != INPUT:
                 _readable(path, option)
+    if [*configs, *logs].count(INPUT) > 1:
+        raise Why502Error("standard input (-) can be only one of the files", "Name the others by their paths.")
+    for url in urls:
+        _web_address(url)
     if offline and not (configs or logs):
         raise Why502Error("--offline needs files to look at", "Name them with --log, --config or --bundle.")
     from why502.sources import collect
     from why502.sources.base import Ask
 
     ask = Ask(
-        configs=tuple(str(Path(path).absolute()) for path in configs),
-        logs=tuple(path if path == "-" else str(Path(path).absolute()) for path in logs),
+        configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in configs),
+        logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in logs),
         urls=urls,
         probes=probes and not offline,
         offline=offline,
     )
-    snapshot = collect(env.host(), now, begin, end, ask)
+    snapshot = collect(_host(env, ask), now, begin, end, ask)
+    if offline:
+        snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
     if not snapshot.proxies and not logs:
         why = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
         raise Why502Error(
@@ -66,6 +79,46 @@ def look(
             why.allow if why and why.allow else "Name its main configuration with --config PATH, or logs with --log PATH.",
         )
     return (snapshot,)
+
+
+def _host(env: Env, ask: Ask) -> Host:
+    """Return the machine as the options allow to see it."""
+    host, files = env.host(), (*ask.configs, *ask.logs)
+    if ask.offline:
+        from why502.host.offline import OfflineHost
+
+        host = OfflineHost(host, (path for path in files if path != INPUT))
+    if INPUT in files:
+        from why502.host.standard_input import WithInput
+
+        host = WithInput(host, env.stdin.buffer)
+    return host
+
+
+def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """Return the gaps with one in place of all those that --offline made."""
+    kept = tuple(gap for gap in gaps if "--offline" not in gap.why and not gap.source.startswith(("/proc/", "/sys/")))
+    return (*kept, Gap(source="this machine", why="not looked at: --offline")) if len(kept) < len(gaps) else kept
+
+
+def _content(env: Env, path: str, limit_bytes: int) -> bytes:
+    """Return what a bundle holds. Raises Why502Error."""
+    if path == INPUT:
+        return env.stdin.buffer.read(limit_bytes)
+    _readable(path, "--bundle")
+    with open(path, "rb") as file:
+        return file.read(limit_bytes)
+
+
+def _web_address(url: str) -> None:
+    """Raise Why502Error where `--url` is none."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or any(character.isspace() or not character.isprintable() for character in url):
+        raise Why502Error(f"--url {url!r} is no address of a page", "Write it like http://example.com/path.")
 
 
 def _readable(path: str, option: str) -> None:

@@ -53,6 +53,9 @@ def run(argv: list[str], env: Env | None = None) -> int:
         status: Any = cli.main(args=argv, prog_name="why502", standalone_mode=False, obj=env)
         env.stdout.flush()
         return int(status or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        env.stderr.write(f"{error.format_message()}\n")
+        return Exit.CANNOT
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "why502"
         return _fail(env, error.format_message(), f"Try '{path} --help'.")

@@ -1,0 +1,68 @@
+"""Standard input as a file of the machine: the path `-`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import BinaryIO
+
+from why502.host.base import Connection, Finished, Host, Space, Stat
+from why502.host.files import as_stat
+from why502.model.target import Target
+
+INPUT = "-"
+
+
+class WithInput:
+    """A Host that also has a file `-`: what a stream holds. It is kept in a file without a name until this goes."""
+
+    def __init__(self, behind: Host, stream: BinaryIO) -> None:
+        self.name = behind.name
+        self._behind = behind
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as we
+        shutil.copyfileobj(stream, self._file)
+        self._file.flush()
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+        if path != INPUT:
+            return self._behind.read(path, limit_bytes=limit_bytes)
+        with self.open(path) as file:
+            return file.read(limit_bytes)
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable binary stream of a file, with a position of its own."""
+        return open(f"/proc/self/fd/{self._file.fileno()}", "rb") if path == INPUT else self._behind.open(path)
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        return self._behind.list(path)
+
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
+        """Return what stat(2) (or lstat(2)) tells."""
+        return as_stat(os.fstat(self._file.fileno())) if path == INPUT else self._behind.stat(path, follow=follow)
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link holds."""
+        return self._behind.link(path)
+
+    def acl(self, path: str) -> tuple[str, ...]:
+        """Return the POSIX access list in numbers."""
+        return self._behind.acl(path)
+
+    def space(self, path: str) -> Space:
+        """Return how full the file system of a path is."""
+        return self._behind.space(path)
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program."""
+        return self._behind.run(*argv, timeout_s=timeout_s)
+
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+        """Open a connection."""
+        return self._behind.connect(target, timeout_s=timeout_s)
+
+    def inside(self, root: str) -> Host:
+        """Return what can be seen below another root folder."""
+        return self._behind.inside(root)
