@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from why502 import __version__
 from why502.logs.redact import HIDDEN, redact
 from why502.model.base import Value, decode
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Snapshot
+from why502.version import __version__
 
 SCHEMA = "why502.bundle/1"
 LIMIT_BYTES = 64 << 20  # of the compressed file

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
-from why502 import __version__
 from why502.cli import commands
 from why502.cli.env import Env, Exit
 from why502.model.errors import HostError, Why502Error
+from why502.version import __version__
 
 
 class Commands(click.Group):

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from why502 import __version__
 from why502.model import finding as model
 from why502.model import remedy as remedies
 from why502.render import contract
 from why502.render.words import Terminal, printable
+from why502.version import __version__
 
 
 def render(diagnosis: model.Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
