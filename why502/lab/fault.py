@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from why502.lab.isolation import can_isolate
+from why502.lab import groups
+from why502.lab.isolation import can_isolate, program
 from why502.lab.stage import Stage
 from why502.model.base import Value
 from why502.model.finding import Layer
 
-PROGRAMS = {"nft": "nft", "ip": "ip", "openssl": "openssl", "nginx": "nginx"}
+PROGRAMS = ("nft", "ip", "openssl", "nginx", "supervisord", "uwsgi", "unicorn", "node")
 
 
 class Fault(Value, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Fault(Value, frozen=True, kw_only=True):
     build: Callable[[Stage], str | None]
     statuses: frozenset[int] = frozenset({502})
     proves: tuple[str, ...] = ()
-    needs: frozenset[str] = frozenset()  # isolation, php-fpm, nft, ip, openssl
+    needs: frozenset[str] = frozenset()  # isolation, machine, groups, php-fpm, gunicorn, pm2, and PROGRAMS
     ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
 
@@ -46,6 +46,14 @@ class Fault(Value, frozen=True, kw_only=True):
                 return "needs root and its own namespaces (unshare)"
             if need == "php-fpm" and not any(Path("/usr/sbin").glob("php-fpm*")):
                 return "needs php-fpm (Debian package php-fpm)"
-            if need in PROGRAMS and shutil.which(PROGRAMS[need], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+            if need == "machine" and not (
+                can_isolate() and shutil.which("systemd-nspawn") and Path("/lib/systemd/systemd").exists()
+            ):
+                return "needs root and systemd-nspawn (Debian package systemd-container)"
+            if need == "groups" and not groups.can_limit():
+                return "needs root and control groups that limit memory and processors"
+            if need in ("gunicorn", "pm2") and not program(need):
+                return f"needs {need} (scripts/setup --tests)"
+            if need in PROGRAMS and not program(need):
                 return f"needs the program {need}"
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import ctypes
 import json
 import os
@@ -52,7 +53,8 @@ def main() -> int:
     parser.add_argument("--show-only", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--record", default="", help="write a bundle of the scene there")
+    parser.add_argument("--machine", action="store_true")
+    parser.add_argument("--group", default="", help="name of the scene's control groups")
     parser.add_argument("--option", action="append", default=[], help="of why502 diagnose")
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
@@ -61,17 +63,17 @@ def main() -> int:
     folder = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
     if folder:
         folder.chmod(0o755)  # nginx's workers run as another user
-    stage = Stage(folder or Path("/"), is_isolated=told.isolated)
+    stage = Stage(folder or Path("/"), is_isolated=told.isolated, is_machine=told.machine, group=told.group)
     try:
         stage.open()
         target = build(fault, stage)
-        if told.record:
-            stage.sh(sys.executable, "-m", "why502", "collect", *where(stage), "-o", told.record)
         if told.report:
             report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
             if not told.show_only:
-                done = diagnose(stage, "--format", "json", *told.option, is_captured=True)
+                bundle = stage.path("/run/scene.why502")
+                done = diagnose(stage, "--format", "json", "--save", str(bundle), *told.option, is_captured=True)
                 report |= {"status": done.returncode, "diagnosis": json.loads(done.stdout or "null"), "stderr": done.stderr}
+                report["bundle"] = base64.b64encode(bundle.read_bytes()).decode() if bundle.exists() else ""
             click.echo(json.dumps(report))
             return 0
         return show(fault, stage, target, told)

@@ -1,9 +1,11 @@
-"""Namespaces of its own for a scene (namespaces(7)): whether this user may have them, and the command that makes them."""
+"""What this machine offers for scenes: namespaces of its own (namespaces(7)), and programs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from functools import cache
 
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -19,3 +21,9 @@ def can_isolate() -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def program(name: str) -> str:
+    """Return the path of a program: of our own environment, of the machine, or of what scripts/setup put beside; "" without."""
+    places = (f"{sys.prefix}/bin", os.environ.get("PATH", ""), "/usr/sbin", "/sbin", f"{sys.prefix}/lib/pm2/node_modules/.bin")
+    return shutil.which(name, path=":".join(places)) or ""

@@ -12,12 +12,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from why502.lab import groups, machine
 from why502.lab.fault import Fault
 from why502.lab.isolation import NAMESPACES, can_isolate
 from why502.lab.stage import LabError
+
+_numbers = count()
 
 
 @contextmanager
@@ -27,8 +31,14 @@ def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **stream
     `is_isolated`: in namespaces of its own; None where that is possible.
     """
     alone = can_isolate() if is_isolated is None else is_isolated
-    room = ("setpriv", "--pdeathsig", "KILL", *NAMESPACES) if alone else ("setpriv", "--pdeathsig", "TERM")
-    inside = (sys.executable, "-m", "why502.lab.inside", fault.name, *(("--isolated",) if alone else ()), *options)
+    name = f"why502-lab-{os.getpid()}-{next(_numbers)}"
+    inside = [sys.executable, "-m", "why502.lab.inside", fault.name, f"--group={name}", *options]
+    room = ["setpriv", "--pdeathsig", "KILL", *NAMESPACES] if alone else ["setpriv", "--pdeathsig", "TERM"]
+    if fault.needs & {"machine"}:
+        room = ["setpriv", "--pdeathsig", "KILL", *machine.NAMESPACES, sys.executable, "-m", machine.__name__, name]
+        inside.append("--machine")
+    if alone:
+        inside.append("--isolated")
     process = subprocess.Popen([*room, *inside], text=True, **streams)
     try:
         yield process
@@ -39,6 +49,7 @@ def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **stream
             else:
                 process.terminate()
             process.wait()
+        groups.remove(name)
 
 
 def play(fault: Fault, *options: str, is_isolated: bool | None = None, timeout_s: float = 120.0) -> dict[str, Any]:
@@ -62,12 +73,24 @@ def door(process: subprocess.Popen[str]) -> str:
     """Return the command that enters a running scene; "" where it has no namespaces of its own."""
     if not can_isolate():
         return ""
-    pid = process.pid
     while process.poll() is None:
-        try:
-            if child := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                return f"nsenter -t {child[0]} -a"
-        except OSError:
-            break
+        for pid in _below(process.pid):
+            try:
+                if os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"):
+                    return f"nsenter -t {pid} -a"
+            except OSError:
+                continue
         os.sched_yield()
     return ""
+
+
+def _below(pid: int) -> Iterator[int]:
+    """Yield the processes below one, nearest first."""
+    found = [pid]
+    for each in found:
+        try:
+            children = Path(f"/proc/{each}/task/{each}/children").read_text().split()
+        except OSError:
+            continue
+        found += [int(child) for child in children]
+        yield from (int(child) for child in children)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
-from why502.lab import traffic
+from why502.lab import groups, traffic
 from why502.lab.nginx import LOGS, Nginx
 from why502.model.errors import Why502Error
 
@@ -32,12 +32,14 @@ class Stage:
     """The place of one scene.
 
     `is_isolated`: the namespaces are its own, so paths and ports are those of any server. Otherwise all files lie below
-    `root`, and the kernel chooses the ports.
+    `root`, and the kernel chooses the ports. `is_machine`: a systemd of its own runs, too. `group` names its control groups.
     """
 
-    def __init__(self, root: Path, *, is_isolated: bool) -> None:
+    def __init__(self, root: Path, *, is_isolated: bool, is_machine: bool = False, group: str = "") -> None:
         self.root = root
         self.is_isolated = is_isolated
+        self.is_machine = is_machine
+        self.group = group
         self.nginx = Nginx(self)
         self.others: list[Nginx] = []
         self.statuses: set[int] = set()
@@ -50,7 +52,7 @@ class Stage:
         """Bring up the loopback device and lay empty folders over those that a scene writes to."""
         if self.is_isolated:
             self.sh("ip", "link", "set", "lo", "up")
-            for folder in filter(os.path.isdir, OWN_FOLDERS):
+            for folder in filter(os.path.isdir, () if self.is_machine else OWN_FOLDERS):
                 self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", folder)
             for name in ("hosts", "resolv.conf"):
                 self._cover(Path(f"/etc/{name}").resolve(), self.path(f"/run/lab/{name}"))
@@ -167,6 +169,12 @@ class Stage:
         self.until(lambda: ready in log.read_text(errors="replace"), f"backend on {address}", process)
         return process
 
+    def limit(self, *, memory: int = 0, cpu: float = 0.0, write: tuple[str, int] = ("", 0)) -> tuple[str, ...]:
+        """Return a command to start a program with, in a control group with these limits: bytes, processors, bytes/s to a device."""
+        folders = groups.make(self.group, memory=memory, cpu=cpu, write=write)
+        join = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in folders)
+        return ("sh", "-c", f'{join}; exec "$@"', "sh")
+
     def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
         """End a process, and wait until it is gone."""
         process.send_signal(how)
@@ -215,7 +223,10 @@ class Stage:
 
 
 def _nothing_is_left() -> bool:
-    """Reap what ended; return whether no child is left (waitpid(2)). Orphans of the scene are ours: see `inside.adopt`."""
+    """End and reap our children; return whether none is left (waitpid(2)). Orphans of the scene are ours: see `inside.adopt`."""
+    with suppress(OSError):
+        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -58,6 +58,6 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="the service manager starts it again and again, and it dies again and again",
     symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.CONNECT_REFUSED: 0.5},
-    yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
+    yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),
     examine=examine,
 )

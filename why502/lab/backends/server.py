@@ -261,7 +261,7 @@ def oversee(workers: int) -> None:
             running += 1
         pid, status = os.wait()
         running -= 1
-        how = f"was terminated due to signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exited"
+        how = f"was sent {signal.Signals(os.WTERMSIG(status)).name}!" if os.WIFSIGNALED(status) else "exited with code 1"
         say(f"{time.strftime('[%Y-%m-%d %H:%M:%S %z]')} [{os.getpid()}] [ERROR] Worker (pid:{pid}) {how}")
 
 

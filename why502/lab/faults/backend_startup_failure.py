@@ -1,0 +1,112 @@
+"""backend-startup-failure: the application cannot start, and its manager or its own last words tell why."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from why502.lab.fault import Fault
+from why502.lab.managers import APP, SERVER, pm2, shown, supervise, supervised, unit
+from why502.lab.stage import Stage
+from why502.model.finding import Layer
+
+NO_MODULE = "import shop_payments_client\n\nshop_payments_client.serve(port=3000)\n"
+NO_SYNTAX = "import socket\n\ndef main(:\n    socket.create_server(('127.0.0.1', 3000))\n"
+NO_VARIABLE = "import os\n\nkey = os.environ['SHOP_SECRET_KEY']\nport = 3000\n"
+RUN = f"{sys.executable} -E -s {APP}"
+
+
+def _proxy(stage: Stage) -> str:
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
+
+
+def systemd(stage: Stage, *, script: str = "", exec_start: str = RUN, settings: str = "") -> str:
+    """Break it: a unit fails before it listens."""
+    if script:
+        stage.write(APP, script)
+    unit(stage, exec_start, f"Environment=PORT=3000\n{settings}", starts=False)
+    stage.until(lambda: shown(stage, "ActiveState") == "failed", "the unit failed")
+    return _proxy(stage)
+
+
+def supervisord(stage: Stage, *, command: str = RUN, script: str = NO_MODULE) -> str:
+    """Break it: a program of supervisord becomes FATAL."""
+    stage.write(APP, script)
+    supervise(stage, command, 'environment=PORT="3000"\nstartretries=1\nstartsecs=1')
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
+    return _proxy(stage)
+
+
+def errored(stage: Stage) -> str:
+    """Break it: pm2 gives up an application whose module is missing."""
+    pm2(stage, "const pay = require('shop-payments');\npay.listen(3000);\n", "--max-restarts", "2")
+    log = stage.path("/run/pm2/pm2.log")
+    stage.until(lambda: "too many unstable restarts" in log.read_text(), "pm2 gives up")
+    return _proxy(stage)
+
+
+fault = partial(
+    Fault,
+    cause="backend-startup-failure",
+    layer=Layer.UPSTREAM,
+    proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
+)
+machine = partial(fault, needs=frozenset({"machine"}))
+FAULTS = (
+    machine(
+        name="backend-startup-failure",
+        says="a unit ends with status 1: a Python module is missing",
+        build=partial(systemd, script=NO_MODULE),
+    ),
+    machine(
+        name="backend-startup-failure-syntax",
+        says="a unit ends with status 1: a syntax error",
+        build=partial(systemd, script=NO_SYNTAX),
+    ),
+    machine(
+        name="backend-startup-failure-variable",
+        says="a unit ends with status 1 again and again: a variable is not set",
+        build=partial(systemd, script=NO_VARIABLE, settings="Restart=always\nRestartSec=100ms\nStartLimitBurst=3"),
+    ),
+    machine(
+        name="backend-startup-failure-environment-file",
+        says="a unit's EnvironmentFile is missing",
+        build=partial(systemd, exec_start=f"{SERVER} 127.0.0.1:3000", settings="EnvironmentFile=/etc/default/shop"),
+    ),
+    machine(
+        name="backend-startup-failure-exec",
+        says="a unit's program does not exist (203/EXEC)",
+        build=partial(systemd, exec_start="/run/shop/bin/shop --port 3000"),
+    ),
+    machine(
+        name="backend-startup-failure-user",
+        says="a unit's user does not exist (217/USER)",
+        build=partial(systemd, exec_start=f"{SERVER} 127.0.0.1:3000", settings="User=shop-app"),
+    ),
+    machine(
+        name="backend-startup-failure-folder",
+        says="a unit's folder does not exist (200/CHDIR)",
+        build=partial(systemd, exec_start=f"{SERVER} 127.0.0.1:3000", settings="WorkingDirectory=/srv/shop-current"),
+    ),
+    fault(
+        name="backend-startup-failure-supervisord",
+        says="a program of supervisord is FATAL: a Python module is missing",
+        build=supervisord,
+        needs=frozenset({"isolation", "supervisord"}),
+    ),
+    fault(
+        name="backend-startup-failure-supervisord-spawn",
+        says="a program of supervisord is FATAL: its command does not exist",
+        build=partial(supervisord, command="/run/shop/bin/shop --port 3000"),
+        needs=frozenset({"isolation", "supervisord"}),
+    ),
+    fault(
+        name="backend-startup-failure-pm2",
+        says="pm2 gave up an application whose module is missing",
+        build=errored,
+        needs=frozenset({"isolation", "pm2", "node"}),
+    ),
+)

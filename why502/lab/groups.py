@@ -1,0 +1,84 @@
+"""Control groups of a scene: limits for a backend, of version 1 or 2 (cgroups(7)). They are named after the scene and removed with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+PERIOD_US = 100_000
+PATIENCE_S = 5.0
+
+
+def can_limit() -> bool:
+    """Return whether this user may make groups that limit memory and processors."""
+    return os.access(ROOT / "memory", os.W_OK) or ("memory" in _offered() and os.access(ROOT, os.W_OK))
+
+
+def make(name: str, *, memory: int = 0, cpu: float = 0.0, write: tuple[str, int] = ("", 0)) -> list[Path]:
+    """Return the folders of a new group with these limits: bytes, processors, bytes a second written to a device ("8:0")."""
+    device, speed = write
+    if is_v2():
+        _write(ROOT / "cgroup.subtree_control", "+memory +cpu" + (" +io" if device else ""))
+        folder = ROOT / name
+        folder.mkdir(exist_ok=True)
+        if memory:
+            _write(folder / "memory.max", str(memory))
+        if cpu:
+            _write(folder / "cpu.max", f"{int(cpu * PERIOD_US)} {PERIOD_US}")
+        if device:
+            _write(folder / "io.max", f"{device} wbps={speed}")
+        return [folder]
+    found = []
+    for controller, file, value in (
+        ("memory", "memory.limit_in_bytes", str(memory) if memory else ""),
+        ("cpu", "cpu.cfs_quota_us", str(int(cpu * PERIOD_US)) if cpu else ""),
+        ("blkio", "blkio.throttle.write_bps_device", f"{device} {speed}" if device else ""),
+    ):
+        folder = ROOT / controller / name
+        if value:
+            folder.mkdir(exist_ok=True)
+            _write(folder / file, value)
+            found.append(folder)
+    return found
+
+
+def enter(name: str, *, memory: int) -> None:
+    """Put this process, and what it starts, into a group of that name in every hierarchy that a service manager needs."""
+    make(name, memory=memory)
+    for hierarchy in ("memory", "cpu", "systemd", "unified"):
+        if (ROOT / hierarchy).is_dir():
+            folder = ROOT / hierarchy / name
+            folder.mkdir(exist_ok=True)
+            _write(folder / "cgroup.procs", str(os.getpid()))
+
+
+def remove(name: str) -> None:
+    """Remove all groups of that name, with those below them, once their processes are gone."""
+    end = time.monotonic() + PATIENCE_S
+    while tops := [path for path in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")) if path.is_dir()]:
+        for top in tops:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    os.rmdir(folder)
+        if time.monotonic() > end:
+            return
+        time.sleep(0.02)
+
+
+def is_v2() -> bool:
+    """Return whether one hierarchy of version 2 has all controllers."""
+    return "memory" in _offered()
+
+
+def _offered() -> list[str]:
+    try:
+        return (ROOT / "cgroup.controllers").read_text().split()
+    except OSError:
+        return []
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)

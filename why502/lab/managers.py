@@ -1,0 +1,64 @@
+"""Real service managers for scenes: systemd units, supervisord programs, pm2 applications."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from why502.lab.isolation import program
+from why502.lab.stage import BACKENDS, Stage
+
+APP = "/run/shop/app.py"  # where the application of a scene lies
+SERVER = f"{sys.executable} -E -s {BACKENDS}/server.py"
+
+
+def unit(stage: Stage, exec_start: str, settings: str = "", *, name: str = "shop", starts: bool = True) -> str:
+    """Write a unit, and start it; return its name. `starts` False: it is expected to fail."""
+    stage.write(
+        f"/etc/systemd/system/{name}.service",
+        f"[Unit]\nDescription=The shop\nStartLimitIntervalSec=60\n\n[Service]\nExecStart={exec_start}\n{settings}\n",
+    )
+    stage.sh("systemctl", "daemon-reload")
+    stage.sh("systemctl", "start", *(() if starts else ("--no-block",)), f"{name}.service")
+    return f"{name}.service"
+
+
+def shown(stage: Stage, property_: str, name: str = "shop.service") -> str:
+    """Return one property of a unit."""
+    return stage.sh("systemctl", "show", "--value", "-p", property_, name).strip()
+
+
+def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "shop") -> None:
+    """Start supervisord with one program."""
+    run, log = stage.path("/run"), stage.path("/var/log/supervisor")
+    log.mkdir(parents=True, exist_ok=True)
+    config = stage.write(
+        "/etc/supervisor/supervisord.conf",
+        f"[unix_http_server]\nfile={run}/supervisor.sock\n\n[supervisord]\nlogfile={log}/supervisord.log\n"
+        f"pidfile={run}/supervisord.pid\nchildlogdir={log}\n\n"
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\n"
+        f"[supervisorctl]\nserverurl=unix://{run}/supervisor.sock\n\n[program:{name}]\ncommand={command}\n"
+        f"stdout_logfile={log}/{name}.log\nredirect_stderr=true\n{settings}\n",
+    )
+    process = stage.spawn(program("supervisord"), "--nodaemon", "-c", config, log="/run/supervisord.out")
+    stage.until(lambda: supervised(stage), "supervisord has its log", process)
+
+
+def supervised(stage: Stage) -> str:
+    """Return supervisord's own log."""
+    log = stage.path("/var/log/supervisor/supervisord.log")
+    return log.read_text() if log.exists() else ""
+
+
+def pm2(stage: Stage, script: str, *options: str, name: str = "shop") -> None:
+    """Have pm2 run a script of node; its daemon is started with it."""
+    os.environ["PM2_HOME"] = os.environ["HOME"] = str(stage.path("/run/pm2"))  # of the scene's own process
+    Path(os.environ["HOME"]).mkdir(parents=True, exist_ok=True)
+    path = stage.write("/run/shop/app.js", script)
+    stage.sh(program("pm2"), "start", path, "--name", name, *options)
+
+
+def answers(stage: Stage, port: int = 3000) -> bool:
+    """Return whether something listens on a port of 127.0.0.1 (ss(8))."""
+    return bool(stage.sh("ss", "-Hltn", f"sport = :{stage.port(port)}").strip())
