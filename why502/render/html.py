@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis
 from why502.model.remedy import Edit, Run
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, where
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -70,6 +70,6 @@ def _lines(steps: tuple[Edit | Run, ...]) -> Iterator[str]:
     """Yield the lines of a remedy's diffs and commands."""
     for step in steps:
         if isinstance(step, Edit):
-            yield from (safe(line) or " " for line in step.diff.splitlines())
+            yield from (line or " " for line in diff_lines(step))
         else:
             yield "$ " + safe(shlex.join(step.argv))

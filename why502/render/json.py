@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from why502.logs.masked import in_place
 from why502.model import finding as model
 from why502.model import remedy as remedies
 from why502.render import contract
@@ -90,4 +91,4 @@ def remedy(item: remedies.Remedy) -> contract.Remedy:
 def _step(step: remedies.Edit | remedies.Run) -> contract.Step:
     if isinstance(step, remedies.Run):
         return contract.Step(run=[printable(word) for word in step.argv])
-    return contract.Step(edit=contract.Edit(file=printable(step.file), line=step.line, diff=printable(step.diff)))
+    return contract.Step(edit=contract.Edit(file=printable(step.file), line=step.line, diff=printable(in_place(step.diff))))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import CheckStatus, Diagnosis, Finding
 from why502.model.remedy import Edit, Remedy
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, where
 
 _COLORS = {
     "problem": "1;31",
@@ -92,8 +92,8 @@ def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
     yield from _wrapped("   Fix: ", remedy.says, terminal, "        ")
     for step in remedy.steps:
         if isinstance(step, Edit):
-            for line in step.diff.splitlines():
-                yield "     " + paint(safe(line), line[:1], terminal)
+            for line in diff_lines(step):
+                yield "     " + paint(line, line[:1], terminal)
         else:
             yield "     $ " + safe(shlex.join(step.argv))
 

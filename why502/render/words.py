@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from why502.logs.masked import in_place
 from why502.logs.redact import redact
 from why502.model.base import Value
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
+from why502.model.remedy import Edit
 
 # C0 and C1 controls, DEL, and what changes the direction or hides text (Unicode bidi controls, zero-width, line separators).
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -39,6 +41,11 @@ def safe(text: str) -> str:
 def printable(text: str) -> str:
     """Return text without secrets that UTF-8 can hold: single surrogates (bytes that were no UTF-8) as `\\xNN`."""
     return redact(text).encode("utf-8", "backslashreplace").decode()
+
+
+def diff_lines(edit: Edit) -> list[str]:
+    """Return the lines of a change's diff, safe; secrets that stand around the change are crossed out."""
+    return [safe(line) for line in in_place(edit.diff).splitlines()]
 
 
 def _escaped(match: re.Match[str]) -> str:
