@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis, Finding
 from why502.model.remedy import Edit
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, how_often, safe, sentence, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, where
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
@@ -68,6 +68,6 @@ def _finding(finding: Finding) -> Iterator[str]:
         for step in remedy.steps:
             yield ""
             yield "```diff" if isinstance(step, Edit) else "```sh"
-            text = step.diff.rstrip("\n").split("\n") if isinstance(step, Edit) else [shlex.join(step.argv)]
-            yield from (safe(line).replace("```", "'''") for line in text)
+            text = diff_lines(step) if isinstance(step, Edit) else [safe(shlex.join(step.argv))]
+            yield from (line.replace("```", "'''") for line in text)
             yield "```"
