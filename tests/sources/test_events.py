@@ -14,7 +14,7 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Service, Snapshot
 from why502.sources import events, kernel_log
 from why502.sources.base import Ask
-from why502.sources.events import joined
+from why502.sources.event_order import joined, only_loops
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -68,6 +68,16 @@ def test_a_manager_that_sums_up_adds_nothing() -> None:
 def test_the_same_again_is_counted() -> None:
     given = [event(Symptom.START_FAILED, n, detail="No module named x", pid=n + 1, unit="a.service") for n in range(4)]
     assert [one.count for one in joined(given)] == [4]
+
+
+def test_a_single_restart_is_no_loop_whatever_its_counter() -> None:
+    def restarts(count: int) -> list[Symptom]:
+        words = "Scheduled restart job, restart counter is at {}"
+        given = [event(Symptom.RESTART_LOOP, 61 * n, unit="a.service", detail=words.format(57 + n)) for n in range(count)]
+        return [one.symptom for one in only_loops(joined(given))]
+
+    assert restarts(1) == [Symptom.PROCESS_STARTED]
+    assert restarts(3) == [Symptom.RESTART_LOOP] * 3
 
 
 KERNEL = """\

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
+from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -19,49 +18,40 @@ import msgspec
 from why502.host.base import Host
 from why502.logs import stamps
 from why502.logs.detect import parse_any
-from why502.logs.formats import audit, kernel
+from why502.logs.formats import audit, formats, kernel
 from why502.logs.formats import systemd as systemd_format
 from why502.logs.phrases import signal_number
 from why502.logs.redact import redact
 from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
-from why502.model.logs import LogRecord, Symptom
+from why502.model.logs import LogRecord
 from why502.model.snapshot import Event, Gap, Service, Snapshot
 from why502.sources import journal, owners
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
+from why502.sources.event_order import joined, only_loops
 from why502.sources.kernel_log import kernel_lines
 from why502.sources.service_managers import docker
-from why502.sources.tail import tail
+from why502.sources.tail import Tail, tail
 
 SECTION = "events"
 WINDOW = timedelta(minutes=15)
 BEFORE = timedelta(minutes=5)
-PATIENCE_S = 2.8
+PATIENCE_S = 2.2
 LIMIT_S = PATIENCE_S + 0.4
 AUDIT_LOG = "/var/log/audit/audit.log"
 FILES = 24
+FILE_BYTES = 4 << 20
+UNTIMED_BYTES = 4096  # of a log without times, that may be from now
+LINES = 3000  # of one log that are looked at closely
 EVENTS = 400
 DESCRIPTORS = 256
 _LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
-_ENDS_A_START = frozenset({Symptom.START_FAILED, Symptom.ADDRESS_IN_USE})
-_ONCE_A_PROCESS = frozenset({Symptom.OOM_KILLED, Symptom.SELINUX_DENIED, Symptom.APPARMOR_DENIED, Symptom.PROCESS_CRASHED})
-_FAILURES = frozenset(
-    {
-        Symptom.START_FAILED,
-        Symptom.ADDRESS_IN_USE,
-        Symptom.RESTART_LOOP,
-        Symptom.PROCESS_CRASHED,
-        Symptom.PROCESS_EXITED,
-        Symptom.OOM_KILLED,
-    }
+APPLICATIONS = frozenset(
+    "application docker dotnet golang gunicorn java nodejs php php_fpm pm2 puma python_traceback ruby rust supervisord unicorn uvicorn"
+    " uwsgi".split()
 )
-_IN_GENERAL = re.compile(r"Failed with result|Failed to start |Failed to run '|(?:Unit )?entered failed state")
-_RESTART = "Scheduled restart job"
-LOOP = 3  # restarts in the window that make a loop
-RECENT = 40  # events before one among which its like, its reason and its effect are looked for
-_ITS_EFFECT = frozenset({Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 Look = Callable[[], list[Event]]
 
 
@@ -95,7 +85,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]: 
             found += result
     if len(gaps) == len(looks):
         return Found(None, (*gaps, *window.gaps))
-    return Found(_only_loops(joined(found))[-EVENTS:], (*gaps, *window.gaps))
+    return Found(only_loops(joined(found))[-EVENTS:], (*gaps, *window.gaps))
 
 
 def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
@@ -115,6 +105,7 @@ class Window:
         self._known = known
         self._since = since
         self._until = until
+        self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
 
     def kernel(self) -> list[Event]:
@@ -169,8 +160,11 @@ class Window:
         found: list[Event] = []
         local = attempt(partial(zone, self._host, self._host)) or UTC
         for path, service, pid in self._logs():
+            if monotonic() > self._deadline:
+                self.gaps.append(Gap(source=path, why="not read for lack of time"))
+                continue
             try:
-                content = tail(self._host, path)
+                content = tail(self._host, path, FILE_BYTES)
             except Missing:
                 continue
             except HostError as error:
@@ -179,7 +173,7 @@ class Window:
             if content.written_at is None or content.written_at < self._since:
                 continue
             own = (attempt(partial(zone, self._host, self._host, pid)) if pid else None) or local
-            for at, record in self._dated(content.lines, content.written_at, own):
+            for at, record in self._dated(content, own):
                 is_manager = record.format in ("supervisord", "pm2")
                 owner = self._managed(record) if is_manager else service
                 if is_manager and owner is None:
@@ -230,24 +224,23 @@ class Window:
         kept = [(path, *rest) for path, rest in found.items() if path not in configured and not _PROXY_LOG.search(path)]
         return kept[:FILES]
 
-    def _dated(self, lines: tuple[str, ...], written_at: datetime, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
-        """Yield the records with their times: of a line without one that of the line before, at the end of the log that of its file.
+    def _dated(self, content: Tail, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
+        """Yield the records with their times: of a line without one that of a line before, at the end of the log that of its file.
 
         A log without any times tells what happened last, and that is dated by the file.
         """
         since, until = self._since.timestamp(), self._until.timestamp()
-        last: datetime | None = None
-        for number, line in enumerate(lines):
-            own = stamps.find(line)
-            if own is not None:
-                last = aware(own, local, since, until)
+        end = len(content.data) - UNTIMED_BYTES
+        for start in content.marked(_marks())[-LINES:]:
+            line = content.line(start)
             record = parse_any(line)
             if record is None or record.symptom is None:
                 continue
-            if last is not None:
-                yield last, record
-            elif number >= len(lines) - 30:
-                yield written_at, record
+            at = next((at for text in (line, *content.before(start)) if (at := stamps.find(text))), None)
+            if at is not None:
+                yield aware(at, local, since, until), record
+            elif start >= end:
+                yield content.written_at, record
 
     def _event(self, record: LogRecord | None, seen_in: str, at: datetime | None) -> Event | None:
         """Return the event of a record that has a symptom and lies in the window."""
@@ -270,6 +263,11 @@ class Window:
             detail=redact(record.detail)[:300],
             code=int(record.code) if record.code.isascii() and record.code.isdigit() else signal_number(record.code),
         )
+
+
+@lru_cache(1)
+def _marks() -> tuple[bytes, ...]:
+    return tuple({mark for form in formats() if form.NAME in APPLICATIONS for mark in form.MARKS})
 
 
 def _open_logs(host: Host, pid: int) -> Iterator[str]:
@@ -302,79 +300,3 @@ def says(record: LogRecord) -> str:
     where = f" ({record.target})" if record.target and str(record.target) not in record.detail else ""
     what = redact(record.detail or record.message)[:240]
     return f"{who}: {what}{where}" if who and who not in what else f"{what}{where}"
-
-
-def joined(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return the events in order of time, each once: what is told twice, or is only the effect of another one, is left out.
-
-    A kernel tells an OOM kill in three lines; an application server kills by signal a worker that it just called too slow; an
-    exception that ends a start is told as both; a manager sums up what it said before ("Failed with result 'signal'").
-    """
-    kept: list[Event] = []
-    for event in sorted(events, key=lambda one: (one.at is not None, one.at or datetime.min.replace(tzinfo=UTC))):
-        recent = kept[-RECENT:]
-        if any(_sums_up(one, event) or _causes(one, event) for one in recent):
-            continue
-        twin = next((i for i in range(len(kept) - 1, max(-1, len(kept) - RECENT), -1) if _same(kept[i], event)), None)
-        if twin is not None:
-            kept[twin] = _merged(kept[twin], event)
-        else:
-            kept = [*kept[:-RECENT], *(one for one in recent if not _causes(event, one)), event]
-    return tuple(kept)
-
-
-def _only_loops(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    """Return the events with single restarts told as starts: a counter that grew over months is no loop."""
-    restarts = Counter(event.unit for event in events if event.detail.startswith(_RESTART))
-    return tuple(
-        msgspec.structs.replace(event, symptom=Symptom.PROCESS_STARTED)
-        if event.detail.startswith(_RESTART) and restarts[event.unit] < LOOP
-        else event
-        for event in events
-    )
-
-
-def _near(one: Event, other: Event, seconds: float) -> bool:
-    return one.at is not None and other.at is not None and abs((one.at - other.at).total_seconds()) <= seconds
-
-
-def _same(one: Event, other: Event) -> bool:
-    if one.symptom is not other.symptom:
-        return False
-    if one.symptom in _ONCE_A_PROCESS and one.pid:
-        return one.pid == other.pid and _near(one, other, 2)
-    if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.seen_in == other.seen_in:
-        return _near(one, other, 3)
-    same = (one.unit, one.process, one.target, one.detail) == (other.unit, other.process, other.target, other.detail)
-    return same and one.seen_in == other.seen_in and (one.at == other.at or _near(one, other, 60))
-
-
-def _merged(one: Event, other: Event) -> Event:
-    """Return what both tell; the count grows only where the same was said again later."""
-    again = one.at != other.at and one.detail == other.detail
-    if len(other.detail) > len(one.detail):
-        one = msgspec.structs.replace(one, says=other.says, detail=other.detail)
-    fields = {name: getattr(one, name) or getattr(other, name) for name in ("process", "unit", "cgroup", "target", "path")}
-    code = one.code if one.code is not None else other.code
-    return msgspec.structs.replace(one, **fields, code=code, count=one.count + again)
-
-
-def _sums_up(before: Event, event: Event) -> bool:
-    """Return whether a manager only repeats in general words what it, or the program, said of the same unit just before."""
-    if not event.unit or before.unit != event.unit or not _near(before, event, 5):
-        return False
-    if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith("Stopped "):
-        return before.detail.startswith(_RESTART)
-    return before.symptom in _FAILURES and _IN_GENERAL.match(event.detail) is not None
-
-
-def _causes(reason: Event, effect: Event) -> bool:
-    """Return whether `effect` only tells how the process ended to which `reason` happened."""
-    if effect.symptom not in _ITS_EFFECT or not _near(reason, effect, 3):
-        return False
-    if reason.symptom in (Symptom.WORKER_TIMED_OUT, Symptom.OOM_KILLED):
-        killed = effect.code in (6, 9)
-        return killed and (
-            reason.pid == effect.pid if reason.pid and effect.pid else bool(reason.unit) and reason.unit == effect.unit
-        )
-    return reason.symptom in _ENDS_A_START and reason.seen_in == effect.seen_in and effect.unit == reason.unit

@@ -22,7 +22,7 @@ _TELLS_LITTLE = re.compile(
     r"|unable to load app|no app loaded|APPLICATION FAILED TO START|Application run failed|Could not create the Java|FPM initialization"
     r"|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "
 )
-_MANAGER_REPEATS = re.compile(r"Failed with result|status=\d|Failed to start |exit status")
+_MANAGER_REPEATS = re.compile(r"Failed to run '|Failed with result|status=\d|Failed to start |exit status")
 _LOOKS_BAD = re.compile(
     r"(?i)\b(?:error|fatal|exception|cannot|can't|could not|failed|denied|not found|missing|no such|invalid|refused)\b"
 )

@@ -18,6 +18,7 @@ import msgspec
 from why502.case import targets
 from why502.host.base import Host
 from why502.logs.detect import parse_any
+from why502.logs.redact import redact
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.snapshot import Gap, Service, Snapshot
@@ -31,7 +32,7 @@ from why502.sources.service_managers.base import Look, is_of_container
 SECTION = "services"
 WINDOW = timedelta(minutes=15)
 MANAGERS: tuple[ModuleType, ...] = (systemd, supervisord, pm2, docker)
-PATIENCE_S = 2.8
+PATIENCE_S = 2.2
 LIMIT_S = PATIENCE_S + 0.4
 
 
@@ -60,10 +61,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
-    return Found(
-        tuple(sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)),
-        (*gaps, *look.gaps),
-    )
+    services = sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)
+    return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
 
 
 def look_of(host: Host, known: Snapshot) -> Look:
@@ -111,6 +110,10 @@ def _says_taken(text: str) -> bool:
 
 def _name(manager: ModuleType) -> str:
     return manager.__name__.rpartition(".")[2]
+
+
+def _without_secrets(service: Service) -> Service:
+    return msgspec.structs.replace(service, argv=tuple(redact(word) for word in service.argv))
 
 
 def _rather_idle(look: Look, found: list[Service]) -> list[Service]:

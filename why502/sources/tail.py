@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,10 +15,36 @@ UNTIMED_LINES = 60  # of a log without times, that may be from now
 
 @dataclass(frozen=True)
 class Tail:
-    """The last lines of a file, and when it was last written to."""
+    """The last whole lines of a file, and when it was last written to."""
 
-    lines: tuple[str, ...]
+    data: bytes
     written_at: datetime | None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of its lines."""
+        return tuple(self.data.decode("utf-8", "replace").splitlines())
+
+    def marked(self, marks: Iterable[bytes]) -> list[int]:
+        """Return where the lines begin that hold one of the marks, in order: fast, since most lines of a log hold none."""
+        starts: set[int] = set()
+        for mark in marks:
+            at = self.data.find(mark)
+            while at >= 0:
+                starts.add(self.data.rfind(b"\n", 0, at) + 1)
+                end = self.data.find(b"\n", at)
+                at = self.data.find(mark, end) if end >= 0 else -1
+        return sorted(starts)
+
+    def line(self, start: int) -> str:
+        """Return the line that begins there."""
+        end = self.data.find(b"\n", start)
+        return self.data[start : end if end >= 0 else None].decode("utf-8", "replace")
+
+    def before(self, start: int) -> Iterator[str]:
+        """Yield the lines before that one, the nearest first, as far as 16 KiB."""
+        near = self.data[max(0, start - (16 << 10)) : start].decode("utf-8", "replace")
+        yield from reversed(near.splitlines())
 
     def newest(self, since: datetime) -> tuple[str, ...]:
         """Return the last lines, where the file was written to since 2 minutes before that time."""
@@ -25,7 +52,7 @@ class Tail:
         return self.lines[-UNTIMED_LINES:] if fresh else ()
 
 
-NOTHING = Tail((), None)
+NOTHING = Tail(b"", None)
 
 
 def tail(host: Host, path: str, size_bytes: int = BYTES) -> Tail:
@@ -42,5 +69,4 @@ def tail(host: Host, path: str, size_bytes: int = BYTES) -> Tail:
         raise HostError(f"{path}: {error}") from error
     if start:
         data = data.partition(b"\n")[2]
-    lines = data.decode("utf-8", "replace").splitlines()
-    return Tail(tuple(lines), datetime.fromtimestamp(stat.modified_s, UTC))
+    return Tail(data, datetime.fromtimestamp(stat.modified_s, UTC))

@@ -56,7 +56,7 @@ def test_the_end_of_a_process_in_words(code: int, status: int, result: str, says
         ("loop.service", "KeyError: 'DATABASE_URL'"),
         ("conflict.service", "Error: listen EADDRINUSE: address already in use 127.0.0.1:3101"),
         ("nobin.service", "nobin.service: Failed at step EXEC spawning /opt/none: No such file or directory"),
-        ("noenv.service", "noenv.service: Failed to run 'start' task: No such file or directory"),
+        ("noenv.service", "noenv.service: Failed to load environment files: No such file or directory"),
         ("nodir.service", "nodir.service: Failed at step CHDIR spawning /bin/sleep: No such file or directory"),
         ("nouser.service", "nouser.service: Failed at step USER spawning /bin/sleep: No such process"),
     ],
