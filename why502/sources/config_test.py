@@ -38,7 +38,8 @@ _SAYS = re.compile(
     re.MULTILINE,
 )
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
-# Folders come as arguments, then "--" and the program. Mounts below a folder are brought back on top of its overlay.
+# Log files come as arguments, "-", folders, "--" and the program. Mounts below a folder are brought back on top of its
+# overlay. Log files stand empty in the overlay: to open one for writing would copy it whole into memory.
 _SCRIPT = """
 trap 'exit 97' EXIT
 set -e
@@ -46,6 +47,12 @@ for t in /dev/shm /mnt /media; do [ -d $t ] && break; done
 mount -t tmpfs -o mode=0755 why502 $t
 n=0
 : > $t/done
+: > $t/logs
+while [ "$1" != - ]; do
+  if [ -f "$1" ]; then readlink -f -- "$1" >> $t/logs; fi
+  shift
+done
+shift
 while [ "$1" != -- ]; do
   d=$(cd -P -- "$1" && pwd); shift
   [ "$d" != / ]
@@ -53,6 +60,9 @@ while [ "$1" != -- ]; do
   n=$((n + 1)); s=$t/$n
   mkdir $s $s/up $s/work $s/was
   chown --reference="$d" $s/up && chmod --reference="$d" $s/up
+  while read -r f; do
+    case "$f" in "$d"/*) (cd "$d" && cp --parents --attributes-only --preserve=mode,ownership -- "${f#"$d"/}" $s/up) || true;; esac
+  done < $t/logs
   mount --rbind "$d" $s/was
   cat /proc/self/mountinfo > $s/mounts
   mount -t overlay -o lowerdir=$s/was,upperdir=$s/up,workdir=$s/work why502 "$d"
@@ -144,7 +154,23 @@ def _from_outside(
         drop += ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C")
     there = host.inside(proxy.root) if proxy.root else host
     present = tuple(folder for folder in folders if attempt(partial(there.stat, folder)) is not None)
-    return (*enter, "unshare", "-m", "--propagation", "private", "sh", "-c", _SCRIPT, "sh", *present, "--", *drop, *command)
+    return (
+        *enter,
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        _SCRIPT,
+        "sh",
+        *_logs(proxy),
+        "-",
+        *present,
+        "--",
+        *drop,
+        *command,
+    )
 
 
 def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
@@ -197,6 +223,14 @@ def _folders(proxy: Proxy) -> Iterator[str]:
     paths.add(posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log"))
     folders = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
     yield from sorted(folders, key=lambda folder: (len(folder), folder))
+
+
+def _logs(proxy: Proxy) -> tuple[str, ...]:
+    """Return the log files that a test opens: those of the configuration, and the one that was built in."""
+    built_in = posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log")
+    return tuple(
+        dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to == "file" and log.path.startswith("/")), built_in))
+    )
 
 
 def _identity(host: Host, pid: str) -> tuple[int, int]:

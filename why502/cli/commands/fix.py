@@ -1,0 +1,68 @@
+"""`why502 fix`: repairs what the diagnosis found, as one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+
+@click.command()
+@click.argument("cause", required=False)
+@click.option("--apply", "is_applied", is_flag=True, help="Do it: back up, edit, test, reload, verify, keep or put back.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan (the default).")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--undo", is_flag=True, help="Take the last fix back: every file to the byte.")
+@click.option("--resume", is_flag=True, help="Finish a fix that was interrupted.")
+@click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
+@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
+@click.option("--since", default="15m", show_default=True, help="Begin of the window.")
+@click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def fix(
+    env: Env,
+    cause: str | None,
+    is_applied: bool,
+    dry_run: bool,
+    yes: bool,
+    undo: bool,
+    resume: bool,
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: str,
+    state: str | None,
+    format_: str,
+) -> int:
+    """Show how the best finding (or CAUSE) would be repaired, and with --apply do it.
+
+    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was put back; 2 it could not run.
+
+    \b
+    Example: why502 fix
+    Example: why502 fix --apply --yes
+    Example: why502 fix --undo
+    """
+    from why502.cli.repair import repair, show, take_back
+    from why502.fix.plan import plan as make_plan
+    from why502.model.errors import Why502Error
+
+    if is_applied and dry_run:
+        raise Why502Error("--apply and --dry-run exclude each other", "Leave one away.")
+    if undo or resume:
+        return take_back(env, state, is_finished=resume, is_json=format_ == "json")
+    from why502.cli.look import look
+    from why502.diagnosis import diagnose as think
+
+    (snapshot,) = look(env, configs=configs, logs=logs, since=since)
+    diagnosis = think(snapshot)
+    if diagnosis.verdict == "healthy":
+        env.write("Nothing to fix: no gateway failure in the window, and every check passes.\n" if format_ == "text" else "{}\n")
+        return 0
+    wanted = make_plan(diagnosis, snapshot, cause)
+    if not is_applied:
+        return show(env, wanted, is_json=format_ == "json")
+    return repair(env, wanted, snapshot, state, is_asked=not yes, is_json=format_ == "json")

@@ -1,0 +1,1 @@
+"""Repairing: plan (pure), then one transaction: back up, edit, config test, reload, verify by request, keep or roll back."""

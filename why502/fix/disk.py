@@ -1,0 +1,105 @@
+"""Writing files so that at any moment, also after a power loss, either the old or the new content is there, whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from why502.model.errors import Why502Error
+
+SUFFIX = ".why502"
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of the data in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: str) -> bytes:
+    """Return a file's content. Raises Why502Error."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed there.") from error
+
+
+def may_change(path: str) -> None:
+    """Raise Why502Error where a file is protected against changes: no write bit, no permission, no regular file."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise Why502Error(f"{path} is no regular file", "Nothing was changed.")
+    if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise Why502Error(
+            f"{path} is read-only", "Nothing was changed. Allow it to be written, or make the change where it comes from."
+        )
+
+
+def temporary(path: str) -> str:
+    """Return the name beside a file under which its new content is written. It begins with a dot: no glob of an include finds it."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}{SUFFIX}")
+
+
+def replace(path: str, data: bytes) -> None:
+    """Put new content in a file's place: same owner, mode and extended attributes. `path` is no link. Raises Why502Error."""
+    new = temporary(path)
+    try:
+        old = os.stat(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            _write(handle, data)
+            os.fchown(handle, old.st_uid, old.st_gid)
+            for name in os.listxattr(path):
+                with contextlib.suppress(OSError):  # a label that only the kernel may set
+                    os.setxattr(handle, name, os.getxattr(path, name))
+            os.fchmod(handle, stat.S_IMODE(old.st_mode))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(new, path)
+        sync_folder(os.path.dirname(path))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "The file is as it was.") from error
+
+
+def keep(path: str, data: bytes) -> None:
+    """Write a file of our own, for root alone, whole or not at all. Raises Why502Error."""
+    new = f"{path}.new"
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            _write(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(new, path)
+        sync_folder(os.path.dirname(path))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed.") from error
+
+
+def _write(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def sync_folder(path: str) -> None:
+    """Make a rename in a folder last (fsync(2) of the folder)."""
+    handle = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

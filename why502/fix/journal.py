@@ -1,0 +1,121 @@
+"""The journal: what a fix has done so far, on disk before it is done, so that an interrupted one can be finished or taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from why502.fix import disk
+from why502.model.base import Value, decode, encode
+from why502.model.errors import Why502Error
+from why502.model.remedy import Run
+
+_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+
+
+class Phase(StrEnum):
+    """How far a fix is. PLANNED to LOADED are unfinished."""
+
+    PLANNED = "planned"  # backups lie there, files may be written
+    WRITTEN = "written"  # every file is written
+    LOADED = "loaded"  # every command ran
+    KEPT = "kept"
+    REVERTED = "reverted"
+
+
+class Change(Value, frozen=True, kw_only=True):
+    """One file: its path as configured, the real one behind links, the digests of both contents."""
+
+    file: str
+    real: str
+    before: str
+    after: str
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """One fix. The contents lie beside the journal as ID.N.before and ID.N.after."""
+
+    id: str
+    began_at: datetime
+    cause: str
+    says: str
+    phase: Phase
+    changes: tuple[Change, ...] = ()
+    runs: tuple[Run, ...] = ()
+    ran: int = 0  # how many of them were begun
+    test: tuple[str, ...] = ()  # the proxy's own test and reload, to be run again after files were put back
+    reload: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    reverts_at: datetime | None = None  # a time limit set by the user
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True while neither kept nor reverted."""
+        return self.phase not in (Phase.KEPT, Phase.REVERTED)
+
+
+def folder(path: str | None = None) -> Path:
+    """Return the folder of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's state folder."""
+    if path:
+        where = Path(path)
+    elif os.geteuid() == 0:
+        where = Path("/var/lib/why502")
+    else:
+        where = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
+    try:
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Why502Error(f"{where}: {(error.strerror or str(error)).lower()}", "Name another folder with --state.") from error
+    return where
+
+
+@contextlib.contextmanager
+def lock(where: Path) -> Iterator[None]:
+    """Keep any other fix out meanwhile. Raises Why502Error at once where one runs."""
+    handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Why502Error("another fix is running", "Wait until it has ended.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def new_id(now: datetime) -> str:
+    """Return a name for a fix, which sorts by time."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def save(where: Path, entry: Entry) -> None:
+    """Write an entry. Raises Why502Error."""
+    disk.keep(str(where / f"{entry.id}.json"), encode(entry))
+
+
+def entries(where: Path) -> list[Entry]:
+    """Return all entries, the oldest first. Raises Why502Error where one is damaged."""
+    found = sorted(path for path in where.glob("*.json") if _NAME.fullmatch(path.stem))
+    return [decode(path.read_bytes(), Entry, str(path)) for path in found]
+
+
+def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
+    """Return the old or new content of one file. Raises Why502Error where it is missing or damaged."""
+    path = contents_path(where, entry.id, number, is_new=is_new)
+    data = disk.read(path)
+    change = entry.changes[number]
+    if disk.digest(data) != (change.after if is_new else change.before):
+        raise Why502Error(f"{path} is damaged", "Put the file back by hand.")
+    return data
+
+
+def contents_path(where: Path, id_: str, number: int, *, is_new: bool) -> str:
+    """Return where the old or new content of one file is kept."""
+    return str(where / f"{id_}.{number}.{'after' if is_new else 'before'}")
