@@ -65,7 +65,7 @@ def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
-        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, is {stopped.state or 'stopped'}"
+        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({stopped.state or 'stopped'})"
     if case.listeners == ():
         return f"nothing listens on {case.target}: the application that should answer there does not run"
     return ""
