@@ -1,4 +1,4 @@
-"""Lines of application servers and container engines beside the recorded logs: other versions, other words for the same."""
+"""Lines of application servers and container engines beside the recorded logs. Those of .NET, Go, Rust, Tomcat and containers are written, not recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SELinux, AppArmor and seccomp records, as real machines wrote them, in every form in which they are kept."""
+"""SELinux, AppArmor and seccomp records in every form in which they are kept. Those of ausearch -i, setroubleshoot and seccomp are written, not recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container engine: objects as its API describes them, served over a unix socket."""
+"""A container engine: objects written after its API, no real engine, served over a unix socket."""
 
 from __future__ import annotations
 
