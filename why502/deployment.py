@@ -41,6 +41,11 @@ class Level(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """The name of the block; "" for the file itself."""
         return self.path[-1] if self.path else ""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether everything in force here could be read: no `include` here or around it leads to a file that is not at hand."""
+        return not any(_matters(setting.args) for setting in self.settings.get("include", ()))
+
     def own(self, *names: str) -> tuple[Directive, ...]:
         """Return the directives with one of these names that stand in the block itself."""
         return tuple(directive for directive in self.directives if directive.name in names)
@@ -142,6 +147,12 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     def groups(self) -> frozenset[str]:
         """The names of all upstream groups, in lower case."""
         return frozenset(group.name.lower() for group in self.upstreams)
+
+
+def _matters(args: tuple[str, ...]) -> bool:
+    """Return whether a file that could not be read may say something of routes."""
+    name = args[0] if args else ""
+    return not (name.endswith("mime.types") or "modules" in name)
 
 
 def own_settings(level: Level, name: str) -> tuple[Setting, ...]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 from why502.deployment import Deployment
 from why502.model.base import Value
+from why502.model.config import Position
 from why502.model.finding import Risk, Severity
+from why502.model.remedy import Remedy
 
 Looks = Callable[[Deployment], Iterator[Risk]]
 
@@ -34,3 +36,9 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
         )
 
     return made
+
+
+def risk(says: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
+    """Return a finding of a rule. `advice`: what to do, in words or as a remedy."""
+    remedies = tuple(Remedy(says=said) if isinstance(said, str) else said for said in advice)
+    return Risk(says=says, at=at, remedies=remedies, severity=severity)

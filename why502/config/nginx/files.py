@@ -68,10 +68,13 @@ class Files:
         out: list[Directive] = []
         for node in items:
             if node.name == "include" and len(node.words) == 2 and node.body is None and block not in _NO_INCLUDES:
-                for path in self._paths(node.args[0]):
+                paths = self._paths(node.args[0])
+                for path in paths:
                     out.extend(self._included(path, node.at, around, block, depth))
                     if len(out) > MAX_DIRECTIVES:
                         return self._too_large(out)
+                if not paths or any(path not in self.trees for path in paths):  # what it would say is unknown
+                    out.append(Directive(name="include", args=node.args, at=node.at))
                 continue
             children = None
             if node.body is not None:

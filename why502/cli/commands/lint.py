@@ -1,0 +1,187 @@
+"""`why502 lint`: the risks of a configuration before it is deployed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from why502.model.errors import HostError, Why502Error
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+    from why502.host.base import Host
+    from why502.lint.given import Given
+    from why502.lint.report import Report
+    from why502.model.finding import Risk
+    from why502.rule import Rule
+
+_FORMATS = ("text", "json", "sarif", "github", "junit")
+_FAIL_ON = {"error": 2, "warning": 1, "note": 0, "never": 9}
+_MOST_INPUT = 64 << 20
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option(
+    "--nginx-version",
+    metavar="VERSION",
+    help="The nginx that will run it: 1.22.1, or `newest`. Default: the installed one, else the newest.",
+)
+@click.option(
+    "--select",
+    "select",
+    multiple=True,
+    metavar="RULE",
+    help="Only these rules: ids, names, causes or severities, commas between.",
+)
+@click.option("--ignore", "ignore", multiple=True, metavar="RULE", help="Not these rules.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(_FAIL_ON)),
+    default="warning",
+    show_default=True,
+    help="The least that makes the exit status 1.",
+)
+@click.option("--baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Tell only what this file does not hold.")
+@click.option("--write-baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Write what is found now into this file.")
+@click.option("--fix", is_flag=True, help="Apply the repairs that are safe, then check again.")
+@click.option("--rules", "list_rules", is_flag=True, help="Show all rules.")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="The sum only.")
+@click.option("-v", "--verbose", is_flag=True, help="Say of each finding what it foresees and why.")
+@click.pass_obj
+def lint(
+    env: Env,
+    paths: tuple[str, ...],
+    nginx_version: str | None,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str,
+    baseline: str | None,
+    write_baseline: str | None,
+    fix: bool,
+    list_rules: bool,
+    format_: str,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Find risks in nginx configuration, PHP-FPM pools and systemd units before they are deployed.
+
+    PATH is a file, a folder, or - for the standard input; a dump of `nginx -T` is one, too.
+
+    Exit status: 0 nothing at or above --fail-on, 1 something, 2 it could not run.
+
+    \b
+    Example: why502 lint /etc/nginx/nginx.conf
+    Example: nginx -T | why502 lint - --format sarif
+    Example: why502 lint deploy/ --nginx-version 1.24.0 --ignore note
+    """
+    from why502.cli.env import Exit
+    from why502.risks import RULES, choose
+
+    chosen = choose(_words(select), _words(ignore))
+    if list_rules:
+        env.write("".join(f"{rule.id} {rule.severity.value:<8} {rule.name:<36} {rule.says}\n" for rule in RULES.values()))
+        return Exit.HEALTHY
+    if not paths:
+        raise click.UsageError("Missing argument 'PATH...'.")
+    if fix and "-" in paths:
+        raise Why502Error("--fix cannot change the standard input", "Name the files.")
+    host = env.host()
+    version = _version(host, nginx_version)
+    if fix:
+        from why502.lint.repair import repair
+
+        given = _gather(env, host, paths, version)
+        for line in repair(given, chosen, host, lambda: _gather(env, host, paths, version)):
+            env.stderr.write(line)
+    given = _gather(env, host, paths, version)
+    report = _report(env, given, chosen, version, baseline, write_baseline)
+    renderer = importlib.import_module(f"why502.render.lint.{format_}").render
+    env.write(renderer(report, env.terminal(quiet=quiet, verbose=verbose)))
+    return Exit.PROBLEM if report.worst() >= _FAIL_ON[fail_on] else Exit.HEALTHY
+
+
+def _words(options: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for option in options for word in re.split(r"[,\s]+", option) if word)
+
+
+def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given:
+    from why502.lint.given import gather
+
+    standard_input = None
+    if "-" in paths:
+        stream = getattr(env.stdin, "buffer", None)
+        standard_input = stream.read(_MOST_INPUT) if stream else env.stdin.read(_MOST_INPUT).encode("utf-8", "surrogateescape")
+    return gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
+
+
+def _report(
+    env: Env, given: Given, chosen: tuple[Rule, ...], version: str, baseline: str | None, write_baseline: str | None
+) -> Report:
+    from why502.lint import baseline as baselines
+    from why502.lint import suppression
+    from why502.lint.report import Report
+    from why502.render.words import safe
+    from why502.risks import lint as think
+
+    risks: list[Risk] = []
+    gaps = list(given.gaps)
+    for deployment in given.deployments:
+        found, failed = think(deployment, chosen)
+        gaps.extend(failed)
+        risks.extend(risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
+    suppressions = suppression.read(given.texts)
+    for notice in suppressions.notices:
+        env.stderr.write(f"why502: {safe(notice)}\n")
+    left, suppressed = suppression.split(dict.fromkeys(risks), suppressions)
+    base = str(Path.cwd())
+    if write_baseline:
+        _write(write_baseline, baselines.write(left, given.texts, base))
+    new = left
+    if baseline:
+        try:
+            content = Path(baseline).read_bytes()
+        except OSError as error:
+            raise Why502Error(
+                f"{baseline}: {(error.strerror or str(error)).lower()}", "Write one with --write-baseline FILE."
+            ) from error
+        new = baselines.unknown(left, content, given.texts, base, baseline)
+    return Report(
+        risks=new,
+        gaps=tuple(dict.fromkeys(gaps)),
+        files=len([file for file in given.texts if given.shown is None or file in given.shown]),
+        suppressed=suppressed,
+        known=len(left) - len(new),
+        nginx_version=version,
+        base=base,
+        fingerprints={risk: baselines.fingerprint(risk, given.texts, base) for risk in new},
+    )
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Name a file that you may write.") from error
+
+
+def _version(host: Host, asked: str | None) -> str:
+    """Return the version that was asked for, else that of the installed nginx; "" is the newest."""
+    if asked is not None:
+        if asked in ("newest", "latest"):
+            return ""
+        if not re.fullmatch(r"\d+(\.\d+){1,2}", asked):
+            raise Why502Error(f"--nginx-version {asked!r} is no version", "Write it like 1.22.1, or newest.")
+        return asked if asked.count(".") == 2 else f"{asked}.0"
+    from why502.sources.nginx_build import parse_build
+
+    try:
+        said = host.run("nginx", "-v")
+    except HostError:
+        return ""
+    return parse_build((said.stderr + said.stdout).encode()).version

@@ -1,0 +1,74 @@
+"""A baseline: the findings that were there when the linter came. They are not told again; new ones are.
+
+A finding is known by its rule, its file and the text of its line, not by the line's number: lines may be added above it. Where
+several are alike, as many as the baseline holds are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from why502.model.errors import Why502Error
+from why502.model.finding import Risk
+
+SCHEMA = "why502.baseline/1"
+
+
+class _Known(msgspec.Struct, frozen=True):
+    fingerprint: str
+    rule: str
+    file: str
+    count: int = 1
+
+
+class _Baseline(msgspec.Struct, frozen=True):
+    schema: str
+    findings: tuple[_Known, ...]
+
+
+def fingerprint(risk: Risk, texts: Mapping[str, str], base: str = "") -> str:
+    """Return what a finding is known by: 16 hexadecimal digits. `base`: the folder that files are named from."""
+    line = ""
+    if risk.at is not None:
+        lines = texts.get(risk.at.file, "").split("\n")
+        line = " ".join(lines[risk.at.line - 1].split()) if 0 < risk.at.line <= len(lines) else ""
+    return hashlib.sha256("\0".join((risk.rule, named(risk, base), line)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def named(risk: Risk, base: str) -> str:
+    """Return the file of a finding, below `base` without it."""
+    file = risk.at.file if risk.at else ""
+    return file.removeprefix(f"{base}/") if base else file
+
+
+def write(risks: Iterable[Risk], texts: Mapping[str, str], base: str) -> bytes:
+    """Return the baseline that holds these findings."""
+    counts = Counter((fingerprint(risk, texts, base), risk.rule, named(risk, base)) for risk in risks)
+    known = sorted(counts.items(), key=lambda item: (item[0][2], item[0][1], item[0][0]))
+    findings = tuple(_Known(print_, rule, file, count) for (print_, rule, file), count in known)
+    return msgspec.json.format(msgspec.json.encode(_Baseline(SCHEMA, findings)), indent=2) + b"\n"
+
+
+def unknown(risks: Iterable[Risk], baseline: bytes, texts: Mapping[str, str], base: str, name: str) -> tuple[Risk, ...]:
+    """Return the findings that a baseline does not hold. Raises Why502Error where it is none."""
+    try:
+        found = msgspec.json.decode(baseline, type=_Baseline)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Why502Error(f"{name}: {error}", "Write a new one with --write-baseline FILE.") from error
+    if found.schema != SCHEMA:
+        raise Why502Error(
+            f"{name}: its schema is {found.schema!r}, not {SCHEMA!r}", "Write a new one with --write-baseline FILE."
+        )
+    left = Counter({known.fingerprint: known.count for known in found.findings})
+    out = []
+    for risk in risks:
+        mark = fingerprint(risk, texts, base)
+        if left[mark] > 0:
+            left[mark] -= 1
+        else:
+            out.append(risk)
+    return tuple(out)

@@ -1,0 +1,243 @@
+"""From paths to deployments: which files are nginx's main configurations, fragments, PHP-FPM pools, systemd units."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from why502.config import php_fpm, systemd
+from why502.config.configuration import Configuration
+from why502.config.detect import kind
+from why502.config.nginx import load, load_dump
+from why502.config.nginx.files import split_dump
+from why502.deployment import Deployment
+from why502.host.base import Host
+from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.snapshot import Gap
+
+MAX_FILES = 20_000
+MAX_DEPTH = 12
+PREFIXES = (
+    "/etc/nginx", "/usr/local/nginx/conf", "/usr/local/etc/nginx", "/usr/local/openresty/nginx/conf", "/opt/nginx/conf",
+    "/etc/openresty", "/opt/bitnami/nginx/conf",
+)  # fmt: skip
+_UNITS = (".service", ".socket")
+_ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", ".http", ".cfg")
+_FOLDERS = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
+_SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
+_MAIN = re.compile(rb"^[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
+_POOL = re.compile(rb"^[ \t]*(?:pm(?:\.\w+)?|listen)[ \t]*=", re.MULTILINE)
+_SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
+_TEMPLATE = re.compile(rb"\{\{|\{%|<%|<\?php|^\s*#\{|\$\{\{")
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to look at. `texts`: every file by name. `shown`: the files whose findings are told; None is all."""
+
+    deployments: tuple[Deployment, ...]
+    texts: dict[str, str]
+    gaps: tuple[Gap, ...] = ()
+    shown: frozenset[str] | None = None
+
+
+def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> Given:
+    """Return what the paths (absolute; `-` is the standard input) hold. Raises Why502Error where one cannot be read."""
+    reader = _Reader(host, version)
+    for path in paths:
+        if path == "-":
+            reader.take("-", standard_input or b"", named=True)
+        else:
+            reader.enter(path)
+    return reader.result()
+
+
+class _Reader:
+    def __init__(self, host: Host, version: str) -> None:
+        self.host = host
+        self.version = version
+        self.mains: dict[str, bytes] = {}
+        self.fragments: dict[str, bytes] = {}
+        self.dumps: dict[str, bytes] = {}
+        self.units: list[systemd.Unit] = []
+        self.entries: list[php_fpm.Entry] = []
+        self.texts: dict[str, str] = {}
+        self.gaps: list[Gap] = []
+        self.seen: set[tuple[int, int]] = set()
+        self.count = 0
+        self.around: dict[str, Configuration | None] = {}  # main configurations that were not named, by path
+
+    def enter(self, path: str) -> None:
+        """Take a file, or everything of interest in a folder, that the user named."""
+        try:
+            if self.host.stat(path).kind == "folder":
+                self._walk(path, 0)
+            else:
+                self.take(path, self.host.read(path), named=True)
+        except HostError as error:
+            raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
+
+    def _walk(self, folder: str, depth: int) -> None:
+        try:
+            names = self.host.list(folder)
+        except HostError as error:
+            self.gaps.append(Gap(source=folder, why=error.why, allow=error.allow))
+            return
+        for name in names:
+            path = posixpath.join(folder, name)
+            try:
+                found = self.host.stat(path)
+                if found.kind == "folder":
+                    if name not in _SKIPPED and depth < MAX_DEPTH and self.host.stat(path, follow=False).kind == "folder":
+                        self._walk(path, depth + 1)
+                elif found.kind == "file" and self._is_candidate(path, name) and (found.device, found.inode) not in self.seen:
+                    self.seen.add((found.device, found.inode))
+                    self.count += 1
+                    if self.count > MAX_FILES:
+                        raise Why502Error(f"{folder}: more than {MAX_FILES} files", "Name a folder with fewer files.")
+                    self.take(path, self.host.read(path), named=False)
+            except HostError as error:
+                self.gaps.append(Gap(source=path, why=error.why, allow=error.allow))
+
+    @staticmethod
+    def _is_candidate(path: str, name: str) -> bool:
+        if name.endswith((*_UNITS, *_ENDINGS)):
+            return True
+        return "." not in name.lstrip(".") and (bool(_FOLDERS & set(path.split("/")[:-1])) or "nginx" in name)
+
+    def take(self, path: str, content: bytes, *, named: bool) -> None:
+        """Put a file where it belongs. `named`: by the user; of others, those that are no configuration are passed over."""
+        folder = posixpath.basename(posixpath.dirname(path))
+        if path.endswith(_UNITS) or (path.endswith(".conf") and folder.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
+            self.units.append(systemd.parse(content, path))
+        elif split_dump(content):
+            self.dumps[path] = content
+            return
+        elif _POOL.search(content) and _SECTION.search(content):
+            self.entries.extend(php_fpm.parse(content, path))
+        elif _TEMPLATE.search(content):
+            if named or kind(content.decode("latin-1")) == "nginx":
+                self.gaps.append(Gap(source=path, why="it is a template, not a configuration", allow="lint what is made of it"))
+            return
+        else:
+            proxy = kind(content.decode("latin-1"))
+            if proxy in ("haproxy", "apache"):
+                if named:
+                    self.gaps.append(Gap(source=path, why=f"it is a configuration of {proxy}; only those of nginx are checked"))
+                return
+            if proxy is None and not named:
+                return
+            (self.mains if _MAIN.search(content) else self.fragments)[path] = content
+        self.texts[path] = content.decode("utf-8", "replace")
+
+    def result(self) -> Given:
+        """Return the deployments of all that was taken."""
+        found: list[tuple[Configuration, bool, bool]] = []
+        shown = {unit.file for unit in self.units} | {entry.at.file for entry in self.entries}
+        for content in self.dumps.values():
+            configuration = load_dump(content, version=self.version)
+            found.append((configuration, True, True))
+            shown |= {file.path for file in configuration.files}
+        read: set[str] = set()
+        for path, content in self.mains.items():
+            configuration = self._load(path, content)
+            is_here = posixpath.dirname(path) in PREFIXES
+            found.append((configuration, True, is_here))
+            files = {file.path for file in configuration.files}
+            read |= files
+            shown |= files
+        for path, content in self.fragments.items():
+            if path in read:
+                continue
+            shown.add(path)
+            main = self._main_of(path)
+            if main is not None:
+                read |= {file.path for file in main.files}
+                found.append((main, True, posixpath.dirname(main.files[0].path) in PREFIXES))
+            else:
+                found.append((self._load(path, content), False, False))
+        pools = php_fpm.pools(self.entries)
+        if not found:
+            found.append((Configuration(), False, False))
+        deployments = []
+        for configuration, is_whole, is_here in found:
+            self.texts.update((file.path, file.text) for file in configuration.files)
+            self.gaps.extend(configuration.gaps)
+            deployments.append(
+                Deployment(
+                    configuration=configuration,
+                    version=self.version,
+                    is_whole=is_whole,
+                    is_here=is_here,
+                    pools=pools,
+                    pool_entries=tuple(self.entries),
+                    units=tuple(self.units),
+                )
+            )
+        gaps = tuple(dict.fromkeys(self.gaps))
+        return Given(deployments=tuple(deployments), texts=self.texts, gaps=gaps, shown=frozenset(shown))
+
+    def _load(self, path: str, content: bytes | None) -> Configuration:
+        home = posixpath.dirname(path)
+
+        def read(name: str) -> bytes:
+            if name == path and content is not None:
+                return content
+            return self.host.read(self._where(name, home))
+
+        def names(folder: str) -> list[str]:
+            return self.host.list(self._where(folder, home))
+
+        return load(read, names, path, version=self.version)
+
+    def _where(self, name: str, home: str) -> str:
+        """Return where a file that a configuration names lies. Raises Missing.
+
+        A configuration that lies where an nginx reads it is taken at its word. Of one elsewhere (a repository), names below
+        the usual folders mean its own: what this machine has there is not what it will meet.
+        """
+        if not home:
+            raise Missing("it lies outside of what was given")
+        if home in PREFIXES or any(home.startswith(f"{prefix}/") for prefix in PREFIXES) or name.startswith(f"{home}/"):
+            return self._beside(name, home)
+        for prefix in PREFIXES:
+            if name.startswith(f"{prefix}/"):
+                return self._beside(home + name.removeprefix(prefix), home)
+        raise Missing("it lies outside of what was given")
+
+    def _beside(self, name: str, home: str) -> str:
+        """Return the path itself, or where nothing is there the same name in the folder above: a fragment's names mean the main's."""
+        if not name.startswith(f"{home}/"):
+            return name
+        rest = name.removeprefix(f"{home}/")
+        for folder in (home, posixpath.dirname(home)):
+            try:
+                self.host.stat(posixpath.join(folder, rest))
+            except HostError:
+                continue
+            return posixpath.join(folder, rest)
+        return name
+
+    def _main_of(self, path: str) -> Configuration | None:
+        """Return the configuration that a fragment belongs to: of an `nginx.conf` in a folder above that includes it."""
+        folder = posixpath.dirname(path)
+        for _ in range(3):
+            candidate = posixpath.join(folder, "nginx.conf")
+            if candidate != path:
+                if candidate not in self.around:
+                    self.around[candidate] = self._around(candidate)
+                configuration = self.around[candidate]
+                if configuration and any(file.path == path for file in configuration.files):
+                    return configuration
+            if folder in ("/", ""):
+                break
+            folder = posixpath.dirname(folder)
+        return None
+
+    def _around(self, main: str) -> Configuration | None:
+        try:
+            return self._load(main, None)
+        except HostError:
+            return None

@@ -1,0 +1,195 @@
+"""Directives that the nginx which is to run them does not know, or not there: the reload is refused, the old state runs on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.config import edit
+from why502.config.nginx.files import Directive
+from why502.deployment import Deployment, Level
+from why502.lint.directives import module_of, nearest, place, table
+from why502.model.config import Position
+from why502.model.errors import Why502Error
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Remedy
+from why502.rule import risk, rule
+
+_INVALID = "proxy-config-invalid"
+# What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
+_ELSEWHERE = re.compile(r"^(?:unknown log format|no port in upstream|open\(\))")
+# Words of directives that came later than the directive: name, what the argument looks like, first version.
+_WORDS = (
+    ("listen", r"quic", (1, 25, 0)),
+    ("proxy_http_version", r"2", (1, 29, 4)),
+    ("server", r"max_conns=.*", (1, 11, 5)),
+    ("server", r"resolve", (1, 27, 3)),
+    ("log_format", r"escape=json", (1, 11, 8)),
+    ("log_format", r"escape=none", (1, 13, 10)),
+    ("error_log", r"syslog:.*", (1, 7, 1)),
+    ("proxy_cookie_flags", r"~.*", (1, 19, 3)),
+    ("ssl_protocols", r"TLSv1\.3", (1, 13, 0)),
+)
+
+
+def _all(deployment: Deployment) -> Iterator[tuple[Level, Directive]]:
+    for level in deployment.levels:
+        for directive in level.directives:
+            yield level, directive
+
+
+@rule(1, "configuration-refused", Severity.ERROR, _INVALID)
+def refused(deployment: Deployment) -> Iterator[Risk]:
+    """nginx refuses the configuration as it stands.
+
+    A reload with it changes nothing, the old configuration runs on unnoticed; after the next restart nothing runs at all.
+    """
+    is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
+    for problem in deployment.configuration.problems:
+        if problem.says.startswith("open()"):
+            if not deployment.is_here:
+                continue
+        elif not is_sure and _ELSEWHERE.match(problem.says):
+            continue
+        yield risk(problem.says, problem.at, "correct it, then `nginx -t`")
+
+
+@rule(2, "unknown-directive", Severity.ERROR, _INVALID)
+def unknown(deployment: Deployment) -> Iterator[Risk]:
+    """A directive does not exist, and another has nearly its name.
+
+    nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a usual case.
+    """
+    for level, directive in _all(deployment):
+        name = directive.name
+        if name in table() or module_of(name):
+            continue
+        if (right := nearest(name)) and (not level.path or table()[right].may_stand(place(level))):
+            yield risk(f'there is no directive "{name}"', directive.at, *_renamed(deployment, directive.at, name, right))
+
+
+def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Iterator[Remedy | str]:
+    if tree := deployment.trees.get(at.file):
+        try:
+            step = edit.replace(tree, at.start, at.start + len(name), right)
+        except (Why502Error, ValueError):
+            step = None
+        if step is not None and step.before == name:
+            yield Remedy(says=f"{right} is meant", steps=(step,), safe=True)
+            return
+    yield f"{right} is meant"
+
+
+@rule(3, "directive-too-new", Severity.ERROR, _INVALID)
+def too_new(deployment: Deployment) -> Iterator[Risk]:
+    """A directive, or a word of it, is newer than the nginx that is to run it.
+
+    That nginx refuses the whole configuration. Say which it will be with --nginx-version.
+    """
+    for level, directive in _all(deployment):
+        known = table().get(directive.name)
+        if known and known.since and not deployment.since(*known.since):
+            yield risk(f'"{directive.name}" came with nginx {_dotted(known.since)}', directive.at, _UPGRADE)
+        for name, pattern, version in _WORDS:
+            if directive.name == name and not deployment.since(*version) and (name != "server" or level.name == "upstream"):
+                for word in directive.args:
+                    if re.fullmatch(pattern, word):
+                        yield risk(f'"{name} … {word}" came with nginx {_dotted(version)}', directive.at, _UPGRADE)
+
+
+_UPGRADE = "leave it out, or deploy that nginx first"
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+@rule(4, "directive-removed", Severity.ERROR, _INVALID)
+def removed(deployment: Deployment) -> Iterator[Risk]:
+    """A directive is no longer known to the nginx that is to run it.
+
+    An upgrade of the package ends with `unknown directive`, and the new nginx does not start.
+    """
+    for _, directive in _all(deployment):
+        known = table().get(directive.name)
+        if known and known.removed and deployment.since(*known.removed) and not module_of(directive.name):
+            instead = "`listen … ssl`" if directive.name == "ssl" else ""
+            says = f'"{directive.name}" is not known since nginx {_dotted(known.removed)}'
+            yield risk(says, directive.at, f"write {instead} in its place" if instead else "remove it")
+
+
+@rule(5, "directive-without-effect", Severity.NOTE, _INVALID)
+def obsolete(deployment: Deployment) -> Iterator[Risk]:
+    """A directive is still read and does nothing any more.
+
+    nginx says so with a warning at each start; a later version will refuse it.
+    """
+    for _, directive in _all(deployment):
+        known = table().get(directive.name)
+        if known and known.obsolete and deployment.since(*known.obsolete):
+            if not (known.removed and deployment.since(*known.removed)):
+                yield risk(f'"{directive.name}" does nothing since nginx {_dotted(known.obsolete)}', directive.at, "remove it")
+
+
+@rule(6, "directive-misplaced", Severity.ERROR, _INVALID)
+def misplaced(deployment: Deployment) -> Iterator[Risk]:
+    """A directive stands in a block where it is not allowed.
+
+    nginx refuses the configuration: `directive is not allowed here`.
+    """
+    for level, directive in _all(deployment):
+        known = table().get(directive.name)
+        letter = place(level)
+        if not known or not letter or module_of(directive.name) or (not level.path and not deployment.is_whole):
+            continue
+        if not known.may_stand(letter) and directive.name not in ("include", "server") and _is_rooted(level, deployment):
+            where = f"in {level.name}" if level.path else "outside of all blocks"
+            yield risk(f'"{directive.name}" is not allowed {where}', directive.at, "move it to a block where it is")
+
+
+def _is_rooted(level: Level, deployment: Deployment) -> bool:
+    """Return whether the block's place is known: that of a fragment begins somewhere within `http` or `stream`."""
+    return deployment.is_whole or level.path[:1] in (("http",), ("stream",), ("mail",), ("events",))
+
+
+@rule(7, "module-not-in-nginx", Severity.WARNING, "proxy-module-missing")
+def other_module(deployment: Deployment) -> Iterator[Risk]:
+    """A directive belongs to nginx Plus or to a patched build, not to the nginx of the packages.
+
+    The packaged nginx refuses the configuration with `unknown directive`. Active health checks are the usual case: the open source
+    server has passive ones only.
+    """
+    for level, directive in _all(deployment):
+        module = module_of(directive.name)
+        if directive.name in table() or not level.path or not module.startswith(("nginx Plus", "nginx_upstream_check")):
+            continue
+        advice = (
+            "use max_fails and fail_timeout, or check from outside" if "check" in directive.name else "make sure the build has it"
+        )
+        yield risk(f'"{directive.name}" needs {module}', directive.at, advice)
+
+
+@rule(8, "check-request-unfinished", Severity.WARNING, "health-check-misconfigured")
+def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
+    """The request of `check_http_send` does not end with an empty line.
+
+    The backend waits for the rest of the request, the check times out, and every server is marked down.
+    """
+    for level in deployment.blocks("upstream"):
+        for directive in level.own("check_http_send"):
+            sent = "".join(directive.args).replace("\\r", "\r").replace("\\n", "\n")
+            if not sent.endswith(("\r\n\r\n", "\n\n")):
+                yield risk("the health check's request has no empty line at its end", directive.at, r"end it with \r\n\r\n")
+
+
+@rule(9, "flag-neither-on-nor-off", Severity.ERROR, _INVALID)
+def not_a_flag(deployment: Deployment) -> Iterator[Risk]:
+    """A switch is given something else than on or off.
+
+    nginx refuses the configuration: `it must be "on" or "off"`.
+    """
+    for _, directive in _all(deployment):
+        known = table().get(directive.name)
+        if known and known.is_flag and len(directive.args) == 1 and directive.args[0].lower() not in ("on", "off"):
+            if "$" not in directive.args[0] or known.name not in ("http2_push", "ssl"):
+                yield risk(f'"{directive.name}" must be on or off, not "{directive.args[0]}"', directive.at, "write on or off")

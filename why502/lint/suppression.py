@@ -1,0 +1,76 @@
+"""`# why502: ignore RULE[, RULE] -- reason`: findings that somebody looked at and accepted, said where they stand.
+
+Behind a directive it holds for that line, alone on a line for the next one that says something; `ignore-file` for the whole
+file. Without a reason, or for a rule that is none, it does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from why502.model.errors import Why502Error
+from why502.model.finding import Risk
+from why502.risks import meant
+
+_COMMENT = re.compile(r"[#;]\s*why502:\s*(?P<rest>.*)$")
+_IGNORE = re.compile(r"ignore(?P<file>-file)?\s+(?P<rules>[\w, -]*?)\s+--\s*(?P<reason>\S.*)$")
+
+
+class Suppressions(msgspec.Struct, frozen=True, kw_only=True):
+    """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: comments that do not hold, and why."""
+
+    lines: Mapping[tuple[str, int], frozenset[str]]
+    notices: tuple[str, ...] = ()
+
+    def holds_for(self, risk: Risk) -> bool:
+        """Return whether somebody accepted that risk there."""
+        at = risk.at
+        return at is not None and any(risk.rule in self.lines.get((at.file, line), ()) for line in (0, at.line))
+
+
+def read(texts: Mapping[str, str]) -> Suppressions:
+    """Return what the comments of all files accept."""
+    found: dict[tuple[str, int], frozenset[str]] = {}
+    notices = []
+    for file, text in texts.items():
+        if "why502:" not in text:
+            continue
+        lines = text.split("\n")
+        for number, line in enumerate(lines, 1):
+            if "why502:" not in line or (match := _COMMENT.search(line)) is None:
+                continue
+            try:
+                is_file, rules = _said(match["rest"])
+            except Why502Error as error:
+                notices.append(f"{file}:{number}: {error.says}; {error.hint}")
+                continue
+            where = 0 if is_file else number if line[: match.start()].strip() else _next(lines, number)
+            found[file, where] = found.get((file, where), frozenset()) | rules
+    return Suppressions(lines=found, notices=tuple(notices))
+
+
+def _said(rest: str) -> tuple[bool, frozenset[str]]:
+    match = _IGNORE.match(rest.strip())
+    if match is None:
+        raise Why502Error("the comment is not understood, so nothing is ignored", "write: why502: ignore RULE -- reason")
+    words = [word for word in re.split(r"[,\s]+", match["rules"]) if word]
+    return bool(match["file"]), frozenset(rule.id for word in words for rule in meant(word))
+
+
+def _next(lines: list[str], number: int) -> int:
+    """Return the number of the next line that is neither empty nor a comment."""
+    for index in range(number, len(lines)):
+        text = lines[index].strip()
+        if text and text[0] not in "#;":
+            return index + 1
+    return number
+
+
+def split(risks: Iterable[Risk], suppressions: Suppressions) -> tuple[tuple[Risk, ...], int]:
+    """Return the risks that are left, and how many were accepted."""
+    every = tuple(risks)
+    left = tuple(risk for risk in every if not suppressions.holds_for(risk))
+    return left, len(every) - len(left)

@@ -1,0 +1,71 @@
+"""Lint findings as JSON: the contract `why502.lint/1`, built field by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from why502 import __version__
+from why502.causes import CAUSES
+from why502.lint.report import Report
+from why502.logs.redact import redact
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Edit, Remedy, Run
+from why502.render.words import Terminal
+from why502.risks import RULES
+
+SCHEMA = "why502.lint/1"
+
+
+def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return one JSON object, indented, with a line feed."""
+    return msgspec.json.format(msgspec.json.encode(fields(report)), indent=2).decode() + "\n"
+
+
+def fields(report: Report) -> dict[str, Any]:
+    """Return the contract's object."""
+    return {
+        "schema": SCHEMA,
+        "why502": __version__,
+        "nginx_version": report.nginx_version or None,
+        "files": report.files,
+        "summary": {f"{severity.value}s": report.count(severity) for severity in Severity},
+        "suppressed": report.suppressed,
+        "in_baseline": report.known,
+        "findings": [_risk(risk, report) for risk in report.risks],
+        "gaps": [{"source": _text(gap.source), "why": _text(gap.why), "allow": _text(gap.allow)} for gap in report.gaps],
+    }
+
+
+def _risk(risk: Risk, report: Report) -> dict[str, Any]:
+    rule = RULES[risk.rule]
+    return {
+        "rule": rule.id,
+        "name": rule.name,
+        "severity": (risk.severity or rule.severity).value,
+        "cause": risk.cause,
+        "layer": CAUSES[risk.cause].layer.value if risk.cause in CAUSES else "none",
+        "says": _text(risk.says),
+        "why": rule.why,
+        "file": _text(report.name(risk.at.file)) if risk.at else None,
+        "line": risk.at.line if risk.at else None,
+        "column": risk.at.column if risk.at else None,
+        "fingerprint": report.fingerprints.get(risk, ""),
+        "remedies": [_remedy(remedy, report) for remedy in risk.remedies],
+    }
+
+
+def _remedy(remedy: Remedy, report: Report) -> dict[str, Any]:
+    steps: list[dict[str, Any]] = []
+    for step in remedy.steps:
+        if isinstance(step, Edit):
+            steps.append({"edit": {"file": _text(report.name(step.file)), "line": step.line, "diff": _text(step.diff)}})
+        elif isinstance(step, Run):
+            steps.append({"run": [_text(word) for word in step.argv]})
+    return {"says": _text(remedy.says), "safe": remedy.safe, "steps": steps}
+
+
+def _text(text: str) -> str:
+    """Return text without secrets that UTF-8 can hold."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,61 @@
+"""Lint findings for a person: file, line, what, and what to do; the worst word first."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from why502.lint.report import Report
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Edit
+from why502.render.words import Terminal, safe
+from why502.risks import RULES
+
+_COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "36"}
+
+
+def render(report: Report, terminal: Terminal) -> str:
+    """Return a line for each finding, with what to do below it, and a sum."""
+    return "\n".join(_lines(report, terminal)) + "\n"
+
+
+def _lines(report: Report, terminal: Terminal) -> Iterator[str]:
+    if not terminal.is_quiet:
+        for risk in report.risks:
+            yield from _risk(risk, report, terminal)
+        for gap in report.gaps:
+            yield safe(f"not checked: {report.name(gap.source)}: {gap.why}" + (f" ({gap.allow})" if gap.allow else ""))
+    yield _sum(report)
+
+
+def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
+    severity = risk.severity or Severity.NOTE
+    word = f"\x1b[{_COLORS[severity]}m{severity.value}\x1b[0m" if terminal.is_colored else severity.value
+    where = f"{report.name(risk.at.file)}:{risk.at.line}:{risk.at.column}: " if risk.at else ""
+    yield f"{safe(where)}{word} {risk.rule} {safe(risk.says)} [{RULES[risk.rule].name}]"
+    for remedy in risk.remedies:
+        mark = " (--fix)" if remedy.safe and any(isinstance(step, Edit) for step in remedy.steps) else ""
+        yield from textwrap.wrap(
+            safe(remedy.says) + mark,
+            terminal.width,
+            initial_indent="    -> ",
+            subsequent_indent="       ",
+            break_long_words=False,
+        )
+    if terminal.is_verbose:
+        yield from textwrap.wrap(
+            f"foresees {risk.cause}. {RULES[risk.rule].why}", terminal.width, initial_indent="    ", subsequent_indent="    "
+        )
+
+
+def _sum(report: Report) -> str:
+    counts = [(report.count(severity), severity.value) for severity in Severity]
+    found = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count) or "no risk found"
+    files = f"{report.files} file{'s' if report.files != 1 else ''}"
+    held = [
+        f"{count} {word}"
+        for count, word in ((report.suppressed, "ignored by comment"), (report.known, "in the baseline"))
+        if count
+    ]
+    version = f"nginx {report.nginx_version}" if report.nginx_version else "the newest nginx"
+    return f"{found} in {files} for {version}" + (f"; {', '.join(held)}" if held else "")
