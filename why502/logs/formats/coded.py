@@ -19,21 +19,21 @@ _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug S
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
-def said(code: Code | None, symptom: Symptom | None = None, **fields: Any) -> LogRecord:
-    """Return the record of a line that holds a code. `symptom` and the fields given stand in for the code's own.
+def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
+    """Return the record of a line that holds a code. `symptom` and the fields given stand in for the row's own.
 
-    The code's causes stay only where the symptom is the code's own: where the line tells more, the causes follow from that.
+    The row's causes stay only where the symptom is its own: where the line tells more, the causes follow from that.
     """
-    if code is not None:
-        own = symptom is None or symptom is code.symptom
+    if row is not None:
+        own = symptom is None or symptom is row.symptom
+        symptom = symptom or row.symptom
         fields = {
-            "code": code.code,
-            "causes": code.causes if own else (),
-            "is_gateway_failure": code.is_gateway_failure,
-            "phase": code.phase if own else phase_of(symptom),
+            "code": row.code,
+            "causes": row.causes if own else (),
+            "is_gateway_failure": row.is_gateway_failure,
+            "phase": row.phase if own else phase_of(symptom),
             **fields,
         }
-        symptom = symptom or code.symptom
     elif symptom is not None:
         fields = {"is_gateway_failure": True, "phase": phase_of(symptom), **fields}
     return LogRecord(
