@@ -47,8 +47,7 @@ def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "sh
 
 def supervised(stage: Stage) -> str:
     """Return supervisord's own log."""
-    log = stage.path("/var/log/supervisor/supervisord.log")
-    return log.read_text() if log.exists() else ""
+    return stage.read("/var/log/supervisor/supervisord.log")
 
 
 def pm2(stage: Stage, script: str, *options: str, name: str = "shop") -> None:

@@ -86,6 +86,11 @@ class Stage:
         real.chmod(mode)
         return str(real)
 
+    def read(self, path: str) -> str:
+        """Return the text of a file of the scene; "" where it is not there yet."""
+        real = self.path(path)
+        return real.read_text(errors="replace") if real.exists() else ""
+
     def _cover(self, path: Path, own: Path) -> None:
         """Put an empty file of our own over one of the machine's, in this mount namespace only."""
         own.parent.mkdir(parents=True, exist_ok=True)

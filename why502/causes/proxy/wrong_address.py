@@ -69,7 +69,14 @@ CAUSE = Cause(
     says="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset(
-        {"container-network-mismatch", "php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns"}
+        {
+            "port-conflict",
+            "container-network-mismatch",
+            "php-fpm-socket-mismatch",
+            "proxy-config-not-loaded",
+            "proxy-config-invalid",
+            "stale-dns",
+        }
     ),
     examine=examine,
     tell=tell,

@@ -43,8 +43,7 @@ def supervisord(stage: Stage, *, command: str = RUN, script: str = NO_MODULE) ->
 def errored(stage: Stage) -> str:
     """Break it: pm2 gives up an application whose module is missing."""
     pm2(stage, "const pay = require('shop-payments');\npay.listen(3000);\n", "--max-restarts", "2")
-    log = stage.path("/run/pm2/pm2.log")
-    stage.until(lambda: "too many unstable restarts" in log.read_text(), "pm2 gives up")
+    stage.until(lambda: "too many unstable restarts" in stage.read("/run/pm2/pm2.log"), "pm2 gives up")
     return _proxy(stage)
 
 
