@@ -6,6 +6,7 @@ in force there, so that a rule can tell the one from the other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -19,9 +20,10 @@ from why502.config.php_fpm import Entry
 from why502.config.systemd import Unit
 from why502.config.tree import Tree
 from why502.model.base import Value
-from why502.model.config import Position, Route, Server, Setting, Upstream
+from why502.model.config import Peer, Position, Route, Server, Setting, Upstream
 from why502.model.snapshot import PhpPool
 
+_IP = re.compile(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
@@ -181,3 +183,16 @@ def _levels(directives: Sequence[Directive]) -> Iterator[Level]:
                 )
             )
         waiting.extend(reversed(inside))
+
+
+def stands_alone(peers: Sequence[Peer]) -> bool:
+    """Return whether the peers are one single address: a name may mean several."""
+    alive = [peer for peer in peers if not peer.is_down]
+    return len(alive) == 1 and alive[0].target is not None and alive[0].target.is_address
+
+
+def host_name(peer: Peer) -> str:
+    """Return the host name that a peer is reached by; "" for an address, a socket, or where a variable stands in it."""
+    if peer.target is None or peer.target.is_unix or _IP.fullmatch(peer.target.host) or ":" in peer.target.host:
+        return ""
+    return peer.target.host.lower()

@@ -21,8 +21,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -36,10 +38,29 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"{listener.target} is listened on in another network namespace than the proxy's", "ss -ltnp", PROOF)
 
 
+@rule(29, "loopback-in-container", Severity.WARNING)
+def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
+    """A proxy in a container passes to 127.0.0.1, which is the container itself.
+
+    That it is in one is seen from Docker's name server (127.0.0.11). Nothing else listens there, so the connection is refused.
+    """
+    ports = {target.port for target in deployment.configuration.listens}
+    seen = set()
+    for route in deployment.routes:
+        if not any(word.partition(":")[0] == "127.0.0.11" for word in route.resolver):
+            continue
+        for peer in route.peers:
+            target = peer.target
+            if target and target.is_loopback and not target.is_unix and target.port not in ports and peer.at not in seen:
+                seen.add(peer.at)
+                yield risk(f"{peer.name} is the proxy's own container", peer.at, "name the application's container or service")
+
+
 CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
     says="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside of a container is the container)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     examine=examine,
+    foresee=(loopback_in_container,),
 )

@@ -22,8 +22,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -38,6 +40,22 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("this machine itself has no route there", "probe", STRONG)
     if case.is_local and case.target is not None and case.seen(Symptom.HOST_UNREACHABLE):
         yield refutes(f"{case.target} is an address of this machine", "", PROOF)
+
+
+@rule(26, "resolver-asks-for-ipv6", Severity.NOTE)
+def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
+    """The resolver is asked for IPv6 addresses although nothing here listens or resolves on IPv6.
+
+    On a machine without IPv6 each such address is a failed attempt (`Network is unreachable`), and where only they are left a 502.
+    """
+    is_used = any(route.has_variables and route.resolver for route in deployment.routes)
+    if not is_used or not deployment.is_whole or any("[" in listen for server in deployment.servers for listen in server.listens):
+        return
+    for level in deployment.levels:
+        for directive in level.own("resolver"):
+            addresses = [word for word in directive.args if "=" not in word]
+            if addresses and not any("[" in word for word in addresses) and "ipv6=off" not in directive.args:
+                yield risk("the resolver also gives IPv6 addresses, and nothing here uses IPv6", directive.at, "add `ipv6=off`")
 
 
 CAUSE = Cause(
@@ -57,4 +75,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    foresee=(asks_for_ipv6,),
 )

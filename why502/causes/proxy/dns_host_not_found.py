@@ -19,12 +19,15 @@ name is resolved when the configuration is loaded: "host not found in upstream",
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment, host_name
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -48,6 +51,54 @@ def tell(case: Case) -> str:
     return f"the backend's name {tally.detail} does not resolve" if tally and tally.detail else ""
 
 
+_PUBLIC = frozenset(
+    {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"}
+)
+_PRIVATE = (".local", ".internal", ".lan", ".svc", ".consul", ".home.arpa", ".localdomain", ".test")
+
+
+@rule(21, "public-resolver-for-private-name", Severity.WARNING)
+def private_name(deployment: Deployment) -> Iterator[Risk]:
+    """A name of a private network is to be resolved by a public name server only.
+
+    Public servers do not know container, cluster or company names: each request is a 502 (`could not be resolved (3: Host not
+    found)`).
+    """
+    for route in deployment.routes:
+        if not route.resolver or not {word.partition(":")[0] for word in route.resolver} <= _PUBLIC:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            is_asked = route.has_variables and peer.at == route.at
+            if (
+                name
+                and (is_asked or (peer.resolves and not route.has_variables))
+                and ("." not in name or name.endswith(_PRIVATE))
+            ):
+                says = f"{name} is a private name, and {', '.join(route.resolver)} answers for public ones only"
+                yield risk(says, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
+
+
+@rule(22, "group-name-misspelt", Severity.ERROR)
+def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
+    """A target is no group and no full host name, and a group has nearly its name.
+
+    nginx takes it for a host name, and does not start where it does not resolve (`host not found in upstream`).
+    """
+    if not deployment.is_whole:
+        return
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.upstream or route.has_variables or level is None or not level.is_known:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            if not name or "." in name or ":" in peer.name or name == "localhost":
+                continue
+            for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
+                yield risk(f'"{peer.name}" is no upstream group; there is "{group}"', route.at, f"write {group}")
+
+
 CAUSE = Cause(
     id="dns-host-not-found",
     layer=Layer.PROXY,
@@ -55,4 +106,8 @@ CAUSE = Cause(
     symptoms={Symptom.NAME_NOT_FOUND: 5.0},
     examine=examine,
     tell=tell,
+    foresee=(
+        private_name,
+        misspelt_group,
+    ),
 )

@@ -19,15 +19,18 @@ refused, silent or unreachable, or belongs to somebody else by now.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload
-from why502.model.finding import PROOF, Evidence, Layer, supports
+from why502.deployment import Deployment, host_name
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.target import Target
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -69,6 +72,78 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says="reload the proxy: it resolves its names anew", steps=steps, safe=True)
 
 
+_CHANGING = re.compile(
+    r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]*|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]*"
+    r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
+)
+_FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")
+
+
+@rule(23, "name-resolved-once", Severity.NOTE)
+def resolved_once(deployment: Deployment) -> Iterator[Risk]:
+    """A host name is resolved only when the configuration is loaded.
+
+    When its address changes (a container started anew, a cloud balancer), nginx goes on sending to the old one until a reload, and
+    a name that does not resolve at that moment keeps nginx from starting.
+    """
+    way = (
+        "`server NAME resolve;` with `zone` and `resolver`"
+        if deployment.since(1, 27, 3)
+        else "a variable in the target, with `resolver … valid=30s`"
+    )
+    seen = set()
+    for route in deployment.routes:
+        if route.has_variables and not route.upstream:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            is_group = peer.at != route.at
+            if not name or name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
+                continue
+            if not deployment.is_whole and not is_group and "." not in name and ":" not in peer.name:
+                continue  # perhaps a group that is defined elsewhere
+            seen.add(name)
+            is_changing = _CHANGING.search(name) is not None
+            says = f"{name} is resolved only when the configuration is loaded" + (
+                ", and its addresses change" if is_changing else ""
+            )
+            yield risk(says, peer.at, f"where the address may change: {way}", severity=Severity.WARNING if is_changing else None)
+
+
+@rule(24, "variable-not-resolved-again", Severity.WARNING)
+def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
+    """A variable is used to have a name resolved again and again, and another pass directive has the same name without one.
+
+    nginx then takes the addresses of that one, found when the configuration was loaded, for both.
+    """
+    fixed = {
+        (host_name(peer), peer.target.port): peer.at
+        for route in deployment.routes
+        if not route.has_variables
+        for peer in route.peers
+        if peer.target and host_name(peer) and peer.at == route.at
+    }
+    for route in deployment.routes:
+        for peer in route.peers if route.has_variables else ():
+            if peer.at == route.at and peer.target and (at := fixed.get((host_name(peer), peer.target.port))):
+                says = f"{peer.name} is not resolved anew here: {at} names it without a variable"
+                yield risk(says, route.at, "use the variable in both places")
+
+
+@rule(25, "docker-resolver-without-valid", Severity.NOTE)
+def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
+    """Docker's name server is asked, and its answers are kept for their ten minutes.
+
+    It gives 600 s to each answer; a container started anew with another address is not found for so long.
+    """
+    is_used = any(route.has_variables or any(peer.resolves for peer in route.peers) for route in deployment.routes)
+    for level in deployment.levels if is_used else ():
+        for directive in level.own("resolver"):
+            words = directive.args
+            if any(word.partition(":")[0] == "127.0.0.11" for word in words) and not any(w.startswith("valid=") for w in words):
+                yield risk("resolver 127.0.0.11 without valid=: answers are kept for 600 s", directive.at, "add `valid=10s`")
+
+
 CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
@@ -76,4 +151,9 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
     examine=examine,
     remedies=remedies,
+    foresee=(
+        resolved_once,
+        not_resolved_again,
+        docker_without_valid,
+    ),
 )

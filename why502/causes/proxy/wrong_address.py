@@ -26,9 +26,11 @@ from collections.abc import Iterator
 from why502.case import Case, accepts
 from why502.cause import Cause
 from why502.changes import reload, repoint
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment, host_name
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -63,6 +65,35 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says=f"let the proxy connect to {listener.target}", steps=(change, *reload(case.proxy)) if change else ())
 
 
+@rule(27, "localhost-target", Severity.NOTE)
+def localhost_target(deployment: Deployment) -> Iterator[Risk]:
+    """A target is called `localhost`, which is two addresses where it is 127.0.0.1 and ::1.
+
+    nginx makes a group of both and sends requests to each in turn. An application that listens on one only costs a failed attempt
+    and an error line for every second request, and marks that address as failed.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            if host_name(peer) == "localhost" and peer.at not in seen and not route.has_variables:
+                seen.add(peer.at)
+                yield risk(f"{peer.name} may be 127.0.0.1 and ::1", peer.at, "write the address that the application listens on")
+
+
+@rule(28, "wildcard-target", Severity.WARNING)
+def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
+    """A target is 0.0.0.0 or [::], which is where a server may listen, not where one can be reached.
+
+    Linux takes it for loopback; other systems and network policies refuse it.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            if peer.target and peer.target.is_wildcard and peer.at not in seen:
+                seen.add(peer.at)
+                yield risk(f"{peer.name} is no address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
+
+
 CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
@@ -81,4 +112,8 @@ CAUSE = Cause(
     examine=examine,
     tell=tell,
     remedies=remedies,
+    foresee=(
+        localhost_target,
+        wildcard_target,
+    ),
 )
