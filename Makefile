@@ -1,11 +1,12 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
 # make test                everything: unit, properties, golden, real servers
 # make check               format, lint, types, imports, unit tests, docs
+# make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check format docs accuracy bench lab lock clean
+.PHONY: demo test check docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -22,6 +23,11 @@ check:
 test: check
 	@scripts/setup --servers
 	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine"
+
+docs:
+	@scripts/setup
+	$(PYTHON) scripts/man
+	$(PYTHON) -m pytest tests/docs tests/golden --update
 
 format:
 	.venv/bin/ruff format .
