@@ -27,7 +27,8 @@ MARKS = (
     b"VCL compilation",
 )
 _TAG = re.compile(
-    r"(?:^|\s)-{0,5}\s{0,8}(?:\d{1,12}\s+)?(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|Error)\s+(?:[bc-]\s+)?(?P<text>\S.*)"
+    r"(?:^|\s|-)(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|(?<=-  )Error(?= {3}))\s+"
+    r"(?:[bc-]\s+)?(?P<text>\S.*)"
 )
 _ERRNOS = {
     2: Symptom.SOCKET_PATH_MISSING,
@@ -67,7 +68,7 @@ _PANIC = re.compile(r"Child \(\d{1,10}\) (?:died|Panic)|Child \(\d{1,10}\) not r
 
 def fits(sample: list[str]) -> float:
     """Return the share of lines of a varnishlog."""
-    return share(sample, lambda line: _TAG.search(line[:200]) or re.match(r"\*{1,4} +<<|-{1,5} +[A-Z]\w+ ", line))
+    return share(sample, lambda line: _TAG.search(line[:200]) or re.match(r"\*{1,4} +<< +\w+|-{1,5} {2,}[A-Z]\w+ {2,}", line))
 
 
 def parse(line: str) -> LogRecord | None:
