@@ -30,7 +30,7 @@ def _find() -> dict[str, Rule]:
 def _all() -> Iterator[Rule]:
     for cause in CAUSES.values():
         for rule in cause.foresee:
-            yield msgspec.structs.replace(rule, cause=cause.id)
+            yield msgspec.structs.replace(rule, cause=rule.cause or cause.id)
     for module in pkgutil.iter_modules(rules.__path__):
         content = vars(importlib.import_module(f"{rules.__name__}.{module.name}"))
         yield from (value for value in content.values() if isinstance(value, Rule))

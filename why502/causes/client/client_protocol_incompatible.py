@@ -17,13 +17,35 @@ ALB 464, Envoy UPE towards the client.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import Layer
+from why502.deployment import Deployment
+from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+
+@rule(33, "grpc-without-http2", Severity.WARNING)
+def grpc_without_http2(deployment: Deployment) -> Iterator[Risk]:
+    """A server passes to gRPC and takes no HTTP/2 from clients.
+
+    gRPC needs it on both sides; its clients fail before a request is read.
+    """
+    every = [listen.split() for server in deployment.servers for listen in server.listens]
+    if any({"http2", "quic"} & set(words[1:]) for words in every):
+        return
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.directive == "grpc_pass" and deployment.is_whole and level and level.is_known and level.first("http2") != "on":
+            on = "`http2 on;`" if deployment.since(1, 25, 1) else "`http2` to its listen directive"
+            yield risk("this server passes to gRPC and does not speak HTTP/2 with clients", route.at, f"add {on}")
+
 
 CAUSE = Cause(
     id="client-protocol-incompatible",
     layer=Layer.CLIENT,
     says="the request's protocol does not fit the target (gRPC to an HTTP/1 group)",
     symptoms={Symptom.CLIENT_PROTOCOL: 5.0},
+    foresee=(grpc_without_http2,),
 )

@@ -24,8 +24,13 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import STRONG, WEAK, Evidence, Layer, supports
+from why502.config import edit
+from why502.deployment import Deployment, Level
+from why502.model.config import Route
+from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,10 +47,104 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("no connection to this target is kept open", str(case.route.at or ""), WEAK)
 
 
+_METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
+
+
+def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> Iterator[tuple[Route, Level]]:
+    """Yield the routes whose group says `keepalive N`."""
+    asked = {group.name for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive > 0}
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.upstream in asked and route.protocol in protocols and level is not None and level.is_known:
+            yield route, level
+
+
+@rule(40, "keepalive-needs-http-1.1", Severity.WARNING)
+def keepalive_version(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections and the route speaks HTTP/1.0, so none is kept.
+
+    Before nginx 1.29.7 proxy_http_version is 1.0 and `Connection: close` is sent: each request opens a connection, and under load the
+    local ports run out.
+    """
+    for route, level in _asks_for_keepalive(deployment, ("http", "https")):
+        if route.http_version == "1.0":
+            says = f'upstream "{route.upstream}" keeps connections, and this route speaks HTTP/1.0'
+            yield risk(says, route.at, _spoken(deployment, route, level))
+
+
+def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
+    """Return what makes the route keep connections; with an edit where it takes nothing away from other headers."""
+    says = '`proxy_http_version 1.1; proxy_set_header Connection "";`'
+    tree = deployment.trees.get(route.at.file) if route.at else None
+    is_free = not route.headers or bool(level.own("proxy_set_header"))
+    has_connection = any(name.lower() == "connection" for name, _ in route.headers)
+    if tree is None or route.at is None or not is_free or has_connection or "proxy_http_version" in level.settings:
+        return Remedy(says=f"add {says}")
+    line = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+    return Remedy(says=f"add {says}", steps=(edit.insert_after(tree, route.at, line),), safe=True)
+
+
+@rule(41, "keepalive-needs-connection-header", Severity.WARNING)
+def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections and the request tells the backend to close.
+
+    Before nginx 1.29.7 `Connection: close` is sent unless it is set otherwise. The usual map for WebSockets sends `close` to all other
+    requests, in any version.
+    """
+    for route, _ in _asks_for_keepalive(deployment, ("http", "https")):
+        if route.http_version != "1.1":
+            continue
+        values = [value for name, value in route.headers if name.lower() == "connection"]
+        says = f'upstream "{route.upstream}" keeps connections, and this route sends `Connection: close`'
+        if not values and not deployment.since(1, 29, 7):
+            yield risk(says, route.at, 'add `proxy_set_header Connection "";`')
+        elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
+            is_mapped = not any("close" in value.lower() for value in values)
+            advice = 'let the map give "" in place of close' if is_mapped else 'write `proxy_set_header Connection "";`'
+            yield risk(says, route.at, advice, severity=Severity.NOTE if is_mapped else None)
+
+
+@rule(42, "keepalive-before-method", Severity.WARNING)
+def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
+    """`keepalive` stands before the balancing method, which undoes it.
+
+    Before nginx 1.29.7 the method replaces what keepalive had put in its place (warning: `load balancing method redefined`), and no
+    connection is kept.
+    """
+    for level in () if deployment.since(1, 29, 7) else deployment.blocks("upstream"):
+        names = [directive.name for directive in level.directives]
+        methods = [name for name in names if name in _METHODS]
+        if "keepalive" in names and methods and names.index("keepalive") < names.index(methods[0]):
+            yield risk(
+                f"{methods[0]} stands behind keepalive and undoes it", level.own("keepalive")[0].at, f"put it below {methods[0]}"
+            )
+
+
+@rule(43, "fastcgi-keepalive-off", Severity.WARNING)
+def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections, and FastCGI is told to close them.
+
+    `fastcgi_keep_conn` is off by default: the backend closes after each answer.
+    """
+    for route, level in _asks_for_keepalive(deployment, ("fastcgi",)):
+        if level.first("fastcgi_keep_conn") != "on":
+            yield risk(
+                f'upstream "{route.upstream}" keeps connections, and fastcgi_keep_conn is off',
+                route.at,
+                "add `fastcgi_keep_conn on;`",
+            )
+
+
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
     says="no local port is left for new connections to that target, usually for lack of keepalive",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
     examine=examine,
+    foresee=(
+        keepalive_version,
+        keepalive_connection,
+        keepalive_order,
+        fastcgi_keepalive,
+    ),
 )

@@ -20,11 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.case import Case, accepts
+from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.joins import accepts
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.target import Target
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -59,10 +62,37 @@ def _same(listen: Target, text: str) -> bool:
     return (parsed is not None and (parsed.port or 80) == listen.port) or address == f"*:{listen.port}"
 
 
+@rule(66, "passes-to-itself", Severity.ERROR)
+def to_itself(deployment: Deployment) -> Iterator[Risk]:
+    """A server passes requests to its own address, and itself answers them again.
+
+    Each request goes round until worker_connections run out: 502 and 500 for everybody.
+    """
+    own = deployment.configuration.listens
+    for route in deployment.routes:
+        if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions or not deployment.is_whole:
+            continue
+        if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
+            continue
+        for peer in route.peers:
+            target = peer.target
+            if target is None or target.is_unix or not (target.is_loopback or target.is_wildcard):
+                continue
+            if not any(accepts(listen, target) for listen in own):
+                continue
+            is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
+            host = route.server_names[0] if is_same_name and route.server_names else route.proxy_host
+            path = route.uri or route.location.split(" ")[-1] or "/"
+            if deployment.matcher.find(host, path, target.port) == route:
+                yield risk(f"{peer.name} is this very server", route.at, "pass to the port of the application")
+                break
+
+
 CAUSE = Cause(
     id="proxy-loop",
     layer=Layer.PROXY,
     says="the proxy passes requests to itself",
     symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
     examine=examine,
+    foresee=(to_itself,),
 )

@@ -26,9 +26,11 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import family, reload, set_in_route
-from why502.model.finding import FAIR, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment, host_name
+from why502.model.finding import FAIR, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -46,6 +48,65 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says="send the server name (SNI)", steps=(change, *reload(case.proxy)) if change else ())
 
 
+@rule(60, "tls-without-sni", Severity.WARNING)
+def without_sni(deployment: Deployment) -> Iterator[Risk]:
+    """TLS to a backend that is named by host name, without that name in the handshake.
+
+    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) refuse the handshake or show another
+    certificate: 502.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol not in ("https", "grpcs") or route.sends_sni or level is None or not level.is_known:
+            continue
+        module = route.directive.removesuffix("_pass")
+        if module not in ("proxy", "grpc"):
+            continue
+        name = next(
+            (name for peer in route.peers if "." in (name := host_name(peer)) and not name.endswith((".local", ".internal"))), ""
+        )
+        if name and (name, route.server_at) not in seen:
+            seen.add((name, route.server_at))
+            yield risk(f"the TLS handshake with {name} does not name it", route.at, f"add `{module}_ssl_server_name on;`")
+
+
+@rule(61, "group-name-in-tls", Severity.WARNING)
+def group_as_sni(deployment: Deployment) -> Iterator[Risk]:
+    """The name of an upstream group is sent, or verified, as the backend's TLS name.
+
+    proxy_ssl_name is `$proxy_host` by default, which is the group's name. No certificate is made out to that.
+    """
+    for route in deployment.routes:
+        if route.protocol in ("https", "grpcs") and (route.sends_sni or route.verifies_tls) and route.sni_name == "$proxy_host":
+            if route.upstream and "." not in route.upstream:
+                module = route.directive.removesuffix("_pass")
+                yield risk(
+                    f'"{route.upstream}", a group, is the TLS name of the backend',
+                    route.at,
+                    f"set {module}_ssl_name to its real name",
+                )
+
+
+@rule(62, "old-tls-only", Severity.WARNING)
+def old_protocols(deployment: Deployment) -> Iterator[Risk]:
+    """Only TLS versions that servers no longer speak are allowed towards the backend.
+
+    TLS 1.0 and 1.1 are deprecated (RFC 8996) and off in current servers and OpenSSL builds: the handshake fails.
+    """
+    seen = set()
+    for route in deployment.routes:
+        setting = route.setting(f"{route.directive.removesuffix('_pass')}_ssl_protocols")
+        if (
+            setting
+            and route.protocol in ("https", "grpcs")
+            and not {"TLSv1.2", "TLSv1.3"} & set(setting.args)
+            and setting.at not in seen
+        ):
+            seen.add(setting.at)
+            yield risk(f"only {' '.join(setting.args)} is allowed towards the backend", setting.at, "allow TLSv1.2 TLSv1.3")
+
+
 CAUSE = Cause(
     id="tls-handshake-failed",
     layer=Layer.PROXY,
@@ -54,4 +115,9 @@ CAUSE = Cause(
     yields_to=frozenset({"tls-client-certificate-required", "tls-verify-failed", "wrong-protocol"}),
     examine=examine,
     remedies=remedies,
+    foresee=(
+        without_sni,
+        group_as_sni,
+        old_protocols,
+    ),
 )

@@ -22,8 +22,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment, host_name
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,6 +44,59 @@ def tell(case: Case) -> str:
     return f"the certificate of {case.target} does not verify: {reason}" if reason else ""
 
 
+@rule(63, "verification-without-ca", Severity.ERROR, "proxy-config-invalid")
+def without_ca(deployment: Deployment) -> Iterator[Risk]:
+    """The backend's certificate is to be verified, and no issuer is trusted.
+
+    nginx refuses it: `no proxy_ssl_trusted_certificate for proxy_ssl_verify`.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        module = route.directive.removesuffix("_pass")
+        setting = route.setting(f"{module}_ssl_verify")
+        if (
+            route.verifies_tls
+            and route.protocol in ("https", "grpcs")
+            and setting
+            and level
+            and level.is_known
+            and setting.at not in seen
+        ):
+            if f"{module}_ssl_trusted_certificate" not in level.settings:
+                seen.add(setting.at)
+                yield risk(
+                    f"{module}_ssl_verify is on without {module}_ssl_trusted_certificate",
+                    setting.at,
+                    "name the file of trusted issuers",
+                )
+
+
+@rule(64, "tls-not-verified", Severity.NOTE)
+def not_verified(deployment: Deployment) -> Iterator[Risk]:
+    """TLS to a backend elsewhere whose certificate nobody looks at.
+
+    proxy_ssl_verify is off by default. An expired certificate or another server at that address goes unnoticed, until somebody
+    turns verification on.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        module = route.directive.removesuffix("_pass")
+        if route.protocol not in ("https", "grpcs") or route.verifies_tls or level is None or not level.is_known:
+            continue
+        if route.setting(f"{module}_ssl_verify"):
+            continue  # somebody decided
+        name = next((name for peer in route.peers if "." in (name := host_name(peer))), "")
+        if name and name not in seen:
+            seen.add(name)
+            yield risk(
+                f"the certificate of {name} is not verified",
+                route.at,
+                f"`{module}_ssl_verify on;` with trusted issuers, or say `off`",
+            )
+
+
 CAUSE = Cause(
     id="tls-verify-failed",
     layer=Layer.PROXY,
@@ -49,4 +104,8 @@ CAUSE = Cause(
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     examine=examine,
     tell=tell,
+    foresee=(
+        without_ca,
+        not_verified,
+    ),
 )

@@ -17,13 +17,33 @@ proxy_read_timeout (60 s) counts between two reads on an upgraded connection too
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import LIKELY, Layer
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+
+@rule(53, "websocket-timeout-short", Severity.WARNING)
+def short_websocket(deployment: Deployment) -> Iterator[Risk]:
+    """A route for WebSockets has a short read timeout.
+
+    It also ends connections that are only quiet: without a ping in that time each WebSocket is cut.
+    """
+    for route in deployment.routes:
+        if any(name.lower() == "upgrade" and value for name, value in route.headers) and 0 < route.read_timeout_s <= 30:
+            at = setting.at if (setting := route.setting("proxy_read_timeout")) else route.at
+            yield risk(
+                f"WebSockets are cut after {route.read_timeout_s:g} s of silence", at, "raise it above the application's ping"
+            )
+
 
 CAUSE = Cause(
     id="websocket-idle-timeout",
     layer=Layer.PROXY,
     says="an upgraded connection was idle for longer than the proxy's read or send timeout",
     symptoms={Symptom.UPGRADED_TIMED_OUT: LIKELY},
+    foresee=(short_websocket,),
 )

@@ -17,13 +17,78 @@ The two headers are hop-by-hop: the backend sees a plain GET and answers 400, 40
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import LIKELY, Layer
+from why502.deployment import Deployment
+from why502.model.config import Route
+from why502.model.finding import LIKELY, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+_PATH = re.compile(
+    r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
+)
+
+
+def _upgrade(route: Route) -> bool:
+    return any(name.lower() == "upgrade" and value for name, value in route.headers)
+
+
+@rule(50, "websocket-without-upgrade", Severity.WARNING)
+def websocket_path(deployment: Deployment) -> Iterator[Risk]:
+    """A location is for WebSockets by its name, and Upgrade is not passed on.
+
+    nginx drops that header. The backend answers the handshake like a plain request, with 400, 404 or 426.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
+            continue
+        if _PATH.search(route.location.split(" ")[-1]):
+            yield risk(f"location {route.location} passes no Upgrade header", route.at, _UPGRADE)
+
+
+_UPGRADE = 'add `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";`'
+
+
+@rule(51, "upgrade-needs-http-1.1", Severity.ERROR)
+def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
+    """Upgrade is passed on, and the route speaks HTTP/1.0, which knows no upgrade.
+
+    Before nginx 1.29.7 that is the default of proxy_http_version; no WebSocket opens.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
+            yield risk("Upgrade is passed on with HTTP/1.0, which knows none", route.at, "add `proxy_http_version 1.1;`")
+
+
+@rule(52, "upgrade-without-connection", Severity.ERROR)
+def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
+    """Upgrade is passed on without `Connection: upgrade`.
+
+    Both belong together (RFC 9110, 7.8): nginx sends `Connection: close` or none by itself, and the backend ignores Upgrade.
+    """
+    for route in deployment.routes:
+        if route.protocol not in ("http", "https") or not _upgrade(route):
+            continue
+        values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
+        if not any("upgrade" in value or "$" in value for value in values):
+            yield risk(
+                "Upgrade is passed on, and Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
+            )
+
 
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
     says="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
+    foresee=(
+        websocket_path,
+        upgrade_version,
+        upgrade_connection,
+    ),
 )

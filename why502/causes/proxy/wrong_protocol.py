@@ -19,14 +19,17 @@ with 400 "plain HTTP request was sent to HTTPS port" (passed on), or waits for m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, rescheme
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 SPOKEN = {
     "http": {"http"},
@@ -77,6 +80,52 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says=f"use {'proxy' if spoken == 'http' else spoken}_pass for {case.target}")
 
 
+_PHP_SOCKET = re.compile(r"/php[\w.-]*fpm[^/]*\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]*\.sock$")
+
+
+@rule(31, "scheme-does-not-fit-port", Severity.WARNING)
+def tls_port(deployment: Deployment) -> Iterator[Risk]:
+    """The scheme of a target does not fit its port.
+
+    A server of a group that names no port is port 80 also behind `https://`, so the TLS handshake meets a plain HTTP server and each
+    request is a 502. HTTP to port 443 is answered with 400.
+    """
+    seen = set()
+    for route in deployment.routes:
+        is_tls = route.protocol in ("https", "grpcs")
+        if route.protocol not in ("http", "https", "grpcs") or "$scheme" in route.passes:
+            continue
+        for peer in route.peers:
+            target = peer.target
+            if target is None or target.is_unix or peer.at in seen:
+                continue
+            if is_tls and target.port == 80:
+                is_default = not re.search(r":\d+$", peer.name)
+                says = f"{peer.name} is port 80" + (" where none is named, also behind https" if is_default else "")
+                seen.add(peer.at)
+                yield risk(
+                    f"{says}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
+                )
+            elif route.protocol == "http" and target.port == 443:
+                seen.add(peer.at)
+                yield risk(f"plain HTTP is sent to port 443 of {target.host}", route.at, "pass to https://")
+
+
+@rule(32, "http-to-php-fpm", Severity.ERROR)
+def http_to_php(deployment: Deployment) -> Iterator[Risk]:
+    """HTTP is sent to PHP-FPM, which speaks FastCGI.
+
+    It closes the connection without an answer, and each request is a 502.
+    """
+    pools = {pool.target for pool in deployment.pools if pool.target}
+    for route in deployment.routes:
+        for peer in route.peers if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
+            target = peer.target
+            if target and (target in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
+                yield risk(f"{peer.name} is PHP-FPM, and {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
+                break
+
+
 CAUSE = Cause(
     id="wrong-protocol",
     layer=Layer.PROXY,
@@ -96,4 +145,8 @@ CAUSE = Cause(
     examine=examine,
     tell=tell,
     remedies=remedies,
+    foresee=(
+        tls_port,
+        http_to_php,
+    ),
 )

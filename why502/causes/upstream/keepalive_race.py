@@ -26,9 +26,12 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, tree_of
 from why502.config.edit import set_directive
-from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 QUICK_S = 0.1  # a request on a dead connection fails within a round trip
 
@@ -81,6 +84,50 @@ def remedies(case: Case) -> Iterator[Remedy]:
     yield Remedy(says=says, steps=(set_directive(tree, group.at, "keepalive_timeout", "1s"), *reload(case.proxy)))
 
 
+@rule(44, "keepalive-without-idle-time", Severity.NOTE)
+def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps idle connections for the default time, whatever the backend does.
+
+    nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s): a request
+    that meets the closing is a 502 (`upstream prematurely closed connection`), and is not repeated where it is a POST.
+    """
+    for group in deployment.upstreams:
+        protocols = {route.protocol for route in deployment.routes if route.upstream == group.name}
+        if (
+            group.keepalive_at is None
+            or not group.keepalive
+            or not protocols & {"http", "https"}
+            or not deployment.since(1, 15, 3)
+        ):
+            continue
+        level = next((level for level in deployment.blocks("upstream") if level.at == group.at), None)
+        if level and not level.own("keepalive_timeout"):
+            says = f'upstream "{group.name}" keeps idle connections for 60 s, the default'
+            yield risk(says, group.keepalive_at, "set keepalive_timeout below the backend's own idle time, or raise that one")
+
+
+@rule(45, "balancer-outlives-keepalive", Severity.NOTE)
+def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
+    """A balancer stands in front, and nginx closes idle connections sooner than balancers do.
+
+    That one does is seen from `real_ip_header`. AWS balancers keep them for 60 s, Google's for 600 s: a request that meets the closing is
+    a 502 of the balancer, which nginx never logs.
+    """
+    seen = set()
+    for route in deployment.routes:
+        found = route.settings.get("keepalive_timeout")
+        if not found or "real_ip_header" not in route.settings or found[-1].at in seen:
+            continue
+        seconds = units.time(found[-1].args[0]) if found[-1].args else None
+        if seconds and seconds < 60:
+            seen.add(found[-1].at)
+            yield risk(
+                f"idle connections of the balancer in front are closed after {seconds:g} s",
+                found[-1].at,
+                "set it above the balancer's",
+            )
+
+
 CAUSE = Cause(
     id="keepalive-race",
     layer=Layer.UPSTREAM,
@@ -98,4 +145,8 @@ CAUSE = Cause(
     ),
     examine=examine,
     remedies=remedies,
+    foresee=(
+        no_idle_time,
+        balancer_in_front,
+    ),
 )
