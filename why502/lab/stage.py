@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
 
 from why502.lab import groups, traffic
 from why502.lab.nginx import LOGS, Nginx
@@ -26,6 +27,16 @@ PATIENCE_S = 10.0
 
 class LabError(Why502Error):
     """A scene could not be built, or does not show the fault it should."""
+
+
+class Round(NamedTuple):
+    """Requests that clients sent together, and the statuses that they saw."""
+
+    times: int
+    path: str
+    at_once: int
+    options: dict[str, object]
+    statuses: frozenset[int]
 
 
 class Stage:
@@ -43,6 +54,7 @@ class Stage:
         self.nginx = Nginx(self)
         self.others: list[Nginx] = []
         self.statuses: set[int] = set()
+        self.rounds: list[Round] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self._ports: dict[int, int] = {}
         self._closing = Event()
@@ -203,22 +215,32 @@ class Stage:
 
     def send(self, path: str = "/", **options: object) -> int:
         """Send one request to nginx and return the status that the client saw. Options: those of `traffic.request`."""
-        port = options.pop("port", 80)
-        assert isinstance(port, int)
-        status = traffic.request(("127.0.0.1", self.port(port)), path, **options)  # type: ignore[arg-type]
-        self.statuses.add(status)
-        return status
+        return self.send_many(1, path, **options)[0]  # type: ignore[arg-type]
 
     def send_many(self, times: int, path: str = "/", *, at_once: int = 1, **options: object) -> list[int]:
         """Send requests, `at_once` of them at the same time; return their statuses in no order."""
-        return traffic.spread(lambda: self.send(path, **options), times, at_once)
+        answers = traffic.spread(lambda: self._send(path, options), times, at_once)
+        self.rounds.append(Round(times, path, at_once, options, frozenset(answers)))
+        return answers
+
+    def repeat(self, done: Round) -> list[int]:
+        """Send the same requests again, and return their statuses."""
+        return traffic.spread(lambda: self._send(done.path, done.options), done.times, done.at_once)
+
+    def _send(self, path: str, options: dict[str, object]) -> int:
+        others = dict(options)
+        port = others.pop("port", 80)
+        assert isinstance(port, int)
+        status = traffic.request(("127.0.0.1", self.port(port)), path, **others)  # type: ignore[arg-type]
+        self.statuses.add(status)
+        return status
 
     def keep_sending(self, path: str = "/", *, clients: int = 4, **options: object) -> None:
         """Have clients that send one request after the other until the scene closes."""
 
         def client() -> None:
             while not self._closing.is_set():
-                self.send(path, **options)
+                self._send(path, options)
                 self._closing.wait(0.05)
 
         for _ in range(clients):
