@@ -29,11 +29,15 @@ def tree_of(case: Case, at: Position | None) -> Tree | None:
 
 
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
-    """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run."""
+    """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
+
+    The reload takes itself back: once the files are as before, it loads those.
+    """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
     program = (proxy.exe, *proxy.options)
-    return (Run(argv=(*program, "-t")), Run(argv=(*program, "-s", "reload")))
+    load = (*program, "-s", "reload")
+    return (Run(argv=(*program, "-t")), Run(argv=load, undo=load))
 
 
 def family(route: Route) -> str:

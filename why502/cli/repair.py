@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
+    from why502.fix.transaction import Progress, Verify
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.fix/1"
@@ -22,7 +26,7 @@ SCHEMA = "why502.fix/1"
 
 def show(env: Env, plan: Plan, *, is_json: bool) -> int:
     """Write the plan; return 1: there is something to do."""
-    env.write(_json(plan, None, "") if is_json else _text(plan) + "Nothing was changed. Do it with: --apply\n")
+    env.write(_json(plan, None, "planned") if is_json else _text(plan) + "Nothing was changed. Do it with: --apply\n")
     return 1
 
 
@@ -34,9 +38,10 @@ def repair(
     *,
     is_asked: bool,
     is_json: bool,
+    urls: tuple[str, ...] = (),
     reverts_at: datetime | None = None,
-) -> int:
-    """Carry the plan out; return 0 where it is kept, 1 where it did not help and everything was put back. Raises Why502Error."""
+) -> Entry:
+    """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error."""
     from why502.fix import journal, transaction, verify
 
     if not is_json:
@@ -46,86 +51,146 @@ def repair(
             raise Why502Error("nobody is there to be asked", "Say --yes to do it without asking.")
         click.confirm("Do it?", abort=True, err=True)
     where = journal.folder(state)
-    with journal.lock(where):
-        watched = verify.urls(snapshot)
-        config = plan.proxy.config if plan.proxy else ""
-        check = verify.verifier(env.host(), watched, config, env.now)
-        progress = transaction.Progress(say=lambda text: _say(env, text))
-        entry = transaction.apply(plan, where, env.now(), check, progress, urls=watched, reverts_at=reverts_at)
-    return _ended(env, entry, plan, is_json=is_json)
+    with journal.lock(where), _interruptible():
+        wanted = tuple(verify.requests(snapshot, plan.at, urls))
+        progress = watched(env)
+        progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
+        before = verify.ask(env.host(), wanted)
+        entry = transaction.apply(plan, where, env.now(), before, verifier(env), progress, reverts_at=reverts_at)
+    ended(env, entry, plan, is_json=is_json)
+    return entry
 
 
-def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool, id_: str | None = None) -> int:
-    """Undo the last fix, or finish one that was interrupted. Raises Why502Error where there is none."""
-    from why502.fix import journal, transaction, verify
+def verifier(env: Env) -> Verify:
+    """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
+    from why502.fix import verify
+
+    def judge(entry: Entry) -> verify.Verdict:
+        after = verify.again(env.host(), entry.before)
+        if not entry.lever:
+            return verify.judge(entry.before, after)
+        others = [pair for pair in zip(entry.before, after, strict=True) if not pair[0].concerns]
+        says = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
+        return verify.harmed(others) or verify.Verdict(helps=True, says=says or "no other route is harmed")
+
+    return judge
+
+
+def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:
+    """Undo the last fix, or finish one that was interrupted; return the exit status. Raises Why502Error where there is none."""
+    from why502.fix import journal, transaction
 
     where = journal.folder(state)
-    with journal.lock(where):
-        every = [entry for entry in journal.entries(where) if id_ in (None, entry.id)]
-        wanted = [e for e in every if (e.is_unfinished if is_finished else e.phase is not journal.Phase.REVERTED)]
+    with journal.lock(where), _interruptible():
+        every = journal.entries(where)
+        wanted = [e for e in every if e.is_unfinished] or [
+            e for e in every if e.phase is journal.Phase.KEPT and not e.lever and not is_finished
+        ]
         if not wanted:
             raise Why502Error(
                 "no fix was interrupted" if is_finished else "there is no fix to take back", f"The journal is in {where}."
             )
-        progress = transaction.Progress(say=lambda text: _say(env, text))
         if is_finished:
-            config = next(
-                (word for before, word in zip(wanted[-1].test, wanted[-1].test[1:], strict=False) if before == "-c"), ""
-            )
-            check = verify.verifier(env.host(), wanted[-1].urls, config, env.now)
-            entry = transaction.resume(where, wanted[-1], check, progress)
+            entry = transaction.resume(where, wanted[-1], verifier(env), watched(env))
         else:
-            entry = transaction.revert(where, wanted[-1], progress)
-    _ended(env, entry, None, is_json=is_json)
-    return 0 if is_finished is (entry.phase is journal.Phase.KEPT) else 1
+            entry = transaction.revert(where, wanted[-1], watched(env))
+    ended(env, entry, None, is_json=is_json)
+    return 0 if is_finished is (entry.phase is journal.Phase.KEPT) and not entry.left else 1
 
 
-def _say(env: Env, text: str) -> None:
+def watched(env: Env) -> Progress:
+    """Return a progress that is told on stderr, and goes on where nobody reads it any more."""
+    from why502.fix.transaction import Progress
     from why502.render.words import safe
 
-    env.stderr.write(f"  {safe(text)}\n")
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            env.stderr.write(f"  {safe(text)}\n")
+            env.stderr.flush()
+
+    return Progress(say=say)
 
 
-def _ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool) -> int:
-    is_kept = entry.phase == "kept"
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have the end of the session or a polite kill (SIGHUP, SIGTERM) put everything back, as Ctrl-C does."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        old = {number: signal.signal(number, stop) for number in (signal.SIGHUP, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        old = {}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool) -> None:
+    """Write what came of it."""
+    from why502.render.words import safe
+
     if is_json:
         env.write(_json(plan, entry, entry.phase))
-    elif is_kept:
-        env.write(f"Done ({entry.id}). Take it back with: why502 fix --undo\n")
+    elif entry.phase == "kept":
+        until = f" It ends by itself at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
+        command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+        env.write(f"Done ({entry.id}).{until} Take it back with: {command}\n")
+    elif entry.left:
+        env.write(f"The files are as before ({entry.id}), but: {safe('; '.join(entry.left))}\n")
+    elif final := [run for run in entry.runs[: entry.ran] if not run.undo and not _only_tests(run.argv)]:
+        env.write(f"The files are as before ({entry.id}); what was run stays: {safe(shlex.join(final[0].argv))}\n")
     else:
         env.write(f"Everything is as before ({entry.id}).\n")
-    return 0 if is_kept else 1
+
+
+def _only_tests(argv: tuple[str, ...]) -> bool:
+    return "-t" in argv or argv[:2] == ("systemd-analyze", "verify")
 
 
 def _text(plan: Plan) -> str:
     from why502.fix.plan import risk
-    from why502.render.words import safe
+    from why502.render.words import diff_lines, safe
 
     lines = [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
-        lines += ["", *(f"  {safe(line)}" for line in edit.diff.splitlines()), f"  risk: {risk(edit)}"]
+        lines += ["", *(f"  {line}" for line in diff_lines(edit)), f"  risk: {risk(edit)}"]
     for run in plan.runs:
         lines += ["", f"  $ {safe(shlex.join(run.argv))}", f"  risk: {safe(risk(run))}"]
-    lines += ["", *(f"Warning: {safe(warning)}" for warning in plan.warnings)] if plan.warnings else [""]
+    lines += ["", *(f"Warning: {safe(warning)}" for warning in plan.warnings), ""] if plan.warnings else [""]
     return "\n".join(lines) + "\n"
 
 
-def _json(plan: Plan | None, entry: Entry | None, phase: str) -> str:
+def _json(plan: Plan | None, entry: Entry | None, outcome: str) -> str:
     from why502.fix.plan import risk
-    from why502.logs.redact import redact
+    from why502.logs.masked import in_place
 
-    edits, runs = (plan.edits, plan.runs) if plan else ((), ())
+    edits, runs = (plan.edits, plan.runs) if plan else ((), entry.runs if entry else ())
     steps: list[dict[str, Any]] = [
-        *({"edit": {"file": x.file, "line": x.line, "diff": redact(x.diff)}, "risk": risk(x)} for x in edits),
-        *({"run": list(x.argv), "risk": risk(x)} for x in runs),
+        *({"edit": {"file": x.file, "line": x.line, "diff": in_place(x.diff)}, "risk": risk(x)} for x in edits),
+        *({"run": list(x.argv), "undo": list(x.undo) or None, "risk": risk(x)} for x in runs),
     ]
+    about = plan or entry
     fields = {
         "schema": SCHEMA,
-        "cause": plan.cause if plan else entry.cause if entry else None,
-        "says": plan.remedy if plan else entry.says if entry else "",
+        "cause": (about.cause or None) if about else None,
+        "lever": (about.lever or None) if about else None,
+        "says": plan.remedy if plan else entry.says if entry else "nothing is to be fixed",
         "steps": steps,
+        "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],
         "warnings": list(plan.warnings) if plan else [],
         "id": entry.id if entry else None,
-        "outcome": phase or "planned",
+        "outcome": outcome,
+        "left": list(entry.left) if entry else [],
+        "reverts_at": entry.reverts_at.isoformat().replace("+00:00", "Z") if entry and entry.reverts_at else None,
     }
     return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
+
+
+def nothing(env: Env, says: str, *, is_json: bool) -> int:
+    """Write that nothing is to be done; return 0."""
+    env.write(_json(None, None, "nothing") if is_json else f"{says}\n")
+    return 0

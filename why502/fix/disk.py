@@ -11,6 +11,7 @@ from pathlib import Path
 from why502.model.errors import Why502Error
 
 SUFFIX = ".why502"
+ABSENT = ""  # the digest of a file that is not there
 
 
 def digest(data: bytes) -> str:
@@ -18,25 +19,43 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_of(path: str) -> str:
+    """Return the digest of a file's content, ABSENT where there is none. Raises Why502Error."""
+    try:
+        return digest(Path(path).read_bytes())
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        raise failure(path, error) from error
+
+
+def failure(path: str, error: OSError, hint: str = "Nothing was changed there.") -> Why502Error:
+    """Return the error for a path, in words."""
+    return Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", hint)
+
+
 def read(path: str) -> bytes:
     """Return a file's content. Raises Why502Error."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed there.") from error
+        raise failure(path, error) from error
 
 
 def may_change(path: str) -> None:
-    """Raise Why502Error where a file is protected against changes: no write bit, no permission, no regular file."""
+    """Raise Why502Error where a file is protected against changes: no write bit, no permission, read-only, no regular file."""
     try:
         found = os.stat(path)
+        is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError as error:
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed.") from error
+        raise failure(path, error, "Nothing was changed.") from error
     if not stat.S_ISREG(found.st_mode):
         raise Why502Error(f"{path} is no regular file", "Nothing was changed.")
-    if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
+    folder = os.path.dirname(path) or "."
+    if is_read_only or not found.st_mode & 0o222 or not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
+        what = "lies on a read-only file system" if is_read_only else "is read-only"
         raise Why502Error(
-            f"{path} is read-only", "Nothing was changed. Allow it to be written, or make the change where it comes from."
+            f"{path} {what}", "Nothing was changed. Allow it to be written, or make the change where it comes from."
         )
 
 
@@ -46,30 +65,54 @@ def temporary(path: str) -> str:
     return os.path.join(folder, f".{name}{SUFFIX}")
 
 
-def replace(path: str, data: bytes) -> None:
-    """Put new content in a file's place: same owner, mode and extended attributes. `path` is no link. Raises Why502Error."""
+def replace(path: str, data: bytes, expected: str) -> None:
+    """Put new content in a file's place: same owner, mode and extended attributes. `path` is no link.
+
+    `expected` is the digest of what is there now, ABSENT for a new file. Raises Why502Error where something else is.
+    """
     new = temporary(path)
     try:
-        old = os.stat(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             _write(handle, data)
-            os.fchown(handle, old.st_uid, old.st_gid)
-            for name in os.listxattr(path):
-                with contextlib.suppress(OSError):  # a label that only the kernel may set
-                    os.setxattr(handle, name, os.getxattr(path, name))
-            os.fchmod(handle, stat.S_IMODE(old.st_mode))
+            if expected == ABSENT:
+                os.fchmod(handle, 0o644)
+            else:
+                _take_after(handle, path)
             os.fsync(handle)
         finally:
             os.close(handle)
+        if digest_of(path) != expected:  # as late as can be
+            raise Why502Error(f"{path} was changed by somebody else meanwhile", "Look again, then repeat it.")
         os.replace(new, path)
         sync_folder(os.path.dirname(path))
     except OSError as error:
+        raise failure(path, error, "The file is as it was.") from error
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(new)
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "The file is as it was.") from error
+
+
+def _take_after(handle: int, path: str) -> None:
+    """Give an open file the owner, the attributes and the mode of another one."""
+    old = os.stat(path)
+    os.fchown(handle, old.st_uid, old.st_gid)
+    for name in os.listxattr(path):
+        with contextlib.suppress(OSError):  # a label that only the kernel may set
+            os.setxattr(handle, name, os.getxattr(path, name))
+    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+
+
+def remove(path: str) -> None:
+    """Remove a file of our own making. Raises Why502Error."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise failure(path, error, "Remove it by hand.") from error
 
 
 def keep(path: str, data: bytes) -> None:
@@ -87,7 +130,7 @@ def keep(path: str, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(new)
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Nothing was changed.") from error
+        raise failure(path, error, "Free some space there, or name another folder with --state.") from error
 
 
 def _write(handle: int, data: bytes) -> None:

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from why502.fix import disk
+from why502.fix.commands import Master
+from why502.fix.verify import Asked
 from why502.model.base import Value, decode, encode
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
@@ -31,29 +33,36 @@ class Phase(StrEnum):
 
 
 class Change(Value, frozen=True, kw_only=True):
-    """One file: its path as configured, the real one behind links, the digests of both contents."""
+    """One file: its path as configured, the real one behind links, the digests of both contents.
+
+    `before` is "" for a file that is made; `folder` is the folder that is made for it, "" where it is there.
+    """
 
     file: str
     real: str
     before: str
     after: str
+    folder: str = ""
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One fix. The contents lie beside the journal as ID.N.before and ID.N.after."""
+    """One fix, or with a `lever` one emergency measure. The contents lie beside the journal as ID.N.before and ID.N.after."""
 
     id: str
     began_at: datetime
     cause: str
     says: str
     phase: Phase
+    lever: str = ""
     changes: tuple[Change, ...] = ()
     runs: tuple[Run, ...] = ()
     ran: int = 0  # how many of them were begun
-    test: tuple[str, ...] = ()  # the proxy's own test and reload, to be run again after files were put back
-    reload: tuple[str, ...] = ()
-    urls: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()  # the proxy's own test of its configuration
+    master: Master = Master()
+    config: str = ""  # its main configuration file
+    before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
     reverts_at: datetime | None = None  # a time limit set by the user
+    left: tuple[str, ...] = ()  # what could not be taken back
 
     @property
     def is_unfinished(self) -> bool:
@@ -79,12 +88,15 @@ def folder(path: str | None = None) -> Path:
 @contextlib.contextmanager
 def lock(where: Path) -> Iterator[None]:
     """Keep any other fix out meanwhile. Raises Why502Error at once where one runs."""
-    handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise disk.failure(str(where / "lock"), error, "Name another folder with --state.") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Why502Error("another fix is running", "Wait until it has ended.") from None
+            raise Why502Error("another why502 is changing this machine", "Wait until it has ended.") from None
         yield
     finally:
         os.close(handle)
@@ -103,7 +115,12 @@ def save(where: Path, entry: Entry) -> None:
 def entries(where: Path) -> list[Entry]:
     """Return all entries, the oldest first. Raises Why502Error where one is damaged."""
     found = sorted(path for path in where.glob("*.json") if _NAME.fullmatch(path.stem))
-    return [decode(path.read_bytes(), Entry, str(path)) for path in found]
+    try:
+        return [decode(disk.read(str(path)), Entry, str(path)) for path in found]
+    except Why502Error as error:
+        raise Why502Error(
+            f"the journal is damaged: {error.says}", f"Old contents lie beside it (*.before in {where}); move it away to go on."
+        ) from error
 
 
 def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
@@ -111,11 +128,20 @@ def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
     path = contents_path(where, entry.id, number, is_new=is_new)
     data = disk.read(path)
     change = entry.changes[number]
-    if disk.digest(data) != (change.after if is_new else change.before):
-        raise Why502Error(f"{path} is damaged", "Put the file back by hand.")
+    if disk.digest(data) != ((change.after if is_new else change.before) or disk.digest(b"")):
+        raise Why502Error(f"{path} is damaged", f"Put {change.file} in order by hand.")
     return data
 
 
 def contents_path(where: Path, id_: str, number: int, *, is_new: bool) -> str:
     """Return where the old or new content of one file is kept."""
     return str(where / f"{id_}.{number}.{'after' if is_new else 'before'}")
+
+
+def sweep(where: Path) -> None:
+    """Remove contents without an entry: of a fix that was interrupted before it began."""
+    known = {path.stem for path in where.glob("*.json")}
+    for path in where.glob("*.*.*"):
+        if _NAME.fullmatch(path.name.partition(".")[0]) and path.name.partition(".")[0] not in known:
+            with contextlib.suppress(OSError):
+                path.unlink()

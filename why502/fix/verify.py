@@ -1,66 +1,153 @@
-"""Verification: the very requests that failed, and one of every other route, before and after."""
+"""Verification: the very requests that failed, and one of every other route, asked through the proxy before and after a change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from why502.fix.transaction import Verdict
+import msgspec
+
 from why502.host.base import Host
-from why502.model.config import Route
-from why502.model.snapshot import Probe, Snapshot
-from why502.sources import collect
-from why502.sources.base import Ask
+from why502.model.base import Value
+from why502.model.config import Position, Route
+from why502.model.errors import HostError
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Snapshot
+from why502.probing.entrance import of_route, of_url
+from why502.probing.plan import fits
+from why502.probing.probe import probe
+from why502.probing.request import Request
 
-ROUTES = 16  # routes that are watched beside the one that failed
+FAILED = 8  # requests that failed, for each route
+ROUTES = 32
+MOST = 96
+AT_ONCE = 4  # few: the proxy may be short of connections
+ANSWER_S = 10.0
+LONGEST_S = 130.0  # where the proxy's own timer is what fails
+LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 SERVER_ERROR = 500
+# What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
+MISDIRECTED = ("400", "421", "497")
 
 
-def urls(snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the requests to repeat: those that failed through the proxy, and one of each other route with a fixed location."""
-    failed = [probe.url for probe in snapshot.probes or () if probe.through_proxy and probe.url]
-    others = [url for proxy in snapshot.proxies or () for route in proxy.routes if (url := _url(route))]
-    return tuple(dict.fromkeys((*failed, *others[:ROUTES])))
+class Asked(Value, frozen=True, kw_only=True):
+    """One request and how it went: its status or symptom. `concerns`: it is of the route that is being repaired."""
+
+    request: Request
+    is_failed: bool
+    how: str
+    concerns: bool = False
 
 
-def _url(route: Route) -> str:
-    location = route.location.removeprefix("= ").removeprefix("^~ ") if route.location else "/"
-    name = next((name for name in (route.server, *route.server_names) if name and not name.startswith(("*", ".", "~", "_"))), "")
-    port = next((word.rsplit(":", 1)[-1] for text in route.listens for word in text.split(" ")[:1]), "80")
-    if not location.startswith("/") or not port.isdigit() or route.if_conditions:
-        return ""
-    return f"{'https' if route.listens_tls else 'http'}://{name or '127.0.0.1'}:{port}{location}"
+class Verdict(Value, frozen=True, kw_only=True):
+    """What the requests say after a change."""
+
+    helps: bool
+    says: str
 
 
-def verifier(host: Host, watched: tuple[str, ...], config: str, now: Callable[[], datetime]) -> Callable[[], Verdict]:
-    """Return what asks again after the change and compares."""
-    old = {probe.url: probe for probe in _asked(host, watched, config, now()) if probe.through_proxy}
+def requests(snapshot: Snapshot, at: Position | None, urls: Iterable[str] = ()) -> Iterator[tuple[Request, bool, int]]:
+    """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
 
-    def verify() -> Verdict:
-        new = {probe.url: probe for probe in _asked(host, watched, config, now()) if probe.through_proxy}
-        bad_before = [url for url in watched if url in old and _failed(old[url])]
-        harmed = [url for url, probe in new.items() if _failed(probe) and url in old and not _failed(old[url])]
-        still = [url for url in bad_before if url not in new or _failed(new[url])]
-        if harmed:
-            return Verdict(False, f"{harmed[0]} worked before and does not now ({_how(new[harmed[0]])})")
-        if still and len(still) == len(bad_before):
-            return Verdict(False, f"{still[0]} still fails ({_how(new[still[0]]) if still[0] in new else 'no answer'})")
-        if not bad_before:
-            return Verdict(True, "no request failed before, and none fails now")
-        healed = [url for url in bad_before if url not in still]
-        return Verdict(True, f"{healed[0]} answered {_how(old[healed[0]])} before and {_how(new[healed[0]])} now")
-
-    return verify
-
-
-def _asked(host: Host, watched: tuple[str, ...], config: str, at: datetime) -> tuple[Probe, ...]:
-    snapshot = collect(host, at, at, at, Ask(urls=watched, configs=(config,) if config else ()))
-    return snapshot.probes or ()
+    Of a route those that failed and may be repeated (GET and HEAD, without their query), else one of its location. A group
+    with several peers is asked more often, so that each of them gets its turn. Raises Why502Error for a URL that leads to no proxy.
+    """
+    running = [proxy for proxy in snapshot.proxies or () if proxy.is_running and not proxy.network]
+    found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
+    for url in urls:
+        request = of_url(url, running)
+        found[_key(request)] = (request, True, 1)
+    every = [route for proxy in running for route in proxy.routes]
+    for route in sorted(every, key=lambda route: at is not None and route.at != at)[:ROUTES]:
+        concerns = at is None or route.at == at
+        times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 else 1
+        for request in _of(route, snapshot):
+            key = _key(request)
+            known = found.get(key)
+            found[key] = (request, concerns or bool(known and known[1]), max(times, known[2] if known else 1))
+    yield from list(found.values())[:MOST]
 
 
-def _failed(probe: Probe) -> bool:
-    return probe.symptom is not None or (probe.status or 0) >= SERVER_ERROR
+def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
+    tallies = [
+        tally
+        for tally in (snapshot.logs.tallies if snapshot.logs else ())
+        if tally.proxy is not None and (not tally.server or tally.server in (route.server, *route.server_names))
+    ]
+    is_late = any(tally.symptom in LATE for tally in tallies)
+    singles: dict[str, Tally] = {}
+    for tally in tallies:
+        for text, count in tally.requests:
+            singles.setdefault(text, msgspec.structs.replace(tally, requests=((text, count),)))
+    wanted = [single for text, single in singles.items() if fits(route, text.partition(" ")[2])][:FAILED]
+    made = [request for single in wanted if (request := of_route(route, (single,))) and request.repeats]
+    for request in made or filter(None, [of_route(route, ())]):
+        answer_s = min(LONGEST_S, 2 * route.read_timeout_s + 5) if is_late else ANSWER_S
+        yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s), repeats=False)
 
 
-def _how(probe: Probe) -> str:
-    return str(probe.status) if probe.status else (probe.symptom.value if probe.symptom else "nothing")
+def _key(request: Request) -> tuple[object, ...]:
+    return (request.target, request.method, request.url)
+
+
+def ask(host: Host, wanted: Iterable[tuple[Request, bool, int]]) -> tuple[Asked, ...]:
+    """Return how each request went; asked several times, it failed where one of them did."""
+
+    def one(item: tuple[Request, bool, int]) -> Asked:
+        request, concerns, times = item
+        asked = _asked(host, request, concerns=concerns)
+        for _ in range(times - 1):
+            asked = asked if asked.is_failed else _asked(host, request, concerns=concerns)
+        return asked
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ask") as pool:
+        return tuple(pool.map(one, wanted))
+
+
+def again(host: Host, before: Sequence[Asked], times: Sequence[int] = ()) -> tuple[Asked, ...]:
+    """Return how the same requests go now, in the same order. One that only now fails is given a second chance."""
+    counts = times or [4 if asked.is_failed else 1 for asked in before]
+    after = ask(host, [(asked.request, asked.concerns, count) for asked, count in zip(before, counts, strict=True)])
+    return tuple(
+        _asked(host, new.request, concerns=new.concerns) if new.is_failed and not old.is_failed else new
+        for old, new in zip(before, after, strict=True)
+    )
+
+
+def _asked(host: Host, request: Request, *, concerns: bool) -> Asked:
+    try:
+        found = probe(host, request)
+    except HostError as error:
+        return Asked(request=request, is_failed=True, how=error.why, concerns=concerns)
+    is_failed = found.symptom is not None or (found.status or 0) >= SERVER_ERROR
+    how = str(found.status) if found.status else (found.symptom.value if found.symptom else "no answer")
+    return Asked(request=request, is_failed=is_failed, how=how, concerns=concerns)
+
+
+def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
+    """Return whether a change helps: no request fails that did not, and of the failing ones of its route one is healed."""
+    pairs = list(zip(before, after, strict=True))
+    if harm := harmed(pairs):
+        return harm
+    failing = [(old, new) for old, new in pairs if old.is_failed]
+    concerned = [(old, new) for old, new in failing if old.concerns] or failing
+    if not concerned:
+        return Verdict(helps=True, says=f"none of {len(pairs)} requests failed before, none fails now: only traffic will show it")
+    healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
+    if not healed:
+        _, new = concerned[0]
+        return Verdict(helps=False, says=f"{new.request.url} still fails ({new.how})")
+    old, new = healed[0]
+    rest = [new for old, new in concerned if new.is_failed]
+    still = f"; {rest[0].request.url} still fails ({rest[0].how})" if rest else ""
+    others = len(pairs) - len(healed)
+    same = f"; {others} other {'request is' if others == 1 else 'requests are'} as before" if others and not rest else ""
+    return Verdict(helps=True, says=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
+
+
+def harmed(pairs: Iterable[tuple[Asked, Asked]]) -> Verdict | None:
+    """Return what says that a request fails that worked before; None where none does."""
+    for old, new in pairs:
+        if new.is_failed and not old.is_failed:
+            return Verdict(helps=False, says=f"{new.request.url} answered {old.how} before and fails now ({new.how})")
+    return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import base64
 import ctypes
+import hashlib
 import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,10 @@ import click
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.stage import LabError, Stage, remove
+
+CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/run")
+ACL = "system.posix_acl_access"
+FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 
 def build(fault: Fault, stage: Stage) -> str | None:
@@ -45,6 +51,52 @@ def diagnose(stage: Stage, *options: str, is_captured: bool) -> subprocess.Compl
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=is_captured, text=True, check=False)
 
 
+def fix(stage: Stage, where_to: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `why502 fix` within the scene; its journal lies in `where_to`."""
+    named = () if {"--undo", "--resume"} & set(options) else where(stage)
+    argv = (sys.executable, "-m", "why502", "fix", "--format", "json", "--state", str(where_to), *named, *options)
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def repaired(stage: Stage) -> dict[str, Any]:
+    """Have the scene repaired, then taken back; return what was said each time, the clients' statuses and the files' digests.
+
+    `before`, `planned`, `fixed`, `undone`: the digests of every file that the fix may change, with modes and owners. `statuses`: of
+    the requests that had failed (all, where none did), sent again once repaired.
+    """
+    state = stage.path("/run/lab/state")
+    found: dict[str, Any] = {"before": digests(stage)}
+    for name, options in (("plan", ()), ("applied", ("--apply", "--yes"))):
+        done = fix(stage, state, *options)
+        found[name] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}
+        if name == "plan":
+            found["planned"] = digests(stage)
+        if done.returncode == 2:
+            return found
+    found["fixed"] = digests(stage)
+    failed = [done for done in stage.rounds if FAILED & done.statuses] or list(stage.rounds)
+    found["statuses"] = sorted({status for done in failed for status in stage.repeat(done)})
+    done = fix(stage, state, "--undo")
+    found["undo"] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}
+    found["undone"] = digests(stage)
+    return found
+
+
+def digests(stage: Stage) -> dict[str, str]:
+    """Return of every configuration file, and of every socket and its folder, what it is: mode, owner, and the digest of its content."""
+    found = {}
+    for top in CONFIGURATION:
+        for folder, _, names in os.walk(stage.path(top)):
+            for path in (Path(folder), *(Path(folder, name) for name in names)):
+                seen = path.lstat()
+                is_file = stat.S_ISREG(seen.st_mode) and path.suffix not in (".pid", ".log")
+                content = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else ""
+                if is_file or stat.S_ISDIR(seen.st_mode) or stat.S_ISSOCK(seen.st_mode):
+                    acl = os.getxattr(path, ACL).hex() if ACL in os.listxattr(path, follow_symlinks=False) else ""
+                    found[str(path)] = f"{seen.st_mode:o} {seen.st_uid}:{seen.st_gid} {acl} {content}"
+    return {path: told for path, told in found.items() if "/run/lab/" not in path}
+
+
 def main() -> int:
     """Return the exit status: of the diagnosis, or 2 where the scene could not be built; 0 with `--report` and `--show-only`."""
     parser = argparse.ArgumentParser()
@@ -52,6 +104,7 @@ def main() -> int:
     parser.add_argument("--isolated", action="store_true")
     parser.add_argument("--show-only", action="store_true")
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--fix", action="store_true", help="report the repair, too")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--machine", action="store_true")
     parser.add_argument("--group", default="", help="name of the scene's control groups")
@@ -69,7 +122,9 @@ def main() -> int:
         target = build(fault, stage)
         if told.report:
             report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
-            if not told.show_only:
+            if told.fix:
+                report["fix"] = repaired(stage)
+            elif not told.show_only:
                 bundle = stage.path("/run/scene.why502")
                 done = diagnose(stage, "--format", "json", "--save", str(bundle), *told.option, is_captured=True)
                 report |= {"status": done.returncode, "diagnosis": json.loads(done.stdout or "null"), "stderr": done.stderr}

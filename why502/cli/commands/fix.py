@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Finish a fix that was interrupted.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
 @click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="A request that must work afterwards.")
 @click.option("--since", default="15m", show_default=True, help="Begin of the window.")
 @click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -33,6 +34,7 @@ def fix(
     resume: bool,
     configs: tuple[str, ...],
     logs: tuple[str, ...],
+    urls: tuple[str, ...],
     since: str,
     state: str | None,
     format_: str,
@@ -46,23 +48,28 @@ def fix(
     Example: why502 fix --apply --yes
     Example: why502 fix --undo
     """
-    from why502.cli.repair import repair, show, take_back
-    from why502.fix.plan import plan as make_plan
-    from why502.model.errors import Why502Error
+    from why502.cli.repair import nothing, repair, show, take_back
 
-    if is_applied and dry_run:
-        raise Why502Error("--apply and --dry-run exclude each other", "Leave one away.")
+    is_json = format_ == "json"
+    if [is_applied, dry_run, undo, resume].count(True) > 1:
+        raise click.UsageError("--apply, --dry-run, --undo and --resume exclude each other")
     if undo or resume:
-        return take_back(env, state, is_finished=resume, is_json=format_ == "json")
+        if cause or configs or logs or urls:
+            raise click.UsageError("--undo and --resume take what the journal holds: leave CAUSE and other options away")
+        return take_back(env, state, is_finished=resume, is_json=is_json)
+    from why502.causes import CAUSES
     from why502.cli.look import look
     from why502.diagnosis import diagnose as think
+    from why502.fix.plan import plan as make_plan
 
-    (snapshot,) = look(env, configs=configs, logs=logs, since=since)
+    if cause is not None and cause not in CAUSES:
+        raise click.UsageError(f"no cause is called {cause!r}")
+    (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since)
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
-        env.write("Nothing to fix: no gateway failure in the window, and every check passes.\n" if format_ == "text" else "{}\n")
-        return 0
+        return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
     wanted = make_plan(diagnosis, snapshot, cause)
     if not is_applied:
-        return show(env, wanted, is_json=format_ == "json")
-    return repair(env, wanted, snapshot, state, is_asked=not yes, is_json=format_ == "json")
+        return show(env, wanted, is_json=is_json)
+    entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
+    return 0 if entry.phase == "kept" else 1

@@ -1,0 +1,144 @@
+"""Running the commands of a fix: bounded, without a shell, and after a reload until the new workers alone serve."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from why502.model.base import Value
+from why502.model.errors import Why502Error
+from why502.model.remedy import Run
+
+COMMAND_S = 60.0
+WORKERS_S = 20.0
+LOOPS = 3  # restarts from which starting a service again would only go on with its loop
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Pairs of files up to "--": the new content over the old file, for this one command only.
+_BIND = 'set -e; while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
+_UNBOUND = ("mount:", "unshare:")  # how those two begin what they complain of
+
+
+class Master(Value, frozen=True, kw_only=True):
+    """The master process of an nginx: the file that names it, and its number when we looked."""
+
+    pid_file: str = ""
+    pid: int = 0
+
+    def find(self) -> int:
+        """Return its number now; 0 where it does not run."""
+        for pid in (self._written(), self.pid):
+            if pid and b"master process" in _title(pid):
+                return pid
+        return 0
+
+    def _written(self) -> int:
+        try:
+            return int(Path(self.pid_file).read_text(errors="replace")) if self.pid_file else 0
+        except (OSError, ValueError):
+            return 0
+
+    def workers(self) -> frozenset[int]:
+        """Return its workers that take new connections (one that ends says "is shutting down")."""
+        master = self.find()
+        if not master:
+            return frozenset()
+        found = set()
+        for name in os.listdir("/proc"):
+            if name.isdigit() and _parent(name) == master:
+                title = _title(int(name))
+                if b"worker process" in title and b"shutting down" not in title:
+                    found.add(int(name))
+        return frozenset(found)
+
+
+def _title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _parent(pid: str) -> int:
+    """Return the parent's number (proc(5), stat); the name before it may hold anything."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def finish(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return it. Raises Why502Error where it cannot be run or does not end."""
+    environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
+    environment.pop("NGINX", None)  # names inherited sockets to an nginx that we start
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=COMMAND_S,
+            check=False, env=environment, start_new_session=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise Why502Error(f"{shlex.join(argv)} did not end within {COMMAND_S:g} s", "Run it by hand to see why.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Why502Error(f"{argv[0]}: {reason.lower()}", "Run it by hand to see why.") from error
+
+
+def execute(argv: tuple[str, ...], master: Master) -> None:
+    """Run one command; after a reload of nginx wait until its new workers alone serve. Raises Why502Error where it fails."""
+    is_reload = argv[-2:] == ("-s", "reload")
+    old = master.workers() if is_reload else frozenset()
+    done = finish(argv)
+    if done.returncode != 0:
+        raise Why502Error(f"{shlex.join(argv)} ended with status {done.returncode}: {last(done)}", "Run it by hand to see why.")
+    if argv[:2] == ("systemd-analyze", "verify") and done.stderr.strip():  # it ends with 0 although a key is unknown
+        raise Why502Error(f"{shlex.join(argv)} complains: {last(done)}", "Nothing of it was loaded.")
+    if old:
+        _await_new_workers(master, old)
+
+
+def _await_new_workers(master: Master, old: frozenset[int]) -> None:
+    ends = time.monotonic() + WORKERS_S
+    while time.monotonic() < ends:
+        now = master.workers()
+        if now and not now & old:
+            return
+        time.sleep(0.02)  # there is nothing to wait on: the workers are no children of ours
+    raise Why502Error(
+        f"{WORKERS_S:g} s after the reload the old workers still serve: the proxy refused the new configuration",
+        "Its error log tells why.",
+    )
+
+
+def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
+    """Run the proxy's own test as if files had another content: pairs of (content, file), bound over them in a mount namespace
+    that ends with the test. Return "" where it passes, its complaint, or None where that is not possible here (it needs root).
+    """
+    if not test or os.geteuid() != 0 or shutil.which("unshare", path=_PATH) is None:
+        return None
+    argv = ("unshare", "-m", "--propagation", "private", "sh", "-c", _BIND, "sh", *pairs, "--", *test) if pairs else test
+    done = finish(argv)
+    if done.returncode == 0:
+        return ""
+    return None if pairs and done.stderr.lstrip().startswith(_UNBOUND) else last(done)
+
+
+def may_run(run: Run) -> None:
+    """Raise Why502Error where a service that is to be started has been dying again and again: that would only go on."""
+    if run.argv[:2] not in (("systemctl", "start"), ("systemctl", "restart")) or len(run.argv) < 3:
+        return
+    unit = run.argv[-1]
+    restarts = finish(("systemctl", "show", "-p", "NRestarts", "--value", "--", unit)).stdout.strip()
+    if restarts.isdigit() and int(restarts) >= LOOPS:
+        raise Why502Error(
+            f"{unit} was started {restarts} times already and died each time: starting it again would not help",
+            f"Look at its last words: journalctl -u {unit} -n 50",
+        )
+
+
+def last(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the line of a command's output that tells what went wrong."""
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return next((line for line in lines if "[emerg]" in line or "ERROR" in line), lines[-1] if lines else "no message")
