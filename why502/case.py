@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
-import msgspec
-
+from why502.joins import NOTICES, Joins, accepts, addresses, merged
 from why502.model.config import Peer, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
@@ -37,83 +35,6 @@ _INFRASTRUCTURE = frozenset(
 )
 
 
-def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return the addresses that a peer means: its own, or those that its name resolves to now (none when unknown)."""
-    if peer.target is None:
-        return ()
-    if peer.target.is_address:
-        return (peer.target,)
-    return tuple(
-        dict.fromkeys(
-            Target(host=address, port=peer.target.port)
-            for name in snapshot.names or ()
-            if name.name == peer.target.host
-            for address in name.addresses
-        )
-    )
-
-
-def routes(snapshot: Snapshot) -> tuple[Route, ...]:
-    """Return the routes of all proxies."""
-    return tuple(route for proxy in snapshot.proxies or () for route in proxy.routes)
-
-
-def targets(snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return every address that some proxy is configured to connect to, or that its logs say it did."""
-    configured = (
-        target for route in routes(snapshot) for peer in route.peers if not peer.is_down for target in addresses(peer, snapshot)
-    )
-    logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
-    return tuple(dict.fromkeys((*configured, *logged)))
-
-
-def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
-    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown."""
-    if snapshot.listeners is None:
-        return None
-    own = set(snapshot.addresses or ())
-    by_port: dict[int, list[Listener]] = {}
-    for listener in snapshot.listeners:
-        by_port.setdefault(listener.target.port, []).append(listener)
-    wanted = (
-        (target, proxy.network)
-        for proxy in snapshot.proxies or ()
-        if proxy.is_running
-        for route in proxy.routes
-        for peer in route.peers
-        if not peer.is_down
-        for target in addresses(peer, snapshot)
-        if target.is_loopback or target.host in own
-    )
-    return tuple(
-        target
-        for target, network in dict.fromkeys(wanted)
-        if not any(
-            accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network
-        )
-    )
-
-
-def merged(tallies: Iterable[Tally]) -> Tally | None:
-    """Return one tally that sums those given; None where there are none. What differs between them is the first's."""
-    found = list(tallies)
-    if len(found) <= 1:
-        return found[0] if found else None
-    head = max(found, key=lambda tally: tally.count)
-    shortest = [x.duration_min_s for x in found if x.duration_min_s is not None]
-    longest = [x.duration_max_s for x in found if x.duration_max_s is not None]
-    return msgspec.structs.replace(
-        head,
-        count=sum(x.count for x in found),
-        hidden=sum(x.hidden for x in found),
-        first=min((x.first for x in found if x.first), default=None),
-        last=max((x.last for x in found if x.last), default=None),
-        duration_min_s=min(shortest, default=None),
-        duration_max_s=max(longest, default=None),
-        samples=(*head.samples, *(s for x in found if x is not head for s in x.samples))[:3],
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Case:
     """One target as the proxy's machine (`here`) and, where it was looked at, the target's own machine (`there`) show it.
@@ -125,6 +46,12 @@ class Case:
     there: Snapshot | None = None
     target: Target | None = None
     offline: bool = False
+    index: Joins | None = None  # of `here`, where several cases share it
+
+    @cached_property
+    def joins(self) -> Joins:
+        """The indexes of `here`."""
+        return self.index or Joins(self.here)
 
     # --- the way there
 
@@ -143,23 +70,15 @@ class Case:
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """The routes that lead to the target (all routes, for the proxy's own case)."""
-        every = routes(self.here)
         if self.target is None:
-            return every
-        return tuple(route for route in every if any(self.target in addresses(peer, self.here) for peer in route.peers)) or tuple(
-            route
-            for route in every
-            if any(peer.target and not peer.target.is_address and peer.target.port == self.target.port for peer in route.peers)
-            and self.here.names is None
-        )
+            return self.joins.routes
+        named = () if self.here.names is not None else self.joins.routes_by_name.get(self.target.port, ())
+        return tuple(self.joins.routes_to.get(self.target, named))
 
     @cached_property
     def is_named(self) -> bool:
         """True where some file on disk names the target, or a name or variable there may mean it."""
-        peers = [peer for route in routes(self.here) for peer in route.peers]
-        return any(peer.target is None or not peer.target.is_address or peer.target == self.target for peer in peers) or any(
-            route.has_variables and not route.peers for route in routes(self.here)
-        )
+        return self.joins.is_open or self.target in self.joins.routes_to
 
     @cached_property
     def route(self) -> Route | None:
@@ -210,14 +129,11 @@ class Case:
     @cached_property
     def tallies(self) -> tuple[Tally, ...]:
         """The tallies of the target; for the proxy's own case those without any target."""
-        every = self.here.logs.tallies if self.here.logs else ()
+        found = self.joins.tallies.get(self.target, ())
         # Words of applications and the kernel carry no target. They belong to whatever target fails (see `words`).
-        is_some_failing = any(tally.target is not None and tally.proxy is not None for tally in every)
-        return tuple(
-            tally
-            for tally in every
-            if tally.target == self.target and not (tally.target is None and tally.proxy is None and is_some_failing)
-        )
+        if self.target is None and self.joins.failing:
+            return tuple(tally for tally in found if tally.proxy is not None)
+        return tuple(found)
 
     def tally(self, *symptoms: Symptom) -> Tally | None:
         """Return the sum of what the logs show of these symptoms on the target; None where nothing was seen."""
@@ -231,13 +147,12 @@ class Case:
     @cached_property
     def traffic(self) -> TargetTraffic | None:
         """What the access log tells of the target's traffic."""
-        logs = self.here.logs
-        return next((x for x in (logs.targets if logs else ()) if x.target == self.target), None)
+        return self.joins.traffic.get(self.target) if self.target is not None else None
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
         """Our own requests straight to the target. Without any, a missing listener on this machine tells how one would end."""
-        found = tuple(probe for probe in self.here.probes or () if probe.target == self.target and not probe.through_proxy)
+        found = tuple(self.joins.probes.get(self.target, ())) if self.target is not None else ()
         if found or self.target is None or self.offline or not self.routes or self.listeners != ():
             return found
         is_missing = self.socket_path is not None and self.socket_path.kind == "missing"
@@ -270,6 +185,8 @@ class Case:
     def _reachable(self) -> tuple[Listener, ...]:
         """The listeners in the proxy's own network namespace (a unix socket has none)."""
         network = self.proxy.network if self.proxy and self.is_local else ""
+        if self.host is self.here:
+            return self.joins.reachable(network)
         found = self.host.listeners if self.host and self.host.listeners else ()
         return tuple(listener for listener in found if listener.target.is_unix or listener.network == network)
 
@@ -289,14 +206,13 @@ class Case:
         """Listeners of applications that no route names, on the target's machine: where the backend may really listen."""
         if self.target is None or self.host is None:
             return ()
-        named = targets(self.here)
         own = {pid for proxy in self.proxies for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid}
+        reachable = {id(listener) for listener in self._reachable}
+        unnamed = self.joins.unnamed if self.host is self.here else self._reachable
         found = []
-        for listener in self._reachable:
+        for listener in unnamed:
             process = self.process_of(listener)
-            if listener.target.is_unix != self.target.is_unix or any(
-                accepts(listener.target, x, listener.only_v6) for x in named
-            ):
+            if id(listener) not in reachable or listener.target.is_unix != self.target.is_unix:
                 continue
             if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
                 continue
@@ -309,7 +225,10 @@ class Case:
 
     def process_of(self, listener: Listener) -> Process | None:
         """Return the process that owns a listener, the oldest of several."""
-        owners = [p for p in (self.host.processes if self.host else None) or () if p.pid in listener.pids]
+        if self.host is self.here:
+            owners = [self.joins.processes[pid] for pid in listener.pids if pid in self.joins.processes]
+        else:
+            owners = [p for p in (self.host.processes if self.host else None) or () if p.pid in listener.pids]
         return min(
             owners, key=lambda p: (p.started_at or datetime.max.replace(tzinfo=self.here.taken_at.tzinfo), p.pid), default=None
         )
@@ -360,7 +279,11 @@ class Case:
         return tuple(x for x in ((self.here,) if self.host is self.here else (self.host, self.here)) if x is not None)
 
     def events(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return the events with one of these symptoms that can be joined to the target's own processes or service."""
+        """Return the events with one of these symptoms that can be joined to the target's own processes or service.
+
+        A program's name alone joins nothing that happened at another time than its failures, in another control group, or to a
+        process that is still there: many programs have the name of an interpreter.
+        """
         if self.host is None:
             return ()
         pids = {p.pid for p in self.processes} | {s.main_pid for s in self.services if s.main_pid}
@@ -378,8 +301,38 @@ class Case:
                 (event.target is not None and event.target == self.target)
                 or (event.unit != "" and event.unit in units)
                 or (event.pid is not None and event.pid in pids)
-                or (event.process != "" and any(_same_program(event.process, name) for name in names))
+                or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
             )
+        )
+
+    def _fits(self, event: Event) -> bool:
+        """Return whether an event that names no more than a program can be the target's."""
+        groups = {p.cgroup for p in self.processes} - {"", "/"}
+        if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
+            return False
+        if event.at is None or event.symptom not in DEATHS:
+            return True
+        lived = [p.started_at is not None and p.started_at < event.at for p in self.processes]
+        if lived and all(lived):
+            return False
+        first, last = self.first_failure, self.last_failure
+        return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
+
+    def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
+        """Return what died on the target's machine at the moment when connections to it broke, where nothing is left of it.
+
+        For a target without a known service or process, of which no name is known.
+        """
+        broke = min((t.first for t in self.tallies if t.symptom in BROKEN and t.first), default=None)
+        if broke is None or self.host is None or self.listeners != () or self.services:
+            return ()
+        return tuple(
+            event
+            for event in self.host.events or ()
+            if event.symptom in symptoms
+            and event.at is not None
+            and broke - CLOCK <= event.at <= broke + CLOCK
+            and not event.unit
         )
 
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
@@ -388,9 +341,7 @@ class Case:
         Such lines carry no target. They are the target's own where only one backend fails, or where their program
         or unit is known to serve it.
         """
-        failing = {
-            t.target for t in (self.here.logs.tallies if self.here.logs else ()) if t.target is not None and t.proxy is not None
-        }
+        failing = self.joins.failing
         alone = len(failing) <= 1 and (self.target in failing or not failing)
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
         units = {s.name for s in self.services} | {p.unit for p in self.processes if p.unit}
@@ -412,8 +363,8 @@ class Case:
     @cached_property
     def entrances(self) -> tuple[Probe, ...]:
         """Our own requests through the proxy on the target's routes."""
-        places = {route.at for route in self.routes if route.at}
-        return tuple(probe for probe in self.here.probes or () if probe.through_proxy and probe.route_at in places)
+        places = dict.fromkeys(route.at for route in self.routes if route.at)
+        return tuple(probe for at in places for probe in self.joins.entrances.get(at, ()))
 
     @cached_property
     def pressure(self) -> tuple[Pressure, ...]:
@@ -450,43 +401,9 @@ class Case:
         return max((t.last for t in self.failures if t.last), default=None)
 
 
-NOTICES = frozenset(
-    {
-        Symptom.PEER_DISABLED,
-        Symptom.PROXY_RELOADED,
-        Symptom.PROXY_STOPPED,
-        Symptom.PROCESS_STARTED,
-        Symptom.PROCESS_STOPPED,
-        Symptom.LISTENS_ON,
-        Symptom.CLIENT_BAD_REQUEST,
-        Symptom.CLIENT_TIMED_OUT,
-        Symptom.UPGRADED_TIMED_OUT,
-        Symptom.HEALTH_CHECK_STATUS,
-        Symptom.DENIED_BY_RULE,
-        Symptom.SCRIPT_NOT_FOUND,
-        Symptom.UPGRADE_REFUSED,
-        Symptom.FIREWALL_DROPPED,
-        Symptom.REQUEST_TOO_LARGE,
-        Symptom.PHP_SLOW,
-    }
-)
-
-
-def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> bool:
-    """Return whether a socket listening on one target takes connections to the other (ipv6(7): a `::` socket takes IPv4 too)."""
-    if listening.is_unix or wanted.is_unix:
-        return listening.path == wanted.path and listening.is_unix == wanted.is_unix
-    if listening.port != wanted.port:
-        return False
-    if listening.host == wanted.host:
-        return True
-    if listening.host == "0.0.0.0":
-        return ":" not in wanted.host
-    if listening.host == "::":
-        return ":" in wanted.host or not only_v6
-    if wanted.host in ("0.0.0.0", "::"):  # connecting to the wildcard reaches loopback
-        return listening.is_loopback
-    return wanted.host == "localhost" and listening.is_loopback
+BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
+DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
+CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 
 
 def _program(argv: tuple[str, ...]) -> str:
@@ -500,6 +417,12 @@ def _same_program(one: str, other: str) -> bool:
         return False
     shorter, longer = sorted((one[:15], other[:15]), key=len)
     return longer.startswith(shorter) and (len(shorter) > 3 or len(longer) == len(shorter))
+
+
+def _same_group(one: str, other: str) -> bool:
+    """Return whether two cgroups can be one: each may be told from within another namespace, whose root is below the other's."""
+    one, other = one.removeprefix("/.."), other.removeprefix("/..")
+    return one.endswith(other) or other.endswith(one)
 
 
 def _looks_like_application(path: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from why502.case import NOTICES, routes, targets, unheard
+from why502.joins import NOTICES, routes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Proxy, Snapshot

@@ -7,14 +7,16 @@ value is the confidence. No cause states a confidence of its own, so causes are 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from why502.case import NOTICES, Case, unheard
+from why502.case import Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
+from why502.joins import NOTICES, Joins
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -35,6 +37,7 @@ from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
+TARGETS = 256  # that are examined; a person reads fewer
 CERTAIN = 0.99  # no answer is surer than this
 CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
@@ -51,8 +54,18 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     here, others = _order(snapshots)
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
     weighed: list[_Weighed] = []
-    for target in (*_doubtful(here), None):
-        case = Case(here=here, there=_owner(target, others), target=target, offline=offline)
+    index = Joins(here)
+    doubtful = _doubtful(here, index)
+    if len(doubtful) > TARGETS:
+        gaps.append(
+            Gap(
+                source="diagnosis",
+                why=f"{len(doubtful) - TARGETS} more targets fail and were not examined",
+                allow="look at one proxy, with --config",
+            )
+        )
+    for target in (*doubtful[:TARGETS], None):
+        case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
     findings = sorted(map(_finding, _settle(weighed)), key=_rank)
     logs, checks = here.logs, check_all(here, offline=offline)
@@ -99,11 +112,15 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
     return here, tuple(snapshot for snapshot in snapshots if snapshot is not here)
 
 
-def _doubtful(here: Snapshot) -> tuple[Target, ...]:
-    """Return the targets that something was seen of, in logs or by a probe, or that nothing listens on. The others are fine."""
-    logged = (tally.target for tally in (here.logs.tallies if here.logs else ()) if tally.target is not None)
+def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
+    """Return the targets that something was seen of, in logs or by a probe, or that nothing listens on; most failures first."""
+    counts: Counter[Target] = Counter()
+    for tally in here.logs.tallies if here.logs else ():
+        if tally.target is not None:
+            counts[tally.target] += tally.count
+    logged = (target for target, _ in counts.most_common())
     probed = (probe.target for probe in here.probes or () if probe.symptom is not None and not probe.through_proxy)
-    return tuple(dict.fromkeys((*logged, *probed, *(unheard(here) or ()))))
+    return tuple(dict.fromkeys((*logged, *probed, *index.unheard)))
 
 
 def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from why502.model.base import Value
 
@@ -75,6 +76,7 @@ class Target(Value, frozen=True, kw_only=True, order=True):
         return cls(host=host) if _BARE.fullmatch(host) else None
 
 
+@lru_cache(maxsize=4096)
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from why502.case import targets
 from why502.host.base import Host
+from why502.joins import targets
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Kernel, Snapshot
 from why502.model.target import Target

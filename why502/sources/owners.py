@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from why502.case import accepts, addresses, targets
+from why502.joins import accepts, addresses, targets
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from why502.case import targets
 from why502.host.base import Host
+from why502.joins import targets
 from why502.model.errors import HostError
 from why502.model.snapshot import NetworkPath, Snapshot
 from why502.sources.base import Ask, Found

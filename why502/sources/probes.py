@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from why502.case import addresses
 from why502.host.base import Host
+from why502.joins import addresses
 from why502.model.config import Route
 from why502.model.errors import HostError, Why502Error
 from why502.model.logs import Symptom, Tally

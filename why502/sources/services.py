@@ -15,8 +15,8 @@ from types import ModuleType
 
 import msgspec
 
-from why502.case import targets
 from why502.host.base import Host
+from why502.joins import targets
 from why502.logs.detect import parse_any
 from why502.logs.redact import redact
 from why502.model.errors import HostError

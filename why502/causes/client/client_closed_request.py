@@ -21,8 +21,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -34,6 +36,32 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"all gave up after the same {tally.duration_max_s:.1f} s: a timeout of the caller", tally.seen_in, WEAK
             )
+
+
+@rule(76, "retries-unbounded", Severity.NOTE)
+def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
+    """Retries over many servers may take many times the read timeout.
+
+    A slow request is tried on each server in turn, and only then answered with 504; the client is gone by then (499), and every server
+    has carried the work.
+    """
+    seen = set()
+    for route in deployment.routes:
+        module = route.directive.removesuffix("_pass")
+        peers = [peer for peer in route.peers if not peer.is_down]
+        limit = route.setting(f"{module}_next_upstream_timeout")
+        is_bounded = route.next_upstream_tries > 0 or (limit is not None and limit.args[:1] not in (("0",), ("0s",)))
+        longest_s = len(peers) * route.read_timeout_s
+        if (
+            "timeout" in route.next_upstream
+            and not is_bounded
+            and len(peers) > 2
+            and longest_s >= 300
+            and route.upstream not in seen
+        ):
+            seen.add(route.upstream)
+            says = f"a slow request is tried on {len(peers)} servers, up to {longest_s:g} s"
+            yield risk(says, route.at, f"add `{module}_next_upstream_tries 2;` or {module}_next_upstream_timeout")
 
 
 CAUSE = Cause(
@@ -55,4 +83,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    foresee=(unbounded_retries,),
 )

@@ -24,8 +24,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -39,6 +42,29 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes(
                 f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the way", "ss -ltn", PROOF
             )
+
+
+_CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc", "memcached"))
+
+
+@rule(85, "connect-timeout-too-long", Severity.NOTE)
+def too_long(deployment: Deployment) -> Iterator[Risk]:
+    """The connect timeout is longer than a connection attempt usually lives.
+
+    nginx's documentation gives 75 s as the most that is possible. A peer that does not answer within a few seconds is not there; a long
+    wait hides that, and holds client and worker.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own(*_CONNECT):
+            seconds = units.time(directive.args[0]) if directive.args else None
+            if seconds and seconds > 75 and directive.at not in seen:
+                seen.add(directive.at)
+                yield risk(
+                    f"{directive.name} {directive.args[0]} is more than the 75 s that are possible",
+                    directive.at,
+                    "take 1s to 5s inside one network",
+                )
 
 
 CAUSE = Cause(
@@ -60,4 +86,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    foresee=(too_long,),
 )

@@ -23,8 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -53,6 +55,37 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
 
 
+@rule(78, "all-servers-down", Severity.WARNING)
+def all_down(deployment: Deployment) -> Iterator[Risk]:
+    """Every server of a group is marked `down`.
+
+    Each request is a 502 at once (`no live upstreams`).
+    """
+    used = {route.upstream for route in deployment.routes}
+    for group in deployment.upstreams:
+        if group.peers and all(peer.is_down for peer in group.peers) and group.name in used:
+            yield risk(f'every server of upstream "{group.name}" is marked down', group.peers[0].at, "take `down` from one")
+
+
+@rule(79, "return-before-locations", Severity.WARNING)
+def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
+    """A server answers every request itself, before any location is looked for.
+
+    `return` outside of a location is carried out first. The locations that lead to a backend are never reached: a maintenance switch that
+    was forgotten, or a redirect meant for one location.
+    """
+    passing = {route.server_at for route in deployment.routes}
+    for level in deployment.blocks("server"):
+        found = level.own("return")
+        if found and level.at in passing and level.path[:1] != ("stream",):
+            answer = " ".join(found[0].args[:1])
+            yield risk(
+                f"the server answers {answer} before any location is looked for",
+                found[0].at,
+                "move it into `location / { … }`, or remove it",
+            )
+
+
 CAUSE = Cause(
     id="maintenance-response",
     layer=Layer.PROXY,
@@ -60,4 +93,8 @@ CAUSE = Cause(
     symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
     yields_to=frozenset({"rate-limited"}),
     examine=examine,
+    foresee=(
+        all_down,
+        shadowed_by_return,
+    ),
 )

@@ -21,12 +21,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from why502.applications import behind
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import family, reload, set_in_route
-from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 MUCH = 4.0  # times the limit: that is no wait that somebody forgot to allow
 ENOUGH = 3  # failures from which "none succeeded" means something
@@ -77,6 +81,73 @@ def remedies(case: Case) -> Iterator[Remedy]:
     yield Remedy(says=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
 
 
+_THREE = ("connect_timeout", "send_timeout", "read_timeout")
+_MILLISECONDS = frozenset({"5000", "10000", "15000", "20000", "30000", "45000", "60000", "120000", "300000", "600000"})
+
+
+@rule(86, "timeouts-equal-defaults", Severity.NOTE)
+def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
+    """Connect, send and read timeout are set to 60 s, which is what they are without it.
+
+    Such lines look like a cure for timeouts and change nothing.
+    """
+    for level in deployment.levels:
+        for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc"):
+            names = [f"{module}_{name}" for name in _THREE]
+            own = [directive for name in names for directive in level.own(name)]
+            is_default = len(own) == 3 and all(units.time(" ".join(directive.args)) == 60 for directive in own)
+            if is_default and not (level.around and any(name in level.around.settings for name in names)):
+                yield risk(
+                    f"the three {module} timeouts are 60 s by default",
+                    own[0].at,
+                    "leave them out, or set what the application needs",
+                )
+
+
+@rule(87, "proxy-gives-up-first", Severity.WARNING)
+def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
+    """The application may take longer than the proxy waits for it.
+
+    The client gets 504, and the worker goes on with work that nobody waits for: under load all workers are busy with it.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            for backend in behind(deployment, peer.target):
+                limit = backend.timeout_s
+                if limit and backend.is_timeout_set and limit > route.read_timeout_s and (route.at, backend.name) not in seen:
+                    seen.add((route.at, backend.name))
+                    yield risk(
+                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",
+                        route.at,
+                        f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
+                    )
+
+
+@rule(89, "timeout-in-milliseconds", Severity.NOTE)
+def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
+    """A timeout looks as if it were meant in milliseconds.
+
+    A number without unit is seconds: 60000 is more than 16 hours, in which a dead backend holds each connection.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.directives:
+            if (
+                directive.name.endswith("_timeout")
+                and directive.args[:1]
+                and directive.args[0] in _MILLISECONDS
+                and directive.at not in seen
+            ):
+                seen.add(directive.at)
+                value = int(directive.args[0])
+                yield risk(
+                    f"{directive.name} {value} is {value / 3600:.1f} hours",
+                    directive.at,
+                    f"write {value // 1000}s if that is meant",
+                )
+
+
 CAUSE = Cause(
     id="proxy-timeout-too-short",
     layer=Layer.PROXY,
@@ -85,4 +156,9 @@ CAUSE = Cause(
     yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children", "proxy-config-not-loaded", "workers-exhausted"}),
     examine=examine,
     remedies=remedies,
+    foresee=(
+        equal_defaults,
+        proxy_gives_up_first,
+        in_milliseconds,
+    ),
 )

@@ -19,13 +19,56 @@ nginx: "no live upstreams" in a group whose members answer. HAProxy sQ, Apache A
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import Layer
+from why502.deployment import Deployment, stands_alone
+from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+
+@rule(80, "max-conns-per-worker", Severity.NOTE)
+def limit_per_worker(deployment: Deployment) -> Iterator[Risk]:
+    """max_conns is set in a group without `zone`.
+
+    Each worker process then counts for itself: the backend gets up to that number from each of them.
+    """
+    for group in deployment.upstreams:
+        limited = [peer for peer in group.peers if peer.max_conns]
+        if limited and not group.zone and deployment.since(1, 9, 0):
+            yield risk(
+                f"max_conns={limited[0].max_conns} holds for each worker process by itself",
+                limited[0].at,
+                f"add `zone {group.name} 64k;`",
+            )
+
+
+@rule(81, "weight-without-effect", Severity.NOTE, "no-upstream-members")
+def weight_alone(deployment: Deployment) -> Iterator[Risk]:
+    """Weights are set that change nothing.
+
+    The only server of a group gets all requests whatever its weight, and equal weights are the same as none.
+    """
+    for level in deployment.blocks("upstream"):
+        servers = [server for server in level.own("server") if "down" not in server.args and "backup" not in server.args]
+        weights = [word for server in servers for word in server.args[1:] if word.startswith("weight=")]
+        group = next((group for group in deployment.upstreams if group.at == level.at), None)
+        if not weights or group is None or weights[0] == "weight=1":
+            continue
+        if len(servers) == 1 and stands_alone(group.peers):
+            yield risk(f"{weights[0]} has no effect: it is the only server", servers[0].at, "leave it out")
+        elif len(weights) == len(servers) > 1 and len(set(weights)) == 1:
+            yield risk(f"all servers have {weights[0]}, which is the same as none", servers[0].at, "leave it out")
+
 
 CAUSE = Cause(
     id="upstream-connection-limit",
     layer=Layer.PROXY,
     says="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
+    foresee=(
+        limit_per_worker,
+        weight_alone,
+    ),
 )

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.case import Case, accepts
+from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
 from why502.deployment import Deployment, host_name
+from why502.joins import accepts
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy

@@ -22,14 +22,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.case import Case, accepts
+from why502.applications import applications
+from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
-from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.deployment import Deployment
+from why502.joins import accepts
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener
 from why502.model.target import Target
+from why502.rule import risk, rule
 
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
@@ -107,6 +111,34 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
+@rule(30, "target-without-listener", Severity.WARNING)
+def without_listener(deployment: Deployment) -> Iterator[Risk]:
+    """The deployment holds an application on another port than the one that the proxy passes to.
+
+    Nothing of what was given listens on the target, and something listens where no route leads: each request is refused, 502.
+    """
+    known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
+    own = {target.port for target in deployment.configuration.listens}
+    passed = {peer.target for route in deployment.configuration.routes for peer in route.peers if peer.target}
+    ports = {target.port for target in passed if not target.is_unix}
+    strays = [(t, b) for t, b in known if b.kind == "service" and (t not in passed if t.is_unix else t.port not in ports)]
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            target = peer.target
+            if target is None or not target.is_loopback or not strays or peer.at in seen or route.protocol == "fastcgi":
+                continue
+            if target.port in own or any(t == target or (not t.is_unix and t.port == target.port) for t, _ in known):
+                continue
+            seen.add(peer.at)
+            stray, backend = strays[0]
+            yield risk(
+                f"nothing here listens on {target}; {backend.name} listens on {stray}",
+                peer.at,
+                f"pass to {stray}, or change {backend.name}",
+            )
+
+
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
@@ -118,4 +150,5 @@ CAUSE = Cause(
     examine=examine,
     tell=tell,
     remedies=remedies,
+    foresee=(without_listener,),
 )

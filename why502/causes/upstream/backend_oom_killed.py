@@ -22,16 +22,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.case import Case
+from why502.case import BROKEN, Case
 from why502.cause import Cause
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
+GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS)
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    hurt = case.seen(*BROKEN, *GONE)
     if not hurt and case.target is not None:
+        return
+    for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
+        yield supports(f"{event.says}, just when the connections broke; nothing listens since", event.seen_in, PROOF)
         return
     for event in case.events(Symptom.OOM_KILLED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)

@@ -23,10 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.applications import behind
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -53,6 +56,23 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+@rule(88, "worker-killed-before-proxy-gives-up", Severity.WARNING)
+def killed_first(deployment: Deployment) -> Iterator[Risk]:
+    """The proxy was told to wait longer than the application server lets a worker work.
+
+    The worker is killed in the middle of the request, which is a 502: raising only the proxy's timeout changes nothing.
+    """
+    seen = set()
+    for route in deployment.routes:
+        setting = route.setting(f"{route.directive.removesuffix('_pass')}_read_timeout")
+        for peer in route.peers if setting and route.read_timeout_s > 60 else ():
+            for backend in behind(deployment, peer.target):
+                if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
+                    seen.add(backend.name)
+                    says = f"the proxy waits {route.read_timeout_s:g} s, {backend.name} kills its worker after {backend.timeout_s:g} s"
+                    yield risk(f"{says} ({backend.timeout_at})", setting.at, "raise that one, too")
+
+
 CAUSE = Cause(
     id="worker-timeout",
     layer=Layer.UPSTREAM,
@@ -60,4 +80,5 @@ CAUSE = Cause(
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
     yields_to=frozenset({"backend-oom-killed"}),
     examine=examine,
+    foresee=(killed_first,),
 )

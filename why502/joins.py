@@ -1,0 +1,242 @@
+"""Joins over one snapshot: which address a peer means, which routes lead to it, what listens there. Each is made once, as an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from why502.model.config import Peer, Position, Route
+from why502.model.logs import Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Listener, Probe, Process, Snapshot
+from why502.model.target import Target
+
+NOTICES = frozenset(
+    {
+        Symptom.PEER_DISABLED,
+        Symptom.PROXY_RELOADED,
+        Symptom.PROXY_STOPPED,
+        Symptom.PROCESS_STARTED,
+        Symptom.PROCESS_STOPPED,
+        Symptom.LISTENS_ON,
+        Symptom.CLIENT_BAD_REQUEST,
+        Symptom.CLIENT_TIMED_OUT,
+        Symptom.UPGRADED_TIMED_OUT,
+        Symptom.HEALTH_CHECK_STATUS,
+        Symptom.DENIED_BY_RULE,
+        Symptom.SCRIPT_NOT_FOUND,
+        Symptom.UPGRADE_REFUSED,
+        Symptom.FIREWALL_DROPPED,
+        Symptom.REQUEST_TOO_LARGE,
+        Symptom.PHP_SLOW,
+    }
+)
+
+
+def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return the addresses that a peer means: its own, or those that its name resolves to now (none when unknown)."""
+    if peer.target is None:
+        return ()
+    if peer.target.is_address:
+        return (peer.target,)
+    return tuple(
+        dict.fromkeys(
+            Target(host=address, port=peer.target.port)
+            for name in snapshot.names or ()
+            if name.name == peer.target.host
+            for address in name.addresses
+        )
+    )
+
+
+def routes(snapshot: Snapshot) -> tuple[Route, ...]:
+    """Return the routes of all proxies."""
+    return tuple(route for proxy in snapshot.proxies or () for route in proxy.routes)
+
+
+def targets(snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return every address that some proxy is configured to connect to, or that its logs say it did."""
+    configured = (
+        target for route in routes(snapshot) for peer in route.peers if not peer.is_down for target in addresses(peer, snapshot)
+    )
+    logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
+    return tuple(dict.fromkeys((*configured, *logged)))
+
+
+def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
+    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown."""
+    if snapshot.listeners is None:
+        return None
+    own = set(snapshot.addresses or ())
+    by_port: dict[int, list[Listener]] = {}
+    for listener in snapshot.listeners:
+        by_port.setdefault(listener.target.port, []).append(listener)
+    wanted = (
+        (target, proxy.network)
+        for proxy in snapshot.proxies or ()
+        if proxy.is_running
+        for route in proxy.routes
+        for peer in route.peers
+        if not peer.is_down
+        for target in addresses(peer, snapshot)
+        if target.is_loopback or target.host in own
+    )
+    return tuple(
+        target
+        for target, network in dict.fromkeys(wanted)
+        if not any(
+            accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network
+        )
+    )
+
+
+def merged(tallies: Iterable[Tally]) -> Tally | None:
+    """Return one tally that sums those given; None where there are none. What differs between them is the first's."""
+    found = list(tallies)
+    if len(found) <= 1:
+        return found[0] if found else None
+    head = max(found, key=lambda tally: tally.count)
+    shortest = [x.duration_min_s for x in found if x.duration_min_s is not None]
+    longest = [x.duration_max_s for x in found if x.duration_max_s is not None]
+    return msgspec.structs.replace(
+        head,
+        count=sum(x.count for x in found),
+        hidden=sum(x.hidden for x in found),
+        first=min((x.first for x in found if x.first), default=None),
+        last=max((x.last for x in found if x.last), default=None),
+        duration_min_s=min(shortest, default=None),
+        duration_max_s=max(longest, default=None),
+        samples=(*head.samples, *(s for x in found if x is not head for s in x.samples))[:3],
+    )
+
+
+def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> bool:
+    """Return whether a socket listening on one target takes connections to the other (ipv6(7): a `::` socket takes IPv4 too)."""
+    if listening.is_unix or wanted.is_unix:
+        return listening.path == wanted.path and listening.is_unix == wanted.is_unix
+    if listening.port != wanted.port:
+        return False
+    if listening.host == wanted.host:
+        return True
+    if listening.host == "0.0.0.0":
+        return ":" not in wanted.host
+    if listening.host == "::":
+        return ":" in wanted.host or not only_v6
+    if wanted.host in ("0.0.0.0", "::"):  # connecting to the wildcard reaches loopback
+        return listening.is_loopback
+    return wanted.host == "localhost" and listening.is_loopback
+
+
+@dataclass(frozen=True, eq=False)
+class Joins:
+    """The indexes of one snapshot, so that thousands of targets cost no more than each its own."""
+
+    here: Snapshot
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """All routes of all proxies."""
+        return routes(self.here)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets."""
+        return targets(self.here)
+
+    @cached_property
+    def unheard(self) -> tuple[Target, ...]:
+        """The targets on this machine that nothing listens on (() where that is unknown)."""
+        return unheard(self.here) or ()
+
+    @cached_property
+    def routes_to(self) -> dict[Target, list[Route]]:
+        """The routes by target."""
+        found: dict[Target, list[Route]] = {}
+        for route in self.routes:
+            for target in dict.fromkeys(target for peer in route.peers for target in addresses(peer, self.here)):
+                found.setdefault(target, []).append(route)
+        return found
+
+    @cached_property
+    def routes_by_name(self) -> dict[int, list[Route]]:
+        """The routes that name a host and port, by port."""
+        found: dict[int, list[Route]] = {}
+        for route in self.routes:
+            for port in {peer.target.port for peer in route.peers if peer.target and not peer.target.is_address}:
+                found.setdefault(port, []).append(route)
+        return found
+
+    @cached_property
+    def is_open(self) -> bool:
+        """True where some route may lead to an address that does not stand in the configuration: by a name or variable."""
+        return any(
+            (route.has_variables and not route.peers)
+            or any(peer.target is None or not peer.target.is_address for peer in route.peers)
+            for route in self.routes
+        )
+
+    @cached_property
+    def tallies(self) -> dict[Target | None, list[Tally]]:
+        """The tallies by target."""
+        found: dict[Target | None, list[Tally]] = {}
+        for tally in self.here.logs.tallies if self.here.logs else ():
+            found.setdefault(tally.target, []).append(tally)
+        return found
+
+    @cached_property
+    def failing(self) -> frozenset[Target]:
+        """The targets that some gateway's log shows failing."""
+        return frozenset(t.target for t in (self.here.logs.tallies if self.here.logs else ()) if t.target and t.proxy is not None)
+
+    @cached_property
+    def traffic(self) -> dict[Target, TargetTraffic]:
+        """What the access log tells of each target."""
+        return {traffic.target: traffic for traffic in (self.here.logs.targets if self.here.logs else ())}
+
+    @cached_property
+    def probes(self) -> dict[Target, list[Probe]]:
+        """Our own requests straight to each target."""
+        found: dict[Target, list[Probe]] = {}
+        for probe in self.here.probes or ():
+            if not probe.through_proxy:
+                found.setdefault(probe.target, []).append(probe)
+        return found
+
+    @cached_property
+    def entrances(self) -> dict[Position, list[Probe]]:
+        """Our own requests through the proxy, by the place of the route that they were meant for."""
+        found: dict[Position, list[Probe]] = {}
+        for probe in self.here.probes or ():
+            if probe.through_proxy and probe.route_at is not None:
+                found.setdefault(probe.route_at, []).append(probe)
+        return found
+
+    @cached_property
+    def _by_network(self) -> dict[str, tuple[Listener, ...]]:
+        return {}
+
+    def reachable(self, network: str) -> tuple[Listener, ...]:
+        """Return the listeners in one network namespace, and every unix socket."""
+        if network not in self._by_network:
+            found = self.here.listeners or ()
+            self._by_network[network] = tuple(x for x in found if x.target.is_unix or x.network == network)
+        return self._by_network[network]
+
+    @cached_property
+    def processes(self) -> dict[int, Process]:
+        """The processes by pid."""
+        return {process.pid: process for process in self.here.processes or ()}
+
+    @cached_property
+    def unnamed(self) -> tuple[Listener, ...]:
+        """The listeners that no target means."""
+        by_port: dict[int, list[Target]] = {}
+        for target in self.targets:
+            by_port.setdefault(target.port, []).append(target)
+        return tuple(
+            listener
+            for listener in self.here.listeners or ()
+            if not any(accepts(listener.target, target, listener.only_v6) for target in by_port.get(listener.target.port, ()))
+        )
