@@ -1,0 +1,199 @@
+"""`why502 logs`: what logs of any size tell."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from why502.model.errors import HostError, Why502Error
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+    from why502.logs.scan.part import Ask
+    from why502.logs.scan.report import Report
+    from why502.logs.scan.run import Job
+    from why502.logs.scan.sum import Meaning
+
+FORMATS = ("text", "json", "html", "prometheus")
+BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
+ONLY = ("all", "failures", "5xx")
+UNFIT = 0.1  # of the lines: beyond it the status is 2
+SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--since", metavar="TIME", help="Begin of the window: 15m, 2h, or an ISO time. Default: all of it.")
+@click.option("--until", metavar="TIME", help="End of the window.")
+@click.option("--by", type=click.Choice(BY), help="Show this table alone, and all of it.")
+@click.option(
+    "--only",
+    type=click.Choice(ONLY),
+    default="all",
+    show_default=True,
+    help="Read only the lines of requests that failed: much faster.",
+)
+@click.option(
+    "--log-format", metavar="FORMAT", help="How the access logs are written: the text of an nginx log_format, or `combined`."
+)
+@click.option(
+    "--escape", type=click.Choice(("default", "json", "none")), default="default", help="The escape= of that log_format."
+)
+@click.option(
+    "--config", "--nginx-conf", "config", metavar="PATH", help="nginx configuration: formats of its logs, groups, timeouts."
+)
+@click.option("--exact", is_flag=True, help="Estimate nothing: exact percentiles, every route and client (takes more memory).")
+@click.option("--engine", type=click.Choice(("processes", "single")), default="processes", show_default=True)
+@click.option("--cluster", metavar="dask://HOST:PORT", help="Read on the workers of this Dask cluster.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="How many processes. Default: one for each processor.")
+@click.option("--pure", is_flag=True, help="Read every line with Python, without the kernel.")
+@click.option("--parquet", metavar="DIR", help="Write the parsed records there, too, for SQL.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows of each table.")
+@click.option("-q", "--quiet", is_flag=True, help="The sum only, and no progress bar.")
+@click.option("-v", "--verbose", is_flag=True, help="Also how each file was read.")
+@click.pass_obj
+def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, verbose: bool, format_: str, **asked: Any) -> int:
+    """Tell what went wrong, when, where and for whom, from access and error logs together.
+
+    PATH is a file (also .gz .bz2 .xz .zst), a folder, a pattern, s3://, gs://, ssh:// or `-`. Formats are found by themselves.
+
+    Exit status: 0 nothing failed, 1 something did, 2 it could not run, or more than a tenth of the lines could not be read.
+
+    \b
+    Example: why502 logs /var/log/nginx
+    Example: why502 logs access.log error.log --since 2h --by target
+    Example: why502 logs 's3://logs/nginx/*.gz' --format html > report.html
+    """
+    from why502.cli.env import Exit
+    from why502.logs.scan.run import Job, run
+
+    job = Job(paths=paths, ask=_ask(env, asked), given=_given(asked), formats=_formats(asked["config"], paths))
+    with _watched(env, job, quiet=quiet):
+        if parquet:
+            _write_parquet(job, parquet)
+        found = run(job, engine=_engine(asked), jobs=asked["jobs"], means=_means)
+    for file in found.files:
+        if file.why:
+            env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.why)}\n")
+    if found.files and all(file.why for file in found.files) and not found.lines:
+        raise Why502Error("no log could be read", "See the reasons above.")
+    renderer = importlib.import_module(f"why502.render.logs.{format_}").render
+    env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
+    if found.unfit_share > UNFIT:
+        _unfit(env, found)
+        return Exit.CANNOT
+    if found.is_partial:
+        return Exit.INTERRUPTED
+    return Exit.PROBLEM if found.failures else Exit.HEALTHY
+
+
+def _ask(env: Env, asked: dict[str, Any]) -> Ask:
+    from why502.cli.window import moment
+    from why502.logs.scan.part import Ask
+
+    now = env.now()
+    since = moment(asked["since"], now, "--since") if asked["since"] else None
+    until = moment(asked["until"], now, "--until") if asked["until"] else None
+    if since and until and since > until:
+        raise Why502Error("--since is later than --until", "Exchange them.")
+    localtime = b""
+    with contextlib.suppress(HostError):
+        localtime = env.host().read("/etc/localtime", limit_bytes=1 << 18)
+    limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
+    only = asked["only"].replace("all", "")
+    return Ask(**limits, localtime=localtime, only=only, is_exact=asked["exact"], is_fast=not asked["pure"])
+
+
+def _given(asked: dict[str, Any]) -> Any:
+    if not asked["log_format"]:
+        return None
+    from why502.logs.formats.nginx_log_format import COMBINED, MAIN
+    from why502.logs.scan.form import of_format
+
+    text = {"combined": COMBINED, "main": MAIN}.get(asked["log_format"], asked["log_format"])
+    if "$" not in text:
+        raise Why502Error(
+            f"--log-format {text!r} holds no variable", "Give the text of a log_format: '$remote_addr [$time_local] …'."
+        )
+    return of_format(text, asked["escape"])
+
+
+def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
+    from why502.cli import configured
+
+    return configured.read(config) if config else configured.near(paths)
+
+
+def _engine(asked: dict[str, Any]) -> Any:
+    from why502.logs.scan import engine
+
+    if asked["cluster"]:
+        from why502.cluster import connect
+
+        return connect(asked["cluster"])
+    return engine.alone_with if asked["engine"] == "single" else engine.processes_with
+
+
+@contextlib.contextmanager
+def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
+    """Show progress on a terminal; the first Ctrl-C ends the reading in order, a second one at once."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        if job.is_over:
+            raise KeyboardInterrupt
+        job.is_over = True
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not in the main thread
+        before = None
+    try:
+        if quiet or not env.stderr.isatty():
+            yield
+        else:
+            from why502.cli.progress import shown
+
+            with shown(env.stderr, job):
+                yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _write_parquet(job: Job, folder: str) -> None:
+    from why502.logs.scan.parquet import write
+
+    write(job, folder)
+
+
+def _means(symptom: str, cause: str) -> Meaning:
+    """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
+    from why502.causes import CAUSES
+    from why502.logs.scan.sum import Meaning
+    from why502.model.logs import Symptom
+    from why502.render.words import SIDES
+
+    best = CAUSES.get(cause) or max(CAUSES.values(), key=lambda one: one.symptoms.get(Symptom(symptom), 0.0))
+    if not cause and best.symptoms.get(Symptom(symptom), 0.0) < SURE:
+        return Meaning()
+    return Meaning(best.id, best.says, SIDES[best.layer])
+
+
+def _unfit(env: Env, found: Report) -> None:
+    env.stderr.write(
+        f"why502: {found.unfit} of {found.lines} lines ({found.unfit_share:.0%}) have no format that is known; the first:\n"
+        + "".join(f"  {_safe(place)}: {_safe(text)}\n" for place, text in found.unfit_first)
+        + "Give their format with --log-format, or the configuration with --config.\n"
+    )
+
+
+def _safe(text: str) -> str:
+    from why502.render.words import safe
+
+    return safe(text)

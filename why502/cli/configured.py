@@ -1,0 +1,84 @@
+"""What an nginx configuration tells of logs: the format of each, the group of each target, the timeouts that are in force."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from pathlib import Path
+
+from why502.logs.formats.nginx_access import NAME
+from why502.logs.scan.form import Form
+from why502.logs.scan.run import Told
+from why502.logs.scan.sum import Known
+from why502.model.errors import HostError, Missing, Why502Error
+
+USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
+_MOST_BYTES = 16 << 20
+
+
+def near(paths: tuple[str, ...]) -> Told:
+    """Return what this machine's configuration tells, where it speaks of one of the folders; else nothing."""
+    folders = {
+        posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
+    }
+    for main in USUAL:
+        with contextlib.suppress(OSError, Why502Error):
+            text = Path(main).read_bytes()
+            included = [*Path(main).parent.glob("*.d/*"), *Path(main).parent.glob("sites-enabled/*")]
+            text += b"".join(path.read_bytes() for path in included[:200] if path.is_file())
+            if any(os.fsencode(folder) in text for folder in folders):
+                return read(main)
+    return Told()
+
+
+def read(path: str) -> Told:
+    """Return what a configuration tells. Raises Why502Error where it cannot be read."""
+    from why502.config.nginx.load import load
+
+    main = str(Path(path).absolute())
+    try:
+        found = load(_read, _list, main, version="")
+    except HostError as error:
+        raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
+    forms = {
+        log.path: Form(
+            name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"
+        )
+        for log in found.logs
+        if log.kind == "access" and log.path and log.format
+    }
+    known: dict[str, Known] = {}
+    for route in found.routes:
+        for peer in route.peers:
+            if peer.target is not None:
+                before = known.get(str(peer.target))
+                known[str(peer.target)] = Known(
+                    route.upstream or (before.group if before else ""),
+                    _shorter(before.connect_timeout_s if before else None, route.connect_timeout_s),
+                    _shorter(before.read_timeout_s if before else None, route.read_timeout_s),
+                )
+    return Told(forms=forms, known=known)
+
+
+def _shorter(before: float | None, timeout_s: float) -> float:
+    return timeout_s if before is None else min(before, timeout_s)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MOST_BYTES)
+    except FileNotFoundError as error:
+        raise Missing("no such file") from error
+    except OSError as error:
+        raise HostError((error.strerror or str(error)).lower()) from error
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return sorted(path.name for path in Path(folder).iterdir())
+    except FileNotFoundError as error:
+        raise Missing("no such folder") from error
+    except OSError as error:
+        raise HostError((error.strerror or str(error)).lower()) from error

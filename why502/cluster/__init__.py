@@ -1,0 +1,86 @@
+"""Reads the parts on the workers of a Dask cluster: the same function of the same bytes, so the sum is the same bit for bit.
+
+The paths must mean the same there: a shared folder, or a remote address that fsspec reaches. A task whose worker dies is run again by
+the scheduler, and so is one whose result died with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.engine import Result, one
+from why502.logs.scan.part import Ask, Part
+from why502.logs.scan.source import STANDARD_INPUT
+from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from why502.logs.scan.run import Job
+
+CONNECT_S = 10
+_POLL_S = 0.5
+_RETRIES = 20  # of a part, whatever the reason; a worker that died with it also counts
+
+
+def connect(address: str) -> Callable[[Sequence[Part], Job, int], Iterator[Result]]:
+    """Return the engine of `dask://HOST:PORT`. Raises Why502Error where no scheduler answers there."""
+    scheme, found, place = address.partition("://")
+    if not found or scheme not in ("dask", "tcp", "tls") or not place:
+        raise Why502Error(f"--cluster {address!r} is no address of a cluster", "Write it like dask://scheduler.example:8786.")
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError as error:
+        raise Why502Error("--cluster needs Dask", "pip install 'why502[cluster]'") from error
+    try:
+        client = distributed.Client(f"{'tcp' if scheme == 'dask' else scheme}://{place}", timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise Why502Error(
+            f"--cluster {address}: no Dask scheduler answers there ({type(error).__name__})",
+            "Start it with `dask scheduler`, and open its port.",
+        ) from error
+
+    def engine(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:  # noqa: ARG001 - the cluster knows how many it is
+        with contextlib.closing(client):
+            yield from _run(client, distributed, parts, job)
+
+    return engine
+
+
+def work(part: Part, ask: Ask) -> tuple[Counts, str]:
+    """Read one part, on a worker."""
+    found = one(part, ask, _nothing)
+    return found.counts, found.why
+
+
+def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iterator[Result]:
+    if any(part.path == STANDARD_INPUT for part in parts):
+        raise Why502Error("--cluster cannot read standard input", "Name files that the workers can open.")
+    if not parts:
+        return
+    futures = client.map(work, parts, [job.ask] * len(parts), pure=False, retries=_RETRIES)
+    try:
+        for part, future in zip(parts, futures, strict=True):
+            while True:
+                if job.is_over:
+                    return
+                try:
+                    counts, why = future.result(timeout=_POLL_S)
+                    break
+                except (TimeoutError, distributed.TimeoutError):
+                    continue
+                except distributed.KilledWorker as error:
+                    raise Why502Error(
+                        f"the workers died while they read {part.path}", "Look at their logs; they may lack memory."
+                    ) from error
+            job.told((part.end or 0) - part.start)
+            yield Result(part, counts, why)
+            future.release()
+    finally:
+        client.cancel(futures)
+
+
+def _nothing(_: int) -> None:
+    pass

@@ -1,0 +1,106 @@
+"""Finds the minutes in which far more failed than usual, and what was different in them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from why502.logs.scan.report import Burst
+
+GAP = 2  # quiet minutes within a burst
+LEAST = 5  # failures in a minute
+MOST = 20
+_SHARE = 0.3  # of the burst's failures that something must have to be named
+_TIMES = 1.8  # and so many times its share outside
+
+
+class Facets(NamedTuple):
+    """The failures by minute, and by what they may have in common: name of the facet -> minute -> value -> count."""
+
+    requests: Mapping[int, int]
+    failures: Mapping[int, int]
+    by: Mapping[str, Mapping[int, Counter[str]]]
+
+
+def find(facets: Facets) -> tuple[Burst, ...]:
+    """Return the bursts, in the order of time; of many the largest. A log that fails evenly has none."""
+    failures = {minute: count for minute, count in facets.failures.items() if count}
+    if not failures:
+        return ()
+    known = set(facets.requests) | set(failures)
+    span = max(known) - min(known) + 1
+    usual = _usual(failures, span)
+    limit = max(usual + 4 * math.sqrt(usual) + 1, 3 * usual, LEAST)
+    runs: list[list[int]] = []
+    for minute in sorted(minute for minute, count in failures.items() if count >= limit):
+        if runs and minute - runs[-1][-1] <= GAP + 1:
+            runs[-1].append(minute)
+        else:
+            runs.append([minute])
+    found = [(run[0], run[-1]) for run in runs]
+    found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
+    inside = {minute for first, last in found for minute in range(first, last + 1)}
+    return tuple(_burst(facets, first, last, usual, inside) for first, last in sorted(found[:MOST]))
+
+
+def _usual(failures: Mapping[int, int], span: int) -> float:
+    """Return the failures of a usual minute: the median, minutes without any counted."""
+    counts = sorted(failures.values())
+    zeros = span - len(counts)
+    at = (span - 1) // 2
+    return 0.0 if at < zeros else float(counts[at - zeros])
+
+
+def _burst(facets: Facets, first: int, last: int, usual: float, inside: set[int]) -> Burst:
+    minutes = range(first, last + 1)
+    peak_at = max(minutes, key=lambda minute: (facets.failures.get(minute, 0), -minute))
+    return Burst(
+        start=_moment(first),
+        end=_moment(last + 1),
+        peak_at=_moment(peak_at),
+        peak=facets.failures.get(peak_at, 0),
+        failures=sum(facets.failures.get(minute, 0) for minute in minutes),
+        requests=sum(facets.requests.get(minute, 0) for minute in minutes),
+        usual=usual,
+        changed=tuple(_changed(facets, minutes, inside)),
+    )
+
+
+def _changed(facets: Facets, minutes: range, inside: set[int]) -> list[str]:
+    """Return what the burst's failures have in common and the others' do not, the most telling first."""
+    told: list[tuple[float, str]] = []
+    for facet, by_minute in facets.by.items():
+        here: Counter[str] = Counter()
+        for minute in minutes:
+            here.update(by_minute.get(minute, Counter()))
+        there: Counter[str] = Counter()
+        for minute, counts in by_minute.items():
+            if minute not in inside:
+                there.update(counts)
+        if not here or len(here.keys() | there.keys()) < 2:
+            continue
+        value, count = max(here.items(), key=lambda item: (item[1], item[0]))
+        share = count / here.total()
+        before = there[value] / there.total() if there else 0.0
+        if share >= _SHARE and share >= _TIMES * before:
+            told.append((share - before, f"{facet} {value}: {share:.0%} of these failures, {before:.0%} of the others"))
+    rate = _rate(facets.requests, minutes)
+    others = [count for minute, count in facets.requests.items() if minute not in inside]
+    usually = statistics.median(others) if others else 0.0
+    if usually and rate >= 1.5 * usually:
+        told.append((1.0, f"requests: {rate:.0f} a minute instead of {usually:.0f}"))
+    elif usually and rate <= 0.5 * usually:
+        told.append((0.5, f"requests: only {rate:.0f} a minute instead of {usually:.0f}"))
+    return [says for _, says in sorted(told, reverse=True)[:4]]
+
+
+def _rate(requests: Mapping[int, int], minutes: range) -> float:
+    return sum(requests.get(minute, 0) for minute in minutes) / len(minutes)
+
+
+def _moment(minute: int) -> datetime:
+    return datetime.fromtimestamp(60 * minute, UTC)

@@ -1,0 +1,228 @@
+"""What is counted of a log: sums of whole numbers only, so that the sum of the parts is the whole, in whatever way it was cut.
+
+Bounds: beyond MOST_KEYS routes, clients or servers the rarest that never failed are given up, and `lost` says how much the count of
+one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.logs.scan.outcome import Outcome, of
+from why502.logs.scan.routes import route
+from why502.logs.verdicts import Fields, is_failure
+from why502.model.logs import LogRecord
+
+MOST_KEYS = 100_000
+MOST_SAID = 2000
+UNFIT = 3
+REST = "(others)"
+LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
+ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
+
+
+def bucket(micros: int) -> int:
+    """Return the bucket of a time in microseconds: 64 for each doubling, so that the middle of one is at most 0.8 % off."""
+    if micros < 128:
+        return micros
+    shift = micros.bit_length() - 7
+    return (shift << 6) + (micros >> shift)
+
+
+def middle(number: int) -> float:
+    """Return the middle of a bucket, in microseconds."""
+    if number < 128:
+        return float(number)
+    shift = (number >> 6) - 1
+    return (((number & 63) + 64) << shift) + ((1 << shift) - 1) / 2
+
+
+class Said(NamedTuple):
+    """What the lines of an error log (or of an application, the kernel) say alike."""
+
+    symptom: str
+    proxy: str = ""
+    target: str = ""
+    server: str = ""
+    cause: str = ""  # id that the line stands for by its format's own table
+    is_failure: bool = False
+
+
+class Heard:
+    """When it was said, and where first."""
+
+    __slots__ = ("minutes", "place", "text")
+
+    def __init__(self, place: str = "", text: str = "") -> None:
+        self.minutes: Counter[int] = Counter()
+        self.place = place
+        self.text = text
+
+
+class Ranking:
+    """How often each name was met, and how often it failed. With `lost`, see the module."""
+
+    __slots__ = ("failed", "lost", "total")
+
+    def __init__(self) -> None:
+        self.total: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.lost = 0
+
+    def add(self, name: str, failed: bool) -> None:
+        """Count one request."""
+        self.total[name] += 1
+        if failed:
+            self.failed[name] += 1
+
+    def merge(self, other: Ranking) -> None:
+        """Add the other's counts."""
+        self.total.update(other.total)
+        self.failed.update(other.failed)
+        self.lost += other.lost
+
+    def prune(self, most: int) -> set[str]:
+        """Give up the rarest names down to half of `most`, if there are more than `most`; return them."""
+        if len(self.total) <= most:
+            return set()
+        ranked = sorted(self.total, key=lambda name: (-self.failed[name], -self.total[name], name))
+        gone = [name for name in ranked[most // 2 :] if name != REST]
+        self.lost += max(self.total[name] for name in gone)
+        for name in gone:
+            self.total[REST] += self.total.pop(name)
+            if failed := self.failed.pop(name, 0):
+                self.failed[REST] += failed
+        return set(gone)
+
+
+class Counts:
+    """The sum over some lines."""
+
+    def __init__(self, *, is_exact: bool = False) -> None:
+        self.is_exact = is_exact
+        self.lines = 0
+        self.unfit = 0
+        self.is_partial = False  # reading was ended by hand
+        self.unfit_first: list[tuple[str, str]] = []  # place and text
+        self.first: int | None = None
+        self.last: int | None = None
+        self.fields = Fields()
+        self.outcomes: Counter[tuple[int, Outcome]] = Counter()  # by minute of the epoch
+        self.routes, self.clients, self.servers = Ranking(), Ranking(), Ranking()
+        self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
+        self.route_minutes: Counter[tuple[str, int]] = Counter()  # of failures
+        self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
+        self.said: dict[Said, Heard] = {}
+
+    def add(self, record: LogRecord, at: int) -> None:
+        """Count one access line that ended at that second."""
+        self._see(at)
+        outcome = of(record)
+        minute = at // 60
+        self.outcomes[minute, outcome] += 1
+        if record.format == NGINX_ACCESS:
+            self.fields = self.fields.seen(record)
+        total_s = record.duration_s
+        for one, attempt in zip(outcome.tries, record.attempts, strict=False):
+            for whose, value in ((CONNECT, attempt.connect_s), (HEADER, attempt.header_s), (RESPONSE, attempt.response_s)):
+                if value is not None:
+                    self._took(whose, one.where, value)
+            if record.duration_s is None and attempt.response_s is not None:
+                total_s = (total_s or 0.0) + attempt.response_s
+        failed = is_failure(outcome.status)
+        name = route(record.request)
+        self.routes.add(name, failed)
+        if total_s is not None:
+            self._took(ROUTE, name, total_s)
+        if failed:
+            self.route_statuses[name, outcome.status or 0] += 1
+            self.route_minutes[name, minute] += 1
+        if record.client:
+            self.clients.add(record.client[:64], failed)
+        if server := record.server or record.host:
+            self.servers.add(server[:255], failed)
+
+    def say(self, said: Said, at: int | None, place: str, text: str) -> None:
+        """Count one line of another log; `at` None: it tells no time."""
+        if at is not None:
+            self._see(at)
+        else:
+            self.lines += 1
+        self._heard(said, place, text).minutes[-1 if at is None else at // 60] += 1
+
+    def skip(self, place: str, text: str) -> None:
+        """Count a line that nobody can read."""
+        self.lines += 1
+        self.unfit += 1
+        if len(self.unfit_first) < UNFIT:
+            self.unfit_first.append((place, text))
+
+    def merge(self, other: Counts) -> None:
+        """Add what was counted in a later part of the logs."""
+        self.lines += other.lines
+        self.unfit += other.unfit
+        self.is_partial |= other.is_partial
+        self.unfit_first = (self.unfit_first + other.unfit_first)[:UNFIT]
+        self.span(other.first, other.last)
+        self.fields = Fields(*(mine or its for mine, its in zip(self.fields, other.fields, strict=True)))
+        self.outcomes.update(other.outcomes)
+        for mine, its in zip(self.rankings(), other.rankings(), strict=True):
+            mine.merge(its)
+        self.route_statuses.update(other.route_statuses)
+        self.route_minutes.update(other.route_minutes)
+        for key, times in other.times.items():
+            if (found := self.times.get(key)) is None:
+                self.times[key] = times
+            else:
+                found.update(times)
+        for said, heard in other.said.items():
+            self._heard(said, heard.place, heard.text).minutes.update(heard.minutes)
+        self.prune()
+
+    def prune(self) -> None:
+        """Keep within the bounds."""
+        if self.is_exact:
+            return
+        gone = self.routes.prune(MOST_KEYS // 5)
+        for name in gone:
+            if (times := self.times.pop((ROUTE, name), None)) is not None:
+                self.times.setdefault((ROUTE, REST), Counter()).update(times)
+        if gone:
+            self.route_statuses = _renamed(self.route_statuses.items(), gone)
+            self.route_minutes = _renamed(self.route_minutes.items(), gone)
+        self.clients.prune(MOST_KEYS)
+        self.servers.prune(MOST_KEYS // 5)
+
+    def rankings(self) -> tuple[Ranking, Ranking, Ranking]:
+        """Return routes, clients, servers."""
+        return self.routes, self.clients, self.servers
+
+    def span(self, first: int | None, last: int | None) -> None:
+        """Note the first and last time of lines that were counted."""
+        if first is not None and (self.first is None or first < self.first):
+            self.first = first
+        if last is not None and (self.last is None or last > self.last):
+            self.last = last
+
+    def _heard(self, said: Said, place: str, text: str) -> Heard:
+        if said not in self.said and len(self.said) >= MOST_SAID:
+            said = said._replace(target="", server="")
+        return self.said.setdefault(said, Heard(place, text))
+
+    def _see(self, at: int) -> None:
+        self.lines += 1
+        self.span(at, at)
+
+    def _took(self, whose: int, name: str, seconds: float) -> None:
+        micros = min(max(round(seconds * 1_000_000), 0), LONGEST_MICROS)
+        self.times.setdefault((whose, name), Counter())[micros if self.is_exact else bucket(micros)] += 1
+
+
+def _renamed(items: Iterable[tuple[tuple[str, int], int]], gone: set[str]) -> Counter[tuple[str, int]]:
+    found: Counter[tuple[str, int]] = Counter()
+    for (name, number), count in items:
+        found[REST if name in gone else name, number] += count
+    return found

@@ -1,0 +1,211 @@
+"""The kernel: what reads lines fast, in a sandbox of WebAssembly. Needs the package wasmtime; without it Python reads them all."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import re
+from array import array
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, ROUTE, Counts, Ranking
+from why502.logs.scan.outcome import decoded
+from why502.logs.scan.routes import NONE
+from why502.logs.verdicts import Fields
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_ROLES = {
+    "time_local": 1,
+    "time_iso8601": 2,
+    "msec": 3,
+    "status": 4,
+    "request": 5,
+    "request_method": 6,
+    "request_uri": 7,
+    "remote_addr": 8,
+    "server_name": 9,
+    "host": 9,
+    "http_host": 9,
+    "upstream_addr": 10,
+    "upstream_status": 11,
+    "upstream_connect_time": 12,
+    "upstream_header_time": 13,
+    "upstream_response_time": 14,
+    "request_time": 15,
+}
+_TIMES = {1, 2, 3}
+_NUMBERS = frozenset(
+    "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()
+)
+_OUTCOME, _ROUTE, _CLIENT, _SERVER = range(4)
+_LOW36, _LOW33 = (1 << 36) - 1, (1 << 33) - 1
+_MOST_LITERAL, _MOST_FIELDS = 52, 60
+
+
+def program(log_format: str, escape: str) -> bytes | None:
+    """Return a `log_format` as the kernel wants it; None for one that cannot be told apart byte by byte."""
+    pieces = _VARIABLE.split(log_format)
+    literals = [piece.encode() for piece in pieces[::3]]
+    names = [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
+    if any(len(literal) > _MOST_LITERAL or b"\n" in literal for literal in literals) or len(names) > _MOST_FIELDS:
+        return None
+    if not all(literals[1:-1]) or escape not in ("default", "json", "none"):
+        return None
+    found: list[int] = []
+    wanted = {"server_name", "host", "http_host"} & set(names)
+    ignored = wanted - {next((name for name in ("server_name", "host", "http_host") if name in wanted), "")}
+    for name in names:
+        role = 0 if name in ignored else _ROLES.get(name, 0)
+        found.append(0 if role in found else role)
+    if 4 not in found or not _TIMES & set(found):
+        return None
+    if not {5} & set(found) and not {6, 7} <= set(found):
+        return None
+    if {10, 11} & set(found) and not {10, 11} <= set(found):  # one without the other tells nothing of an attempt
+        return None
+    if {12, 13, 14} & set(found) and 10 not in found:
+        return None
+    flags = escape == "json"
+    result = bytearray([flags, len(literals[0])]) + literals[0]
+    for name, role, literal in zip(names, found, literals[1:], strict=True):
+        result += bytes([role | (128 if name in _NUMBERS else 0), len(literal)]) + literal
+    return bytes(result)
+
+
+def is_available() -> bool:
+    """Return whether wasmtime is installed and runs here."""
+    return _module() is not None
+
+
+class Kernel:
+    """One instance, with a program. `buffer` is where the text of a log is put before `scan`."""
+
+    def __init__(self, log_format: str, escape: str, since: int, until: int, *, is_exact: bool) -> None:
+        code = program(log_format, escape)
+        made = _module()
+        if code is None or made is None:
+            raise ValueError("no program")
+        wasmtime, engine, module = made
+        self._store = wasmtime.Store(engine)
+        self._calls = wasmtime.Instance(self._store, module, []).exports(self._store)
+        self._memory = self._calls["memory"]
+        self._is_exact = is_exact
+        self._fields = Fields.of(log_format)
+        self._has_route = any(f"${name}" in log_format or f"${{{name}}}" in log_format for name in ("request", "request_method"))
+        code = bytes([code[0] | (2 if is_exact else 0)]) + code[1:]
+        place = self._call("config")
+        self._view()[place : place + len(code)] = code
+        if self._call("configure", len(code), since, until):
+            raise ValueError("the kernel refused the program")
+        self._input, self.capacity = self._call("input"), self._call("capacity")
+
+    @property
+    def buffer(self) -> memoryview:
+        """Return where the text goes; valid until the next call."""
+        return self._view()[self._input : self._input + self.capacity]
+
+    def reset(self) -> None:
+        """Forget everything counted."""
+        self._call("reset")
+
+    def scan(self, length: int, only: str = "") -> tuple[int, list[tuple[int, int]]]:
+        """Count the lines in the first bytes of the buffer, which end with a line feed.
+
+        Return how many bytes were read (fewer when it is full: dump and reset, then go on) and the lines that it could not read.
+        """
+        consumed = self._call("scan_failures", length, int(only == "5xx")) if only else self._call("scan", length)
+        count = self._call("rejected_count")
+        if not count:
+            return consumed, []
+        places = self._array("I", self._call("rejected"), 2 * count)
+        return consumed, list(zip(places[::2], places[1::2], strict=True))
+
+    def counts(self) -> Counts:
+        """Return everything that was counted since the last reset."""
+        found = Counts(is_exact=self._is_exact)
+        found.lines = self._call("lines")
+        if not found.lines:
+            return found
+        found.fields = self._fields
+        found.span(self._call("first"), self._call("last"))
+        size = self._call("dump")
+        dumped = self._array("Q", self._call("dumped"), 2 * size)
+        begin = self._call("arena")
+        arena = bytes(self._view()[begin : begin + self._call("arena_used")])
+        outcomes = [decoded(raw) for raw in self._strings(arena, _OUTCOME)]
+        names = [raw.decode("utf-8", "surrogateescape") for raw in self._strings(arena, _ROUTE)]
+        for kind, ranking, its in (
+            (_ROUTE, found.routes, names),
+            (_CLIENT, found.clients, None),
+            (_SERVER, found.servers, None),
+        ):
+            self._rank(kind, ranking, its or [raw.decode("utf-8", "surrogateescape") for raw in self._strings(arena, kind)])
+        if not self._has_route:
+            found.routes.total[NONE] = found.lines
+        times: dict[int, Counter[int]] = {}
+        for key, count in zip(dumped[::2], dumped[1::2], strict=True):
+            table = key >> 60
+            if table >= 3 and table != 4:
+                owner = key >> 33 if table > 3 else key >> 36
+                counter = times.get(owner)
+                if counter is None:
+                    counter = times[owner] = self._times(found, table, key, outcomes, names)
+                counter[key & (_LOW33 if table > 3 else _LOW36)] += count
+                continue
+            a, b = key >> 36 & 0xFFFFFF, key & _LOW36
+            if table == 1:
+                found.outcomes[b, outcomes[a]] += count
+            elif table == 2:
+                found.route_statuses[names[a], b] += count
+            else:
+                found.route_minutes[names[a], b] += count
+        return found
+
+    def _times(self, found: Counts, table: int, key: int, outcomes: list[Any], names: list[str]) -> Counter[int]:
+        a = key >> 36 & 0xFFFFFF
+        if table == 3:
+            whose = (ROUTE, names[a])
+        else:
+            whose = ((CONNECT, HEADER, RESPONSE)[table - 5], outcomes[a].tries[key >> 33 & 7].where)
+        return found.times.setdefault(whose, Counter())
+
+    def _strings(self, arena: bytes, kind: int) -> list[bytes]:
+        count = self._call("strings_count", kind)
+        begins = self._array("I", self._call("strings", kind, 0), count)
+        lengths = self._array("I", self._call("strings", kind, 1), count)
+        return [arena[begin : begin + length] for begin, length in zip(begins, lengths, strict=True)]
+
+    def _rank(self, kind: int, ranking: Ranking, names: list[str]) -> None:
+        totals = self._array("I", self._call("strings", kind, 2), len(names))
+        failures = self._array("I", self._call("strings", kind, 3), len(names))
+        ranking.total.update(dict(zip(names, totals, strict=True)))
+        ranking.failed.update({name: count for name, count in zip(names, failures, strict=True) if count})
+
+    def _array(self, kind: str, begin: int, count: int) -> array[int]:
+        found = array(kind)
+        found.frombytes(self._view()[begin : begin + count * found.itemsize])
+        return found
+
+    def _view(self) -> memoryview:
+        size = self._memory.data_len(self._store)
+        address = ctypes.addressof(self._memory.data_ptr(self._store).contents)
+        return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+
+    def _call(self, name: str, *arguments: int) -> int:
+        return int(self._calls[name](self._store, *arguments) or 0)
+
+
+@lru_cache(1)
+def _module() -> tuple[Any, Any, Any] | None:
+    try:
+        wasmtime = importlib.import_module("wasmtime")
+    except (ImportError, OSError):
+        return None
+    try:
+        engine = wasmtime.Engine()
+        return wasmtime, engine, wasmtime.Module(engine, (Path(__file__).parent / "kernel.wasm").read_bytes())
+    except wasmtime.WasmtimeError:
+        return None

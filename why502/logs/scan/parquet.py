@@ -1,0 +1,151 @@
+"""The records of access logs as Parquet files, for SQL: a file for each part, the columns of SCHEMA (docs/logs.md)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from why502.logs.lines import Window
+from why502.logs.scan.engine import cores
+from why502.logs.scan.outcome import of, reasons
+from why502.logs.scan.part import Ask, Part, _chunks, _is_request, _zone
+from why502.logs.scan.routes import route
+from why502.logs.scan.source import open_
+from why502.logs.verdicts import Fields
+from why502.model.errors import Why502Error
+from why502.model.logs import LogRecord
+
+if TYPE_CHECKING:
+    from why502.logs.scan.run import Job
+
+ROWS = 50_000  # of a row group
+# name -> type in Arrow's words, and what it holds
+SCHEMA = {
+    "at": ("timestamp[us, tz=UTC]", "when the request ended"),
+    "client": ("string", "address of the client"),
+    "server": ("string", "server name, else the Host that was asked for"),
+    "method": ("string", "GET, POST…; null where the request line is none"),
+    "path": ("string", "as asked for, with its query; secrets removed"),
+    "route": ("string", "method and path with * in place of numbers"),
+    "status": ("int16", "what the client got"),
+    "bytes_sent": ("int64", "bytes"),
+    "duration_s": ("double", "seconds, the whole request"),
+    "failed": ("bool", "the client got a failure"),
+    "symptom": ("string", "of the last failed attempt; null where none failed"),
+    "target": ("string", "of the last attempt"),
+    "attempts": ("int16", "how many targets were tried"),
+    "targets": ("list<string>", "of each attempt"),
+    "upstream_statuses": ("list<int16>", "of each attempt; null for `-`"),
+    "connect_s": ("list<double>", "of each attempt, seconds"),
+    "header_s": ("list<double>", "of each attempt, seconds"),
+    "response_s": ("list<double>", "of each attempt, seconds"),
+    "request_id": ("string", "the proxy's own"),
+    "proxy": ("string", "nginx, haproxy…"),
+    "file": ("string", "the log"),
+}
+
+
+def write(job: Job, folder: str) -> int:
+    """Write the records of a job's files and return how many there are. Raises Why502Error."""
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise Why502Error("--parquet needs pyarrow", "pip install 'why502[parquet]'") from error
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Why502Error(
+            f"--parquet {folder}: {(error.strerror or str(error)).lower()}", "Give a folder that you may write to."
+        ) from error
+    if any(place.glob("part-*.parquet")):
+        raise Why502Error(f"--parquet {folder}: holds records already", "Give another folder, or empty it.")
+    parts = [part for planned in job.plans() for part in planned.parts if not part.form.is_error_log and part.path != "-"]
+    targets = [str(place / f"part-{number:05d}.parquet") for number in range(len(parts))]
+    if len(parts) < 2:
+        return sum(map(write_part, parts, [job.ask] * len(parts), targets))
+    with ProcessPoolExecutor(min(cores(), len(parts)), mp_context=get_context("spawn")) as pool:  # Arrow has threads: no fork
+        return sum(pool.map(write_part, parts, [job.ask] * len(parts), targets))
+
+
+def write_part(part: Part, ask: Ask, target: str) -> int:
+    """Write the records of one part and return how many there are."""
+    arrow: Any = importlib.import_module("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    schema = arrow.schema([arrow.field(name, _type(arrow, kind)) for name, (kind, _) in SCHEMA.items()])
+    count = 0
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        rows: list[dict[str, Any]] = []
+        for row in _rows(part, ask):
+            rows.append(row)
+            if len(rows) == ROWS:
+                count += len(rows)
+                writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+                rows = []
+        writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+    return count + len(rows)
+
+
+def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
+    from why502.logs.redact import clean, redact
+
+    parse = part.form.parser()
+    window = Window(ask.since, ask.until, _zone(ask.localtime))
+    fields = Fields.of(part.form.log_format)
+    with open_(part.path) as stream:
+        for chunk in _chunks(stream, part):
+            for raw in chunk.data.split(b"\n"):
+                record = parse(raw.decode("utf-8", "surrogateescape").rstrip("\r")) if raw.strip() else None
+                if record is None or record.at is None or not _is_request(record):
+                    continue
+                at = window.seconds(record.at)
+                if ask.since <= at <= ask.until:
+                    yield _row(record, at, part.path, fields, lambda text: clean(redact(text)))
+
+
+def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callable[[str], str]) -> dict[str, Any]:
+    outcome = of(record)
+    why = reasons(outcome, fields)
+    method, _, rest = record.request.partition(" ")
+    tries = record.attempts
+    return {
+        "at": round(at * 1_000_000),
+        "client": shown(record.client) or None,
+        "server": shown(record.server or record.host) or None,
+        "method": shown(method) if rest else None,
+        "path": shown(rest.rpartition(" HTTP/")[0] or rest) or None,
+        "route": shown(route(record.request)),
+        "status": record.status,
+        "bytes_sent": record.bytes_sent,
+        "duration_s": record.duration_s,
+        "failed": outcome.failed,
+        "symptom": why[-1][1] if why else None,
+        "target": shown(outcome.tries[-1].where) if outcome.tries else None,
+        "attempts": len(outcome.tries),
+        "targets": [shown(one.where) for one in outcome.tries],
+        "upstream_statuses": [one.status for one in outcome.tries],
+        "connect_s": [one.connect_s for one in tries],
+        "header_s": [one.header_s for one in tries],
+        "response_s": [one.response_s for one in tries],
+        "request_id": shown(record.request_id) or None,
+        "proxy": record.proxy,
+        "file": path,
+    }
+
+
+def _type(arrow: Any, kind: str) -> Any:
+    if kind.startswith("list<"):
+        return arrow.list_(_type(arrow, kind[5:-1]))
+    if kind.startswith("timestamp"):
+        return arrow.timestamp("us", tz="UTC")
+    return {
+        "string": arrow.string(),
+        "int16": arrow.int16(),
+        "int64": arrow.int64(),
+        "double": arrow.float64(),
+        "bool": arrow.bool_(),
+    }[kind]

@@ -1,0 +1,354 @@
+"""One part of one log, from its bytes to its counts. Part after part, on any machine, it is the same function of the same bytes."""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, tzinfo
+from functools import lru_cache
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
+
+from why502.logs.formats.nginx_error import continues
+from why502.logs.lines import Entry, Window, entries, place
+from why502.logs.redact import clean, redact
+from why502.logs.scan import kernel
+from why502.logs.scan.counts import Counts, Said
+from why502.logs.scan.form import Form
+from why502.logs.scan.source import open_
+from why502.logs.window import BLOCK_BYTES, LINE_BYTES, READ_ERRORS, Chunk, blocks
+from why502.model.base import Value
+from why502.model.errors import HostError
+from why502.model.logs import LogRecord
+
+_TEXT = 200
+Progress = Callable[[int], None]
+
+
+class Ask(Value, frozen=True, kw_only=True):
+    """What is wanted of every line. `since`, `until`: seconds since the epoch, both count. `only`: "", "failures" or "5xx"."""
+
+    since: int = -(1 << 60)
+    until: int = 1 << 60
+    localtime: bytes = b""  # the tzfile(5) that times without zone are in
+    only: str = ""
+    is_exact: bool = False
+    is_fast: bool = True  # with the kernel, where it is installed
+
+
+class Part(Value, frozen=True, kw_only=True):
+    """The lines of a file that begin in a range of bytes. Of a compressed one (`end` None) all."""
+
+    path: str
+    form: Form
+    start: int = 0
+    end: int | None = None
+
+
+def scan(part: Part, ask: Ask, progress: Progress = lambda _: None, stream: BinaryIO | None = None) -> Counts:
+    """Return the counts of a part. Raises HostError where the file cannot be read to the end of the part."""
+    try:
+        with stream or open_(part.path) as opened:
+            reader = _Reader(part, ask, progress)
+            try:
+                return reader.read(opened)
+            except KeyboardInterrupt:
+                return reader.stopped()
+    except READ_ERRORS as error:
+        says = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
+        raise HostError(says, "what could not be read is not counted") from error
+
+
+class _Reader:
+    """Reads one part."""
+
+    def __init__(self, part: Part, ask: Ask, progress: Progress) -> None:
+        self.part = part
+        self.ask = ask
+        self.progress = progress
+        self.counts = Counts(is_exact=ask.is_exact)
+        self.window = Window(ask.since, ask.until, _zone(ask.localtime))
+        self.parse = part.form.parser()
+        self.at: int | None = None
+
+    def read(self, stream: BinaryIO) -> Counts:
+        """Return the counts."""
+        form = self.part.form
+        if form.is_error_log or not form.name:
+            self._entries(stream)
+        elif (fast := _kernel(self.part.form, self.ask)) is not None:
+            fast.reset()
+            self._fast(stream, fast)
+        else:
+            for chunk in _chunks(stream, self.part):
+                self._lines(chunk)
+                self.progress(len(chunk.data))
+        return self.counts
+
+    def stopped(self) -> Counts:
+        """Return what was counted so far."""
+        if (fast := _kernel(self.part.form, self.ask)) is not None:
+            self.counts.merge(fast.counts())
+        self.counts.is_partial = True
+        return self.counts
+
+    def _fast(self, stream: BinaryIO, fast: kernel.Kernel) -> None:
+        for begin_, size in _filled(stream, self.part, fast):
+            start, length, done = begin_, size, 0
+            while done < length:
+                if done:
+                    rest = bytes(fast.buffer[done:length])
+                    fast.buffer[: len(rest)] = rest
+                    start, length, done = start + done, len(rest), 0
+                done, odd = fast.scan(length, self.ask.only)
+                if odd:
+                    text = fast.buffer
+                    for begin, end in odd:
+                        self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
+                if done < length:
+                    self.counts.merge(fast.counts())
+                    fast.reset()
+            self.progress(size)
+        self.counts.merge(fast.counts())
+        fast.reset()
+
+    def _lines(self, chunk: Chunk) -> None:
+        start = chunk.start
+        for raw in chunk.data.split(b"\n"):
+            if raw:
+                self._line(raw, start)
+            start += len(raw) + 1
+
+    def _line(self, raw: bytes, start: int) -> None:
+        text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+        if not text.strip() or (text[0] == "#" and self.part.form.w3c):
+            return
+        self._record(self.parse(text), text, start)
+
+    def _entries(self, stream: BinaryIO) -> None:
+        whole = entries(_told(_chunks(stream, self.part, goes_on=continues), self.progress), continues)
+        for number, entry in enumerate(whole):
+            if number == 0 and self.part.start and continues(entry.text.split("\n", 1)[0]):
+                continue  # the part before read it
+            self._entry(entry)
+
+    def _entry(self, entry: Entry) -> None:
+        self._record(self.parse(entry.text), entry.text, entry.start)
+
+    def _record(self, record: LogRecord | None, text: str, start: int) -> None:
+        where = "standard input" if self.part.path == "-" else self.part.path
+        if record is None or (not record.format and not self.part.form.name):
+            if not self.ask.only:
+                self.counts.skip(place(where, start, None), clean(redact(text[:_TEXT])))
+            return
+        if record.at is not None:
+            self.at = int(self.window.seconds(record.at) // 1)
+        at = self.at
+        if at is not None and not self.ask.since <= at <= self.ask.until:
+            return
+        if _is_request(record):
+            if at is None:
+                self.counts.skip(place(where, start, None), clean(redact(text[:_TEXT])))
+            elif not self.ask.only or _is_wanted(record.status, self.ask.only):
+                self.counts.add(record, at)
+            return
+        if record.symptom is None:
+            self.counts.lines += 1
+            return
+        said = Said(
+            record.symptom.value,
+            record.proxy or record.program or record.format,
+            clean(str(record.target)) if record.target else clean(record.group),
+            clean(record.server[:255]),
+            record.causes[0] if record.causes else "",
+            record.is_gateway_failure,
+        )
+        self.counts.say(said, at, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+
+
+def _is_request(record: LogRecord) -> bool:
+    """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
+    return record.status is not None and not record.level and bool(record.request or record.attempts or record.target)
+
+
+def _is_wanted(status: int | None, only: str) -> bool:
+    from why502.logs.verdicts import is_failure
+
+    return is_failure(status) and (only != "5xx" or (status or 0) >= 500)
+
+
+@lru_cache(4)
+def _kernel(form: Form, ask: Ask) -> kernel.Kernel | None:
+    if (
+        not form.log_format
+        or not ask.is_fast
+        or kernel.program(form.log_format, form.escape) is None
+        or not kernel.is_available()
+    ):
+        return None
+    return kernel.Kernel(form.log_format, form.escape, ask.since, ask.until, is_exact=ask.is_exact)
+
+
+@lru_cache(4)
+def _zone(localtime: bytes) -> tzinfo:
+    return ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
+
+
+def _told(source: Iterator[Chunk], progress: Progress) -> Iterator[Chunk]:
+    for chunk in source:
+        yield chunk
+        progress(len(chunk.data))
+
+
+def _filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
+    """Yield where the kernel's buffer begins in the log and how many bytes of whole lines it holds, until the part is read."""
+    if part.end is None:
+        yield from _filled_by(_ahead(blocks(stream)), fast)
+        return
+    position = _line_begin(stream, part.start)
+    left = 0
+    while position + left < part.end:
+        room = fast.buffer[left:]
+        got = _read_into(stream, room[: part.end - position - left])
+        size = left + got
+        is_last = not got or position + size >= part.end
+        if is_last and size and fast.buffer[size - 1] != 10:
+            rest = stream.read(min(LINE_BYTES, len(room) - got - 1))
+            rest = rest[: rest.find(b"\n") + 1] or rest + b"\n"
+            fast.buffer[size : size + len(rest)] = rest
+            size += len(rest)
+        yield from _whole(fast, position, size)
+        end = _last_feed(fast.buffer, size)
+        rest = bytes(fast.buffer[end:size]) if size - end < LINE_BYTES else b""
+        position += size - len(rest)
+        left = len(rest)
+        fast.buffer[:left] = rest
+        if not got:
+            return
+
+
+def _filled_by(source: Iterator[bytes], fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
+    position = size = 0
+    for block in source:
+        for begin in range(0, len(block), BLOCK_BYTES):
+            piece = block[begin : begin + BLOCK_BYTES]
+            fast.buffer[size : size + len(piece)] = piece
+            size += len(piece)
+            yield from _whole(fast, position, size)
+            end = _last_feed(fast.buffer, size)
+            rest = bytes(fast.buffer[end:size]) if size - end < LINE_BYTES else b""
+            position += size - len(rest)
+            size = len(rest)
+            fast.buffer[:size] = rest
+    if size:
+        fast.buffer[size] = 10
+        yield position, size + 1
+
+
+def _whole(fast: kernel.Kernel, position: int, size: int) -> Iterator[tuple[int, int]]:
+    if end := _last_feed(fast.buffer, size):
+        yield position, end
+
+
+def _last_feed(buffer: memoryview, size: int) -> int:
+    """Return where the last whole line ends."""
+    begin = size
+    while begin:
+        begin, end = max(begin - 4096, 0), begin
+        if (found := bytes(buffer[begin:end]).rfind(b"\n")) >= 0:
+            return begin + found + 1
+    return 0
+
+
+def _read_into(stream: BinaryIO, room: memoryview) -> int:
+    got = stream.readinto(room)  # type: ignore[attr-defined]
+    return got or 0
+
+
+def _line_begin(stream: BinaryIO, start: int) -> int:
+    """Return where the first line begins that begins at `start` or later; the stream stands there."""
+    if not start:
+        stream.seek(0)
+        return 0
+    position = start - 1
+    stream.seek(position)
+    while block := stream.read(1 << 16):
+        if (found := block.find(b"\n")) >= 0:
+            position += found + 1
+            break
+        position += len(block)
+    stream.seek(position)
+    return position
+
+
+def _chunks(stream: BinaryIO, part: Part, goes_on: Callable[[str], bool] | None = None) -> Iterator[Chunk]:
+    """Yield the lines of a part; with `goes_on`, also those behind it that belong to its last entry."""
+    start = _line_begin(stream, part.start) if part.end is not None else 0
+    source = _ahead(blocks(stream)) if part.end is None else iter(lambda: stream.read(BLOCK_BYTES), b"")
+    rest = b""
+    for block in source:
+        data = rest + block
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        if not end:
+            if len(rest) > LINE_BYTES:
+                start, rest = start + len(rest), b""
+            continue
+        data = data[:end]
+        if part.end is not None and start + len(data) >= part.end:
+            yield from _until(data, start, part.end, goes_on)
+            return
+        yield Chunk(data, start, None)
+        start += len(data)
+    if rest and (part.end is None or start < part.end):
+        yield Chunk(rest, start, None)
+
+
+def _until(data: bytes, start: int, end: int, goes_on: Callable[[str], bool] | None) -> Iterator[Chunk]:
+    if start >= end:
+        return
+    cut = data.find(b"\n", max(end - start - 1, 0)) + 1
+    while goes_on is not None and cut < len(data):
+        following = data[cut : data.find(b"\n", cut)]
+        if not goes_on(following.decode("utf-8", "surrogateescape")):
+            break
+        cut += len(following) + 1
+    yield Chunk(data[: cut or len(data)], start, None)
+
+
+def _ahead(source: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same, read ahead by a thread: decompression and counting go on side by side, since both release the interpreter."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(4)
+    is_over = threading.Event()
+
+    def fill() -> None:
+        try:
+            for block in source:
+                while not is_over.is_set():
+                    try:
+                        waiting.put(block, timeout=0.5)
+                        break
+                    except queue.Full:
+                        continue
+                if is_over.is_set():
+                    return
+            end: BaseException | None = None
+        except BaseException as error:  # noqa: BLE001 - raised again where it is read
+            end = error
+        while not is_over.is_set():
+            try:
+                waiting.put(end, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    threading.Thread(target=fill, daemon=True).start()
+    try:
+        while (block := waiting.get()) is not None:
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+    finally:
+        is_over.set()

@@ -1,0 +1,84 @@
+"""Which parts of which files are to be read. The plan depends on the files alone, never on who reads them: so does the sum."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import BinaryIO
+
+from why502.logs import window
+from why502.logs.lines import Window
+from why502.logs.scan.form import Form, find
+from why502.logs.scan.part import Ask, Part, _zone
+from why502.logs.scan.source import STANDARD_INPUT, Source, open_
+from why502.logs.window import PROBE_BYTES, SLACK_S
+from why502.model.base import Value
+from why502.model.errors import HostError
+
+SMALLEST, LARGEST = 8 << 20, 128 << 20
+PARTS = 8
+
+
+class Planned(Value, frozen=True, kw_only=True):
+    """One file and its parts, or why it cannot be read. `read_bytes`: how much of it lies in the window, as stored."""
+
+    source: Source
+    form: Form = Form()
+    parts: tuple[Part, ...] = ()
+    read_bytes: int = 0
+    why: str = ""
+
+
+def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
+    """Return what to read of one file."""
+    try:
+        with open_(source.path) as stream:
+            head = window.head(stream)
+            form = find(head, given)
+            if window.is_compressed(stream) or source.path == STANDARD_INPUT:
+                if ask.since > 0 and 0 < source.modified_s < ask.since - SLACK_S:
+                    return Planned(source=source, form=form)
+                part = Part(path=source.path, form=form)
+                return Planned(source=source, form=form, parts=(part,), read_bytes=source.size_bytes)
+            start, end = _range(stream, source.size_bytes, form, ask)
+    except HostError as error:
+        return Planned(source=source, why=error.why)
+    except window.READ_ERRORS as error:
+        says = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        return Planned(source=source, why=says)
+    size = min(max((end - start) // PARTS, SMALLEST), LARGEST)
+    parts = tuple(Part(path=source.path, form=form, start=at, end=min(at + size, end)) for at in range(start, end, size))
+    return Planned(source=source, form=form, parts=parts, read_bytes=end - start)
+
+
+def _range(stream: BinaryIO, size_bytes: int, form: Form, ask: Ask) -> tuple[int, int]:
+    """Return the bytes that may hold lines of the window, found by bisection; of a file without times all."""
+    parse, when = form.parser(), Window(ask.since, ask.until, _zone(ask.localtime))
+
+    def time_of(line: bytes) -> float | None:
+        record = parse(line.decode("utf-8", "surrogateescape"))
+        return None if record is None or record.at is None else when.seconds(record.at)
+
+    start, end = 0, size_bytes
+    if ask.since > 0:
+        start = window.seek(stream, size_bytes, ask.since, time_of)
+    if ask.until < 1 << 40:
+        end = min(window.seek(stream, size_bytes, ask.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
+    return start, max(start, end)
+
+
+def by_path(formats: Mapping[str, Form], path: str) -> Form | None:
+    """Return the form that a configuration gives for a log or a rotated sibling of it."""
+    for known, form in formats.items():
+        if path == known or re.fullmatch(re.escape(known) + r"[.-]\d[\w.-]*", path):
+            return form
+        stem, dot, ending = known.rpartition(".")
+        if dot and re.fullmatch(rf"{re.escape(stem)}[.-]\d[\d.T:_-]*\.{re.escape(ending)}[\w.]*", path):
+            return form
+    return None
+
+
+def seconds(at: datetime) -> int:
+    """Return a time in whole seconds since the epoch."""
+    return int(at.timestamp())

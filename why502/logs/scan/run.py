@@ -1,0 +1,104 @@
+"""One run of `why502 logs`: find the files, plan, read, merge in the order of the parts, and sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from why502.logs.scan import engine as engines
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.engine import Result
+from why502.logs.scan.form import Form
+from why502.logs.scan.part import Ask, Part
+from why502.logs.scan.plan import Planned, by_path, plan
+from why502.logs.scan.report import File, Report
+from why502.logs.scan.source import expand
+from why502.logs.scan.sum import Known, Meaning, report
+from why502.model.base import Value
+
+
+class Told(Value, frozen=True, kw_only=True):
+    """What a configuration tells: `forms` by the path of the log, `known` by target."""
+
+    forms: dict[str, Form] = {}
+    known: dict[str, Known] = {}
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+@dataclass
+class Job:
+    """What is to be read, and how far it is. `is_over`: set it to end the reading where it is."""
+
+    paths: tuple[str, ...]
+    ask: Ask
+    given: Form | None = None
+    formats: Told = field(default_factory=Told)
+    told: Callable[[int], None] = _nothing
+    is_over: bool = False
+    total_bytes: int = 0
+
+    def plans(self) -> list[Planned]:
+        """Return the files to read, with their parts."""
+        found = [plan(source, self.ask, self.given or by_path(self.formats.forms, source.path)) for source in expand(self.paths)]
+        self.total_bytes = sum(planned.read_bytes for planned in found)
+        return found
+
+
+Engine = Callable[[Sequence[Part], Job, int], Iterator[Result]]
+
+
+def run(job: Job, *, engine: Engine, jobs: int | None, means: Callable[[str, str], Meaning]) -> Report:
+    """Return the report. Raises Why502Error where a path names nothing."""
+    plans = job.plans()
+    parts = [part for planned in plans for part in planned.parts]
+    total = Counts(is_exact=job.ask.is_exact)
+    by_path_: dict[str, list[int]] = {}
+    whys: dict[str, str] = {}
+    done = 0
+    for result in engine(parts, job, jobs or engines.cores()):
+        done += 1
+        seen = by_path_.setdefault(result.part.path, [0, 0])
+        seen[0] += result.counts.lines
+        seen[1] += result.counts.unfit
+        if result.why:
+            whys.setdefault(result.part.path, result.why)
+        total.merge(result.counts)
+    files = tuple(
+        File(
+            path=planned.source.path,
+            format=words(planned.form),
+            log_format=planned.form.log_format,
+            said_by=planned.form.said_by if planned.parts else "",
+            size_bytes=planned.source.size_bytes,
+            read_bytes=planned.read_bytes,
+            lines=by_path_.get(planned.source.path, [0, 0])[0],
+            unfit=by_path_.get(planned.source.path, [0, 0])[1],
+            why=planned.why or whys.get(planned.source.path, ""),
+        )
+        for planned in plans
+    )
+    return report(
+        total,
+        files,
+        since=_moment(job.ask.since),
+        until=_moment(job.ask.until),
+        only=job.ask.only,
+        known=job.formats.known,
+        means=means,
+        is_partial=done < len(parts),
+    )
+
+
+def words(form: Form) -> str:
+    """Return the name of a form, for people."""
+    if form.w3c:
+        return "W3C extended"
+    return (form.name or "unknown").replace("_", " ")
+
+
+def _moment(at: int) -> datetime | None:
+    return datetime.fromtimestamp(at, UTC) if abs(at) < 1 << 40 else None

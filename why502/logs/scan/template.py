@@ -1,0 +1,213 @@
+"""From the lines of an access log to the `log_format` that made them: one that is known is read at once, not guessed line by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from why502.logs.formats import nginx_access
+from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
+from why502.model.logs import LogRecord
+
+_FITTING = 0.8
+_COMBINED = re.compile(
+    r"(?P<host>[\w.*:-]+ )?(?P<addr>[^\s\"\[{]+) (?P<ident>\S+) (?P<user>\S+(?: \S+)*?) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+    r"\"(?:[^\"\\]|\\.)*+\" (?:\d{3}|-) (?:\d+|-)(?P<referer> \"(?:[^\"\\]|\\.)*+\"(?P<agent> \"(?:[^\"\\]|\\.)*+\")?)?"
+)
+_ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
+_PAIR = re.compile(r"([A-Za-z][\w.-]{0,40}[=:] ?)(?:(\")[^\"]*\"|((?:[^\s\",]+(?:, | : ))*[^\s\",]+))")
+_LIST = re.compile(rf"({_ADDRESS}|[\d.]+|-)(?:(?:, | : )(?:{_ADDRESS}|[\d.]+|-))*")
+_MEMBER = re.compile(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
+_LTSV = re.compile(r"([\w.-]{1,40}):([^\t]*)")
+_LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
+    "host": "remote_addr",
+    "vhost": "host",
+    "req": "request",
+    "reqtime": "request_time",
+    "apptime": "upstream_response_time",
+    "time": "time_local",
+    "ua": "http_user_agent",
+}
+
+
+def infer(lines: Sequence[str]) -> tuple[str, str] | None:
+    """Return a `log_format` and its `escape=` that most of the lines fit and that says of them what the general reader says; else None."""
+    for line in lines[:5]:
+        for text, escape in _candidates(line):
+            if _agrees(text, escape, lines):
+                return text, escape
+    return None
+
+
+def w3c_fields(lines: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names that a `#Fields:` line tells; None where there is none. [W3C Extended Log File Format]"""
+    for line in lines:
+        if line.startswith("#Fields:"):
+            names = tuple(line.removeprefix("#Fields:").split())
+            return names if "sc-status" in names and ("time" in names) else None
+        if not line.startswith("#"):
+            break
+    return None
+
+
+def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
+    """Return what reads the lines of a W3C log with these fields; times are UTC, as the specification says. `time-taken` of IIS is ms."""
+
+    def parse(line: str) -> LogRecord | None:
+        values = line.split()
+        if len(values) != len(fields) or line.startswith("#"):
+            return None
+        said = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
+        try:
+            at = datetime.fromisoformat(f"{said['date']}T{said['time'][:8]}").replace(tzinfo=UTC)
+            status = int(said["sc-status"])
+        except (ValueError, KeyError):
+            return None
+        took = said.get("time-taken", "")
+        path = said.get("cs-uri-stem") or said.get("cs-uri", "")
+        return LogRecord(
+            format="w3c",
+            at=at,
+            status=status,
+            client=said.get("c-ip", ""),
+            server=said.get("cs-host", said.get("s-computername", "")),
+            request=f"{said.get('cs-method', '')} {path}".strip(),
+            duration_s=int(took) / 1000 if took.isascii() and took.isdigit() and len(took) < 12 else None,
+        )
+
+    return parse
+
+
+def _candidates(line: str) -> Iterator[tuple[str, str]]:
+    if line.startswith("{"):
+        yield from ((text, "json") for text in _json(line))
+    elif match := _COMBINED.match(line):
+        head = f'{"$host " if match["host"] else ""}$remote_addr {"-" if match["ident"] == "-" else "$ident"} $remote_user [$time_local] "$request" $status $body_bytes_sent'
+        head += ' "$http_referer"' if match["referer"] else ""
+        head += ' "$http_user_agent"' if match["agent"] else ""
+        for more in _more(line[match.end() :]):
+            yield head + more, "default"
+    elif "\t" in line and all(_LTSV.fullmatch(part) for part in line.split("\t")):
+        yield _ltsv(line), "default"
+
+
+def _json(line: str) -> Iterator[str]:
+    """Yield the template of a flat JSON object: each value a variable, named as the key is usually meant."""
+    seen: set[str] = set()
+    text, position = "", 0
+    for number, match in enumerate(_MEMBER.finditer(line)):
+        value = match[3] if match[3] is not None else match[4] or ""
+        name = _variable(match[1], value)
+        name = f"unknown_{number}" if name in seen or not name else name
+        seen.add(name)
+        quote = '"' if match[3] is not None else ""
+        text += line[position : match.start()] + f'"{match[1]}"{match[2]}{quote}${name}{quote}'
+        position = match.end()
+    if position and "$" not in line:
+        yield text + line[position:]
+
+
+def _ltsv(line: str) -> str:
+    parts = []
+    seen: set[str] = set()
+    for number, part in enumerate(line.split("\t")):
+        label, value = part.split(":", 1)
+        name = _LTSV_NAMES.get(label.lower()) or _variable(label, value) or f"unknown_{number}"
+        if name == "time_local":
+            name = _variable("time", value.strip("[]")) or name
+        name = f"unknown_{number}" if name in seen else name
+        seen.add(name)
+        parts.append(f"{label}:[${name}]" if value.startswith("[") and value.endswith("]") else f"{label}:${name}")
+    return "\t".join(parts)
+
+
+def _variable(key: str, value: str) -> str:
+    """Return the variable that a key stands for; times by how they look."""
+    name = KNOWN.get(key.lower(), "")
+    if name in ("time_local", "time_iso8601", "msec"):
+        if re.fullmatch(r"\d\d/\w{3}/\d{4}:.*", value):
+            return "time_local"
+        if re.fullmatch(r"\d{10}\.\d+", value):
+            return "msec"
+        return "time_iso8601" if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)", value) else ""
+    return name
+
+
+def _more(rest: str) -> Iterator[str]:
+    """Yield what may have made the text after a common format: named values, or the five usual ones of the upstream in a row."""
+    if not rest:
+        yield ""
+        return
+    named = _named(rest)
+    if named is not None:
+        yield named
+    yield from _positional(rest)
+
+
+def _named(rest: str) -> str | None:
+    seen: set[str] = set()
+    text, position = "", 0
+    for match in _PAIR.finditer(rest):
+        name = KNOWN.get(match[1].strip("=: ").lower())
+        if name is None or name in seen or name in ("status", "request", "remote_addr", "time_iso8601"):
+            name = f"unknown_{len(seen)}"
+        seen.add(name)
+        before = rest[position : match.start()]
+        text += _quoted(before) + match[1] + (f'"${name}"' if match[2] else f"${name}")
+        position = match.end()
+    return text + _quoted(rest[position:]) if position else None
+
+
+def _quoted(text: str) -> str:
+    """Return the template of text between named values: quoted strings are values, the rest stands as it is."""
+    return re.sub(r'"(?:[^"\\]|\\.)*+"', '"$unknown"', text)
+
+
+def _positional(rest: str) -> Iterator[str]:
+    """Yield templates of bare values: an address, its status, then connect, header and response time as nginx's own examples have them."""
+    lead = re.match(r'((?: "(?:[^"\\]|\\.)*+")*)( (?:"?))', rest)
+    if lead is None:
+        return
+    names = "upstream_addr upstream_status upstream_connect_time upstream_header_time upstream_response_time".split()
+    quoted = re.findall(r' "([^"]*)"', rest)
+    before = ' "$unknown"' * lead[1].count(' "')
+    for times in (("request_time", *names), (*names, "request_time"), names, ("request_time", *names[:2], names[4]), names[:2]):
+        if quoted and len(quoted) >= len(times):
+            spare = len(quoted) - len(times)
+            yield ' "$unknown"' * spare + "".join(f' "${name}"' for name in times)
+        yield before + "".join(f" ${name}" for name in times)
+
+
+def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
+    """Return whether the lines fit, the general reader finds nothing else in them, and times of an attempt do not run backwards."""
+    parse = nginx_access.compile(text, escape).parse
+    fitting = 0
+    for line in lines:
+        mine, general = parse(line), nginx_access.parse(line)
+        if (
+            mine is None
+            or mine.at is None
+            or mine.status is None
+            or (mine.status != 400 and " " not in mine.request and mine.request)
+        ):
+            continue
+        if general is not None and general.at is not None:
+            same = (
+                (mine.at, general.at),
+                (mine.status, general.status),
+                (mine.client, general.client),
+                (mine.request, general.request),
+            )
+            if any(one != other for one, other in same):
+                return False
+            if [(x.target, x.status) for x in general.attempts] != [(x.target, x.status) for x in mine.attempts][
+                : len(general.attempts) or None
+            ]:
+                return False
+        for one in mine.attempts:
+            known = [x for x in (one.connect_s, one.header_s, one.response_s) if x is not None]
+            if known != sorted(known) or (one.target is None and not one.group):
+                return False
+        fitting += 1
+    return fitting >= _FITTING * len(lines)

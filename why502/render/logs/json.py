@@ -1,0 +1,159 @@
+"""The log report for programs: schema why502.logs/1."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from why502 import __version__
+from why502.logs.redact import clean, redact
+from why502.logs.scan.report import Report, Row, Times
+from why502.render.logs import tables
+from why502.render.words import Terminal
+
+SCHEMA = "why502.logs/1"
+
+
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return one JSON object."""
+    return json.dumps(value(report, by=by, top=top), indent=2, ensure_ascii=False) + "\n"
+
+
+def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
+    """Return what is written."""
+    found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "why502": __version__,
+        "window": {"since": _time(report.since), "until": _time(report.until)},
+        "first": _time(report.first),
+        "last": _time(report.last),
+        "partial": report.is_partial,
+        "only": report.only or "all",
+        "files": [
+            {
+                "path": _text(file.path),
+                "format": file.format,
+                "log_format": file.log_format or None,
+                "said_by": _text(file.said_by),
+                "size_bytes": file.size_bytes,
+                "read_bytes": file.read_bytes,
+                "lines": file.lines,
+                "unfit": file.unfit,
+                "error": _text(file.why) or None,
+            }
+            for file in report.files
+        ],
+        "lines": report.lines,
+        "unfit": {
+            "lines": report.unfit,
+            "first": [{"seen_in": _text(place), "text": _text(text)} for place, text in report.unfit_first],
+        },
+        "requests": report.requests,
+        "failures": report.failures,
+        "hidden": {"requests": report.hidden_requests, "attempts": report.hidden_attempts},
+        "by_status": report.by_status,
+        "exactness": {
+            "percentile_error": report.time_error,
+            "lacking": report.lost,
+            "says": tables.exactness(report),
+        },
+    }
+    if by:
+        found["by"] = by
+        found["rows"] = [_row(row, by) for row in tables.table(report, by)]
+        return found
+    return found | {
+        "bursts": [
+            {
+                "start": _time(burst.start),
+                "end": _time(burst.end),
+                "peak_at": _time(burst.peak_at),
+                "peak_per_minute": burst.peak,
+                "usual_per_minute": burst.usual,
+                "failures": burst.failures,
+                "requests": burst.requests,
+                "changed": [_text(says) for says in burst.changed],
+            }
+            for burst in report.bursts
+        ],
+        "causes": [
+            {
+                "cause": row.cause or None,
+                "symptom": row.symptom,
+                "says": row.says,
+                "side": row.side or None,
+                "source": tables.source(row),
+                "failure": row.is_failure,
+                "count": row.count,
+                "targets": {_text(target): count for target, count in row.targets.items()},
+                "first": _time(row.first),
+                "last": _time(row.last),
+                "sample": {"seen_in": _text(row.place), "text": _text(row.text)} if row.text else None,
+            }
+            for row in report.causes
+        ],
+        "targets": [
+            {
+                "target": _text(row.target),
+                "group": _text(row.group) or None,
+                "attempts": row.attempts,
+                "failures": row.failures,
+                "share": round(row.share, 6),
+                "hidden": row.hidden,
+                "statuses": row.statuses,
+                "bad": row.is_bad,
+                "others_share": None if row.others_share is None else round(row.others_share, 6),
+                "connect": _times(row.connect),
+                "header": _times(row.header),
+                "response": _times(row.response),
+                "connect_timeout_s": row.connect_timeout_s,
+                "read_timeout_s": row.read_timeout_s,
+            }
+            for row in report.targets
+        ],
+        "routes": [_row(row, "route") for row in report.routes[: max(top, 100)]],
+        "slowest_routes": [_row(row, "route") for row in tables.slowest(report, top)],
+        "servers": [_row(row, "server") for row in report.servers[: max(top, 100)]],
+        "clients": {
+            "failing": [_row(row, "client") for row in tables.failing(report.clients, top)],
+            "busiest": [_row(row, "client") for row in tables.busiest(report.clients, top)],
+        },
+        "attempts": [_row(row, "attempts") for row in report.by_attempts.values()],
+        "minutes": [
+            {
+                "minute": f"{minute.at:%Y-%m-%dT%H:%M}Z",
+                "requests": minute.requests,
+                "failures": minute.failures,
+                "hidden": minute.hidden,
+                "statuses": minute.statuses,
+                "symptoms": minute.symptoms,
+            }
+            for minute in report.minutes
+        ],
+    }
+
+
+def _row(row: Row, by: str) -> dict[str, Any]:
+    return {
+        by: _text(row.name),
+        "requests": row.requests,
+        "failures": row.failures,
+        "share": round(row.share, 6),
+        "statuses": row.statuses,
+        **({"times": _times(row.times)} if row.times else {}),
+    }
+
+
+def _times(times: Times | None) -> dict[str, float | int] | None:
+    if times is None:
+        return None
+    return {name: getattr(times, name) for name in ("count", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")}
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+def _text(text: str) -> str:
+    return clean(redact(text))

@@ -1,0 +1,92 @@
+"""The log report as metrics in Prometheus' text format 0.0.4, for the textfile collector of node_exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from why502.logs.redact import clean, redact
+from why502.logs.scan.report import CauseRow, Report
+from why502.render.logs import tables
+from why502.render.words import Terminal
+
+Sample = tuple[dict[str, str], float]
+
+
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return the exposition. Routes and clients are only the `top` ones, so that the number of series is bounded."""
+    return "".join(_lines(report, top))
+
+
+def _lines(report: Report, top: int) -> Iterator[str]:
+    yield from _metric(
+        "requests", "Requests by the status that the client got.", (({"status": s}, n) for s, n in report.by_status.items())
+    )
+    yield from _metric("failures", "Requests whose client got a failure.", [({}, report.failures)])
+    yield from _metric(
+        "hidden_requests", "Requests with failed attempts that the client did not see.", [({}, report.hidden_requests)]
+    )
+    yield from _metric("unfit_lines", "Lines that have no known format.", [({}, report.unfit)])
+    yield from _metric("partial", "1 if reading was ended before all was read.", [({}, int(report.is_partial))])
+    yield from _metric(
+        "target_attempts",
+        "Attempts by target and status.",
+        (({"target": r.target, "status": s}, n) for r in report.targets for s, n in r.statuses.items()),
+    )
+    yield from _metric(
+        "target_failures", "Failed attempts by target.", (({"target": r.target}, r.failures) for r in report.targets)
+    )
+    yield from _metric(
+        "target_bad",
+        "1 if it fails far more often than the others.",
+        (({"target": r.target}, int(r.is_bad)) for r in report.targets),
+    )
+    yield from _metric(
+        "target_response_seconds",
+        "Response time by target; the quantiles are estimated unless --exact is given.",
+        (
+            ({"target": row.target, "quantile": quantile}, seconds)
+            for row in report.targets
+            if row.response
+            for quantile, seconds in (
+                ("0.5", row.response.p50_s),
+                ("0.95", row.response.p95_s),
+                ("0.99", row.response.p99_s),
+                ("1", row.response.max_s),
+            )
+        ),
+    )
+    yield from _metric(
+        "route_failures",
+        "Failed requests of the most failing routes.",
+        (({"route": r.name}, r.failures) for r in tables.failing(report.routes, top)),
+    )
+    yield from _metric(
+        "cause_count",
+        "Failed attempts and error lines by what they stand for.",
+        (({"cause": r.cause, "symptom": r.symptom, "source": r.source}, r.count) for r in _summed(report)),
+    )
+    if report.last:
+        yield from _metric(
+            "last_line_timestamp_seconds", "Time of the last line that was counted.", [({}, report.last.timestamp())]
+        )
+
+
+def _summed(report: Report) -> Iterable[CauseRow]:
+    seen: dict[tuple[str, str, str], CauseRow] = {}
+    for row in report.causes:
+        seen.setdefault((row.cause, row.symptom, row.source), row)
+    return seen.values()
+
+
+def _metric(name: str, says: str, samples: Iterable[Sample]) -> Iterator[str]:
+    found = list(samples)
+    if not found:
+        return
+    yield f"# HELP why502_logs_{name} {says}\n# TYPE why502_logs_{name} gauge\n"
+    for labels, value in found:
+        inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        yield f"why502_logs_{name}{{{inner}}} {value:.17g}\n" if inner else f"why502_logs_{name} {value:.17g}\n"
+
+
+def _escaped(text: str) -> str:
+    return clean(redact(text)).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,190 @@
+"""The log report for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from why502.logs.scan.report import Burst, Report, Row, TargetRow, Times
+from why502.render.logs import tables
+from why502.render.terminal import paint
+from why502.render.words import Terminal, clock, safe
+
+_NAME = 48
+
+
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
+    """Return the report as lines of text; with `by`, one table."""
+    lines = [*_sum(report, terminal)]
+    if not terminal.is_quiet:
+        lines += _by(report, by, top) if by else _all(report, terminal, top)
+        lines += ["", *_notes(report, terminal)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
+    color = "problem" if report.failures else "healthy"
+    if report.is_partial:
+        yield paint(
+            "PARTIAL: reading was ended before all was read; what follows is what was seen until then.", "unknown", terminal
+        )
+    what = "failed" if report.requests else "lines that tell of a failure, and no access log"
+    said = (
+        f"{report.failures} of {report.requests} requests failed ({report.share:.2%})"
+        if report.requests
+        else f"{report.failures} {what}"
+    )
+    if report.only:
+        said = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
+    yield paint(said, color, terminal)
+    if report.hidden_requests:
+        yield f"{report.hidden_requests} more had {report.hidden_attempts} failed attempts that their clients did not see"
+    if report.first and report.last:
+        yield f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
+
+
+def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
+    if report.bursts:
+        yield from ("", paint("Bursts", "bold", terminal))
+        for burst in report.bursts[:top]:
+            yield from _burst(burst)
+    elif report.failures and len(report.minutes) > 1:
+        yield from ("", "No bursts: the failures are spread evenly over the time")
+    if report.causes:
+        yield from ("", paint("Why", "bold", terminal))
+        rows = [
+            [
+                str(row.count),
+                row.cause or f"({row.symptom})",
+                tables.source(row),
+                ", ".join(f"{safe(target)} {count}" for target, count in list(row.targets.items())[:3]),
+            ]
+            for row in report.causes[: top if not terminal.is_verbose else None]
+        ]
+        yield from _grid(["count", "cause, or what was seen", "told by", "on"], rows, "<")
+        for row in report.causes[:3]:
+            if row.text:
+                yield f"  {safe(row.place)}: {safe(row.text)[:200]}"
+    if report.by_status:
+        yield from ("", paint("Statuses", "bold", terminal))
+        yield "  " + ", ".join(f"{status} × {count}" for status, count in _most(report.by_status, 20))
+    if report.targets:
+        yield from ("", paint("Targets", "bold", terminal))
+        yield from _targets(report.targets[:top], terminal)
+    if failing := tables.failing(report.routes, top):
+        yield from ("", paint("Most failing routes", "bold", terminal))
+        yield from _rows(failing)
+    if slowest := tables.slowest(report, top):
+        yield from ("", paint("Slowest routes", "bold", terminal))
+        yield from _rows(slowest)
+    if len(report.servers) > 1:
+        yield from ("", paint("Server names", "bold", terminal))
+        yield from _rows(report.servers[:top])
+    if len(report.by_attempts) > 1 and report.has_upstream_fields:
+        yield from ("", paint("Attempts a request", "bold", terminal))
+        yield from _rows(report.by_attempts.values())
+    if failing := tables.failing(report.clients, top):
+        yield from ("", paint("Clients with most failures", "bold", terminal))
+        yield from _rows(failing)
+    if report.clients:
+        yield from ("", paint("Clients with most requests", "bold", terminal))
+        yield from _rows(tables.busiest(report.clients, top))
+
+
+def _burst(burst: Burst) -> Iterator[str]:
+    yield (
+        f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures} of {burst.requests} requests failed; peak {burst.peak} a minute "
+        f"at {burst.peak_at:%H:%M}Z, usual {burst.usual:g}"
+    )
+    for says in burst.changed:
+        yield f"    {safe(says)}"
+
+
+def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
+    head = ["target", "attempts", "failed", "share", "hidden", "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
+    body = [
+        [
+            safe(row.target),
+            str(row.attempts),
+            str(row.failures),
+            f"{row.share:.2%}",
+            str(row.hidden),
+            _seconds(row.connect, "p95_s"),
+            _seconds(row.header, "p95_s"),
+            *(_seconds(row.response, name) for name in ("p50_s", "p95_s", "p99_s", "max_s")),
+        ]
+        for row in rows
+    ]
+    yield from _grid(head, body)
+    for row in rows:
+        if row.is_bad:
+            says = f"  {safe(row.target)} is the bad one: {row.share:.2%} of its attempts fail, {row.others_share or 0:.2%} of the others'"
+            yield paint(says, "problem", terminal)
+        if says := tables.close(row):
+            yield paint(f"  {safe(row.target)}: {says}", "warn", terminal)
+
+
+def _by(report: Report, by: str, top: int) -> Iterator[str]:
+    rows = tables.table(report, by)
+    shown = rows if by in ("minute", "hour", "status", "attempts") else rows[: max(top, 10)]
+    yield ""
+    yield from _rows(shown, name=by)
+    if len(rows) > len(shown):
+        yield f"  and {len(rows) - len(shown)} more, with --top"
+
+
+def _rows(rows: Iterable[Row], name: str = "") -> Iterator[str]:
+    rows = list(rows)
+    has_times, has_statuses = any(row.times for row in rows), any(row.statuses for row in rows)
+    head = (
+        [name, "requests", "failed", "share"]
+        + (["p50", "p95", "p99", "max"] if has_times else [])
+        + (["statuses"] if has_statuses else [])
+    )
+    body = []
+    for row in rows:
+        line = [_short(safe(row.name)), str(row.requests), str(row.failures), f"{row.share:.2%}"]
+        line += [_seconds(row.times, one) for one in ("p50_s", "p95_s", "p99_s", "max_s")] if has_times else []
+        line += [", ".join(f"{status} × {count}" for status, count in _most(row.statuses, 6))] if has_statuses else []
+        body.append(line)
+    yield from _grid(head, body)
+
+
+def _grid(head: list[str], body: list[list[str]], align: str = ">") -> Iterator[str]:
+    """Yield columns, as wide as they must be; the first and the last are aligned to the left."""
+    widths = [max(len(line[at]) for line in (head, *body)) for at in range(len(head))]
+    for line in (head, *body):
+        cells = [
+            text.ljust(width)
+            if (at in (0, len(head) - 1) and head[at] not in ("max", "share", "count")) or (align == "<" and at)
+            else text.rjust(width)
+            for at, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield "  " + "  ".join(cells)
+
+
+def _notes(report: Report, terminal: Terminal) -> Iterator[str]:
+    if report.unfit:
+        yield f"{report.unfit} of {report.lines} lines could not be read ({report.unfit_share:.2%}); the first:"
+        for place, text in report.unfit_first:
+            yield f"  {safe(place)}: {safe(text)}"
+    if report.only:
+        yield "Only the lines of failures were read (--only): nothing is said of the other requests, and no line was checked for its format."
+    yield paint(tables.exactness(report), "dim", terminal)
+    if terminal.is_verbose:
+        for file in report.files:
+            said = f"{file.format}, by {file.said_by}" if file.said_by else file.why or "not in the window"
+            yield f"  {safe(file.path)}: {file.lines} lines, {said}"
+            if file.log_format:
+                yield f"    {safe(file.log_format)}"
+
+
+def _most(counts: dict[str, int], top: int) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:top]
+
+
+def _seconds(times: Times | None, name: str) -> str:
+    return "-" if times is None else f"{getattr(times, name):.3f}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
