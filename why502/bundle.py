@@ -86,7 +86,7 @@ def redacted(snapshot: Snapshot, *, anonymize: bool = False) -> Snapshot:
 def _walk(value: Any, hide: Callable[[str], str] | None, field: str = "") -> Any:
     if isinstance(value, dict):
         return {(hide(key) if hide and not key.isidentifier() else key): _walk(item, hide, key) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return _secrets_out([_walk(item, hide, field) for item in value])
     if isinstance(value, str):
         text = in_place(value) if field in _TEXTS else redact(value)
