@@ -1,0 +1,133 @@
+"""Bundles: what is saved is what is loaded, without secrets, and nothing foreign or huge is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+import values
+from hypothesis import HealthCheck, given, settings
+
+import why502
+from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, redacted
+from why502.config.nginx import parse
+from why502.config.tree import content
+from why502.logs.masked import in_place
+from why502.model.errors import Why502Error
+from why502.model.snapshot import ConfigFile, Event, Process, Proxy, Snapshot
+from why502.render.contract import schema_of
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.why502"))
+SECRETS = {
+    "header": 'proxy_set_header Authorization "Basic dXNlcjpTRUNSRVQ=";',
+    "bearer": "proxy_set_header Authorization 'Bearer SECRET.x.y';",
+    "cookie": 'proxy_set_header Cookie "session=SECRET";',
+    "key": "proxy_set_header X-Api-Key SECRET;",
+    "variable": 'set $api_token "SECRET";',
+    "fastcgi": "fastcgi_param DB_PASSWORD SECRET;",
+    "environment": "env SECRET_KEY=SECRET;",
+    "user": "proxy_pass http://user:SECRET@127.0.0.1:3001;",
+    "query": "proxy_pass http://127.0.0.1:3001/?token=SECRET;",
+}
+slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
+
+
+def packed(**fields: object) -> bytes:
+    """Return a bundle that says this."""
+    return gzip.compress(
+        json.dumps({"schema": SCHEMA, "why502": "1", "snapshot": {"taken_at": "2026-11-21T00:00:00Z"}, **fields}).encode()
+    )
+
+
+@slow
+@given(values.of(Snapshot))
+def test_what_is_saved_is_what_is_loaded(snapshot: Snapshot) -> None:
+    assert why502.load(why502.save(snapshot)) == redacted(snapshot)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_removing_secrets_twice_changes_nothing(path: Path) -> None:
+    snapshot = why502.load(path.read_bytes())
+    assert redacted(snapshot) == snapshot
+    assert why502.save(snapshot) == why502.save(snapshot)
+
+
+@pytest.mark.parametrize("line", SECRETS.values(), ids=SECRETS)
+def test_no_secret_of_a_configuration_is_kept_and_no_byte_moves(line: str) -> None:
+    text = f"http {{\n    # ä\n    {line}\n    listen 80;\n}}\n"
+    kept = in_place(text)
+    assert "SECRET" not in kept.replace("SECRET_KEY", "")
+    assert "dXNlcjpTRUNSRVQ" not in kept
+    assert len(kept.encode()) == len(text.encode())
+    assert [len(row) for row in kept.split("\n")] == [len(row) for row in text.split("\n")]
+    assert in_place(kept) == kept
+    before, after = (parse(content(ConfigFile(path="a", text=each)), "a") for each in (text, kept))
+    assert [word.start for item in before.items for word in getattr(item, "head", ())] == [
+        word.start for item in after.items for word in getattr(item, "head", ())
+    ]
+
+
+@pytest.mark.parametrize("line", SECRETS.values(), ids=SECRETS)
+def test_no_secret_leaves_in_a_bundle(line: str) -> None:
+    snapshot = Snapshot(
+        taken_at=values.NOW,
+        proxies=(Proxy(files=(ConfigFile(path="/etc/nginx/nginx.conf", text=f"http {{ {line} }}"),)),),
+        processes=(
+            Process(pid=1, argv=("app", "--password", "SECRET", "--token=SECRET", "postgres://app:SECRET@db/app")),
+            Process(pid=2, argv=("env", "API_KEY=SECRET", "run")),
+        ),
+        events=(
+            Event(symptom="application-error", says="login failed: Authorization: Bearer abc.SECRET.1", seen_in="app.log:1"),
+        ),
+    )
+    data = gzip.decompress(why502.save(snapshot)).decode()
+    assert "SECRET" not in data.replace("SECRET_KEY", "")
+
+
+def test_addresses_are_replaced_always_by_the_same() -> None:
+    snapshot = Snapshot(
+        taken_at=values.NOW, host="h", addresses=("203.0.113.9", "127.0.0.1", "2001:470::9", "::1", "203.0.113.9")
+    )
+    once, local, six, local_six, again = why502.load(why502.save(snapshot, anonymize=True)).addresses or ()
+    assert (local, local_six, again) == ("127.0.0.1", "::1", once)
+    assert once != "203.0.113.9"
+    assert six != "2001:470::9"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is no bundle"),
+        (b"PK\x03\x04", "is no bundle"),
+        (b"\x1f\x8b", "damaged"),
+        (packed()[:-9], "damaged"),
+        (gzip.compress(b"{"), "truncated"),
+        (gzip.compress(b"[]"), "object"),
+        (packed(schema="why502.bundle/2"), "why502.bundle/2"),
+        (packed(snapshot={}), "taken_at"),
+        (packed(snapshot={"taken_at": "2026-11-21T00:00:00Z", "listeners": [{"target": 5}]}), r"$.snapshot.listeners[0].target"),
+        (packed(snapshot={"taken_at": "2026-11-21T00:00:00Z", "no_such": 1}), "no_such"),
+        (gzip.compress(b"[" * 1_000_000), "x.why502"),
+        (b"\x1f\x8b" + bytes(LIMIT_BYTES), "too large"),
+        (gzip.compress(b" " * ((256 << 20) + 1), 9), "256 MiB"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_what_is_no_bundle_is_refused_in_two_lines(data: bytes, says: str) -> None:
+    with pytest.raises(Why502Error, match=re.escape(says)) as error:
+        why502.load(data, "x.why502")
+    assert "x.why502" in error.value.says
+    assert error.value.hint
+
+
+def test_its_schema_is_that_of_the_types() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(schema_of(Bundle, SCHEMA))
+    for path in GOLDEN:
+        validator.validate(json.loads(gzip.decompress(path.read_bytes())))
+    assert list(validator.iter_errors({"schema": SCHEMA}))
+    assert msgspec.json.encode(schema_of(Bundle, SCHEMA))

@@ -1,0 +1,91 @@
+"""Properties of the engine: it answers every snapshot, the same whatever the order of its parts, and `unknown` where nothing is known."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+import values
+from hypothesis import HealthCheck, given, settings
+
+import why502
+from why502.causes import CAUSES, PAGES, section
+from why502.model.finding import ASSERTED, Diagnosis, Verdict
+from why502.model.snapshot import Gap, Snapshot
+from why502.render import contract, html, markdown, terminal
+from why502.render import json as as_json
+from why502.render.words import Terminal
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.why502"))
+SCHEMA = jsonschema.Draft202012Validator(contract.schema_of(contract.Diagnosis, contract.DIAGNOSIS))
+slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
+
+
+def answer(diagnosis: Diagnosis) -> Any:
+    """Return what a diagnosis says, without the order of equals."""
+    return diagnosis.verdict, sorted((f.cause, str(f.target), round(f.confidence, 6), f.ongoing) for f in diagnosis.findings)
+
+
+def shuffled(value: Any, order: random.Random) -> Any:
+    """Return plain data with the lists of records in it in another order; lists of words mean something by their order."""
+    if isinstance(value, dict):
+        return {name: shuffled(item, order) if name not in ("argv", "location_path") else item for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [shuffled(item, order) for item in value]
+        return order.sample(items, len(items)) if items and isinstance(items[0], dict) else items
+    return value
+
+
+def test_a_snapshot_without_a_section_is_unknown_and_every_gap_is_told() -> None:
+    gaps = tuple(Gap(source=name, why="permission denied", allow="run as root") for name in ("proxies", "logs", "probes"))
+    diagnosis = why502.diagnose(Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), gaps=gaps))
+    assert (diagnosis.verdict, diagnosis.findings, diagnosis.gaps) == (Verdict.UNKNOWN, (), gaps)
+    assert {check.status.value for check in diagnosis.checks} == {"skip"}
+    shown = terminal.render(diagnosis, Terminal())
+    assert shown.startswith("UNKNOWN: ")
+    assert all(f"{gap.source}: permission denied (run as root)" in shown for gap in gaps)
+
+
+@slow
+@given(values.of(Snapshot))
+def test_every_snapshot_is_answered_and_shown(snapshot: Snapshot) -> None:
+    diagnosis = why502.diagnose(snapshot)
+    assert not [gap for gap in diagnosis.gaps if gap.source.startswith("cause ")]
+    assert why502.diagnose(snapshot) == diagnosis
+    is_asserted = any(finding.confidence >= ASSERTED for finding in diagnosis.findings)
+    assert is_asserted == (diagnosis.verdict is Verdict.PROBLEM)
+    assert set(snapshot.gaps) <= set(diagnosis.gaps)
+    SCHEMA.validate(json.loads(as_json.render(diagnosis, Terminal())))
+    for shown in (terminal.render(diagnosis, Terminal(is_verbose=True)), markdown.render(diagnosis, Terminal())):
+        assert not set(shown) & set("\x1b\u202e\x07")
+    assert "<b>" not in html.render(diagnosis, Terminal()).replace("<b>Fix:</b>", "")
+
+
+@pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_what_was_seen_changes_nothing(bundle: Path, seed: int) -> None:
+    snapshot = why502.load(bundle.read_bytes())
+    plain = shuffled(msgspec.to_builtins(snapshot), random.Random(seed))
+    assert answer(why502.diagnose(msgspec.convert(plain, Snapshot))) == answer(why502.diagnose(snapshot))
+
+
+@pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
+def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
+    whole = why502.load(bundle.read_bytes())
+    found = {finding.cause for finding in why502.diagnose(whole).findings if finding.confidence >= ASSERTED}
+    for name in ("listeners", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
+        less = msgspec.structs.replace(whole, **{name: None}, gaps=(Gap(source=name, why="permission denied"),))
+        now = {finding.cause for finding in why502.diagnose(less).findings if finding.confidence > 0.9}
+        assert now <= found, name
+
+
+def test_every_cause_has_a_page_that_says_what_to_do() -> None:
+    for name in CAUSES:
+        assert PAGES[name].strip()
+        assert section(name, "Fix"), name
