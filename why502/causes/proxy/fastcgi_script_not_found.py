@@ -17,13 +17,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import Layer
+from why502.deployment import Deployment
+from why502.model.config import Position
+from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+
+@rule(122, "fastcgi-without-script", Severity.WARNING)
+def no_script(deployment: Deployment) -> Iterator[Risk]:
+    """PHP-FPM is not told which script to run.
+
+    Without SCRIPT_FILENAME it answers with an empty page, or 404 `File not found`. nginx's own `fastcgi_params` does not set it,
+    `fastcgi.conf` does.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        is_php = "php" in route.passes or ".php" in route.location
+        if route.directive != "fastcgi_pass" or not is_php or level is None or not level.is_known:
+            continue
+        names = {x.args[0].upper() for x in route.settings.get("fastcgi_param", ()) if x.args}
+        if "SCRIPT_FILENAME" not in names and (names or deployment.is_whole):
+            yield risk(
+                "SCRIPT_FILENAME is not set", route.at, "add `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;`"
+            )
+
+
+@rule(123, "fastcgi-params-not-inherited", Severity.WARNING)
+def params_lost(deployment: Deployment) -> Iterator[Risk]:
+    """A block sets a parameter, and so loses all those that the blocks around it set.
+
+    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only where a block has none of its own: the application sees neither method
+    nor URI.
+    """
+    seen: set[Position] = set()
+    for route in deployment.routes:
+        name = {"fastcgi_pass": "fastcgi_param", "uwsgi_pass": "uwsgi_param", "scgi_pass": "scgi_param"}.get(route.directive)
+        level = deployment.level(route)
+        own = next((outer for outer in level.outwards if name and outer.own(name)), None) if level else None
+        if own is None or name is None or not own.is_known or own.around is None or name not in own.around.settings:
+            continue
+        kept = {directive.args[0] for directive in own.own(name) if directive.args}
+        lost = [x.args[0] for x in own.around.settings[name] if x.args and x.args[0] not in kept]
+        first = own.own(name)[0].at
+        if len(lost) > 2 and first not in seen:
+            seen.add(first)
+            yield risk(
+                f"{len(lost)} parameters of the block around are not inherited here ({', '.join(lost[:3])} …)",
+                first,
+                "include them again here",
+            )
+
 
 CAUSE = Cause(
     id="fastcgi-script-not-found",
     layer=Layer.PROXY,
     says="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
     symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
+    foresee=(
+        no_script,
+        params_lost,
+    ),
 )

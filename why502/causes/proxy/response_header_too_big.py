@@ -25,9 +25,12 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import family, reload, set_in_route, size, together
-from why502.model.finding import PROOF, STRONG, Evidence, Layer, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -73,6 +76,71 @@ def remedies(case: Case) -> Iterator[Remedy]:
     )
 
 
+_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi", "grpc")
+
+
+@rule(90, "header-buffer-too-small", Severity.WARNING)
+def buffer_small(deployment: Deployment) -> Iterator[Risk]:
+    """The buffer for the response header is smaller than the default.
+
+    The whole header must fit into it. A session and a few more cookies, or a Content-Security-Policy, fill 4k: `upstream sent too big
+    header`, 502 for exactly the users who are logged in.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own(*(f"{module}_buffer_size" for module in _MODULES)):
+            size = units.size(directive.args[0]) if directive.args else None
+            if size is not None and size < 4096 and directive.at not in seen and level.path[:1] != ("stream",):
+                seen.add(directive.at)
+                yield risk(
+                    f"{directive.name} {directive.args[0]} is too small for common headers",
+                    directive.at,
+                    "take 4k or more; 8k to 16k with many cookies",
+                )
+
+
+@rule(91, "header-buffer-not-raised", Severity.NOTE)
+def only_buffers_raised(deployment: Deployment) -> Iterator[Risk]:
+    """The body's buffers were raised and the header's was not.
+
+    Against `upstream sent too big header` only the buffer size helps, in which the whole header must fit.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for module in ("proxy", "fastcgi", "uwsgi", "scgi"):
+            own = level.own(f"{module}_buffers")
+            each = units.size(own[0].args[1]) if own and len(own[0].args) == 2 else None
+            is_buffered = level.first(f"{module}_buffering") != "off"
+            if each and each > 8192 and f"{module}_buffer_size" not in level.settings and is_buffered and own[0].at not in seen:
+                if level.is_known:
+                    seen.add(own[0].at)
+                    yield risk(
+                        f"{module}_buffers are {own[0].args[1]}, the header's {module}_buffer_size is 4k",
+                        own[0].at,
+                        f"set {module}_buffer_size, too",
+                    )
+
+
+@rule(92, "auth-cookies-in-default-buffer", Severity.NOTE)
+def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
+    """An authentication service answers with cookies or tokens through the default buffer.
+
+    Sessions of OpenID Connect are split over several cookies of 4k: the answer does not fit, and every login ends in an error.
+    """
+    seen = set()
+    for route in deployment.routes:
+        sets = [x for x in route.settings.get("auth_request_set", ()) if any("set_cookie" in word for word in x.args)]
+        if sets and "proxy_buffer_size" not in route.settings and sets[0].at not in seen and route.protocol in ("http", "https"):
+            level = deployment.level(route)
+            if level and level.is_known:
+                seen.add(sets[0].at)
+                yield risk(
+                    "session cookies of the authentication service must fit 4k",
+                    sets[0].at,
+                    "`proxy_buffer_size 16k; proxy_buffers 4 16k;` there",
+                )
+
+
 CAUSE = Cause(
     id="response-header-too-big",
     layer=Layer.PROXY,
@@ -81,4 +149,9 @@ CAUSE = Cause(
     examine=examine,
     tell=tell,
     remedies=remedies,
+    foresee=(
+        buffer_small,
+        only_buffers_raised,
+        auth_cookies,
+    ),
 )

@@ -17,13 +17,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from why502.cause import Cause
-from why502.model.finding import PROOF, Layer
+from why502.deployment import Deployment
+from why502.model.config import Position
+from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
+
+
+@rule(116, "error-page-from-failing-backend", Severity.WARNING)
+def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
+    """The page for a failing backend is to be fetched from that backend.
+
+    `error_page 502 /502.html` is a new request within the server. Where no location of its own has the file, it goes to the same backend,
+    fails again, and clients see nginx's bare page.
+    """
+    seen: set[Position | None] = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if level is None or not level.is_known or not route.listens or route.location.startswith("@"):
+            continue
+        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        for setting in route.settings.get("error_page", ()):
+            codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
+            if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
+                continue
+            host = next((name for name in route.server_names if name[:1] not in ("~", "*", ".")), "")
+            found = deployment.matcher.find(host, page, None, route.server or None)
+            same = (
+                found is not None
+                and found.server_at == route.server_at
+                and found.peers == route.peers
+                and not found.if_conditions
+            )
+            if same and server is not None and server.is_known and not (found and "try_files" in found.settings):
+                seen.add(setting.at)
+                yield risk(
+                    f"{page} is fetched from the backend that just failed",
+                    setting.at,
+                    f"add `location = {page} {{ root …; internal; }}`",
+                )
+
 
 CAUSE = Cause(
     id="rewrite-cycle",
     layer=Layer.PROXY,
     says="rewrites, internal redirects, error pages or subrequests go round in circles",
     symptoms={Symptom.REWRITE_CYCLE: PROOF},
+    foresee=(error_page_proxied,),
 )

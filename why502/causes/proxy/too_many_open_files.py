@@ -21,8 +21,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -38,10 +41,34 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
 
 
+@rule(100, "worker-connections-above-files", Severity.WARNING)
+def above_files(deployment: Deployment) -> Iterator[Risk]:
+    """A worker may have more connections than open files.
+
+    Each connection is a file, a proxied request has two. At the limit nginx stops accepting (`accept4() failed (24: Too many open
+    files)`) and answers 500. Without worker_rlimit_nofile systemd gives 1024.
+    """
+    configuration = deployment.configuration
+    connections, limit = configuration.worker_connections or 512, configuration.worker_files_limit
+    own = [directive for level in deployment.blocks("events") for directive in level.own("worker_connections")]
+    if not own or not deployment.is_whole or not own[0].args or units.number(own[0].args[0]) is None:
+        return
+    top = deployment.levels[0]
+    if limit and connections > limit:
+        at = top.own("worker_rlimit_nofile")[0].at if top.own("worker_rlimit_nofile") else own[0].at
+        yield risk(f"{connections} worker_connections, {limit} files", at, f"worker_rlimit_nofile {2 * connections};")
+    elif not limit and connections > 1024 and deployment.routes and top.is_known:
+        unit = next((unit for unit in deployment.units if unit.name == "nginx.service"), None)
+        if unit is None or not unit.get("LimitNOFILE"):
+            says = f"{connections} worker_connections, and systemd lets a service open 1024 files"
+            yield risk(says, own[0].at, f"add `worker_rlimit_nofile {2 * connections};`", severity=Severity.NOTE)
+
+
 CAUSE = Cause(
     id="too-many-open-files",
     layer=Layer.PROXY,
     says="the proxy ran out of file descriptors",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     examine=examine,
+    foresee=(above_files,),
 )

@@ -23,9 +23,12 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import WEAK, Evidence, Layer, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -44,6 +47,41 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(says=f"worker_connections {max(4096, 4 * now)}; and worker_rlimit_nofile {2 * max(4096, 4 * now) + 1024};")
 
 
+@rule(101, "worker-connections-few", Severity.NOTE)
+def few_connections(deployment: Deployment) -> Iterator[Risk]:
+    """A worker may have few connections, of which a proxied request takes two.
+
+    Beyond them requests fail with 500 or are not accepted at all (`worker_connections are not enough`).
+    """
+    for level in deployment.blocks("events"):
+        for directive in level.own("worker_connections"):
+            count = units.number(directive.args[0]) if directive.args else None
+            if count is not None and count < 256 and deployment.routes:
+                yield risk(
+                    f"a worker serves about {count // 2} proxied requests at once",
+                    directive.at,
+                    "take 1024 or more, and files to match",
+                )
+
+
+@rule(102, "keepalive-takes-all-connections", Severity.WARNING)
+def idle_connections(deployment: Deployment) -> Iterator[Risk]:
+    """Groups may keep as many idle connections as a worker has.
+
+    Idle ones count as well: none is left for clients.
+    """
+    connections = deployment.configuration.worker_connections or 512
+    asked = [group for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive]
+    total = sum(group.keepalive for group in asked)
+    if asked and deployment.is_whole and total >= connections:
+        largest = max(asked, key=lambda group: group.keepalive)
+        yield risk(
+            f"groups keep {total} idle connections, a worker has {connections}",
+            largest.keepalive_at,
+            "keep fewer, or raise worker_connections",
+        )
+
+
 CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
@@ -52,4 +90,8 @@ CAUSE = Cause(
     yields_to=frozenset({"backend-hung", "proxy-loop"}),
     examine=examine,
     remedies=remedies,
+    foresee=(
+        few_connections,
+        idle_connections,
+    ),
 )

@@ -25,8 +25,11 @@ from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 AROUND = timedelta(seconds=10)
 
@@ -43,6 +46,20 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
 
 
+@rule(135, "reload-cuts-requests", Severity.NOTE)
+def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
+    """A reload cuts requests that take longer than a few seconds.
+
+    worker_shutdown_timeout ends old workers with what they are doing: downloads, WebSockets, slow answers (status 000 in the log).
+    """
+    for directive in deployment.levels[0].own("worker_shutdown_timeout"):
+        seconds = units.time(directive.args[0]) if directive.args else None
+        if seconds is not None and seconds < 10 and deployment.routes:
+            yield risk(
+                f"requests longer than {seconds:g} s are cut at each reload", directive.at, "take as long as the longest request"
+            )
+
+
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
@@ -54,4 +71,5 @@ CAUSE = Cause(
         Symptom.RESET_BEFORE_HEADER: 0.5,
     },
     examine=examine,
+    foresee=(shutdown_cuts,),
 )

@@ -24,8 +24,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
+from why502.config.nginx import units
+from why502.deployment import Deployment
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -39,10 +42,30 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the backend says that a request's header was too big {tally.detail}".rstrip(), tally.seen_in, PROOF)
 
 
+@rule(94, "uwsgi-buffer-smaller", Severity.NOTE)
+def uwsgi_buffer(deployment: Deployment) -> Iterator[Risk]:
+    """Larger request headers are let through than uWSGI takes by default.
+
+    Its `buffer-size` is 4096: a longer request is dropped (`invalid request block size`), which nginx tells as a 502.
+    """
+    seen = set()
+    for route in deployment.routes:
+        setting = route.setting("large_client_header_buffers")
+        size = units.size(setting.args[1]) if setting and len(setting.args) == 2 else None
+        if route.directive == "uwsgi_pass" and setting and size and size > 8192 and setting.at not in seen:
+            seen.add(setting.at)
+            yield risk(
+                f"requests may have {setting.args[1]} of headers, uWSGI takes 4096 bytes by default",
+                setting.at,
+                "raise uWSGI's buffer-size, too",
+            )
+
+
 CAUSE = Cause(
     id="request-header-too-big",
     layer=Layer.UPSTREAM,
     says="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
     symptoms={Symptom.REQUEST_HEADER_TOO_BIG: LIKELY},
     examine=examine,
+    foresee=(uwsgi_buffer,),
 )

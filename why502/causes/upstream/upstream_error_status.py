@@ -23,8 +23,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, Evidence, Layer, supports
+from why502.deployment import Deployment
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,12 +44,28 @@ def tell(case: Case) -> str:
     return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
 
 
+@rule(117, "failure-told-as-200", Severity.NOTE)
+def told_as_200(deployment: Deployment) -> Iterator[Risk]:
+    """A failure of the backend is answered with 200.
+
+    Monitoring, caches and search engines take the error page for the page itself; only `$upstream_status` still tells.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for setting in route.settings.get("error_page", ()):
+            if {"500", "502", "503", "504"} & set(setting.args) and "=200" in setting.args and setting.at not in seen:
+                if not setting.args[-1].startswith("@"):
+                    seen.add(setting.at)
+                    yield risk("a failing backend is answered with 200", setting.at, "leave `=200` out")
+
+
 CAUSE = Cause(
     id="upstream-error-status",
     layer=Layer.UPSTREAM,
     says="it answered with that very 5xx status itself; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
-    yields_to=frozenset({"proxy-loop", "application-error", "worker-timeout"}),
+    yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "worker-timeout"}),
     examine=examine,
     tell=tell,
+    foresee=(told_as_200,),
 )

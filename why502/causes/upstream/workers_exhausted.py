@@ -24,8 +24,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.deployment import Deployment
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -54,6 +56,26 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(event.says, event.seen_in, PROOF)
 
 
+@rule(99, "buffering-off-for-all", Severity.NOTE)
+def slow_clients(deployment: Deployment) -> Iterator[Risk]:
+    """Buffering is off for everything that a backend of few workers answers.
+
+    A worker of PHP-FPM, uWSGI or the like is then busy until the slowest client has taken the answer: a few slow clients take them all.
+    """
+    seen = set()
+    for route in deployment.routes:
+        module = route.directive.removesuffix("_pass")
+        setting = route.setting(f"{module}_buffering")
+        if module in ("fastcgi", "uwsgi", "scgi") and setting and setting.args == ("off",) and setting.at not in seen:
+            if route.location in ("", "/", "~ \\.php$", "~ \\.php(?:$|/)", "~ \\.php(/|$)", "~* \\.php$", "~ [^/]\\.php(/|$)"):
+                seen.add(setting.at)
+                yield risk(
+                    "slow clients hold the backend's workers",
+                    setting.at,
+                    "turn it off for streams only (or answer those with X-Accel-Buffering: no)",
+                )
+
+
 CAUSE = Cause(
     id="workers-exhausted",
     layer=Layer.UPSTREAM,
@@ -64,6 +86,7 @@ CAUSE = Cause(
         Symptom.CONNECT_TIMED_OUT: 0.5,
         Symptom.QUEUE_FULL: WEAK,
     },
-    yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children"}),
+    yields_to=frozenset({"cpu-saturation", "io-saturation", "listen-backlog-overflow", "memory-pressure", "php-fpm-max-children"}),
     examine=examine,
+    foresee=(slow_clients,),
 )
