@@ -1,0 +1,128 @@
+"""`why502 explain`: what a log line, a status, a code or a cause means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+    from why502.model.explanation import Explanation
+
+_LONGEST = 1 << 20  # bytes of a line of standard input that are read; the rest of it is passed over
+_CHUNK = 1 << 20
+
+
+@click.command()
+@click.argument("texts", nargs=-1, metavar="TEXT... | -")
+@click.option("--proxy", metavar="NAME", help="Whose line, status or code it is: nginx, apache, haproxy, envoy, aws-alb…")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="The cause only.")
+@click.option("-v", "--verbose", is_flag=True, help="Accepted like everywhere; everything is told anyway.")
+@click.pass_obj
+def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, quiet: bool, verbose: bool) -> int:
+    """Tell what a log line, an HTTP status, a gateway's own code or a cause means.
+
+    TEXT is a line of any log that why502 reads, a status (502, 499, 009), a code (AH01102, sH--, UF, Target.Timeout, 522) or a cause. With -
+    every line of standard input is explained. Without TEXT all causes, statuses and codes are listed.
+
+    Exit status: 0 everything was recognised, 1 something was not, 2 usage.
+
+    \b
+    Example: why502 explain 502 --proxy haproxy
+    Example: why502 explain - --format jsonl < error.log
+    """
+    from why502.cli.env import Exit
+    from why502.explanation import PROXIES, product_of
+    from why502.explanation import explain as look_up
+    from why502.model.errors import Why502Error
+
+    if proxy is not None and proxy not in PROXIES and product_of(proxy) not in PROXIES:
+        raise Why502Error(f"--proxy {proxy!r} is not known", f"One of: {', '.join(PROXIES)}.")
+    if not texts:
+        _list(env, format_)
+        return Exit.HEALTHY
+    if texts == ("-",):
+        lines = _lines(getattr(env.stdin, "buffer", None) or _bytes(env))
+        if format_ == "jsonl":
+            return _write_lines(env, lines, proxy)
+        inputs: Iterator[str] = (line.decode("utf-8", "surrogateescape") for line in lines if line.strip())
+    else:
+        inputs = iter(_inputs(texts, proxy))
+    found: list[Explanation] = []
+    unknown = False
+    for text in inputs:
+        explanation = look_up(text, proxy)
+        unknown |= explanation.kind == "unrecognised"
+        if format_ == "json":
+            found.append(explanation)
+        else:
+            _write(env, explanation, format_, quiet=quiet, verbose=verbose)
+    if format_ == "json":
+        from why502.render.explanation import render_json
+
+        env.write(render_json(found) if found else "[]\n")
+    return Exit.PROBLEM if unknown else Exit.HEALTHY
+
+
+def _inputs(texts: tuple[str, ...], proxy: str | None) -> list[str]:
+    """Return what the arguments mean: each by itself, or together the words of one line that was not quoted."""
+    from why502.explanation import explain as look_up
+
+    if (
+        len(texts) == 1
+        or any(" " in text.strip() for text in texts)
+        or all(look_up(text, proxy).kind != "unrecognised" for text in texts)
+    ):
+        return list(texts)
+    return [" ".join(texts)]
+
+
+def _list(env: Env, format_: str) -> None:
+    from why502.render.explanation import everything, everything_json
+
+    env.write(everything(env.terminal()) if format_ == "text" else everything_json())
+
+
+def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, verbose: bool) -> None:
+    from why502.render.explanation import render_line, render_text
+
+    if format_ == "jsonl":
+        env.write(render_line(explanation).decode())
+    elif quiet:
+        env.write(f"{explanation.cause or ('unrecognised' if explanation.kind == 'unrecognised' else 'no failure')}\n")
+    else:
+        env.write(render_text(explanation, env.terminal(quiet=quiet, verbose=verbose)) + "\n")
+
+
+def _write_lines(env: Env, lines: Iterator[bytes], proxy: str | None) -> int:
+    """Write one object for each line, as they come; in bulk where they come fast."""
+    from why502.cli.env import Exit
+    from why502.render.explanation_lines import Explainer
+
+    explainer = Explainer(proxy)
+    out = getattr(env.stdout, "buffer", None)
+    if out is not None:
+        env.stdout.flush()
+        out.writelines(explainer.explain(lines))
+        out.flush()
+    else:
+        for each in explainer.explain(lines):
+            env.write(each.decode())
+    return Exit.PROBLEM if explainer.unrecognised else Exit.HEALTHY
+
+
+def _bytes(env: Env) -> BinaryIO:
+    import io
+
+    return io.BytesIO(env.stdin.read().encode("utf-8", "surrogateescape"))
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines, without more than the begin of a very long one. A line ends at a line feed."""
+    while line := source.readline(_LONGEST):
+        yield line
+        while len(line) == _LONGEST and not line.endswith(b"\n"):
+            line = source.readline(_LONGEST)

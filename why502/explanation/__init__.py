@@ -1,0 +1,262 @@
+"""explain(): a log line, a status, a product's code or a cause id → what it means and which causes it may stand for.
+
+A pure function of its text, except that the second line of a failed connection of Apache is understood by the first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from why502 import codes
+from why502.causes import CAUSES, PAGES, section
+from why502.codes import Code, Product
+from why502.codes.statuses import STATUSES
+from why502.explanation import candidates
+from why502.logs.detect import named, parse_any
+from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED, Candidate, Explanation
+from why502.model.logs import LogRecord, Symptom
+from why502.model.words import WORDS
+
+PROXIES = "nginx ingress-nginx apache haproxy aws-alb cloudflare envoy istio caddy traefik varnish gcp azure fastly cloudfront akamai".split()
+_ALIASES = {
+    "ingress-nginx": "nginx",
+    "istio": "envoy",
+    "httpd": "apache",
+    "alb": "aws-alb",
+    "elb": "aws-alb",
+    "openresty": "nginx",
+}
+_FORMATS = {  # the formats that a gateway's lines have, where it is named
+    "nginx": ("nginx_error", "nginx_access", "ingress_nginx"),
+    "apache": ("apache",),
+    "haproxy": ("haproxy",),
+    "aws-alb": ("aws_alb",),
+    "cloudflare": ("cloudflare",),
+    "envoy": ("envoy",),
+    "caddy": ("caddy",),
+    "traefik": ("traefik",),
+    "varnish": ("varnish",),
+    "gcp": ("cloud_balancers",),
+    "azure": ("cloud_balancers",),
+    "cloudfront": ("cloud_balancers",),
+}
+_ALWAYS = ("at", "level", "errno", "phase", "target", "client", "server", "request", "status")
+_MORE = (
+    "code",
+    "upstream_status",
+    "duration_s",
+    "group",
+    "host",
+    "protocol",
+    "detail",
+    "process",
+    "process_pid",
+    "unit",
+    "file",
+    "line",
+)
+_STATUS_LINE = re.compile(
+    r"(?:(?:HTTP(?:/\d(?:\.\d)?)?|status|error|code)[ :=]{1,3}){0,2}(\d{3})"
+    r"(?: (?:Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out|Internal Server Error|Client Closed Request))?",
+    re.IGNORECASE,
+)
+_STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
+_FLAGS = re.compile(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
+_AKAMAI = re.compile(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
+_HARMLESS = frozenset(
+    {
+        Symptom.PEER_DISABLED,
+        Symptom.PROXY_RELOADED,
+        Symptom.PROXY_STOPPED,
+        Symptom.PROCESS_STARTED,
+        Symptom.PROCESS_STOPPED,
+        Symptom.LISTENS_ON,
+    }
+)
+
+
+def product_of(name: str | None) -> str | None:
+    """Return the product that a name or alias means, for `--proxy`; None where none was given."""
+    return _ALIASES.get(name, name) if name else None
+
+
+def explain(text: str, proxy: str | None = None) -> Explanation:
+    """Return what the text means. `proxy`: a product's name, where it is known whose line or code it is."""
+    proxy = product_of(proxy)
+    short = text.strip().strip("\"'`")
+    if short.lower() in CAUSES:
+        return _cause(text, short.lower())
+    if len(short) <= 120:
+        status = short if short in STATUSES else match[1] if (match := _STATUS_LINE.fullmatch(short)) else ""
+        if status in STATUSES and proxy in (None, *_makers(status)):
+            return _status(text, status, proxy)
+        if found := _codes(short, proxy):
+            return _code(text, found)
+    record = _parse(text, proxy)
+    return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, says="nothing that is known here")
+
+
+def line(text: str, record: LogRecord) -> Explanation:
+    """Return what a record, read from that line, means."""
+    failed = record.is_gateway_failure and record.symptom not in _HARMLESS
+    found = candidates.of_record(record)
+    best = found[0].cause if found and failed else None
+    product = codes.product(record.proxy) if record.proxy else None
+    steps = candidates.next_steps(best, record.target) if best else ()
+    return Explanation(
+        input=text,
+        kind=LOG_LINE,
+        proxy=record.proxy,
+        gateway_failure=failed,
+        cause=best,
+        candidates=found,
+        fields=fields(record),
+        says=_sentence(record, found if failed else (), product),
+        next=tuple(dict.fromkeys((*steps[:3], *(product.next[:2] if product and failed else ())))),
+        remedies=candidates.remedies(best) if best else (),
+        references=_references(best) if best else (),
+    )
+
+
+def fields(record: LogRecord) -> dict[str, Any]:
+    """Return what a line tells, by the names of the contract; nine of them always, None where the line does not tell them."""
+    found = {name: _plain(getattr(record, name)) for name in _ALWAYS}
+    return found | {name: value for name in _MORE if (value := _plain(getattr(record, name))) is not None}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    if isinstance(value, int | float):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product | None) -> str:
+    row = product.codes.get(record.code) if product else None
+    seen = WORDS.get(record.symptom, "") if record.symptom else ""
+    what = row.says if row and row.says and row.symptom is record.symptom else seen or (row.says if row else "")
+    who = record.proxy or record.program or record.format
+    where = f" ({record.target or record.group})" if record.target or record.group else ""
+    if not found:
+        return f"{who}: {what or 'no failure of the way to a backend'}{where}"
+    return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].says}"
+
+
+def _parse(text: str, proxy: str | None) -> LogRecord | None:
+    for name in _FORMATS.get(proxy or "", ()):
+        form = named(name)
+        if form is not None and (record := form.parse(text)) is not None and record.symptom is not None:
+            return record
+    return parse_any(text)
+
+
+def _cause(text: str, name: str) -> Explanation:
+    cause = CAUSES[name]
+    return Explanation(
+        input=text,
+        kind=CAUSE,
+        gateway_failure=True,
+        cause=name,
+        candidates=(Candidate(cause=name, layer=cause.layer, confidence=1.0, says=cause.says),),
+        fields={
+            "layer": cause.layer.value,
+            "symptoms": [symptom.value for symptom in cause.symptoms],
+            "is_effect_of": sorted(cause.yields_to),
+        },
+        says=cause.says,
+        next=candidates.next_steps(name),
+        remedies=candidates.remedies(name),
+        notes=PAGES[name].strip(),
+        references=_references(name),
+    )
+
+
+def _makers(status: str) -> tuple[str, ...]:
+    """Return the products that give a status."""
+    names = [name for maker in STATUSES[status].makers for name in maker.proxy.split(", ")]
+    return tuple(
+        dict.fromkeys(_ALIASES.get(name, name) for name in names if name not in ("any", "any backend", "curl"))
+    ) or tuple(PROXIES)
+
+
+def _status(text: str, code: str, proxy: str | None) -> Explanation:
+    status = STATUSES[code]
+    makers = [
+        maker
+        for maker in status.makers
+        if proxy is None
+        or proxy in (_ALIASES.get(name, name) for name in maker.proxy.split(", "))
+        or maker.proxy.startswith("any")
+    ]
+    if proxy is None and len(makers) == 1:  # only one makes it
+        proxy = _makers(code)[0] if len(_makers(code)) == 1 else None
+    product = codes.product(proxy) if proxy else None
+    row = product.codes.get(code) if product else None
+    found = candidates.ranked(row.causes, row.symptom) if row else candidates.of_status(maker.causes for maker in makers)
+    return Explanation(
+        input=text,
+        kind=STATUS,
+        proxy=proxy,
+        gateway_failure=status.is_failure,
+        cause=found[0].cause if found and status.is_failure else None,
+        candidates=found,
+        fields={
+            "status": int(code),
+            "made_by": [{"proxy": maker.proxy, "when": maker.when, "causes": list(maker.causes)} for maker in makers],
+        },
+        says=f"{code}: {status.title}",
+        next=product.next if product else ("why502 diagnose", "why502 explain LINE (of the proxy's error log, at that second)"),
+        references=product.references if product else (),
+    )
+
+
+def _codes(text: str, proxy: str | None) -> list[tuple[Product, Code]]:
+    """Return the rows that a short text names, of the given product or of all; of several flags all."""
+    found = [(product, row) for product, row in codes.find(text) if proxy in (None, product.name)]
+    if found:
+        return found
+    if _FLAGS.fullmatch(text) and (envoy := codes.product("envoy")):
+        rows = [envoy.codes[flag] for flag in text.split(",") if flag in envoy.codes]
+        return [(envoy, row) for row in sorted(rows, key=lambda row: row.code == "URX")]
+    if _STATE.fullmatch(text) and (haproxy := codes.product("haproxy")) and proxy in (None, "haproxy"):
+        row = haproxy.codes.get(text[:2] if text != "--" else "----")
+        return [(haproxy, row)] if row else []
+    if (match := _AKAMAI.fullmatch(text)) and (akamai := codes.product("akamai")):
+        row = akamai.codes.get(f"{match[1]}.xx")
+        return [(akamai, row)] if row else []
+    return []
+
+
+def _code(text: str, found: list[tuple[Product, Code]]) -> Explanation:
+    product, row = found[0]
+    ranked = candidates.ranked(tuple(name for name in row.causes if name in CAUSES), row.symptom)
+    best = ranked[0].cause if ranked and row.is_gateway_failure else None
+    others = [f"{other.title}: {code.says}" for other, code in found[1:]]
+    return Explanation(
+        input=text,
+        kind=CODE,
+        proxy=product.name,
+        gateway_failure=row.is_gateway_failure,
+        cause=best,
+        candidates=ranked,
+        fields={
+            "code": row.code,
+            "status": int(row.status) if row.status.isdigit() else None,
+            "client_gets": row.status or None,
+            "phase": row.phase.value if row.phase else None,
+        },
+        says=f"{product.title}, {row.code}: {row.says}",
+        next=(*(candidates.next_steps(best)[:2] if best else ()), *product.next),
+        remedies=candidates.remedies(best) if best else (),
+        notes="\n".join(others),
+        references=product.references,
+    )
+
+
+def _references(cause: str) -> tuple[str, ...]:
+    return section(cause, "References")
+
+
+__all__ = ["PROXIES", "UNRECOGNISED", "explain", "fields", "line", "product_of"]

@@ -1,0 +1,135 @@
+"""From what was seen to the causes that it may stand for, and from a cause to what to look at and to do."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from why502.causes import CAUSES, section
+from why502.model.explanation import Candidate
+from why502.model.finding import FAIR, LIKELY, PRIOR
+from why502.model.logs import LogRecord, Symptom
+from why502.model.remedy import Remedy
+from why502.model.target import Target
+
+MOST = 5  # candidates of one input
+CERTAIN = 0.99
+_STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
+_TCP_ONLY = frozenset(
+    "wrong-port wrong-address stale-dns connect-rejected connect-timeout container-network-mismatch ephemeral-ports-exhausted"
+    " host-unreachable conntrack-table-full".split()
+)
+_UNIX_ONLY = frozenset({"unix-socket-missing", "unix-socket-permission"})
+_FASTCGI_ONLY = frozenset({"php-fpm-socket-mismatch", "php-fpm-crashed", "php-fpm-max-children", "fastcgi-script-not-found"})
+_COMMAND = re.compile(r"`([^`\n]+)`")
+_TOOLS = frozenset(
+    "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm iptables nft docker"
+    " kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof free top vmstat iostat mtr traceroute ip"
+    " haproxy apachectl varnishadm varnishlog istioctl aws gcloud az caddy echo strace py-spy pm2 nproc ping ulimit prlimit stat why502 istioctl journalctl".split()
+)
+
+
+def of_record(record: LogRecord) -> tuple[Candidate, ...]:
+    """Return the causes that a log line may stand for, best first: those that its format's table names, then its symptom's."""
+    target = record.target
+    kind = "" if target is None or not (target.path or target.port) else "unix" if target.is_unix else "tcp"
+    return _of(record.causes, record.symptom, kind, record.protocol)
+
+
+@lru_cache(2048)
+def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: str) -> tuple[Candidate, ...]:
+    names = causes
+    if symptom is not None:
+        names = (*names, *(name for name in _by_symptom(symptom) if name not in causes))
+    kept = tuple(name for name in names if name in CAUSES and _may_be(name, kind, protocol))
+    return ranked(kept, symptom, named=sum(1 for name in kept if name in causes))
+
+
+@lru_cache(2048)
+def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | None = None) -> tuple[Candidate, ...]:
+    """Return candidates in the given order. The first `named` come from a table that puts the best first."""
+    named = len(names) if named is None else named
+    found: list[Candidate] = []
+    sure = CERTAIN
+    for at, name in enumerate(names[:MOST]):
+        weight = CAUSES[name].symptoms.get(symptom, 0.0) if symptom else 0.0
+        if at < named:
+            weight = max(weight, LIKELY if at == 0 else FAIR - _STEP * (at - 1))
+        sure = min(sure if at == 0 else round(sure - 0.01, 2), round(_sure(weight), 2))
+        if at and sure < 0.03:
+            break
+        cause = CAUSES[name]
+        found.append(Candidate(cause=name, layer=cause.layer, confidence=max(sure, 0.01), says=cause.says))
+    return tuple(found)
+
+
+def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
+    """Return the causes of a status, by how early and often its makers' tables name them, the commonest maker first.
+
+    The shares sum to 1 at most.
+    """
+    weights: dict[str, float] = {}
+    for place, names in enumerate(makers):
+        for at, name in enumerate(names):
+            weights[name] = weights.get(name, 0.0) + 1 / (1 + at) / (1 + 0.3 * place)
+    total = sum(weights.values()) or 1.0
+    best = sorted(weights, key=lambda name: -weights[name])
+    return tuple(
+        Candidate(
+            cause=name, layer=CAUSES[name].layer, confidence=round(min(CERTAIN, weights[name] / total), 2), says=CAUSES[name].says
+        )
+        for name in best
+        if name in CAUSES
+    )[:12]
+
+
+@lru_cache(4096)
+def next_steps(cause: str, target: Target | None = None) -> tuple[str, ...]:
+    """Return the commands of a cause's page that confirm it, with the target's address in them; else what the page says."""
+    items = section(cause, "Confirm")
+    commands = [command for item in items for command in _COMMAND.findall(item) if is_command(command)]
+    return tuple(dict.fromkeys(_filled(text, target) for text in (commands or [item.replace("`", "") for item in items])))
+
+
+@lru_cache(256)
+def remedies(cause: str) -> tuple[Remedy, ...]:
+    """Return what a cause's page advises."""
+    return tuple(Remedy(says=item) for item in section(cause, "Fix"))
+
+
+def is_command(text: str) -> bool:
+    """Return whether a text of a page is a command to run, and no name or advice."""
+    return text.split(" ", 1)[0] in _TOOLS
+
+
+def _filled(text: str, target: Target | None) -> str:
+    if target is None:
+        return text
+    if target.path:
+        return re.sub(r"\bPATH\b|\bSOCKET\b", _safe(target.path), text)
+    text = re.sub(r"\bPORT\b", str(target.port), text) if target.port else text
+    return re.sub(r"\bHOST\b|\bADDRESS\b", _safe(target.host), text)
+
+
+def _safe(text: str) -> str:
+    """Return text that may stand in a command: what a shell could read otherwise is left out, since log lines hold anything."""
+    return re.sub(r"[^\w./:@%+-]", "", text)
+
+
+def _sure(weight: float) -> float:
+    return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
+
+
+@lru_cache(256)
+def _by_symptom(symptom: Symptom) -> tuple[str, ...]:
+    found = [(-cause.symptoms[symptom], name) for name, cause in CAUSES.items() if symptom in cause.symptoms]
+    return tuple(name for _, name in sorted(found))
+
+
+def _may_be(name: str, kind: str, protocol: str) -> bool:
+    """Return whether a cause fits the kind of address ("unix", "tcp", "" for unknown) and the protocol that a line tells."""
+    if kind and name in (_TCP_ONLY if kind == "unix" else _UNIX_ONLY):
+        return False
+    return not (name in _FASTCGI_ONLY and protocol not in ("", "fastcgi"))

@@ -1,0 +1,44 @@
+"""Explanation: what one line, status, code or cause id means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from why502.model.base import Value
+from why502.model.finding import Layer
+from why502.model.remedy import Remedy
+
+LOG_LINE = "log-line"
+STATUS = "status"
+CODE = "code"
+CAUSE = "cause"
+UNRECOGNISED = "unrecognised"
+
+
+class Candidate(Value, frozen=True, kw_only=True):
+    """A cause that the input may stand for, as sure as the input alone makes it."""
+
+    cause: str
+    layer: Layer
+    confidence: float
+    says: str
+
+
+class Explanation(Value, frozen=True, kw_only=True):
+    """The answer to one input. `kind` is one of the words above; `cause` the best candidate, None where nothing failed or is known.
+
+    `fields`: of a line what it tells, of a status who makes it. `notes`: further sentences for a reader, as Markdown.
+    """
+
+    input: str
+    kind: str = UNRECOGNISED
+    proxy: str | None = None
+    gateway_failure: bool = False
+    cause: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    fields: dict[str, Any] = {}
+    says: str = ""
+    next: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    notes: str = ""
+    references: tuple[str, ...] = ()

@@ -1,0 +1,202 @@
+"""An explanation as JSON, and as text for a person."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import msgspec
+
+from why502.causes import CAUSES
+from why502.codes import products
+from why502.codes.statuses import STATUSES
+from why502.explanation.candidates import is_command
+from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
+from why502.model.finding import Layer
+from why502.model.remedy import Remedy
+from why502.render import contract
+from why502.render.words import SIDES, Terminal, safe
+
+LONGEST = 65536  # characters of an input that are given back
+
+
+def document(explanation: Explanation) -> contract.Explanation:
+    """Return the contract's object. The input is given back as it came; bytes that were no UTF-8 as `\\xNN`."""
+    return contract.Explanation(
+        schema="why502.explanation/1",
+        input=_utf8(explanation.input[:LONGEST]),
+        kind=explanation.kind,  # type: ignore[arg-type]
+        proxy=explanation.proxy,
+        gateway_failure=explanation.gateway_failure,
+        cause=explanation.cause,
+        candidates=[
+            contract.Candidate(cause=each.cause, layer=each.layer, confidence=each.confidence, says=each.says)
+            for each in explanation.candidates
+        ],
+        fields={name: _utf8(value) if isinstance(value, str) else value for name, value in explanation.fields.items()},
+        says=_utf8(explanation.says),
+        next=[_utf8(step) for step in explanation.next],
+        remedies=[_remedy(remedy) for remedy in explanation.remedies],
+    )
+
+
+def _remedy(remedy: Remedy) -> contract.Remedy:
+    return contract.Remedy(says=remedy.says, safe=remedy.safe, steps=[])
+
+
+def _utf8(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def render_json(explanations: Sequence[Explanation]) -> str:
+    """Return one object, indented; of several an array of them."""
+    documents = [document(each) for each in explanations]
+    return msgspec.json.format(msgspec.json.encode(documents[0] if len(documents) == 1 else documents), indent=2).decode() + "\n"
+
+
+def render_line(explanation: Explanation) -> bytes:
+    """Return the object on one line, with a line feed."""
+    return msgspec.json.encode(document(explanation)) + b"\n"
+
+
+def render_text(explanation: Explanation, terminal: Terminal) -> str:
+    """Return what a person reads: what it is, the causes, what to look at, what to do."""
+    page = _Page(terminal)
+    if explanation.kind == UNRECOGNISED:
+        page.say(f"not recognised: {explanation.input[:200]}")
+        page.say(
+            "Give a line of a proxy's log, a status (502), a code (AH01102, sH--, UF, 522) or a cause; `why502 explain` lists them.",
+            2,
+        )
+        return page.text()
+    page.title(explanation.says)
+    if explanation.kind == CAUSE:
+        return _cause(explanation, page)
+    if explanation.kind == STATUS:
+        for maker in explanation.fields["made_by"]:
+            page.item(maker["proxy"], f"{maker['when']}: {', '.join(maker['causes'][:6])}")
+    else:
+        _candidates(explanation, page)
+    if not explanation.gateway_failure and explanation.kind != STATUS:
+        page.say("This is no failure of the way to a backend.", 2)
+    _lists(explanation, page)
+    if explanation.notes:
+        page.head("Also")
+        for note in explanation.notes.splitlines():
+            page.say(note, 4)
+    if explanation.cause:
+        page.head(f"More: why502 explain {explanation.cause}")
+    return page.text()
+
+
+def _candidates(explanation: Explanation, page: _Page) -> None:
+    for each in explanation.candidates if explanation.gateway_failure else ():
+        page.item(f"{each.confidence:4.0%}  {each.cause}", f"{each.says} ({SIDES[each.layer]})")
+
+
+def _cause(explanation: Explanation, page: _Page) -> str:
+    layer = explanation.candidates[0].layer
+    page.say(f"{explanation.cause} · {SIDES[layer]}", 2)
+    page.raw("\n" + "\n".join(safe(line) for line in explanation.notes.splitlines()) + "\n")
+    return page.text()
+
+
+def _lists(explanation: Explanation, page: _Page) -> None:
+    for title, items in (
+        ("Look next", explanation.next),
+        ("Then", tuple(remedy.says for remedy in explanation.remedies)),
+        ("Sources", explanation.references),
+    ):
+        if items:
+            page.head(title)
+            for item in items:
+                page.say(f"{'$' if title == 'Look next' and is_command(item) else '-'} {item}", 4)
+
+
+def everything(terminal: Terminal) -> str:
+    """Return the list of all causes, statuses and products that `explain` knows."""
+    page = _Page(terminal)
+    for layer in Layer:
+        causes = [cause for cause in CAUSES.values() if cause.layer is layer]
+        if causes:
+            page.title(SIDES[layer])
+            for cause in causes:
+                page.item(cause.id, cause.says)
+    page.title("statuses")
+    for code, status in STATUSES.items():
+        page.item(code, status.title)
+    page.title("codes")
+    for product in products().values():
+        if product.codes:
+            names = list(product.codes)
+            page.item(product.title, f"{len(names)} codes: {', '.join(names[:6])}…")
+    page.head("More: why502 explain NAME")
+    return page.text()
+
+
+def everything_json() -> str:
+    """Return the same as one JSON object."""
+    found = {
+        "schema": "why502.reference/1",
+        "causes": [{"cause": cause.id, "layer": cause.layer, "says": cause.says} for cause in CAUSES.values()],
+        "statuses": [
+            {"status": code, "says": status.title, "gateway_failure": status.is_failure} for code, status in STATUSES.items()
+        ],
+        "products": [
+            {"proxy": product.name, "says": product.title, "codes": list(product.codes)} for product in products().values()
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+
+
+class _Page:
+    """Text that is laid out line by line."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._lines: list[str] = []
+
+    def title(self, text: str) -> None:
+        """Add a line that stands out, with a blank one before it."""
+        if self._lines:
+            self._lines.append("")
+        self._lines += [self._bold(line) for line in textwrap.wrap(safe(text), self._terminal.width)]
+
+    def head(self, text: str) -> None:
+        """Add the heading of a list."""
+        self._lines += ["", self._bold(f"  {safe(text)}")]
+
+    def say(self, text: str, indent: int = 0) -> None:
+        """Add a sentence."""
+        pad = " " * indent
+        more = pad + ("  " if text.startswith(("- ", "$ ")) else "")
+        self._lines += textwrap.wrap(
+            safe(text),
+            self._terminal.width,
+            initial_indent=pad,
+            subsequent_indent=more,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+    def item(self, name: str, text: str) -> None:
+        """Add a name and, beside it, what it means."""
+        self._lines += textwrap.wrap(
+            safe(text),
+            self._terminal.width,
+            initial_indent=f"  {safe(name):<30} ",
+            subsequent_indent=" " * 33,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+    def raw(self, text: str) -> None:
+        """Add text as it is."""
+        self._lines += text.split("\n")
+
+    def text(self) -> str:
+        """Return everything."""
+        return "\n".join(self._lines).rstrip("\n") + "\n"
+
+    def _bold(self, text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if self._terminal.is_colored else text
