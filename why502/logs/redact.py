@@ -46,6 +46,7 @@ _HINT = re.compile(
     r"(?i)auth|cookie|token|secret|pass|pwd|key|signature|credential|sess|jwt|sid|otp|[cx]srf|bearer|basic|digest|://|[?&;](?:code|sig|pin|state)="
     r"|eyJ|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox|[sr]k_|AIza|PRIVATE"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def redact(text: str) -> str:
@@ -72,4 +73,9 @@ def _redacted(text: str) -> str:
 
 def clean(text: str) -> str:
     """Return text that can be written anywhere: bytes that were no UTF-8 (surrogates, PEP 383) are replaced."""
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half a pair, as JSON can write it (RFC 8259, 8.2)
+        return _HALF.sub("\ufffd", text)

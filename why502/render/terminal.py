@@ -60,14 +60,14 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
             yield from _wrapped("  ", f"{gap.source}: {gap.why}" + (f" ({gap.allow})" if gap.allow else ""), terminal, "    ")
     yield ""
     window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all times"
-    yield paint(f"Window: {window}, {diagnosis.requests} requests, {diagnosis.failures} failures", "dim", terminal)
+    counts = f"{window}, {diagnosis.requests} requests, {diagnosis.failures} failures"
+    yield from _wrapped("Window: ", counts, terminal, "  ", color="dim")
 
 
 def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
-    head = f"{number}. {finding.cause}" + (f" on {safe(str(finding.target))}" if finding.target else "")
-    yield from _wrapped(
-        head, f", {finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}", terminal, "   ", color="bold"
-    )
+    target = f" on {finding.target}" if finding.target else ""
+    sure = f"{finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}"
+    yield from _wrapped(f"{number}. {finding.cause}", f"{target}, {sure}", terminal, "   ", color="bold")
     yield from _wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):
         yield from _wrapped("   ", place, terminal, "   ")

@@ -1,0 +1,108 @@
+"""The JSON contract: what is written validates against the schemas that `why502 schema` prints, and these say what was promised."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from asking import GOLDEN, ask
+
+from why502.render import contract
+
+BUNDLES = sorted(GOLDEN.glob("*.why502"))
+# Every field of the contract, by object. Fields may be added; none of these may go.
+PROMISED = {
+    "Diagnosis": "schema why502 taken_at window verdict findings checks gaps traffic",
+    "Finding": "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing says evidence remedies",
+    "Evidence": "says seen_in weight",
+    "Remedy": "says safe steps",
+    "Step": "edit run",
+    "Edit": "file line diff",
+    "Route": "server location file line",
+    "Check": "id says status detail",
+    "Gap": "source why allow",
+    "Traffic": "requests by_status",
+    "Window": "since until",
+    "Explanation": "schema input kind proxy gateway_failure cause candidates fields says next remedies",
+    "Candidate": "cause layer confidence says",
+}
+
+
+def printed(name: str) -> Any:
+    """Return a schema as the command prints it."""
+    answer = ask("schema", name)
+    assert (answer.status, answer.err) == (0, "")
+    return json.loads(answer.out)
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "explanation", "bundle"])
+def test_each_is_a_schema(name: str) -> None:
+    schema = printed(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["title"] == f"why502.{name}/1"
+    assert json.loads(ask("schema").out)[name] == schema
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.stem)
+def test_what_is_written_is_what_the_schema_says(bundle: Any, form: str) -> None:
+    validator = jsonschema.Draft202012Validator(printed("diagnosis"), format_checker=jsonschema.FormatChecker())
+    validator.validate(json.loads(ask("diagnose", "--bundle", str(bundle), "--format", form).out))
+
+
+@pytest.mark.parametrize("kind", PROMISED)
+def test_no_promised_field_is_gone(kind: str) -> None:
+    definitions = printed("diagnosis")["$defs"] | printed("explanation")["$defs"]
+    assert set(PROMISED[kind].split()) <= definitions[kind]["properties"].keys()
+    assert definitions[kind].get("additionalProperties") is not False  # fields may be added
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "fine"},
+        {"schema": "why502.diagnosis/2"},
+        {"findings": [{}]},
+        {"checks": [{"id": "x", "says": "x", "status": "maybe", "detail": ""}]},
+        {"traffic": {"requests": -1, "by_status": {}, "failures": 0}},
+        {"gaps": None},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_is_wrong(change: dict[str, Any]) -> None:
+    right = json.loads(ask("diagnose", "--bundle", str(BUNDLES[0]), "--format", "json").out)
+    validator = jsonschema.Draft202012Validator(printed("diagnosis"))
+    validator.validate(right)
+    assert list(validator.iter_errors(right | change))
+
+
+def test_a_step_is_a_change_or_a_command() -> None:
+    schema = contract.schema_of(contract.Remedy, "remedy")
+    validator = jsonschema.Draft202012Validator(schema)
+    run, edit = {"run": ["nginx", "-t"]}, {"edit": {"file": "/a", "line": 1, "diff": ""}}
+    assert validator.is_valid({"says": "", "safe": False, "steps": [run, edit]})
+    assert not validator.is_valid({"says": "", "safe": False, "steps": [run | edit]})
+    assert not validator.is_valid({"says": "", "safe": False, "steps": [{}]})
+
+
+@pytest.mark.parametrize("cause", ["wrong-port", "dns-host-not-found"])
+def test_an_explanation_as_promised_is_accepted(cause: str) -> None:
+    example = {
+        "schema": "why502.explanation/1",
+        "input": "connect() failed",
+        "kind": "log-line",
+        "proxy": "nginx",
+        "gateway_failure": True,
+        "cause": cause,
+        "candidates": [{"cause": cause, "layer": "proxy", "confidence": 0.6, "says": "x"}],
+        "fields": {"at": None, "level": "error", "errno": 111, "phase": "connect", "status": 502},
+        "says": "x",
+        "next": ["ss -ltn"],
+        "remedies": [],
+    }
+    validator = jsonschema.Draft202012Validator(printed("explanation"))
+    validator.validate(example)
+    assert not validator.is_valid(example | {"kind": "poem"})
+    assert not validator.is_valid(example | {"cause": "Not An Id"})
