@@ -1,0 +1,95 @@
+"""Logs that will not tell why a request failed. They cause nothing, and make every cause harder to find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment import Deployment
+from why502.model.finding import Risk, Severity
+from why502.rule import risk, rule
+
+_CAUSE = "unknown"
+_HIDING = frozenset({"crit", "alert", "emerg"})
+
+
+@rule(130, "log-format-without-upstream", Severity.NOTE, _CAUSE)
+def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
+    """The access log of proxied requests does not tell which backend answered, how, and how fast.
+
+    Without `$upstream_addr`, `$upstream_status` and `$upstream_response_time` a 502 of the proxy and one of the backend look alike.
+    """
+    used = {
+        setting.args[1]
+        for route in deployment.routes
+        for setting in route.settings.get("access_log", ())
+        if len(setting.args) > 1
+    }
+    for level in deployment.blocks("http"):
+        for directive in level.own("log_format"):
+            if directive.args and directive.args[0] in used and "$upstream_" not in "".join(directive.args[1:]):
+                says = f'log format "{directive.args[0]}" tells nothing of the backend'
+                yield risk(
+                    says, directive.at, "add $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
+                )
+
+
+@rule(131, "error-log-off", Severity.WARNING, _CAUSE)
+def error_log_off(deployment: Deployment) -> Iterator[Risk]:
+    """The error log goes nowhere.
+
+    It is the only place that says why a request became a 502. `error_log off` does not even turn it off: it writes to a file of that
+    name.
+    """
+    for level in deployment.levels:
+        for directive in level.own("error_log"):
+            if directive.args[:1] == ("off",):
+                yield risk(
+                    'error_log has no "off": this writes to a file called off', directive.at, "name a file, or raise its level"
+                )
+            elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
+                yield risk("errors of backends are written nowhere", directive.at, "name a file")
+
+
+@rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
+def error_log_level(deployment: Deployment) -> Iterator[Risk]:
+    """The error log's level leaves failures of backends out.
+
+    Refused, reset and timed out connections are logged at level error.
+    """
+    for level in deployment.levels:
+        for directive in level.own("error_log"):
+            if (
+                len(directive.args) > 1
+                and directive.args[1] in _HIDING
+                and directive.args[0] != "/dev/null"
+                and deployment.routes
+            ):
+                yield risk(f"level {directive.args[1]} leaves out why backends failed", directive.at, "take error or warn")
+
+
+@rule(133, "access-log-off", Severity.NOTE, _CAUSE)
+def access_log_off(deployment: Deployment) -> Iterator[Risk]:
+    """No access log is written for all that is proxied.
+
+    How many requests fail, since when, and on which route cannot be told.
+    """
+    for level in deployment.blocks("http", "server"):
+        off = [directive for directive in level.own("access_log") if directive.args[:1] == ("off",)]
+        if not off or level.path[:1] == ("stream",):
+            continue
+        logged = [
+            route
+            for route in deployment.routes
+            if route.settings.get("access_log", ())[:1] != () and _is_below(route.server_at, level.at, level.name)
+        ]
+        here = [route for route in logged if route.settings["access_log"][-1].at == off[0].at]
+        if here and len(here) == len(logged):
+            yield risk("requests to the backend leave no trace", off[0].at, "turn it off for single locations only")
+
+
+def _is_below(server: object, at: object, name: str) -> bool:
+    return name == "http" or server == at
+
+
+def _passes(deployment: Deployment, at: object) -> bool:
+    return any(at in (route.server_at, route.location_at) for route in deployment.routes)
