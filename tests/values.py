@@ -85,7 +85,9 @@ def _struct(info: inspect.StructType) -> st.SearchStrategy[Any]:
     for field in info.fields:
         values = st.deferred(lambda kind=field.type: _of(kind))
         if field.name in STATUSES and isinstance(field.type, inspect.IntType | inspect.UnionType):
-            values = st.one_of(st.integers(0, 999), st.none()) if isinstance(field.type, inspect.UnionType) else st.integers(0, 999)
+            values = (
+                st.one_of(st.integers(0, 999), st.none()) if isinstance(field.type, inspect.UnionType) else st.integers(0, 999)
+            )
         default = field.default if field.default is not msgspec.NODEFAULT else msgspec.NODEFAULT
         fields[field.name] = values if field.required else st.one_of(st.just(_default(default, field)), values)
     return st.builds(info.cls, **fields)

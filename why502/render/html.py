@@ -50,7 +50,9 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - a
     """Return the page; every text in it is escaped."""
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["safe_text"] = safe
     environment.filters["lines"] = _lines
     return environment.from_string(_PAGE).render(
