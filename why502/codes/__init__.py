@@ -93,6 +93,7 @@ def products() -> dict[str, Product]:
     return {product.name: product for product in found}
 
 
+@lru_cache(64)
 def product(name: str) -> Product | None:
     """Return the product of that name, without loading the others."""
     names = {found.name for found in pkgutil.iter_modules(__path__)}

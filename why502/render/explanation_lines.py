@@ -1,7 +1,7 @@
 """Many lines to jsonl, at about the speed of a regular expression: what an outage writes over and over is explained once.
 
-A line of nginx is taken apart by one expression. What is left when time, client, request and host are taken out is the key under which
-the answer is kept, as bytes with gaps for these four. Only plain ASCII without backslashes goes that way; all else is explained anew.
+A line of nginx is taken apart by one expression. What is left when time, client, server, request and host are taken out is the key under
+which the answer is kept, as bytes with gaps for these. Only plain ASCII without backslashes goes that way; all else is explained anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHAPE = re.compile(
     + _TEXT
     + rb'{0,1900}+")?(?:, host: "([!#-\[\]-~]{0,255}+)")?(?:, referrer: "' + _TEXT + rb'{0,1900}+")?)?\s*'
 )  # fmt: skip
-_GAPS = ("input", "at", "client", "request", "host")
+_GAPS = ("input", "at", "client", "server", "request", "host")
 
 
 class Explainer:
@@ -34,7 +34,7 @@ class Explainer:
     def __init__(self, proxy: str | None = None) -> None:
         self.proxy = proxy
         self.unrecognised = 0
-        self._shapes: dict[tuple[bytes | None, ...], bytes | None] = {}
+        self._shapes: dict[tuple[bytes | bool | None, ...], bytes | None] = {}
         self._times: dict[bytes, bytes] = {}
 
     def explain(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -47,7 +47,7 @@ class Explainer:
                 yield slow(line)
                 continue
             at, level, says, client, server, method, rest, upstream, host = match.groups()
-            template = shapes.get((level, says, server, method, upstream))
+            template = shapes.get((level, says, method, upstream, not client))
             if template is None:
                 yield self._learn(line, match)
                 continue
@@ -56,6 +56,7 @@ class Explainer:
                 line.rstrip().replace(b'"', b'\\"'),
                 stamp,
                 b'"%b"' % client if client else b"null",
+                b'"%b"' % server if server else b"null",
                 b'"%b%b"' % (method, rest) if method else b"null",
                 b',"host":"%b"' % host if host else b"",
             )
@@ -76,12 +77,20 @@ class Explainer:
         """Explain a line, and keep the answer for those like it, where the line's parts are found again in it as they stand there."""
         at, level, says, client, server, method, rest, upstream, host = match.groups()
         explanation = explain(line.decode("ascii").rstrip(), self.proxy)
+        if explanation.kind == UNRECOGNISED:
+            self.unrecognised += 1
         if explanation.kind != LOG_LINE or len(self._shapes) >= MOST_SHAPES:
-            return self._slow(line)
+            return render_line(explanation)
         found = explanation.fields
-        parts = {"at": self._time(at)[1:-1], "client": client, "request": method + rest if method else None, "host": host or None}
+        parts = {
+            "at": self._time(at)[1:-1],
+            "client": client,
+            "server": server or None,
+            "request": method + rest if method else None,
+            "host": host or None,
+        }
         if all(_same(found.get(name), part) for name, part in parts.items()):
-            self._shapes[level, says, server, method, upstream] = _template(explanation)
+            self._shapes[level, says, method, upstream, not client] = _template(explanation)
         return render_line(explanation)
 
 
@@ -92,7 +101,7 @@ def _same(found: object, part: bytes | None) -> bool:
 def _template(explanation: Explanation) -> bytes:
     """Return the answer with gaps, in the order of _GAPS. The host comes last among the fields, with its name, or not at all."""
     fields = {name: value for name, value in explanation.fields.items() if name != "host"}
-    marked = {**fields, **{name: f"\ue000{name}\ue000" for name in ("at", "client", "request")}, "\ue000host\ue000": None}
+    marked = {**fields, **{name: f"\ue000{name}\ue000" for name in _GAPS[1:-1]}, "\ue000host\ue000": None}
     encoded = msgspec.json.encode(document(msgspec.structs.replace(explanation, input="\ue000input\ue000", fields=marked)))
     encoded = encoded.replace(b"%", b"%%")
     for name in _GAPS:

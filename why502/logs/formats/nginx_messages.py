@@ -68,7 +68,7 @@ _GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that
 }
 _HOLE = re.compile("%[sd]")
 _FILLED = re.compile(
-    r'(?<=")/[^"]{10,}(?=")|\b\d+\.\d{3}\b|\b\d+(?:\.\d+){3}(?::\d+)?|(?<=unix:)\S+'
+    r'(?<=")/[^"]{10,}(?=")|(?<= )/[^\s"]{8,}|\b\d+\.\d{3}\b|\b\d+(?:\.\d+){3}(?::\d+)?|(?<=unix:)\S+|\b\d{5,}\b'
 )  # what differs from line to line
 
 
@@ -105,13 +105,14 @@ class _Table(msgspec.Struct):
 class _Row:
     """A line of the table, ready to be compared: `parts` are the fixed pieces of its text in lower case."""
 
-    __slots__ = ("fixed", "line", "meaning", "parts")
+    __slots__ = ("fixed", "line", "meaning", "order", "parts")
 
     def __init__(self, line: _Line, meaning: Meaning) -> None:
         self.line = line
         self.meaning = meaning
         self.parts = _HOLE.split(line.t.lower())
         self.fixed = sum(map(len, self.parts))
+        self.order = 0
 
     def fits(self, text: str) -> bool:
         """Return whether text is this one with its holes filled. Linear: each piece is looked for once."""
@@ -178,6 +179,27 @@ def _run(parts: list[str], text: str, at: int, end: int) -> bool:
     return at <= end
 
 
+_GRAM = 6
+
+
+@lru_cache(1)
+def _grams() -> dict[str, list[_Row]]:
+    """Return the rows by six letters of their longest fixed piece ("" for a shorter one): a text that holds a row holds these."""
+    found: dict[str, list[_Row]] = {}
+    for row in _index()[1]:
+        longest = max(row.parts, key=len).strip(' (:"')
+        found.setdefault(longest[:_GRAM] if len(longest) >= _GRAM else "", []).append(row)
+    return found
+
+
+def _held(text: str) -> list[_Row]:
+    """Return the rows that text holds, longest first."""
+    grams = _grams()
+    near = {id(row): row for at in range(len(text) - _GRAM + 1) for row in grams.get(text[at : at + _GRAM], ())}
+    near |= {id(row): row for row in grams.get("", ())}
+    return sorted((row for row in near.values() if row.is_in(text)), key=lambda row: (-row.fixed, row.order))
+
+
 @lru_cache(1)
 def _index() -> tuple[dict[str, list[_Row]], list[_Row]]:
     """Return the rows by the first 18, 5 or 0 letters of their text, and all of them, longest first."""
@@ -193,6 +215,8 @@ def _index() -> tuple[dict[str, list[_Row]], list[_Row]]:
         )
         rows += [_Row(_Line(t=line) if isinstance(line, str) else line, meaning) for line in group.lines]
     rows.sort(key=lambda row: -row.fixed)
+    for order, row in enumerate(rows):
+        row.order = order
     index: dict[str, list[_Row]] = {}
     for row in rows:
         first = row.parts[0]
@@ -238,7 +262,7 @@ def _look_up(text: str, seen: _Seen) -> Meaning | None:
     near = (*index.get(text[:18], ()), *index.get(text[:5], ()), *index.get("", ()))
     found = _best([row for row in near if row.fits(text)], seen)
     if found is None:
-        found = _best([row for row in rows if row.is_in(text)], seen)
+        found = _best(_held(text), seen)
     if found is None and phase in _GENERAL and ("failed" in text or "timed out" in text):
         text = "upstream timed out" if "timed out" in text else _GENERAL[phase]
         found = _best([row for row in rows if row.fits(text)], seen)
