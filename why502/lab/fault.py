@@ -52,6 +52,8 @@ class Fault(Value, frozen=True, kw_only=True):
                 return "needs root and systemd-nspawn (Debian package systemd-container)"
             if need == "groups" and not groups.can_limit():
                 return "needs root and control groups that limit memory and processors"
+            if need == "pressure" and not Path("/proc/pressure/memory").exists():
+                return "needs a kernel that tells pressure (/proc/pressure)"
             if need in ("gunicorn", "pm2") and not program(need):
                 return f"needs {need} (scripts/setup --tests)"
             if need in PROGRAMS and not program(need):

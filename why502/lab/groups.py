@@ -17,9 +17,9 @@ def can_limit() -> bool:
     return os.access(ROOT / "memory", os.W_OK) or ("memory" in _offered() and os.access(ROOT, os.W_OK))
 
 
-def make(name: str, *, memory: int = 0, cpu: float = 0.0, write: tuple[str, int] = ("", 0)) -> list[Path]:
-    """Return the folders of a new group with these limits: bytes, processors, bytes a second written to a device ("8:0")."""
-    device, speed = write
+def make(name: str, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> list[Path]:
+    """Return the folders of a new group with these limits: bytes, processors, bytes a second from and to a device ("8:0")."""
+    device, speed = disk
     if is_v2():
         _write(ROOT / "cgroup.subtree_control", "+memory +cpu" + (" +io" if device else ""))
         folder = ROOT / name
@@ -29,20 +29,21 @@ def make(name: str, *, memory: int = 0, cpu: float = 0.0, write: tuple[str, int]
         if cpu:
             _write(folder / "cpu.max", f"{int(cpu * PERIOD_US)} {PERIOD_US}")
         if device:
-            _write(folder / "io.max", f"{device} wbps={speed}")
+            _write(folder / "io.max", f"{device} rbps={speed} wbps={speed}")
         return [folder]
     found = []
     for controller, file, value in (
         ("memory", "memory.limit_in_bytes", str(memory) if memory else ""),
         ("cpu", "cpu.cfs_quota_us", str(int(cpu * PERIOD_US)) if cpu else ""),
         ("blkio", "blkio.throttle.write_bps_device", f"{device} {speed}" if device else ""),
+        ("blkio", "blkio.throttle.read_bps_device", f"{device} {speed}" if device else ""),
     ):
         folder = ROOT / controller / name
         if value:
             folder.mkdir(exist_ok=True)
             _write(folder / file, value)
             found.append(folder)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def enter(name: str, *, memory: int) -> None:
@@ -53,6 +54,18 @@ def enter(name: str, *, memory: int) -> None:
             folder = ROOT / hierarchy / name
             folder.mkdir(exist_ok=True)
             _write(folder / "cgroup.procs", str(os.getpid()))
+
+
+def lift(name: str, device: str) -> None:
+    """Take the limit on a device away again, so that what waits for it can end."""
+    v1 = ROOT / "blkio" / name
+    for path, text in (
+        (v1 / "blkio.throttle.write_bps_device", f"{device} 0"),
+        (v1 / "blkio.throttle.read_bps_device", f"{device} 0"),
+        (ROOT / name / "io.max", f"{device} rbps=max wbps=max"),
+    ):
+        if path.exists():
+            _write(path, text)
 
 
 def remove(name: str) -> None:

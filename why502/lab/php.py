@@ -18,11 +18,14 @@ def binary() -> str:
     return str(found[-1])
 
 
-def start_php(stage: Stage, listen: str, page: str = "<?php echo 'ok';", settings: str = "") -> None:
-    """Start PHP-FPM with one pool on `listen` (as its configuration has it), and wait until it does."""
-    version = binary().removeprefix("/usr/sbin/php-fpm") or "8"
+def start_php(stage: Stage, listen: str, page: str = "<?php echo 'ok';", settings: str = "", *, version: str = "") -> None:
+    """Start PHP-FPM with one pool on `listen` (as its configuration has it), and wait until it does.
+
+    `version` is the one that its folder is named after, where it stands for another installed PHP.
+    """
+    version = version or binary().removeprefix("/usr/sbin/php-fpm") or "8"
     folder = f"/etc/php/{version}/fpm"
-    log = stage.path("/var/log/php-fpm.log")
+    log = stage.path(f"/var/log/php{version}-fpm.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     user = "user = www-data\ngroup = www-data\nlisten.owner = www-data\nlisten.group = www-data\n" if os.geteuid() == 0 else ""
     stage.write(FILE, page)
@@ -32,7 +35,7 @@ def start_php(stage: Stage, listen: str, page: str = "<?php echo 'ok';", setting
     )
     main = stage.write(
         f"{folder}/php-fpm.conf",
-        f"[global]\npid = {stage.path('/run')}/php-fpm.pid\nerror_log = {log}\ndaemonize = no\ninclude = {pool}\n",
+        f"[global]\npid = {stage.path('/run')}/php{version}-fpm.pid\nerror_log = {log}\ndaemonize = no\ninclude = {pool}\n",
     )
     if listen.startswith("/"):
         Path(listen).parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from typing import Any
 from why502.lab import groups, machine
 from why502.lab.fault import Fault
 from why502.lab.isolation import NAMESPACES, can_isolate
-from why502.lab.stage import LabError
+from why502.lab.stage import DISK, LabError, remove
 
 _numbers = count()
 
@@ -50,6 +50,7 @@ def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **stream
                 process.terminate()
             process.wait()
         groups.remove(name)
+        remove(DISK / name)
 
 
 def play(fault: Fault, *options: str, is_isolated: bool | None = None, timeout_s: float = 120.0) -> dict[str, Any]:

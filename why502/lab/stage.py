@@ -22,6 +22,7 @@ from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
 OWN_FOLDERS = ("/etc/nginx", "/var/log", "/var/lib/nginx", "/run", "/etc/php")  # empty ones of the scene's own lie over these
+DISK = Path("/var/tmp")
 PATIENCE_S = 10.0
 
 
@@ -59,6 +60,7 @@ class Stage:
         self._ports: dict[int, int] = {}
         self._closing = Event()
         self._threads: list[Thread] = []
+        self._slow = ""  # the device that is slowed down
 
     def open(self) -> None:
         """Bring up the loopback device and lay empty folders over those that a scene writes to."""
@@ -73,6 +75,7 @@ class Stage:
     def close(self) -> None:
         """End every process and thread of the scene. In namespaces of its own the kernel would do it anyway."""
         self._closing.set()
+        groups.lift(self.group, self._slow)
         for nginx in (self.nginx, *self.others):
             nginx.kill()
         for process in self.processes:
@@ -186,10 +189,23 @@ class Stage:
         self.until(lambda: ready in log.read_text(errors="replace"), f"backend on {address}", process)
         return process
 
-    def limit(self, *, memory: int = 0, cpu: float = 0.0, write: tuple[str, int] = ("", 0)) -> tuple[str, ...]:
-        """Return a command to start a program with, in a control group with these limits: bytes, processors, bytes/s to a device."""
-        folders = groups.make(self.group, memory=memory, cpu=cpu, write=write)
-        join = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in folders)
+    def make_group(self, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> list[Path]:
+        """Return the folders of a control group with these limits: bytes, processors, bytes/s of a device."""
+        if self.is_machine and not groups.is_v2():  # a container sees the hierarchies of version 1 read-only
+            for controller in ("memory", "cpu", "blkio"):
+                self.sh("mount", "-o", "remount,bind,rw", f"{groups.ROOT}/{controller}")
+        self._slow = disk[0]
+        return groups.make(self.group, memory=memory, cpu=cpu, disk=disk)
+
+    def scratch(self) -> Path:
+        """Return a new folder on a real disk, which goes with the scene; all else of an isolated scene lies in memory."""
+        folder = DISK / self.group
+        folder.mkdir(mode=0o755, exist_ok=True)
+        return folder
+
+    def limit(self, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> tuple[str, ...]:
+        """Return a command to start a program with, in such a control group."""
+        join = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in self.make_group(memory=memory, cpu=cpu, disk=disk))
         return ("sh", "-c", f'{join}; exec "$@"', "sh")
 
     def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:

@@ -354,6 +354,7 @@ class Kernel(Value, frozen=True, kw_only=True):
     abandoned: dict[str, int] = {}  # by target: connections closed by the proxy that the backend still holds, or never accepted
     backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
+    backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)
     listen_overflows_now: int | None = None  # by how much the counter rose during a short look
     conntrack_drops: int | None = None  # packets dropped since boot for lack of room in the table
 

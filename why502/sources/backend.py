@@ -26,6 +26,7 @@ from why502.sources.process_table import TICKS_A_SECOND
 from why502.sources.sockets import Socket
 
 _PROCESSES = 64  # that are looked at, of all targets together
+_THREADS = 64
 _SHOWN = 64  # kinds of connections that are kept
 
 
@@ -80,6 +81,16 @@ def processors(before: dict[tuple[str, int], Ticks], after: dict[tuple[str, int]
         if took_s > 0:
             used[key[0]] = used.get(key[0], 0.0) + (after[key].used_s - before[key].used_s) / took_s
     return {target: round(share, 2) for target, share in used.items()}
+
+
+def blocked(host: Host, known: Snapshot) -> dict[str, int]:
+    """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5)); at most 64 of a process."""
+    found: Counter[str] = Counter()
+    for target, pid in _processes(known):
+        for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:_THREADS]:
+            content = attempt(partial(host.read, f"/proc/{pid}/task/{thread}/stat", limit_bytes=4096)) or b""
+            found[target] += content.rpartition(b")")[2][:2] == b" D"
+    return {target: count for target, count in found.items() if count}
 
 
 def parse_ticks(content: bytes) -> float | None:

@@ -48,6 +48,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     if began or (before and before[0]):
         time.sleep(max(0.0, until - time.monotonic()))
     values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
+    values["backend_blocked"] = backend.blocked(host, known)
     if before is None:
         gaps.append(Gap(source=f"{folder}/netstat", why="the counters of full accept queues could not be read", allow=_ALLOW))
     else:

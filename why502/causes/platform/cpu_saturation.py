@@ -38,6 +38,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"{pressure.scope} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
             )
+            if (pressure.throttled_now or 0) >= THROTTLED:
+                yield supports(f"and in {pressure.throttled_now:.0%} of those while we looked", "cpu.stat", WEAK)
             return
         if (pressure.cpu_some or 0) >= HIGH:
             yield supports(

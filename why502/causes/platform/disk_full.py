@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import PROOF, STRONG, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -29,10 +29,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not case.events(Symptom.DISK_FULL):
         return
-    for tally in case.words(Symptom.DISK_FULL)[:1]:
+    events = case.events(Symptom.DISK_FULL)
+    for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
         yield supports("a log says that no space is left", tally.seen_in, STRONG)
-    for event in case.events(Symptom.DISK_FULL)[:1]:
-        yield supports(event.says, event.seen_in, STRONG)
+    for event in events[:1]:
+        yield supports(event.says, event.seen_in, LIKELY)  # in the words of the target's own program
     for disk in case.here.disks or ():
         if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
             yield supports(

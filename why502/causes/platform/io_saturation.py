@@ -37,6 +37,10 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"tasks of {pressure.scope} waited for a disk {pressure.io_some:.0%} of the time", "/proc/pressure/io", STRONG
             )
             break
+    kernel = case.host.kernel if case.host else None
+    if kernel and (blocked := kernel.backend_blocked.get(str(case.target))):
+        yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)
+        return
     stuck = [p for p in case.processes if p.state == "D"]
     if stuck:
         yield supports(

@@ -153,7 +153,17 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
-    yields_to=frozenset({"listen-backlog-overflow", "php-fpm-max-children", "proxy-config-not-loaded", "workers-exhausted"}),
+    yields_to=frozenset(
+        {
+            "cpu-saturation",
+            "io-saturation",
+            "listen-backlog-overflow",
+            "memory-pressure",
+            "php-fpm-max-children",
+            "proxy-config-not-loaded",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
     remedies=remedies,
     foresee=(

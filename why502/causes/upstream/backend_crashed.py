@@ -50,6 +50,13 @@ def examine(case: Case) -> Iterator[Evidence]:
                 PROOF,
             )
             break
+        if broken and service.is_running is False and service.exit_code not in (None, 0):
+            yield supports(
+                f"connections broke, and {service.manager} says that {service.name} {service.exit_says or 'ended'}",
+                service.manager,
+                LIKELY,
+            )
+            break
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
         yield supports(
             "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, STRONG

@@ -86,7 +86,9 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="it accepts connections and never answers; stuck or deadlocked or stopped",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
-    yields_to=frozenset({"php-fpm-max-children", "workers-exhausted", "wrong-protocol"}),
+    yields_to=frozenset(
+        {"cpu-saturation", "io-saturation", "memory-pressure", "php-fpm-max-children", "workers-exhausted", "wrong-protocol"}
+    ),
     examine=examine,
     remedies=remedies,
 )

@@ -24,6 +24,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import Service
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -36,6 +37,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for event in case.events(Symptom.START_FAILED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
     for service in case.services:
+        if _has_served(case, service):
+            continue
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.why:
             yield supports(f"{service.name} could not start: {service.why[-1]}", service.manager, LIKELY)
             break
@@ -48,6 +51,12 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.seen_in,
             PROOF,
         )
+
+
+def _has_served(case: Case, service: Service) -> bool:
+    """Return whether the target answered while the service lived last: then it did start."""
+    served = case.traffic.last_success if case.traffic else None
+    return served is not None and service.started_at is not None and served >= service.started_at.replace(microsecond=0)
 
 
 CAUSE = Cause(

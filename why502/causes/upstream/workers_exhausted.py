@@ -86,7 +86,9 @@ CAUSE = Cause(
         Symptom.CONNECT_TIMED_OUT: 0.5,
         Symptom.QUEUE_FULL: WEAK,
     },
-    yields_to=frozenset({"cpu-saturation", "io-saturation", "listen-backlog-overflow", "memory-pressure", "php-fpm-max-children"}),
+    yields_to=frozenset(
+        {"cpu-saturation", "io-saturation", "listen-backlog-overflow", "memory-pressure", "php-fpm-max-children"}
+    ),
     examine=examine,
     foresee=(slow_clients,),
 )

@@ -12,10 +12,12 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from threading import Thread
 
+KEPT: list[bytes] = []
 COOKIES = "".join(f"Set-Cookie: part{number}={'x' * 900}; Path=/; HttpOnly\r\n" for number in range(8))
 
 
@@ -63,8 +65,23 @@ def read_head(client: socket.socket, rest: bytes = b"") -> tuple[str, str, bytes
     return method, path, rest[length:]
 
 
+def write(path: str, mebibytes: int) -> bytes:
+    """Append to a file, synchronously (O_SYNC, open(2)); return what went wrong, and say it."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_SYNC, 0o644), "wb", buffering=0) as stream:
+            for _ in range(mebibytes):
+                stream.write(b"x" * (1 << 20))
+    except OSError as error:
+        say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ERROR {path}: {error}")
+        return b"the order could not be kept\n"
+    return b""
+
+
 def app(client: socket.socket, told: argparse.Namespace) -> None:
-    """Serve HTTP/1.1 with keepalive. Paths: /sleep/SECONDS, /status/CODE, /missing…, /big, /login (a big header), /crash."""
+    """Serve HTTP/1.1 with keepalive. Paths: /sleep/SECONDS, /status/CODE, /missing…, /big, /login (a big header), /crash,
+
+    /exit/CODE, /hog/MIB (of memory, kept), /burn/SECONDS (of processor time), /write/MIB (to the file of --file, at once to the disk).
+    """
     rest, began = b"", True
     while True:
         waited = time.monotonic()
@@ -86,7 +103,18 @@ def app(client: socket.socket, told: argparse.Namespace) -> None:
         status, extra, body = 200, "", b"ok\n"
         time.sleep(float(parts[1]) if parts[0] == "sleep" else told.delay)
         if parts[0] == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)  # this thread itself: at once
+        elif parts[0] == "exit":
+            os._exit(int(parts[1]))
+        elif parts[0] == "hog":
+            KEPT.append(b"x" * (int(parts[1]) << 20))
+        elif parts[0] == "burn":
+            end = time.thread_time() + float(parts[1])
+            while time.thread_time() < end:
+                pass
+        elif parts[0] == "write":
+            body = write(told.file, int(parts[1]))
+            status = 502 if body else 200
         elif parts[0] == "status" or told.status:
             status, body = told.status or int(parts[1]), b"the application is not well\n"
         elif parts[0] == "missing":
@@ -280,10 +308,15 @@ def main() -> None:
     parser.add_argument(
         "--race", type=float, default=0.0, help="close instead of serving a later request after so many idle seconds"
     )
+    parser.add_argument("--join", default="", help="file to write its process id to first: cgroup.procs of a control group")
+    parser.add_argument("--file", default="/run/shop/orders", help="for /write")
     parser.add_argument("--tls", default="", help="PEM file with certificate and key")
     parser.add_argument("--tls-min", default="TLSv1_2")
     parser.add_argument("--sni", default="", help="the only server name that is served")
     told = parser.parse_args()
+    if told.join:
+        with open(told.join, "w") as group:
+            group.write(str(os.getpid()))
     server = listening(told.listen, told.backlog, told.mode)
     context = tls_context(told) if told.tls else None
     say(f"listening on {told.listen}, pid {os.getpid()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.managers import SERVER, answers, shown, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -31,6 +32,19 @@ def worker(stage: Stage) -> str:
     return target
 
 
+def of_unit(stage: Stage, *, path: str, settings: str, ends: str) -> str:
+    """Break it: one request ends the application of a systemd unit."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    unit(stage, f"{SERVER} {target}", settings)
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.until(lambda: answers(stage), "it is up")
+    stage.send_many(4)
+    stage.send(path)
+    stage.until(lambda: shown(stage, "ActiveState") == ends and (ends == "failed" or answers(stage)), f"the unit is {ends}")
+    stage.send_many(4)
+    return target
+
+
 fault = partial(
     Fault,
     cause="backend-crashed",
@@ -45,5 +59,24 @@ FAULTS = (
         says="requests kill workers of the application server, new ones start",
         build=worker,
         ongoing=None,
+    ),
+    fault(
+        name="backend-crashed-unit",
+        says="a request killed the application of a unit (SIGSEGV), which is not started again",
+        build=partial(of_unit, path="/crash", settings="Restart=no", ends="failed"),
+        needs=frozenset({"machine"}),
+    ),
+    fault(
+        name="backend-crashed-unit-exit",
+        says="a request ended the application of a unit with status 70, which is not started again",
+        build=partial(of_unit, path="/exit/70", settings="Restart=no", ends="failed"),
+        needs=frozenset({"machine"}),
+    ),
+    fault(
+        name="backend-crashed-unit-restarted",
+        says="a request killed the application of a unit once; systemd started it again",
+        build=partial(of_unit, path="/crash", settings="Restart=always\nRestartSec=100ms", ends="active"),
+        ongoing=None,
+        needs=frozenset({"machine"}),
     ),
 )

@@ -23,6 +23,16 @@ def build(stage: Stage, *, listens: str | int, asked: str | int) -> str:
     return target
 
 
+def two_versions(stage: Stage) -> str:
+    """Break it: pools of two PHP versions run, nginx still asks that of a third, which is no longer installed."""
+    for version in ("8.2", "8.3"):
+        start_php(stage, str(stage.path(f"/run/php/php{version}-fpm.sock")), version=version)
+    target = f"unix:{stage.path('/run/php/php7.4-fpm.sock')}"
+    stage.nginx.start(passes(stage, target))
+    stage.send_many(6)
+    return target
+
+
 MISSING = (r"connect\(\) to unix:\S+ failed \(2: No such file or directory\) while connecting to upstream",)
 REFUSED = (r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",)
 fault = partial(Fault, cause="php-fpm-socket-mismatch", layer=Layer.PROXY, needs=frozenset({"php-fpm"}))
@@ -50,5 +60,11 @@ FAULTS = (
         says="fastcgi_pass names port 9001, the pool listens on 9000",
         build=partial(build, listens=9000, asked=9001),
         proves=REFUSED,
+    ),
+    fault(
+        name="php-fpm-socket-mismatch-versions",
+        says="two PHP versions run, fastcgi_pass names the socket of a third",
+        build=two_versions,
+        proves=MISSING,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.php import passes, start_php
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -15,6 +16,15 @@ def build(stage: Stage, *, socket_mode: str = "666", folder_mode: int = 0o755) -
     stage.backend(f"unix:{path}", "--mode", socket_mode)
     path.parent.chmod(folder_mode)
     stage.nginx.start(f"proxy_pass http://unix:{path};")
+    stage.send_many(6)
+    return f"unix:{path}"
+
+
+def pool(stage: Stage, *, settings: str) -> str:
+    """Break it: the socket of a PHP-FPM pool is closed to the workers, by the pool's own settings."""
+    path = str(stage.path("/run/php/php-fpm.sock"))
+    start_php(stage, path, settings=settings)
+    stage.nginx.start(passes(stage, f"unix:{path}"))
     stage.send_many(6)
     return f"unix:{path}"
 
@@ -31,5 +41,17 @@ FAULTS = (
     fault(name="unix-socket-permission-group", says="the socket has mode 0660, of root", build=partial(build, socket_mode="660")),
     fault(
         name="unix-socket-permission-folder", says="its folder has mode 0700, of root", build=partial(build, folder_mode=0o700)
+    ),
+    fault(
+        name="unix-socket-permission-pool-owner",
+        says="the socket of a PHP-FPM pool belongs to root (listen.owner)",
+        build=partial(pool, settings="listen.owner = root\nlisten.group = root\nlisten.mode = 0660"),
+        needs=frozenset({"isolation", "php-fpm"}),
+    ),
+    fault(
+        name="unix-socket-permission-pool-mode",
+        says="the socket of a PHP-FPM pool may be written by nobody else (listen.mode)",
+        build=partial(pool, settings="listen.owner = root\nlisten.group = www-data\nlisten.mode = 0600"),
+        needs=frozenset({"isolation", "php-fpm"}),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.servers import gunicorn
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -17,6 +18,16 @@ def build(stage: Stage, *, workers: int = 2, listen: str = "") -> str:
     stage.keep_sending("/orders", clients=5 * workers)
     stage.until(lambda: {200, 504} <= stage.statuses, "some requests are served, some time out")
     return address
+
+
+def of_gunicorn(stage: Stage) -> str:
+    """Break it: gunicorn with two sync workers, pages of 0.5 s, ten clients."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    gunicorn(stage, target, "--workers", "2")
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;")
+    stage.keep_sending("/sleep/0.5", clients=10)
+    stage.until(lambda: {200, 504} <= stage.statuses, "some requests are served, some time out")
+    return target
 
 
 fault = partial(
@@ -32,5 +43,11 @@ FAULTS = (
         name="workers-exhausted-unix",
         says="the same with one worker on a unix socket",
         build=partial(build, workers=1, listen="/run/app.sock"),
+    ),
+    fault(
+        name="workers-exhausted-gunicorn",
+        says="gunicorn with two sync workers, pages of 0.5 s, ten clients",
+        build=of_gunicorn,
+        needs=frozenset({"isolation", "gunicorn"}),
     ),
 )
