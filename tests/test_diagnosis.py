@@ -79,7 +79,7 @@ def test_the_order_of_what_was_seen_changes_nothing(bundle: Path, seed: int) -> 
 def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
     whole = why502.load(bundle.read_bytes())
     found = {finding.cause for finding in why502.diagnose(whole).findings if finding.confidence >= ASSERTED}
-    for name in ("listeners", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
+    for name in ("listeners", "processes", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
         less = msgspec.structs.replace(whole, **{name: None}, gaps=(Gap(source=name, why="permission denied"),))
         now = {finding.cause for finding in why502.diagnose(less).findings if finding.confidence > 0.9}
         assert now <= found, name

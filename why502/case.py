@@ -26,6 +26,7 @@ from why502.model.snapshot import (
 from why502.model.target import Target
 
 # Programs that listen on nearly every server and are never the application behind a proxy.
+SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, no applications
 _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
     " exim4 master postfix dovecot mysqld mariadbd postgres redis-server memcached mongod beam.smp epmd prometheus node_exporter"
@@ -204,6 +205,19 @@ class Case:
     @cached_property
     def strays(self) -> tuple[Listener, ...]:
         """Listeners of applications that no route names, on the target's machine: where the backend may really listen."""
+        return tuple(listener for listener in self._unnamed if self.process_of(listener) is not None)
+
+    @cached_property
+    def unowned(self) -> tuple[Listener, ...]:
+        """Such listeners of which could not be seen whose they are: the backend may be among them, or not."""
+        return tuple(
+            listener
+            for listener in self._unnamed
+            if self.process_of(listener) is None and (listener.target.is_unix or listener.target.port > SYSTEM_PORTS)
+        )
+
+    @cached_property
+    def _unnamed(self) -> tuple[Listener, ...]:
         if self.target is None or self.host is None:
             return ()
         own = {pid for proxy in self.proxies for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid}
@@ -217,8 +231,6 @@ class Case:
             if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
                 continue
             if listener.target.is_unix and not _looks_like_application(listener.target.path):
-                continue
-            if process is None:  # nobody we can see: it may be anything
                 continue
             found.append(listener)
         return tuple(found)

@@ -46,6 +46,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
     if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
+        if unowned := case.unowned:
+            told = ", ".join(str(listener.target) for listener in unowned[:4])
+            yield refutes(
+                f"something that could not be seen listens on {told}, which no route names: it may be there", "ss -ltnx"
+            )
     first = case.first_failure
     for listener in case.listeners or ():
         process = case.process_of(listener)
