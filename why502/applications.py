@@ -107,7 +107,7 @@ def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
 
 def _options(argv: tuple[str, ...], *names: str) -> Iterator[str]:
     """Yield the values of options given as `--name value`, `--name=value`, `-n value` or `-nvalue`."""
-    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
         for name in filter(None, names):
             if word == name and following:
                 yield following

@@ -81,7 +81,10 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
             if not any(accepts(listen, target) for listen in own):
                 continue
             is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
-            host = route.server_names[0] if is_same_name and route.server_names else route.proxy_host
+            sent = route.proxy_host if route.host_header == "$proxy_host" else route.host_header
+            host = route.server_names[0] if is_same_name and route.server_names else sent
+            if "$" in host:
+                continue
             path = route.uri or route.location.split(" ")[-1] or "/"
             if deployment.matcher.find(host, path, target.port) == route:
                 yield risk(f"{peer.name} is this very server", route.at, "pass to the port of the application")
