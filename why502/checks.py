@@ -86,7 +86,7 @@ def _config_passes(here: Snapshot) -> Check:
         read = [f"{problem.says} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
         if read:
             return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
-        return _skip(here, "config-test", says, "proxies")
+        return _skip(here, "config-test", says, "config test" if here.proxies else "proxies")
     bad = [
         f"{proxy.problems[0].says} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
         for proxy in here.proxies

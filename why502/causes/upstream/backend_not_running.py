@@ -71,6 +71,9 @@ def tell(case: Case) -> str:
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
         return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({stopped.state or 'stopped'})"
+    if case.listeners == () and case.unowned:
+        told = ", ".join(str(listener.target) for listener in case.unowned[:4])
+        return f"nothing listens on {case.target}; run as root to see whether the application is what listens on {told}"
     if case.listeners == ():
         return f"nothing listens on {case.target}: the application that should answer there does not run"
     return ""
