@@ -36,9 +36,8 @@ def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> 
         }
     elif symptom is not None:
         fields = {"is_gateway_failure": True, "phase": phase_of(symptom), **fields}
-    return LogRecord(
-        symptom=symptom, **{name: value[:TEXT] if isinstance(value, str) else value for name, value in fields.items()}
-    )
+    cut: dict[str, Any] = {name: value[:TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+    return LogRecord(symptom=symptom, **cut)
 
 
 def number(text: object) -> int | None:
