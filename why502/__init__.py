@@ -4,6 +4,7 @@ The library in verbs; each imports what it needs when it is called:
 
     snapshot = why502.collect()             # look at this machine
     diagnosis = why502.diagnose(snapshot)   # think; looks at nothing
+    why502.explain("AH01102")               # what a log line, a status, a code or a cause means
     why502.save(snapshot)                   # bytes of a bundle, secrets removed
     why502.load(data)                       # the snapshot in such bytes
 """
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 from why502.version import __version__
 
 if TYPE_CHECKING:
+    from why502.model.explanation import Explanation
     from why502.model.finding import Diagnosis
     from why502.model.snapshot import Snapshot
 
-__all__ = ["__version__", "collect", "diagnose", "load", "save"]
+__all__ = ["__version__", "collect", "diagnose", "explain", "load", "save"]
 
 
 def collect(
@@ -50,6 +52,13 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     from why502.diagnosis import diagnose as think
 
     return think(*snapshots, offline=offline)
+
+
+def explain(text: str, proxy: str | None = None) -> Explanation:
+    """Return what a log line, an HTTP status, a gateway's own code or a cause means. `proxy`: the product, where it is known."""
+    from why502.explanation import explain as look_up
+
+    return look_up(text, proxy)
 
 
 def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:

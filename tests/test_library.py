@@ -1,0 +1,56 @@
+"""The library as its users see it: verbs, typed, and nothing loaded before it is needed."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from asking import GOLDEN, ROOT
+
+import why502
+from why502.model.finding import Verdict
+
+
+def test_a_bundle_is_diagnosed_in_two_lines() -> None:
+    snapshot = why502.load((GOLDEN / "wrong-port.why502").read_bytes())
+    diagnosis = why502.diagnose(snapshot)
+    assert (diagnosis.verdict, diagnosis.findings[0].cause) == (Verdict.PROBLEM, "wrong-port")
+    assert why502.load(why502.save(snapshot)) == snapshot
+
+
+def test_a_line_is_explained() -> None:
+    assert why502.explain("AH01102").candidates
+
+
+@pytest.mark.real
+def test_this_machine_is_looked_at() -> None:
+    snapshot = why502.collect(probes=False)
+    assert snapshot.host
+    assert why502.diagnose(snapshot).taken_at == snapshot.taken_at
+
+
+@pytest.mark.parametrize("name", [name for name in why502.__all__ if not name.startswith("_")])
+def test_each_verb_is_documented_and_typed(name: str) -> None:
+    verb = getattr(why502, name)
+    assert verb.__doc__
+    assert all(item.annotation for item in inspect.signature(verb).parameters.values())
+
+
+def test_it_is_imported_without_what_it_may_never_need() -> None:
+    program = "import sys, why502; sys.exit(bool({'msgspec', 'click', 'why502.model', 'why502.diagnosis'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_version_stands_in_one_form_everywhere() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == why502.__version__
+    assert (ROOT / "why502" / "py.typed").exists()
+
+
+def test_the_readme_names_every_command() -> None:
+    from why502.cli.main import cli
+
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in cli.list_commands(None) if f"`why502 {name}" not in readme] == []
