@@ -1,13 +1,15 @@
 """Many lines to jsonl, at about the speed of a regular expression: what an outage writes over and over is explained once.
 
-A line of nginx is taken apart by one expression. What is left when time, client, server, request and host are taken out is the key under
-which the answer is kept, as bytes with gaps for these. Only plain ASCII without backslashes goes that way; all else is explained anew.
+A chunk of lines is taken apart by one expression. What is left of a line of nginx when time, client, server, request, host, and what
+differs in the message are taken out is the key under which its answer is kept: all of the JSON object but these. Only lines of plain
+ASCII that JSON writes as they are (but for quotation marks) go that way; all else is explained anew.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,17 +17,31 @@ from why502.explanation import explain
 from why502.model.explanation import LOG_LINE, UNRECOGNISED, Explanation
 from why502.render.explanation import document, render_line
 
-MOST_SHAPES = 8192
-_TEXT = rb"[ !#-\[\]-~]"  # printable ASCII without quotation mark and backslash
-_SHAPE = re.compile(
-    rb"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w{4,6})\] \d{1,10}#\d{1,10}: (?:\*\d{1,18} )?"  # at, level
-    rb"((?:(?!, client: )[ -\[\]-~]){1,500}+)"  # what happened
-    rb"(?:, client: ([!-+\-./0-9:;<=>?@A-Z\[\]a-z]{1,100}+), server: ([!#-+\--\[\]-~]{0,255}+)"
-    rb'(?:, request: "([A-Z]{1,10})( ' + _TEXT + rb'{1,1900}+)")?(?:, upstream: "(\w{4,8}://(?:unix:[^:"\\ ]{1,200}+:|[^/"\\ ]{1,200}+))'
-    + _TEXT
-    + rb'{0,1900}+")?(?:, host: "([!#-\[\]-~]{0,255}+)")?(?:, referrer: "' + _TEXT + rb'{0,1900}+")?)?\s*'
-)  # fmt: skip
-_GAPS = ("input", "at", "client", "server", "request", "host")
+MOST_SHAPES = 4096
+CHUNK_BYTES = 1 << 18
+LONGEST_BYTES = 1 << 20  # of a line; what follows is passed over
+_HEAD = r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] \d+#\d+: "
+_WHOLE = re.compile(  # the common line, with all its parts: without anything optional it is three times as fast
+    rf"^{_HEAD}\*\d+ ([^,\n]*), client: ([^\s,\"]*), server: ([^\s,\"]+), request: \"([A-Z]+)( [^\"\n]*)\""
+    r", upstream: \"(\w+://[^/\"\n]*[^:/\"\n])[^\"\n]*\", host: \"([^\"\n]+)\"[^\n]*$|^[^\n]*$",
+    re.MULTILINE,
+)
+_LINE = re.compile(
+    rf"{_HEAD}(?:\*\d+ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
+    r"(?:, client: ([^\s,\"]*), server: ([^\s,\"]*)(?:, request: \"([A-Z]+)( [^\"]*)\")?(?:, upstream: \"(\w+://(?:unix:[^:\"]*|[^/\"]*))[^\"]*\")?"
+    r"(?:, host: \"([^\"]*)\")?(?:, referrer: \"[^\"]*\")?)?"
+)
+_NOTHING = ("",) * 9
+_PATH = re.compile(r'"(/[^"]+)"')
+_NUMBER = re.compile(r"\d+(?![\d:])")  # but an errno, which its text and a colon follow
+_VARYING = ("at", "client", "server", "request", "host")
+
+
+class _Shape(NamedTuple):
+    """An answer but for its input and varying fields: `begin` ends within the fields. `has_file`: the message's path is one, too."""
+
+    begin: str
+    has_file: bool = False
 
 
 class Explainer:
@@ -34,80 +50,141 @@ class Explainer:
     def __init__(self, proxy: str | None = None) -> None:
         self.proxy = proxy
         self.unrecognised = 0
-        self._shapes: dict[tuple[bytes | bool | None, ...], bytes | None] = {}
-        self._times: dict[bytes, bytes] = {}
+        self._exact: dict[tuple[str, ...], str] = {}
+        self._loose: dict[tuple[str, ...], _Shape] = {}
 
-    def explain(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield one JSON object with a line feed for each line."""
-        match_of, shapes, slow = _SHAPE.fullmatch, self._shapes, self._slow
-        times = self._times
-        for line in lines:
-            match = match_of(line)
-            if match is None:
-                yield slow(line)
+    def explain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the JSON objects of each chunk of whole lines, each object on a line of its own."""
+        for chunk in chunks:
+            text = chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n")
+            lines = text.split("\n")
+            quoted = _quoted(text)
+            if quoted is not None and len(inputs := quoted.split("\\n")) == len(lines):
+                rows = _WHOLE.findall(text)
+            else:
+                found = [_quoted(line) for line in lines]
+                rows = [
+                    _WHOLE.findall(line)[0] if each is not None else _NOTHING for line, each in zip(lines, found, strict=True)
+                ]
+                inputs = [each or "" for each in found]
+            yield "".join(self._answers(lines, rows, inputs)).encode("utf-8")
+
+    def _answers(self, lines: list[str], rows: list[tuple[str, ...]], inputs: list[str]) -> list[str]:
+        """Return one object for each line. A row is what `_LINE` found, an input the line within quotation marks of JSON."""
+        answers: list[str] = []
+        add, known = answers.append, self._exact.get
+        second = moment = ""
+        for line, (at, level, says, client, server, method, uri, upstream, host), quoted in zip(lines, rows, inputs, strict=True):
+            begin = known((level, says, method, upstream)) if at else None
+            if begin is None:
+                add(self._answer(line, quoted))
                 continue
-            at, level, says, client, server, method, rest, upstream, host = match.groups()
-            template = shapes.get((level, says, method, upstream, not client))
-            if template is None:
-                yield self._learn(line, match)
-                continue
-            stamp = times.get(at) or self._time(at)
-            yield template % (
-                line.rstrip().replace(b'"', b'\\"'),
-                stamp,
-                b'"%b"' % client if client else b"null",
-                b'"%b"' % server if server else b"null",
-                b'"%b%b"' % (method, rest) if method else b"null",
-                b',"host":"%b"' % host if host else b"",
+            if at != second:
+                second, moment = at, _moment(at)
+            add(
+                f'{begin}"at":"{moment}","client":"{client}","server":"{server}","request":"{method}{uri}","host":"{host}"}},'
+                f'"input":"{quoted}"}}\n'
             )
+        return answers
 
-    def _time(self, at: bytes) -> bytes:
-        if len(self._times) > MOST_SHAPES:
-            self._times.clear()
-        stamp = self._times[at] = b'"%b-%b-%bT%b"' % (at[:4], at[5:7], at[8:10], at[11:])
-        return stamp
+    def _answer(self, line: str, quoted: str) -> str:
+        """Return the object for a line that is not quite like the common one, or the first of its kind."""
+        match = _LINE.fullmatch(line) if quoted else None
+        if match is None:
+            return self._anew(line)
+        at, level, says, client, server, method, uri, upstream, host = match.groups("")
+        key = (level, says, method, upstream)
+        begin = self._exact.get(key)
+        shape = _Shape(begin) if begin else self._shape(line, key, (client, server, uri, host))
+        if shape is None:
+            return self._anew(line)
+        return (
+            f'{shape.begin}"at":"{_moment(at)}","client":{_null(client)},"server":{_null(server)},"request":{_null(uri and method + uri)}'
+            f"{_more('host', host)}{_more('file', _PATH.findall(says)[0]) if shape.has_file else ''}"
+            f'}},"input":"{quoted}"}}\n'
+        )
 
-    def _slow(self, line: bytes) -> bytes:
-        explanation = explain(line.decode("utf-8", "surrogateescape").rstrip("\r\n"), self.proxy)
+    def _shape(self, line: str, key: tuple[str, str, str, str], parts: tuple[str, str, str, str]) -> _Shape | None:
+        """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
+        level, says, method, upstream = key
+        path = _PATH.search(says)
+        loose = (level, _NUMBER.sub("0", _PATH.sub('"/"', says, count=1)), method, upstream)
+        if shape := self._loose.get(loose):
+            return shape
+        explanation = self._explain(line)
+        client, server, uri, host = parts
+        expected = {"client": client, "server": server, "request": uri and method + uri, "host": host}
+        if explanation.kind != LOG_LINE or any((explanation.fields.get(name) or "") != part for name, part in expected.items()):
+            return None
+        fixed = {name: value for name, value in explanation.fields.items() if name not in _VARYING}
+        if len(self._exact) + len(self._loose) > MOST_SHAPES:
+            self._exact.clear()
+            self._loose.clear()
+        has_file = path is not None and fixed.get("file") == path[1]
+        rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
+        told = " ".join(str(value) for value in rest.values())
+        varies = (path is not None and (path[1] in told)) or any(
+            number in told for number in _NUMBER.findall(_PATH.sub("", says))
+        )
+        if loose[1] != says and not varies:
+            self._loose[loose] = _Shape(_begin(explanation, rest), has_file)
+            return self._loose[loose]
+        self._exact[key] = _begin(explanation, fixed)
+        return _Shape(self._exact[key])
+
+    def _anew(self, line: str) -> str:
+        explanation = self._explain(line)
         if explanation.kind == UNRECOGNISED and line.strip():
             self.unrecognised += 1
-        return render_line(explanation)
+        return render_line(explanation).decode()
 
-    def _learn(self, line: bytes, match: re.Match[bytes]) -> bytes:
-        """Explain a line, and keep the answer for those like it, where the line's parts are found again in it as they stand there."""
-        at, level, says, client, server, method, rest, upstream, host = match.groups()
-        explanation = explain(line.decode("ascii").rstrip(), self.proxy)
-        if explanation.kind == UNRECOGNISED:
-            self.unrecognised += 1
-        if explanation.kind != LOG_LINE or len(self._shapes) >= MOST_SHAPES:
-            return render_line(explanation)
-        found = explanation.fields
-        parts = {
-            "at": self._time(at)[1:-1],
-            "client": client,
-            "server": server or None,
-            "request": method + rest if method else None,
-            "host": host or None,
-        }
-        if all(_same(found.get(name), part) for name, part in parts.items()):
-            self._shapes[level, says, method, upstream, not client] = _template(explanation)
-        return render_line(explanation)
+    def _explain(self, line: str) -> Explanation:
+        return explain(line, self.proxy)
 
 
-def _same(found: object, part: bytes | None) -> bool:
-    return found == part.decode("ascii") if part else found is None
+def _quoted(text: str) -> str | None:
+    """Return text as it stands within quotation marks in JSON, if there nothing but these (and line feeds) is written otherwise."""
+    if not text.isascii() or len(text) > 4 * CHUNK_BYTES:
+        return None
+    encoded = msgspec.json.encode(text)
+    return encoded[1:-1].decode() if len(encoded) == len(text) + 2 + text.count('"') + text.count("\n") else None
 
 
-def _template(explanation: Explanation) -> bytes:
-    """Return the answer with gaps, in the order of _GAPS. The host comes last among the fields, with its name, or not at all."""
-    fields = {name: value for name, value in explanation.fields.items() if name != "host"}
-    marked = {**fields, **{name: f"\ue000{name}\ue000" for name in _GAPS[1:-1]}, "\ue000host\ue000": None}
-    encoded = msgspec.json.encode(document(msgspec.structs.replace(explanation, input="\ue000input\ue000", fields=marked)))
-    encoded = encoded.replace(b"%", b"%%")
-    for name in _GAPS:
-        mark = f'"\ue000{name}\ue000"'.encode()
-        if name == "host":
-            encoded = encoded.replace(b"," + mark + b":null", b"%b")
-        else:
-            encoded = encoded.replace(mark, b'"%b"' if name == "input" else b"%b")
-    return encoded + b"\n"
+def _begin(explanation: Explanation, fields: dict[str, Any]) -> str:
+    """Return the object of an explanation as far as all lines like it share it: `{… "fields":{…,`."""
+    found = msgspec.to_builtins(document(explanation))
+    del found["input"], found["fields"]
+    return msgspec.json.encode({**found, "fields": fields}).decode()[:-2] + ","
+
+
+def _moment(at: str) -> str:
+    return f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:]}"
+
+
+def _null(text: str) -> str:
+    return f'"{text}"' if text else "null"
+
+
+def _more(name: str, text: str) -> str:
+    return f',"{name}":"{text}"' if text else ""
+
+
+def chunks(read: Any) -> Iterator[bytes]:
+    """Yield whole lines as they come from `read` (a count of bytes → at most so many bytes, none at the end)."""
+    held = b""
+    skips = False
+    while data := read(CHUNK_BYTES):
+        if skips:  # the rest of a line that was too long
+            _, found, data = data.partition(b"\n")
+            skips = not found
+        head, found, tail = data.rpartition(b"\n")
+        if not found:
+            held += data
+            if len(held) > LONGEST_BYTES:
+                yield held[:LONGEST_BYTES] + b"\n"
+                held, skips = b"", True
+            continue
+        yield held + head + b"\n"
+        held = tail
+    if held:
+        yield held + b"\n"

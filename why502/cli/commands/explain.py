@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.model.explanation import Explanation
-
-_LONGEST = 1 << 20  # bytes of a line of standard input that are read; the rest of it is passed over
-_CHUNK = 1 << 20
 
 
 @click.command()
@@ -45,10 +42,11 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
         _list(env, format_)
         return Exit.HEALTHY
     if texts == ("-",):
-        lines = _lines(getattr(env.stdin, "buffer", None) or _bytes(env))
+        found_lines = _chunks(env)
         if format_ == "jsonl":
-            return _write_lines(env, lines, proxy)
-        inputs: Iterator[str] = (line.decode("utf-8", "surrogateescape") for line in lines if line.strip())
+            return _write_lines(env, found_lines, proxy)
+        lines = (line for chunk in found_lines for line in chunk.decode("utf-8", "surrogateescape").split("\n"))
+        inputs: Iterator[str] = (line for line in lines if line.strip())
     else:
         inputs = iter(_inputs(texts, proxy))
     found: list[Explanation] = []
@@ -97,32 +95,27 @@ def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, ver
         env.write(render_text(explanation, env.terminal(quiet=quiet, verbose=verbose)) + "\n")
 
 
-def _write_lines(env: Env, lines: Iterator[bytes], proxy: str | None) -> int:
-    """Write one object for each line, as they come; in bulk where they come fast."""
+def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
+    """Write one object for each line, as they come."""
     from why502.cli.env import Exit
     from why502.render.explanation_lines import Explainer
 
     explainer = Explainer(proxy)
     out = getattr(env.stdout, "buffer", None)
-    if out is not None:
-        env.stdout.flush()
-        out.writelines(explainer.explain(lines))
-        out.flush()
-    else:
-        for each in explainer.explain(lines):
-            env.write(each.decode())
+    for answers in explainer.explain(chunks):
+        if out is None:
+            env.stdout.write(answers.decode())
+        else:
+            out.write(answers)
+            out.flush()
     return Exit.PROBLEM if explainer.unrecognised else Exit.HEALTHY
 
 
-def _bytes(env: Env) -> BinaryIO:
+def _chunks(env: Env) -> Iterator[bytes]:
+    """Yield whole lines of standard input."""
     import io
 
-    return io.BytesIO(env.stdin.read().encode("utf-8", "surrogateescape"))
+    from why502.render.explanation_lines import chunks
 
-
-def _lines(source: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines, without more than the begin of a very long one. A line ends at a line feed."""
-    while line := source.readline(_LONGEST):
-        yield line
-        while len(line) == _LONGEST and not line.endswith(b"\n"):
-            line = source.readline(_LONGEST)
+    source = getattr(env.stdin, "buffer", None) or io.BytesIO(env.stdin.read().encode("utf-8", "surrogateescape"))
+    return chunks(getattr(source, "read1", source.read))
