@@ -6,16 +6,16 @@ back to words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from why502.case import Case
 from why502.config import edit
 from why502.config.nginx import parse
-from why502.config.tree import Tree, content, node_at
+from why502.config.tree import Tree, content, node_at, nodes
 from why502.model.config import Position, Route
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import PhpPool, Proxy
 from why502.model.target import Target
 
 _FAMILY = {"grpcs": "grpc", "https": "proxy", "http": "proxy", "tcp": "proxy"}
@@ -74,38 +74,107 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
 
 
 def repoint(case: Case, to: Target) -> Edit | None:
-    """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs."""
+    """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
+
+    Where a variable stands there, the `set` that gives it that address is changed instead.
+    """
     peer, route, target = case.peer, case.route, case.target
     at = (peer.at if peer else None) or (route.at if route else None)
-    tree = tree_of(case, at)
-    if peer is None or target is None or tree is None or at is None:
+    if target is None or at is None:
         return None
+    return _reword(case, at, lambda word: readdressed(word, target, to)) or (
+        _in_variable(case, route, lambda word: readdressed(word, target, to)) if route and "$" in route.passes else None
+    )
+
+
+def rename(case: Case, route: Route, old: str, new: str) -> Edit | None:
+    """Return what puts another address in the place of a name in the variable that a route passes to."""
+    return _in_variable(case, route, lambda word: word.replace(old, new, 1) if word.count(old) == 1 else None)
+
+
+def _reword(case: Case, at: Position, change: Callable[[str], str | None]) -> Edit | None:
+    """Return the change of the first argument of a directive that can be changed so."""
+    tree = tree_of(case, at)
     try:
-        words = node_at(tree, at).words
+        words = node_at(tree, at).words if tree else ()
     except Why502Error:
         return None
     for word in words[1:]:
-        new = _readdressed(word.value, target, to)
-        if new is not None:
+        new = change(word.value)
+        if tree is not None and new is not None and new != word.value:
             return edit.replace(tree, word.start, word.end, new)
     return None
 
 
-def _readdressed(word: str, old: Target, new: Target) -> str | None:
+def _in_variable(case: Case, route: Route, change: Callable[[str], str | None]) -> Edit | None:
+    """Return the change of the one `set` of the route's file that gives a variable of its argument such a value."""
+    tree = tree_of(case, route.at)
+    found = []
+    for node in nodes(tree) if tree else ():
+        if tree and node.name == "set" and len(node.words) == 3 and node.args[0] in route.passes:
+            new = change(node.args[1])
+            if new is not None and new != node.args[1]:
+                found.append(edit.replace(tree, node.words[2].start, node.words[2].end, new))
+    return found[0] if len(found) == 1 else None
+
+
+def readdressed(word: str, old: Target, new: Target) -> str | None:
     """Return the argument with the new address in it, None where the old one does not stand there."""
-    if old.is_unix or new.is_unix:
-        return word.replace(old.path, new.path, 1) if old.is_unix and new.is_unix and old.path in word else None
     scheme, found, rest = word.partition("://")
     if not found:
         scheme, rest = "", word
+    prefix = f"{scheme}{found}"
+    if old.is_unix:
+        path, colon, uri = rest.removeprefix("unix:").partition(":") if found else (rest.removeprefix("unix:"), "", "")
+        if not rest.startswith("unix:") or path != old.path:
+            return None
+        return f"{prefix}unix:{new.path}{colon}{uri}" if new.is_unix else f"{prefix}{_address(new)}{uri}"
     address = rest.split("/", 1)[0]
     parsed = Target.parse(address)
     if parsed is None or "$" in address or (parsed.port and parsed.port != old.port):
         return None
+    uri = rest[len(address) :]
+    if new.is_unix:
+        return f"{prefix}unix:{new.path}{f':{uri}' if uri else ''}"
     host = parsed.host if old.host == new.host or new.is_wildcard else new.host
-    host = f"[{host}]" if ":" in host else host
-    after = f"{host}:{new.port}"
-    return f"{scheme}{found}{after}{rest[len(address) :]}" if found else after + rest[len(address) :]
+    return f"{prefix}{_address(Target(host=host, port=new.port))}{uri}"
+
+
+def _address(target: Target) -> str:
+    host = "127.0.0.1" if target.is_wildcard else target.host
+    return f"[{host}]:{target.port}" if ":" in host else f"{host}:{target.port}"
+
+
+def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "") -> Edit | None:
+    """Return what makes `name value;` hold in the main configuration file, outside of all blocks or in that one (`events`)."""
+    tree = tree_of(case, Position(file=proxy.config, line=1))
+    if tree is None:
+        return None
+    if block:
+        into = next((node for node in tree.children if node.name == block and node.body is not None), None)
+        return edit.set_directive(tree, into.words[0].at, name, value) if into else None
+    own = [node for node in tree.children if node.name == name]
+    if own:
+        return edit.replace_directive(tree, own[-1].words[0].at, f"{name} {value};")
+    before = next((node for node in tree.children if node.body is not None), None)
+    return edit.replace(tree, before.start, before.start, f"{name} {value};\n") if before else None
+
+
+def reload_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
+    """Return the test of PHP-FPM's configuration and its reload; () where it is not known how its master was started."""
+    master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
+    test = test_php(case, pool)
+    if master is None or not test:
+        return ()
+    load = ("systemctl", "reload", pool.unit) if pool.unit.endswith(".service") else ("kill", "-USR2", str(master.pid))
+    return (*test, Run(argv=load, undo=load))
+
+
+def test_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
+    """Return PHP-FPM's own test of its configuration (it adds a line to its log); () where it is not known."""
+    master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
+    config = " ".join(master.argv).partition("master process (")[2].rstrip(" )") if master else ""
+    return (Run(argv=(master.exe, "-t", "--fpm-config", config)),) if master and master.exe and config else ()
 
 
 def rescheme(case: Case, scheme: str) -> Edit | None:
@@ -120,6 +189,40 @@ def rescheme(case: Case, scheme: str) -> Edit | None:
         return None
     old, found, rest = word.value.partition("://")
     return edit.replace(tree, word.start, word.end, f"{scheme}://{rest}") if found and old != scheme else None
+
+
+# What a uwsgi application needs to know of a request (PEP 3333 beside the HTTP_ fields, which uwsgi_pass sends by itself).
+_UWSGI = {
+    "QUERY_STRING": "$query_string",
+    "REQUEST_METHOD": "$request_method",
+    "CONTENT_TYPE": "$content_type",
+    "CONTENT_LENGTH": "$content_length",
+    "REQUEST_URI": "$request_uri",
+    "PATH_INFO": "$document_uri",
+    "SERVER_PROTOCOL": "$server_protocol",
+    "REMOTE_ADDR": "$remote_addr",
+    "SERVER_PORT": "$server_port",
+    "SERVER_NAME": "$server_name",
+}
+
+
+def respell(case: Case, protocol: str) -> Edit | None:
+    """Return what passes a route on by another directive: `proxy_pass http://…`, or `uwsgi_pass …` with what uwsgi must be told."""
+    route = case.route
+    tree = tree_of(case, route.at if route else None)
+    if route is None or route.at is None or tree is None or route.uri not in (None, "/"):
+        return None
+    address = route.passes.partition("://")[2].rstrip("/") or route.passes
+    if "$" in address:
+        return None
+    line = f"proxy_pass http://{address};"
+    if protocol == "uwsgi":
+        address = address.removesuffix(":") if address.startswith("unix:") else address
+        line = " ".join((f"uwsgi_pass {address};", *(f"uwsgi_param {name} {value};" for name, value in _UWSGI.items())))
+    try:
+        return edit.replace_directive(tree, route.at, line)
+    except Why502Error:
+        return None
 
 
 def size(bytes_: int) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from why502.config.tree import Node, Tree, node_at, text
 from why502.model.config import Position
 from why502.model.errors import Why502Error
@@ -109,6 +111,12 @@ def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
         out += [content[position : edit.start], edit.after.encode(encoding, "backslashreplace")]
         position = edit.end
     return b"".join([*out, content[position:]])
+
+
+def with_diff(change: Edit, content: bytes) -> Edit:
+    """Return the change with its diff, from the file's present content."""
+    after = change.after.encode(_encoding(content), "backslashreplace")
+    return msgspec.structs.replace(change, diff=_diff(change.file, content, change.start, change.end, after))
 
 
 def _insert_after(tree: Tree, node: Node, line: str) -> Edit:

@@ -50,9 +50,17 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start it, when its configuration passes the test."""
+    has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
     for proxy in case.proxies:
-        if not proxy.is_running and proxy.unit and proxy.test != "failed":
-            yield Remedy(says=f"start {proxy.unit}", steps=(Run(argv=("systemctl", "start", proxy.unit)),))
+        if proxy.is_running or proxy.test == "failed":
+            continue
+        if proxy.unit:
+            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
+            yield Remedy(says=f"start {proxy.unit}", steps=(start,))
+        elif proxy.exe and not has_systemd and case.here.processes:
+            program = (proxy.exe, *proxy.options)
+            start = Run(argv=program, undo=(*program, "-s", "quit"))
+            yield Remedy(says=f"start {proxy.kind}", steps=(Run(argv=(*program, "-t")), start))
 
 
 CAUSE = Cause(

@@ -19,14 +19,37 @@ body, 500. Small answers work, large ones do not.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import PROOF, Layer
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+_REFUSED = re.compile(r'\(\) "(/[^"]+)" failed \(13: ')
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Give the folder that nginx named to the user of its workers."""
+    folders = sorted((disk.path.rstrip("/") for disk in case.here.disks or ()), key=len, reverse=True)
+    for tally in case.tallies:
+        for sample in tally.samples if tally.symptom is Symptom.TEMP_DENIED else ():
+            match = _REFUSED.search(sample.text)
+            folder = next((path for path in folders if match and match[1].startswith(f"{path}/")), "")
+            proxy = case.proxy or next(iter(case.proxies), None)
+            if folder and proxy and proxy.user and folder.count("/") > 2:
+                chown = Run(argv=("chown", "-R", proxy.user, folder))
+                yield Remedy(says=f"let {folder} belong to {proxy.user}, as which the workers run", steps=(chown,))
+                return
+
 
 CAUSE = Cause(
     id="proxy-temp-unwritable",
     layer=Layer.PROXY,
     says="the proxy cannot write its temporary or cache folder: permission or no space",
+    remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},
     yields_to=frozenset({"apparmor-denied", "selinux-denied"}),
 )

@@ -17,13 +17,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, rename, set_in_route
 from why502.deployment import Deployment, host_name
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.target import Target
 from why502.rule import risk, rule
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Name the address where the machine's hosts file knows the name, else the machine's own name servers as resolver."""
+    for route in case.routes:
+        if not route.has_variables or route.resolver:
+            continue
+        proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
+        for peer in route.peers:
+            host = peer.target.host if peer.target and not peer.target.is_address else ""
+            told = case.resolutions(host) if host else ()
+            known = [address for x in told if x.source in ("/etc/hosts", "system") for address in x.addresses]
+            v4 = next((address for address in known if ":" not in address), "")
+            change = rename(case, route, f"{host}:", f"{v4}:") if v4 else None
+            if change:
+                yield Remedy(says=f"name {v4}, which {host} is on this machine", steps=(change, *reload(proxy)))
+                return
+        servers = dict.fromkeys(x.source for x in case.here.names or () if not x.is_resolver and Target.parse(f"{x.source}:53"))
+        found = [f"[{x}]" if ":" in x else x for x in servers if re.fullmatch(r"[0-9a-f.:]+", x)]
+        change = set_in_route(case, "resolver", f"{' '.join(found[:2])} valid=30s", route) if found else None
+        if change:
+            yield Remedy(says=f"ask {' and '.join(found[:2])}, this machine's own name servers", steps=(change, *reload(proxy)))
+            return
 
 
 @rule(20, "variable-without-resolver", Severity.ERROR)
@@ -64,5 +92,6 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the target holds a variable and no resolver is configured",
     symptoms={Symptom.NO_RESOLVER: PROOF},
+    remedies=remedies,
     foresee=(without_resolver,),
 )

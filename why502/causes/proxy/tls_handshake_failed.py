@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.case import Case
@@ -42,10 +43,26 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Send the server name where none is sent."""
-    if case.route and not case.route.sends_sni and case.route.protocol in ("https", "grpcs"):
-        change = set_in_route(case, f"{family(case.route)}_ssl_server_name", "on")
-        yield Remedy(says="send the server name (SNI)", steps=(change, *reload(case.proxy)) if change else ())
+    """Take back what the route's own settings withhold (TLS versions, ciphers), or send the server name; what the error names first."""
+    route = case.route
+    if route is None or route.protocol not in ("https", "grpcs"):
+        return
+    kind = family(route)
+    said = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
+    said += " ".join(probe.detail for probe in case.probes)
+    found = []
+    protocols, ciphers = route.setting(f"{kind}_ssl_protocols"), route.setting(f"{kind}_ssl_ciphers")
+    if not route.sends_sni:
+        rank = 0 if re.search(r"(?i)unrecognized.name", said) else 2
+        found.append((rank, "send the server name (SNI)", f"{kind}_ssl_server_name", "on"))
+    if protocols and protocols.at and not {"TLSv1.2", "TLSv1.3"} <= set(protocols.args):
+        rank = 0 if re.search(r"(?i)protocol.version|unsupported.protocol|no.protocols", said) else 3
+        found.append((rank, "offer TLS 1.2 and 1.3", f"{kind}_ssl_protocols", "TLSv1.2 TLSv1.3"))
+    if ciphers and ciphers.at and ciphers.args != ("DEFAULT",):
+        found.append((1, "offer the usual ciphers", f"{kind}_ssl_ciphers", "DEFAULT"))
+    for _, says, name, value in sorted(found):
+        change = set_in_route(case, name, value)
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(60, "tls-without-sni", Severity.WARNING)

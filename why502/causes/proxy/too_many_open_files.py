@@ -21,10 +21,12 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, set_at_top
 from why502.config.nginx import units
 from why502.deployment import Deployment
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.rule import risk, rule
 
 
@@ -39,6 +41,17 @@ def examine(case: Case) -> Iterator[Evidence]:
                     f"worker {worker.pid} may open {worker.limits.files_limit} files", f"/proc/{worker.pid}/limits", WEAK
                 )
                 return
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the limit of open files well above two for each connection."""
+    proxy = case.proxy or next(iter(case.proxies), None)
+    if proxy is None or not case.seen(Symptom.FILES_EXHAUSTED):
+        return
+    limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
+    wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
+    change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
+    yield Remedy(says=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
 
 
 @rule(100, "worker-connections-above-files", Severity.WARNING)
@@ -70,5 +83,6 @@ CAUSE = Cause(
     says="the proxy ran out of file descriptors",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     examine=examine,
+    remedies=remedies,
     foresee=(above_files,),
 )

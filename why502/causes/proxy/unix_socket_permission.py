@@ -23,6 +23,8 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import test_php
+from why502.config.php_fpm import edits
 from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
@@ -68,9 +70,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
         return
     step = next((step for step in path.steps if step.path == path.blocked_at), None)
     if case.pool is not None:
-        pool = case.pool
+        pool, user = case.pool, path.user
+        wanted = {"listen.owner": user, "listen.mode": "0660"}
+        changes, test = edits(pool, wanted), test_php(case, pool)
+        # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand, so nothing is restarted.
+        now = (Run(argv=("chown", user, path.path)), Run(argv=("chmod", "0660", path.path)))
         yield Remedy(
-            says=f"set listen.owner = {path.user}, listen.group = {path.user}, listen.mode = 0660 in {pool.file}, and restart its PHP-FPM"
+            says=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and give the socket of now to {user}",
+            steps=(*changes, *test, *now) if test and changes and not pool.acl_users else (),
         )
     elif step is not None and step.kind == "socket":
         yield Remedy(

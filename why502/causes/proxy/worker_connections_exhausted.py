@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, set_at_top
 from why502.config.nginx import units
 from why502.deployment import Deployment
 from why502.model.finding import WEAK, Evidence, Layer, Risk, Severity, supports
@@ -41,10 +42,20 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Say which numbers belong together."""
-    now = next((proxy.worker_connections for proxy in case.proxies if proxy.worker_connections), None)
-    if now:
-        yield Remedy(says=f"worker_connections {max(4096, 4 * now)}; and worker_rlimit_nofile {2 * max(4096, 4 * now) + 1024};")
+    """Raise it, and the limit of open files with it: a proxied request takes two connections, each of them a file."""
+    proxy = case.proxy or next(iter(case.proxies), None)
+    if proxy is None or not proxy.worker_connections:
+        return
+    wanted = max(4096, 4 * proxy.worker_connections)
+    files = 2 * wanted + 1024
+    limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
+    changes = [set_at_top(case, proxy, "worker_connections", str(wanted), "events")]
+    says = f"worker_connections {wanted};"
+    if not limits or min(limits) < files:
+        changes.append(set_at_top(case, proxy, "worker_rlimit_nofile", str(files)))
+        says = f"{says} and worker_rlimit_nofile {files};"
+    found = tuple(change for change in changes if change)
+    yield Remedy(says=says, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
 
 
 @rule(101, "worker-connections-few", Severity.NOTE)

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, rescheme
+from why502.changes import reload, rescheme, respell
 from why502.deployment import Deployment
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -77,7 +77,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
         change = rescheme(case, scheme)
         yield Remedy(says=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
     elif spoken in ("fastcgi", "uwsgi", "http"):
-        yield Remedy(says=f"use {'proxy' if spoken == 'http' else spoken}_pass for {case.target}")
+        says = f"use {'proxy' if spoken == 'http' else spoken}_pass for {case.target}"
+        change = (
+            respell(case, spoken) if spoken != "fastcgi" else None
+        )  # FastCGI needs to be told the script, which nobody here knows
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
 _PHP_SOCKET = re.compile(r"/php[\w.-]*fpm[^/]*\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]*\.sock$")
@@ -106,7 +110,7 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{says}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
                 )
-            elif route.protocol == "http" and target.port == 443:
+            elif route.protocol == "http" and target.port == 443 and not route.has_variables:
                 seen.add(peer.at)
                 yield risk(f"plain HTTP is sent to port 443 of {target.host}", route.at, "pass to https://")
 

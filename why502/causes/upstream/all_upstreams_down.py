@@ -23,11 +23,13 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload
 from why502.deployment import Deployment, stands_alone
 from why502.joins import addresses
 from why502.model.config import Peer, Upstream
 from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.rule import risk, rule
 
 
@@ -45,6 +47,18 @@ def examine(case: Case) -> Iterator[Evidence]:
     alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.symptom is None and not p.through_proxy]
     if alive:
         yield supports(f"{', '.join(sorted(set(alive)))} would answer now", "probe", WEAK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Where its members answer again: a reload forgets which ones had failed."""
+    tally = case.tally(Symptom.NO_LIVE_UPSTREAMS)
+    for proxy in case.proxies:
+        for group in proxy.upstreams:
+            members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
+            probes = [p for p in case.here.probes or () if p.target in members and not p.through_proxy]
+            if tally and group.name == tally.group and any(p.symptom is None for p in probes) and (steps := reload(proxy)):
+                says = f"reload {proxy.kind}: it forgets that the servers of {group.name} had failed, and they answer now"
+                yield Remedy(says=says, steps=steps, safe=True)
 
 
 _COUNTED = ("http_500", "http_502", "http_503", "http_504", "http_429")
@@ -176,6 +190,7 @@ CAUSE = Cause(
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     yields_to=frozenset({"dns-host-not-found", "maintenance-response"}),
     examine=examine,
+    remedies=remedies,
     foresee=(
         max_fails_alone,
         empties_group,

@@ -24,6 +24,8 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload_php
+from why502.config.php_fpm import edits
 from why502.config.php_fpm_size import size
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
@@ -65,7 +67,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     fitting = size(pool, free) if pool is not None and free else None
     if pool is not None and fitting is not None:
         values = ", ".join(f"{name} = {value}" for name, value in fitting.settings.items())
-        yield Remedy(says=f"{fitting.says}; in {pool.file}: {values}" if fitting.grows else fitting.says)
+        changes, load = edits(pool, fitting.settings), reload_php(case, pool)
+        yield Remedy(
+            says=f"{fitting.says}; in {pool.file}: {values}" if fitting.grows else fitting.says,
+            steps=(*changes, *load) if fitting.grows and changes and load else (),
+        )
 
 
 CAUSE = Cause(
