@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -19,9 +20,25 @@ if TYPE_CHECKING:
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
     from why502.fix.transaction import Progress, Verify
+    from why502.model.remedy import Edit
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.fix/1"
+
+
+def with_diffs(plan: Plan) -> Plan:
+    """Return the plan with a diff of each change, also of files that the snapshot does not hold. Raises Why502Error."""
+    from why502.config.edit import with_diff
+
+    def full(change: Edit) -> Edit:
+        try:
+            return change if change.diff else with_diff(change, Path(change.file).read_bytes())
+        except FileNotFoundError:
+            return with_diff(change, b"")
+        except OSError as error:
+            raise Why502Error(f"{change.file}: {(error.strerror or str(error)).lower()}", "Run it as root.") from error
+
+    return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
 
 def show(env: Env, plan: Plan, *, is_json: bool) -> int:
@@ -52,7 +69,7 @@ def repair(
         click.confirm("Do it?", abort=True, err=True)
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
-        wanted = tuple(verify.requests(snapshot, plan.at, urls))
+        wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
         progress = watched(env)
         progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
         before = verify.ask(env.host(), wanted)

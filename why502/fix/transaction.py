@@ -16,6 +16,7 @@ from why502.config import edit
 from why502.config.tree import content as bytes_of
 from why502.fix import commands, disk, journal, merge
 from why502.fix.commands import Master
+from why502.fix.exact import exact
 from why502.fix.journal import Change, Entry, Phase
 from why502.fix.plan import Plan
 from why502.fix.verify import Asked, Verdict
@@ -57,10 +58,11 @@ def apply(
     changes, contents = _prepare(plan)
     for run in plan.runs:
         commands.may_run(run)
+    runs = tuple(exact(run) for run in plan.runs)
     proxy = plan.proxy
     entry = Entry(
         id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, says=plan.remedy, phase=Phase.PLANNED,
-        changes=changes, runs=plan.runs, test=test_of(proxy), config=proxy.config if proxy else "",
+        changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(), before=before, reverts_at=reverts_at,
     )  # fmt: skip
     for number, (old, new) in enumerate(contents):

@@ -12,7 +12,7 @@ from why502.model.base import Value
 from why502.model.config import Position, Route
 from why502.model.errors import HostError
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Snapshot
+from why502.model.snapshot import Proxy, Snapshot
 from why502.probing.entrance import of_route, of_url
 from why502.probing.plan import fits
 from why502.probing.probe import probe
@@ -46,18 +46,20 @@ class Verdict(Value, frozen=True, kw_only=True):
     says: str
 
 
-def requests(snapshot: Snapshot, at: Position | None, urls: Iterable[str] = ()) -> Iterator[tuple[Request, bool, int]]:
+def requests(
+    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = ()
+) -> Iterator[tuple[Request, bool, int]]:
     """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
 
     Of a route those that failed and may be repeated (GET and HEAD, without their query), else one of its location. A group
-    with several peers is asked more often, so that each of them gets its turn. Raises Why502Error for a URL that leads to no proxy.
+    with several peers is asked more often, so that each of them gets its turn. `proxy` may be one that is to be started. Raises Why502Error for a URL that leads to no proxy.
     """
-    running = [proxy for proxy in snapshot.proxies or () if proxy.is_running and not proxy.network]
+    running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
     for url in urls:
         request = of_url(url, running)
         found[_key(request)] = (request, True, 1)
-    every = [route for proxy in running for route in proxy.routes]
+    every = [route for x in running for route in x.routes]
     for route in sorted(every, key=lambda route: at is not None and route.at != at)[:ROUTES]:
         concerns = at is None or route.at == at
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 else 1

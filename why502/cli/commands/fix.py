@@ -48,7 +48,7 @@ def fix(
     Example: why502 fix --apply --yes
     Example: why502 fix --undo
     """
-    from why502.cli.repair import nothing, repair, show, take_back
+    from why502.cli.repair import nothing, repair, show, take_back, with_diffs
 
     is_json = format_ == "json"
     if [is_applied, dry_run, undo, resume].count(True) > 1:
@@ -68,7 +68,7 @@ def fix(
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
-    wanted = make_plan(diagnosis, snapshot, cause)
+    wanted = with_diffs(make_plan(diagnosis, snapshot, cause))
     if not is_applied:
         return show(env, wanted, is_json=is_json)
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
