@@ -73,6 +73,8 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case inspect.NoneType():
             return st.none()
+        case inspect.AnyType():
+            return st.one_of(st.none(), TEXTS, st.integers(0, 999))
         case inspect.LiteralType():
             return st.sampled_from(info.values)
     raise TypeError(info)

@@ -32,7 +32,7 @@ _HTTP = re.compile(
     re.DOTALL,
 )
 _CLF = re.compile(
-    r"(?P<client>\S{1,100}) - - \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<r>(?:[^\"\\]|\\.)*+)\" (?P<ST>-?\d{1,4}) "
+    r"(?<!\S)(?P<client>\S{1,100}) - - \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<r>(?:[^\"\\]|\\.)*+)\" (?P<ST>-?\d{1,4}) "
     rf"(?P<B>{_NUMBER}) \"\" \"\" (?P<cp>\d{{1,5}}) \d{{1,6}} \"(?P<ft>[^\"]*)\" \"(?P<b>[^\"]*)\" \"(?P<s>[^\"]*)\" (?P<TR>{_NUMBER}) (?P<Tw>{_NUMBER}) "
     rf"(?P<Tc>{_NUMBER}) (?P<Tr>{_NUMBER}) (?P<Ta>{_NUMBER}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>.*)",
     re.DOTALL,
@@ -69,7 +69,7 @@ _MESSAGES = tuple(
         (r"cannot bind socket(?: \((?P<detail>[^)]*)\))?", Symptom.LISTEN_FAILED, "proxy-listen-failed port-conflict proxy-not-running"),
         (r"(?P<detail>unknown keyword '[^']{1,100}'.*)|(?P<more>(?:Fatal errors|Error\(s\)) found in configuration)", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-not-running"),
         (r"\[ALERT\].{0,40}: (?:config : )?(?P<detail>parsing \[[^\]]{1,255}\] : .*)", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-not-running"),
-        (r"\S+/\S+: (?:SSL handshake failure|Connection (?:closed|error) during SSL handshake|Received something which does not look like a PROXY protocol header)", None, ""),
+        (r"(?<!\S)[^\s/]{1,200}/\S{1,200}: (?:SSL handshake failure|Connection (?:closed|error) during SSL handshake|Received something which does not look like a PROXY protocol header)", None, ""),
         (r"\[ALERT\].{0,60}Current worker .{0,60}exited with code (?P<detail>\d{1,3} \((?:Segmentation fault|Aborted|Killed)\))", Symptom.PROXY_WORKER_DIED, "proxy-worker-crashed"),
     )
 )  # fmt: skip
