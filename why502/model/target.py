@@ -71,7 +71,7 @@ class Target(Value, frozen=True, kw_only=True, order=True):
                 return None
             return cls(host=_plain(match["v6"] or match["host"]), port=port)
         host = re.split(r"[/?]", text, maxsplit=1)[0]
-        if host.startswith("[") and host.endswith("]"):
+        if host.startswith("[") and host.endswith("]") and len(host) > 2:
             return cls(host=_plain(host[1:-1]))
         return cls(host=host) if _BARE.fullmatch(host) else None
 
