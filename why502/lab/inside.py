@@ -74,7 +74,7 @@ def repaired(stage: Stage) -> dict[str, Any]:
         if done.returncode == 2:
             return found
     found["fixed"] = digests(stage)
-    failed = [done for done in stage.rounds if FAILED & done.statuses] or list(stage.rounds)
+    failed = [done for done in stage.rounds if FAILED & done.statuses or not done.statuses] or list(stage.rounds)
     found["statuses"] = sorted({status for done in failed for status in stage.repeat(done)})
     done = fix(stage, state, "--undo")
     found["undo"] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}

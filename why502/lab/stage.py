@@ -21,7 +21,14 @@ from why502.lab.nginx import LOGS, Nginx
 from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
-OWN_FOLDERS = ("/etc/nginx", "/var/log", "/var/lib/nginx", "/run", "/etc/php")  # empty ones of the scene's own lie over these
+OWN_FOLDERS = (
+    "/etc/nginx",
+    "/var/log",
+    "/var/lib/nginx",
+    "/run",
+    "/etc/php",
+    "/etc/supervisor",
+)  # empty ones of the scene's own lie over these
 DISK = Path("/var/tmp")
 PATIENCE_S = 10.0
 
@@ -253,6 +260,8 @@ class Stage:
 
     def keep_sending(self, path: str = "/", *, clients: int = 4, **options: object) -> None:
         """Have clients that send one request after the other until the scene closes."""
+
+        self.rounds.append(Round(2, path, 1, options, frozenset()))
 
         def client() -> None:
             while not self._closing.is_set():
