@@ -80,15 +80,18 @@ def repair(
 
 def verifier(env: Env) -> Verify:
     """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
-    from why502.fix import verify
+    import time
+
+    from why502.fix import transaction, verify
 
     def judge(entry: Entry) -> verify.Verdict:
-        after = verify.again(env.host(), entry.before)
-        if not entry.lever:
-            return verify.judge(entry.before, after)
-        others = [pair for pair in zip(entry.before, after, strict=True) if not pair[0].concerns]
-        says = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
-        return verify.harmed(others) or verify.Verdict(helps=True, says=says or "no other route is harmed")
+        ends = time.monotonic() + transaction.patience_s(entry)
+        while True:
+            after = verify.again(env.host(), entry.before)
+            verdict = verify.spared(entry.before, after) if entry.lever else verify.judge(entry.before, after)
+            if verdict.helps or time.monotonic() >= ends:
+                return verdict
+            time.sleep(0.5)  # what was started needs its time
 
     return judge
 

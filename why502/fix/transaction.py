@@ -27,6 +27,21 @@ from why502.model.snapshot import Proxy
 Verify = Callable[[Entry], Verdict]
 
 
+START_S = 20.0  # for a service that was started, or a queue that must drain
+TIME_WAIT_S = 65.0  # a closed connection holds its local port for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h)
+_AT_ONCE = ("chown", "chgrp", "chmod", "setfacl")  # their effect is there when they end
+
+
+def patience_s(entry: Entry) -> float:
+    """Return how long the requests may go on failing before the change counts as no help."""
+    if entry.cause == "ephemeral-ports-exhausted":
+        return TIME_WAIT_S
+    own = entry.test[:1]
+    others = [run for run in entry.runs if run.argv[:1] != own and run.argv[0] not in _AT_ONCE and "-t" not in run.argv]
+    is_started = any(run.argv[:1] == own and not {"-t", "-s"} & set(run.argv) for run in entry.runs)
+    return START_S if others or is_started else 0.0
+
+
 @dataclass
 class Progress:
     """Hooks of a run: `say` for the person who watches; `at` is called before and after each thing that lasts."""
