@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from why502.logs.scan.counts import Counts
-from why502.logs.scan.engine import Result, one
+from why502.logs.scan.engine import Engine, Result, one
 from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.source import STANDARD_INPUT
 from why502.model.errors import Why502Error
@@ -25,7 +24,7 @@ _POLL_S = 0.5
 _RETRIES = 20  # of a part, whatever the reason; a worker that died with it also counts
 
 
-def connect(address: str) -> Callable[[Sequence[Part], Job, int], Iterator[Result]]:
+def connect(address: str) -> Engine:
     """Return the engine of `dask://HOST:PORT`. Raises Why502Error where no scheduler answers there."""
     scheme, found, place = address.partition("://")
     if not found or scheme not in ("dask", "tcp", "tls") or not place:
@@ -49,10 +48,9 @@ def connect(address: str) -> Callable[[Sequence[Part], Job, int], Iterator[Resul
     return engine
 
 
-def work(part: Part, ask: Ask) -> tuple[Counts, str]:
+def work(part: Part, ask: Ask) -> Result:
     """Read one part, on a worker."""
-    found = one(part, ask, _nothing)
-    return found.counts, found.why
+    return one(part, ask, _nothing)
 
 
 def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iterator[Result]:
@@ -67,7 +65,7 @@ def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iter
                 if job.is_over:
                     return
                 try:
-                    counts, why = future.result(timeout=_POLL_S)
+                    result: Result = future.result(timeout=_POLL_S)
                     break
                 except (TimeoutError, distributed.TimeoutError):
                     continue
@@ -76,7 +74,7 @@ def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iter
                         f"the workers died while they read {part.path}", "Look at their logs; they may lack memory."
                     ) from error
             job.told((part.end or 0) - part.start)
-            yield Result(part, counts, why)
+            yield result
             future.release()
     finally:
         client.cancel(futures)

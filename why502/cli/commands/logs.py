@@ -137,7 +137,7 @@ def _engine(asked: dict[str, Any]) -> Any:
         from why502.cluster import connect
 
         return connect(asked["cluster"])
-    return engine.alone_with if asked["engine"] == "single" else engine.processes_with
+    return engine.alone if asked["engine"] == "single" else engine.processes
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """What is counted of a log: sums of whole numbers only, so that the sum of the parts is the whole, in whatever way it was cut.
 
 Bounds: beyond MOST_KEYS routes, clients or servers the rarest that never failed are given up, and `lost` says how much the count of
-one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact.
+one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact. What is given up depends on the
+order of merging: so a reader who may not choose the order stops when `is_crowded`, and it is read again part by part, in order.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MOST_SAID = 2000
 UNFIT = 3
 REST = "(others)"
 LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
+Order = tuple[int, int]  # number of the part, byte in the file: where a line stands among all
 ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
 
 
@@ -54,10 +56,11 @@ class Said(NamedTuple):
 class Heard:
     """When it was said, and where first."""
 
-    __slots__ = ("minutes", "place", "text")
+    __slots__ = ("minutes", "order", "place", "text")
 
-    def __init__(self, place: str = "", text: str = "") -> None:
+    def __init__(self, order: Order = (0, 0), place: str = "", text: str = "") -> None:
         self.minutes: Counter[int] = Counter()
+        self.order = order
         self.place = place
         self.text = text
 
@@ -106,11 +109,11 @@ class Counts:
         self.lines = 0
         self.unfit = 0
         self.is_partial = False  # reading was ended by hand
-        self.unfit_first: list[tuple[str, str]] = []  # place and text
+        self.unfit_first: list[tuple[Order, str, str]] = []  # place and text
         self.first: int | None = None
         self.last: int | None = None
         self.fields = Fields()
-        self.outcomes: Counter[tuple[int, Outcome]] = Counter()  # by minute of the epoch
+        self.outcomes: dict[Outcome, Counter[int]] = {}  # by minute of the epoch
         self.routes, self.clients, self.servers = Ranking(), Ranking(), Ranking()
         self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
         self.route_minutes: Counter[tuple[str, int]] = Counter()  # of failures
@@ -122,7 +125,10 @@ class Counts:
         self._see(at)
         outcome = of(record)
         minute = at // 60
-        self.outcomes[minute, outcome] += 1
+        minutes = self.outcomes.get(outcome)
+        if minutes is None:
+            minutes = self.outcomes[outcome] = Counter()
+        minutes[minute] += 1
         if record.format == NGINX_ACCESS:
             self.fields = self.fields.seen(record)
         total_s = record.duration_s
@@ -145,30 +151,34 @@ class Counts:
         if server := record.server or record.host:
             self.servers.add(server[:255], failed)
 
-    def say(self, said: Said, at: int | None, place: str, text: str) -> None:
+    def say(self, said: Said, at: int | None, order: Order, place: str, text: str) -> None:
         """Count one line of another log; `at` None: it tells no time."""
         if at is not None:
             self._see(at)
         else:
             self.lines += 1
-        self._heard(said, place, text).minutes[-1 if at is None else at // 60] += 1
+        self._heard(said, order, place, text).minutes[-1 if at is None else at // 60] += 1
 
-    def skip(self, place: str, text: str) -> None:
+    def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that nobody can read."""
         self.lines += 1
         self.unfit += 1
         if len(self.unfit_first) < UNFIT:
-            self.unfit_first.append((place, text))
+            self.unfit_first.append((order, place, text))
 
     def merge(self, other: Counts) -> None:
         """Add what was counted in a later part of the logs."""
         self.lines += other.lines
         self.unfit += other.unfit
         self.is_partial |= other.is_partial
-        self.unfit_first = (self.unfit_first + other.unfit_first)[:UNFIT]
+        self.unfit_first = sorted(self.unfit_first + other.unfit_first)[:UNFIT]
         self.span(other.first, other.last)
         self.fields = Fields(*(mine or its for mine, its in zip(self.fields, other.fields, strict=True)))
-        self.outcomes.update(other.outcomes)
+        for outcome, minutes in other.outcomes.items():
+            if (mine_minutes := self.outcomes.get(outcome)) is None:
+                self.outcomes[outcome] = minutes
+            else:
+                mine_minutes.update(minutes)
         for mine, its in zip(self.rankings(), other.rankings(), strict=True):
             mine.merge(its)
         self.route_statuses.update(other.route_statuses)
@@ -179,8 +189,13 @@ class Counts:
             else:
                 found.update(times)
         for said, heard in other.said.items():
-            self._heard(said, heard.place, heard.text).minutes.update(heard.minutes)
-        self.prune()
+            self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Return whether there is more than the bounds allow."""
+        limits = (MOST_KEYS // 5, MOST_KEYS, MOST_KEYS // 5)
+        return not self.is_exact and any(len(one.total) > most for one, most in zip(self.rankings(), limits, strict=True))
 
     def prune(self) -> None:
         """Keep within the bounds."""
@@ -207,10 +222,13 @@ class Counts:
         if last is not None and (self.last is None or last > self.last):
             self.last = last
 
-    def _heard(self, said: Said, place: str, text: str) -> Heard:
+    def _heard(self, said: Said, order: Order, place: str, text: str) -> Heard:
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
-        return self.said.setdefault(said, Heard(place, text))
+        heard = self.said.setdefault(said, Heard(order, place, text))
+        if order < heard.order:
+            heard.order, heard.place, heard.text = order, place, text
+        return heard
 
     def _see(self, at: int) -> None:
         self.lines += 1

@@ -60,6 +60,8 @@ def find(head: bytes, given: Form | None = None) -> Form:
         return given
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
+    if given is None and (found := template.infer(lines, only_combined=True)) is not None:  # the usual case, and the quickest
+        return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
     name = detect.detect(lines)
     if name == nginx_error.NAME and _share(nginx_error.parse, lines) > 0:
         return Form(name=name)

@@ -63,12 +63,12 @@ def of(record: LogRecord) -> Outcome:
 
 
 @lru_cache(1 << 16)
-def decoded(raw: bytes) -> Outcome:
+def decoded(raw: str) -> Outcome:
     """Return the outcome that the kernel tells: `502ADDRESSES\\tSTATUSES\\tMARKS`, where the marks are two bytes in hexadecimal."""
     status = int(raw[:3])
     if len(raw) == 3:
         return Outcome(status)
-    addresses, statuses, marks = raw[3:].decode("utf-8", "surrogateescape").split("\t")
+    addresses, statuses, marks = raw[3:].split("\t")
     connected, answered = (16 * (ord(marks[i]) - 65) + ord(marks[i + 1]) - 65 for i in (0, 2))
     return Outcome(
         status,

@@ -7,16 +7,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
-from why502.logs.formats.nginx_error import continues
 from why502.logs.lines import Entry, Window, entries, place
 from why502.logs.redact import clean, redact
 from why502.logs.scan import kernel
 from why502.logs.scan.counts import Counts, Said
-from why502.logs.scan.form import Form
+from why502.logs.scan.form import Form, Parse
 from why502.logs.scan.source import open_
 from why502.logs.window import BLOCK_BYTES, LINE_BYTES, READ_ERRORS, Chunk, blocks
 from why502.model.base import Value
@@ -43,56 +42,107 @@ class Part(Value, frozen=True, kw_only=True):
 
     path: str
     form: Form
+    index: int = 0  # among all parts
     start: int = 0
     end: int | None = None
 
 
-def scan(part: Part, ask: Ask, progress: Progress = lambda _: None, stream: BinaryIO | None = None) -> Counts:
-    """Return the counts of a part. Raises HostError where the file cannot be read to the end of the part."""
-    try:
-        with stream or open_(part.path) as opened:
-            reader = _Reader(part, ask, progress)
-            try:
-                return reader.read(opened)
-            except KeyboardInterrupt:
-                return reader.stopped()
-    except READ_ERRORS as error:
-        says = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
-        raise HostError(says, "what could not be read is not counted") from error
+class Crowded(Exception):
+    """There is more to tell apart than fits; it must be read in order, part by part."""
+
+
+class Session:
+    """Reads one part after the other into one sum.
+
+    `is_ordered`: the parts are all and in order, so that what is too much may be given up. Else Crowded is raised then.
+    """
+
+    def __init__(self, ask: Ask, *, is_ordered: bool = False) -> None:
+        self.ask = ask
+        self.is_ordered = is_ordered
+        self.counts = Counts(is_exact=ask.is_exact)
+        self._fast: tuple[Form, kernel.Kernel] | None = None
+
+    def read(self, part: Part, progress: Progress = lambda _: None) -> tuple[int, int, str]:
+        """Read a part. Return how many lines it has, how many were not read, and why its end is missing, or "".
+
+        When `progress` raises KeyboardInterrupt, what was read until then counts, and that it is not all.
+        """
+        before, unfit, why = self._lines(), self.counts.unfit, ""
+        try:
+            with open_(part.path) as stream:
+                _Reader(self, part, progress).read(stream)
+        except KeyboardInterrupt:
+            self.counts.is_partial = True
+        except HostError as error:
+            why = error.why
+        except READ_ERRORS as error:
+            why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
+        return self._lines() - before, self.counts.unfit - unfit, why
+
+    def total(self) -> Counts:
+        """Return the sum."""
+        self.flush()
+        return self.counts
+
+    def fast(self, form: Form) -> kernel.Kernel | None:
+        """Return the kernel that reads such lines, if there is one; it may hold counts of earlier parts."""
+        if self._fast is not None and self._fast[0] == form:
+            return self._fast[1]
+        self.flush()
+        self._fast = None
+        if (found := _kernel(form, self.ask)) is not None:
+            found.reset()
+            self._fast = form, found
+        return found
+
+    def flush(self) -> None:
+        """Take over what the kernel holds."""
+        if self._fast is not None:
+            self.counts.merge(self._fast[1].counts())
+            self._fast[1].reset()
+            self.check()
+
+    def check(self) -> None:
+        """Keep within the bounds. Raises Crowded."""
+        if self.is_ordered:
+            self.counts.prune()
+        elif self.counts.is_crowded or (self._fast is not None and not self.ask.is_exact and self._fast[1].is_crowded()):
+            raise Crowded
+
+    def _lines(self) -> int:
+        return self.counts.lines + (self._fast[1].lines() if self._fast else 0)
 
 
 class _Reader:
     """Reads one part."""
 
-    def __init__(self, part: Part, ask: Ask, progress: Progress) -> None:
+    def __init__(self, session: Session, part: Part, progress: Progress) -> None:
+        self.session = session
         self.part = part
-        self.ask = ask
+        self.ask = session.ask
         self.progress = progress
-        self.counts = Counts(is_exact=ask.is_exact)
-        self.window = Window(ask.since, ask.until, _zone(ask.localtime))
-        self.parse = part.form.parser()
+        self.counts = session.counts
+        self.window = Window(self.ask.since, self.ask.until, _zone(self.ask.localtime))
         self.at: int | None = None
 
-    def read(self, stream: BinaryIO) -> Counts:
-        """Return the counts."""
+    @cached_property
+    def parse(self) -> Parse:
+        """Return what reads a line that the kernel does not."""
+        return self.part.form.parser()
+
+    def read(self, stream: BinaryIO) -> None:
+        """Count the lines."""
         form = self.part.form
         if form.is_error_log or not form.name:
             self._entries(stream)
-        elif (fast := _kernel(self.part.form, self.ask)) is not None:
-            fast.reset()
+        elif (fast := self.session.fast(form)) is not None:
             self._fast(stream, fast)
         else:
             for chunk in _chunks(stream, self.part):
                 self._lines(chunk)
                 self.progress(len(chunk.data))
-        return self.counts
-
-    def stopped(self) -> Counts:
-        """Return what was counted so far."""
-        if (fast := _kernel(self.part.form, self.ask)) is not None:
-            self.counts.merge(fast.counts())
-        self.counts.is_partial = True
-        return self.counts
+                self.session.check()
 
     def _fast(self, stream: BinaryIO, fast: kernel.Kernel) -> None:
         for begin_, size in _filled(stream, self.part, fast):
@@ -108,11 +158,9 @@ class _Reader:
                     for begin, end in odd:
                         self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
                 if done < length:
-                    self.counts.merge(fast.counts())
-                    fast.reset()
+                    self.session.flush()
             self.progress(size)
-        self.counts.merge(fast.counts())
-        fast.reset()
+        self.session.check()
 
     def _lines(self, chunk: Chunk) -> None:
         start = chunk.start
@@ -128,6 +176,8 @@ class _Reader:
         self._record(self.parse(text), text, start)
 
     def _entries(self, stream: BinaryIO) -> None:
+        from why502.logs.formats.nginx_error import continues
+
         whole = entries(_told(_chunks(stream, self.part, goes_on=continues), self.progress), continues)
         for number, entry in enumerate(whole):
             if number == 0 and self.part.start and continues(entry.text.split("\n", 1)[0]):
@@ -138,10 +188,11 @@ class _Reader:
         self._record(self.parse(entry.text), entry.text, entry.start)
 
     def _record(self, record: LogRecord | None, text: str, start: int) -> None:
+        order = (self.part.index, start)
         where = "standard input" if self.part.path == "-" else self.part.path
         if record is None or (not record.format and not self.part.form.name):
             if not self.ask.only:
-                self.counts.skip(place(where, start, None), clean(redact(text[:_TEXT])))
+                self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
             return
         if record.at is not None:
             self.at = int(self.window.seconds(record.at) // 1)
@@ -150,7 +201,7 @@ class _Reader:
             return
         if _is_request(record):
             if at is None:
-                self.counts.skip(place(where, start, None), clean(redact(text[:_TEXT])))
+                self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self.counts.add(record, at)
             return
@@ -165,7 +216,7 @@ class _Reader:
             record.causes[0] if record.causes else "",
             record.is_gateway_failure,
         )
-        self.counts.say(said, at, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+        self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
 
 
 def _is_request(record: LogRecord) -> bool:
@@ -179,7 +230,7 @@ def _is_wanted(status: int | None, only: str) -> bool:
     return is_failure(status) and (only != "5xx" or (status or 0) >= 500)
 
 
-@lru_cache(4)
+@lru_cache(1)
 def _kernel(form: Form, ask: Ask) -> kernel.Kernel | None:
     if (
         not form.log_format

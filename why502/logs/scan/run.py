@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from why502.logs.scan import engine as engines
 from why502.logs.scan.counts import Counts
-from why502.logs.scan.engine import Result
+from why502.logs.scan.engine import Engine, Read
 from why502.logs.scan.form import Form
-from why502.logs.scan.part import Ask, Part
+from why502.logs.scan.part import Ask, Crowded, Part
 from why502.logs.scan.plan import Planned, by_path, plan
 from why502.logs.scan.report import File, Report
 from why502.logs.scan.source import expand
@@ -48,25 +50,23 @@ class Job:
         return found
 
 
-Engine = Callable[[Sequence[Part], Job, int], Iterator[Result]]
-
-
 def run(job: Job, *, engine: Engine, jobs: int | None, means: Callable[[str, str], Meaning]) -> Report:
     """Return the report. Raises Why502Error where a path names nothing."""
     plans = job.plans()
-    parts = [part for planned in plans for part in planned.parts]
-    total = Counts(is_exact=job.ask.is_exact)
-    by_path_: dict[str, list[int]] = {}
+    parts = _numbered(plans)
+    try:
+        total, reads = _read(parts, job, engine, jobs or engines.cores())
+    except Crowded:
+        total, reads = _read(parts, job, engines.alone, 1)
+    by_file: dict[str, list[int]] = {}
     whys: dict[str, str] = {}
-    done = 0
-    for result in engine(parts, job, jobs or engines.cores()):
-        done += 1
-        seen = by_path_.setdefault(result.part.path, [0, 0])
-        seen[0] += result.counts.lines
-        seen[1] += result.counts.unfit
-        if result.why:
-            whys.setdefault(result.part.path, result.why)
-        total.merge(result.counts)
+    for read in reads:
+        path = parts[read.number].path
+        seen = by_file.setdefault(path, [0, 0])
+        seen[0] += read.lines
+        seen[1] += read.unfit
+        if read.why:
+            whys.setdefault(path, read.why)
     files = tuple(
         File(
             path=planned.source.path,
@@ -75,8 +75,8 @@ def run(job: Job, *, engine: Engine, jobs: int | None, means: Callable[[str, str
             said_by=planned.form.said_by if planned.parts else "",
             size_bytes=planned.source.size_bytes,
             read_bytes=planned.read_bytes,
-            lines=by_path_.get(planned.source.path, [0, 0])[0],
-            unfit=by_path_.get(planned.source.path, [0, 0])[1],
+            lines=by_file.get(planned.source.path, [0, 0])[0],
+            unfit=by_file.get(planned.source.path, [0, 0])[1],
             why=planned.why or whys.get(planned.source.path, ""),
         )
         for planned in plans
@@ -89,8 +89,26 @@ def run(job: Job, *, engine: Engine, jobs: int | None, means: Callable[[str, str
         only=job.ask.only,
         known=job.formats.known,
         means=means,
-        is_partial=done < len(parts),
+        is_partial=len(reads) < len(parts),
     )
+
+
+def _numbered(plans: Sequence[Planned]) -> list[Part]:
+    parts = [part for planned in plans for part in planned.parts]
+    return [msgspec.structs.replace(part, index=index) for index, part in enumerate(parts)]
+
+
+def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int) -> tuple[Counts, list[Read]]:
+    """Return the sum over the parts. Raises Crowded where it depends on the order, and the engine does not keep it."""
+    total, reads = Counts(is_exact=job.ask.is_exact), []
+    for result in engine(parts, job, jobs):
+        total.merge(result.counts)
+        reads += result.parts
+        if result.is_ordered:
+            total.prune()
+        elif total.is_crowded:
+            raise Crowded
+    return total, reads
 
 
 def words(form: Form) -> str:

@@ -69,7 +69,7 @@ def report(
         only=only,
         lines=counts.lines,
         unfit=counts.unfit,
-        unfit_first=tuple(counts.unfit_first),
+        unfit_first=tuple((place, text) for _, place, text in counts.unfit_first),
         requests=seen.requests.total(),
         failures=sum(sum(statuses.values()) for statuses in seen.statuses_failed.values()) if counts.outcomes else fails.total(),
         hidden_requests=seen.hidden_requests,
@@ -93,7 +93,7 @@ def report(
         routes=_rows(counts.routes, _statuses(counts), counts),
         servers=_rows(counts.servers, {}, None),
         clients=_rows(counts.clients, {}, None),
-        has_upstream_fields=counts.fields.upstream or any(outcome.tries for _, outcome in counts.outcomes),
+        has_upstream_fields=counts.fields.upstream or any(outcome.tries for outcome in counts.outcomes),
         time_error=0.0 if counts.is_exact else TIME_ERROR,
         lost={
             name: ranking.lost
@@ -119,46 +119,39 @@ class _Seen:
         self.symptom_minutes: dict[tuple[str, str], list[int]] = {}
         self.facets: dict[str, dict[int, Counter[str]]] = {name: defaultdict(Counter) for name in ("symptom", "target", "status")}
         self._attempts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        known: dict[Outcome, _Told] = {}
-        for (minute, outcome), count in counts.outcomes.items():
-            told = known.get(outcome)
-            if told is None:
-                told = known[outcome] = _told(outcome, counts)
-            self._add(minute, outcome, told, count)
+        for outcome, minutes in counts.outcomes.items():
+            self._add(outcome, _told(outcome, counts), minutes)
 
-    def _add(self, minute: int, outcome: Outcome, told: _Told, count: int) -> None:
-        self.requests[minute] += count
+    def _add(self, outcome: Outcome, told: _Told, minutes: Counter[int]) -> None:
+        count = minutes.total()
+        self.requests.update(minutes)
         self.by_status[told.status] += count
         self._attempts[len(outcome.tries)][0] += count
         for one in outcome.tries:
             if one.where:
                 self.tried[one.where][_status(one.status)] += count
-        if not told.reasons:
-            if told.failed:
-                self._fail(minute, told, count)
-            return
         for where, symptom in told.reasons:
             if where:
                 self.failed[where] += count
-            targets = self.symptoms.setdefault(symptom, {}).setdefault(outcome.cause, Counter())
-            targets[where] += count
-            span = self.symptom_minutes.setdefault((symptom, outcome.cause), [minute, minute])
-            span[0], span[1] = min(span[0], minute), max(span[1], minute)
+            self.symptoms.setdefault(symptom, {}).setdefault(outcome.cause, Counter())[where] += count
+            span = self.symptom_minutes.setdefault((symptom, outcome.cause), [min(minutes), max(minutes)])
+            span[:] = [min(*minutes, *span), max(*minutes, *span)]
             if not told.failed:
                 self.hidden[where] += count
-                self.hidden_minutes[minute] += count
-        if told.failed:
-            self._fail(minute, told, count)
-        else:
+                self.hidden_minutes.update(minutes)
+        if told.reasons and not told.failed:
             self.hidden_requests += count
+        if told.failed:
+            self._fail(told, minutes)
 
-    def _fail(self, minute: int, told: _Told, count: int) -> None:
-        self._attempts[told.attempts][1] += count
-        self.statuses_failed[minute][told.status] += count
-        self.facets["status"][minute][told.status] += count
-        if told.reasons:
-            where, symptom = told.reasons[-1]
-            self.facets["symptom"][minute][symptom] += count
+    def _fail(self, told: _Told, minutes: Counter[int]) -> None:
+        self._attempts[told.attempts][1] += minutes.total()
+        where, symptom = told.reasons[-1] if told.reasons else ("", "")
+        for minute, count in minutes.items():
+            self.statuses_failed[minute][told.status] += count
+            self.facets["status"][minute][told.status] += count
+            if symptom:
+                self.facets["symptom"][minute][symptom] += count
             if where:
                 self.facets["target"][minute][where] += count
 

@@ -11,6 +11,7 @@ from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
 from why502.model.logs import LogRecord
 
 _FITTING = 0.8
+_LINES = 50
 _COMBINED = re.compile(
     r"(?P<host>[\w.*:-]+ )?(?P<addr>[^\s\"\[{]+) (?P<ident>\S+) (?P<user>\S+(?: \S+)*?) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
     r"\"(?:[^\"\\]|\\.)*+\" (?:\d{3}|-) (?:\d+|-)(?P<referer> \"(?:[^\"\\]|\\.)*+\"(?P<agent> \"(?:[^\"\\]|\\.)*+\")?)?"
@@ -31,9 +32,12 @@ _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
 }
 
 
-def infer(lines: Sequence[str]) -> tuple[str, str] | None:
+def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, str] | None:
     """Return a `log_format` and its `escape=` that most of the lines fit and that says of them what the general reader says; else None."""
+    lines = lines[:_LINES]
     for line in lines[:5]:
+        if only_combined and not _COMBINED.match(line):
+            return None
         for text, escape in _candidates(line):
             if _agrees(text, escape, lines):
                 return text, escape

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, ROUTE, Counts, Ranking
+from why502.logs.scan.counts import CONNECT, HEADER, MOST_KEYS, RESPONSE, ROUTE, Counts
 from why502.logs.scan.outcome import decoded
 from why502.logs.scan.routes import NONE
 from why502.logs.verdicts import Fields
@@ -107,6 +107,15 @@ class Kernel:
         """Return where the text goes; valid until the next call."""
         return self._view()[self._input : self._input + self.capacity]
 
+    def lines(self) -> int:
+        """Return how many lines were counted since the last reset."""
+        return self._call("lines")
+
+    def is_crowded(self) -> bool:
+        """Return whether there are more clients, routes or servers than Counts would keep."""
+        limits = ((_ROUTE, MOST_KEYS // 5), (_CLIENT, MOST_KEYS), (_SERVER, MOST_KEYS // 5))
+        return any(self._call("strings_count", kind) > most for kind, most in limits)
+
     def reset(self) -> None:
         """Forget everything counted."""
         self._call("reset")
@@ -135,14 +144,13 @@ class Kernel:
         dumped = self._array("Q", self._call("dumped"), 2 * size)
         begin = self._call("arena")
         arena = bytes(self._view()[begin : begin + self._call("arena_used")])
-        outcomes = [decoded(raw) for raw in self._strings(arena, _OUTCOME)]
-        names = [raw.decode("utf-8", "surrogateescape") for raw in self._strings(arena, _ROUTE)]
-        for kind, ranking, its in (
-            (_ROUTE, found.routes, names),
-            (_CLIENT, found.clients, None),
-            (_SERVER, found.servers, None),
-        ):
-            self._rank(kind, ranking, its or [raw.decode("utf-8", "surrogateescape") for raw in self._strings(arena, kind)])
+        outcomes = [decoded(raw) for raw in self._strings(arena, self._entries(_OUTCOME))]
+        names: list[str] = []
+        for kind, ranking in ((_CLIENT, found.clients), (_SERVER, found.servers), (_ROUTE, found.routes)):
+            entries = self._entries(kind)
+            names = self._strings(arena, entries)
+            ranking.total.update(dict(zip(names, entries[2::8], strict=True)))
+            ranking.failed.update({name: count for name, count in zip(names, entries[3::8], strict=True) if count})
         if not self._has_route:
             found.routes.total[NONE] = found.lines
         times: dict[int, Counter[int]] = {}
@@ -157,7 +165,10 @@ class Kernel:
                 continue
             a, b = key >> 36 & 0xFFFFFF, key & _LOW36
             if table == 1:
-                found.outcomes[b, outcomes[a]] += count
+                minutes = found.outcomes.get(outcomes[a])
+                if minutes is None:
+                    minutes = found.outcomes[outcomes[a]] = Counter()
+                minutes[b] += count
             elif table == 2:
                 found.route_statuses[names[a], b] += count
             else:
@@ -172,17 +183,16 @@ class Kernel:
             whose = ((CONNECT, HEADER, RESPONSE)[table - 5], outcomes[a].tries[key >> 33 & 7].where)
         return found.times.setdefault(whose, Counter())
 
-    def _strings(self, arena: bytes, kind: int) -> list[bytes]:
-        count = self._call("strings_count", kind)
-        begins = self._array("I", self._call("strings", kind, 0), count)
-        lengths = self._array("I", self._call("strings", kind, 1), count)
-        return [arena[begin : begin + length] for begin, length in zip(begins, lengths, strict=True)]
+    def _entries(self, kind: int) -> array[int]:
+        """Return what the kernel knows of each string of a kind: eight numbers each, of which the first four count."""
+        return self._array("I", self._call("strings", kind), 8 * self._call("strings_count", kind))
 
-    def _rank(self, kind: int, ranking: Ranking, names: list[str]) -> None:
-        totals = self._array("I", self._call("strings", kind, 2), len(names))
-        failures = self._array("I", self._call("strings", kind, 3), len(names))
-        ranking.total.update(dict(zip(names, totals, strict=True)))
-        ranking.failed.update({name: count for name, count in zip(names, failures, strict=True) if count})
+    def _strings(self, arena: bytes, entries: array[int]) -> list[str]:
+        raw = arena.decode("ascii") if arena.isascii() else None
+        places = zip(entries[0::8], entries[1::8], strict=True)
+        if raw is not None:
+            return [raw[begin : begin + length] for begin, length in places]
+        return [arena[begin : begin + length].decode("utf-8", "surrogateescape") for begin, length in places]
 
     def _array(self, kind: str, begin: int, count: int) -> array[int]:
         found = array(kind)

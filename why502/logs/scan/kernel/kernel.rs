@@ -57,37 +57,52 @@ const T_CONNECT: u64 = 5; // outcome, attempt and bucket; 6 header, 7 response
 
 #[derive(Clone, Copy)]
 struct Field {
+    delimiter: v128, // sixteen times
+    begin: u64,      // of the literal behind the value: its first eight bytes,
+    mask: u64,       // and which of them count
+    length: u32,
     role: u8,
-    delimiter: u8,
-    is_number: bool,  // begins with a digit or a dash
-    keeps_list: bool, // a list of attempts that a space ends: ", " and " : " do not
-    length: u8,
-    literal: [u8; 60],
+    flags: u8,
+    byte: u8, // the delimiter
+    literal: [u8; 64],
+}
+
+// flags of a field that make it need a second look
+const IS_NUMBER: u8 = 1; // begins with a digit or a dash
+const KEEPS_LIST: u8 = 2; // a list of attempts that a space ends: ", " and " : " do not
+const IS_QUOTED: u8 = 4; // escape=json: a quote behind a backslash does not end it
+const IS_LONG: u8 = 8; // a literal of more than eight bytes
+const IS_LAST: u8 = 16; // the line ends with the value
+
+const NO_FIELD: Field = Field { delimiter: u64x2(0, 0), begin: 0, mask: 0, length: 0, role: 0, flags: 0, byte: 0, literal: [0; 64] };
+
+/// One string: its first 16 bytes stand in it, so that a short one is compared without leaving its cache line.
+#[repr(C)]
+struct Entry {
+    begin: u32, // in the arena
+    length: u32,
+    total: u32,
+    failures: u32,
+    head: [u8; 16],
 }
 
 struct Strings {
     slots: *mut u64, // hash << 32 | id + 1
     mask: u32,
     count: u32,
-    begins: *mut u32,
-    lengths: *mut u32,
-    totals: *mut u32,
-    failures: *mut u32,
+    entries: *mut Entry,
 }
 
 const NO_STRINGS: Strings = Strings {
     slots: 0 as _,
     mask: 0,
     count: 0,
-    begins: 0 as _,
-    lengths: 0 as _,
-    totals: 0 as _,
-    failures: 0 as _,
+    entries: 0 as _,
 };
 
 static mut INPUT_BUFFER: [u8; INPUT + PAD] = [0; INPUT + PAD];
 static mut CONFIG: [u8; 8192] = [0; 8192];
-static mut PROGRAM: [Field; FIELDS] = [Field { role: 0, delimiter: 0, is_number: false, keeps_list: false, length: 0, literal: [0; 60] }; FIELDS];
+static mut PROGRAM: [Field; FIELDS] = [NO_FIELD; FIELDS];
 static mut FIELD_COUNT: usize = 0;
 static mut BEGIN: [u8; 256 + PAD] = [0; 256 + PAD];
 static mut BEGIN_LENGTH: usize = 0;
@@ -115,6 +130,7 @@ static mut SCRATCH: [u8; 8192 + PAD] = [0; 8192 + PAD];
 static mut STAMP: [u8; 48] = [0; 48];
 static mut STAMP_LENGTH: usize = 0;
 static mut STAMP_SECONDS: i64 = 0;
+static mut STAMP_MINUTE: i64 = 0;
 static mut MINUTE: i64 = -1;
 static mut OF_MINUTE: *mut u32 = 0 as _; // outcome -> lines of the current minute
 static mut TOUCHED: *mut u32 = 0 as _;
@@ -153,10 +169,15 @@ unsafe fn load16(at: *const u8) -> v128 {
     v128_load(at as *const v128)
 }
 
-/// Return where `delimiter` or a line feed comes first.
 #[inline(always)]
-unsafe fn find(mut at: *const u8, delimiter: u8) -> *const u8 {
-    let (wanted, feed) = (u8x16_splat(delimiter), u8x16_splat(b'\n'));
+unsafe fn find(at: *const u8, delimiter: u8) -> *const u8 {
+    find_any(at, u8x16_splat(delimiter))
+}
+
+/// Return where a byte (given sixteen times) or a line feed comes first.
+#[inline(always)]
+unsafe fn find_any(mut at: *const u8, wanted: v128) -> *const u8 {
+    let feed = u8x16_splat(b'\n');
     loop {
         let block = load16(at);
         let bits = u8x16_bitmask(v128_or(u8x16_eq(block, wanted), u8x16_eq(block, feed)));
@@ -180,56 +201,73 @@ unsafe fn same(a: *const u8, b: *const u8, length: usize) -> bool {
     rest == 0 || (load64(a.add(at)) ^ load64(b.add(at))) << (64 - 8 * rest) == 0
 }
 
+/// Return the first bytes of a text, and zeros behind it.
 #[inline(always)]
-unsafe fn hash(text: *const u8, length: usize) -> u64 {
-    let mut value = length as u64;
-    let mut at = 0;
-    while at + 8 <= length {
-        value = (value.rotate_left(5) ^ load64(text.add(at))).wrapping_mul(0x517c_c1b7_2722_0a95);
-        at += 8;
+unsafe fn head_of(text: *const u8, length: usize) -> v128 {
+    let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    v128_and(load16(text), u8x16_lt(places, u8x16_splat(if length > 16 { 16 } else { length as u8 })))
+}
+
+#[inline(always)]
+fn hash(head: v128, text: *const u8, length: usize) -> u32 {
+    let k = 0x9e37_79b9_7f4a_7c15u64;
+    let mut value = (u64x2_extract_lane::<0>(head) ^ length as u64).wrapping_mul(k);
+    value = (value ^ (value >> 32) ^ u64x2_extract_lane::<1>(head)).wrapping_mul(k);
+    if length > 16 {
+        let mut at = 16;
+        while at < length {
+            // the last eight bytes overlap those before
+            let from = if at + 8 <= length { at } else { length - 8 };
+            value = (value ^ (value >> 32) ^ unsafe { load64(text.add(from)) }).wrapping_mul(k);
+            at += 8;
+        }
     }
-    let rest = length - at;
-    if rest != 0 {
-        value = (value.rotate_left(5) ^ (load64(text.add(at)) << (64 - 8 * rest))).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-    value ^ (value >> 29)
+    (value >> 32) as u32
 }
 
 /// Return the number of a string, a new one where it is met the first time.
 #[inline(always)]
-unsafe fn intern(kind: usize, text: *const u8, length: usize) -> u32 {
+unsafe fn intern(kind: usize, text: *const u8, length: usize) -> *mut Entry {
     let strings = &mut STRINGS[kind];
-    let code = hash(text, length);
-    let tag = code << 32;
-    let mut slot = (code >> 32) as u32 & strings.mask;
+    let head = head_of(text, length);
+    let code = hash(head, text, length);
+    let mut slot = code & strings.mask;
     loop {
         let found = *strings.slots.add(slot as usize);
         if found == 0 {
             break;
         }
-        if found & !0xffff_ffff == tag {
-            let id = (found as u32) - 1;
-            if *strings.lengths.add(id as usize) as usize == length
-                && same(ARENA_AT.add(*strings.begins.add(id as usize) as usize), text, length)
+        if (found >> 32) as u32 == code {
+            let entry = strings.entries.add(found as u32 as usize - 1);
+            if (*entry).length as usize == length
+                && !v128_any_true(v128_xor(load16((*entry).head.as_ptr()), head))
+                && (length <= 16 || same(ARENA_AT.add((*entry).begin as usize + 16), text.add(16), length - 16))
             {
-                return id;
+                return entry;
             }
         }
         slot = (slot + 1) & strings.mask;
     }
-    add_string(kind, text, length, tag, slot)
+    add_string(kind, text, length, code, slot)
+}
+
+#[inline(always)]
+unsafe fn id_of(kind: usize, entry: *mut Entry) -> u32 {
+    entry.offset_from(STRINGS[kind].entries) as u32
 }
 
 #[inline(never)]
-unsafe fn add_string(kind: usize, text: *const u8, length: usize, tag: u64, slot: u32) -> u32 {
+unsafe fn add_string(kind: usize, text: *const u8, length: usize, code: u32, slot: u32) -> *mut Entry {
     let strings = &mut STRINGS[kind];
     let id = strings.count;
     strings.count += 1;
-    *strings.slots.add(slot as usize) = tag | (id as u64 + 1);
-    *strings.begins.add(id as usize) = ARENA_USED as u32;
-    *strings.lengths.add(id as usize) = length as u32;
-    *strings.totals.add(id as usize) = 0;
-    *strings.failures.add(id as usize) = 0;
+    *strings.slots.add(slot as usize) = (code as u64) << 32 | (id as u64 + 1);
+    let entry = strings.entries.add(id as usize);
+    (*entry).begin = ARENA_USED as u32;
+    (*entry).length = length as u32;
+    (*entry).total = 0;
+    (*entry).failures = 0;
+    v128_store((*entry).head.as_mut_ptr() as *mut v128, head_of(text, length));
     core::ptr::copy_nonoverlapping(text, ARENA_AT.add(ARENA_USED), length);
     ARENA_USED += length + 1;
     *ARENA_AT.add(ARENA_USED - 1) = b'\n';
@@ -247,17 +285,18 @@ unsafe fn add_string(kind: usize, text: *const u8, length: usize, tag: u64, slot
         strings.mask = strings.mask * 2 + 1;
         strings.slots = allocate(16 * size) as *mut u64;
         core::ptr::write_bytes(strings.slots, 0, 2 * size);
-        for id in 0..strings.count as usize {
-            let code = hash(ARENA_AT.add(*strings.begins.add(id) as usize), *strings.lengths.add(id) as usize);
-            let mut slot = (code >> 32) as u32 & strings.mask;
-            while *strings.slots.add(slot as usize) != 0 {
-                slot = (slot + 1) & strings.mask;
+        for at in 0..size {
+            let found = *old.add(at);
+            if found != 0 {
+                let mut slot = (found >> 32) as u32 & strings.mask;
+                while *strings.slots.add(slot as usize) != 0 {
+                    slot = (slot + 1) & strings.mask;
+                }
+                *strings.slots.add(slot as usize) = found;
             }
-            *strings.slots.add(slot as usize) = (code << 32) | (id as u64 + 1);
         }
-        let _ = old;
     }
-    id
+    entry
 }
 
 #[inline(always)]
@@ -465,6 +504,116 @@ unsafe fn step(at: *const u8, end: *const u8) -> Option<usize> {
     }
 }
 
+/// Return a bit for each of the first 32 bytes that lies between two others, both included.
+#[inline(always)]
+unsafe fn between(a: v128, b: v128, low: u8, high: u8) -> u32 {
+    let (from, width) = (u8x16_splat(low), u8x16_splat(high - low));
+    u8x16_bitmask(u8x16_le(u8x16_sub(a, from), width)) as u32 | (u8x16_bitmask(u8x16_le(u8x16_sub(b, from), width)) as u32) << 16
+}
+
+#[inline(always)]
+unsafe fn equal(a: v128, b: v128, byte: u8) -> u32 {
+    let wanted = u8x16_splat(byte);
+    u8x16_bitmask(u8x16_eq(a, wanted)) as u32 | (u8x16_bitmask(u8x16_eq(b, wanted)) as u32) << 16
+}
+
+/// What the bytes of a path are, a bit for each, in blocks of 32.
+struct Path {
+    slashes: u64,
+    digits: u64,
+    hexadecimal: u64, // letters of a hexadecimal number, and dashes
+    length: usize,
+}
+
+/// Look at a path of at most 64 bytes, up to where it ends. None: longer, or with a backslash.
+#[inline(always)]
+unsafe fn look(at: *const u8, most: usize) -> Option<Path> {
+    let mut path = Path { slashes: 0, digits: 0, hexadecimal: 0, length: 0 };
+    let mut shift = 0;
+    while shift < 64 {
+        let (a, b) = (load16(at.add(shift)), load16(at.add(shift + 16)));
+        let limit = if most >= shift + 32 { 0 } else { !0u32 << (most - shift) };
+        let ends = equal(a, b, b' ') | equal(a, b, b'?') | equal(a, b, b'#') | equal(a, b, b';') | limit;
+        let inside = if ends == 0 { !0 } else { (1u32 << ends.trailing_zeros()) - 1 };
+        if equal(a, b, b'\\') & inside != 0 {
+            return None;
+        }
+        let lower = u8x16_splat(0x20);
+        let (la, lb) = (v128_or(a, lower), v128_or(b, lower));
+        path.slashes |= ((equal(a, b, b'/') & inside) as u64) << shift;
+        path.digits |= ((between(a, b, b'0', b'9') & inside) as u64) << shift;
+        path.hexadecimal |= (((between(la, lb, b'a', b'f') | equal(a, b, b'-')) & inside) as u64) << shift;
+        if ends != 0 {
+            path.length = shift + ends.trailing_zeros() as usize;
+            return Some(path);
+        }
+        shift += 32;
+    }
+    if most == 64 {
+        path.length = 64;
+        return Some(path);
+    }
+    None
+}
+
+/// Return the route's text, `METHOD /path` with `*` in place of numbers: in place, or in SCRATCH. None: leave it to Python.
+#[inline(always)]
+unsafe fn route(begin: *const u8, method: usize, uri: *const u8, end: *const u8) -> Option<(*const u8, usize)> {
+    if method < 1 || method > 16 || uri >= end || *uri != b'/' {
+        return None;
+    }
+    let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let letters = u8x16_le(u8x16_sub(load16(begin), u8x16_splat(b'A')), u8x16_splat(25));
+    if !u8x16_all_true(v128_or(letters, u8x16_ge(places, u8x16_splat(method as u8)))) {
+        return None;
+    }
+    let path = match look(uri, end.offset_from(uri) as usize) {
+        Some(path) => path,
+        None => {
+            let length = long_route((begin, begin.add(method)), (uri, end))?;
+            return Some((SCRATCH.as_ptr(), length));
+        }
+    };
+    if path.digits == 0 && path.slashes.count_ones() <= 8 && uri == begin.add(method + 1) {
+        return Some((begin, method + 1 + path.length)); // as it stands
+    }
+    let target = SCRATCH.as_mut_ptr();
+    v128_store(target as *mut v128, load16(begin));
+    let mut to = method;
+    *target.add(to) = b' ';
+    to += 1;
+    let mut segments = 0;
+    let mut rest = path.slashes;
+    while rest != 0 {
+        let from = rest.trailing_zeros() as usize + 1;
+        rest &= rest - 1;
+        let until = if rest == 0 { path.length } else { rest.trailing_zeros() as usize };
+        if segments == 8 {
+            core::ptr::copy_nonoverlapping(b"/...".as_ptr(), target.add(to), 4);
+            return Some((target, to + 4));
+        }
+        segments += 1;
+        *target.add(to) = b'/';
+        to += 1;
+        let length = until - from;
+        let bits = if length == 64 { !0 } else { ((1u64 << length) - 1) << from };
+        let digits = path.digits & bits;
+        let is_number = digits != 0 && (digits == bits || length >= 16 || (length >= 8 && (path.digits | path.hexadecimal) & bits == bits));
+        if is_number {
+            *target.add(to) = b'*';
+            to += 1;
+        } else {
+            let mut i = 0;
+            while i < length {
+                v128_store(target.add(to + i) as *mut v128, load16(uri.add(from + i)));
+                i += 16;
+            }
+            to += length;
+        }
+    }
+    Some((target, to))
+}
+
 // classes of the bytes of a path: 1 digit, 2 hexadecimal letter or dash, 4 anything else, 8 ends a segment, 16 ends the path
 static CLASSES: [u8; 256] = classes();
 const fn classes() -> [u8; 256] {
@@ -486,9 +635,9 @@ const fn classes() -> [u8; 256] {
     found
 }
 
-/// Write `METHOD /path` with `*` in place of numbers into SCRATCH; return its length. None: leave it to Python.
-#[inline(always)]
-unsafe fn route(method: (*const u8, *const u8), uri: (*const u8, *const u8)) -> Option<usize> {
+/// The same, byte by byte, for a path of any length, into SCRATCH; return its length.
+#[inline(never)]
+unsafe fn long_route(method: (*const u8, *const u8), uri: (*const u8, *const u8)) -> Option<usize> {
     let target = SCRATCH.as_mut_ptr();
     let length = method.1.offset_from(method.0) as usize;
     if length < 1 || length > 16 {
@@ -554,14 +703,11 @@ unsafe fn route(method: (*const u8, *const u8), uri: (*const u8, *const u8)) -> 
 }
 
 #[inline(always)]
-unsafe fn has_backslash(mut at: *const u8, end: *const u8) -> bool {
-    while at < end {
-        if *at == b'\\' {
-            return true;
-        }
-        at = at.add(1);
+unsafe fn has_backslash(text: *const u8, length: usize) -> bool {
+    if length <= 16 {
+        return v128_any_true(u8x16_eq(head_of(text, length), u8x16_splat(b'\\')));
     }
-    false
+    (0..length).any(|at| *text.add(at) == b'\\')
 }
 
 #[inline(always)]
@@ -582,48 +728,22 @@ unsafe fn line(begin: *const u8) -> (*const u8, bool) {
     at = at.add(BEGIN_LENGTH);
     for field in PROGRAM.get_unchecked(..FIELD_COUNT) {
         let from = at;
-        loop {
-            at = find(at, field.delimiter);
-            if *at == b'\n' || *at != field.delimiter {
-                break;
-            }
-            if IS_JSON && field.delimiter == b'"' && *at.sub(1) == b'\\' {
-                let mut before = at.sub(1);
-                while before > from && *before.sub(1) == b'\\' {
-                    before = before.sub(1);
-                }
-                if at.offset_from(before) & 1 == 1 {
-                    at = at.add(1);
+        at = find_any(at, field.delimiter);
+        if field.flags != 0 {
+            match odd_field(field, from, at) {
+                Some((end, next)) => {
+                    *spans.get_unchecked_mut(field.role as usize) = (from, end);
+                    at = next;
                     continue;
                 }
+                None => return (find(at, b'\n').add(1), false),
             }
-            if field.keeps_list {
-                if at > from && *at.sub(1) == b',' {
-                    at = at.add(1);
-                    continue;
-                }
-                if *at.add(1) == b':' && *at.add(2) == b' ' {
-                    at = at.add(3);
-                    continue;
-                }
-            }
-            break;
         }
-        let mut end = at;
-        if field.delimiter == b'\n' {
-            if end > from && *end.sub(1) == b'\r' {
-                end = end.sub(1);
-            }
-        } else {
-            if *at != field.delimiter || !same(at, field.literal.as_ptr(), field.length as usize) {
-                return (find(at, b'\n').add(1), false);
-            }
-            at = at.add(field.length as usize);
-        }
-        if field.is_number && *from != b'-' && (*from).wrapping_sub(b'0') > 9 {
+        if (load64(at) ^ field.begin) & field.mask != 0 {
             return (find(at, b'\n').add(1), false);
         }
-        *spans.get_unchecked_mut(field.role as usize) = (from, end);
+        *spans.get_unchecked_mut(field.role as usize) = (from, at);
+        at = at.add(field.length as usize);
     }
     if *at == b'\r' && *at.add(1) == b'\n' {
         at = at.add(1);
@@ -632,6 +752,42 @@ unsafe fn line(begin: *const u8) -> (*const u8, bool) {
         return (find(at, b'\n').add(1), false);
     }
     (at.add(1), fields(&spans).is_some())
+}
+
+/// Return where the value ends and where the next begins, for a field with flags; None: the line does not fit.
+#[inline(always)]
+unsafe fn odd_field(field: &Field, from: *const u8, mut at: *const u8) -> Option<(*const u8, *const u8)> {
+    if field.flags & IS_NUMBER != 0 && *from != b'-' && (*from).wrapping_sub(b'0') > 9 {
+        return None;
+    }
+    if field.flags & (KEEPS_LIST | IS_QUOTED) != 0 {
+        while *at == field.byte {
+            if field.flags & IS_QUOTED != 0 {
+                let mut before = at;
+                while before > from && *before.sub(1) == b'\\' {
+                    before = before.sub(1);
+                }
+                if at.offset_from(before) & 1 == 0 {
+                    break;
+                }
+                at = find_any(at.add(1), field.delimiter);
+            } else if at > from && *at.sub(1) == b',' {
+                at = find_any(at.add(1), field.delimiter);
+            } else if *at.add(1) == b':' && *at.add(2) == b' ' {
+                at = find_any(at.add(3), field.delimiter);
+            } else {
+                break;
+            }
+        }
+    }
+    if field.flags & IS_LAST != 0 {
+        let end = if at > from && *at.sub(1) == b'\r' { at.sub(1) } else { at };
+        return Some((end, at));
+    }
+    if !same(at, field.literal.as_ptr(), field.length as usize) {
+        return None;
+    }
+    Some((at, at.add(field.length as usize)))
 }
 
 #[inline(always)]
@@ -648,6 +804,7 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
         STAMP_SECONDS = read_time(role, begin, length)?;
         core::ptr::copy_nonoverlapping(begin, STAMP.as_mut_ptr(), length);
         STAMP_LENGTH = length;
+        STAMP_MINUTE = STAMP_SECONDS.div_euclid(60);
     }
     let when = STAMP_SECONDS;
     if when < SINCE || when > UNTIL {
@@ -660,83 +817,15 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
     }
     let status = digits(begin, 3)? as u32;
     let has_failed = is_failure(status);
-    let mut attempts = 0;
-    let mut times = [[u64::MAX; ATTEMPTS]; 3];
-    let mut marks = [b'A'; 3];
-    let mut micros_all = u64::MAX;
     let (addr, addr_end) = spans[ADDR];
-    let (ustatus, ustatus_end) = spans[USTATUS];
-    let is_told = addr_end > addr && !(*addr == b'-' && addr.add(1) == addr_end);
+    let addr_length = addr_end.offset_from(addr) as usize;
+    let is_told = addr_length > 1 || (addr_length == 1 && *addr != b'-');
+    let mut tries = Tries { count: 0, marks: [0; 3], total: u64::MAX };
+    let mut times = [u64::MAX; 3]; // of the only attempt; of several in TIMES_OF
     if is_told {
-        let mut at = addr;
-        attempts = 1;
-        while at < addr_end {
-            if *at == b'\\' || *at == b'"' || *at >= 0x7f {
-                return None;
-            }
-            if *at == b',' || (*at == b' ' && at.add(1) < addr_end && *at.add(1) == b':') {
-                let width = step(at, addr_end)?;
-                attempts += 1;
-                at = at.add(width);
-            } else if *at == b' ' {
-                return None;
-            } else {
-                at = at.add(1);
-            }
-        }
-        if attempts > ATTEMPTS || addr_end.offset_from(addr) > 1024 {
-            return None;
-        }
-        let mut seen = 1;
-        let mut at = ustatus;
-        loop {
-            if at < ustatus_end && *at == b'-' {
-                at = at.add(1);
-            } else {
-                if ustatus_end.offset_from(at) < 3 {
-                    return None;
-                }
-                digits(at, 3)?;
-                at = at.add(3);
-            }
-            match step(at, ustatus_end)? {
-                0 => break,
-                width => at = at.add(width),
-            }
-            seen += 1;
-        }
-        if seen != attempts {
-            return None;
-        }
-        for field in 0..3 {
-            if !HAS[UCONNECT + field] {
-                continue;
-            }
-            let (mut at, end) = spans[UCONNECT + field];
-            let mut i = 0;
-            loop {
-                let (micros, width) = seconds(at, end)?;
-                at = at.add(width);
-                if i >= attempts {
-                    return None;
-                }
-                times[field][i] = micros;
-                marks[field] += if micros == u64::MAX { 0 } else { 1 << i };
-                i += 1;
-                if field == 2 && micros != u64::MAX {
-                    micros_all = if micros_all == u64::MAX { micros } else { micros_all + micros };
-                }
-                match step(at, end)? {
-                    0 => break,
-                    width => at = at.add(width),
-                }
-            }
-            if i != attempts {
-                return None;
-            }
-        }
+        tries = if is_one(addr, addr_length) { one(spans, &mut times)? } else { several(spans)? };
     } else {
-        for role in [USTATUS, UCONNECT, UCONNECT + 1, UCONNECT + 2] {
+        for role in USTATUS..UCONNECT + 3 {
             let (begin, end) = spans[role];
             if end > begin && !(*begin == b'-' && begin.add(1) == end) {
                 return None;
@@ -750,65 +839,56 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
             return None;
         }
         if micros != u64::MAX {
-            micros_all = micros;
+            tries.total = micros;
         }
     }
     let (who, who_end) = spans[CLIENT];
     let (host, host_end) = spans[SERVER];
     let (who_length, host_length) = (who_end.offset_from(who) as usize, host_end.offset_from(host) as usize);
-    if who_length > 64 || host_length > 255 || has_backslash(who, who_end) || has_backslash(host, host_end) {
+    if who_length > 64 || host_length > 255 || has_backslash(who, who_length) || has_backslash(host, host_length) {
         return None;
     }
-    // what was asked for: nothing may be refused after this, since SCRATCH and the counters change
-    let (mut method, mut uri) = (spans[METHOD], spans[URI]);
-    if HAS[REQUEST] {
-        let (begin, end) = spans[REQUEST];
-        let mut space = begin;
-        while space < end && *space != b' ' {
-            space = space.add(1);
+    // what was asked for: nothing may be refused after this, since the counters change
+    let failed = has_failed as u32;
+    let minute = STAMP_MINUTE;
+    if HAS[REQUEST] || (HAS[METHOD] && HAS[URI]) {
+        let (text, length) = if HAS[REQUEST] {
+            let (begin, end) = spans[REQUEST];
+            let space = find(begin, b' ');
+            if space >= end {
+                return None;
+            }
+            route(begin, space.offset_from(begin) as usize, space.add(1), end)?
+        } else {
+            route(spans[METHOD].0, spans[METHOD].1.offset_from(spans[METHOD].0) as usize, spans[URI].0, spans[URI].1)?
+        };
+        let entry = intern(ROUTE, text, length);
+        (*entry).total += 1;
+        (*entry).failures += failed;
+        let id = id_of(ROUTE, entry);
+        if tries.total != u64::MAX {
+            took(0, id, 0, tries.total);
         }
-        method = (begin, space);
-        uri = (if space < end { space.add(1) } else { end }, end);
-    }
-    let has_route = HAS[REQUEST] || HAS[METHOD] && HAS[URI];
-    let mut route_id = 0;
-    if has_route {
-        let length = route(method, uri)?;
-        route_id = intern(ROUTE, SCRATCH.as_ptr(), length);
+        if has_failed {
+            count(T_ROUTE_STATUS, id, status as u64, 1);
+            count(T_ROUTE_MINUTE, id, minute as u64, 1);
+        }
     }
     let text = SCRATCH.as_mut_ptr();
-    core::ptr::copy_nonoverlapping(spans[STATUS].0, text, 3);
+    (text as *mut u32).write_unaligned((spans[STATUS].0 as *const u32).read_unaligned());
     let mut length = 3;
     if is_told {
-        let addr_length = addr_end.offset_from(addr) as usize;
-        let mut i = 0;
-        while i < addr_length {
-            v128_store(text.add(length + i) as *mut v128, load16(addr.add(i)));
-            i += 16;
-        }
-        length += addr_length;
-        *text.add(length) = b'\t';
-        length += 1;
-        let status_length = ustatus_end.offset_from(ustatus) as usize;
-        let mut i = 0;
-        while i < status_length {
-            v128_store(text.add(length + i) as *mut v128, load16(ustatus.add(i)));
-            i += 16;
-        }
-        length += status_length;
-        *text.add(length) = b'\t';
-        *text.add(length + 1) = marks[0] - b'A';
-        *text.add(length + 2) = marks[1] - b'A';
+        let (ustatus, ustatus_end) = spans[USTATUS];
+        length = append(text, length, addr, addr_length);
+        length = append(text, length, ustatus, ustatus_end.offset_from(ustatus) as usize);
         // no byte of a mark may be a line feed, which parts the strings: two hexadecimal digits each
-        let (a, b) = (*text.add(length + 1), *text.add(length + 2));
-        *text.add(length + 1) = b'A' + (a >> 4);
-        *text.add(length + 2) = b'A' + (a & 15);
-        *text.add(length + 3) = b'A' + (b >> 4);
-        *text.add(length + 4) = b'A' + (b & 15);
-        length += 5;
+        *text.add(length) = b'A' + (tries.marks[0] >> 4);
+        *text.add(length + 1) = b'A' + (tries.marks[0] & 15);
+        *text.add(length + 2) = b'A' + (tries.marks[1] >> 4);
+        *text.add(length + 3) = b'A' + (tries.marks[1] & 15);
+        length += 4;
     }
-    let outcome = intern(OUTCOME, text, length);
-
+    let outcome = id_of(OUTCOME, intern(OUTCOME, text, length));
     LINES += 1;
     if when < FIRST {
         FIRST = when;
@@ -816,7 +896,6 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
     if when > LAST {
         LAST = when;
     }
-    let minute = when.div_euclid(60);
     if minute != MINUTE {
         flush();
         MINUTE = minute;
@@ -827,37 +906,177 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
         TOUCHED_COUNT += 1;
     }
     *of_minute += 1;
-    for attempt in 0..attempts {
+    if tries.count == 1 {
         for field in 0..3 {
-            if times[field][attempt] != u64::MAX {
-                took(field + 1, outcome, attempt as u64, times[field][attempt]);
+            if times[field] != u64::MAX {
+                took(field + 1, outcome, 0, times[field]);
+            }
+        }
+    } else {
+        for attempt in 0..tries.count {
+            for field in 0..3 {
+                if TIMES_OF[field][attempt] != u64::MAX {
+                    took(field + 1, outcome, attempt as u64, TIMES_OF[field][attempt]);
+                }
             }
         }
     }
-    let failed = has_failed as u32;
-    if has_route {
-        let strings = &STRINGS[ROUTE];
-        *strings.totals.add(route_id as usize) += 1;
-        *strings.failures.add(route_id as usize) += failed;
-        if micros_all != u64::MAX {
-            took(0, route_id, 0, micros_all);
-        }
-        if has_failed {
-            count(T_ROUTE_STATUS, route_id, status as u64, 1);
-            count(T_ROUTE_MINUTE, route_id, minute as u64, 1);
-        }
-    }
     if who_length > 0 {
-        let id = intern(WHO, who, who_length) as usize;
-        *STRINGS[WHO].totals.add(id) += 1;
-        *STRINGS[WHO].failures.add(id) += failed;
+        let entry = intern(WHO, who, who_length);
+        (*entry).total += 1;
+        (*entry).failures += failed;
     }
     if host_length > 0 {
-        let id = intern(HOST, host, host_length) as usize;
-        *STRINGS[HOST].totals.add(id) += 1;
-        *STRINGS[HOST].failures.add(id) += failed;
+        let entry = intern(HOST, host, host_length);
+        (*entry).total += 1;
+        (*entry).failures += failed;
     }
     Some(())
+}
+
+/// What the attempts of a request have in common: how many, a bit for each that has that time, the sum of the response times.
+struct Tries {
+    count: usize,
+    marks: [u8; 3],
+    total: u64,
+}
+
+static mut TIMES_OF: [[u64; ATTEMPTS]; 3] = [[0; ATTEMPTS]; 3];
+
+/// Return whether an address is one, not a list, and holds nothing that Python must look at.
+#[inline(always)]
+unsafe fn is_one(addr: *const u8, length: usize) -> bool {
+    if length > 16 {
+        let mut at = 0;
+        while at < length {
+            let byte = *addr.add(at);
+            if byte == b',' || byte == b' ' || byte == b'\\' || byte == b'"' || byte >= 0x7f {
+                return false;
+            }
+            at += 1;
+        }
+        return length <= 1024;
+    }
+    let block = head_of(addr, length);
+    let odd = v128_or(
+        v128_or(u8x16_eq(block, u8x16_splat(b',')), u8x16_eq(block, u8x16_splat(b' '))),
+        v128_or(u8x16_eq(block, u8x16_splat(b'\\')), v128_or(u8x16_eq(block, u8x16_splat(b'"')), u8x16_ge(block, u8x16_splat(0x7f)))),
+    );
+    !v128_any_true(odd)
+}
+
+#[inline(always)]
+unsafe fn one(spans: &[Span; ROLES], times: &mut [u64; 3]) -> Option<Tries> {
+    let (ustatus, ustatus_end) = spans[USTATUS];
+    match ustatus_end.offset_from(ustatus) {
+        3 => {
+            digits(ustatus, 3)?;
+        }
+        1 if *ustatus == b'-' => (),
+        _ => return None,
+    }
+    let mut tries = Tries { count: 1, marks: [0; 3], total: u64::MAX };
+    for field in 0..3 {
+        if !HAS[UCONNECT + field] {
+            continue;
+        }
+        let (at, end) = spans[UCONNECT + field];
+        let (micros, width) = seconds(at, end)?;
+        if at.add(width) != end {
+            return None;
+        }
+        times[field] = micros;
+        tries.marks[field] = (micros != u64::MAX) as u8;
+    }
+    tries.total = times[2];
+    Some(tries)
+}
+
+#[inline(never)]
+unsafe fn several(spans: &[Span; ROLES]) -> Option<Tries> {
+    let mut tries = Tries { count: 1, marks: [0; 3], total: u64::MAX };
+    let (addr, addr_end) = spans[ADDR];
+    let mut at = addr;
+    while at < addr_end {
+        if *at == b'\\' || *at == b'"' || *at >= 0x7f {
+            return None;
+        }
+        if *at == b',' || (*at == b' ' && at.add(1) < addr_end && *at.add(1) == b':') {
+            at = at.add(step(at, addr_end)?);
+            tries.count += 1;
+        } else if *at == b' ' {
+            return None;
+        } else {
+            at = at.add(1);
+        }
+    }
+    if tries.count > ATTEMPTS || addr_end.offset_from(addr) > 1024 {
+        return None;
+    }
+    let (mut at, end) = spans[USTATUS];
+    let mut seen = 1;
+    loop {
+        if at < end && *at == b'-' {
+            at = at.add(1);
+        } else {
+            if end.offset_from(at) < 3 {
+                return None;
+            }
+            digits(at, 3)?;
+            at = at.add(3);
+        }
+        match step(at, end)? {
+            0 => break,
+            width => at = at.add(width),
+        }
+        seen += 1;
+    }
+    if seen != tries.count {
+        return None;
+    }
+    TIMES_OF = [[u64::MAX; ATTEMPTS]; 3];
+    for field in 0..3 {
+        if !HAS[UCONNECT + field] {
+            continue;
+        }
+        let (mut at, end) = spans[UCONNECT + field];
+        let mut i = 0;
+        loop {
+            let (micros, width) = seconds(at, end)?;
+            at = at.add(width);
+            if i >= tries.count {
+                return None;
+            }
+            TIMES_OF[field][i] = micros;
+            if micros != u64::MAX {
+                tries.marks[field] |= 1 << i;
+                if field == 2 {
+                    tries.total = if tries.total == u64::MAX { micros } else { tries.total + micros };
+                }
+            }
+            i += 1;
+            match step(at, end)? {
+                0 => break,
+                width => at = at.add(width),
+            }
+        }
+        if i != tries.count {
+            return None;
+        }
+    }
+    Some(tries)
+}
+
+/// Write a text and a tab behind it; return the length then.
+#[inline(always)]
+unsafe fn append(target: *mut u8, to: usize, text: *const u8, length: usize) -> usize {
+    let mut at = 0;
+    while at < length {
+        v128_store(target.add(to + at) as *mut v128, load16(text.add(at)));
+        at += 16;
+    }
+    *target.add(to + length) = b'\t';
+    to + length + 1
 }
 
 #[inline(never)]
@@ -873,10 +1092,10 @@ unsafe fn flush() {
 
 #[inline(always)]
 unsafe fn is_full() -> bool {
-    REJECTED_COUNT >= REJECTS
-        || ARENA_USED > ARENA - 65536
+    REJECTED_COUNT > REJECTS - 128
+        || ARENA_USED > ARENA - (256 << 10)
         || USED > COUNTERS - 4096
-        || STRINGS.iter().any(|strings| strings.count as usize >= IDS - 1)
+        || STRINGS.iter().any(|strings| strings.count as usize > IDS - 128)
 }
 
 /// Where Python writes the text of a log.
@@ -918,13 +1137,30 @@ pub unsafe extern "C" fn configure(length: usize, since: i64, until: i64) -> u32
         if FIELD_COUNT == FIELDS || size > 52 || (role & 127) as usize >= ROLES {
             return 1;
         }
-        let mut field = Field { role: role & 127, delimiter: b'\n', is_number: role & 128 != 0, keeps_list: false, length: size as u8, literal: [0; 60] };
+        let mut field = NO_FIELD;
+        field.role = role & 127;
+        field.length = size as u32;
         field.literal[..size].copy_from_slice(&CONFIG[at + 2..at + 2 + size]);
-        if size > 0 {
-            field.delimiter = field.literal[0];
+        field.byte = if size > 0 { field.literal[0] } else { b'\n' };
+        field.delimiter = u8x16_splat(field.byte);
+        field.begin = load64(field.literal.as_ptr());
+        field.mask = if size >= 8 { !0 } else { (1 << (8 * size)) - 1 };
+        if role & 128 != 0 {
+            field.flags |= IS_NUMBER;
         }
         let role = role & 127;
-        field.keeps_list = field.delimiter == b' ' && (ADDR..=UCONNECT + 2).contains(&(role as usize));
+        if field.byte == b' ' && (ADDR..UCONNECT + 3).contains(&(role as usize)) {
+            field.flags |= KEEPS_LIST;
+        }
+        if IS_JSON && field.byte == b'"' {
+            field.flags |= IS_QUOTED;
+        }
+        if size > 8 {
+            field.flags |= IS_LONG;
+        }
+        if size == 0 {
+            field.flags |= IS_LAST;
+        }
         if role as usize == STATUS {
             STATUS_MARK = before;
         }
@@ -938,10 +1174,7 @@ pub unsafe extern "C" fn configure(length: usize, since: i64, until: i64) -> u32
     if KEYS.is_null() {
         ARENA_AT = allocate(ARENA + PAD);
         for kind in 0..4 {
-            STRINGS[kind].begins = allocate(4 * IDS) as *mut u32;
-            STRINGS[kind].lengths = allocate(4 * IDS) as *mut u32;
-            STRINGS[kind].totals = allocate(4 * IDS) as *mut u32;
-            STRINGS[kind].failures = allocate(4 * IDS) as *mut u32;
+            STRINGS[kind].entries = allocate(32 * IDS) as *mut Entry;
             STRINGS[kind].mask = (1 << 12) - 1;
             STRINGS[kind].slots = allocate(8 << 12) as *mut u64;
         }
@@ -983,10 +1216,12 @@ pub unsafe extern "C" fn scan(length: usize) -> usize {
     let end = begin.add(length);
     let mut at = begin;
     REJECTED_COUNT = 0;
+    let mut number = 0u32;
     while at < end {
-        if is_full() {
+        if number & 63 == 0 && is_full() {
             break;
         }
+        number += 1;
         let (next, is_read) = line(at);
         if !is_read {
             reject(at, next);
@@ -1046,23 +1281,8 @@ pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> usize
 /// Count a line that holds what looks like the status of a failure, where it is one. Return the begin of the next.
 #[inline(never)]
 unsafe fn judge(start: *const u8, is_only_5xx: bool) -> *const u8 {
-    let mut at = start.add(BEGIN_LENGTH);
-    let mut status = 0;
-    for field in PROGRAM.get_unchecked(..FIELD_COUNT) {
-        let from = at;
-        at = find(at, field.delimiter);
-        if *at == b'\n' {
-            break;
-        }
-        if field.role as usize == STATUS && at.offset_from(from) == 3 {
-            status = digits(from, 3).unwrap_or(0) as u32 + 1;
-            break;
-        }
-        at = at.add(field.length as usize);
-    }
-    if status != 0 && (!is_failure(status - 1) || is_only_5xx && status < 501) {
-        let sure = line_fits(start);
-        if sure {
+    if let Some(status) = status_of(start) {
+        if !is_failure(status) || (is_only_5xx && status < 500) {
             return find(start, b'\n').add(1);
         }
     }
@@ -1073,25 +1293,25 @@ unsafe fn judge(start: *const u8, is_only_5xx: bool) -> *const u8 {
     next
 }
 
-unsafe fn line_fits(start: *const u8) -> bool {
-    let mut at = start;
-    if !same(at, BEGIN.as_ptr(), BEGIN_LENGTH) {
-        return false;
+/// Return the status of a line that fits as far as that; else None.
+unsafe fn status_of(start: *const u8) -> Option<u32> {
+    if !same(start, BEGIN.as_ptr(), BEGIN_LENGTH) {
+        return None;
     }
-    at = at.add(BEGIN_LENGTH);
+    let mut at = start.add(BEGIN_LENGTH);
     for field in PROGRAM.get_unchecked(..FIELD_COUNT) {
-        at = find(at, field.delimiter);
-        if field.delimiter != b'\n' {
-            if *at != field.delimiter || !same(at, field.literal.as_ptr(), field.length as usize) {
-                return false;
-            }
-            at = at.add(field.length as usize);
+        let from = at;
+        let found = find_any(at, field.delimiter);
+        let (end, next) = if field.flags != 0 { odd_field(field, from, found)? } else { (found, found.add(field.length as usize)) };
+        if field.flags == 0 && (load64(found) ^ field.begin) & field.mask != 0 {
+            return None;
         }
         if field.role as usize == STATUS {
-            return true;
+            return if end.offset_from(from) == 3 { Some(digits(from, 3)? as u32) } else { None };
         }
+        at = next;
     }
-    false
+    None
 }
 
 #[inline(never)]
@@ -1133,16 +1353,10 @@ pub unsafe extern "C" fn strings_count(kind: usize) -> usize {
     STRINGS[kind].count as usize
 }
 
-/// What is known of the strings of a kind. `what`: 0 begins in the arena, 1 lengths, 2 totals, 3 failures.
+/// Where the entries of a kind are: begin in the arena, length, total and failures in four bytes each, then 16 other bytes.
 #[no_mangle]
-pub unsafe extern "C" fn strings(kind: usize, what: usize) -> usize {
-    let strings = &STRINGS[kind];
-    (match what {
-        0 => strings.begins,
-        1 => strings.lengths,
-        2 => strings.totals,
-        _ => strings.failures,
-    }) as usize
+pub unsafe extern "C" fn strings(kind: usize) -> usize {
+    STRINGS[kind].entries as usize
 }
 
 #[no_mangle]
