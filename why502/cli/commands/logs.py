@@ -77,7 +77,9 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
     with _watched(env, job, quiet=quiet):
         if parquet:
             _write_parquet(job, parquet)
-        found = run(job, engine=_engine(asked), jobs=asked["jobs"], means=_means)
+        is_short = quiet and format_ == "text"
+        means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, _load)
+        found = run(job, engine=_engine(asked), jobs=asked["jobs"], means=means, meanwhile=meanwhile)
     for file in found.files:
         if file.why:
             env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.why)}\n")
@@ -172,6 +174,21 @@ def _write_parquet(job: Job, folder: str) -> None:
     write(job, folder)
 
 
+def _load() -> None:
+    """Import what the report will need, while other processes read."""
+    importlib.import_module("why502.causes")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _means_nothing(_symptom: str, _cause: str) -> Meaning:
+    from why502.logs.scan.sum import Meaning
+
+    return Meaning()
+
+
 def _means(symptom: str, cause: str) -> Meaning:
     """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
     from why502.causes import CAUSES
@@ -181,7 +198,8 @@ def _means(symptom: str, cause: str) -> Meaning:
 
     best = CAUSES.get(cause) or max(CAUSES.values(), key=lambda one: one.symptoms.get(Symptom(symptom), 0.0))
     if not cause and best.symptoms.get(Symptom(symptom), 0.0) < SURE:
-        return Meaning()
+        is_bare = symptom == Symptom.GATEWAY_STATUS
+        return Meaning(says="the access log tells no more of it; the error log does" if is_bare else "")
     return Meaning(best.id, best.says, SIDES[best.layer])
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from why502.logs import detect, summary
-from why502.logs.formats import nginx_access, nginx_error
+from why502.logs.formats import nginx_access
 from why502.logs.formats.nginx_log_format import LineFormat
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.logs import LogRecord
 
+NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
 _FITTING = 0.8
 
@@ -29,7 +29,7 @@ class Form(Value, frozen=True, kw_only=True):
     @property
     def is_error_log(self) -> bool:
         """Return whether entries may take several lines."""
-        return self.name == nginx_error.NAME
+        return self.name == NGINX_ERROR
 
     def parser(self) -> Parse:
         """Return what reads one line."""
@@ -37,11 +37,13 @@ class Form(Value, frozen=True, kw_only=True):
             return nginx_access.compile(self.log_format, self.escape).parse
         if self.w3c:
             return template.w3c(self.w3c)
-        if self.name == nginx_error.NAME:
-            return nginx_error.parse
         if self.name == nginx_access.NAME:
             return nginx_access.parse
+        from why502.logs import detect
+
         module = detect.named(self.name)
+        if self.is_error_log and module is not None:
+            return module.parse
         return parse_any if module is None else _with_time(module.parse)
 
 
@@ -62,6 +64,9 @@ def find(head: bytes, given: Form | None = None) -> Form:
         return Form(name="w3c", w3c=fields)
     if given is None and (found := template.infer(lines, only_combined=True)) is not None:  # the usual case, and the quickest
         return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
+    from why502.logs import detect
+    from why502.logs.formats import nginx_error
+
     name = detect.detect(lines)
     if name == nginx_error.NAME and _share(nginx_error.parse, lines) > 0:
         return Form(name=name)
@@ -78,6 +83,8 @@ def find(head: bytes, given: Form | None = None) -> Form:
 
 def parse_any(line: str) -> LogRecord | None:
     """Return what a line of any format says; of one that means nothing, its time alone."""
+    from why502.logs import summary
+
     return summary._parse_any(line)  # noqa: SLF001
 
 

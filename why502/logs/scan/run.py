@@ -50,14 +50,21 @@ class Job:
         return found
 
 
-def run(job: Job, *, engine: Engine, jobs: int | None, means: Callable[[str, str], Meaning]) -> Report:
-    """Return the report. Raises Why502Error where a path names nothing."""
+def run(
+    job: Job,
+    *,
+    engine: Engine,
+    jobs: int | None,
+    means: Callable[[str, str], Meaning],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Report:
+    """Return the report. Raises Why502Error where a path names nothing. `meanwhile` is called once, while others read."""
     plans = job.plans()
     parts = _numbered(plans)
     try:
-        total, reads = _read(parts, job, engine, jobs or engines.cores())
+        total, reads = _read(parts, job, engine, jobs or engines.cores(), meanwhile)
     except Crowded:
-        total, reads = _read(parts, job, engines.alone, 1)
+        total, reads = _read(parts, job, engines.alone, 1, lambda: None)
     by_file: dict[str, list[int]] = {}
     whys: dict[str, str] = {}
     for read in reads:
@@ -98,10 +105,12 @@ def _numbered(plans: Sequence[Planned]) -> list[Part]:
     return [msgspec.structs.replace(part, index=index) for index, part in enumerate(parts)]
 
 
-def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int) -> tuple[Counts, list[Read]]:
+def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int, meanwhile: Callable[[], None]) -> tuple[Counts, list[Read]]:
     """Return the sum over the parts. Raises Crowded where it depends on the order, and the engine does not keep it."""
     total, reads = Counts(is_exact=job.ask.is_exact), []
-    for result in engine(parts, job, jobs):
+    results = engine(parts, job, jobs)
+    meanwhile()
+    for result in results:
         total.merge(result.counts)
         reads += result.parts
         if result.is_ordered:
