@@ -15,7 +15,7 @@ from why502.config.tree import Tree, content, node_at, nodes
 from why502.model.config import Position, Route
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import PhpPool, Proxy
+from why502.model.snapshot import PhpPool, Proxy, Service
 from why502.model.target import Target
 
 _FAMILY = {"grpcs": "grpc", "https": "proxy", "http": "proxy", "tcp": "proxy"}
@@ -158,6 +158,16 @@ def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "")
         return edit.replace_directive(tree, own[-1].words[0].at, f"{name} {value};")
     before = next((node for node in tree.children if node.body is not None), None)
     return edit.replace(tree, before.start, before.start, f"{name} {value};\n") if before else None
+
+
+def start(service: Service) -> Run:
+    """Return the command that starts a service, with the one that stops it again where its manager has that."""
+    argv = service.start_argv
+    for verb in ("start", "restart"):
+        if verb in argv[1:]:
+            place = argv.index(verb, 1)
+            return Run(argv=argv, undo=(*argv[:place], "stop", *argv[place + 1 :]))
+    return Run(argv=argv)
 
 
 def reload_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:

@@ -27,9 +27,10 @@ from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import start
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Remedy, Run
+from why502.model.remedy import Remedy
 
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
@@ -83,7 +84,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service that owns the target, where it is known."""
     for service in case.services[:1]:
         if service.start_argv and service.is_running is False:
-            yield Remedy(says=f"start {service.name}", steps=(Run(argv=service.start_argv),))
+            yield Remedy(says=f"start {service.name}", steps=(start(service),))
 
 
 CAUSE = Cause(

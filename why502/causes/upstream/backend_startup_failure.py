@@ -22,9 +22,13 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import start
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Edit, Remedy
 from why502.model.snapshot import Service
+
+_EMPTY = "# The unit names this file; the variables that it should hold are not known.\n"
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -59,6 +63,18 @@ def _has_served(case: Case, service: Service) -> bool:
     return served is not None and service.started_at is not None and served >= service.started_at.replace(microsecond=0)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Where a unit names an EnvironmentFile that is missing: make it, empty, and start the unit."""
+    for service in case.services:
+        paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
+        if service.is_running is False and service.manager == "systemd" and paths:
+            made = tuple(Edit(file=path, line=1, start=0, end=0, before="", after=_EMPTY) for path in paths)
+            says = (
+                f"make {' and '.join(paths)}, which {service.name} wants (empty: add the variables that it needs), and start it"
+            )
+            yield Remedy(says=says, steps=(*made, start(service)))
+
+
 CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
@@ -66,4 +82,5 @@ CAUSE = Cause(
     symptoms={Symptom.START_FAILED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     examine=examine,
+    remedies=remedies,
 )
