@@ -23,7 +23,7 @@ from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.stage import LabError, Stage, remove
 
-CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/run")
+CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
@@ -89,7 +89,7 @@ def digests(stage: Stage) -> dict[str, str]:
         for folder, _, names in os.walk(stage.path(top)):
             for path in (Path(folder), *(Path(folder, name) for name in names)):
                 seen = path.lstat()
-                is_file = stat.S_ISREG(seen.st_mode) and path.suffix not in (".pid", ".log")
+                is_file = stat.S_ISREG(seen.st_mode) and top != "/run"  # logs, pid files
                 content = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else ""
                 if is_file or stat.S_ISDIR(seen.st_mode) or stat.S_ISSOCK(seen.st_mode):
                     acl = os.getxattr(path, ACL).hex() if ACL in os.listxattr(path, follow_symlinks=False) else ""
