@@ -1,0 +1,74 @@
+"""Every fault of the lab that can be repaired: repaired by `why502 fix`, serving afterwards, and taken back to the byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from why502.lab.fault import Fault
+from why502.lab.faults import faults
+from why502.lab.room import play
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+
+REPAIRED = frozenset(
+    """
+    wrong-port wrong-address wrong-protocol unix-socket-missing unix-socket-permission php-fpm-socket-mismatch php-fpm-max-children
+    response-header-too-big proxy-timeout-too-short tls-handshake-failed keepalive-race resolver-missing stale-dns
+    proxy-config-not-loaded proxy-not-running proxy-temp-unwritable worker-connections-exhausted too-many-open-files
+    all-upstreams-down backend-hung backend-startup-failure backend-not-running
+    """.split()
+)
+# Of those causes the scenes where no exact step is known: what is missing is the application's own.
+HOPELESS = frozenset(
+    """
+    unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi backend-hung
+    backend-hung-combined-log backend-hung-group backend-not-running backend-not-running-fallback backend-not-running-grpc
+    backend-not-running-json-log backend-not-running-never backend-not-running-old-errors backend-not-running-over
+    backend-not-running-rotated backend-not-running-unix backend-not-running-uwsgi backend-not-running-v6 two-faults
+    backend-startup-failure backend-startup-failure-exec backend-startup-failure-folder backend-startup-failure-pm2
+    backend-startup-failure-supervisord backend-startup-failure-supervisord-spawn backend-startup-failure-syntax
+    backend-startup-failure-user backend-startup-failure-variable
+    """.split()
+)
+EASED = frozenset({"php-fpm-max-children-queue"})  # its clients ask for more than one step gives: some are served, not all
+LEFT_ALONE = (
+    "rate-limited",
+    "maintenance-response",
+    "connect-rejected-local",
+    "tls-verify-failed-expired",
+    "upstream-error-status",
+)
+
+
+def fixable() -> dict[str, Fault]:
+    """Return the faults that a fix repairs."""
+    return {name: fault for name, fault in faults().items() if fault.cause in REPAIRED and name not in HOPELESS}
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in fixable().items()])
+def test_it_is_repaired_and_taken_back(fault: Fault) -> None:
+    if missing := fault.missing():
+        pytest.skip(missing)
+    found = play(fault, "--fix", timeout_s=170)["fix"]
+    plan = found["plan"]
+    assert plan["status"] == 1, plan["stderr"]
+    assert plan["json"]["cause"] == fault.cause
+    assert found["planned"] == found["before"], "the plan alone changed something"
+    applied = found["applied"]
+    assert (applied["status"], applied["json"]["outcome"]) == (0, "kept"), applied["stderr"]
+    assert set(found["statuses"]) <= {200} or fault.name in EASED, (found["statuses"], applied["stderr"])
+    assert found["undo"]["json"]["outcome"] == "reverted", found["undo"]["stderr"]
+    assert found["undone"] == found["before"]
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_what_cannot_be_repaired_is_left_alone(name: str) -> None:
+    fault = faults()[name]
+    if missing := fault.missing():
+        pytest.skip(missing)
+    found = play(fault, "--fix", timeout_s=170)["fix"]
+    assert found["plan"]["status"] == 2
+    first, second = found["plan"]["stderr"].splitlines()
+    assert first.startswith(f"why502: {fault.cause} cannot be fixed from here: ")
+    assert second.startswith("What helps: ")
+    assert found["planned"] == found["before"]
