@@ -322,6 +322,8 @@ class Case:
         groups = {p.cgroup for p in self.processes} - {"", "/"}
         if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
             return False
+        if event.unit and self.services and event.unit not in {service.name for service in self.services}:
+            return False
         if event.at is None or event.symptom not in DEATHS:
             return True
         lived = [p.started_at is not None and p.started_at < event.at for p in self.processes]

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-import pytest
+import base64
+import json
 
+import pytest
+from lab.bundles import keep
+
+from why502.bundle import load
+from why502.diagnosis import diagnose
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
+from why502.lab.record import neutral
 from why502.lab.room import play
+from why502.render.json import render
+from why502.render.words import Terminal
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+SCENES = [
+    pytest.param(fault, id=name, marks=[pytest.mark.machine] if "machine" in fault.needs else [])
+    for name, fault in faults().items()
+]
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in faults().items()])
-def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", SCENES)
+def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
     report = play(fault)
     diagnosis = report["diagnosis"]
     assert diagnosis, report["stderr"]
+    bundle = base64.b64decode(report["bundle"])
+    assert json.loads(render(diagnose(load(bundle, fault.name)), Terminal())) == diagnosis
     findings = [finding for finding in diagnosis["findings"] if finding["confidence"] >= 0.5]
     told = [(finding["cause"], finding["target"], finding["confidence"]) for finding in diagnosis["findings"]]
     if fault.is_healthy:
         assert (diagnosis["verdict"], diagnosis["findings"], report["status"]) == ("healthy", [], 0), told
+        if update:
+            keep(fault, neutral(bundle))
         return
     assert diagnosis["verdict"] == "problem", told
     assert report["status"] == 1
@@ -29,3 +46,5 @@ def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault) -> None:
     assert (first["cause"], first["layer"], first["target"]) == (fault.cause, fault.layer, report["target"]), told
     assert fault.ongoing in (None, first["ongoing"]), (first["ongoing"], first["last_seen"])
     assert fault.also <= {finding["cause"] for finding in findings}, told
+    if update:
+        keep(fault, neutral(bundle))

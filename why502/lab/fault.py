@@ -33,6 +33,7 @@ class Fault(Value, frozen=True, kw_only=True):
     needs: frozenset[str] = frozenset()  # isolation, machine, groups, php-fpm, gunicorn, pm2, and PROGRAMS
     ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
+    is_loud: bool = False  # it writes into the kernel's log, which all scenes share: none other runs beside it
 
     @property
     def is_healthy(self) -> bool:

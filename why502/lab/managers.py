@@ -10,6 +10,7 @@ from why502.lab.isolation import program
 from why502.lab.stage import BACKENDS, Stage
 
 APP = "/run/shop/app.py"  # where the application of a scene lies
+SUPERVISORD = "/run/shop/supervisord.conf"
 SERVER = f"{sys.executable} -E -s {BACKENDS}/server.py"
 
 
@@ -34,7 +35,7 @@ def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "sh
     run, log = stage.path("/run"), stage.path("/var/log/supervisor")
     log.mkdir(parents=True, exist_ok=True)
     config = stage.write(
-        "/etc/supervisor/supervisord.conf",
+        SUPERVISORD,
         f"[unix_http_server]\nfile={run}/supervisor.sock\n\n[supervisord]\nlogfile={log}/supervisord.log\n"
         f"pidfile={run}/supervisord.pid\nchildlogdir={log}\n\n"
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\n"

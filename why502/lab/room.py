@@ -6,10 +6,12 @@ the scene started and drops its mounts and devices. PR_SET_PDEATHSIG (prctl(2)) 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -21,6 +23,7 @@ from why502.lab.fault import Fault
 from why502.lab.isolation import NAMESPACES, can_isolate
 from why502.lab.stage import DISK, LabError, remove
 
+LOUD_S = 2.5  # so long its words in the kernel's log could be taken for those of the next scene
 _numbers = count()
 
 
@@ -39,7 +42,24 @@ def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **stream
         inside.append("--machine")
     if alone:
         inside.append("--isolated")
-    process = subprocess.Popen([*room, *inside], text=True, **streams)
+    with _turn(fault), _running([*room, *inside], name, alone, **streams) as process:
+        yield process
+
+
+@contextmanager
+def _turn(fault: Fault) -> Iterator[None]:
+    """Wait until no loud scene runs, and before a loud one until none at all does (flock(2))."""
+    place = DISK / f"why502-lab-{os.getuid()}.lock"
+    with place.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if fault.is_loud else fcntl.LOCK_SH)
+        yield
+        if fault.is_loud:
+            time.sleep(LOUD_S)
+
+
+@contextmanager
+def _running(argv: list[str], name: str, alone: bool, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(argv, text=True, **streams)
     try:
         yield process
     finally:

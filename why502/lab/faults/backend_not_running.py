@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.isolation import program
+from why502.lab.managers import SERVER, SUPERVISORD, answers, supervise, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -45,6 +47,28 @@ def over(stage: Stage) -> str:
     stage.backend(3000)
     stage.send_many(6)
     return target
+
+
+def stopped_unit(stage: Stage) -> str:
+    """Break it: the application is a unit, and was stopped."""
+    unit(stage, f"{SERVER} 127.0.0.1:3000")
+    return _stopped(stage, "systemctl", "stop", "shop.service")
+
+
+def stopped_program(stage: Stage) -> str:
+    """Break it: the application is a program of supervisord, and was stopped."""
+    supervise(stage, f"{SERVER} 127.0.0.1:3000", "autorestart=true")
+    return _stopped(stage, program("supervisorctl"), "-c", SUPERVISORD, "stop", "shop")
+
+
+def _stopped(stage: Stage, *stop: str) -> str:
+    stage.until(lambda: answers(stage), "it listens")
+    stage.nginx.start("proxy_pass http://127.0.0.1:3000;")
+    stage.send_many(4)
+    stage.sh(*stop)
+    stage.until(lambda: not answers(stage), "it is gone")
+    stage.send_many(6)
+    return "127.0.0.1:3000"
 
 
 def rotated(stage: Stage) -> str:
@@ -126,6 +150,20 @@ FAULTS = (
         build=over,
         statuses=BOTH,
         ongoing=False,
+    ),
+    fault(
+        name="backend-not-running-unit",
+        says="a unit was stopped",
+        build=stopped_unit,
+        statuses=BOTH,
+        needs=frozenset({"machine"}),
+    ),
+    fault(
+        name="backend-not-running-supervisord",
+        says="a program of supervisord was stopped",
+        build=stopped_program,
+        statuses=BOTH,
+        needs=frozenset({"isolation", "supervisord"}),
     ),
     fault(name="backend-not-running-old-errors", says="the same, below timeouts of hours ago", build=with_old_errors),
     fault(name="backend-not-running-rotated", says="the same, and the logs were rotated since", build=rotated, statuses=BOTH),

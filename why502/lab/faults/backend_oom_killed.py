@@ -63,6 +63,7 @@ fault = partial(
     cause="backend-oom-killed",
     layer=Layer.UPSTREAM,
     statuses=frozenset({200, 502}),
+    is_loud=True,
     proves=(r"prematurely closed connection|recv\(\) failed \(104",),
 )
 FAULTS = (

@@ -7,7 +7,7 @@ from functools import partial
 
 from why502.lab.fault import Fault
 from why502.lab.isolation import program
-from why502.lab.managers import SERVER, answers, supervise, unit
+from why502.lab.managers import SERVER, SUPERVISORD, answers, supervise, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -38,7 +38,7 @@ def supervisord(stage: Stage) -> str:
     target = f"127.0.0.1:{stage.port(3000)}"
     supervise(stage, f"sh -c 'sleep 0.3; exec {SERVER} {target}'", "startsecs=0")
     control = program("supervisorctl")
-    return _restart(stage, target, control, "-c", str(stage.path("/etc/supervisor/supervisord.conf")), "restart", "shop")
+    return _restart(stage, target, control, "-c", str(stage.path(SUPERVISORD)), "restart", "shop")
 
 
 fault = partial(

@@ -1,0 +1,60 @@
+"""The recorded scenes: what a diagnosis says of each, on any machine and without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab.bundles import FOLDER, LOOK_ALIKE
+from lab.look_alikes import LOOK_ALIKES
+
+from why502.bundle import load
+from why502.diagnosis import diagnose
+from why502.lab.faults import faults
+from why502.model.finding import ASSERTED, Diagnosis, Verdict
+
+BUNDLES = sorted(FOLDER.rglob("*.why502"))
+OWN = [path for path in BUNDLES if not path.name.startswith(LOOK_ALIKE)]
+OTHERS = [path for path in BUNDLES if path.name.startswith(LOOK_ALIKE)]
+CAUSES = sorted({fault.cause for fault in faults().values() if not fault.is_healthy})
+
+
+def told(path: Path) -> Diagnosis:
+    return diagnose(load(path.read_bytes(), path.name))
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", OWN, ids=name)
+def test_its_cause_comes_first(path: Path) -> None:
+    diagnosis = told(path)
+    if path.parent.name == "healthy":
+        assert diagnosis.verdict is Verdict.HEALTHY
+        return
+    assert diagnosis.verdict is Verdict.PROBLEM
+    first = diagnosis.findings[0]
+    assert (first.cause, first.confidence >= ASSERTED) == (path.parent.name, True), [f.cause for f in diagnosis.findings]
+    if fault := faults().get(path.stem):
+        assert first.layer == fault.layer
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=name)
+def test_a_look_alike_is_not_taken_for_it(path: Path) -> None:
+    asserted = [finding.cause for finding in told(path).findings if finding.confidence >= ASSERTED]
+    assert path.parent.name not in asserted
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_has_both(cause: str) -> None:
+    assert [path for path in OWN if path.parent.name == cause], "record it: pytest tests/lab/test_faults.py --update"
+    assert [path for path in OTHERS if path.parent.name == cause], "name one in tests/lab/look_alikes.py, and record it"
+    assert LOOK_ALIKES[cause] in faults()
+    assert faults()[LOOK_ALIKES[cause]].cause != cause
+
+
+def test_no_bundle_is_large_or_of_a_fault_that_is_gone() -> None:
+    for path in BUNDLES:
+        assert path.stat().st_size < 64 << 10, path
+        assert path.stem.removeprefix(LOOK_ALIKE) in faults() or path.stem.startswith("vm-"), path
