@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from why502.config import php_fpm
 from why502.config.systemd import Unit
-from why502.deployment import Deployment
+from why502.deployment import Deployment, same_path
 from why502.model.base import Value
 from why502.model.target import Target
 
@@ -45,7 +45,9 @@ def behind(deployment: Deployment, target: Target | None) -> Iterator[Applicatio
     """Yield the applications that listen on a target of this machine."""
     for application in applications(deployment) if target is not None and target.is_loopback else ():
         for listened in application.targets:
-            if listened == target or (target and not listened.is_unix and not target.is_unix and listened.port == target.port):
+            if same_path(listened) == same_path(target) or (
+                target and not listened.is_unix and not target.is_unix and listened.port == target.port
+            ):
                 yield application
                 break
 

@@ -22,6 +22,7 @@ from why502.config.tree import Tree
 from why502.model.base import Value
 from why502.model.config import Peer, Position, Route, Server, Setting, Upstream
 from why502.model.snapshot import PhpPool
+from why502.model.target import Target
 
 _IP = re.compile(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
@@ -112,6 +113,17 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return Matcher(self._routes, [server for server in self.servers if server.listens])
 
     @cached_property
+    def _by_server(self) -> dict[Position | None, list[Route]]:
+        found: dict[Position | None, list[Route]] = {}
+        for route in self._routes:
+            found.setdefault(route.server_at, []).append(route)
+        return found
+
+    def within(self, server_at: Position | None) -> Matcher:
+        """Return what finds the route of a URI within one server, whatever the request's host."""
+        return Matcher(self._by_server.get(server_at, ()), [server for server in self.servers if server.at == server_at])
+
+    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """All blocks in the order of the configuration, the file itself first."""
         return tuple(_levels(self.configuration.directives))
@@ -189,6 +201,13 @@ def stands_alone(peers: Sequence[Peer]) -> bool:
     """Return whether the peers are one single address: a name may mean several."""
     alive = [peer for peer in peers if not peer.is_down]
     return len(alive) == 1 and alive[0].target is not None and alive[0].target.is_address
+
+
+def same_path(target: Target | None) -> Target | None:
+    """Return a target with its socket's path as it really is: /var/run is a link to /run."""
+    if target is not None and target.path.startswith("/var/run/"):
+        return Target(path=target.path.removeprefix("/var"))
+    return target
 
 
 def host_name(peer: Peer) -> str:

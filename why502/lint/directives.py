@@ -16,13 +16,13 @@ import msgspec
 from why502.config.nginx.defaults import Version
 from why502.deployment import Level
 
-NEWEST = (1, 31, 4)
+PLUS = "nginx Plus"
 
 # Modules that nginx.org does not put into the open source server, by the beginning of their directives' names.
 _OTHERS = {
-    "nginx Plus": (
+    PLUS: (
         "api", "auth_jwt", "auth_oidc", "f4f", "health_check", "health_check_timeout", "hls", "keyval", "mgmt", "ntlm", "oidc_",
-        "otel_", "proxy_cache_purge", "queue", "session_log", "state", "status_zone", "sync", "usage_report", "zone_sync",
+        "otel_", "proxy_cache_purge", "queue", "status", "session_log", "state", "status_zone", "sync", "usage_report", "zone_sync",
         "internal_redirect", "proxy_pass_trailers", "license_token", "enforce_initial_report", "ssl_verify", "num_map",
     ),
     "nginx_upstream_check_module (a patched build)": ("check", "check_", "check_http_send", "check_http_expect_alive"),
@@ -82,7 +82,7 @@ def table() -> dict[str, Known]:
 def module_of(name: str) -> str:
     """Return which other module a directive belongs to; "" where we know none."""
     for module, beginnings in _OTHERS.items():
-        if any(name == start or (name.startswith(start) and len(start) > 3) for start in beginnings):
+        if any(name == start or (name.startswith(start) and (start.endswith("_") or len(start) > 3)) for start in beginnings):
             return module
     return ""
 

@@ -31,7 +31,12 @@ _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".ve
 _MAIN = re.compile(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
 _POOL = re.compile(rb"^[ \t]*(?:pm(?:\.\w+)?|listen)[ \t]*=", re.MULTILINE)
 _SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
-_TEMPLATE = re.compile(rb"\{\{|\{%|<%|<\?php|^\s*#\{|\$\{\{")
+_TEMPLATE = re.compile(rb"\{\{|\{%|<%|<\?php|^\s*#\{|\$?\{[A-Z][A-Z0-9_]+\}")
+_NGINX = re.compile(
+    rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
+    rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
+)
+_COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +103,8 @@ class _Reader:
                     if self.count > MAX_FILES:
                         raise Why502Error(f"{folder}: more than {MAX_FILES} files", "Name a folder with fewer files.")
                     self.take(path, self.host.read(path), named=False)
+            except Missing:
+                continue  # a link to nowhere
             except HostError as error:
                 self.gaps.append(Gap(source=path, why=error.why, allow=error.allow))
 
@@ -117,7 +124,7 @@ class _Reader:
             return
         elif _POOL.search(content) and _SECTION.search(content):
             self.entries.extend(php_fpm.parse(content, path))
-        elif _TEMPLATE.search(content):
+        elif _TEMPLATE.search(_COMMENT.sub(b"", content)):
             if named or kind(content.decode("latin-1")) == "nginx":
                 self.gaps.append(Gap(source=path, why="it is a template, not a configuration", allow="lint what is made of it"))
             return
@@ -127,7 +134,7 @@ class _Reader:
                 if named:
                     self.gaps.append(Gap(source=path, why=f"it is a configuration of {proxy}; only those of nginx are checked"))
                 return
-            if proxy is None and not named:
+            if not named and (proxy is None or not _is_nginx(content)):
                 return
             (self.mains if _MAIN.search(content) else self.fragments)[path] = content
         self.texts[path] = content.decode("utf-8", "replace")
@@ -158,11 +165,13 @@ class _Reader:
                 found.append((main, True, posixpath.dirname(main.files[0].path) in PREFIXES))
             else:
                 found.append((self._load(path, content), False, False))
-        pools = php_fpm.pools(self.entries)
         if not found:
             found.append((Configuration(), False, False))
+        mains = [_main(configuration) for configuration, _, _ in found]
+        homes = {file: _nearest(file, mains) for file in {*(u.file for u in self.units), *(e.at.file for e in self.entries)}}
         deployments = []
         for configuration, is_whole, is_here in found:
+            entries = tuple(entry for entry in self.entries if homes[entry.at.file] & {_main(configuration)})
             self.texts.update((file.path, file.text) for file in configuration.files)
             self.gaps.extend(configuration.gaps)
             deployments.append(
@@ -171,9 +180,9 @@ class _Reader:
                     version=self.version,
                     is_whole=is_whole,
                     is_here=is_here,
-                    pools=pools,
-                    pool_entries=tuple(self.entries),
-                    units=tuple(self.units),
+                    pools=php_fpm.pools(entries),
+                    pool_entries=entries,
+                    units=tuple(unit for unit in self.units if homes[unit.file] & {_main(configuration)}),
                 )
             )
         gaps = tuple(dict.fromkeys(self.gaps))
@@ -241,3 +250,21 @@ class _Reader:
             return self._load(main, None)
         except HostError:
             return None
+
+
+def _is_nginx(content: bytes) -> bool:
+    """Return whether most lines of a file that nobody named end as nginx's do."""
+    lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
+    ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)
+    return _NGINX.search(content) is not None and 2 * ends > sum(bool(line) for line in lines)
+
+
+def _main(configuration: Configuration) -> str:
+    return configuration.files[0].path if configuration.files else ""
+
+
+def _nearest(file: str, mains: Iterable[str]) -> set[str]:
+    """Return the configurations that a pool or unit belongs to: those that share most of its path."""
+    shared = {main: len(posixpath.commonpath((file, main))) if main[:1] == file[:1] == "/" else 0 for main in mains}
+    most = max(shared.values(), default=0)
+    return {main for main, length in shared.items() if length == most}

@@ -43,7 +43,9 @@ def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
             size = units.size(directive.args[1]) if len(directive.args) == 2 else None
             if size is not None and size < 8192 and directive.at not in seen:
                 seen.add(directive.at)
-                yield risk(f"no cookie or URL may be longer than {directive.args[1]}", directive.at, "take 4 8k, the default")
+                severity = Severity.NOTE if size >= 4096 else None
+                says = f"no line of a request's header, cookies included, may be longer than {directive.args[1]}"
+                yield risk(says, directive.at, "take 4 8k, the default", severity=severity)
 
 
 @rule(95, "upload-limit-default", Severity.NOTE)

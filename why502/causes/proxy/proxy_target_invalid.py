@@ -27,6 +27,11 @@ from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
 
+def _is_wide(location: str) -> bool:
+    """Return whether a location is for many URIs: those of a folder, or what fits an expression."""
+    return location.startswith("~") or location.endswith("/")
+
+
 @rule(111, "variable-target-loses-uri", Severity.WARNING, "route-not-found")
 def uri_lost(deployment: Deployment) -> Iterator[Risk]:
     """A target with a variable has a fixed URI, which replaces the whole URI of each request.
@@ -35,7 +40,7 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
     """
     for route in deployment.routes:
         uri = route.uri
-        if route.directive != "proxy_pass" or not route.has_variables or uri is None or route.location.startswith("="):
+        if route.directive != "proxy_pass" or not route.has_variables or uri is None or not _is_wide(route.location):
             continue
         written = re.sub(r"^(?:https?://|\$\{?scheme\}?://)", "", route.passes)
         if (
@@ -45,7 +50,11 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
             and not route.if_conditions
         ):
             level = deployment.level(route)
-            if level and not any(outer.own("rewrite") for outer in level.outwards if outer.name in ("location", "if")):
+            if (
+                level
+                and not level.own("health_check", "internal")
+                and not any(outer.own("rewrite") for outer in level.outwards if outer.name in ("location", "if"))
+            ):
                 fixed = "/" + written.partition("/")[2]
                 yield risk(
                     f"every request here asks the backend for {fixed}", route.at, "leave the URI out, or append $request_uri"

@@ -54,6 +54,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
             return
 
 
+_FROM_CLIENT = re.compile(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl_preread_server_name|server_name")
+
+
 @rule(20, "variable-without-resolver", Severity.ERROR)
 def without_resolver(deployment: Deployment) -> Iterator[Risk]:
     """The target holds a variable and no `resolver` is in force.
@@ -71,6 +74,8 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
                 continue
             host = peer.name.rsplit(":", 1)[0] if not peer.name.endswith("]") else peer.name
             is_open = "$" in host
+            if is_open and not all(_FROM_CLIENT.fullmatch(name) for name in re.findall(r"\$\{?(\w+)", host)):
+                continue  # what a map, a module or code makes of it may well be an address or a group
             if not is_open and (not host_name(peer) or (peer.target and (host_name(peer), peer.target.port) in static)):
                 continue
             says = (

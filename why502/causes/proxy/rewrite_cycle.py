@@ -21,10 +21,21 @@ from collections.abc import Iterator
 
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.config import Position
+from why502.model.config import Position, Route, Server
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+
+
+def _is_elsewhere(deployment: Deployment, found: Route, page: str) -> bool:
+    """Return whether a location nearer to the page than that of the route takes it first: the route is what follows that."""
+    nearest = found.location.removeprefix("^~ ").removeprefix("= ")
+    names = [path[0].split(" ")[-1] for server in deployment.servers if server.at == found.server_at for path in _paths(server)]
+    return found.location.startswith("~") or any(page.startswith(name) and len(name) > len(nearest) for name in names)
+
+
+def _paths(server: Server) -> list[tuple[str, ...]]:
+    return [location.path for location in server.locations if not location.path[0].startswith(("~", "@"))]
 
 
 @rule(116, "error-page-from-failing-backend", Severity.WARNING)
@@ -44,8 +55,9 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
             codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
             if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
                 continue
-            host = next((name for name in route.server_names if name[:1] not in ("~", "*", ".")), "")
-            found = deployment.matcher.find(host, page, None, route.server or None)
+            found = deployment.within(route.server_at).find("", page)
+            if found and _is_elsewhere(deployment, found, page):
+                continue
             same = (
                 found is not None
                 and found.server_at == route.server_at

@@ -26,7 +26,7 @@ from why502.applications import applications
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
-from why502.deployment import Deployment
+from why502.deployment import Deployment, same_path
 from why502.joins import accepts
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -119,16 +119,20 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
     """
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}
-    passed = {peer.target for route in deployment.configuration.routes for peer in route.peers if peer.target}
+    passed = {target for route in deployment.configuration.routes for peer in route.peers if (target := same_path(peer.target))}
     ports = {target.port for target in passed if not target.is_unix}
-    strays = [(t, b) for t, b in known if b.kind == "service" and (t not in passed if t.is_unix else t.port not in ports)]
+    strays = [
+        (t, b) for t, b in known if b.kind == "service" and (same_path(t) not in passed if t.is_unix else t.port not in ports)
+    ]
     seen = set()
     for route in deployment.routes:
         for peer in route.peers:
             target = peer.target
             if target is None or not target.is_loopback or not strays or peer.at in seen or route.protocol == "fastcgi":
                 continue
-            if target.port in own or any(t == target or (not t.is_unix and t.port == target.port) for t, _ in known):
+            if target.port in own or any(
+                same_path(t) == same_path(target) or (not t.is_unix and t.port == target.port) for t, _ in known
+            ):
                 continue
             seen.add(peer.at)
             stray, backend = strays[0]

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, rescheme, respell
-from why502.deployment import Deployment
+from why502.deployment import Deployment, same_path
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -121,11 +121,11 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
 
     It closes the connection without an answer, and each request is a 502.
     """
-    pools = {pool.target for pool in deployment.pools if pool.target}
+    pools = {same_path(pool.target) for pool in deployment.pools if pool.target}
     for route in deployment.routes:
         for peer in route.peers if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
             target = peer.target
-            if target and (target in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
+            if target and (same_path(target) in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
                 yield risk(f"{peer.name} is PHP-FPM, and {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
                 break
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.config.nginx.files import Directive
 from why502.deployment import Deployment, Level
-from why502.lint.directives import module_of, nearest, place, table
+from why502.lint.directives import PLUS, module_of, nearest, place, table
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
@@ -159,14 +159,17 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
     The packaged nginx refuses the configuration with `unknown directive`. Active health checks are the usual case: the open source
     server has passive ones only.
     """
+    seen = set()
     for level, directive in _all(deployment):
         module = module_of(directive.name)
-        if directive.name in table() or not level.path or not module.startswith(("nginx Plus", "nginx_upstream_check")):
+        if not level.path or module in seen or not module.startswith((PLUS, "nginx_upstream_check")):
             continue
+        seen.add(module)
+        severity = Severity.NOTE if module == PLUS else None  # who pays for it has it
         advice = (
             "use max_fails and fail_timeout, or check from outside" if "check" in directive.name else "make sure the build has it"
         )
-        yield risk(f'"{directive.name}" needs {module}', directive.at, advice)
+        yield risk(f'"{directive.name}" needs {module}', directive.at, advice, severity=severity)
 
 
 @rule(8, "check-request-unfinished", Severity.WARNING, "health-check-misconfigured")
@@ -191,5 +194,5 @@ def not_a_flag(deployment: Deployment) -> Iterator[Risk]:
     for _, directive in _all(deployment):
         known = table().get(directive.name)
         if known and known.is_flag and len(directive.args) == 1 and directive.args[0].lower() not in ("on", "off"):
-            if "$" not in directive.args[0] or known.name not in ("http2_push", "ssl"):
+            if "$" not in directive.args[0]:
                 yield risk(f'"{directive.name}" must be on or off, not "{directive.args[0]}"', directive.at, "write on or off")

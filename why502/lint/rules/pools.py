@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from why502.config import php_fpm
 from why502.config.php_fpm_size import pm_settings
-from why502.deployment import Deployment
+from why502.deployment import Deployment, same_path
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
@@ -39,8 +39,9 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_whole(pool: PhpPool) -> bool:
-    """Return whether the pool's own file is there, and not only one that adds to it."""
-    return "listen" in pool.settings or "pm" in pool.settings
+    """Return whether the pool's own file is there, with all that it says."""
+    is_filled_in = any("${" in value for value in pool.settings.values())  # from the environment of the master
+    return not is_filled_in and ("listen" in pool.settings or "pm" in pool.settings)
 
 
 def _contradiction(pool: PhpPool) -> str:
@@ -109,7 +110,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
 
     A path with another PHP version than the installed one is the usual case, after an upgrade: `No such file or directory`, 502.
     """
-    targets = {pool.target for pool in deployment.pools}
+    targets = {same_path(pool.target) for pool in deployment.pools}
     if not targets or None in targets:
         return
     ports = {target.port for target in targets if target and not target.is_unix}
@@ -117,7 +118,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         for peer in route.peers if route.protocol == "fastcgi" else ():
             target = peer.target
-            if target is None or not target.is_loopback or target in targets or peer.at in seen:
+            if target is None or not target.is_loopback or same_path(target) in targets or peer.at in seen:
                 continue
             if (target.is_unix and "php" in target.path) or (
                 not target.is_unix and target.port not in ports and "php" in route.location
@@ -134,9 +135,9 @@ def not_for_proxy(deployment: Deployment) -> Iterator[Risk]:
     Without listen.owner it belongs to root with mode 0660: `connect() … failed (13: Permission denied)`, 502.
     """
     user = deployment.configuration.user
-    passed = {peer.target for route in deployment.routes if route.protocol == "fastcgi" for peer in route.peers}
+    passed = {same_path(peer.target) for route in deployment.routes if route.protocol == "fastcgi" for peer in route.peers}
     for pool in deployment.pools:
-        if not user or user == "root" or pool.target is None or not pool.target.is_unix or pool.target not in passed:
+        if not user or user == "root" or pool.target is None or not pool.target.is_unix or same_path(pool.target) not in passed:
             continue
         mode = int(pool.mode, 8) if pool.mode and all(digit in "01234567" for digit in pool.mode) else 0o660
         owner, group = pool.owner or "root", pool.group or "root"

@@ -120,10 +120,12 @@ def backup_with_hash(deployment: Deployment) -> Iterator[Risk]:
 def no_servers(deployment: Deployment) -> Iterator[Risk]:
     """A group has no server, or only backup servers.
 
-    nginx refuses it: `no servers are inside upstream`, `no servers in upstream`.
+    nginx refuses it: `no servers are inside upstream`, `no servers in upstream`. Groups with `zone` may be filled through an API.
     """
     for level in deployment.blocks("upstream"):
-        if level.own("include") or any(directive.name.startswith("balancer_by_lua") for directive in level.directives):
+        if level.own("include", "zone", "state") or any(
+            directive.name.startswith("balancer_by_lua") for directive in level.directives
+        ):
             continue
         group = level.args[0] if level.args else ""
         servers = level.own("server")

@@ -25,7 +25,7 @@ _OF_SERVICE = frozenset({
     "TimeoutStopSec", "LimitNOFILE", "KillMode", "KillSignal", "RemainAfterExit", "StandardOutput", "StandardError",
 })  # fmt: skip
 _SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "puma", "unicorn", "node", "java", "flask", "waitress-serve",
-    "granian", "dotnet", "deno", "bun", "python", "ruby", "php-fpm", "rails"})  # fmt: skip
+    "granian", "dotnet", "deno", "bun", "python", "ruby", "rails"})  # fmt: skip
 
 
 @rule(150, "unit-key-in-wrong-section", Severity.WARNING, "backend-crash-loop")
