@@ -1,0 +1,165 @@
+"""The figures of `why502 logs`, each with its peers in the same run on the same file.
+
+    python bench/logs/run.py [--mb 1000] [--runs 5] [--folder DIR] [--window-gb 5] [--slow]
+
+Needs gawk, mawk, ripgrep and goaccess (Debian packages) and, with --slow, ngxtop (PyPI, on the PATH). The commands take turns, so
+that what else runs on the machine meets all of them alike; the fastest run of each counts. GoAccess and ngxtop take so long that
+they run once, on a tenth of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from make import FORMAT, write
+
+WHY502 = [sys.executable, "-m", "why502", "logs"]
+AWK = "{if($9==502) c++} END{print (c/NR)*100}"
+RG = '" 50[0-9] '
+GOACCESS = '%h %^ %e [%d:%t %^] "%r" %s %b "%R" "%u" %^ %^ %^ %^ %T'
+NGXTOP = FORMAT
+
+
+def timed(argv: list[str] | str) -> float:
+    """Return how long a command takes, in seconds of the wall clock; 0 and 1 are good ends."""
+    started = time.perf_counter()
+    done = subprocess.run(argv, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    took = time.perf_counter() - started
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{argv}: {done.stderr.decode()[-300:]}")
+    return took
+
+
+def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, float]:
+    """Return the fastest run of each command; they take turns."""
+    best = dict.fromkeys(commands, float("inf"))
+    for _ in range(runs):
+        for name, argv in commands.items():
+            best[name] = min(best[name], timed(argv))
+    return best
+
+
+def peak_mb(argv: list[str]) -> float:
+    """Return the most memory that a command and its children hold together, in MB (proportional set size)."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        found = 0
+        for pid in (process.pid, *_children(process.pid)):
+            try:
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                found += int(text.split("\nPss:")[1].split()[0])
+            except (OSError, IndexError):
+                continue
+        most = max(most, found)
+        time.sleep(0.01)
+    return most / 1024
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def say(what: str, mine: float, its: float, peer: str, wanted: str, *, faster: bool = True) -> None:
+    """Print one figure."""
+    ratio = its / mine if faster else mine / its
+    unit = "× as fast" if faster else "× the time"
+    print(f"{what:<26} {mine:7.3f} s   {peer:<28} {its:7.3f} s   {ratio:6.2f} {unit}   (wanted: {wanted})", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mb", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--window-gb", type=float, default=5.0)
+    parser.add_argument("--slow", action="store_true", help="also ngxtop")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="why502-bench-", dir=asked.folder) as name:
+        folder = Path(name)
+        whole, tenth = folder / "access.log", folder / "tenth.log"
+        lines = write(whole, asked.mb * 1_000_000)
+        write(tenth, asked.mb * 100_000)
+        print(
+            f"{whole.stat().st_size / 1e9:.2f} GB, {lines} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+        best = race(
+            {
+                "why502": [*WHY502, str(whole)],
+                "gawk": ["gawk", AWK, str(whole)],
+                "mawk": ["mawk", AWK, str(whole)],
+                "only": [*WHY502, str(whole), "--only", "5xx", "--by", "minute"],
+                "rg": f"LC_ALL=C rg -c '{RG}' {whole}",
+            },
+            asked.runs,
+        )
+        say("full report", best["why502"], best["gawk"], "gawk, one number", "3")
+        say("full report", best["why502"], best["mawk"], "mawk, one number", "3")
+        say("failures only, by minute", best["only"], best["rg"], "rg -c", "at most 4", faster=False)
+        slow = {
+            "goaccess": [
+                "goaccess",
+                str(tenth),
+                "--no-global-config",
+                f"--log-format={GOACCESS}",
+                "--date-format=%d/%b/%Y",
+                "--time-format=%H:%M:%S",
+                "-o",
+                str(folder / "report.json"),
+            ]
+        }
+        if asked.slow and shutil.which("ngxtop"):
+            slow["ngxtop"] = ["ngxtop", "-l", str(tenth), "-f", NGXTOP, "--no-follow", "print", "status"]
+        for name_, argv in slow.items():
+            took = timed(argv) * 10
+            say("full report", best["why502"], took, f"{name_} (a tenth, times ten)", "40" if name_ == "goaccess" else "100")
+        subprocess.run(f"gzip -k -6 {whole}", shell=True, check=True)
+        best = race({"why502": [*WHY502, f"{whole}.gz"], "zcat": f"zcat {whole}.gz | wc -l"}, max(asked.runs // 2, 1))
+        say(".gz", best["why502"], best["zcat"], "zcat | wc -l", "at most 1.5", faster=False)
+        print(
+            f"peak memory: {peak_mb([*WHY502, str(whole)]):.0f} MB plain, {peak_mb([*WHY502, f'{whole}.gz']):.0f} MB .gz   (wanted: below 300)",
+            flush=True,
+        )
+        tenth.unlink()
+        Path(f"{whole}.gz").unlink()
+        window(folder, whole, asked)
+
+
+def window(folder: Path, whole: Path, asked: argparse.Namespace) -> None:
+    """Measure 15 minutes in the middle of a large file: the same seconds over and over, each with its own date."""
+    large = folder / "large.log"
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    old = b"20/Nov/2026"
+    with large.open("wb") as target:
+        while target.tell() < asked.window_gb * 1e9:
+            stamp = f"{day:%d/%b/%Y}".encode()
+            with whole.open("rb") as source:
+                while block := source.readlines(8 << 20):
+                    target.write(b"".join(block).replace(old, stamp))
+            day += timedelta(days=1)
+    middle = (day - timedelta(days=2)).strftime("%Y-%m-%d")
+    argv = [*WHY502, str(large), "--since", f"{middle}T10:00+00:00", "--until", f"{middle}T10:15+00:00"]
+    took = min(timed(argv) for _ in range(asked.runs))
+    told = json.loads(subprocess.run([*argv, "--format", "json"], capture_output=True, check=False).stdout)
+    print(
+        f"15 minutes of {large.stat().st_size / 1e9:.1f} GB: {took:.3f} s, {told['requests']} requests   (wanted: below 0.5 s)",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
