@@ -211,7 +211,11 @@ class AccessLog:
             self._joined(found, record, record.status, is_made_good=False)
             if not found:
                 self._alone(None, record, record.status, end, Seen(text, path, start, number), record.symptom)
-        elif int(end) in self._hot and len(self.later) < MOST_LATER and mark(whole(record.request)) in self._requests:
+        elif (
+            int(end) in self._hot
+            and len(self.later) < MOST_LATER
+            and (not (request := _request(record)) or mark(whole(request)) in self._requests)
+        ):
             self.later.append(Later(record, end))
             return
         self._attempts(record, end, is_cut=is_cut)
@@ -259,7 +263,13 @@ class AccessLog:
         if duration_s is None and record.attempts and record.attempts[0].response_s is not None:
             duration_s = sum(attempt.response_s or 0.0 for attempt in record.attempts)
         return self.joiner.take(
-            record.client, record.request, end=end, duration_s=duration_s, most=most, connection=record.connection
+            record.client,
+            _request(record),
+            end=end,
+            duration_s=duration_s,
+            most=most,
+            connection=record.connection,
+            targets=frozenset(attempt.target for attempt in record.attempts if attempt.target),
         )
 
     def _alone(
@@ -314,6 +324,8 @@ class AccessLog:
         if self.columns.request < 0:
             return True
         request = row[self.columns.request]
+        if self.columns.method >= 0:
+            request = row[self.columns.method] + b" " + request
         return b"\\" in request or mark(whole(request.decode("utf-8", "surrogateescape"))) in self._requests
 
     def _at(self, times: set[bytes]) -> dict[bytes, float | None]:
@@ -328,6 +340,11 @@ class AccessLog:
     def _traffic(self, address: bytes) -> Traffic | None:
         target = _target(address)
         return None if target is None else self.tallies.traffic(target)
+
+
+def _request(record: LogRecord) -> str:
+    """Return the request line; "" where the log has only a part of it, which no error line is found by."""
+    return record.request if " " in record.request else ""
 
 
 def _hot(joiner: Joiner, *, only_in_body: bool) -> tuple[set[int], set[int]]:

@@ -12,7 +12,7 @@ from datetime import datetime
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 TIMES = ("msec", "time_iso8601", "time_local")
 _WANTED = ("status", "upstream_addr", "upstream_status", "upstream_response_time", "request_time")
-_REQUESTS = ("request", "request_uri")
+_REQUESTS = ("request", "request_method", "request_uri")
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 MOST_TIMES = 1 << 16
 
@@ -27,7 +27,9 @@ class Columns:
         self.time = next(groups[name] for name in TIMES if name in groups) - 1
         self.time_name = next(name for name in TIMES if name in groups)
         self.status = groups["status"] - 1
-        self.request = next((groups[name] for name in _REQUESTS if name in groups), 0) - 1
+        is_apart = "request" not in groups and {"request_method", "request_uri"} <= groups.keys()
+        self.request = groups.get("request_uri" if is_apart else "request", 0) - 1
+        self.method = groups["request_method"] - 1 if is_apart else -1  # where the request line is written in parts
         self.address, self.upstream_status, self.response_time = (groups.get(name, 0) - 1 for name in _WANTED[1:4])
 
     def rows(self, data: bytes) -> list[tuple[bytes, ...]]:

@@ -134,16 +134,19 @@ class Joiner:
         duration_s: float | None = None,
         most: int | None = None,
         connection: int | None = None,
+        targets: frozenset[Target] = frozenset(),
     ) -> list[int]:
         """Return the lines of one request that ended at `end`, oldest first; they are not given out again.
 
         A first line is looked for within the duration and SLACK_S around it, then those of its other attempts on the same
         connection. `most` is the number of attempts where the access log tells it. Where it does not, a target that comes
         a second time belongs to the next request: nginx tries each server at most once. [ngx_http_upstream_round_robin.c, tried]
+        `targets` are looked for where the log has neither client nor request.
         """
         errors = self.errors
-        if not errors or not (client or request):
+        if not errors or not (client or request or targets):
             return []
+        anywhere = bool(client or request)
         index = self._index(bool(client), bool(request))
         wanted = (mark(client) if client else None, mark(whole(request)) if request else None)
         near = index.free(_slot(*wanted), end - (duration_s or 0.0) - SLACK_S, end + SLACK_S, errors.times)
@@ -151,7 +154,9 @@ class Joiner:
             (
                 place
                 for place in islice(near, STEPS)
-                if self._fits(index.order[place], *wanted) and connection in (None, errors.connections[index.order[place]])
+                if self._fits(index.order[place], *wanted)
+                and (anywhere or self._goal(index.order[place])[0] in targets)
+                and connection in (None, errors.connections[index.order[place]])
             ),
             None,
         )
