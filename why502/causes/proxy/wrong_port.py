@@ -39,7 +39,10 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start i
 
 
 def candidates(case: Case) -> tuple[Listener, ...]:
-    """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the youngest."""
+    """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the nearest.
+
+    What listened already while the target still answered is another application.
+    """
     target = case.target
     if target is None or target.is_unix:
         return ()
@@ -52,7 +55,15 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         near = abs(listener.target.port - target.port)
         return (0 if alike or same or near <= 10 else 1, 0 if _reaches(listener.target, target) else 1, near)
 
-    return tuple(sorted(case.strays, key=distance))
+    return tuple(sorted((x for x in case.strays if not _was_beside(x, case)), key=distance))
+
+
+def _was_beside(listener: Listener, case: Case) -> bool:
+    """Return whether a process listened there before the target answered for the last time."""
+    process, traffic = case.process_of(listener), case.traffic
+    if process is None or process.started_at is None or traffic is None or traffic.last_success is None:
+        return False
+    return process.started_at + CLOCK < traffic.last_success
 
 
 def _reaches(listening: Target, target: Target) -> bool:
