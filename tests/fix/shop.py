@@ -1,0 +1,190 @@
+"""A small shop to be repaired: a real nginx in a folder of its own, with an application behind one of its two routes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from why502.changes import reload
+from why502.config import edit
+from why502.config.nginx import parse
+from why502.config.tree import nodes, recorded
+from why502.fix import commands
+from why502.fix.plan import Plan
+from why502.fix.transaction import Progress, apply
+from why502.fix.verify import Verdict
+from why502.host.local import LocalHost
+from why502.model.remedy import Edit
+from why502.model.snapshot import Proxy, Snapshot
+from why502.sources import collect
+from why502.sources.base import Ask
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+HELPS = Verdict(helps=True, says="it helps")
+MAIN = """\
+{user}
+worker_processes 1;
+pid {root}/nginx.pid;
+error_log {root}/error.log;
+events {{
+    worker_connections 64;
+}}
+http {{
+    access_log {root}/access.log;
+    client_body_temp_path {root}/body;
+    proxy_temp_path {root}/proxy;
+    fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi;
+    scgi_temp_path {root}/scgi;
+    include {root}/sites-enabled/*;
+}}
+"""
+SITE = """\
+server {{
+    listen 127.0.0.1:{port};
+    server_name shop.example;
+    location / {{
+        proxy_pass http://127.0.0.1:{wrong};
+    }}
+    location /well/ {{
+        proxy_pass http://127.0.0.1:{right};
+    }}
+}}
+"""
+
+
+class _Application(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Shop:
+    """`site` is the file to be repaired: its first route names a port without a listener."""
+
+    def __init__(self, root: Path, application: int) -> None:
+        self.root, self.right = root, application
+        self.port, self.wrong = free_port(), free_port()
+        self.config, self.site, self.state = root / "nginx.conf", root / "sites-enabled/shop", root / "state"
+        self.site.parent.mkdir()
+        self.state.mkdir()
+        self.config.write_text(MAIN.format(root=root, user="user root;" if os.geteuid() == 0 else ""))
+        self.old = SITE.format(port=self.port, wrong=self.wrong, right=self.right).encode()
+        self.new = self.old.replace(str(self.wrong).encode(), str(self.right).encode())
+        self.site.write_bytes(self.old)
+        assert NGINX
+        self.program = (NGINX, "-p", str(root), "-c", str(self.config), "-e", str(root / "error.log"))
+
+    @property
+    def proxy(self) -> Proxy:
+        """The proxy as a look at the machine finds it."""
+        files = tuple(recorded(str(path), path.read_bytes()) for path in (self.config, self.site))
+        pid, pid_file = self.pid(), str(self.root / "nginx.pid")
+        return Proxy(
+            exe=self.program[0], options=self.program[1:], config=str(self.config), pid=pid, pid_file=pid_file, files=files
+        )
+
+    def pid(self) -> int:
+        return int((self.root / "nginx.pid").read_text())
+
+    def plan(self, *edits: Edit) -> Plan:
+        """Return the plan that repairs it, or that makes other changes."""
+        changes = edits or (self.change(str(self.wrong), str(self.right)),)
+        return Plan(
+            cause="wrong-port",
+            says="a wrong port",
+            remedy="name the right one",
+            edits=changes,
+            runs=reload(self.proxy),
+            proxy=self.proxy,
+        )
+
+    def change(self, old: str, new: str) -> Edit:
+        """Return the change of the first directive with a word that holds the text."""
+        tree = parse(self.site.read_bytes(), str(self.site))
+        word = next(word for node in nodes(tree) for word in node.words if old in word.value)
+        return edit.replace(tree, word.start, word.end, word.value.replace(old, new))
+
+    def snapshot(self) -> Snapshot:
+        """Look at it for real."""
+        return collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(self.config),)))
+
+    def apply(self, plan: Plan | None = None, progress: Progress | None = None) -> str:
+        """Carry the plan out without asking any request; return the phase that it ends in."""
+        return str(apply(plan or self.plan(), self.state, NOW, (), lambda _: HELPS, progress or Progress()).phase)
+
+    def apply_reload(self) -> None:
+        """Have nginx load what lies on disk; return when the new workers alone serve."""
+        commands.execute((*self.program, "-s", "reload"), commands.Master(pid_file=str(self.root / "nginx.pid")))
+
+    def status(self, path: str = "/") -> int:
+        """Return the status that nginx answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def check(self) -> None:
+        """Assert that the configuration on disk is valid, nothing of ours lies beside it, and nginx serves."""
+        done = subprocess.run([*self.program, "-t"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert self.status("/well/") == 200
+
+
+@contextlib.contextmanager
+def shop() -> Iterator[Shop]:
+    """Yield a running shop; nothing of it is left."""
+    root = Path(tempfile.mkdtemp(prefix="why502-fix-"))
+    root.chmod(0o755)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        found = Shop(root, server.server_port)
+        subprocess.run(found.program, check=True, capture_output=True)
+        try:
+            yield found
+        finally:
+            stop(found)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def stop(found: Shop) -> None:
+    """End nginx, and wait until its master is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = found.pid()
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+            time.sleep(0.01)
