@@ -85,9 +85,10 @@ def _leader(container: subprocess.Popen[bytes], folder: Path) -> int:
 
 
 def _elsewhere() -> list[str]:
-    """Return the folders of this program and its Python that lie on another file system than the root's."""
+    """Return the folders of this program and its Python that the overlay does not show: of other file systems, below covered ones."""
     own = {str(Path(why502.__file__).parent.parent), sys.prefix, sys.base_prefix}
-    return sorted(path for path in own if os.stat(path).st_dev != os.stat("/").st_dev)
+    covered = ("/tmp/", "/run/", "/dev/", *(f"{path}/" for path in EMPTY))
+    return sorted(path for path in own if os.stat(path).st_dev != os.stat("/").st_dev or f"{path}/".startswith(covered))
 
 
 def _sh(*argv: str) -> None:
