@@ -352,8 +352,8 @@ class Case:
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
         """Return tallies of application, service and kernel logs (not of gateways) with one of these symptoms.
 
-        Such lines carry no target. They are the target's own where only one backend fails, or where their program
-        or unit is known to serve it.
+        Such lines carry no target (but the address that an application says it listens on). They are the target's own where only
+        one backend fails, or where their program or unit is known to serve it.
         """
         failing = self.joins.failing
         alone = len(failing) <= 1 and (self.target in failing or not failing)
@@ -363,7 +363,7 @@ class Case:
             tally
             for tally in self.anywhere(*symptoms)
             if tally.proxy is None
-            and (tally.target is None or tally.target == self.target)
+            and (tally.target in (None, self.target) or tally.symptom is Symptom.LISTENS_ON)
             and (
                 alone or tally.unit in units - {""} or any(_same_program(tally.process or tally.program, name) for name in names)
             )

@@ -31,6 +31,7 @@ NOTICES = frozenset(
         Symptom.FIREWALL_DROPPED,
         Symptom.REQUEST_TOO_LARGE,
         Symptom.PHP_SLOW,
+        Symptom.APPLICATION_SLOW,
     }
 )
 

@@ -274,7 +274,9 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     name = detect.detect(lines)
     if not name and b"\0" in sample:
         raise HostError("holds binary data, no lines of a log", "give the log itself")
-    if name == nginx_error.NAME and any(_has_time(nginx_error.parse(line)) for line in lines):
+    has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
+    is_undated = log.is_given and not any(_has_time(_parse_any(line)) for line in lines)  # as people paste it
+    if name == nginx_error.NAME and (has_time or is_undated):
         parse = _parse_mixed if log.is_given else nginx_error.parse
         return _Reader(name, False, parse, nginx_error.continues)
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):

@@ -24,7 +24,7 @@ LINES = [
     ("Killed /system.slice/app.service due to memory pressure for /system.slice being 65.52% > 50.00% for > 20s with reclaim activity", OOM, {"cgroup": "/system.slice/app.service"}),
     ("python3 invoked oom-killer: gfp_mask=0x201da, order=0, oom_adj=0, oom_score_adj=0", None, {"process": "python3"}),
     ("python3[3394]: segfault at 0 ip 00007f8175471ad8 sp 00007fff7fbb9798 error 4 in libc.so.6[167ad8,7f8175330000+156000] likely on CPU 0 (core 0, socket 0)", CRASH, {"process": "python3", "process_pid": 3394, "code": "SIGSEGV"}),
-    ("[32729.486332] nginx[63341]: segfault at 0 ip 00005596601ef57b sp 00007fff0162ba00 error 4 in nginx[5596601e2000+102000]", CRASH, {"process": "nginx"}),
+    ("[32729.486332] nginx[63341]: segfault at 0 ip 00005596601ef57b sp 00007fff0162ba00 error 4 in nginx[5596601e2000+102000]", Symptom.PROXY_WORKER_DIED, {"process": "nginx"}),
     ("3,1358,3130582712,-;app[12]: segfault at 0 ip 0000 sp 0000 error 4 in app[400000+1000]", CRASH, {"process": "app"}),
     ("traps: node[1234] trap invalid opcode ip:5581 sp:7ffd error:0 in node[400000+1000]", CRASH, {"process": "node", "code": "SIGILL"}),
     ("traps: python3[123] general protection fault ip:7f01 sp:7ffd error:0 in libx.so[7f01+1000]", CRASH, {"process": "python3", "code": "SIGSEGV"}),

@@ -18,7 +18,7 @@ LINES = [
     ("app.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED", Symptom.PROCESS_EXITED, APP | {"code": "3"}),
     ("app.service: Main process exited, code=exited, status=143/n/a", Symptom.PROCESS_STOPPED, APP),
     ("app.service: Control process exited, code=exited, status=1/FAILURE", Symptom.START_FAILED, APP),
-    ("nginx.service: main process exited, code=exited, status=1/FAILURE", Symptom.PROCESS_EXITED, {"unit": "nginx.service"}),
+    ("nginx.service: main process exited, code=exited, status=1/FAILURE", Symptom.PROXY_START_FAILED, {"unit": "nginx.service"}),
     ("app.service: Failed with result 'oom-kill'.", Symptom.OOM_KILLED, APP),
     ("app.service: Failed with result 'signal'.", Symptom.PROCESS_CRASHED, APP),
     ("app.service: Failed with result 'resources'.", Symptom.START_FAILED, APP),

@@ -24,14 +24,22 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.joins import accepts
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if case.target is None or not case.seen(*CAUSE.symptoms):
+    if not case.seen(*CAUSE.symptoms):
+        return
+    for tally in case.words(Symptom.LISTENS_ON) if case.offline and case.protocol in ("fastcgi", "") else ():
+        if tally.program == "php-fpm" and tally.target and not (case.target and accepts(tally.target, case.target)):
+            goal = f"the proxy connects to {case.target}" if case.target else "the proxy finds nobody"
+            yield supports(f"a PHP-FPM pool listens on {tally.target}, {goal}", tally.seen_in, STRONG)
+            return
+    if case.target is None:
         return
     if case.protocol not in ("fastcgi", ""):
         yield refutes(f"the proxy speaks {case.protocol} here, not FastCGI", "", PROOF)

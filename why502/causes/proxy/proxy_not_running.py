@@ -22,16 +22,20 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if case.target is not None or case.offline:
+    if case.target is not None:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]
+    if running and case.tally(*CAUSE.symptoms):  # it was refused a reload, or runs since
+        yield refutes(f"{running[0].kind} runs", "ps", PROOF)
+    if case.offline:
+        return
     for proxy in case.proxies:
         if proxy.is_running or running:
             continue
@@ -67,7 +71,7 @@ CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
     says="the proxy itself does not run or does not listen",
-    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
+    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: LIKELY},
     yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,
     tell=tell,

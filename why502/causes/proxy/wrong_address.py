@@ -39,6 +39,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     target = case.target
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
+    if target.is_wildcard and case.listeners is None:
+        yield supports(
+            f"{target.host} is where a server listens; to connect there means this machine, or this container", "", STRONG
+        )
     for tally in case.words(Symptom.LISTENS_ON):
         heard = tally.target
         if heard and heard.port == target.port and not accepts(heard, target) and case.listeners is None:

@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     deaths = sum(t.count for t in case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED))
     if loops:
         yield supports("its manager says that it restarts too quickly", loops[0].seen_in, PROOF)
-    elif deaths >= MANY:
+    elif deaths >= MANY or (case.offline and deaths > 1 and sum(t.count for t in case.words(Symptom.PROCESS_STARTED)) > 1):
         yield supports(
             f"its log shows that it ended {deaths} times",
             case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].seen_in,

@@ -56,6 +56,8 @@ CAUSE = Cause(
         Symptom.BODY_TIMED_OUT: STRONG,
         Symptom.SEND_TIMED_OUT: STRONG,
         Symptom.CLIENT_CLOSED: 0.5,
+        Symptom.APPLICATION_SLOW: LIKELY,
+        Symptom.PHP_SLOW: LIKELY,
     },
     yields_to=frozenset(
         {

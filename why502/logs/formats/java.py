@@ -14,6 +14,7 @@ _STACK = re.compile(
 )
 _THROWN = r"(?P<detail>(?:[a-z]\w*\.)+[A-Z][\w$]*(?:Exception|Error)(?:: .*)?)$"
 PHRASES = (
+    Phrase("StuckThreadDetectionValve", r"(?P<detail>Thread \[[^\]]*\] .{0,40}has been active for \[[^\]]*\] milliseconds.*)", Symptom.APPLICATION_SLOW),
     Phrase("was already in use", r"(?P<detail>Web server failed to start\. Port (?P<port>\d+) was already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("connector configured to listen on port", r"(?P<detail>connector configured to listen on port (?P<port>\d+) failed to start)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("BindException: ", r"(?P<detail>java\.net\.BindException: Address already in use\b.*?)(?::?\s*/?(?P<address>[\w.\[\]:]*:\d+))?\s*$", Symptom.ADDRESS_IN_USE, _START),

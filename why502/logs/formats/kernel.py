@@ -12,6 +12,7 @@ import re
 import msgspec
 
 from why502.logs import stamps
+from why502.logs.gateways import as_gateway
 from why502.logs.phrases import Phrase, marks, read, share, signal_name
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
@@ -90,9 +91,9 @@ def parse(line: str) -> LogRecord | None:
         return _packet(line[:1024], packet.start())
     found = read(line, PHRASES, NAME)
     if found is None or found.symptom is not Symptom.PROCESS_CRASHED or found.code:
-        return found
+        return as_gateway(found)
     number = next((number for name, number in _TRAPS.items() if name in found.detail), 11)
-    return _changed(found, code=signal_name(str(number)))
+    return as_gateway(_changed(found, code=signal_name(str(number))))
 
 
 def _packet(line: str, start: int) -> LogRecord | None:

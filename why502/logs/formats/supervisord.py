@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from why502.logs.gateways import as_gateway
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
 
@@ -40,4 +41,4 @@ def fits(sample: list[str]) -> float:
 
 def parse(line: str) -> LogRecord | None:
     """Return what one line says of a program (`process`); `code` is a signal or exit code. None for all other lines."""
-    return read(line, PHRASES, NAME)
+    return as_gateway(read(line, PHRASES, NAME))

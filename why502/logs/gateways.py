@@ -1,0 +1,29 @@
+"""Which process or unit is a gateway: what managers and the kernel say of one is about the proxy, not about a backend."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from why502.model.logs import LogRecord, Phase, Symptom
+
+# Not httpd: behind another proxy it is as often the application.
+_PROGRAMS = {"nginx": "nginx", "openresty": "nginx", "haproxy": "haproxy", "envoy": "envoy", "traefik": "traefik", "caddy": "caddy", "varnishd": "varnish", "varnish": "varnish", "cache-main": "varnish"}  # fmt: skip
+_MEANS = {
+    Symptom.PROCESS_CRASHED: (Symptom.PROXY_WORKER_DIED, Phase.PROCESS),
+    Symptom.PROCESS_EXITED: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
+    Symptom.START_FAILED: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
+    Symptom.RESTART_LOOP: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
+    Symptom.PROCESS_STOPPED: (Symptom.PROXY_STOPPED, Phase.PROCESS),
+}
+
+
+def as_gateway(record: LogRecord | None) -> LogRecord | None:
+    """Return the record; where it speaks of a gateway's own process or unit, as that gateway's."""
+    if record is None:
+        return None
+    name = record.unit.removesuffix(".service") or record.process.partition(":")[0].strip()
+    product = _PROGRAMS.get(name)
+    if product is None or record.symptom not in _MEANS:
+        return record
+    symptom, phase = _MEANS[record.symptom]
+    return replace(record, proxy=product, symptom=symptom, phase=phase)
