@@ -82,7 +82,8 @@ class Stage:
     def close(self) -> None:
         """End every process and thread of the scene. In namespaces of its own the kernel would do it anyway."""
         self._closing.set()
-        groups.lift(self.group, self._slow)
+        if self._slow:
+            groups.lift(self.group, self._slow)
         for nginx in (self.nginx, *self.others):
             nginx.kill()
         for process in self.processes:
