@@ -25,7 +25,13 @@ Requires=systemd-journald.socket systemd-journald-dev-log.socket
 Wants=systemd-journald.service
 AllowIsolate=yes
 """
-EMPTY = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/var/log", "/var/lib/nginx")  # the scene's own, however this machine is set up
+EMPTY = (
+    "/etc/nginx",
+    "/etc/php",
+    "/etc/supervisor",
+    "/var/log",
+    "/var/lib/nginx",
+)  # the scene's own, however this machine is set up
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 BOOT_S = 30.0
 LIMIT_BYTES = 1 << 30  # of everything in it, so that a scene that goes wrong hurts only itself
