@@ -82,7 +82,8 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service that owns the target, where it is known."""
-    for service in case.services[:1]:
+    # A whole service manager that is not there is the last thing to be started.
+    for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.start_argv and service.is_running is False:
             yield Remedy(says=f"start {service.name}", steps=(start(service),))
 
