@@ -10,7 +10,7 @@ from why502.model.errors import HostError
 from why502.sources import journal
 from why502.sources.process_table import boot_time
 
-TIMEOUT_S = 1.5
+TIMEOUT_S = 3.0
 LINES = 5000
 Lines = list[tuple[datetime, str]]
 

@@ -32,7 +32,7 @@ from why502.sources.service_managers.base import Look, is_of_container
 SECTION = "services"
 WINDOW = timedelta(minutes=15)
 MANAGERS: tuple[ModuleType, ...] = (systemd, supervisord, pm2, docker)
-PATIENCE_S = 2.2
+PATIENCE_S = 4.5  # a machine in trouble answers slowly; an idle one in a tenth of a second
 LIMIT_S = PATIENCE_S + 0.4
 
 

@@ -41,6 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             if (pressure.throttled_now or 0) >= THROTTLED:
                 yield supports(f"and in {pressure.throttled_now:.0%} of those while we looked", "cpu.stat", WEAK)
             return
+    for pressure in case.pressure:
         if (pressure.cpu_some or 0) >= HIGH:
             yield supports(
                 f"tasks of {pressure.scope} waited for a processor {pressure.cpu_some:.0%} of the time",

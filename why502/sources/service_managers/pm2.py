@@ -26,7 +26,7 @@ from why502.sources.service_managers.base import Described, Look, merge, moment,
 from why502.sources.tail import NOTHING, tail
 
 NAME = "pm2"
-TIMEOUT_S = 1.5
+TIMEOUT_S = 3.0
 LIMIT_BYTES = 8 << 20
 HOMES = 64
 KEPT = "autorestart max_restarts min_uptime max_memory_restart kill_timeout exec_mode instances username wait_ready unstable_restarts".split()

@@ -32,7 +32,7 @@ from why502.sources.service_managers.base import CONFIG_BYTES, Described, Look, 
 from why502.sources.tail import NOTHING, tail
 
 NAME = "supervisord"
-TIMEOUT_S = 1.5
+TIMEOUT_S = 3.0
 DEFAULTS = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf")
 FILES = 100
 KEPT = (

@@ -27,7 +27,7 @@ from why502.sources.service_managers.systemd_exit import exit_says
 
 NAME = "systemd"
 RUNNING = "/run/systemd/system"  # sd_booted(3)
-TIMEOUT_S = 1.5
+TIMEOUT_S = 3.0
 FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 UNIT_FILES = 200
 DOUBTFUL = 8  # units that do not run, and might serve a silent target: so many are asked for their journal
