@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from why502.model.base import Value
 from why502.model.finding import Layer
 
 PROGRAMS = ("nft", "ip", "openssl", "nginx", "supervisord", "uwsgi", "unicorn", "node")
+IN_VM = "WHY502_LAB_VM"  # a variable that says that this is the virtual machine
 
 
 class Fault(Value, frozen=True, kw_only=True):
@@ -30,9 +32,10 @@ class Fault(Value, frozen=True, kw_only=True):
     build: Callable[[Stage], str | None]
     statuses: frozenset[int] = frozenset({502})
     proves: tuple[str, ...] = ()
-    needs: frozenset[str] = frozenset()  # isolation, machine, groups, php-fpm, gunicorn, pm2, and PROGRAMS
+    needs: frozenset[str] = frozenset()  # isolation, machine, vm, groups, php-fpm, gunicorn, pm2, and PROGRAMS
     ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
+    boot: str = ""  # in a virtual machine: further arguments of its kernel
     is_loud: bool = False  # it writes into the kernel's log, which all scenes share: none other runs beside it
 
     @property
@@ -42,6 +45,8 @@ class Fault(Value, frozen=True, kw_only=True):
 
     def missing(self) -> str:
         """Return what this machine lacks for the scene, in words; "" where it can run."""
+        if "vm" in self.needs and not os.environ.get(IN_VM):
+            return "needs a virtual machine: make lab-vm"
         for need in sorted({"nginx", *self.needs}):
             if need == "isolation" and not can_isolate():
                 return "needs root and its own namespaces (unshare)"
