@@ -6,12 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from asked import until
+
+import why502
 
 HIERARCHIES = ("memory", "cpu", "systemd", "unified")
 
@@ -53,6 +56,7 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
             f"--machine={name}",
             "-D",
             str(root),
+            *(f"--bind-ro={path}" for path in _covered()),
             "-b",
             "--",
         ]
@@ -95,10 +99,25 @@ def _overlay(folder: Path, stack: ExitStack) -> Path:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGKILL)
+        for child in children:  # its first process, with which the kernel ends all others; it does not go with systemd-nspawn
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
         process.wait(20)
 
 
+def _covered() -> list[str]:
+    """Return the folders of this program and its Python that an empty /tmp or /run would hide."""
+    own = {str(Path(why502.__file__).parents[1]), sys.prefix, sys.base_prefix}
+    return sorted(path for path in own if path.startswith(("/tmp/", "/run/")))
+
+
 def _remove(group: Path) -> None:
-    for folder, _, _ in os.walk(group, topdown=False):
-        os.rmdir(folder)
+    def is_gone() -> bool:
+        with suppress(OSError):  # EBUSY while a process of it ends
+            for folder, _, _ in os.walk(group, topdown=False):
+                os.rmdir(folder)
+        return not group.exists()
+
+    until(is_gone)
