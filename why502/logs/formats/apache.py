@@ -49,6 +49,7 @@ _TO = re.compile(
     r"|Error dispatching request to (?P<fcgi>[\w.\[\]-]{0,255}:\d{0,5})"
     r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
 )
+_PORT = re.compile(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = re.compile(r"balancer://([\w.-]{1,100})")
 _RETURNED = re.compile(r" returned by (\S{1,2000})")
 _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
@@ -164,7 +165,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         detail=message.strip()[:200] if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144") else "",
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
-        client=(fields.get("ip") or "") if fields.get("peer") == "client" else "",
+        client=_PORT.sub("", fields["ip"]) if fields.get("peer") == "client" else "",
         request=f"GET {returned[1]}" if returned else "",
         referrer=referrer[1] if referrer else "",
         upstream=given,

@@ -84,10 +84,10 @@ def parse(line: str) -> LogRecord | None:
     line = line[:LIMIT].rstrip("\r\n")
     if match := _TEXT.search(line):
         return _text(match)
-    if line.lstrip().startswith("{"):
+    if '"response_flags"' in line or '"response_code_details"' in line:
         entry = members(line)
         return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
-    return _other(line)
+    return None if line.lstrip().startswith("{") else _other(line)
 
 
 def _text(match: re.Match[str]) -> LogRecord:

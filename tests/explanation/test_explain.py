@@ -1,0 +1,186 @@
+"""explain(): every kind of input, every message of nginx, and many lines in bulk with the same answers as one by one."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from why502.causes import CAUSES
+from why502.explanation import explain
+from why502.render.contract import Explanation as Contract
+from why502.render.explanation import document, render_text
+from why502.render.explanation_lines import Explainer, chunks
+from why502.render.words import Terminal
+
+REFUSED = (
+    "2026/11/20 22:46:40 [error] 24569#24569: *2 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, "
+    'server: shop.example.com, request: "GET /a?b=c HTTP/1.1", upstream: "http://127.0.0.1:3001/a?b=c", host: "shop.example.com"'
+)
+GATEWAYS: list[dict[str, Any]] = json.loads(Path("tests/data/gateway_lines.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "proxy", "cause"),
+    [
+        (REFUSED, "log-line", "nginx", "backend-not-running"),
+        ("AH01102", "code", "apache", "premature-close"),
+        ("ah01102", "code", "apache", "premature-close"),
+        ("sH--", "code", "haproxy", "backend-too-slow"),
+        ("SC", "code", "haproxy", "backend-not-running"),
+        ("UF,URX", "code", "envoy", "backend-not-running"),
+        ("URX,UC", "code", "envoy", "premature-close"),
+        ("Target.Timeout", "code", "aws-alb", "connect-timeout"),
+        ("522", "status", "cloudflare", "connect-timeout"),
+        ("1033", "code", "cloudflare", "tunnel-disconnected"),
+        ("HTTP/1.1 504 Gateway Timeout", "status", None, "backend-too-slow"),
+        ("499", "status", None, "client-closed-request"),
+        ("009", "status", "nginx", "invalid-response"),
+        ("413", "status", "nginx", None),
+        ("wrong-port", "cause", None, "wrong-port"),
+        ("Wrong-Port", "cause", None, "wrong-port"),
+        ("connect() failed (111: Connection refused) while connecting to upstream", "log-line", "nginx", "backend-not-running"),
+        ("worker process 8054 exited on signal 11", "log-line", "nginx", "proxy-worker-crashed"),
+        ("[CRITICAL] WORKER TIMEOUT (pid:10)", "log-line", None, "worker-timeout"),
+        ("hello", "unrecognised", None, None),
+        ("", "unrecognised", None, None),
+    ],
+)
+def test_an_input(text: str, kind: str, proxy: str | None, cause: str | None) -> None:
+    explanation = explain(text)
+    assert (explanation.kind, explanation.proxy, explanation.cause) == (kind, proxy, cause)
+
+
+@pytest.mark.parametrize("cause", sorted(CAUSES))
+def test_a_cause(cause: str) -> None:
+    explanation = explain(cause)
+    assert (explanation.kind, explanation.cause) == ("cause", cause)
+    assert explanation.next, "its page says how to confirm it"
+    assert explanation.remedies, "its page says how to fix it"
+    assert explanation.references, "its page names its sources"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "cause"),
+    [("nginx", "backend-not-running"), ("apache", "premature-close"), ("envoy", "invalid-response")],
+)
+def test_a_status_of_a_known_proxy(proxy: str, cause: str) -> None:
+    explanation = explain("502", proxy)
+    assert explanation.proxy == proxy
+    assert explanation.cause == cause
+
+
+def test_a_unix_socket_has_no_wrong_port() -> None:
+    line = REFUSED.replace("http://127.0.0.1:3001/a?b=c", "fastcgi://unix:/run/php/php-fpm.sock:").replace(
+        "connect() failed", "connect() to unix:/run/php/php-fpm.sock failed"
+    )
+    names = {each.cause for each in explain(line).candidates}
+    assert "wrong-port" not in names
+    assert "php-fpm-socket-mismatch" in names
+
+
+def test_the_line_of_a_client_is_no_failure() -> None:
+    explanation = explain('192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET /x HTTP/1.1" 404 153 "-" "curl/8"')
+    assert (explanation.gateway_failure, explanation.cause) == (False, None)
+
+
+def test_the_fields_of_the_contract_are_always_there() -> None:
+    for text in (REFUSED, "worker process 8054 exited on signal 11"):
+        assert {"at", "level", "errno", "phase", "target", "client", "server", "request", "status"} <= explain(text).fields.keys()
+    fields = explain(REFUSED).fields
+    assert fields["errno"] == 111
+    assert fields["phase"] == "connect"
+    assert fields["target"] == "127.0.0.1:3001"
+    assert fields["at"] == "2026-11-20T22:46:40"
+
+
+def test_every_message_of_nginx_is_recognised() -> None:
+    table = json.loads(Path("why502/logs/formats/nginx_messages.json").read_text())
+    unknown = []
+    for group in table["meanings"]:
+        for line in group["lines"]:
+            text = (line if isinstance(line, str) else line["t"]).replace("%s", "x").replace("%d", "7")
+            explanation = explain(f"2026/11/20 22:46:40 [error] 1#1: *1 {text}")
+            if explanation.kind != "log-line":
+                unknown.append(text)
+            assert explanation.gateway_failure or explanation.cause is None
+    assert not unknown
+
+
+def lines() -> list[str]:
+    """Return lines of many kinds, twice, so that the second ones come from what was kept of the first."""
+    messages = (
+        "connect() failed (111: Connection refused) while connecting to upstream",
+        "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        "recv() failed (104: Connection reset by peer) while reading response header from upstream",
+        "no live upstreams while connecting to upstream",
+        'limiting requests, excess: 20.430 by zone "one"',
+        'limiting requests, excess: 7.001 by zone "one"',
+        'open() "/var/www/a1.png" failed (2: No such file or directory)',
+        'open() "/var/www/b22.png" failed (2: No such file or directory)',
+        'open() "/var/www/b22.png" failed (13: Permission denied)',
+        "client intended to send too large body: 12345678 bytes",
+        "a client request body is buffered to a temporary file /var/lib/nginx/body/0000000123",
+        'upstream sent invalid header: "x\\x20y: z" while reading response header from upstream',
+    )
+    found = []
+    for at, message in enumerate(messages * 2):
+        head = f"2026/11/20 22:46:{at:02d} [error] {900 + at}#0: *{at} {message}, client: 192.0.2.{at}, server: s{at}.example.com"
+        request = f'request: "{("GET", "POST")[at % 2]} /p{at}?q={at} HTTP/1.1"'
+        found += [
+            f'{head}, {request}, upstream: "http://10.0.0.{at % 3}:3000/p{at}", host: "h{at}"',
+            f'{head}, {request}, upstream: "fastcgi://unix:/run/php.sock:", host: "h{at}", referrer: "http://r/{at}"',
+            f'{head}, {request}, host: "h{at}"',
+            f"{head}, {request}",
+            head,
+            f"2026/11/20 22:46:{at:02d} [notice] {900 + at}#0: signal process started",
+            f"2026/11/20 22:46:{at:02d} [alert] {900 + at}#0: worker process {at} exited on signal {at % 3 + 9}",
+            f'{head}, {request}, upstream: "http://[::1]:{3000 + at % 2}/p{at}", host: "h{at}:8080"',
+            f'{head}, request: "GET /ü HTTP/1.1", upstream: "http://10.0.0.1:3000/", host: "h"',
+            f'{head}, request: "GET /\\x22 HTTP/1.1", upstream: "http://10.0.0.1:3000/", host: "h"',
+        ]
+    return [
+        *found,
+        "",
+        "nonsense",
+        "\x1b[31mred\x1b[0m",
+        *(each["line"] for each in GATEWAYS if each["format"] != "apache"),
+        "502",
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 100, 1 << 20])
+def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
+    texts = [line.replace("\n", " ") for line in lines()]
+    data = io.BytesIO("\n".join(texts).encode() + b"\n")
+    answers = b"".join(Explainer().explain(chunks(lambda _: data.read(size)))).decode().splitlines()
+    assert len(answers) == len(texts)
+    for text, answer in zip(texts, answers, strict=True):
+        expected = json.loads(msgspec.json.encode(document(explain(text))))
+        assert json.loads(answer) == expected, text
+        msgspec.json.decode(answer, type=Contract)
+
+
+def test_a_line_that_never_ends_is_answered_once() -> None:
+    data = io.BytesIO(b"x" * (3 << 20) + b"\n502\n")
+    answers = b"".join(Explainer().explain(chunks(data.read))).splitlines()
+    assert [json.loads(answer)["kind"] for answer in answers] == ["unrecognised", "status"]
+
+
+def test_the_text_tells_cause_command_and_remedy() -> None:
+    text = render_text(explain(REFUSED), Terminal(width=100))
+    assert "backend-not-running" in text
+    assert "$ ss -Hltnp 'sport = :3001'" in text
+    assert "Start the service" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_no_control_character_reaches_the_terminal() -> None:
+    for text in ("\x1b]0;evil\x07", REFUSED.replace("GET", "\x1b[2JGET"), REFUSED.replace("127.0.0.1:3001", "$(reboot):80")):
+        shown = render_text(explain(text), Terminal(width=100))
+        assert not set(map(chr, range(32))) - {"\n"} & set(shown)
+        assert "$(reboot)" not in "".join(explain(text).next)

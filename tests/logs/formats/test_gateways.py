@@ -1,0 +1,128 @@
+"""The formats of gateways other than nginx, on recorded lines (Apache 2.4.71, HAProxy 2.6, Caddy 2.6, Varnish 7.1) and on such as the documentation shows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from why502.logs.detect import detect, named, parse_any
+from why502.logs.formats import apache, haproxy
+from why502.model.logs import LogRecord, Symptom
+
+LINES: list[dict[str, Any]] = json.loads(Path("tests/data/gateway_lines.json").read_text())
+READ = [each for each in LINES if each["reads"]]
+FORMATS = sorted({each["format"] for each in READ})
+
+
+def told(record: LogRecord) -> dict[str, Any]:
+    """Return what is compared of a record."""
+    found = {
+        "symptom": record.symptom,
+        "gateway_failure": record.is_gateway_failure,
+        "target": str(record.target) if record.target else None,
+        "cause": record.causes[0] if record.causes else None,
+        **{name: getattr(record, name) or None for name in ("code", "group", "client")},
+        **{name: getattr(record, name) for name in ("status", "upstream_status", "errno")},
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize("each", LINES, ids=lambda each: each["line"][:60])
+def test_a_line(each: dict[str, Any]) -> None:
+    apache._last.clear()  # each by itself: what two lines tell together is tested below
+    record = parse_any(each["line"])
+    if each["reads"] is None:
+        assert record is None
+        return
+    assert record is not None
+    found = told(record)
+    if each["format"] != "apache":
+        assert found == each["reads"]
+    else:
+        assert {name: value for name, value in found.items() if name in ("client", "status")} == {
+            name: value for name, value in each["reads"].items() if name in ("client", "status")
+        }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_line_of_interest_holds_a_mark(name: str) -> None:
+    form = named(name)
+    assert form is not None
+    for each in READ:
+        if each["format"] == name and each["reads"].get("symptom"):
+            assert any(mark.decode("latin-1") in each["line"] for mark in form.MARKS), each["line"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_log_is_told_apart_by_content(name: str) -> None:
+    lines = [each["line"] for each in READ if each["format"] == name]
+    assert detect(lines) == name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "prefix", ["Nov 20 22:43:31 web1 gateway[17108]: ", "2026-11-20T22:43:31.123456789Z stdout F ", "gateway-1  | ", "> "]
+)
+def test_a_wrapped_line_says_the_same(name: str, prefix: str) -> None:
+    for each in READ:
+        if each["format"] != name or not each["reads"].get("symptom") or each["line"].startswith(("<", "-", " ", "2026-04-13\t")):
+            continue
+        apache._last.clear()
+        bare = parse_any(each["line"])
+        apache._last.clear()
+        wrapped = parse_any(prefix + each["line"])
+        assert bare is not None
+        assert wrapped is not None, each["line"]
+        assert (wrapped.symptom, wrapped.target, wrapped.status) == (bare.symptom, bare.target, bare.status), each["line"]
+
+
+def test_the_second_line_of_a_failed_connection_gets_the_reason_of_the_first() -> None:
+    first = apache.parse(
+        "[Fri Nov 20 22:50:10.981497 2026] [proxy:error] [pid 32468:tid 32515] (111)Connection refused: AH00957: http: attempt to connect to "
+        "127.0.0.1:9953 (127.0.0.1:9953) failed"
+    )
+    second = "[Fri Nov 20 22:50:10.981540 2026] [proxy_http:error] [pid 32468:tid 32515] [client 127.0.0.1:52634] AH01114: HTTP: failed to make connection to backend: 127.0.0.1"
+    joined = apache.parse(second)
+    assert first is not None
+    assert joined is not None
+    assert (joined.symptom, joined.errno, joined.target, joined.client) == (
+        Symptom.CONNECT_REFUSED,
+        111,
+        first.target,
+        "127.0.0.1",
+    )
+    assert joined.is_repeat
+    other = apache.parse(second.replace("tid 32515", "tid 9"))
+    assert other is not None
+    assert (other.symptom, other.is_repeat) == (Symptom.CONNECT_FAILED, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "symptom", "errno"),
+    [
+        ("[Wed May 28 17:00:35 2014] [error] (111)Connection refused: proxy: HTTP: attempt to connect to 127.1.2.3:8080 (127.1.2.3) failed", Symptom.CONNECT_REFUSED, 111),
+        ("[Wed May 18 21:03:29 2011] [error] [client 172.20.10.10] (70007)The timeout specified has expired: proxy: error reading status line from remote server app", Symptom.READ_TIMED_OUT, 70007),
+        ("The timeout specified has expired: proxy: error reading status line from remote server localhost:8080", Symptom.READ_TIMED_OUT, 70007),
+        ("AH01144: No protocol handler was valid for the URL /x (scheme 'ws').", Symptom.MODULE_MISSING, None),
+    ],
+)  # fmt: skip
+def test_older_and_cut_lines_of_apache(line: str, symptom: Symptom, errno: int | None) -> None:
+    record = apache.parse(line)
+    assert record is not None
+    assert (record.symptom, record.errno) == (symptom, errno)
+
+
+def test_every_state_of_haproxy_has_a_meaning() -> None:
+    seen: Counter[str] = Counter()
+    for first in "CSPLRIDUKcs-":
+        for second in "RQCHDLT-":
+            line = f'127.0.0.1:1 [20/Nov/2026:22:43:29.843] web app/a1 0/0/-1/-1/20 503 217 - - {first}{second}-- 1/1/0/0/2 0/0 "GET / HTTP/1.1"'
+            record = haproxy.parse(line)
+            assert record is not None
+            assert record.status == 503
+            seen[str(record.symptom)] += 1
+    assert len(seen) > 10
