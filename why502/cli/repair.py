@@ -41,9 +41,9 @@ def with_diffs(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
 
-def show(env: Env, plan: Plan, *, is_json: bool) -> int:
+def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply") -> int:
     """Write the plan; return 1: there is something to do."""
-    env.write(_json(plan, None, "planned") if is_json else _text(plan) + "Nothing was changed. Do it with: --apply\n")
+    env.write(_json(plan, None, "planned") if is_json else _text(plan) + f"Nothing was changed. Do it with: {how}\n")
     return 1
 
 
@@ -86,9 +86,12 @@ def verifier(env: Env) -> Verify:
 
     def judge(entry: Entry) -> verify.Verdict:
         ends = time.monotonic() + transaction.patience_s(entry)
+        own = entry.lever.startswith("answer ")
         while True:
             after = verify.again(env.host(), entry.before)
-            verdict = verify.spared(entry.before, after) if entry.lever else verify.judge(entry.before, after)
+            verdict = (
+                verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
+            )
             if verdict.helps or time.monotonic() >= ends:
                 return verdict
             time.sleep(0.5)  # what was started needs its time

@@ -147,9 +147,9 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     return Verdict(helps=True, says=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
 
 
-def spared(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
-    """Return whether a lever harms no other route than its own."""
-    others = [pair for pair in zip(before, after, strict=True) if not pair[0].concerns]
+def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bool) -> Verdict:
+    """Return whether a lever harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
+    others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
     return harmed(others) or Verdict(helps=True, says=own or "no other route is harmed")
 

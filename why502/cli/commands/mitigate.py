@@ -1,0 +1,197 @@
+"""`why502 mitigate`: the emergency levers, each of which can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+    from why502.fix.plan import Plan
+    from why502.model.snapshot import Snapshot
+
+F = TypeVar("F", bound=Callable[..., Any])
+HTML = "<!doctype html><title>Back soon</title><h1>Back soon</h1><p>We are working on it. Please try again in a few minutes.</p>"
+
+
+@click.group()
+def mitigate() -> None:
+    """Ease an outage at once, and take it back later: each lever edits, tests, reloads, and checks that nothing else breaks.
+
+    ROUTE is a location as the configuration has it, with the server's name where that is needed: /api/ or shop.example/api/.
+
+    \b
+    Example: why502 mitigate down 10.0.0.7:8080 --for 30m
+    Example: why502 mitigate list
+    Example: why502 mitigate undo
+    """
+
+
+def state_option(command: F) -> F:
+    """Add the options that every subcommand has."""
+    formats = click.Choice(["text", "json"])
+    command = click.option("--format", "format_", type=formats, default="text", show_default=True)(command)
+    return click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")(command)
+
+
+def lever_options(command: F) -> F:
+    """Add the options of a lever."""
+    command = click.option("--for", "for_", metavar="TIME", help="Take it back by itself after that time: 90s, 30m, 2h.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Only show what would be done.")(command)
+    command = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
+    command = click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")(
+        command
+    )
+    return cast(F, click.pass_obj(state_option(command)))
+
+
+@mitigate.command()
+@click.argument("target")
+@click.option("--force", is_flag=True, help="Also the last server of a group.")
+@lever_options
+def down(env: Env, target: str, force: bool, **options: Any) -> int:
+    """Take a server out of its groups: TARGET is marked `down`, and stays in the file.
+
+    \b
+    Example: why502 mitigate down 10.0.0.7:8080 --for 30m
+    """
+    from why502.fix import levers
+
+    return _pull(env, lambda snapshot: levers.down(snapshot, target, is_forced=force), **options)
+
+
+@mitigate.command()
+@click.argument("target")
+@click.option("--group", default="", help="The upstream group, where there are several.")
+@click.option("--backup", is_flag=True, help="Use TARGET only when the others fail.")
+@lever_options
+def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> int:
+    """Bring a server in: TARGET loses its `down` or `backup`, or is added to the group.
+
+    \b
+    Example: why502 mitigate standby 10.0.0.9:8080 --group app
+    """
+    from why502.fix import levers
+
+    return _pull(env, lambda snapshot: levers.standby(snapshot, target, group=group, is_backup=backup), reaches=target, **options)
+
+
+@mitigate.command()
+@click.argument("route")
+@click.argument("seconds", type=click.FloatRange(1, 3600))
+@lever_options
+def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
+    """Let one route wait longer for an answer (of use against 504, never against 502).
+
+    \b
+    Example: why502 mitigate timeout /reports/ 120 --for 2h
+    """
+    from why502.fix import levers
+
+    return _pull(env, lambda snapshot: levers.timeout(snapshot, route, seconds), **options)
+
+
+@mitigate.command()
+@click.argument("route")
+@click.option("--json", "json_", metavar="TEXT|FILE", help="Answer with this JSON.")
+@click.option("--html", metavar="TEXT|FILE", help="Answer with this page.")
+@click.option("--stale", is_flag=True, help="Answer from the cache, where the route has one.")
+@click.option("--status", type=click.IntRange(200, 599), default=503, show_default=True, help="The status of the answer.")
+@lever_options
+def answer(env: Env, route: str, json_: str | None, html: str | None, stale: bool, status: int, **options: Any) -> int:
+    """Answer for a route in its backend's place: a fixed text, or what the cache holds.
+
+    \b
+    Example: why502 mitigate answer /api/ --json '{"error": "maintenance"}' --for 1h
+    """
+    from why502.fix import levers
+
+    if [json_ is not None, html is not None, stale].count(True) > 1:
+        raise click.UsageError("--json, --html and --stale exclude each other")
+    if stale:
+        return _pull(env, lambda snapshot: levers.stale(snapshot, route), **options)
+    kind = "json" if json_ is not None else "html"
+    body = _text(json_ if json_ is not None else html if html is not None else HTML)
+    return _pull(env, lambda snapshot: levers.answer(snapshot, route, body, kind, status), **options)
+
+
+@mitigate.command()
+@click.argument("route")
+@click.argument("most", type=click.IntRange(1, 65535))
+@lever_options
+def limit(env: Env, route: str, most: int, **options: Any) -> int:
+    """Let at most MOST requests of a route be under way at once; others get 503 at once, and the backend can breathe.
+
+    \b
+    Example: why502 mitigate limit /search/ 20 --for 1h
+    """
+    from why502.fix import levers
+
+    return _pull(env, lambda snapshot: levers.limit(snapshot, route, most), **options)
+
+
+@mitigate.command("list")
+@state_option
+@click.pass_obj
+def list_(env: Env, state: str | None, format_: str) -> int:
+    """Show the levers that are pulled, since when and until when.
+
+    \b
+    Example: why502 mitigate list
+    """
+    from why502.cli.levers import listed
+
+    return listed(env, state, is_json=format_ == "json")
+
+
+@mitigate.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@state_option
+@click.pass_obj
+def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
+    """Take a lever back: the one with that ID, or the last one.
+
+    \b
+    Example: why502 mitigate undo
+    """
+    from why502.cli.levers import undone
+
+    return undone(env, state, id_, is_json=format_ == "json")
+
+
+@mitigate.command()
+@click.option("--wait", is_flag=True, help="Wait until the last one is over.")
+@click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
+@click.pass_obj
+def expire(env: Env, wait: bool, state: str | None) -> int:
+    """Take back every lever whose time (--for) is over. A timer calls this; so does every other `why502 mitigate`.
+
+    \b
+    Example: why502 mitigate expire
+    """
+    from why502.cli.levers import expired, waited
+
+    return waited(env, state) if wait else expired(env, state)
+
+
+def _pull(env: Env, plan: Callable[[Snapshot], Plan], *, reaches: str = "", **options: Any) -> int:
+    from why502.cli.levers import pull
+
+    return pull(env, plan, reaches=reaches, **options)
+
+
+def _text(given: str) -> str:
+    """Return a text, or what the file of that name holds. Raises Why502Error."""
+    if given.lstrip()[:1] in ("{", "[", "<", '"') or "\n" in given or not given:
+        return given
+    path = Path(given)
+    try:
+        return path.read_text(encoding="utf-8") if path.stat().st_size < 65536 else "x" * 65536
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "no text in UTF-8").lower()
+        raise Why502Error(f"{given}: {reason}", "Name a file, or write the answer itself, JSON or HTML.") from error

@@ -1,0 +1,198 @@
+"""Pulling a lever, listing those that are pulled, taking them back, by hand or when their time is over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from why502.cli.env import Env
+    from why502.fix.journal import Entry
+    from why502.fix.plan import Plan
+    from why502.model.snapshot import Snapshot
+
+SCHEMA = "why502.mitigations/1"
+LONGEST_S = 7 * 86400.0
+LOCK_S = 120.0  # how long the end of a lever waits for another run
+
+
+def pull(
+    env: Env,
+    plan: Callable[[Snapshot], Plan],
+    *,
+    configs: tuple[str, ...],
+    yes: bool,
+    dry_run: bool,
+    for_: str | None,
+    state: str | None,
+    format_: str,
+    reaches: str = "",
+) -> int:
+    """Carry a lever out; return 0 where it is pulled, 1 where it was put back or only shown.
+
+    `reaches` is a server that must be reachable for it. Raises Why502Error.
+    """
+    from why502.cli.look import look
+    from why502.cli.repair import repair, show, with_diffs
+    from why502.fix import journal, schedule
+
+    reverts_at = _end(for_, env.now()) if for_ is not None else None
+    if not dry_run:
+        expired(env, state)
+    (snapshot,) = look(env, configs=configs, probes=False)
+    wanted = with_diffs(plan(snapshot))
+    if reaches:
+        _reach(env, reaches)
+    is_json = format_ == "json"
+    if dry_run:
+        return show(env, wanted, is_json=is_json, how="the same command without --dry-run")
+    entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
+    if entry.phase == "kept" and entry.reverts_at is not None:
+        by = schedule.begin(entry, journal.folder(state))
+        env.stderr.write(f"  its end is seen to by {by}\n")
+    return 0 if entry.phase == "kept" else 1
+
+
+def _reach(env: Env, text: str) -> None:
+    """Raise Why502Error where nothing takes a connection on a server that is to be brought in."""
+    from why502.model.errors import HostError
+    from why502.model.target import Target
+
+    target = Target.parse(text)
+    if target is None:
+        return
+    try:
+        env.host().connect(target, timeout_s=3.0).close()
+    except HostError as error:
+        raise Why502Error(f"{text} takes no connection: {error.why}", "Start it first; nothing was changed.") from error
+
+
+def _end(text: str, now: datetime) -> datetime:
+    from why502.cli.window import moment
+
+    span = (now - moment(text, now, "--for")).total_seconds() if not text.strip().startswith("20") or len(text) < 8 else 0
+    if not 1 <= span <= LONGEST_S:
+        raise Why502Error(f"--for {text!r} is no time between a second and seven days", "Write it like 90s, 30m or 2h.")
+    return now + (now - moment(text, now, "--for"))
+
+
+def active(where: Path) -> list[Entry]:
+    """Return the levers that are pulled, the oldest first. Raises Why502Error."""
+    from why502.fix import journal
+
+    return [entry for entry in journal.entries(where) if entry.lever and entry.phase is journal.Phase.KEPT]
+
+
+def listed(env: Env, state: str | None, *, is_json: bool) -> int:
+    """Write the levers that are pulled; return 1 where there are any."""
+    from why502.fix import journal
+    from why502.render.words import clock, safe
+
+    expired(env, state)
+    found = active(journal.folder(state))
+    if is_json:
+        rows = [
+            {
+                "id": entry.id,
+                "lever": entry.lever,
+                "says": entry.says,
+                "files": [change.file for change in entry.changes],
+                "since": entry.began_at,
+                "reverts_at": entry.reverts_at,
+            }
+            for entry in found
+        ]
+        env.write(msgspec.json.format(msgspec.json.encode({"schema": SCHEMA, "mitigations": rows}), indent=2).decode() + "\n")
+    elif not found:
+        env.write("No lever is pulled.\n")
+    for entry in () if is_json else found:
+        until = f"until {clock(entry.reverts_at)}" if entry.reverts_at else "until it is taken back"
+        env.write(f"{entry.id}  {safe(entry.says)}\n  since {clock(entry.began_at)}, {until}\n")
+    return 1 if found else 0
+
+
+def undone(env: Env, state: str | None, id_: str | None, *, is_json: bool) -> int:
+    """Take one lever back; return 0 where all of it is as before. Raises Why502Error."""
+    from why502.cli.repair import ended, watched
+    from why502.fix import journal, schedule, transaction
+
+    where = journal.folder(state)
+    with journal.lock(where):
+        found = [entry for entry in active(where) if id_ in (None, entry.id)]
+        if not found:
+            raise Why502Error(
+                f"no lever {id_} is pulled" if id_ else "no lever is pulled", "`why502 mitigate list` shows those that are."
+            )
+        entry = transaction.revert(where, found[-1], watched(env))
+        schedule.cancel(entry)
+    ended(env, entry, None, is_json=is_json)
+    return 1 if entry.left else 0
+
+
+def expired(env: Env, state: str | None) -> int:
+    """Take back every lever whose time is over; return 1 where one could not be."""
+    from why502.cli.repair import watched
+    from why502.fix import journal, schedule, transaction
+
+    where = journal.folder(state)
+    if not _due(where, env.now()):
+        return 0
+    status = 0
+    with _locked(where):
+        for entry in reversed(_due(where, env.now())):
+            try:
+                watched(env).say(f"the time of {entry.id} is over: {entry.says}")
+                status |= bool(transaction.revert(where, entry, watched(env)).left)
+                schedule.cancel(entry)
+            except Why502Error as error:
+                watched(env).say(f"{error.says}. {error.hint}")
+                status = 1
+    return status
+
+
+def waited(env: Env, state: str | None) -> int:
+    """Wait for the ends of all levers that are pulled now or meanwhile, and take each back."""
+    from why502.fix import journal
+
+    where, failed = journal.folder(state), set[str]()
+    while True:
+        ends = [entry for entry in active(where) if entry.reverts_at and entry.id not in failed]
+        if not ends:
+            return 1 if failed else 0
+        if due := [entry for entry in ends if entry.reverts_at and entry.reverts_at <= env.now()]:
+            expired(env, state)
+            failed |= {entry.id for entry in active(where)} & {entry.id for entry in due}
+            continue
+        first = min(entry.reverts_at for entry in ends if entry.reverts_at)
+        time.sleep(max(0.05, min(5.0, (first - env.now()).total_seconds())))  # the clock may be set, the lever taken back
+
+
+def _due(where: Path, now: datetime) -> list[Entry]:
+    return [entry for entry in active(where) if entry.reverts_at and entry.reverts_at <= now]
+
+
+@contextlib.contextmanager
+def _locked(where: Path) -> Iterator[None]:
+    """Hold the lock, and wait for it some time."""
+    from why502.fix import journal
+
+    end = time.monotonic() + LOCK_S
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(journal.lock(where))
+                break
+            except Why502Error:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+        yield

@@ -1,0 +1,91 @@
+"""The end of a lever's time: a persistent timer of systemd where that runs, else a process that waits.
+
+A transient timer (systemd-run) would be gone after a reboot, and the lever would stay for ever. Where no systemd is, the waiting
+process is gone as well: then the next `why502 fix` or `why502 mitigate` takes back what is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from why502.fix import commands, disk
+from why502.fix.journal import Entry
+from why502.model.errors import Why502Error
+
+UNITS = Path("/etc/systemd/system")
+TIMER = """\
+[Unit]
+Description=why502: end of a lever ({id})
+
+[Timer]
+OnCalendar={at} UTC
+Persistent=true
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+SERVICE = """\
+[Unit]
+Description=why502: end of a lever ({id})
+
+[Service]
+Type=oneshot
+ExecStart={command}
+"""
+
+
+def has_systemd() -> bool:
+    """Return whether systemd manages this machine (sd_booted(3)) and we may tell it what to do."""
+    return Path("/run/systemd/system").is_dir() and os.geteuid() == 0 and os.access(UNITS, os.W_OK)
+
+
+def begin(entry: Entry, where: Path) -> str:
+    """Have a lever end at its time; return in words who will see to it. Raises Why502Error."""
+    argv = (sys.executable, "-m", "why502", "mitigate", "expire", "--state", str(where))
+    if has_systemd():
+        timer, service = _units(entry)
+        at = f"{entry.reverts_at:%Y-%m-%d %H:%M:%S}"
+        quoted = " ".join(
+            '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
+        )
+        disk.keep(str(service), SERVICE.format(id=entry.id, command=quoted).encode())
+        disk.keep(str(timer), TIMER.format(id=entry.id, at=at).encode())
+        try:
+            for order in (("daemon-reload",), ("enable", "--now", timer.name)):
+                commands.execute(("systemctl", *order), entry.master)
+        except Why502Error:
+            cancel(entry)
+            raise
+        return f"systemd's {timer.name}, also after a reboot"
+    subprocess.Popen(
+        (*argv, "--wait"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    return "a waiting process; after a reboot the next `why502 mitigate`"
+
+
+def cancel(entry: Entry) -> None:
+    """Remove the timer of a lever that has ended."""
+    timer, service = _units(entry)
+    if not timer.exists() and not service.exists():
+        return
+    with contextlib.suppress(Why502Error):
+        commands.finish(("systemctl", "disable", "--now", timer.name))
+    for path in (timer, service):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    with contextlib.suppress(Why502Error):
+        commands.finish(("systemctl", "daemon-reload"))
+
+
+def _units(entry: Entry) -> tuple[Path, Path]:
+    return UNITS / f"why502-{entry.id}.timer", UNITS / f"why502-{entry.id}.service"
