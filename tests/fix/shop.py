@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -145,11 +145,14 @@ class Shop:
 
     def status(self, path: str = "/") -> int:
         """Return the status that nginx answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
+        return status_of(self.port, path)[0]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds; fails after 20 s."""
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
     def check(self) -> None:
         """Assert that the configuration on disk is valid, nothing of ours lies beside it, and nginx serves."""
@@ -163,21 +166,39 @@ def shop() -> Iterator[Shop]:
     """Yield a running shop; nothing of it is left."""
     root = Path(tempfile.mkdtemp(prefix="why502-fix-"))
     root.chmod(0o755)
+    try:
+        with application() as port:
+            found = Shop(root, port)
+            subprocess.run(found.program, check=True, capture_output=True)
+            try:
+                yield found
+            finally:
+                stop(found)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def application() -> Iterator[int]:
+    """Yield the port of a running application."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        found = Shop(root, server.server_port)
-        subprocess.run(found.program, check=True, capture_output=True)
-        try:
-            yield found
-        finally:
-            stop(found)
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-        shutil.rmtree(root, ignore_errors=True)
+
+
+def status_of(port: int, path: str) -> tuple[int, str, str]:
+    """Return status, media type and body of an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.headers.get_content_type(), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers.get_content_type(), error.read().decode()
 
 
 def stop(found: Shop) -> None:

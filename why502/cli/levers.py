@@ -30,6 +30,7 @@ def pull(
     plan: Callable[[Snapshot], Plan],
     *,
     configs: tuple[str, ...],
+    bundle: str | None,
     yes: bool,
     dry_run: bool,
     for_: str | None,
@@ -46,14 +47,15 @@ def pull(
     from why502.fix import journal, schedule
 
     reverts_at = _end(for_, env.now()) if for_ is not None else None
-    if not dry_run:
+    is_shown = dry_run or bundle is not None
+    if not is_shown:
         expired(env, state)
-    (snapshot,) = look(env, configs=configs, probes=False)
+    (snapshot,) = look(env, configs=configs, probes=False, bundles=(bundle,) if bundle else ())
     wanted = with_diffs(plan(snapshot))
-    if reaches:
+    if reaches and not bundle:
         _reach(env, reaches)
     is_json = format_ == "json"
-    if dry_run:
+    if is_shown:
         return show(env, wanted, is_json=is_json, how="the same command without --dry-run")
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
     if entry.phase == "kept" and entry.reverts_at is not None:

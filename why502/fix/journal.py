@@ -19,7 +19,7 @@ from why502.model.base import Value, decode, encode
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 
-_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class Phase(StrEnum):
@@ -104,7 +104,7 @@ def lock(where: Path) -> Iterator[None]:
 
 def new_id(now: datetime) -> str:
     """Return a name for a fix, which sorts by time."""
-    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return f"{now:%Y%m%dT%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[1:]}"
 
 
 def save(where: Path, entry: Entry) -> None:

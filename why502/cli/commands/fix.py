@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
 @click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
 @click.option("--url", "urls", multiple=True, metavar="URL", help="A request that must work afterwards.")
+@click.option("--bundle", metavar="FILE", help="Show the plan for a machine that `why502 collect` looked at.")
 @click.option("--since", default="15m", show_default=True, help="Begin of the window.")
 @click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -35,6 +36,7 @@ def fix(
     configs: tuple[str, ...],
     logs: tuple[str, ...],
     urls: tuple[str, ...],
+    bundle: str | None,
     since: str,
     state: str | None,
     format_: str,
@@ -64,7 +66,9 @@ def fix(
 
     if cause is not None and cause not in CAUSES:
         raise click.UsageError(f"no cause is called {cause!r}")
-    (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since)
+    if bundle is not None and (is_applied or configs or logs or urls):
+        raise click.UsageError("--bundle only shows a plan: leave --apply and the options for this machine away")
+    (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since, bundles=(bundle,) if bundle else ())
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)

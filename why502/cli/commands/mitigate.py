@@ -42,6 +42,7 @@ def state_option(command: F) -> F:
 def lever_options(command: F) -> F:
     """Add the options of a lever."""
     command = click.option("--for", "for_", metavar="TIME", help="Take it back by itself after that time: 90s, 30m, 2h.")(command)
+    command = click.option("--bundle", metavar="FILE", help="Show it for a machine that `why502 collect` looked at.")(command)
     command = click.option("--dry-run", is_flag=True, help="Only show what would be done.")(command)
     command = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
     command = click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")(

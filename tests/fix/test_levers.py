@@ -1,0 +1,262 @@
+"""The emergency levers, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from asking import TWO_LINES, Answer, ask
+from shop import Shop, application, status_of
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+GROUP = """\
+upstream app {{
+    server 127.0.0.1:{first};
+    server 127.0.0.1:{second};
+}}
+server {{
+    listen 127.0.0.1:{port};
+    server_name shop.example;
+    location / {{
+        proxy_pass http://app;
+    }}
+    location /api/ {{
+        proxy_pass http://app;
+        proxy_read_timeout 5s;
+    }}
+    location /well/ {{
+        proxy_pass http://127.0.0.1:{first};
+    }}
+}}
+"""
+
+
+class Group:
+    """A shop with a group; `first` and `second` are its servers, `third` another one that runs."""
+
+    def __init__(self, shop: Shop, second: int, third: int) -> None:
+        self.shop = shop
+        self.first, self.second, self.third = (f"127.0.0.1:{port}" for port in (shop.right, second, third))
+        self.text = GROUP.format(first=shop.right, second=second, port=shop.port).encode()
+        shop.site.write_bytes(self.text)
+        shop.apply_reload()
+
+    def pull(self, *argv: str, now: datetime | None = None) -> Answer:
+        """Run a subcommand, with the options that name this nginx and this journal."""
+        own = ("--state", str(self.shop.state))
+        if argv[0] not in ("list", "undo", "expire"):
+            own += ("--config", str(self.shop.config), "--yes")
+        return ask("mitigate", *argv, *own, **({"now": lambda: now} if now else {}))
+
+    @property
+    def now(self) -> str:
+        """The site's configuration."""
+        return self.shop.site.read_text()
+
+    def is_as_before(self) -> bool:
+        return self.shop.site.read_bytes() == self.text
+
+
+@pytest.fixture
+def group(shop: Shop) -> Iterator[Group]:
+    with application() as second, application() as third:
+        yield Group(shop, second, third)
+
+
+def test_a_server_is_taken_out_and_brought_back(group: Group) -> None:
+    done = group.pull("down", group.second)
+    assert done.status == 0, done
+    assert f"server {group.second} down;" in group.now
+    assert "risk: " in done.out
+    assert "Take it back with: why502 mitigate undo " in done.out
+    listed = group.pull("list")
+    assert listed.status == 1
+    assert f"take {group.second} out of app" in listed.out
+    assert "until it is taken back" in listed.out
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
+    assert group.pull("list").out == "No lever is pulled.\n"
+
+
+def test_the_last_server_is_kept(group: Group) -> None:
+    assert group.pull("down", group.second).status == 0
+    before = group.now
+    refused = group.pull("down", group.first)
+    assert refused.status == 2
+    assert TWO_LINES.fullmatch(refused.err.replace(f"  {refused.err}", ""))
+    assert "is the last server of group app" in refused.err
+    assert group.now == before
+    forced = group.pull("down", group.first, "--force")
+    assert forced.status == 1  # it harms: every request of the group fails
+    assert "Everything is as before" in forced.out
+    assert group.now == before
+
+
+def test_levers_are_taken_back_in_any_order(group: Group) -> None:
+    first = json.loads(group.pull("down", group.second, "--format", "json").out)
+    group.pull("timeout", "/api/", "30")
+    assert group.pull("undo", first["id"]).status == 0
+    assert "down;" not in group.now
+    assert "proxy_read_timeout 30s;" in group.now
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
+
+
+def test_a_standby_is_brought_in(group: Group) -> None:
+    assert group.pull("standby", group.third, "--backup").status == 0
+    assert f"server {group.third} backup;" in group.now
+    assert group.pull("standby", group.third).status == 0
+    assert f"server {group.third};" in group.now
+    assert group.pull("down", group.first).status == 0
+    assert group.pull("standby", group.first).status == 0
+    assert f"server {group.first};" in group.now
+    for _ in range(4):
+        assert group.pull("undo").status == 0
+    assert group.is_as_before()
+
+
+def test_a_standby_that_does_not_run_is_refused(group: Group) -> None:
+    refused = group.pull("standby", "127.0.0.1:1")
+    assert refused.status == 2
+    assert "takes no connection" in refused.err
+    assert group.is_as_before()
+
+
+def test_one_route_waits_longer(group: Group) -> None:
+    done = group.pull("timeout", "/api/", "90")
+    assert done.status == 0, done
+    assert group.now.count("proxy_read_timeout") == 1
+    assert "proxy_read_timeout 90s;" in group.now
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "media", "body"),
+    [
+        (("--json", '{"error": "it\'s $5 \\\\ \\"x\\""}'), 503, "application/json", '{"error":"it\'s $5 \\\\ \\"x\\""}'),
+        (
+            ("--html", "<p>it's &euro; {x}; $host\n</p>", "--status", "200"),
+            200,
+            "text/html",
+            "<p>it's &euro; {x}; &#36;host\n</p>",
+        ),
+        ((), 503, "text/html", None),
+    ],
+)
+def test_an_answer_is_served(group: Group, options: tuple[str, ...], status: int, media: str, body: str | None) -> None:
+    done = group.pull("answer", "/api/", *options)
+    assert done.status == 0, done
+    got, kind, text = status_of(group.shop.port, "/api/app.js")
+    assert (got, kind) == (status, media)
+    if media == "application/json" and body:
+        assert json.loads(text) == json.loads(body)
+    elif body:
+        assert text == body
+    assert group.shop.status("/") == 200
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
+    assert group.shop.status("/api/") == 200
+
+
+def test_an_answer_from_a_file(group: Group, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<h1>soon</h1>")
+    assert group.pull("answer", "/api/", "--html", str(page)).status == 0
+    assert status_of(group.shop.port, "/api/")[2] == "<h1>soon</h1>"
+
+
+def test_stale_needs_a_cache(group: Group) -> None:
+    refused = group.pull("answer", "/api/", "--stale")
+    assert refused.status == 2
+    assert "has no cache" in refused.err
+    text = group.text.replace(b"proxy_read_timeout 5s;", b"proxy_cache shop; proxy_cache_valid 200 1s;")
+    cache = b"proxy_cache_path %s keys_zone=shop:1m;\n" % str(group.shop.root / "cache").encode()
+    group.shop.site.write_bytes(cache + text)
+    group.shop.apply_reload()
+    assert group.pull("answer", "/api/", "--stale").status == 0
+    assert "proxy_cache_use_stale error timeout" in group.now
+
+
+def test_a_route_is_limited(group: Group) -> None:
+    done = group.pull("limit", "/api/", "20")
+    assert done.status == 0, done
+    assert "limit_conn_zone $server_name zone=why502_" in group.now
+    assert group.shop.status("/api/") == 200
+    assert "limited already" in group.pull("limit", "/api/", "10").err
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
+
+
+def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: begun.append(entry.id) or "nobody")
+    now = datetime.now(UTC)
+    done = group.pull("down", group.second, "--for", "30m", now=now)
+    assert done.status == 0, done
+    assert f"It ends by itself at {now + timedelta(minutes=30):%Y-%m-%d %H:%M:%S}Z." in done.out
+    assert len(begun) == 1
+    assert group.pull("expire", now=now + timedelta(minutes=29)).status == 0
+    assert "down;" in group.now
+    after = group.pull("list", now=now + timedelta(minutes=31))
+    assert "is over" in after.err
+    assert group.is_as_before()
+
+
+def test_a_process_waits_where_no_systemd_is(group: Group) -> None:
+    if Path("/run/systemd/system").is_dir():
+        pytest.skip("systemd manages this machine")
+    done = group.pull("down", group.second, "--for", "1s")
+    assert done.status == 0, done
+    assert "a waiting process" in done.err
+    group.shop.until(group.is_as_before)
+    group.shop.until(lambda: group.pull("list").out == "No lever is pulled.\n")
+
+
+def test_nothing_is_done_without_being_asked(group: Group) -> None:
+    shown = group.pull("down", group.second, "--dry-run")
+    assert shown.status == 1
+    assert shown.out.endswith("Nothing was changed. Do it with: the same command without --dry-run\n")
+    asked = ask("mitigate", "down", group.second, "--config", str(group.shop.config), "--state", str(group.shop.state))
+    assert asked.status == 2
+    assert group.is_as_before()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("down", "10.9.9.9:80"), "no group has a server 10.9.9.9:80"),
+        (("standby", "10.0.0.1:80; evil"), "is no address of a server"),
+        (("standby", "127.0.0.1:2", "--group", "none"), "there is no group none"),
+        (("timeout", "/nowhere/", "60"), "no route to a backend is called '/nowhere/'"),
+        (("timeout", "/api/", "2"), "waits 5 s already"),
+        (("timeout", "/api/", "0"), "Invalid value"),
+        (("answer", "/api/", "--json", "{"), "is no JSON"),
+        (("answer", "/api/", "--html", "<p>" + "x" * 4000), "has more than 3000 bytes"),
+        (("answer", "/api/", "--html", "/nonexistent/page"), "no such file"),
+        (("answer", "/api/", "--html", "<p>", "--stale"), "exclude each other"),
+        (("limit", "/api/", "0"), "Invalid value"),
+        (("undo", "nonsense"), "no lever nonsense is pulled"),
+        (("undo",), "no lever is pulled"),
+        (("timeout", "/api/", "60", "--for", "soon"), "--for 'soon'"),
+        (("timeout", "/api/", "60", "--for", "30d"), "between a second and seven days"),
+    ],
+)
+def test_bad_input_is_two_lines(group: Group, argv: tuple[str, ...], says: str) -> None:
+    refused = group.pull(*argv)
+    assert refused.status == 2
+    assert TWO_LINES.fullmatch(refused.err), refused.err
+    assert says in refused.err
+    assert group.is_as_before()
+
+
+def test_a_server_that_a_route_names_itself(shop: Shop) -> None:
+    refused = ask(
+        "mitigate", "down", f"127.0.0.1:{shop.right}", "--config", str(shop.config), "--state", str(shop.state), "--yes"
+    )
+    assert refused.status == 2
+    assert "is in no group" in refused.err
