@@ -27,6 +27,7 @@ test: check
 docs:
 	@scripts/setup
 	$(PYTHON) scripts/man
+	$(PYTHON) scripts/pages
 	$(PYTHON) -m pytest tests/docs tests/golden --update
 
 format:

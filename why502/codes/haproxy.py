@@ -32,7 +32,7 @@ PRODUCT = Product(
         " stands nowhere: the messages about a server's health checks tell it. `----` beside a 5xx: the server itself sent that status."
     ),
     codes=table(
-        code("SC", "the server refused the connection, or no server was usable (<NOSRV>)", Symptom.CONNECT_REFUSED, "backend-not-running wrong-port wrong-address all-upstreams-down connect-rejected host-unreachable tls-verify-failed", "503"),
+        code("SC", "the server refused the connection, or no server was usable (`<NOSRV>`)", Symptom.CONNECT_REFUSED, "backend-not-running wrong-port wrong-address all-upstreams-down connect-rejected host-unreachable tls-verify-failed", "503"),
         code("sC", "timeout connect ran out", Symptom.CONNECT_TIMED_OUT, "connect-timeout listen-backlog-overflow host-unreachable wrong-protocol", "503"),
         code("SH", "the server closed or reset before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close keepalive-race backend-crashed connection-reset worker-timeout wrong-protocol", "502"),
         code("PH", "the response was refused: not HTTP, a bad header, too big, or by a rule", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol denied-by-rule", "502"),
