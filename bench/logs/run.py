@@ -32,7 +32,8 @@ NGXTOP = FORMAT
 def timed(argv: list[str] | str) -> float:
     """Return how long a command takes, in seconds of the wall clock; 0 and 1 are good ends."""
     started = time.perf_counter()
-    done = subprocess.run(argv, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
+    done = subprocess.run(argv, env=environment, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     took = time.perf_counter() - started
     if done.returncode not in (0, 1):
         raise SystemExit(f"{argv}: {done.stderr.decode()[-300:]}")

@@ -12,7 +12,7 @@ from why502.model.logs import LogRecord
 
 NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
-_FITTING = 0.8
+_FITTING = 0.5
 
 Parse = Callable[[str], LogRecord | None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import queue
 import threading
@@ -11,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
 from why502.logs.lines import Entry, Window, entries, place
 from why502.logs.redact import clean, redact
 from why502.logs.scan import kernel
@@ -23,6 +25,7 @@ from why502.model.errors import HostError
 from why502.model.logs import LogRecord
 
 _TEXT = 200
+_BLOCK_BYTES = 1 << 18  # of a compressed log at a time: what comes before damage counts
 Progress = Callable[[int], None]
 
 
@@ -125,6 +128,7 @@ class _Reader:
         self.counts = session.counts
         self.window = Window(self.ask.since, self.ask.until, _zone(self.ask.localtime))
         self.at: int | None = None
+        self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     @cached_property
     def parse(self) -> Parse:
@@ -178,9 +182,10 @@ class _Reader:
     def _entries(self, stream: BinaryIO) -> None:
         from why502.logs.formats.nginx_error import continues
 
-        whole = entries(_told(_chunks(stream, self.part, goes_on=continues), self.progress), continues)
+        goes_on = continues if self.part.form.is_error_log else None
+        whole = entries(_told(_chunks(stream, self.part, goes_on=goes_on), self.progress), goes_on)
         for number, entry in enumerate(whole):
-            if number == 0 and self.part.start and continues(entry.text.split("\n", 1)[0]):
+            if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
                 continue  # the part before read it
             self._entry(entry)
 
@@ -191,7 +196,9 @@ class _Reader:
         order = (self.part.index, start)
         where = "standard input" if self.part.path == "-" else self.part.path
         if record is None or (not record.format and not self.part.form.name):
-            if not self.ask.only:
+            if self.is_prose:
+                self.counts.lines += 1
+            elif not self.ask.only:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
             return
         if record.at is not None:
@@ -199,6 +206,7 @@ class _Reader:
         at = self.at
         if at is not None and not self.ask.since <= at <= self.ask.until:
             return
+        self.is_prose = bool(record.format) and not _is_request(record)
         if _is_request(record):
             if at is None:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
@@ -221,7 +229,8 @@ class _Reader:
 
 def _is_request(record: LogRecord) -> bool:
     """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
-    return record.status is not None and not record.level and bool(record.request or record.attempts or record.target)
+    is_access = record.format == NGINX_ACCESS or record.request or record.attempts or record.target
+    return record.status is not None and not record.level and bool(is_access)
 
 
 def _is_wanted(status: int | None, only: str) -> bool:
@@ -242,6 +251,9 @@ def _kernel(form: Form, ask: Ask) -> kernel.Kernel | None:
     return kernel.Kernel(form.log_format, form.escape, ask.since, ask.until, is_exact=ask.is_exact)
 
 
+atexit.register(_kernel.cache_clear)  # before the interpreter takes wasmtime's modules apart
+
+
 @lru_cache(4)
 def _zone(localtime: bytes) -> tzinfo:
     return ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
@@ -256,7 +268,7 @@ def _told(source: Iterator[Chunk], progress: Progress) -> Iterator[Chunk]:
 def _filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
     """Yield where the kernel's buffer begins in the log and how many bytes of whole lines it holds, until the part is read."""
     if part.end is None:
-        yield from _filled_by(_ahead(blocks(stream)), fast)
+        yield from _filled_by(_ahead(blocks(stream, _BLOCK_BYTES)), fast)
         return
     position = _line_begin(stream, part.start)
     left = 0
@@ -337,7 +349,7 @@ def _line_begin(stream: BinaryIO, start: int) -> int:
 def _chunks(stream: BinaryIO, part: Part, goes_on: Callable[[str], bool] | None = None) -> Iterator[Chunk]:
     """Yield the lines of a part; with `goes_on`, also those behind it that belong to its last entry."""
     start = _line_begin(stream, part.start) if part.end is not None else 0
-    source = _ahead(blocks(stream)) if part.end is None else iter(lambda: stream.read(BLOCK_BYTES), b"")
+    source = _ahead(blocks(stream, _BLOCK_BYTES)) if part.end is None else iter(lambda: stream.read(BLOCK_BYTES), b"")
     rest = b""
     for block in source:
         data = rest + block

@@ -96,7 +96,7 @@ def run(
         only=job.ask.only,
         known=job.formats.known,
         means=means,
-        is_partial=len(reads) < len(parts),
+        is_partial=len(reads) < len(parts) or job.is_over,
     )
 
 

@@ -10,7 +10,7 @@ from why502.logs.formats import nginx_access
 from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
 from why502.model.logs import LogRecord
 
-_FITTING = 0.8
+_FITTING = 0.5
 _LINES = 50
 _COMBINED = re.compile(
     r"(?P<host>[\w.*:-]+ )?(?P<addr>[^\s\"\[{]+) (?P<ident>\S+) (?P<user>\S+(?: \S+)*?) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
@@ -18,7 +18,9 @@ _COMBINED = re.compile(
 )
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
 _PAIR = re.compile(r"([A-Za-z][\w.-]{0,40}[=:] ?)(?:(\")[^\"]*\"|((?:[^\s\",]+(?:, | : ))*[^\s\",]+))")
-_LIST = re.compile(rf"({_ADDRESS}|[\d.]+|-)(?:(?:, | : )(?:{_ADDRESS}|[\d.]+|-))*")
+_ADDRESSES = re.compile(rf"{_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_WORD = re.compile(r"\w")
 _MEMBER = re.compile(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
 _LTSV = re.compile(r"([\w.-]{1,40}):([^\t]*)")
 _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
@@ -154,18 +156,24 @@ def _named(rest: str) -> str | None:
     text, position = "", 0
     for match in _PAIR.finditer(rest):
         name = KNOWN.get(match[1].strip("=: ").lower())
+        if name is None and _ADDRESSES.fullmatch(match[0][len(match[1]) :].strip('"')):
+            name = "upstream_addr"
         if name is None or name in seen or name in ("status", "request", "remote_addr", "time_iso8601"):
             name = f"unknown_{len(seen)}"
         seen.add(name)
         before = rest[position : match.start()]
+        if _WORD.search(_QUOTED.sub("", before)):  # a bare value, which no name tells
+            return None
         text += _quoted(before) + match[1] + (f'"${name}"' if match[2] else f"${name}")
         position = match.end()
+    if _WORD.search(_QUOTED.sub("", rest[position:])):
+        return None
     return text + _quoted(rest[position:]) if position else None
 
 
 def _quoted(text: str) -> str:
     """Return the template of text between named values: quoted strings are values, the rest stands as it is."""
-    return re.sub(r'"(?:[^"\\]|\\.)*+"', '"$unknown"', text)
+    return _QUOTED.sub('"$unknown"', text)
 
 
 def _positional(rest: str) -> Iterator[str]:

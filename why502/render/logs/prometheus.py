@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from why502.logs.redact import clean, redact
 from why502.logs.scan.report import CauseRow, Report
 from why502.render.logs import tables
-from why502.render.words import Terminal
+from why502.render.words import Terminal, safe
 
 Sample = tuple[dict[str, str], float]
 
@@ -89,4 +88,4 @@ def _metric(name: str, says: str, samples: Iterable[Sample]) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return clean(redact(text)).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return safe(text).replace("\\", "\\\\").replace('"', '\\"')

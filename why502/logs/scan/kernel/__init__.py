@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 import re
@@ -219,3 +220,6 @@ def _module() -> tuple[Any, Any, Any] | None:
         return wasmtime, engine, wasmtime.Module(engine, (Path(__file__).parent / "kernel.wasm").read_bytes())
     except wasmtime.WasmtimeError:
         return None
+
+
+atexit.register(_module.cache_clear)

@@ -68,7 +68,7 @@ struct Field {
 }
 
 // flags of a field that make it need a second look
-const IS_NUMBER: u8 = 1; // begins with a digit or a dash
+const IS_NUMBER: u8 = 1; // digits, or a dash
 const KEEPS_LIST: u8 = 2; // a list of attempts that a space ends: ", " and " : " do not
 const IS_QUOTED: u8 = 4; // escape=json: a quote behind a backslash does not end it
 const IS_LONG: u8 = 8; // a literal of more than eight bytes
@@ -757,8 +757,14 @@ unsafe fn line(begin: *const u8) -> (*const u8, bool) {
 /// Return where the value ends and where the next begins, for a field with flags; None: the line does not fit.
 #[inline(always)]
 unsafe fn odd_field(field: &Field, from: *const u8, mut at: *const u8) -> Option<(*const u8, *const u8)> {
-    if field.flags & IS_NUMBER != 0 && *from != b'-' && (*from).wrapping_sub(b'0') > 9 {
-        return None;
+    if field.flags & IS_NUMBER != 0 {
+        let length = at.offset_from(from) as usize;
+        let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let are_digits = u8x16_le(u8x16_sub(load16(from), u8x16_splat(b'0')), u8x16_splat(9));
+        let is_number = length > 0 && length <= 16 && u8x16_all_true(v128_or(are_digits, u8x16_ge(places, u8x16_splat(length as u8))));
+        if !is_number && !(length == 1 && *from == b'-') {
+            return None;
+        }
     }
     if field.flags & (KEEPS_LIST | IS_QUOTED) != 0 {
         while *at == field.byte {

@@ -1,0 +1,46 @@
+"""Runs the scan in tests and returns what can be compared."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from why502.logs.scan import engine
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.form import Form
+from why502.logs.scan.part import Ask, Part, Session
+from why502.logs.scan.report import Report
+from why502.logs.scan.run import Job, run
+from why502.logs.scan.sum import Meaning
+
+
+def plain(counts: Counts) -> dict[str, Any]:
+    """Return everything that was counted, comparable."""
+    found = dict(vars(counts))
+    for name in ("routes", "clients", "servers"):
+        found[name] = (
+            dict(found[name].total),
+            {key: count for key, count in found[name].failed.items() if count},
+            found[name].lost,
+        )
+    found["said"] = {said: (heard.order, dict(heard.minutes), heard.place, heard.text) for said, heard in counts.said.items()}
+    found["times"] = {key: dict(times) for key, times in counts.times.items()}
+    return found
+
+
+def count(path: Path, form: Form, ask: Ask, cuts: tuple[int, ...] = ()) -> Counts:
+    """Return the counts of a plain file, cut into parts at these bytes."""
+    session = Session(ask)
+    edges = sorted({0, *cuts, path.stat().st_size})
+    for number, (start, end) in enumerate(pairwise(edges)):
+        session.read(Part(path=str(path), form=form, index=number, start=start, end=end))
+    return session.total()
+
+
+def reported(
+    *paths: Path, ask: Ask | None = None, given: Form | None = None, jobs: int = 1, which: engine.Engine = engine.alone
+) -> Report:
+    """Return the report of files."""
+    job = Job(paths=tuple(map(str, paths)), ask=ask or Ask(), given=given)
+    return run(job, engine=which, jobs=jobs, means=lambda _symptom, cause: Meaning(cause=cause))

@@ -1,0 +1,129 @@
+"""The kernel counts what Python counts, line for line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.logs.scan.summing import count, plain
+from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines
+from why502.logs.formats.nginx_log_format import COMBINED
+from why502.logs.scan import kernel
+from why502.logs.scan.form import of_format
+from why502.logs.scan.part import Ask
+
+FOLDER = Path(kernel.__file__).parent
+
+
+def both(path: Path, log_format: str, ask: Ask, escape: str = "default", cuts: tuple[int, ...] = ()) -> None:
+    """Assert that the kernel and Python count the same."""
+    form = of_format(log_format, escape)
+    slow = count(path, form, Ask(**{**_values(ask), "is_fast": False}))
+    assert plain(count(path, form, ask, cuts)) == {**plain(slow), "fields": plain(count(path, form, ask))["fields"]}
+    assert plain(count(path, form, ask))["fields"] >= slow.fields or not slow.lines
+
+
+def _values(ask: Ask) -> dict[str, object]:
+    return {name: getattr(ask, name) for name in ask.__struct_fields__}
+
+
+@pytest.mark.parametrize("is_exact", [False, True])
+@pytest.mark.parametrize("log_format", [TIMED, TIMED + " $request_time", COMBINED])
+def test_counts_like_python(tmp_path: Path, log_format: str, is_exact: bool) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(3000))
+    both(path, log_format, Ask(is_exact=is_exact))
+
+
+def test_counts_only_the_window(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(2000, odd=False))
+    at = int(START.timestamp())
+    both(path, TIMED, Ask(since=at + 30, until=at + 90))
+
+
+def test_counts_the_same_however_it_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    content = lines(800)
+    path.write_bytes(content)
+    form, whole = of_format(TIMED), None
+    for cuts in (
+        (),
+        (1,),
+        (len(content) // 2,),
+        tuple(range(100, len(content), 7777)),
+        (content.index(b"\n"), content.index(b"\n") + 1),
+    ):
+        found = plain(count(path, form, Ask(), cuts))
+        found.pop("unfit_first")  # tells the part
+        if whole is not None:
+            assert {key: value for key, value in found.items() if value != whole[key]} == {}
+        whole = found
+
+
+def test_reads_json(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(json_lines(500))
+    both(path, JSON_FORMAT, Ask(), "json")
+    found = count(path, of_format(JSON_FORMAT, "json"), Ask())
+    assert found.unfit == 0
+    assert sum(found.servers.total.values()) == 500
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 10_000))
+def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, noise: bytes, seed: int) -> None:
+    good = lines(3, seed, odd=False)
+    at = seed % len(good)
+    path = tmp_path_factory.mktemp("noise") / "access.log"
+    path.write_bytes(good[:at] + noise.replace(b"\n", b" ") + good[at:])
+    both(path, TIMED, Ask())
+
+
+def test_failures_only_counts_the_failures_of_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(3000, odd=False))
+    form = of_format(TIMED)
+    whole = count(path, form, Ask())
+    for only, wanted in (("failures", lambda status: status >= 500 or status == 499), ("5xx", lambda status: status >= 500)):
+        found = count(path, form, Ask(only=only))
+        assert found.outcomes == {outcome: minutes for outcome, minutes in whole.outcomes.items() if wanted(outcome.status)}
+        assert plain(found) == plain(count(path, form, Ask(only=only, is_fast=False)))
+
+
+@pytest.mark.parametrize(
+    "log_format", ["$remote_addr$request", "$request $time_local", "$status $request", "$status$time_local $request"]
+)
+def test_leaves_formats_that_it_cannot_part(log_format: str) -> None:
+    assert kernel.program(log_format, "default") is None
+
+
+def test_many_strings_do_not_fit_at_once_and_are_all_counted(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with path.open("w") as file:
+        for number in range(300_000):
+            file.write(
+                f'{number >> 16}.{number >> 8 & 255}.{number & 255}.1 - - [20/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n'
+            )
+    found = count(path, of_format(COMBINED), Ask(is_exact=True))
+    assert (found.lines, found.unfit, len(found.clients.total)) == (300_000, 0, 300_000)
+
+
+@pytest.mark.real
+def test_is_what_its_source_makes(tmp_path: Path) -> None:
+    if not Path("/usr/bin/rustc").exists() or not shutil.which("make"):
+        pytest.skip("needs Debian's rustc and libstd-rust-dev-wasm32")
+    version = subprocess.run(["/usr/bin/rustc", "--version"], capture_output=True, text=True, check=True).stdout
+    if not version.startswith("rustc 1.63.0"):
+        pytest.skip(f"the kernel is kept as rustc 1.63.0 makes it, this is {version.strip()}")
+    for name in ("kernel.rs", "Makefile"):
+        shutil.copy(FOLDER / name, tmp_path)
+    made = subprocess.run(["make", "-C", str(tmp_path)], capture_output=True, text=True, check=False)
+    if "can't find crate" in made.stderr:
+        pytest.skip("needs libstd-rust-dev-wasm32")
+    assert (tmp_path / "kernel.wasm").read_bytes() == (FOLDER / "kernel.wasm").read_bytes()
