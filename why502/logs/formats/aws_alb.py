@@ -47,7 +47,7 @@ def parse(line: str) -> LogRecord | None:
     actions = words[9] if len(words) > 9 else ""
     reason = words[11] if len(words) > 11 else ""
     at = iso(match["at"])
-    took_s = (at - created).total_seconds() if at and created else None
+    took_s = (at - created).total_seconds() if at and created and created.tzinfo else None
     status, own = number(match["elb_status"]), number(match["target_status"])
     row = _row(status, own, match, took_s, actions, reason, is_classic)
     times = [seconds(match[name]) for name in ("t1", "t2", "t3")]
