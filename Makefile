@@ -1,12 +1,14 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
 # make test                everything: unit, properties, golden, real servers
 # make check               format, lint, types, imports, unit tests, docs
+# make accuracy            breaks every server of the lab and writes docs/accuracy.md
+# make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check docs format lock clean
+.PHONY: demo test check accuracy lab-vm docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -21,8 +23,16 @@ check:
 	$(PYTHON) -m pytest -n $(WORKERS) -m "not real and not machine"
 
 test: check
-	@scripts/setup --servers
+	@scripts/setup --tests
 	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine"
+
+accuracy:
+	@scripts/setup --tests
+	$(PYTHON) scripts/accuracy --jobs $(WORKERS)
+
+lab-vm:
+	@scripts/setup --vm
+	$(PYTHON) scripts/lab-vm
 
 docs:
 	@scripts/setup
