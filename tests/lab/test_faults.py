@@ -10,6 +10,7 @@ from lab.bundles import keep
 
 from why502.bundle import load
 from why502.diagnosis import diagnose
+from why502.lab import machine
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.record import neutral
@@ -28,6 +29,8 @@ SCENES = [
 def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
+    if "machine" in fault.needs and (why := machine.why_not()):
+        pytest.skip(why)
     report = play(fault)
     diagnosis = report["diagnosis"]
     assert diagnosis, report["stderr"]

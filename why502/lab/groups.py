@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -12,9 +13,16 @@ PERIOD_US = 100_000
 PATIENCE_S = 5.0
 
 
+@cache
 def can_limit() -> bool:
-    """Return whether this user may make groups that limit memory and processors."""
-    return os.access(ROOT / "memory", os.W_OK) or ("memory" in _offered() and os.access(ROOT, os.W_OK))
+    """Return whether this user may make groups that limit memory and processors, by making one."""
+    name = f"why502-lab-{os.getpid()}-try"
+    try:
+        return bool(make(name, memory=1 << 30, cpu=1.0))
+    except OSError:
+        return False
+    finally:
+        remove(name)
 
 
 def make(name: str, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> list[Path]:
@@ -48,7 +56,11 @@ def make(name: str, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] 
 
 def enter(name: str, *, memory: int) -> None:
     """Put this process, and what it starts, into a group of that name in every hierarchy that a service manager needs."""
-    make(name, memory=memory)
+    with suppress(OSError):  # version 2 limits nothing below a group that has processes of its own
+        make(name, memory=memory)
+    if is_v2():
+        (ROOT / name).mkdir(exist_ok=True)
+        _write(ROOT / name / "cgroup.procs", str(os.getpid()))
     for hierarchy in ("memory", "cpu", "systemd", "unified"):
         if (ROOT / hierarchy).is_dir():
             folder = ROOT / hierarchy / name

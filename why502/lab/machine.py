@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import why502
@@ -33,8 +34,27 @@ EMPTY = (
     "/var/lib/nginx",
 )  # the scene's own, however this machine is set up
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-BOOT_S = 30.0
+BOOT_S = 20.0
 LIMIT_BYTES = 1 << 30  # of everything in it, so that a scene that goes wrong hurts only itself
+
+
+@cache
+def why_not() -> str:
+    """Boot one, and return why that cannot be done here; "" where it can."""
+    name = f"why502-lab-{os.getpid()}-try"
+    try:
+        done = subprocess.run(
+            [*NAMESPACES, sys.executable, "-m", __name__, name, "true"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BOOT_S * 2,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no container boots here: {error}"
+    finally:
+        groups.remove(name)
+    return f"no container boots here: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
 
 def main() -> int:

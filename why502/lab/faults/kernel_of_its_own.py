@@ -76,14 +76,15 @@ def apparmor(stage: Stage) -> str:
     return target
 
 
-def oom(stage: Stage, *, settings: str, path: str) -> str:
-    """Break it: one request makes the application of a unit use more memory than its limit, or than there is."""
+def oom(stage: Stage, *, settings: str, paths: tuple[str, ...]) -> str:
+    """Break it: requests make the application of a unit use more memory than its limit, or than there is."""
     target = f"127.0.0.1:{stage.port(3000)}"
     unit(stage, f"{SERVER} {target}", settings)
     _nginx(stage, target)
     stage.until(lambda: answers(stage), "it is up")
     stage.send_many(4)
-    stage.send(path, patience_s=30.0)
+    for path in paths:
+        stage.send(path, patience_s=30.0)
     stage.until(lambda: shown(stage, "ActiveState") == "failed", "the unit failed")
     stage.send_many(4)
     return target
@@ -158,7 +159,7 @@ FAULTS = (
         cause="backend-oom-killed",
         layer=Layer.UPSTREAM,
         says="a request makes the application of a unit exceed its MemoryMax=",
-        build=partial(oom, settings="MemoryMax=64M\nMemorySwapMax=0", path="/hog/200"),
+        build=partial(oom, settings="MemoryMax=64M\nMemorySwapMax=0", paths=("/hog/200",)),
         statuses=frozenset({200, 502}),
     ),
     fault(
@@ -166,7 +167,7 @@ FAULTS = (
         cause="backend-oom-killed",
         layer=Layer.UPSTREAM,
         says="a request makes the application use all memory of the machine",
-        build=partial(oom, settings="", path="/hog/4000"),
+        build=partial(oom, settings="", paths=("/hog/600", "/hog/600")),
         statuses=frozenset({200, 502}),
     ),
     fault(
