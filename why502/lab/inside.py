@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -97,6 +98,16 @@ def digests(stage: Stage) -> dict[str, str]:
     return {path: told for path, told in found.items() if "/run/lab/" not in path}
 
 
+def cost(stage: Stage, *command: str) -> tuple[float, int]:
+    """Return the seconds of wall time and the bytes of memory that a command takes within the scene (wait4(2): ru_maxrss)."""
+    argv = (sys.executable, "-m", "why502", command[0], *where(stage), *command[1:])
+    began = time.monotonic()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return time.monotonic() - began, used.ru_maxrss * 1024
+
+
 def main() -> int:
     """Return the exit status: of the diagnosis, or 2 where the scene could not be built; 0 with `--report` and `--show-only`."""
     parser = argparse.ArgumentParser()
@@ -108,6 +119,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--machine", action="store_true")
     parser.add_argument("--group", default="", help="name of the scene's control groups")
+    parser.add_argument("--measure", action="store_true", help="with --report: what collect and diagnose cost")
     parser.add_argument("--option", action="append", default=[], help="of why502 diagnose")
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
@@ -128,6 +140,11 @@ def main() -> int:
                 bundle = stage.path("/run/scene.why502")
                 done = diagnose(stage, "--format", "json", "--save", str(bundle), *told.option, is_captured=True)
                 report |= {"status": done.returncode, "diagnosis": json.loads(done.stdout or "null"), "stderr": done.stderr}
+                if told.measure:
+                    report["costs"] = {
+                        "collect": cost(stage, "collect", "--quiet", "-o", str(bundle)),
+                        "diagnose": cost(stage, "diagnose"),
+                    }
                 report["bundle"] = base64.b64encode(bundle.read_bytes()).decode() if bundle.exists() else ""
             click.echo(json.dumps(report))
             return 0

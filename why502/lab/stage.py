@@ -221,14 +221,21 @@ class Stage:
         process.send_signal(how)
         process.wait(PATIENCE_S)
 
-    def until(self, condition: Callable[[], object], says: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    def until(
+        self,
+        condition: Callable[[], object],
+        says: str,
+        process: subprocess.Popen[bytes] | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         """Wait until a condition holds. Raises LabError after ten seconds, or at once where `process` ended before."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while not condition():
             if process and process.poll() is not None:
                 raise LabError(f"{says}: ended with status {process.returncode}", self.path("/var/log/app.log").read_text())
             if time.monotonic() > end:
-                raise LabError(f"{says}: not within {PATIENCE_S:g} s", self.logs()[-2000:])
+                raise LabError(f"{says}: not within {patience_s:g} s", self.logs()[-2000:])
             time.sleep(0.01)
 
     def until_logged(self, pattern: str) -> None:

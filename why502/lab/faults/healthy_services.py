@@ -103,6 +103,26 @@ def other_killed(stage: Stage) -> None:
     stage.send_many(6)
 
 
+def everything(stage: Stage) -> None:
+    """Have a service of every manager, and two PHP-FPM pools, behind one nginx."""
+    unit(stage, f"{SERVER} 127.0.0.1:{stage.port(3000)}")
+    supervise(stage, f"{SERVER} 127.0.0.1:{stage.port(3001)}", name="blog")
+    pm2(stage, NODE.replace("3000", "3002"), name="chat")
+    gunicorn(stage, f"127.0.0.1:{stage.port(3003)}", "--workers", "2")
+    sockets = [str(stage.path(f"/run/php/{version}.sock")) for version in ("8.2", "8.3")]
+    for place, version in zip(sockets, ("8.2", "8.3"), strict=True):
+        start_php(stage, place, version=version)
+    stage.until(lambda: all(answers(stage, port) for port in range(3000, 3004)), "all are up")
+    stage.nginx.start(
+        server="".join(
+            f"location /{port}/ {{\n    proxy_pass http://127.0.0.1:{stage.port(port)}/;\n}}\n" for port in range(3000, 3004)
+        )
+        + "".join(f"location /php{number}/ {{\n{passes(stage, f'unix:{place}')}\n}}\n" for number, place in enumerate(sockets))
+    )
+    for path in ("/3000/", "/3001/", "/3002/", "/3003/", "/php0/", "/php1/"):
+        stage.send_many(4, path)
+
+
 fault = partial(Fault, cause="healthy", layer=Layer.NONE, statuses=frozenset({200}), proves=(r"200",))
 machine = frozenset({"machine"})
 FAULTS = (
@@ -119,6 +139,12 @@ FAULTS = (
         needs=machine,
     ),
     fault(name="healthy-unit-elsewhere", says="nothing; a unit behind no route failed", build=unit_elsewhere, needs=machine),
+    fault(
+        name="healthy-everything",
+        says="nothing; services of systemd, supervisord and pm2, gunicorn, and two PHP-FPM",
+        build=everything,
+        needs=frozenset({"machine", "supervisord", "pm2", "node", "gunicorn", "php-fpm"}),
+    ),
     fault(
         name="healthy-supervisord",
         says="nothing; a restart, and a program of supervisord behind no route is FATAL",

@@ -85,7 +85,7 @@ def oom(stage: Stage, *, settings: str, paths: tuple[str, ...]) -> str:
     stage.send_many(4)
     for path in paths:
         stage.send(path, patience_s=30.0)
-    stage.until(lambda: shown(stage, "ActiveState") == "failed", "the unit failed")
+    stage.until(lambda: shown(stage, "ActiveState") == "failed", "the unit failed", patience_s=100.0)
     stage.send_many(4)
     return target
 
