@@ -55,8 +55,9 @@ def pull(
     if reaches and not bundle:
         _reach(env, reaches)
     is_json = format_ == "json"
+    how = "the same command on that machine" if bundle else "the same command without --dry-run"
     if is_shown:
-        return show(env, wanted, is_json=is_json, how="the same command without --dry-run")
+        return show(env, wanted, is_json=is_json, how=how)
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
     if entry.phase == "kept" and entry.reverts_at is not None:
         by = schedule.begin(entry, journal.folder(state))

@@ -93,10 +93,16 @@ def execute(argv: tuple[str, ...], master: Master) -> None:
     done = finish(argv)
     if done.returncode != 0:
         raise Why502Error(f"{shlex.join(argv)} ended with status {done.returncode}: {last(done)}", "Run it by hand to see why.")
-    if argv[:2] == ("systemd-analyze", "verify") and done.stderr.strip():  # it ends with 0 although a key is unknown
-        raise Why502Error(f"{shlex.join(argv)} complains: {last(done)}", "Nothing of it was loaded.")
+    if argv[:2] == ("systemd-analyze", "verify") and (complaint := _about(argv[2:], done.stderr)):
+        raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "Nothing of it was loaded.")
     if old:
         _await_new_workers(master, old)
+
+
+def _about(units: tuple[str, ...], told: str) -> str:
+    """Return what `systemd-analyze verify` says of these units: it ends with 0 although a key is unknown, and tells of others too."""
+    names = [os.path.basename(unit) for unit in units]
+    return next((line.strip() for line in told.splitlines() if any(name in line for name in names)), "")
 
 
 def _await_new_workers(master: Master, old: frozenset[int]) -> None:

@@ -115,11 +115,11 @@ def remove(path: str) -> None:
         raise failure(path, error, "Remove it by hand.") from error
 
 
-def keep(path: str, data: bytes) -> None:
-    """Write a file of our own, for root alone, whole or not at all. Raises Why502Error."""
+def keep(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Write a file of our own, whole or not at all. Raises Why502Error."""
     new = f"{path}.new"
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             _write(handle, data)
             os.fsync(handle)

@@ -53,8 +53,8 @@ def begin(entry: Entry, where: Path) -> str:
         quoted = " ".join(
             '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
         )
-        disk.keep(str(service), SERVICE.format(id=entry.id, command=quoted).encode())
-        disk.keep(str(timer), TIMER.format(id=entry.id, at=at).encode())
+        disk.keep(str(service), SERVICE.format(id=entry.id, command=quoted).encode(), 0o644)
+        disk.keep(str(timer), TIMER.format(id=entry.id, at=at).encode(), 0o644)
         try:
             for order in (("daemon-reload",), ("enable", "--now", timer.name)):
                 commands.execute(("systemctl", *order), entry.master)

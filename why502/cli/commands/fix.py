@@ -74,6 +74,6 @@ def fix(
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
     wanted = with_diffs(make_plan(diagnosis, snapshot, cause))
     if not is_applied:
-        return show(env, wanted, is_json=is_json)
+        return show(env, wanted, is_json=is_json, how="why502 fix --apply, on that machine" if bundle else "--apply")
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
     return 0 if entry.phase == "kept" else 1

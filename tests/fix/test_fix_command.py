@@ -1,0 +1,65 @@
+"""`why502 fix` on the command line: what it shows, refuses, and gives to scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from asking import GOLDEN, TWO_LINES, ask
+
+BUNDLE = str(GOLDEN / "wrong-port.why502")
+
+
+def test_a_plan_for_scripts() -> None:
+    told = ask("fix", "--bundle", BUNDLE, "--format", "json")
+    assert told.status == 1
+    plan = json.loads(told.out)
+    assert plan["schema"] == "why502.fix/1"
+    assert (plan["cause"], plan["outcome"], plan["id"], plan["left"]) == ("wrong-port", "planned", None, [])
+    edit, test, load = plan["steps"]
+    assert "+            proxy_pass http://127.0.0.1:3000;\n" in edit["edit"]["diff"]
+    assert test["run"][-1] == "-t"
+    assert load["run"] == load["undo"]
+
+
+def test_nothing_to_fix() -> None:
+    told = ask("fix", "--bundle", str(GOLDEN / "healthy.why502"))
+    assert (told.status, told.err) == (0, "")
+    assert told.out.startswith("Nothing to fix")
+    assert json.loads(ask("fix", "--bundle", str(GOLDEN / "healthy.why502"), "--format", "json").out)["outcome"] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("--apply", "--undo"), "exclude each other"),
+        (("--apply", "--dry-run"), "exclude each other"),
+        (("wrong-port", "--undo"), "leave CAUSE and other options away"),
+        (("no-such-cause",), "no cause is called 'no-such-cause'"),
+        (("tls-verify-failed", "--bundle", BUNDLE), "tls-verify-failed is not found here"),
+        (("--bundle", BUNDLE, "--apply"), "--bundle only shows a plan"),
+        (("--bundle", "/nonexistent"), "no such file"),
+        (("--since", "yesterday-ish"), "is neither a duration nor a time"),
+        (("--format", "xml"), "Invalid value"),
+        (("--url", "ftp://x"), "--url"),
+    ],
+)
+def test_bad_input_is_two_lines(argv: tuple[str, ...], says: str) -> None:
+    told = ask("fix", *argv)
+    assert told.status == 2
+    assert TWO_LINES.fullmatch(told.err), told.err
+    assert says in told.err
+
+
+@pytest.mark.parametrize(("option", "says"), [("--undo", "there is no fix to take back"), ("--resume", "no fix was interrupted")])
+def test_an_empty_journal(tmp_path: Path, option: str, says: str) -> None:
+    told = ask("fix", option, "--state", str(tmp_path))
+    assert told.status == 2
+    assert told.err == f"why502: {says}\nThe journal is in {tmp_path}.\n"
+
+
+def test_a_state_folder_that_cannot_be() -> None:
+    told = ask("fix", "--undo", "--state", "/proc/none")
+    assert told.status == 2
+    assert TWO_LINES.fullmatch(told.err)
