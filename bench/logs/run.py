@@ -19,6 +19,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from make import FORMAT, write
 
@@ -29,23 +30,34 @@ GOACCESS = '%h %^ %e [%d:%t %^] "%r" %s %b "%R" "%u" %^ %^ %^ %^ %T'
 NGXTOP = FORMAT
 
 
-def timed(argv: list[str] | str) -> float:
-    """Return how long a command takes, in seconds of the wall clock; 0 and 1 are good ends."""
-    started = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of the wall clock, and of all processors together."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(argv: list[str] | str) -> Took:
+    """Return how long a command takes; 0 and 1 are good ends."""
+    started, before = time.perf_counter(), os.times()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
-    done = subprocess.run(argv, env=environment, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    took = time.perf_counter() - started
+    done = subprocess.run(
+        argv, env=environment, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+    )
+    took, after = time.perf_counter() - started, os.times()
     if done.returncode not in (0, 1):
         raise SystemExit(f"{argv}: {done.stderr.decode()[-300:]}")
-    return took
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Took(took, cpu)
 
 
-def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, float]:
-    """Return the fastest run of each command; they take turns."""
-    best = dict.fromkeys(commands, float("inf"))
+def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, Took]:
+    """Return the least wall time and the least processor time of each command; they take turns."""
+    best = dict.fromkeys(commands, Took(float("inf"), float("inf")))
     for _ in range(runs):
         for name, argv in commands.items():
-            best[name] = min(best[name], timed(argv))
+            took = timed(argv)
+            best[name] = Took(min(best[name].wall_s, took.wall_s), min(best[name].cpu_s, took.cpu_s))
     return best
 
 
@@ -73,11 +85,15 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def say(what: str, mine: float, its: float, peer: str, wanted: str, *, faster: bool = True) -> None:
-    """Print one figure."""
-    ratio = its / mine if faster else mine / its
+def say(what: str, mine: Took, its: Took, peer: str, wanted: str, *, faster: bool = True) -> None:
+    """Print one figure: the ratio of the wall times, and the processor times, which other load on the machine changes less."""
+    ratio = its.wall_s / mine.wall_s if faster else mine.wall_s / its.wall_s
     unit = "× as fast" if faster else "× the time"
-    print(f"{what:<26} {mine:7.3f} s   {peer:<28} {its:7.3f} s   {ratio:6.2f} {unit}   (wanted: {wanted})", flush=True)
+    print(
+        f"{what:<24} {mine.wall_s:7.3f} s (processors {mine.cpu_s:6.3f} s)   {peer:<28} {its.wall_s:7.3f} s ({its.cpu_s:6.3f} s)   "
+        f"{ratio:6.2f} {unit}   (wanted: {wanted})",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -126,7 +142,7 @@ def main() -> None:
         if asked.slow and shutil.which("ngxtop"):
             slow["ngxtop"] = ["ngxtop", "-l", str(tenth), "-f", NGXTOP, "--no-follow", "print", "status"]
         for name_, argv in slow.items():
-            took = timed(argv) * 10
+            took = Took(*(10 * value for value in timed(argv)))
             say("full report", best["why502"], took, f"{name_} (a tenth, times ten)", "40" if name_ == "goaccess" else "100")
         subprocess.run(f"gzip -k -6 {whole}", shell=True, check=True)
         best = race({"why502": [*WHY502, f"{whole}.gz"], "zcat": f"zcat {whole}.gz | wc -l"}, max(asked.runs // 2, 1))
@@ -154,7 +170,7 @@ def window(folder: Path, whole: Path, asked: argparse.Namespace) -> None:
             day += timedelta(days=1)
     middle = (day - timedelta(days=2)).strftime("%Y-%m-%d")
     argv = [*WHY502, str(large), "--since", f"{middle}T10:00+00:00", "--until", f"{middle}T10:15+00:00"]
-    took = min(timed(argv) for _ in range(asked.runs))
+    took = min(timed(argv).wall_s for _ in range(asked.runs))
     told = json.loads(subprocess.run([*argv, "--format", "json"], capture_output=True, check=False).stdout)
     print(
         f"15 minutes of {large.stat().st_size / 1e9:.1f} GB: {took:.3f} s, {told['requests']} requests   (wanted: below 0.5 s)",

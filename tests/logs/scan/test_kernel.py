@@ -75,7 +75,7 @@ def test_reads_json(tmp_path: Path) -> None:
     assert sum(found.servers.total.values()) == 500
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 10_000))
 def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, noise: bytes, seed: int) -> None:
     good = lines(3, seed, odd=False)

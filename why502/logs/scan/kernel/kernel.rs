@@ -729,7 +729,8 @@ unsafe fn line(begin: *const u8) -> (*const u8, bool) {
     for field in PROGRAM.get_unchecked(..FIELD_COUNT) {
         let from = at;
         at = find_any(at, field.delimiter);
-        if field.flags != 0 {
+        let flags = field.flags;
+        if flags != 0 && (flags != KEEPS_LIST || *at.sub(1) == b',' || *at.add(1) == b':') && !(flags == IS_NUMBER && is_short_number(from, at)) {
             match odd_field(field, from, at) {
                 Some((end, next)) => {
                     *spans.get_unchecked_mut(field.role as usize) = (from, end);
@@ -754,15 +755,21 @@ unsafe fn line(begin: *const u8) -> (*const u8, bool) {
     (at.add(1), fields(&spans).is_some())
 }
 
-/// Return where the value ends and where the next begins, for a field with flags; None: the line does not fit.
+/// Return whether a value is of one to sixteen digits.
 #[inline(always)]
+unsafe fn is_short_number(from: *const u8, at: *const u8) -> bool {
+    let length = at.offset_from(from) as usize;
+    let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let are_digits = u8x16_le(u8x16_sub(load16(from), u8x16_splat(b'0')), u8x16_splat(9));
+    length.wrapping_sub(1) < 16 && u8x16_all_true(v128_or(are_digits, u8x16_ge(places, u8x16_splat(length as u8))))
+}
+
+/// Return where the value ends and where the next begins, for a field with flags; None: the line does not fit.
+#[inline(never)]
 unsafe fn odd_field(field: &Field, from: *const u8, mut at: *const u8) -> Option<(*const u8, *const u8)> {
     if field.flags & IS_NUMBER != 0 {
-        let length = at.offset_from(from) as usize;
-        let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let are_digits = u8x16_le(u8x16_sub(load16(from), u8x16_splat(b'0')), u8x16_splat(9));
-        let is_number = length > 0 && length <= 16 && u8x16_all_true(v128_or(are_digits, u8x16_ge(places, u8x16_splat(length as u8))));
-        if !is_number && !(length == 1 && *from == b'-') {
+        let is_number = is_short_number(from, at);
+        if !is_number && !(at.offset_from(from) == 1 && *from == b'-') {
             return None;
         }
     }
@@ -829,7 +836,7 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
     let mut tries = Tries { count: 0, marks: [0; 3], total: u64::MAX };
     let mut times = [u64::MAX; 3]; // of the only attempt; of several in TIMES_OF
     if is_told {
-        tries = if is_one(addr, addr_length) { one(spans, &mut times)? } else { several(spans)? };
+        tries = if addr_length <= 1024 && is_word(addr, addr_length, true) { one(spans, &mut times)? } else { several(spans)? };
     } else {
         for role in USTATUS..UCONNECT + 3 {
             let (begin, end) = spans[role];
@@ -851,7 +858,7 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
     let (who, who_end) = spans[CLIENT];
     let (host, host_end) = spans[SERVER];
     let (who_length, host_length) = (who_end.offset_from(who) as usize, host_end.offset_from(host) as usize);
-    if who_length > 64 || host_length > 255 || has_backslash(who, who_length) || has_backslash(host, host_length) {
+    if who_length > 64 || host_length > 255 || !is_word(who, who_length, false) || has_backslash(host, host_length) {
         return None;
     }
     // what was asked for: nothing may be refused after this, since the counters change
@@ -949,26 +956,28 @@ struct Tries {
 
 static mut TIMES_OF: [[u64; ATTEMPTS]; 3] = [[0; ATTEMPTS]; 3];
 
-/// Return whether an address is one, not a list, and holds nothing that Python must look at.
+/// Return whether a text is of visible ASCII without quotes and backslashes, and, as an address of an upstream, no list.
 #[inline(always)]
-unsafe fn is_one(addr: *const u8, length: usize) -> bool {
-    if length > 16 {
-        let mut at = 0;
-        while at < length {
-            let byte = *addr.add(at);
-            if byte == b',' || byte == b' ' || byte == b'\\' || byte == b'"' || byte >= 0x7f {
-                return false;
-            }
-            at += 1;
+unsafe fn is_word(text: *const u8, length: usize, is_upstream: bool) -> bool {
+    let mut at = 0;
+    while at < length {
+        let rest = length - at;
+        let block = load16(text.add(at));
+        let mut odd = v128_or(
+            u8x16_gt(u8x16_sub(block, u8x16_splat(0x21)), u8x16_splat(0x7e - 0x21)),
+            v128_or(u8x16_eq(block, u8x16_splat(b'"')), u8x16_eq(block, u8x16_splat(b'\\'))),
+        );
+        if is_upstream {
+            let (comma, bar, semicolon) = (u8x16_splat(b','), u8x16_splat(b'|'), u8x16_splat(b';'));
+            odd = v128_or(odd, v128_or(u8x16_eq(block, comma), v128_or(u8x16_eq(block, bar), u8x16_eq(block, semicolon))));
         }
-        return length <= 1024;
+        let bits = u8x16_bitmask(odd) as u32 & if rest >= 16 { 0xffff } else { (1 << rest) - 1 };
+        if bits != 0 {
+            return false;
+        }
+        at += 16;
     }
-    let block = head_of(addr, length);
-    let odd = v128_or(
-        v128_or(u8x16_eq(block, u8x16_splat(b',')), u8x16_eq(block, u8x16_splat(b' '))),
-        v128_or(u8x16_eq(block, u8x16_splat(b'\\')), v128_or(u8x16_eq(block, u8x16_splat(b'"')), u8x16_ge(block, u8x16_splat(0x7f)))),
-    );
-    !v128_any_true(odd)
+    true
 }
 
 #[inline(always)]
@@ -1004,7 +1013,7 @@ unsafe fn several(spans: &[Span; ROLES]) -> Option<Tries> {
     let (addr, addr_end) = spans[ADDR];
     let mut at = addr;
     while at < addr_end {
-        if *at == b'\\' || *at == b'"' || *at >= 0x7f {
+        if *at < b' ' || *at >= 0x7f || matches!(*at, b'\\' | b'"' | b'|' | b';') {
             return None;
         }
         if *at == b',' || (*at == b' ' && at.add(1) < addr_end && *at.add(1) == b':') {
