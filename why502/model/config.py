@@ -34,6 +34,7 @@ class Peer(Value, frozen=True, kw_only=True):
     """
 
     name: str
+    label: str = ""  # what the proxy calls it, where that is not its address (HAProxy)
     target: Target | None = None
     at: Position | None = None
     weight: int = 1

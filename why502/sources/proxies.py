@@ -11,7 +11,7 @@ import msgspec
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
-from why502.sources import nginx_installed
+from why502.sources import nginx_installed, other_proxies
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
@@ -45,7 +45,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
     """Return the proxies. With `ask.configs`, those that use these files. Raises HostError where no process can be seen."""
     gaps: list[Gap] = []
     if ask.offline:
-        return Found(tuple(nginx_installed.stopped(host, config, "", gaps) for config in ask.configs), tuple(gaps))
+        return Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
     table = ProcessTable(host)
     masters = find_masters(table)
     if len(masters) > PROXIES:
@@ -61,8 +61,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
     found: list[Proxy] = []
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.root and _same(host, proxy.config, config)]
-        found += users or [nginx_installed.stopped(host, config, "", gaps)]
+        found += users or [_stopped(host, config, gaps)]
     return Found(tuple(found), tuple(gaps))
+
+
+def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
+    """Return the proxy that a configuration file would make, of whichever product."""
+    return other_proxies.given(host, config, gaps) or nginx_installed.stopped(host, config, "", gaps)
 
 
 def find_masters(table: ProcessTable) -> list[Master]:

@@ -1,0 +1,104 @@
+"""What a haproxy.cfg and an httpd configuration tell of backends and timeouts, whole and in parts."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from why502.config import apache, detect, haproxy
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy
+from why502.model.target import Target
+from why502.sources.other_proxies import addressed
+
+HAPROXY = """\
+global
+    maxconn 1000
+defaults
+    mode http
+    timeout connect 5s
+    timeout server 1500
+frontend web
+    bind *:80
+    default_backend app
+backend app
+    balance roundrobin
+    server app1 10.0.0.5:8080 check weight 3   # the first
+    server app2 [2001:db8::1]:8080 check backup
+    server app3 unix@/run/app.sock disabled
+listen secure
+    bind :8443
+    timeout server 2m
+    server s1 10.0.0.7:443 ssl verify required
+"""
+APACHE = """\
+ProxyTimeout 20
+<VirtualHost *:80>
+  ServerName shop.example.com
+  ProxyPass /api http://127.0.0.1:3001/ timeout=5 \\
+      connectiontimeout=500ms
+  ProxyPassReverse /api http://127.0.0.1:3001/
+  <Proxy "balancer://app">
+    BalancerMember http://10.0.0.5:8080 retry=5
+    BalancerMember http://10.0.0.6:8080 status=+H
+  </Proxy>
+  ProxyPass / balancer://app/
+  <Location "/legacy">
+    ProxyPass "ajp://127.0.0.1/"
+  </Location>
+  <FilesMatch \\.php$>
+    SetHandler "proxy:unix:/run/php/php-fpm.sock|fcgi://localhost/"
+  </FilesMatch>
+</VirtualHost>
+"""
+
+
+def test_haproxy() -> None:
+    assert detect.kind(HAPROXY) == "haproxy"
+    web, secure = haproxy.load(HAPROXY, "haproxy.cfg").routes
+    assert (web.server, web.listens, web.upstream, web.protocol) == ("web", ("*:80",), "app", "http")
+    assert (web.connect_timeout_s, web.read_timeout_s) == (5.0, 1.5)
+    assert [(peer.label, str(peer.target), peer.weight, peer.is_backup, peer.is_down) for peer in web.peers] == [
+        ("app1", "10.0.0.5:8080", 3, False, False),
+        ("app2", "[2001:db8::1]:8080", 1, True, False),
+        ("app3", "unix:/run/app.sock", 1, False, True),
+    ]
+    assert (secure.server, secure.protocol, secure.verifies_tls, secure.read_timeout_s) == ("secure", "https", True, 120.0)
+    assert str(web.at) == "haproxy.cfg:12"
+
+
+def test_apache() -> None:
+    assert detect.kind(APACHE) == "apache"
+    api, balanced, legacy, php = apache.load(APACHE, "httpd.conf").routes
+    assert (api.server, api.location, str(api.peers[0].target)) == ("shop.example.com", "/api", "127.0.0.1:3001")
+    assert (api.read_timeout_s, api.connect_timeout_s) == (5.0, 0.5)
+    assert [(str(peer.target), peer.is_backup) for peer in balanced.peers] == [("10.0.0.5:8080", False), ("10.0.0.6:8080", True)]
+    assert balanced.read_timeout_s == 20.0
+    assert (legacy.location, legacy.protocol, str(legacy.peers[0].target)) == ("/legacy", "ajp", "127.0.0.1:8009")
+    assert (php.protocol, str(php.peers[0].target)) == ("fastcgi", "unix:/run/php/php-fpm.sock")
+
+
+def test_a_part_of_a_file() -> None:
+    (route,) = haproxy.load("    balance roundrobin\n    server a 10.0.0.5:80 check\n", "part").routes
+    assert str(route.peers[0].target) == "10.0.0.5:80"
+    (route,) = apache.load("ProxyPass / http://127.0.0.1:3001/", "part").routes
+    assert str(route.peers[0].target) == "127.0.0.1:3001"
+
+
+def test_a_member_that_the_log_names_gets_its_address() -> None:
+    found = haproxy.load(HAPROXY, "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", upstreams=found.upstreams, routes=found.routes)
+    summary = LogSummary(
+        tallies=tuple(
+            Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", group=group) for group in ("app/app1", "app/<NOSRV>")
+        )
+    )
+    assert [tally.target for tally in addressed(summary, (proxy,)).tallies] == [Target(host="10.0.0.5", port=8080), None]
+
+
+@given(st.text(st.sampled_from("<>/ \n\\\"'#=%$:.abcProxySetHandlerBalancerMemberserverlistenbackend0123456789"), max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_any_text_has_an_answer(text: str) -> None:
+    haproxy.load(text, "x")
+    apache.load(text, "x")
+    apache.load("<Proxy balancer://a>\n" + text, "x")

@@ -1,0 +1,144 @@
+"""What of a haproxy.cfg a diagnosis needs: where each backend's servers are, and how long is waited for them.
+
+Source: doc/configuration.txt, sections 2 (format) and 4 (keywords). Only read; unknown keywords are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import NamedTuple
+
+from why502.config.configuration import Configuration
+from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.snapshot import ConfigFile
+from why502.model.target import Target
+
+_SECTIONS = frozenset(
+    "global defaults frontend backend listen resolvers peers mailers userlist program http-errors ring cache".split()
+)
+_TIME = re.compile(r"(\d{1,12})(us|ms|s|m|h|d)?")
+_UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MOST_LINES = 200_000
+
+
+class Line(NamedTuple):
+    """A keyword with its arguments."""
+
+    words: tuple[str, ...]
+    at: Position
+
+
+class Section(NamedTuple):
+    """A section: its kind, its name, what stands in it."""
+
+    kind: str
+    name: str
+    lines: list[Line]
+
+
+def load(text: str, file: str) -> Configuration:
+    """Return what the text of a configuration, or of a part of one, means."""
+    found = sections(text, file)
+    defaults: dict[str, tuple[str, ...]] = {}
+    routes: list[Route] = []
+    upstreams: list[Upstream] = []
+    for section in found:
+        if section.kind == "defaults":
+            defaults = {**defaults, **_settings(section)}
+        elif section.kind in ("backend", "listen", ""):
+            peers = tuple(peer for line in section.lines if (peer := _peer(line)))
+            if not peers:
+                continue
+            settings = {**defaults, **_settings(section)}
+            upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
+            routes.append(_route(section, peers, settings, found))
+    return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
+
+
+def sections(text: str, file: str) -> list[Section]:
+    """Return the sections; lines before the first one make a section without kind, as in a fragment."""
+    found = [Section("", "", [])]
+    for number, raw in enumerate(text.splitlines()[:_MOST_LINES], 1):
+        words = _words(raw)
+        if not words:
+            continue
+        line = Line(words, Position(file=file, line=number))
+        if words[0] in _SECTIONS:
+            found.append(Section(words[0], words[1] if len(words) > 1 else "", []))
+        else:
+            found[-1].lines.append(line)
+    return found
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(raw[:4096], comments=True))
+    except ValueError:
+        return tuple(raw[:4096].partition("#")[0].split())
+
+
+def _settings(section: Section) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for line in section.lines:
+        name, rest = line.words[0], line.words[1:]
+        if name in ("timeout", "option", "no") and rest:
+            name, rest = f"{name} {rest[0]}", rest[1:]
+        found[name] = rest
+    return found
+
+
+def _peer(line: Line) -> Peer | None:
+    """Return the member of a `server` line: `server NAME ADDRESS[:PORT] [option…]`."""
+    if line.words[0] not in ("server", "server-template") or len(line.words) < 3:
+        return None
+    name, address, options = line.words[1], line.words[2], line.words[3:]
+    target = (
+        Target(path=address.removeprefix("unix@"))
+        if address.startswith(("/", "unix@"))
+        else Target.parse(re.sub(r"^ipv[46]@", "", address))
+    )
+    weight = options[options.index("weight") + 1] if "weight" in options[:-1] else "1"
+    return Peer(
+        name=address,
+        label=name,
+        target=target if target and (target.port or target.path) else None,
+        at=line.at,
+        weight=int(weight) if weight.isdigit() and len(weight) < 9 else 1,
+        is_backup="backup" in options,
+        is_down="disabled" in options,
+        resolves="resolvers" in options,
+    )
+
+
+def _route(section: Section, peers: tuple[Peer, ...], settings: dict[str, tuple[str, ...]], found: list[Section]) -> Route:
+    servers = [line for line in section.lines if line.words[0] == "server"]
+    options = servers[0].words[3:] if servers else ()
+    is_tcp = settings.get("mode", ("tcp",)) == ("tcp",)
+    fronts = [
+        other
+        for other in found
+        if (other is section and section.kind == "listen") or any(line.words[0] in ("default_backend", "use_backend") and section.name in line.words for line in other.lines)
+    ]  # fmt: skip
+    return Route(
+        proxy="haproxy",
+        server=fronts[0].name if fronts else section.name,
+        listens=tuple(
+            line.words[1] for front in fronts for line in front.lines if line.words[0] == "bind" and len(line.words) > 1
+        ),
+        at=peers[0].at,
+        directive="server",
+        passes=section.name,
+        protocol="tcp" if is_tcp else "https" if "ssl" in options else "http",
+        upstream=section.name or None,
+        peers=peers,
+        verifies_tls="required" in options,
+        connect_timeout_s=_time(settings.get("timeout connect", ()), 0.0),
+        read_timeout_s=_time(settings.get("timeout server", ()), 0.0),
+        send_timeout_s=_time(settings.get("timeout server", ()), 0.0),
+    )
+
+
+def _time(words: tuple[str, ...], default: float) -> float:
+    match = _TIME.fullmatch(words[0]) if words else None
+    return int(match[1]) * _UNITS_S[match[2] or ""] if match else default

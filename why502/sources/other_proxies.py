@@ -1,0 +1,48 @@
+"""Configurations of gateways other than nginx that the user gave: read from their file alone, none of their processes is looked for."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from why502.config import apache, detect, haproxy
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.model.logs import LogSummary
+from why502.model.snapshot import Gap, Proxy
+from why502.model.target import Target
+
+_READERS = {"haproxy": haproxy.load, "apache": apache.load}
+_LIMIT = 4 << 20
+
+
+def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
+    """Return the proxy that the file is a configuration of; None for one of nginx, or where it cannot be read."""
+    try:
+        text = host.read(config, limit_bytes=_LIMIT).decode("utf-8", "surrogateescape")
+    except HostError:
+        return None  # nginx's own reader says why
+    kind = detect.kind(text)
+    if kind not in _READERS:
+        return None
+    found = _READERS[kind](text, config)
+    if not found.routes:
+        gaps.append(Gap(source=config, why=f"no backend of {kind} stands in it", allow="name the file that holds its servers"))
+    return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams)
+
+
+def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
+    """Return the summary with the addresses of those members that HAProxy's log calls by their names only (`backend/server`)."""
+    known: dict[str, Target] = {
+        f"{group.name}/{peer.label}": peer.target
+        for proxy in proxies
+        for group in proxy.upstreams
+        for peer in group.peers
+        if proxy.kind == "haproxy" and peer.label and peer.target is not None
+    }
+    if not known:
+        return summary
+    tallies = tuple(
+        replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
+        for tally in summary.tallies
+    )
+    return replace(summary, tallies=tallies)
