@@ -35,13 +35,15 @@ def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -
     diagnosis = report["diagnosis"]
     assert diagnosis, report["stderr"]
     bundle = base64.b64decode(report["bundle"])
-    assert json.loads(render(diagnose(load(bundle, fault.name)), Terminal())) == diagnosis
+    there = base64.b64decode(report.get("bundle_there", ""))
+    snapshots = [load(each, fault.name) for each in (bundle, there) if each]
+    assert json.loads(render(diagnose(*snapshots), Terminal())) == diagnosis
     findings = [finding for finding in diagnosis["findings"] if finding["confidence"] >= 0.5]
     told = [(finding["cause"], finding["target"], finding["confidence"]) for finding in diagnosis["findings"]]
     if fault.is_healthy:
         assert (diagnosis["verdict"], diagnosis["findings"], report["status"]) == ("healthy", [], 0), told
         if update:
-            keep(fault, neutral(bundle))
+            keep(fault, neutral(bundle), there and neutral(there))
         return
     assert diagnosis["verdict"] == "problem", told
     assert report["status"] == 1
@@ -50,4 +52,4 @@ def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -
     assert fault.ongoing in (None, first["ongoing"]), (first["ongoing"], first["last_seen"])
     assert fault.also <= {finding["cause"] for finding in findings}, told
     if update:
-        keep(fault, neutral(bundle))
+        keep(fault, neutral(bundle), there and neutral(there))

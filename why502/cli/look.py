@@ -11,6 +11,7 @@ import msgspec
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, Snapshot
+from why502.model.target import Target
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -24,6 +25,7 @@ def look(
     env: Env,
     *,
     urls: tuple[str, ...] = (),
+    targets: tuple[str, ...] = (),
     configs: tuple[str, ...] = (),
     logs: tuple[str, ...] = (),
     since: str = "15m",
@@ -64,13 +66,14 @@ def look(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in logs),
         urls=urls,
+        targets=tuple(_target(text) for text in targets),
         probes=probes and not offline,
         offline=offline,
     )
     snapshot = collect(_host(env, ask), now, begin, end, ask)
     if offline:
         snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
-    if not snapshot.proxies and not logs:
+    if not snapshot.proxies and not logs and not targets:
         why = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
         raise Why502Error(
             f"no proxy was found here: {why.why}"
@@ -79,6 +82,14 @@ def look(
             why.allow if why and why.allow else "Name its main configuration with --config PATH, or logs with --log PATH.",
         )
     return (snapshot,)
+
+
+def _target(text: str) -> Target:
+    """Return an address that the user named. Raises Why502Error."""
+    target = Target.parse(text)
+    if target is None:
+        raise Why502Error(f"--target {text!r} is no address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
+    return target
 
 
 def _host(env: Env, ask: Ask) -> Host:

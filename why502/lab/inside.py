@@ -98,6 +98,21 @@ def digests(stage: Stage) -> dict[str, str]:
     return {path: told for path, told in found.items() if "/run/lab/" not in path}
 
 
+def together(stage: Stage, near: Path, target: str) -> dict[str, Any]:
+    """Return the diagnosis of two bundles, this machine's and that of the backend's machine, and the latter."""
+    far = stage.path("/run/there.why502")
+    here = (sys.executable, "-m", "why502")
+    stage.sh(*stage.there, *here, "collect", "--quiet", "--target", target, "-o", str(far))
+    argv = (*here, "diagnose", "--bundle", str(near), "--bundle", str(far), "--format", "json")
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return {
+        "status": done.returncode,
+        "diagnosis": json.loads(done.stdout or "null"),
+        "stderr": done.stderr,
+        "bundle_there": base64.b64encode(far.read_bytes()).decode(),
+    }
+
+
 def cost(stage: Stage, *command: str) -> tuple[float, int]:
     """Return the seconds of wall time and the bytes of memory that a command takes within the scene (wait4(2): ru_maxrss)."""
     argv = (sys.executable, "-m", "why502", command[0], *where(stage), *command[1:])
@@ -140,6 +155,8 @@ def main() -> int:
                 bundle = stage.path("/run/scene.why502")
                 done = diagnose(stage, "--format", "json", "--save", str(bundle), *told.option, is_captured=True)
                 report |= {"status": done.returncode, "diagnosis": json.loads(done.stdout or "null"), "stderr": done.stderr}
+                if stage.there:
+                    report |= together(stage, bundle, str(target))
                 if told.measure:
                     report["costs"] = {
                         "collect": cost(stage, "collect", "--quiet", "-o", str(bundle)),

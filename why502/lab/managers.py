@@ -30,8 +30,8 @@ def shown(stage: Stage, property_: str, name: str = "shop.service") -> str:
     return stage.sh("systemctl", "show", "--value", "-p", property_, name).strip()
 
 
-def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "shop") -> None:
-    """Start supervisord with one program."""
+def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "shop", wrap: tuple[str, ...] = ()) -> None:
+    """Start supervisord with one program. `wrap` is a command to start it with."""
     run, log = stage.path("/run"), stage.path("/var/log/supervisor")
     log.mkdir(parents=True, exist_ok=True)
     config = stage.write(
@@ -42,7 +42,7 @@ def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "sh
         f"[supervisorctl]\nserverurl=unix://{run}/supervisor.sock\n\n[program:{name}]\ncommand={command}\n"
         f"stdout_logfile={log}/{name}.log\nredirect_stderr=true\n{settings}\n",
     )
-    process = stage.spawn(program("supervisord"), "--nodaemon", "-c", config, log="/run/supervisord.out")
+    process = stage.spawn(*wrap, program("supervisord"), "--nodaemon", "-c", config, log="/run/supervisord.out")
     stage.until(lambda: supervised(stage), "supervisord has its log", process)
 
 

@@ -14,6 +14,24 @@ def _deny(stage: Stage, rule: str, *inside: str) -> None:
     stage.sh(*inside, "nft", "-f", "-", stdin=table)
 
 
+def two_machines(stage: Stage) -> tuple[str, ...]:
+    """Make another machine (network and processes of its own) beside this one; return the command that enters it."""
+    outer = stage.spawn("unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity")
+    children = stage.path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+    stage.until(lambda: children.read_text().split(), "another machine")
+    pid = children.read_text().split()[0]
+    stage.until(lambda: stage.path(f"/proc/{pid}/comm").read_text().strip() == "sleep", "another machine runs")
+    inside = ("nsenter", f"--target={pid}", "--net", "--pid", "--mount")
+    stage.sh(*inside, "mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", "/etc/nginx")
+    stage.sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", pid)
+    for command, device, address in (((), "near", HERE), (inside, "far", THERE)):
+        stage.sh(*command, "ip", "address", "add", f"{address}/24", "dev", device)
+        stage.sh(*command, "ip", "link", "set", device, "up")
+    stage.sh(*inside, "ip", "link", "set", "lo", "up")
+    stage.there = (*inside, "--")
+    return stage.there
+
+
 def _connect(stage: Stage, address: str, log: str) -> str:
     stage.nginx.start(f"proxy_pass http://{address}:{PORT};\nproxy_connect_timeout 800ms;", log=log)
     stage.send_many(6, at_once=6)

@@ -67,6 +67,7 @@ class Stage:
         self._ports: dict[int, int] = {}
         self._closing = Event()
         self._threads: list[Thread] = []
+        self.there: tuple[str, ...] = ()  # the command that enters the backend's own machine, where there is one
         self._slow = ""  # the device that is slowed down
 
     def open(self) -> None:

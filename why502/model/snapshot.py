@@ -367,6 +367,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     host: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    asked: tuple[Target, ...] = ()  # addresses here that the proxy of another machine connects to
     proxies: tuple[Proxy, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     processes: tuple[Process, ...] | None = None

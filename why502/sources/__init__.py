@@ -36,7 +36,7 @@ LIMIT_S = 2.5
 
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
     """Return what is known of the machine. It always comes: what failed or took too long is a Gap."""
-    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until)
+    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets)
     for stage in STAGES:
         known = _run(stage, host, known, ask)
     return known

@@ -8,6 +8,7 @@ import msgspec
 
 from why502.model.base import Value
 from why502.model.snapshot import Gap
+from why502.model.target import Target
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ class Ask(Value, frozen=True, kw_only=True):
     configs: tuple[str, ...] = ()  # --config
     logs: tuple[str, ...] = ()  # --log
     urls: tuple[str, ...] = ()  # --url
+    targets: tuple[Target, ...] = ()  # --target: addresses here that the proxy of another machine connects to
     probes: bool = True  # False: send nothing to any target
     offline: bool = False  # True: look at nothing but the given files
 

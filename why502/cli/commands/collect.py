@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the bundle; - is standard output.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
 @click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ADDRESS:PORT",
+    help="An address of this machine that a proxy elsewhere connects to: on a backend's machine.",
+)
 @click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
 @click.option("--until", default="now", show_default=True, help="End of the window.")
 @click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
@@ -25,6 +32,7 @@ def collect(
     output: str,
     configs: tuple[str, ...],
     logs: tuple[str, ...],
+    targets: tuple[str, ...],
     since: str,
     until: str,
     no_probe: bool,
@@ -35,13 +43,14 @@ def collect(
 
     \b
     Example: why502 collect -o web1.why502
-    Example: why502 diagnose --bundle web1.why502
+    Example: why502 collect -o app1.why502 --target 10.0.0.5:3000   (on the backend's machine)
+    Example: why502 diagnose --bundle web1.why502 --bundle app1.why502
     """
     from why502.bundle import save
     from why502.cli.look import look
     from why502.cli.output import write
 
-    (snapshot,) = look(env, configs=configs, logs=logs, since=since, until=until, probes=not no_probe)
+    (snapshot,) = look(env, configs=configs, logs=logs, targets=targets, since=since, until=until, probes=not no_probe)
     data = save(snapshot, anonymize=anonymize)
     if output == "-":
         env.stdout.buffer.write(data)

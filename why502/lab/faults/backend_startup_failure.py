@@ -7,6 +7,7 @@ from functools import partial
 
 from why502.lab.fault import Fault
 from why502.lab.managers import APP, SERVER, pm2, shown, supervise, supervised, unit
+from why502.lab.network import THERE, two_machines
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -38,6 +39,17 @@ def supervisord(stage: Stage, *, command: str = RUN, script: str = NO_MODULE) ->
     supervise(stage, command, 'environment=PORT="3000"\nstartretries=1\nstartsecs=1')
     stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
     return _proxy(stage)
+
+
+def elsewhere(stage: Stage) -> str:
+    """Break it: the same on another machine, whose bundle is diagnosed together with the proxy's."""
+    target = f"{THERE}:3000"
+    stage.write(APP, NO_MODULE)
+    supervise(stage, f"{RUN} --listen {target}", "startretries=1\nstartsecs=1", wrap=two_machines(stage))
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
+    stage.nginx.start(f"proxy_pass http://{target};")
+    stage.send_many(6)
+    return target
 
 
 def errored(stage: Stage) -> str:
@@ -95,6 +107,12 @@ FAULTS = (
         says="a program of supervisord is FATAL: a Python module is missing",
         build=supervisord,
         needs=frozenset({"isolation", "supervisord"}),
+    ),
+    fault(
+        name="backend-startup-failure-elsewhere",
+        says="the same on another machine: two bundles, diagnosed together",
+        build=elsewhere,
+        needs=frozenset({"isolation", "ip", "supervisord"}),
     ),
     fault(
         name="backend-startup-failure-supervisord-spawn",
