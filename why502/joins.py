@@ -58,12 +58,12 @@ def routes(snapshot: Snapshot) -> tuple[Route, ...]:
 
 
 def targets(snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return every address that some proxy is configured to connect to, or that its logs say it did."""
+    """Return every address that some proxy is configured to connect to, or that its logs say it did, and what was asked for."""
     configured = (
         target for route in routes(snapshot) for peer in route.peers if not peer.is_down for target in addresses(peer, snapshot)
     )
     logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
-    return tuple(dict.fromkeys((*configured, *logged)))
+    return tuple(dict.fromkeys((*snapshot.asked, *configured, *logged)))
 
 
 def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
