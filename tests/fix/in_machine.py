@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shop import Shop, shop
@@ -40,7 +42,7 @@ def main() -> None:
     with shop() as here:
         text = here.site.read_bytes()
         for is_off in (False, True):
-            said = why502(here, "timeout", "/well/", "90", "--for", "3s")
+            said = why502(here, "timeout", "/well/", "90", "--for", f"{20 if is_off else 1}s")
             assert "also after a reboot" in said, said
             (timer,) = UNITS.glob("why502-*.timer")
             (service,) = UNITS.glob("why502-*.service")
@@ -51,7 +53,8 @@ def main() -> None:
             assert "why502-" not in checked.stderr, checked.stderr
             if is_off:
                 subprocess.run(["systemctl", "stop", timer.name], check=True)
-                time.sleep(3.5)  # its very time passes
+                at = json.loads(why502(here, "list", "--format", "json"))["mitigations"][0]["reverts_at"]
+                until(lambda at=at: datetime.now(UTC) > datetime.fromisoformat(at) + timedelta(seconds=2), "its time passes")
                 assert b"90s" in here.site.read_bytes()
                 subprocess.run(["systemctl", "start", timer.name], check=True)
             until(lambda: here.site.read_bytes() == text, "it ends")

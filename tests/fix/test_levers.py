@@ -194,7 +194,7 @@ def test_a_route_is_limited(group: Group) -> None:
 
 def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
-    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: begun.append(entry.id) or "nobody")
+    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where, now: begun.append(entry.id) or "nobody")
     now = datetime.now(UTC)
     done = group.pull("down", group.second, "--for", "30m", now=now)
     assert done.status == 0, done

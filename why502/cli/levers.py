@@ -60,7 +60,7 @@ def pull(
         return show(env, wanted, is_json=is_json, how=how)
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
     if entry.phase == "kept" and entry.reverts_at is not None:
-        by = schedule.begin(entry, journal.folder(state))
+        by = schedule.begin(entry, journal.folder(state), env.now())
         env.stderr.write(f"  its end is seen to by {by}\n")
     return 0 if entry.phase == "kept" else 1
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from why502.fix import commands, disk
@@ -44,12 +45,13 @@ def has_systemd() -> bool:
     return Path("/run/systemd/system").is_dir() and os.geteuid() == 0 and os.access(UNITS, os.W_OK)
 
 
-def begin(entry: Entry, where: Path) -> str:
+def begin(entry: Entry, where: Path, now: datetime) -> str:
     """Have a lever end at its time; return in words who will see to it. Raises Why502Error."""
     argv = (sys.executable, "-m", "why502", "mitigate", "expire", "--state", str(where))
     if has_systemd():
         timer, service = _units(entry)
-        at = f"{entry.reverts_at:%Y-%m-%d %H:%M:%S}"
+        # Timers have whole seconds: the next one after the end. One that lies in the past when it is enabled would never come.
+        at = f"{max(entry.reverts_at or now, now + timedelta(seconds=2)) + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}"
         quoted = " ".join(
             '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
         )
