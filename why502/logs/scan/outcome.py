@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
 from why502.logs.verdicts import Fields, has_failed, is_failure, meaning
-from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.logs import Attempt, LogRecord
 from why502.model.target import Target
 
 
@@ -114,6 +114,3 @@ def _where(address: str) -> str:
 
 def _split(text: str) -> list[str]:
     return text.replace(" : ", ", ").split(", ")
-
-
-OWN = frozenset({Symptom.OWN_STATUS.value})
