@@ -133,6 +133,8 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
         return harm
     failing = [(old, new) for old, new in pairs if old.is_failed]
     concerned = [(old, new) for old, new in failing if old.concerns] or failing
+    if not pairs:
+        return Verdict(helps=True, says="no request can be sent to that proxy from here: only traffic will show it")
     if not concerned:
         return Verdict(helps=True, says=f"none of {len(pairs)} requests failed before, none fails now: only traffic will show it")
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
