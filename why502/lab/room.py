@@ -48,10 +48,14 @@ def enter(fault: Fault, *options: str, is_isolated: bool | None = None, **stream
 
 @contextmanager
 def _turn(fault: Fault) -> Iterator[None]:
-    """Wait until no loud scene runs, and before a loud one until none at all does (flock(2))."""
-    place = DISK / f"why502-lab-{os.getuid()}.lock"
-    with place.open("w") as lock:
+    """Wait until no loud scene runs, and before a loud one until none at all does (flock(2)). They queue at the first lock."""
+    with (
+        (DISK / f"why502-lab-{os.getuid()}.queue").open("w") as queue,
+        (DISK / f"why502-lab-{os.getuid()}.lock").open("w") as lock,
+    ):
+        fcntl.flock(queue, fcntl.LOCK_EX)
         fcntl.flock(lock, fcntl.LOCK_EX if fault.is_loud else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
         yield
         if fault.is_loud:
             time.sleep(LOUD_S)

@@ -70,7 +70,11 @@ def look_of(host: Host, known: Snapshot) -> Look:
     until = known.until or known.taken_at
     stats = ProcessTable(host).stats()
     listening = owners.owners(known)
-    here = {target: listening.get(target, ()) for target in targets(known) if _is_here(known, target) or target in listening}
+    here = {  # a process that ended since leaves its target silent
+        target: tuple(pid for pid in listening.get(target, ()) if pid in stats)
+        for target in targets(known)
+        if _is_here(known, target) or target in listening
+    }
     return Look(
         owners=here,
         processes={process.pid: process for process in known.processes or ()},

@@ -30,6 +30,8 @@ from why502.model.snapshot import Service
 
 _EMPTY = "# The unit names this file; the variables that it should hold are not known.\n"
 
+LOOP = 3  # restarts
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -41,8 +43,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for event in case.events(Symptom.START_FAILED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
     for service in case.services:
-        if _has_served(case, service):
-            continue
+        if _has_served(case, service) or (service.result == "exit-code" and (service.restarts or 0) >= LOOP):
+            continue  # it did start; or it ends again and again, and nothing that we understand says why
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.why:
             yield supports(f"{service.name} could not start: {service.why[-1]}", service.manager, LIKELY)
             break
