@@ -171,6 +171,7 @@ def shop() -> Iterator[Shop]:
             found = Shop(root, port)
             subprocess.run(found.program, check=True, capture_output=True)
             try:
+                found.until(lambda: bool(commands.Master(pid_file=str(root / "nginx.pid")).workers()))
                 yield found
             finally:
                 stop(found)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
     from why502.fix.transaction import Progress, Verify
+    from why502.fix.verify import Verdict
     from why502.model.remedy import Edit
     from why502.model.snapshot import Snapshot
 
@@ -92,11 +93,30 @@ def verifier(env: Env) -> Verify:
             verdict = (
                 verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
             )
-            if verdict.helps or time.monotonic() >= ends:
+            if verdict.helps:
+                return _with_log(entry, verdict)
+            if time.monotonic() >= ends:
                 return verdict
             time.sleep(0.5)  # what was started needs its time
 
     return judge
+
+
+def _with_log(entry: Entry, verdict: Verdict) -> Verdict:
+    """Return a good verdict with what the error log says since; where no request shows the failure, the log decides alone."""
+    from why502.fix.error_log import news
+
+    found = news(entry.logs, entry.master)
+    if not entry.logs or not entry.ran:
+        return verdict
+    if not found:
+        return msgspec.structs.replace(verdict, says=f"{verdict.says}; the error log has no new failure")
+    (name, count), *_ = found.most_common(1)
+    total = sum(found.values())
+    since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
+    says = f"{verdict.says}; the error log tells of {since}"
+    is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
+    return msgspec.structs.replace(verdict, says=says, helps=not (is_unseen and name in entry.seen))
 
 
 def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from why502.fix import disk
 from why502.fix.commands import Master
+from why502.fix.error_log import Mark
 from why502.fix.verify import Asked
 from why502.model.base import Value, decode, encode
 from why502.model.errors import Why502Error
@@ -61,6 +62,8 @@ class Entry(Value, frozen=True, kw_only=True):
     master: Master = Master()
     config: str = ""  # its main configuration file
     before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
+    seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them
+    logs: tuple[Mark, ...] = ()  # the proxy's error logs, as long as they were
     reverts_at: datetime | None = None  # a time limit set by the user
     left: tuple[str, ...] = ()  # what could not be taken back
 

@@ -32,6 +32,7 @@ class Plan(Value, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     proxy: Proxy | None = None
     at: Position | None = None
+    seen: tuple[str, ...] = ()  # the failures of its target in the logs: "symptom of target"
     warnings: tuple[str, ...] = ()
     is_safe: bool = False
 
@@ -84,6 +85,11 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         runs=tuple(step for step in remedy.steps if isinstance(step, Run)),
         proxy=proxy,
         at=finding.place.at if finding.place else None,
+        seen=tuple(
+            f"{tally.symptom.value} of {tally.target}" if tally.target else tally.symptom.value
+            for tally in (snapshot.logs.tallies if snapshot.logs else ())
+            if tally.target == finding.target and tally.proxy is not None
+        ),
         warnings=warnings(edits, proxy),
         is_safe=remedy.safe,
     )

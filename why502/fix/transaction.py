@@ -14,7 +14,7 @@ import msgspec
 
 from why502.config import edit
 from why502.config.tree import content as bytes_of
-from why502.fix import commands, disk, journal, merge
+from why502.fix import commands, disk, error_log, journal, merge
 from why502.fix.commands import Master
 from why502.fix.exact import exact
 from why502.fix.journal import Change, Entry, Phase
@@ -78,7 +78,7 @@ def apply(
     entry = Entry(
         id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, says=plan.remedy, phase=Phase.PLANNED,
         changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
-        master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(), before=before, reverts_at=reverts_at,
+        master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(), before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
     for number, (old, new) in enumerate(contents):
         disk.keep(journal.contents_path(where, entry.id, number, is_new=False), old)

@@ -1,0 +1,65 @@
+"""What the proxy's error log says after a change: failures that its new workers met."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+
+from why502.fix.commands import Master
+from why502.logs.formats.nginx_error import parse
+from why502.model.base import Value
+from why502.model.logs import LogRecord
+from why502.model.snapshot import Proxy
+
+MOST_BYTES = 1 << 20
+MOST_LOGS = 16
+
+
+class Mark(Value, frozen=True, kw_only=True):
+    """How far an error log was written before the change."""
+
+    path: str
+    inode: int
+    size_bytes: int
+
+
+def marks(proxy: Proxy | None) -> tuple[Mark, ...]:
+    """Return the ends of a proxy's error logs. One that cannot be looked at is left out."""
+    found = []
+    paths = dict.fromkeys(log.path for log in (proxy.logs if proxy else ()) if log.kind == "error" and log.path)
+    for path in list(paths)[:MOST_LOGS]:
+        try:
+            seen = os.stat(path)
+        except OSError:
+            continue
+        found.append(Mark(path=path, inode=seen.st_ino, size_bytes=seen.st_size))
+    return tuple(found)
+
+
+def news(before: Iterable[Mark], master: Master) -> Counter[str]:
+    """Return how often the workers of now wrote of each failure, as "symptom of target" or "symptom"."""
+    workers = master.workers()
+    found: Counter[str] = Counter()
+    for mark in before:
+        for line in _since(mark).decode("utf-8", "replace").splitlines():
+            record = parse(line)
+            if record is not None and record.symptom is not None and record.pid in workers and record.is_gateway_failure:
+                found[_named(record)] += 1
+    return found
+
+
+def _since(mark: Mark) -> bytes:
+    try:
+        with open(mark.path, "rb") as stream:
+            seen = os.fstat(stream.fileno())
+            is_same = seen.st_ino == mark.inode and seen.st_size >= mark.size_bytes
+            stream.seek(mark.size_bytes if is_same else 0)  # else it was rotated
+            return stream.read(MOST_BYTES)
+    except OSError:
+        return b""
+
+
+def _named(record: LogRecord) -> str:
+    symptom = record.symptom.value if record.symptom else ""
+    return f"{symptom} of {record.target or record.group}" if record.target or record.group else symptom
