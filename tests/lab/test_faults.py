@@ -50,6 +50,7 @@ def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -
     first = findings[0]
     assert (first["cause"], first["layer"], first["target"]) == (fault.cause, fault.layer, report["target"]), told
     assert fault.ongoing in (None, first["ongoing"]), (first["ongoing"], first["last_seen"])
+    assert fault.gaps <= {gap["source"] for gap in diagnosis["gaps"]}
     assert fault.also <= {finding["cause"] for finding in findings}, told
     if update:
         keep(fault, neutral(bundle), there and neutral(there))

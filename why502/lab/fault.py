@@ -13,7 +13,7 @@ from why502.lab.stage import Stage
 from why502.model.base import Value
 from why502.model.finding import Layer
 
-PROGRAMS = ("nft", "ip", "openssl", "nginx", "supervisord", "uwsgi", "unicorn", "node")
+PROGRAMS = ("nft", "ip", "openssl", "nginx", "supervisord", "uwsgi", "unicorn", "node", "systemctl")
 IN_VM = "WHY502_LAB_VM"  # a variable that says that this is the virtual machine
 
 
@@ -35,6 +35,7 @@ class Fault(Value, frozen=True, kw_only=True):
     needs: frozenset[str] = frozenset()  # isolation, machine, vm, groups, php-fpm, gunicorn, pm2, and PROGRAMS
     ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
+    gaps: frozenset[str] = frozenset()  # sources that cannot answer in it
     boot: str = ""  # in a virtual machine: further arguments of its kernel
     is_loud: bool = False  # it writes into the kernel's log, which all scenes share: none other runs beside it
 
@@ -60,6 +61,8 @@ class Fault(Value, frozen=True, kw_only=True):
                 return "needs root and control groups that limit memory and processors"
             if need == "pressure" and not Path("/proc/pressure/memory").exists():
                 return "needs a kernel that tells pressure (/proc/pressure)"
+            if need == "fuse" and not os.access("/dev/fuse", os.W_OK):
+                return "needs /dev/fuse"
             if need in ("gunicorn", "pm2") and not program(need):
                 return f"needs {need} (scripts/setup --tests)"
             if need in PROGRAMS and not program(need):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.isolation import program
 from why502.lab.nginx import Nginx
-from why502.lab.stage import Stage
+from why502.lab.stage import LabError, Stage
 from why502.model.finding import Layer
 
 
@@ -107,6 +110,25 @@ def error_page(stage: Stage, *, page: str) -> str:
     return target
 
 
+def systemctl_hangs(stage: Stage) -> str:
+    """Break it on a machine whose service manager does not answer."""
+    silent = stage.write("/run/lab/systemctl", "#!/bin/sh\nexec sleep 1000\n", mode=0o755)
+    stage.path("/run/systemd/system").mkdir(parents=True, exist_ok=True)
+    stage.sh("mount", "--bind", silent, program("systemctl"))  # for this scene alone: its mounts are its own
+    return plain(stage)
+
+
+def dead_mount(stage: Stage) -> str:
+    """Break it on a machine where a file system that nginx writes to has died: a FUSE that nobody serves (fuse(4))."""
+    target = plain(stage)
+    folder = stage.path("/var/lib/nginx/proxy")
+    device = os.open("/dev/fuse", os.O_RDWR)  # as long as it is open, every look at the folder waits
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    if ctypes.CDLL(None, use_errno=True).mount(b"dead", str(folder).encode(), b"fuse", 0, options):
+        raise LabError(f"{folder}: {os.strerror(ctypes.get_errno())}")
+    return target
+
+
 def long_log(stage: Stage) -> str:
     """Hide thirty failures among 200,000 healthy lines; what should answer them listens on 3002."""
     good, bad = f"127.0.0.1:{stage.port(3000)}", f"127.0.0.1:{stage.port(3001)}"
@@ -172,6 +194,20 @@ FAULTS = (
     ),
     fault(
         name="wrong-port-no-access-log", says="the same, and there is no access log", build=partial(plain, http="access_log off;")
+    ),
+    fault(
+        name="wrong-port-systemctl-hangs",
+        says="the same, and the service manager does not answer",
+        build=systemctl_hangs,
+        needs=frozenset({"isolation", "systemctl"}),
+        gaps=frozenset({"systemd"}),
+    ),
+    fault(
+        name="wrong-port-dead-mount",
+        says="the same, and a file system that nginx writes to has died",
+        build=dead_mount,
+        needs=frozenset({"isolation", "fuse"}),
+        gaps=frozenset({"disks"}),
     ),
     fault(
         name="wrong-port-error-page",
