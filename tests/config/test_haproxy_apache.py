@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from why502.config import apache, detect, haproxy
+from why502.host.local import LocalHost
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.sources.other_proxies import addressed
+from why502.sources.other_proxies import addressed, part
 
 HAPROXY = """\
 global
@@ -102,3 +105,14 @@ def test_any_text_has_an_answer(text: str) -> None:
     haproxy.load(text, "x")
     apache.load(text, "x")
     apache.load("<Proxy balancer://a>\n" + text, "x")
+
+
+def test_directives_of_nginx_without_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "part.conf"
+    path.write_text("proxy_pass http://127.0.0.1:3001;\nproxy_read_timeout 5s; # short")
+    proxy = part(LocalHost(), str(path))
+    assert proxy is not None
+    (route,) = proxy.routes
+    assert (str(route.peers[0].target), route.read_timeout_s, str(route.at)) == ("127.0.0.1:3001", 5.0, f"{path}:1")
+    path.write_text("user nginx;\n")
+    assert part(LocalHost(), str(path)) is None

@@ -1,10 +1,15 @@
-"""Configurations of gateways other than nginx that the user gave: read from their file alone, none of their processes is looked for."""
+"""Configurations that the user gave and that are no whole one of nginx: of other gateways, and parts without the blocks around them.
+
+They are read from their file alone; none of their processes is looked for.
+"""
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
-from why502.config import apache, detect, haproxy
+from why502.config import apache, detect, haproxy, nginx
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.logs import LogSummary
@@ -13,6 +18,8 @@ from why502.model.target import Target
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
+_PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
+_MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]+[^{}\n]*;", re.MULTILINE)
 
 
 def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
@@ -28,6 +35,22 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
     if not found.routes:
         gaps.append(Gap(source=config, why=f"no backend of {kind} stands in it", allow="name the file that holds its servers"))
     return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams)
+
+
+def part(host: Host, config: str) -> Proxy | None:
+    """Return the nginx that directives of a location, or members of an upstream, without any block around them belong to."""
+    try:
+        content = host.read(config, limit_bytes=_LIMIT)
+    except HostError:
+        return None
+    text = content.decode("latin-1")
+    around = b"location / { " if _PASS.search(text) else b"upstream given { " if _MEMBER.search(text) else b""
+    if not around:
+        return None
+    found = nginx.load(lambda path: around + content + b"\n}\n" if path == config else host.read(path), host.list, config, "/")
+    if not found.routes and not found.upstreams:
+        return None
+    return Proxy(config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, servers=found.servers)
 
 
 def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:

@@ -67,7 +67,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
 
 def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
     """Return the proxy that a configuration file would make, of whichever product."""
-    return other_proxies.given(host, config, gaps) or nginx_installed.stopped(host, config, "", gaps)
+    other = other_proxies.given(host, config, gaps)
+    if other is not None:
+        return other
+    found = nginx_installed.stopped(host, config, "", gaps)
+    return found if found.routes or found.servers else other_proxies.part(host, config) or found
 
 
 def find_masters(table: ProcessTable) -> list[Master]:

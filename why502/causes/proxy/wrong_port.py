@@ -19,6 +19,7 @@ The connection is refused at once (ECONNREFUSED, 502; HAProxy and Apache 503), e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -35,6 +36,7 @@ from why502.model.snapshot import Listener
 from why502.model.target import Target
 from why502.rule import risk, rule
 
+_PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
 
@@ -74,6 +76,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.target is None or case.target.is_unix or not case.seen(Symptom.CONNECT_REFUSED):
         return
+    for route in (route for proxy in case.proxies for route in proxy.routes if route.has_variables):
+        match = _PORTLESS.fullmatch(route.passes)
+        if match and case.target.port == (443 if match[1] else 80):
+            says = f"{route.directive} {route.passes} tells no port, and ${match[2]} never holds one: {case.target.port} is taken"
+            yield supports(says, str(route.at or ""), STRONG)
+            break
     for tally in case.words(Symptom.LISTENS_ON):
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
             yield supports(f"the application says that it listens on port {tally.target.port}", tally.seen_in, STRONG)
