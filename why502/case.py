@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from why502.joins import NOTICES, Joins, accepts, addresses, merged
-from why502.model.config import Peer, Route, Upstream
+from why502.joins import Joins, accepts, addresses, is_failure, merged
+from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
     Event,
@@ -87,8 +88,17 @@ class Case:
         if not self.routes:
             return None
         servers = {tally.server: tally.count for tally in sorted(self.tallies, key=lambda x: x.count)}
+        taken: Counter[Position | None] = Counter()
+        if len(self.routes) > 1:
+            for tally in self.failures:
+                for request, count in tally.requests:
+                    taken.update(dict.fromkeys((route.at for route in self.joins.taken(request, tally.server)), count))
         return max(
-            self.routes, key=lambda route: max((servers.get(name, 0) for name in (route.server, *route.server_names)), default=0)
+            self.routes,
+            key=lambda route: (
+                taken[route.at],
+                max((servers.get(name, 0) for name in (route.server, *route.server_names)), default=0),
+            ),
         )
 
     @cached_property
@@ -395,14 +405,14 @@ class Case:
     def explains_notices(self) -> bool:
         """True where lines that are no failure of the gateway may be the answer: files were given, and nothing else is in them."""
         logs = self.here.logs
-        return self.offline and not any(t.proxy is not None and t.symptom not in NOTICES for t in (logs.tallies if logs else ()))
+        return self.offline and not any(map(is_failure, logs.tallies if logs else ()))
 
     # --- in time
 
     @cached_property
     def failures(self) -> tuple[Tally, ...]:
         """The tallies of gateways, without what is no failure by itself."""
-        return tuple(tally for tally in self.tallies if tally.proxy is not None and tally.symptom not in NOTICES)
+        return tuple(filter(is_failure, self.tallies))
 
     @cached_property
     def first_failure(self) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from why502.joins import NOTICES, routes, targets, unheard
+from why502.joins import is_failure, routes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Proxy, Snapshot
@@ -125,7 +125,7 @@ def _requests_succeed(here: Snapshot) -> Check:
     says = "requests succeed"
     if here.logs is None:
         return _skip(here, "no-failures", says, "logs")
-    failed = sorted((t for t in here.logs.tallies if t.proxy is not None and t.symptom not in NOTICES), key=lambda t: -t.count)
+    failed = sorted(filter(is_failure, here.logs.tallies), key=lambda t: -t.count)
     bad = [f"{t.count} × {words(t.symptom)}" + (f" on {t.target}" if t.target else "") for t in failed]
     return _result(
         "no-failures", says, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"

@@ -16,7 +16,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
-from why502.joins import NOTICES, Joins
+from why502.joins import NOTICES, Joins, is_failure
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -70,7 +70,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     findings = sorted(map(_finding, _settle(weighed)), key=_rank)
     logs, checks = here.logs, check_all(here, offline=offline)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
-    unexplained = [t for t in (logs.tallies if logs else ()) if _is_failure(t) and t.target not in explained]
+    unexplained = [t for t in (logs.tallies if logs else ()) if is_failure(t) and t.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):
         verdict = Verdict.PROBLEM
     elif unexplained or logs is None or any(check.status is CheckStatus.FAIL for check in checks):
@@ -87,7 +87,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         gaps=tuple(dict.fromkeys(gaps)),
         requests=logs.requests if logs else 0,
         by_status=logs.by_status if logs else {},
-        failures=sum(t.count for t in (logs.tallies if logs else ()) if _is_failure(t)),
+        failures=sum(t.count for t in (logs.tallies if logs else ()) if is_failure(t)),
         hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
     )
 
@@ -192,9 +192,10 @@ def sure(weight: float) -> float:
 def _finding(weighed: _Weighed) -> Finding:
     cause, case, confidence = weighed.cause, weighed.case, weighed.confidence
     own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
-    tallies = [tally for tally in case.failures if tally.symptom in own]
+    told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
+    tallies = [tally for tally in told if tally.symptom in own]
     if not tallies and case.target is not None:
-        tallies = list(case.failures)
+        tallies = list(case.failures) or told
     last = max((t.last for t in tallies if t.last), default=None)
     route, proxy = case.route, case.proxy
     product = proxy.kind if proxy else next((t.proxy for t in tallies if t.proxy), None)
@@ -290,7 +291,3 @@ def _rank(finding: Finding) -> tuple[object, ...]:
         finding.cause,
         str(finding.target),
     )
-
-
-def _is_failure(tally: Tally) -> bool:
-    return tally.proxy is not None and tally.symptom not in NOTICES

@@ -8,9 +8,10 @@ from functools import cached_property
 
 import msgspec
 
+from why502.config.nginx.match import Matcher
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Listener, Probe, Process, Snapshot
+from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 NOTICES = frozenset(
@@ -34,6 +35,18 @@ NOTICES = frozenset(
         Symptom.APPLICATION_SLOW,
     }
 )
+
+_UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
+
+
+def is_failure(tally: Tally) -> bool:
+    """Return whether a tally is of failures of the way to a backend."""
+    return tally.proxy is not None and tally.symptom not in NOTICES and not is_passed_on(tally)
+
+
+def is_passed_on(tally: Tally) -> bool:
+    """Return whether a tally is of 500s of the application's own: they pass like any other answer."""
+    return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status == 500
 
 
 def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
@@ -90,6 +103,41 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
         if not any(
             accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network
         )
+    )
+
+
+def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, ...]:
+    """Return the tallies, those of requests that lead to one single address with it as their target.
+
+    An access log without upstream fields does not name it, the configuration does. Where that may answer by itself with the
+    same status, nobody knows.
+    """
+    nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
+    own = {answer.status for proxy in nginx for answer in proxy.answers}
+    matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
+    names = {server.names[0] if server.names else "" for proxy in nginx for server in proxy.servers}
+
+    def target(tally: Tally) -> Target | None:
+        found: set[Target | None] = set()
+        for request, _ in tally.requests:
+            path = request.partition(" ")[2]
+            servers = {tally.server} if tally.server else names
+            ways = [matcher.find("", path, server=name) for matcher in matchers for name in servers]
+            routes = [route for route in ways if route is not None]
+            peers = {peer.target for route in routes for peer in route.peers if not peer.is_down}
+            found |= peers if peers and all(route.peers for route in routes) else {None}
+        only = found.pop() if len(found) == 1 else None
+        return only if only and only.is_address else None
+
+    return tuple(
+        msgspec.structs.replace(tally, target=target(tally))
+        if tally.symptom in _UNPLACED
+        and tally.proxy == "nginx"
+        and tally.target is None
+        and not tally.group
+        and tally.status not in (None, *own)
+        else tally
+        for tally in tallies
     )
 
 
@@ -159,6 +207,16 @@ class Joins:
             for target in dict.fromkeys(target for peer in route.peers for target in addresses(peer, self.here)):
                 found.setdefault(target, []).append(route)
         return found
+
+    @cached_property
+    def _matchers(self) -> tuple[Matcher, ...]:
+        return tuple(Matcher(proxy.routes, proxy.servers) for proxy in self.here.proxies or () if proxy.kind == "nginx")
+
+    def taken(self, request: str, server: str) -> tuple[Route, ...]:
+        """Return the routes that a request ("GET /path") to a server of that first name takes, one of each proxy that has one."""
+        path = request.partition(" ")[2]
+        found = (matcher.find("", path, server=server or None) for matcher in self._matchers if path)
+        return tuple(route for route in found if route is not None)
 
     @cached_property
     def routes_by_name(self) -> dict[int, list[Route]]:

@@ -229,7 +229,9 @@ class AccessLog:
             traffic.add("-" if attempt.status is None else f"{attempt.status:03d}")
             if attempt.response_s is not None:
                 traffic.took(attempt.response_s)
-            if has_failed(attempt, record.status) or (is_cut and index == len(record.attempts) - 1):
+            is_last = index == len(record.attempts) - 1
+            is_answer = is_last and attempt.status == 500  # nginx makes 500 of attempts without an address only
+            if (has_failed(attempt, record.status) and not is_answer) or (is_cut and is_last):
                 if record.status != CLIENT_CLOSED or attempt.status not in (None, CLIENT_CLOSED):
                     traffic.fail(end)
             elif attempt.status is not None:
@@ -243,6 +245,11 @@ class AccessLog:
         if not is_failure(status) and not is_made_good:
             status = attempts[-1].status  # an error page hides it
         found = self._take(record, end, len(failed) or None)
+        if status == 500 and not found and self._is_passed_on(attempts):
+            self._alone(attempts[-1] if attempts else None, record, status, end, seen, Symptom.UPSTREAM_STATUS)
+            failed = failed[:-1]
+            if not failed:
+                return False
         self._joined(found, record, status, is_made_good=is_made_good)
         kinds = [self.joiner.kinds[self.joiner.errors.waiting[line]].kind for line in found]
         told = {(kind.target, kind.group) for kind in kinds}
@@ -257,6 +264,12 @@ class AccessLog:
         if not is_made_good and (found or status != 500):  # a 500 without an error line is the application's
             self.tallies.fail(end, mark(record.client))
         return any(kind.phase in IN_BODY for kind in kinds)
+
+    def _is_passed_on(self, attempts: tuple[Attempt, ...]) -> bool:
+        """Return whether a 500 is the application's own answer: nginx tells in its error log why it makes one itself."""
+        if not attempts:
+            return not self.fields.upstream
+        return attempts[-1].target is not None and (attempts[-1].header_s is not None or not self.fields.header)
 
     def _take(self, record: LogRecord, end: float, most: int | None) -> list[int]:
         duration_s = record.duration_s

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from why502.host.base import Host
+from why502.joins import placed
 from why502.logs.summary import LogInput, summarise
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
@@ -45,6 +46,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
     summary, more = summarise(host, logs, since, until, patience_s=PATIENCE_S)
+    summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
     read = any(not file.why for file in summary.files)
     return Found(summary if read else None, (*gaps, *more))
 

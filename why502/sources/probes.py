@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from why502.host.base import Host
-from why502.joins import addresses
+from why502.joins import addresses, is_passed_on
 from why502.model.config import Route
 from why502.model.errors import HostError, Why502Error
 from why502.model.logs import Symptom, Tally
@@ -58,10 +58,24 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
     found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job, known)), *entrances], begun)
+    found = _waited_for(host, found, jobs, begun)
     failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
     later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
     more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
     return Found((*found, *more), (*gaps, *refused, *missed, *still))
+
+
+def _waited_for(host: Host, found: list[Probe], jobs: list[Job], begun: float) -> list[Probe]:
+    """Return the probes, those of targets that were silent for less than their route waits with the end of a patient one."""
+    hasty = {
+        (job.request.target, job.request.route_at): msgspec.structs.replace(job.request, answer_s=PATIENT_S)
+        for job in jobs
+        if job.request.answer_s < min(job.request.route_read_s, PATIENT_S)
+    }
+    silent = [x for x in found if x.symptom is Symptom.READ_TIMED_OUT and not x.through_proxy and (x.target, x.route_at) in hasty]
+    again, _ = _run(host, [hasty[x.target, x.route_at] for x in silent], begun)
+    ended = {(x.target, x.route_at): x for x in again}
+    return [ended.get((x.target, x.route_at), x) if x in silent else x for x in found]
 
 
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
@@ -120,7 +134,7 @@ def _failures(known: Snapshot, route: Route, target: Target) -> Iterator[Tally]:
         is_its = tally.target == target or (tally.target is None and bool(tally.group) and tally.group == route.upstream)
         paths = [request.partition(" ")[2] for request, _ in tally.requests]
         is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
-        if is_its and is_here and (not paths or any(fits(route, path) for path in paths)):
+        if is_its and is_here and not is_passed_on(tally) and (not paths or any(fits(route, path) for path in paths)):
             yield tally
 
 

@@ -24,22 +24,30 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
-from why502.model.logs import Symptom
+from why502.joins import is_failure
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom, Tally
 from why502.rule import risk, rule
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
+        yield refutes("a 500 of the application's own is no failure of the way to it", said.seen_in, PROOF)
+        return
     for probe in case.probes:
-        if probe.status in (500, 502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
+        if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
             yield supports(f"our own request straight to it was answered {probe.status} too", "probe", PROOF)
             return
 
 
+def _said(case: Case) -> list[Tally]:
+    return [tally for tally in case.tallies if tally.symptom is Symptom.UPSTREAM_STATUS]
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
-    statuses = sorted({tally.status for tally in case.tallies if tally.symptom is Symptom.UPSTREAM_STATUS and tally.status})
+    statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
     said = "/".join(str(status) for status in statuses)
     return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
 
