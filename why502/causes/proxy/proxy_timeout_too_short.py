@@ -56,7 +56,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                 "other requests to it are answered in time: it is this kind of work that takes longer", "access log", FAIR
             )
         elif traffic and traffic.failures >= ENOUGH:
-            yield refutes("no request at all is answered in time: it is slow as a whole", "access log", FAIR)
+            yield refutes("since then no request at all is answered in time: it is slow as a whole", "access log", FAIR)
+    elif silent := case.probe(Symptom.READ_TIMED_OUT):
+        yield refutes(f"our own request did not end either: {silent.detail}", "probe", WEAK)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
