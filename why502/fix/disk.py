@@ -52,7 +52,10 @@ def may_change(path: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise Why502Error(f"{path} is no regular file", "Nothing was changed.")
     folder = os.path.dirname(path) or "."
-    if is_read_only or not found.st_mode & 0o222 or not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
+    may_write = os.access(path, os.W_OK) and os.access(folder, os.W_OK)
+    if not may_write and os.geteuid() != 0 and found.st_mode & 0o222 and not is_read_only:
+        raise Why502Error(f"{path} may not be changed by this user", "Nothing was changed. Run it as root.")
+    if is_read_only or not found.st_mode & 0o222 or not may_write:
         what = "lies on a read-only file system" if is_read_only else "is read-only"
         raise Why502Error(
             f"{path} {what}", "Nothing was changed. Allow it to be written, or make the change where it comes from."
