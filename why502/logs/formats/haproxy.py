@@ -26,7 +26,7 @@ MARKS = (
 IS_UNMISTAKABLE = True
 _NUMBER = r"[-+]?\d{1,12}"
 _HTTP = re.compile(
-    r"(?:(?P<client>[^\s\[\]]{1,100}?):(?P<cp>\d{1,5}) )?\[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?:\.\d{1,6})?)\] (?P<ft>\S{1,200}) "
+    r"(?:(?<![^\s\"'])(?P<client>[^\s\[\]]{1,100}?):(?P<cp>\d{1,5}) )?\[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?:\.\d{1,6})?)\] (?P<ft>\S{1,200}) "
     rf"(?P<b>[^/ ]{{1,200}})/(?P<s>\S{{1,200}}) (?:(?P<TR>{_NUMBER})/)?(?P<Tw>{_NUMBER})/(?P<Tc>{_NUMBER})/(?:(?P<Tr>{_NUMBER})/)?(?P<Ta>{_NUMBER}) "
     rf"(?:(?P<ST>-?\d{{1,4}}) )?(?P<B>{_NUMBER}) (?:(?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) )?(?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}})(?= )(?P<rest>.*)",
     re.DOTALL,
