@@ -157,7 +157,11 @@ def lines() -> list[str]:
 def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
     texts = [line.replace("\n", " ") for line in lines()]
     data = io.BytesIO("\n".join(texts).encode() + b"\n")
-    answers = b"".join(Explainer().explain(chunks(lambda _: data.read(size)))).decode().splitlines()
+    answers = (
+        b"".join(piece for pieces in Explainer().explain(chunks(lambda _: data.read(size))) for piece in pieces)
+        .decode()
+        .splitlines()
+    )
     assert len(answers) == len(texts)
     for text, answer in zip(texts, answers, strict=True):
         expected = json.loads(msgspec.json.encode(document(explain(text))))
@@ -167,7 +171,7 @@ def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
 
 def test_a_line_that_never_ends_is_answered_once() -> None:
     data = io.BytesIO(b"x" * (3 << 20) + b"\n502\n")
-    answers = b"".join(Explainer().explain(chunks(data.read))).splitlines()
+    answers = b"".join(piece for pieces in Explainer().explain(chunks(data.read)) for piece in pieces).splitlines()
     assert [json.loads(answer)["kind"] for answer in answers] == ["unrecognised", "status"]
 
 

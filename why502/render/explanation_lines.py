@@ -1,14 +1,14 @@
 """Many lines to jsonl, at about the speed of a regular expression: what an outage writes over and over is explained once.
 
-A chunk of lines is taken apart by one expression. What is left of a line of nginx when time, client, server, request, host, and what
-differs in the message are taken out is the key under which its answer is kept: all of the JSON object but these. Only lines of plain
-ASCII that JSON writes as they are (but for quotation marks) go that way; all else is explained anew.
+What is left of a line of nginx when time, client, server, request, host, and what differs in the message are taken out is the key under
+which its answer is kept: all of the JSON object but these. Only lines of plain ASCII that JSON writes as they are (but for quotation
+marks) go that way; all else is explained anew.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,20 +20,15 @@ from why502.render.explanation import document, render_line
 MOST_SHAPES = 4096
 CHUNK_BYTES = 1 << 18
 LONGEST_BYTES = 1 << 20  # of a line; what follows is passed over
-_HEAD = r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w+)\] \d+#\d+: "
-_WHOLE = re.compile(  # the common line, with all its parts: without anything optional it is three times as fast
-    rf"^{_HEAD}\*\d+ ([^,\n]*), client: ([^\s,\"]*), server: ([^\s,\"]+), request: \"([A-Z]+)( [^\"\n]*)\""
-    r", upstream: \"(\w+://[^/\"\n]*[^:/\"\n])[^\"\n]*\", host: \"([^\"\n]+)\"[^\n]*$|^[^\n]*$",
-    re.MULTILINE,
-)
+_AT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 _LINE = re.compile(
-    rf"{_HEAD}(?:\*\d+ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
+    rf"({_AT.pattern}) \[(\w+)\] \d+#\d+: (?:\*\d+ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
     r"(?:, client: ([^\s,\"]*), server: ([^\s,\"]*)(?:, request: \"([A-Z]+)( [^\"]*)\")?(?:, upstream: \"(\w+://(?:unix:[^:\"]*|[^/\"]*))[^\"]*\")?"
     r"(?:, host: \"([^\"]*)\")?(?:, referrer: \"[^\"]*\")?)?"
 )
-_NOTHING = ("",) * 9
 _PATH = re.compile(r'"(/[^"]+)"')
 _NUMBER = re.compile(r"\d+(?![\d:])")  # but an errno, which its text and a colon follow
+_QUOTE = '"'
 _VARYING = ("at", "client", "server", "request", "host")
 
 
@@ -50,44 +45,57 @@ class Explainer:
     def __init__(self, proxy: str | None = None) -> None:
         self.proxy = proxy
         self.unrecognised = 0
+        self._whole: dict[tuple[str, str, str], bytes] = {}  # for the common line: by level, message and address
         self._exact: dict[tuple[str, ...], str] = {}
         self._loose: dict[tuple[str, ...], _Shape] = {}
 
-    def explain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the JSON objects of each chunk of whole lines, each object on a line of its own."""
+    def explain(self, chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+        """Yield for each chunk of whole lines the JSON objects, each on a line of its own, in pieces to be written one after the other."""
         for chunk in chunks:
             text = chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n")
             lines = text.split("\n")
             quoted = _quoted(text)
-            if quoted is not None and len(inputs := quoted.split("\\n")) == len(lines):
-                rows = _WHOLE.findall(text)
-            else:
-                found = [_quoted(line) for line in lines]
-                rows = [
-                    _WHOLE.findall(line)[0] if each is not None else _NOTHING for line, each in zip(lines, found, strict=True)
-                ]
-                inputs = [each or "" for each in found]
-            yield "".join(self._answers(lines, rows, inputs)).encode("utf-8")
+            inputs: list[str] | list[str | None] = (
+                quoted.split("\\n") if quoted is not None else [_quoted(line) for line in lines]
+            )
+            yield self._answers(lines, inputs)
 
-    def _answers(self, lines: list[str], rows: list[tuple[str, ...]], inputs: list[str]) -> list[str]:
-        """Return one object for each line. A row is what `_LINE` found, an input the line within quotation marks of JSON."""
-        answers: list[str] = []
-        add, known = answers.append, self._exact.get
+    def _answers(self, lines: Sequence[str], inputs: Sequence[str | None]) -> list[bytes]:
+        """Return the objects for lines. An input is the line within quotation marks of JSON, None where more than these is written otherwise.
+
+        The common line is cut up at its marks. That is right only where no quotation mark stands in a request: there are six of them,
+        or eight with a referrer.
+        """
+        pieces: list[bytes] = []
+        add, known = pieces.append, self._whole.get
         second = moment = ""
-        for line, (at, level, says, client, server, method, uri, upstream, host), quoted in zip(lines, rows, inputs, strict=True):
-            begin = known((level, says, method, upstream)) if at else None
-            if begin is None:
+        for line, quoted in zip(lines, inputs, strict=True):
+            head, _, tail = line.partition(", client: ")
+            level, _, says = head[20:].partition(": ")
+            if says[:1] == "*":
+                says = says.partition(" ")[2]
+            client, _, tail = tail.partition(", server: ")
+            server, _, tail = tail.partition(', request: "')
+            request, _, tail = tail.partition('", upstream: "')
+            upstream, _, tail = tail.partition('", host: "')
+            begin = known((level[:6], says, upstream[: upstream.find("/", 10)])) if tail else None
+            if begin is None or quoted is None or not server or line.count('"') not in (6, 8):
                 add(self._answer(line, quoted))
                 continue
-            if at != second:
-                second, moment = at, _moment(at)
+            if line[:19] != second:
+                second = line[:19]
+                moment = _moment(second) if _AT.fullmatch(second) else ""
+            if not moment:
+                add(self._answer(line, quoted))
+                continue
+            add(begin)
             add(
-                f'{begin}"at":"{moment}","client":"{client}","server":"{server}","request":"{method}{uri}","host":"{host}"}},'
-                f'"input":"{quoted}"}}\n'
+                f'"at":"{moment}","client":"{client}","server":"{server}","request":"{request}","host":"{tail[: tail.find(_QUOTE)]}"}},'
+                f'"input":"{quoted}"}}\n'.encode()
             )
-        return answers
+        return pieces
 
-    def _answer(self, line: str, quoted: str) -> str:
+    def _answer(self, line: str, quoted: str | None) -> bytes:
         """Return the object for a line that is not quite like the common one, or the first of its kind."""
         match = _LINE.fullmatch(line) if quoted else None
         if match is None:
@@ -98,11 +106,13 @@ class Explainer:
         shape = _Shape(begin) if begin else self._shape(line, key, (client, server, uri, host))
         if shape is None:
             return self._anew(line)
+        if begin and upstream and host and client and says.find(", ") < 0 and "unix:" not in upstream and len(upstream) > 10:
+            self._whole[f"[{level}"[:6], says, upstream] = begin.encode()
         return (
             f'{shape.begin}"at":"{_moment(at)}","client":{_null(client)},"server":{_null(server)},"request":{_null(uri and method + uri)}'
             f"{_more('host', host)}{_more('file', _PATH.findall(says)[0]) if shape.has_file else ''}"
             f'}},"input":"{quoted}"}}\n'
-        )
+        ).encode()
 
     def _shape(self, line: str, key: tuple[str, str, str, str], parts: tuple[str, str, str, str]) -> _Shape | None:
         """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
@@ -120,6 +130,7 @@ class Explainer:
         if len(self._exact) + len(self._loose) > MOST_SHAPES:
             self._exact.clear()
             self._loose.clear()
+            self._whole.clear()
         has_file = path is not None and fixed.get("file") == path[1]
         rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
         told = " ".join(str(value) for value in rest.values())
@@ -132,11 +143,11 @@ class Explainer:
         self._exact[key] = _begin(explanation, fixed)
         return _Shape(self._exact[key])
 
-    def _anew(self, line: str) -> str:
+    def _anew(self, line: str) -> bytes:
         explanation = self._explain(line)
         if explanation.kind == UNRECOGNISED and line.strip():
             self.unrecognised += 1
-        return render_line(explanation).decode()
+        return render_line(explanation)
 
     def _explain(self, line: str) -> Explanation:
         return explain(line, self.proxy)

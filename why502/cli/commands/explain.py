@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.model.explanation import Explanation
+
+_MOST_PIECES = 1024  # that the kernel takes at once (IOV_MAX)
 
 
 @click.command()
@@ -101,14 +103,35 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
     from why502.render.explanation_lines import Explainer
 
     explainer = Explainer(proxy)
-    out = getattr(env.stdout, "buffer", None)
-    for answers in explainer.explain(chunks):
-        if out is None:
-            env.stdout.write(answers.decode())
-        else:
-            out.write(answers)
-            out.flush()
+    write = _writer(env)
+    for pieces in explainer.explain(chunks):
+        write(pieces)
     return Exit.PROBLEM if explainer.unrecognised else Exit.HEALTHY
+
+
+def _writer(env: Env) -> Callable[[list[bytes]], None]:
+    """Return what writes pieces one after the other: to a file, pipe or terminal without joining them first (writev(2))."""
+    import os
+
+    buffer = getattr(env.stdout, "buffer", None)
+    if buffer is None:
+        return lambda pieces: env.write(b"".join(pieces).decode())
+    env.stdout.flush()
+    try:
+        descriptor = buffer.fileno()
+    except (OSError, ValueError):
+        return lambda pieces: buffer.write(b"".join(pieces))
+
+    def write(pieces: list[bytes]) -> None:
+        for at in range(0, len(pieces), _MOST_PIECES):
+            some = pieces[at : at + _MOST_PIECES]
+            left = sum(map(len, some))
+            done = os.writev(descriptor, some)
+            while done < left:  # a pipe takes what fits
+                rest = memoryview(b"".join(some))[done:]
+                done += os.write(descriptor, rest)
+
+    return write
 
 
 def _chunks(env: Env) -> Iterator[bytes]:
