@@ -119,9 +119,17 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
             found.setdefault(route.server_at, []).append(route)
         return found
 
+    @cached_property
+    def _servers_at(self) -> dict[Position | None, Server]:
+        return {server.at: server for server in self.servers}
+
+    def server(self, at: Position | None) -> Server:
+        """Return the virtual server at a place."""
+        return self._servers_at.get(at, Server())
+
     def within(self, server_at: Position | None) -> Matcher:
         """Return what finds the route of a URI within one server, whatever the request's host."""
-        return Matcher(self._by_server.get(server_at, ()), [server for server in self.servers if server.at == server_at])
+        return Matcher(self._by_server.get(server_at, ()), [self.server(server_at)])
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:

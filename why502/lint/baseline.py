@@ -30,13 +30,20 @@ class _Baseline(msgspec.Struct, frozen=True):
     findings: tuple[_Known, ...]
 
 
-def fingerprint(risk: Risk, texts: Mapping[str, str], base: str = "") -> str:
-    """Return what a finding is known by: 16 hexadecimal digits. `base`: the folder that files are named from."""
-    line = ""
-    if risk.at is not None:
-        lines = texts.get(risk.at.file, "").split("\n")
-        line = " ".join(lines[risk.at.line - 1].split()) if 0 < risk.at.line <= len(lines) else ""
-    return hashlib.sha256("\0".join((risk.rule, named(risk, base), line)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+def fingerprints(risks: Iterable[Risk], texts: Mapping[str, str], base: str = "") -> dict[Risk, str]:
+    """Return what each finding is known by: 16 hexadecimal digits. `base`: the folder that files are named from."""
+    lines: dict[str, list[str]] = {}
+    found = {}
+    for risk in risks:
+        line = ""
+        if risk.at is not None:
+            if risk.at.file not in lines:
+                lines[risk.at.file] = texts.get(risk.at.file, "").split("\n")
+            of_file = lines[risk.at.file]
+            line = " ".join(of_file[risk.at.line - 1].split()) if 0 < risk.at.line <= len(of_file) else ""
+        said = "\0".join((risk.rule, named(risk, base), line))
+        found[risk] = hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return found
 
 
 def named(risk: Risk, base: str) -> str:
@@ -47,7 +54,7 @@ def named(risk: Risk, base: str) -> str:
 
 def write(risks: Iterable[Risk], texts: Mapping[str, str], base: str) -> bytes:
     """Return the baseline that holds these findings."""
-    counts = Counter((fingerprint(risk, texts, base), risk.rule, named(risk, base)) for risk in risks)
+    counts = Counter((mark, risk.rule, named(risk, base)) for risk, mark in fingerprints(risks, texts, base).items())
     known = sorted(counts.items(), key=lambda item: (item[0][2], item[0][1], item[0][0]))
     findings = tuple(_Known(print_, rule, file, count) for (print_, rule, file), count in known)
     return msgspec.json.format(msgspec.json.encode(_Baseline(SCHEMA, findings)), indent=2) + b"\n"
@@ -65,8 +72,7 @@ def unknown(risks: Iterable[Risk], baseline: bytes, texts: Mapping[str, str], ba
         )
     left = Counter({known.fingerprint: known.count for known in found.findings})
     out = []
-    for risk in risks:
-        mark = fingerprint(risk, texts, base)
+    for risk, mark in fingerprints(risks, texts, base).items():
         if left[mark] > 0:
             left[mark] -= 1
         else:

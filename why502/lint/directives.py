@@ -79,6 +79,7 @@ def table() -> dict[str, Known]:
     return found
 
 
+@cache
 def module_of(name: str) -> str:
     """Return which other module a directive belongs to; "" where we know none."""
     for module, beginnings in _OTHERS.items():

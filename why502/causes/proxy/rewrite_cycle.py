@@ -30,7 +30,7 @@ from why502.rule import risk, rule
 def _is_elsewhere(deployment: Deployment, found: Route, page: str) -> bool:
     """Return whether a location nearer to the page than that of the route takes it first: the route is what follows that."""
     nearest = found.location.removeprefix("^~ ").removeprefix("= ")
-    names = [path[0].split(" ")[-1] for server in deployment.servers if server.at == found.server_at for path in _paths(server)]
+    names = [path[0].split(" ")[-1] for path in _paths(deployment.server(found.server_at))]
     return found.location.startswith("~") or any(page.startswith(name) and len(name) > len(nearest) for name in names)
 
 

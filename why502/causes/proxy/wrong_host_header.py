@@ -75,10 +75,8 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
         if level is None or not level.is_known or route.upstream in seen:
             continue
         seen.add(route.upstream)
-        severity = Severity.WARNING if "_" in route.upstream else None
-        yield risk(
-            f"the backend is sent `Host: {route.proxy_host}`", route.at, "add `proxy_set_header Host $host;`", severity=severity
-        )
+        shown = f"`Host: {route.proxy_host}`" + (", which is no host name" if "_" in route.upstream else "")
+        yield risk(f"the backend is sent {shown}", route.at, "add `proxy_set_header Host $host;`")
 
 
 @rule(57, "host-sent-twice", Severity.WARNING)

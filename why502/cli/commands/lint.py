@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from why502.model.errors import HostError, Why502Error
 
@@ -47,7 +48,12 @@ _MOST_INPUT = 64 << 20
     help="The least that makes the exit status 1.",
 )
 @click.option("--baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Tell only what this file does not hold.")
-@click.option("--write-baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Write what is found now into this file.")
+@click.option(
+    "--write-baseline",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Take what is found now as known: write it into this file.",
+)
 @click.option("--fix", is_flag=True, help="Apply the repairs that are safe, then check again.")
 @click.option("--rules", "list_rules", is_flag=True, help="Show all rules.")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
@@ -95,10 +101,11 @@ def lint(
     version = _version(host, nginx_version)
     if fix:
         from why502.lint.repair import repair
+        from why502.render.words import safe
 
         given = _gather(env, host, paths, version)
         for line in repair(given, chosen, host, lambda: _gather(env, host, paths, version)):
-            env.stderr.write(line)
+            env.stderr.write(safe(line) + "\n")
     given = _gather(env, host, paths, version)
     report = _report(env, given, chosen, version, baseline, write_baseline)
     renderer = importlib.import_module(f"why502.render.lint.{format_}").render
@@ -117,7 +124,12 @@ def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given
     if "-" in paths:
         stream = getattr(env.stdin, "buffer", None)
         standard_input = stream.read(_MOST_INPUT) if stream else env.stdin.read(_MOST_INPUT).encode("utf-8", "surrogateescape")
-    return gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
+    given = gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
+    if not given.texts and not given.gaps:
+        raise Why502Error(
+            f"nothing to check was found in {', '.join(paths)}", "Name nginx configuration, PHP-FPM pools or systemd units."
+        )
+    return given
 
 
 def _report(
@@ -131,19 +143,21 @@ def _report(
 
     risks: list[Risk] = []
     gaps = list(given.gaps)
+    base = str(Path.cwd())
     for deployment in given.deployments:
         found, failed = think(deployment, chosen)
         gaps.extend(failed)
-        risks.extend(risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
+        shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
+        risks.extend(msgspec.structs.replace(risk, says=risk.says.replace(f"{base}/", "")) for risk in shown)
     suppressions = suppression.read(given.texts)
     for notice in suppressions.notices:
         env.stderr.write(f"why502: {safe(notice)}\n")
     left, suppressed = suppression.split(dict.fromkeys(risks), suppressions)
-    base = str(Path.cwd())
+    new = left
     if write_baseline:
         _write(write_baseline, baselines.write(left, given.texts, base))
-    new = left
-    if baseline:
+        new = ()
+    elif baseline:
         try:
             content = Path(baseline).read_bytes()
         except OSError as error:
@@ -159,7 +173,7 @@ def _report(
         known=len(left) - len(new),
         nginx_version=version,
         base=base,
-        fingerprints={risk: baselines.fingerprint(risk, given.texts, base) for risk in new},
+        fingerprints=baselines.fingerprints(new, given.texts, base),
     )
 
 

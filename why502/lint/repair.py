@@ -1,0 +1,105 @@
+"""`why502 lint --fix`: the repairs that are safe, each file written once, and taken back where nginx then refuses what it took before.
+
+A repair is kept only where its finding is gone afterwards and no error is new. Files are replaced as a whole (rename(2)), with their
+mode and owner; a link stays a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from why502.config.edit import apply
+from why502.host.base import Host
+from why502.lint import suppression
+from why502.lint.given import Given
+from why502.model.errors import HostError, Why502Error
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Edit
+from why502.risks import lint
+from why502.rule import Rule
+
+
+def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:
+    """Apply what is safe, and yield a line for each file: what was done, or why not. `again` reads everything anew."""
+    rules = tuple(chosen)
+    before = _risks(given, rules)
+    edits: dict[str, list[Edit]] = {}
+    for risk in before:
+        for step in _safe(risk):
+            others = edits.setdefault(step.file, [])
+            if step not in others and all(step.end <= other.start or other.end <= step.start for other in others):
+                others.append(step)
+    whole = [deployment.configuration for deployment in given.deployments if deployment.is_whole]
+    mains = {configuration.files[0].path for configuration in whole if configuration.files}
+    tested = {main: _test(host, main) for main in mains} if edits else {}
+    for file, steps in sorted(edits.items()):
+        yield _repair_file(file, steps, before, rules, again, host, tested)
+
+
+def _repair_file(
+    file: str,
+    steps: list[Edit],
+    before: tuple[Risk, ...],
+    rules: tuple[Rule, ...],
+    again: Callable[[], Given],
+    host: Host,
+    tested: dict[str, bool | None],
+) -> str:
+    try:
+        old = Path(file).read_bytes()
+        _write(file, apply(old, steps))
+    except (OSError, Why502Error) as error:
+        return f"{file}: not repaired: {error}"
+    after = _risks(again(), rules)
+    errors = {(risk.rule, risk.says) for risk in after if risk.severity is Severity.ERROR}
+    new = errors - {(risk.rule, risk.says) for risk in before}
+    spoilt = [main for main, was_good in tested.items() if was_good and _test(host, main) is False]
+    if new or spoilt:
+        _write(file, old)
+        return f"{file}: not repaired: nginx would refuse it afterwards"
+    return f"{file}: repaired in {len(steps)} place{'s' if len(steps) != 1 else ''}"
+
+
+def _risks(given: Given, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
+    found: dict[Risk, None] = {}
+    for deployment in given.deployments:
+        found.update(dict.fromkeys(lint(deployment, rules)[0]))
+    shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
+    return suppression.split(shown, suppression.read(given.texts))[0]
+
+
+def _safe(risk: Risk) -> Iterator[Edit]:
+    for remedy in risk.remedies:
+        if remedy.safe and all(isinstance(step, Edit) for step in remedy.steps):
+            yield from (step for step in remedy.steps if isinstance(step, Edit))
+
+
+def _test(host: Host, main: str) -> bool | None:
+    """Return whether nginx takes a configuration; None where it cannot be asked."""
+    try:
+        return host.run("nginx", "-t", "-q", "-c", main, timeout_s=20.0).status == 0
+    except HostError:
+        return None
+
+
+def _write(file: str, content: bytes) -> None:
+    """Replace a file's content in one step. Raises OSError."""
+    path = Path(file).resolve()
+    state = path.stat()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fchmod(out.fileno(), state.st_mode & 0o7777)
+            with contextlib.suppress(PermissionError):
+                os.fchown(out.fileno(), state.st_uid, state.st_gid)
+            os.fsync(out.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

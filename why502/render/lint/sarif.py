@@ -1,0 +1,106 @@
+"""Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show beside the lines.
+
+Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
+many viewers. Columns count characters from 1 (`columnKind`), as our bytes do wherever the line is ASCII.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from why502 import __version__
+from why502.lint.report import Report
+from why502.logs.redact import redact
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Edit
+from why502.render.words import Terminal
+from why502.risks import RULES
+from why502.rule import Rule
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
+_RANKS = {Severity.ERROR: 90.0, Severity.WARNING: 60.0, Severity.NOTE: 20.0}
+
+
+def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+    """Return one SARIF log with one run, indented, with a line feed."""
+    return msgspec.json.format(msgspec.json.encode(fields(report)), indent=2).decode() + "\n"
+
+
+def fields(report: Report) -> dict[str, Any]:
+    """Return the SARIF log. Its rules are those that found something."""
+    rules = [RULES[id_] for id_ in sorted({risk.rule for risk in report.risks})]
+    index = {rule.id: number for number, rule in enumerate(rules)}
+    run: dict[str, Any] = {
+        "tool": {"driver": {"name": "why502", "semanticVersion": __version__, "rules": [_rule(rule) for rule in rules]}},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(risk, report, index[risk.rule]) for risk in report.risks],
+        "invocations": [
+            {"executionSuccessful": True, "toolExecutionNotifications": [_gap(gap.source, gap.why) for gap in report.gaps]}
+        ],
+    }
+    if report.base:
+        run["originalUriBaseIds"] = {"ROOT": {"uri": f"file://{quote(report.base)}/"}}
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "shortDescription": {"text": rule.says},
+        "fullDescription": {"text": rule.why or rule.says},
+        "help": {"text": f"{rule.why} Foresees: {rule.cause}."},
+        "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
+        "properties": {"tags": ["availability", rule.cause]},
+    }
+
+
+def _result(risk: Risk, report: Report, index: int) -> dict[str, Any]:
+    advice = "; ".join(remedy.says for remedy in risk.remedies)
+    result: dict[str, Any] = {
+        "ruleId": risk.rule,
+        "ruleIndex": index,
+        "level": (risk.severity or Severity.NOTE).value,
+        "message": {"text": _text(f"{risk.says}. {advice[:1].upper()}{advice[1:]}." if advice else f"{risk.says}.")},
+        "partialFingerprints": {"why502/v1": report.fingerprints.get(risk, "")},
+    }
+    if risk.at is not None:
+        region = {"startLine": risk.at.line, "startColumn": risk.at.column}
+        result["locations"] = [{"physicalLocation": {"artifactLocation": _artifact(risk.at.file, report), "region": region}}]
+    fixes = [_fix(remedy.says, [step for step in remedy.steps if isinstance(step, Edit)], report) for remedy in risk.remedies]
+    if any(fixes):
+        result["fixes"] = [fix for fix in fixes if fix]
+    return result
+
+
+def _fix(says: str, edits: list[Edit], report: Report) -> dict[str, Any] | None:
+    if not edits:
+        return None
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for edit in edits:
+        region = {"byteOffset": edit.start, "byteLength": edit.end - edit.start}
+        changes.setdefault(edit.file, []).append({"deletedRegion": region, "insertedContent": {"text": _text(edit.after)}})
+    return {
+        "description": {"text": _text(says)},
+        "artifactChanges": [
+            {"artifactLocation": _artifact(file, report), "replacements": found} for file, found in changes.items()
+        ],
+    }
+
+
+def _artifact(file: str, report: Report) -> dict[str, str]:
+    name = report.name(file)
+    uri = quote(name.encode("utf-8", "surrogateescape"))
+    return {"uri": f"file://{uri}"} if name.startswith("/") else {"uri": uri, "uriBaseId": "ROOT"}
+
+
+def _gap(source: str, why: str) -> dict[str, Any]:
+    return {"level": "note", "message": {"text": _text(f"not checked: {source}: {why}")}}
+
+
+def _text(text: str) -> str:
+    """Return text without secrets that UTF-8 can hold."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()
