@@ -6,6 +6,7 @@ back to words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from why502.case import Case
@@ -18,6 +19,7 @@ from why502.model.remedy import Edit, Run
 from why502.model.snapshot import PhpPool, Proxy, Service
 from why502.model.target import Target
 
+KEPT = 32  # idle connections that a worker keeps: nginx's own default since 1.29.7
 _FAMILY = {"grpcs": "grpc", "https": "proxy", "http": "proxy", "tcp": "proxy"}
 
 
@@ -157,7 +159,7 @@ def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "")
     if own:
         return edit.replace_directive(tree, own[-1].words[0].at, f"{name} {value};")
     before = next((node for node in tree.children if node.body is not None), None)
-    return edit.replace(tree, before.start, before.start, f"{name} {value};\n") if before else None
+    return edit.insert_before(tree, before.words[0].at, f"{name} {value};") if before else None
 
 
 def start(service: Service) -> Run:
@@ -233,6 +235,48 @@ def respell(case: Case, protocol: str) -> Edit | None:
         return edit.replace_directive(tree, route.at, line)
     except Why502Error:
         return None
+
+
+def keep_open(case: Case) -> tuple[Edit, ...]:
+    """Return what lets an HTTP route use its connections again: `keepalive` in a group, HTTP/1.1, an empty Connection header.
+
+    () where the route speaks otherwise, keeps them already, or inherits headers that one more proxy_set_header would take away.
+    """
+    route, group = case.route, case.group
+    tree = tree_of(case, route.at if route else None)
+    if route is None or route.at is None or tree is None or route.protocol not in ("http", "https") or route.keepalive:
+        return ()
+    block = next((node for node in nodes(tree) if route.location_at and node.words[0].start == route.location_at.start), None)
+    own = {child.name for child in block.children} if block else set()
+    has_connection = any(name.lower() == "connection" for name, _ in route.headers)
+    if (
+        "$" in route.passes
+        or has_connection
+        or route.setting("proxy_http_version")
+        or (route.headers and "proxy_set_header" not in own)
+    ):
+        return ()
+    first: tuple[Edit, ...]
+    lines = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+    if group is not None:
+        home = tree_of(case, group.at)
+        if home is None or group.at is None or group.keepalive_at is not None:
+            return ()
+        first = (edit.insert(home, group.at, f"keepalive {KEPT};"),)
+    else:
+        server = next((node for node in nodes(tree) if route.server_at and node.words[0].start == route.server_at.start), None)
+        address = route.passes.partition("://")[2].partition("/")[0]
+        name = "kept_" + re.sub(r"\W", "_", address)
+        renamed = _reword(
+            case, route.at, lambda word: word.replace(f"://{address}", f"://{name}", 1) if address in word else None
+        )
+        if server is None or renamed is None or len(route.peers) != 1 or route.peers[0].name.startswith("unix:"):
+            return ()
+        made = f"upstream {name} {{ server {address}; keepalive {KEPT}; }}"
+        first = (edit.insert_before(tree, server.words[0].at, made), renamed)
+        if route.host_header == "$proxy_host":  # which would be the group's name now
+            lines += f" proxy_set_header Host {address};"
+    return (*first, edit.insert_after(tree, route.at, lines))
 
 
 def size(bytes_: int) -> str:

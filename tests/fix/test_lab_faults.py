@@ -15,20 +15,16 @@ REPAIRED = frozenset(
     wrong-port wrong-address wrong-protocol unix-socket-missing unix-socket-permission php-fpm-socket-mismatch php-fpm-max-children
     response-header-too-big proxy-timeout-too-short tls-handshake-failed keepalive-race resolver-missing stale-dns
     proxy-config-not-loaded proxy-not-running proxy-temp-unwritable worker-connections-exhausted too-many-open-files
-    all-upstreams-down backend-hung backend-startup-failure backend-not-running
+    all-upstreams-down ephemeral-ports-exhausted
     """.split()
 )
 # Of those causes the scenes where no exact step is known: what is missing is the application's own.
 HOPELESS = frozenset(
-    """
-    unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi backend-hung
-    backend-hung-combined-log backend-hung-group backend-not-running backend-not-running-fallback backend-not-running-grpc
-    backend-not-running-json-log backend-not-running-never backend-not-running-old-errors backend-not-running-over
-    backend-not-running-rotated backend-not-running-unix backend-not-running-uwsgi backend-not-running-v6 two-faults
-    backend-startup-failure backend-startup-failure-exec backend-startup-failure-folder backend-startup-failure-pm2
-    backend-startup-failure-supervisord backend-startup-failure-supervisord-spawn backend-startup-failure-syntax
-    backend-startup-failure-user backend-startup-failure-variable
-    """.split()
+    "unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi".split()
+)
+# Of other causes the scenes where one is known.
+HOPEFUL = frozenset(
+    "backend-hung-stopped backend-not-running-unit backend-not-running-supervisord backend-startup-failure-environment-file".split()
 )
 EASED = frozenset({"php-fpm-max-children-queue"})  # its clients ask for more than one step gives: some are served, not all
 LEFT_ALONE = (
@@ -42,7 +38,9 @@ LEFT_ALONE = (
 
 def fixable() -> dict[str, Fault]:
     """Return the faults that a fix repairs."""
-    return {name: fault for name, fault in faults().items() if fault.cause in REPAIRED and name not in HOPELESS}
+    return {
+        name: fault for name, fault in faults().items() if name in HOPEFUL or (fault.cause in REPAIRED and name not in HOPELESS)
+    }
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in fixable().items()])

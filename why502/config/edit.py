@@ -42,6 +42,12 @@ def insert_after(tree: Tree, at: Position, line: str) -> Edit:
     return _insert_after(tree, node_at(tree, at), line)
 
 
+def insert_before(tree: Tree, at: Position, line: str) -> Edit:
+    """Return the addition of a directive before the one at that place, on a line of its own with the same indent."""
+    node, content = node_at(tree, at), text(tree)
+    return replace(tree, node.start, node.start, f"{line}{_newline(content)}{_indent(content, node.start)}")
+
+
 def insert(tree: Tree, into: Position, line: str) -> Edit:
     """Return the addition of a directive at the end of the block at that place. Raises Why502Error where none is."""
     block = node_at(tree, into)

@@ -154,8 +154,8 @@ def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
     own = any(child.name == "limit_conn" for child in node_at(tree, at).children)
     inherited = () if own else route.settings.get("limit_conn", ())
     lines = [*(f"limit_conn {' '.join(setting.args)};" for setting in inherited), f"limit_conn {zone} {most};"]
-    zone_line = f"limit_conn_zone $server_name zone={zone}:64k;\n"
-    changes = (edit.replace(tree, server.start, server.start, zone_line), edit.insert(tree, at, " ".join(lines)))
+    zone_line = f"limit_conn_zone $server_name zone={zone}:64k;"
+    changes = (edit.insert_before(tree, server.words[0].at, zone_line), edit.insert(tree, at, " ".join(lines)))
     return _plan(
         f"limit {label(route)} {most}",
         f"let at most {most} requests of {label(route)} be under way at once",

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import KEPT, keep_open, reload
 from why502.config import edit
 from why502.deployment import Deployment, Level
 from why502.model.config import Route
@@ -45,6 +46,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
     if case.seen(Symptom.NO_LOCAL_PORT) and case.route and not case.route.keepalive:
         yield supports("no connection to this target is kept open", str(case.route.at or ""), WEAK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Keep connections open: in the group, or in one made for the route's only address."""
+    if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
+        says = f"keep {KEPT} connections to {case.target} open and use them again (those of now hold their ports for a minute)"
+        yield Remedy(says=says, steps=(*changes, *reload(case.proxy)))
 
 
 _METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
@@ -141,6 +149,7 @@ CAUSE = Cause(
     says="no local port is left for new connections to that target, usually for lack of keepalive",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
     examine=examine,
+    remedies=remedies,
     foresee=(
         keepalive_version,
         keepalive_connection,
