@@ -56,7 +56,9 @@ def test_a_systemctl_that_hangs() -> None:
     host, target = Systemd(None), Target(host="127.0.0.1", port=free_ports(1)[0])
     found = services.collect(host, known(host, target), Ask())
     assert found.value == ()
-    assert [(gap.source, gap.why) for gap in found.gaps] == [("systemd", f"systemctl: did not end within {systemd.TIMEOUT_S:g} s")]
+    assert [(gap.source, gap.why) for gap in found.gaps] == [
+        ("systemd", f"systemctl: did not end within {systemd.TIMEOUT_S:g} s")
+    ]
 
 
 def test_a_manager_with_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
