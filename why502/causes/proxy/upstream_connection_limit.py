@@ -21,11 +21,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment, stands_alone
-from why502.model.finding import Layer, Risk, Severity
+from why502.joins import addresses, is_failure
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against: nginx says "no live upstreams" of full servers, too (ngx_http_upstream_get_peer)."""
+    if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
+        return
+    group = next((group for proxy in case.proxies for group in proxy.upstreams if group.name == tally.group), None)
+    limited = [peer for peer in group.peers if peer.max_conns and not peer.is_down] if group else []
+    if group is None or not limited:
+        return
+    members = {target for peer in group.peers for target in addresses(peer, case.here)}
+    logs = case.here.logs
+    if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
+        says = f"{limited[0].name} takes {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
+        yield supports(says, str(limited[0].at or ""), PROOF)
 
 
 @rule(80, "max-conns-per-worker", Severity.NOTE)
@@ -67,6 +84,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
+    examine=examine,
     foresee=(
         limit_per_worker,
         weight_alone,

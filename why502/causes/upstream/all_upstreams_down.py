@@ -27,7 +27,7 @@ from why502.changes import reload
 from why502.deployment import Deployment, stands_alone
 from why502.joins import addresses
 from why502.model.config import Peer, Upstream
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.rule import risk, rule
@@ -42,8 +42,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
     failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}
-    for target in sorted(failing):
-        yield supports(f"member {target} failed by itself", "", 0.5)
+    if len(members) > 1 and failing >= {target for target, peer in members.items() if not peer.is_down}:
+        yield supports(f"each of its servers failed by itself: {', '.join(map(str, sorted(failing)))}", "", FAIR)
+    else:
+        for target in sorted(failing):
+            yield supports(f"member {target} failed by itself", "", 0.5)
     alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.symptom is None and not p.through_proxy]
     if alive:
         yield supports(f"{', '.join(sorted(set(alive)))} would answer now", "probe", WEAK)
@@ -188,7 +191,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="every server of the group is marked failed or down, so there was none to try",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
-    yields_to=frozenset({"dns-host-not-found", "maintenance-response"}),
+    yields_to=frozenset({"dns-host-not-found", "maintenance-response", "upstream-connection-limit"}),
     examine=examine,
     remedies=remedies,
     foresee=(
