@@ -25,9 +25,11 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
 from why502.joins import is_failure
-from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.rule import risk, rule
+
+_HIDES = ("crit", "alert", "emerg")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -39,6 +41,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
             yield supports(f"our own request straight to it was answered {probe.status} too", "probe", PROOF)
             return
+    seen = {(tally.symptom, tally.status) for tally in case.failures}
+    only = seen and seen <= {(Symptom.GATEWAY_STATUS, 502), (Symptom.GATEWAY_STATUS, 504)}
+    if case.target is not None and only and (log := _telling_log(case)):
+        yield supports("the error log holds no reason of the proxy's own for it", log, LIKELY)
+
+
+def _telling_log(case: Case) -> str:
+    """Return the proxy's error log where nginx would have written why it answered 502 or 504 itself; "" where it may be elsewhere."""
+    logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
+    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.why}
+    is_whole = logs and all(log.goes_to == "file" and log.level not in _HIDES and log.path in read for log in logs)
+    return logs[0].path if is_whole else ""
 
 
 def _said(case: Case) -> list[Tally]:
