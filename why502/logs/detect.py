@@ -39,13 +39,15 @@ def _marks() -> tuple[tuple[Format, tuple[str, ...]], ...]:
     return tuple((each, tuple(mark.decode("latin-1") for mark in each.MARKS)) for each in formats())
 
 
-# The format of the line before: most lines stand among their like. With nginx's at first, one line of it loads no other format.
-_recent: list[Format] = [nginx_error]
+# The format of the last line that began like this: most lines stand among their like. With nginx's at first, one line of it loads no
+# other format.
+_recent: dict[str, Format] = {"2": nginx_error}
 
 
 def parse_any(line: str) -> LogRecord | None:
     """Return what a line of any format says, wrapped or bare; None if no format knows it."""
-    if _recent and (record := _recent[0].parse(line)) is not None and record.at is not None:
+    form = _recent.get(line[:1])
+    if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
         return record
     line = line[:LIMIT]
     best = _plain(line)
@@ -71,8 +73,16 @@ def _plain(line: str) -> LogRecord | None:
     if not found:
         return None
     record, form = found[0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))
-    _recent[:] = [form] if record.at is not None and getattr(form, "IS_UNMISTAKABLE", False) else []
+    if _is_sure(form, record):
+        _recent[line[:1]] = form
     return record
+
+
+def _is_sure(form: Format, record: LogRecord) -> bool:
+    """Return whether no other format can have written a line that this one reads so: each says it of all its lines, or of failures."""
+    return record.at is not None and (
+        getattr(form, "IS_UNMISTAKABLE", False) or (record.symptom is not None and getattr(form, "HAS_SURE_FAILURES", False))
+    )
 
 
 def _dated(record: LogRecord, inner: Inner) -> LogRecord:

@@ -25,6 +25,7 @@ MARKS = (
     *(b"AH0", b"AH1", b"proxy: ", b"proxy:", b"disabling worker", b"disabled connection", b"MaxClients", b"MaxRequestWorkers"),
     *(b"exit signal", b"make_sock", b"workers", b"AJP", b"ajp_", b"Error dispatching", b"[error] [client", b"SSL Proxy"),
 )
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug|trace[1-8]"
 _HEAD = re.compile(

@@ -15,6 +15,7 @@ from why502.model.logs import LogRecord, Symptom
 
 NAME = "aws_alb"
 MARKS = (b"app/", b" 502 ", b" 503 ", b" 504 ", b" 460 ", b" 463 ", b" 464 ", b" 561 ", b"-1 -1 -1", b"Target.", b"Elb.")
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z"
 _TIME = r"-?\d{1,6}(?:\.\d{1,6})?"
 _HEAD = re.compile(

@@ -27,6 +27,7 @@ MARKS = (
     b"HTTP request failed",
     b"http.reverse_proxy",
 )
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = re.compile(
     r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?)\s+(?P<level>DEBUG|INFO|WARN|ERROR)\s+(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s+(?P<msg>[^\t{]{0,2000}?)\s*(?P<json>\{.*)?$",
     re.DOTALL,

@@ -21,6 +21,7 @@ MARKS = (
     *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),
     *(b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
 )  # fmt: skip
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
 _TEXT = re.compile(
     r"\[(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\] \"(?P<request>[^\"]{0,8000})\" (?P<code>\d{1,3}) "
