@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import msgspec
 import pytest
 
 from why502.causes import CAUSES
+from why502.cli.second import Second, can_share
 from why502.explanation import explain
 from why502.render.contract import Explanation as Contract
 from why502.render.explanation import document, render_text
@@ -188,3 +192,38 @@ def test_no_control_character_reaches_the_terminal() -> None:
         shown = render_text(explain(text), Terminal(width=100))
         assert not set(map(chr, range(32))) - {"\n"} & set(shown)
         assert "$(reboot)" not in "".join(explain(text).next)
+
+
+def test_a_second_process_changes_nothing() -> None:
+    texts = [line.replace("\n", " ") for line in lines()] * 40
+    data = "\n".join(texts).encode() + b"\n"
+    assert len(data) > 1_000_000
+    done = subprocess.run(
+        [sys.executable, "-m", "why502", "explain", "--format", "jsonl", "-"], input=data, capture_output=True, check=False
+    )
+    alone = b"".join(piece for pieces in Explainer().explain(chunks(io.BytesIO(data).read)) for piece in pieces)
+    assert done.returncode == 1
+    assert done.stdout == alone
+
+
+def test_the_second_process_answers_and_ends() -> None:
+    if not can_share():
+        pytest.skip("needs two processors")
+    second = Second(lambda piece: (piece.upper() * 1000, len(piece)))
+    try:
+        for piece in (b"a" * 300_000, b"", b"b"):
+            assert second.give(piece)
+            assert second.take() == (piece.upper() * 1000, len(piece))
+    finally:
+        second.end()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(second.pid, 0)
+
+
+def test_a_second_process_that_is_gone_is_noticed() -> None:
+    if not can_share():
+        pytest.skip("needs two processors")
+    second = Second(lambda piece: (_ for _ in ()).throw(RuntimeError(piece)))
+    assert second.give(b"x")
+    assert second.take() is None
+    second.end()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.model.explanation import Explanation
 
+_MUCH = 100_000  # bytes of a chunk that make it worth to share the work with a second process
 _MOST_PIECES = 1024  # that the kernel takes at once (IOV_MAX)
 
 
@@ -100,13 +101,51 @@ def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, ver
 def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
     """Write one object for each line, as they come."""
     from why502.cli.env import Exit
+    from why502.cli.second import Second, can_share
     from why502.render.explanation_lines import Explainer
 
     explainer = Explainer(proxy)
     write = _writer(env)
-    for pieces in explainer.explain(chunks):
-        write(pieces)
-    return Exit.PROBLEM if explainer.unrecognised else Exit.HEALTHY
+    second: Second | None = None
+    is_shared = can_share()
+    elsewhere = 0  # lines that the second process did not recognise
+
+    def work(piece: bytes) -> tuple[bytes, int]:
+        explainer.unrecognised = 0
+        answers = b"".join(piece for pieces in explainer.explain([piece]) for piece in pieces)
+        return answers, explainer.unrecognised
+
+    try:
+        for chunk in chunks:
+            answer = None
+            mine: list[list[bytes]] = []
+            if is_shared and len(chunk) > _MUCH and _is_waiting(env):
+                second = second or Second(work)
+                is_shared = second.give(chunk)
+                mine = list(explainer.explain(more for more in (next(chunks, b""),) if more))
+                answer = second.take() if is_shared else None
+                is_shared = answer is not None
+            if answer is not None:
+                write([answer[0]])
+                elsewhere += answer[1]
+            else:
+                mine = [*explainer.explain([chunk]), *mine]
+            for pieces in mine:
+                write(pieces)
+    finally:
+        if second is not None:
+            second.end()
+    return Exit.PROBLEM if explainer.unrecognised or elsewhere else Exit.HEALTHY
+
+
+def _is_waiting(env: Env) -> bool:
+    """Return whether more of standard input can be read at once."""
+    import select
+
+    try:
+        return bool(select.select([env.stdin.fileno()], [], [], 0)[0])
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _writer(env: Env) -> Callable[[list[bytes]], None]:
