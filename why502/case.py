@@ -343,20 +343,17 @@ class Case:
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
 
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return what died on the target's machine at the moment when connections to it broke, where nothing is left of it.
+        """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
 
         For a target without a known service or process, of which no name is known.
         """
-        broke = min((t.first for t in self.tallies if t.symptom in BROKEN and t.first), default=None)
+        broke = min((t.first for t in self.tallies if t.symptom in BROKEN | {Symptom.CONNECT_REFUSED} and t.first), default=None)
         if broke is None or self.host is None or self.listeners != () or self.services:
             return ()
         return tuple(
             event
             for event in self.host.events or ()
-            if event.symptom in symptoms
-            and event.at is not None
-            and broke - CLOCK <= event.at <= broke + CLOCK
-            and not event.unit
+            if event.symptom in symptoms and event.at is not None and broke - CLOCK <= event.at <= broke + CLOCK
         )
 
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:

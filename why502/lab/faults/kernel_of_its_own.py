@@ -84,7 +84,7 @@ def oom(stage: Stage, *, settings: str, paths: tuple[str, ...]) -> str:
     stage.until(lambda: answers(stage), "it is up")
     stage.send_many(4)
     for path in paths:
-        stage.send(path, patience_s=30.0)
+        stage.send(path, patience_s=120.0)
     stage.until(lambda: _failed(stage), "the unit failed", patience_s=150.0)
     stage.send_many(4)
     return target
