@@ -18,6 +18,9 @@ dns-host-not-found resolver-missing dns-resolver-failure stale-dns tls-handshake
 worker-connections-exhausted too-many-open-files ephemeral-ports-exhausted proxy-loop proxy-config-invalid proxy-config-not-loaded
 proxy-not-running proxy-temp-unwritable rate-limited maintenance-response connect-timeout connect-rejected host-unreachable
 client-closed-request healthy
+backend-crash-loop backend-startup-failure port-conflict backend-oom-killed deploy-termination-race worker-timeout
+php-fpm-max-children php-fpm-crashed cpu-saturation io-saturation memory-pressure disk-full
+selinux-denied apparmor-denied conntrack-table-full
 """.split()
 
 

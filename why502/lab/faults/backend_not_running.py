@@ -6,7 +6,7 @@ from functools import partial
 
 from why502.lab.fault import Fault
 from why502.lab.isolation import program
-from why502.lab.managers import SERVER, SUPERVISORD, answers, supervise, unit
+from why502.lab.managers import SERVER, SUPERVISORD, answers, nginx_unit, supervise, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -119,6 +119,17 @@ def two(stage: Stage) -> str:
     return dead
 
 
+def permissive(stage: Stage) -> str:
+    """Break it otherwise: the application is gone, and SELinux only notes what it would deny."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    application = stage.backend(3000)
+    nginx_unit(stage, target)
+    stage.send_many(4)
+    stage.stop(application)
+    stage.send_many(6)
+    return target
+
+
 def with_old_errors(stage: Stage) -> str:
     """Break it, under the lines of another failure of hours ago."""
     target = f"127.0.0.1:{stage.port(3000)}"
@@ -189,5 +200,13 @@ FAULTS = (
         says="one backend does not run, another closes without an answer",
         build=two,
         also=frozenset({"premature-close"}),
+    ),
+    fault(
+        name="selinux-permissive",
+        says="the application was stopped; SELinux is permissive and notes what it would deny",
+        build=permissive,
+        statuses=frozenset({200, 502}),
+        needs=frozenset({"vm"}),
+        boot="security=selinux enforcing=0",
     ),
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
-from why502.lab.managers import SERVER, answers, shown, unit
+from why502.lab.managers import SERVER, answers, nginx_unit, shown, unit
 from why502.lab.servers import gunicorn
-from why502.lab.stage import Stage
+from why502.lab.stage import LabError, Stage
 from why502.model.finding import Layer
 
 LIMIT_BYTES = 64 << 20
@@ -58,6 +58,28 @@ def of_unit(stage: Stage) -> str:
     return target
 
 
+def whole(stage: Stage, *, settings: str, paths: tuple[str, ...]) -> str:
+    """Break it: requests make the application of a unit use more memory than its limit, or than there is."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    unit(stage, f"{SERVER} {target}", settings)
+    nginx_unit(stage, target)
+    stage.until(lambda: answers(stage), "it is up")
+    stage.send_many(4)
+    for path in paths:
+        stage.send(path, patience_s=120.0)
+    stage.until(lambda: _failed(stage), "the unit failed", patience_s=150.0)
+    stage.send_many(4)
+    return target
+
+
+def _failed(stage: Stage) -> bool:
+    """Return whether the unit failed; a machine without memory may not even say that."""
+    try:
+        return shown(stage, "ActiveState") == "failed"
+    except LabError:
+        return False
+
+
 fault = partial(
     Fault,
     cause="backend-oom-killed",
@@ -85,5 +107,17 @@ FAULTS = (
         says="a request makes the application of a unit exceed its memory limit",
         build=of_unit,
         needs=frozenset({"machine", "groups"}),
+    ),
+    fault(
+        name="backend-oom-killed-memory-max",
+        says="a request makes the application of a unit exceed its MemoryMax=",
+        build=partial(whole, settings="MemoryMax=64M\nMemorySwapMax=0", paths=("/hog/200",)),
+        needs=frozenset({"vm"}),
+    ),
+    fault(
+        name="backend-oom-killed-global",
+        says="a request makes the application use all memory of the machine",
+        build=partial(whole, settings="", paths=("/hog/600", "/hog/600")),
+        needs=frozenset({"vm"}),
     ),
 )
