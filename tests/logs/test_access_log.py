@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from why502.joins import is_failure, is_passed_on
 from why502.logs import access, bulk
 from why502.logs.access import AccessLog
 from why502.logs.formats import nginx_access, nginx_error
@@ -128,6 +129,25 @@ def seen(found: LogSummary) -> list[tuple[Symptom, str, int | None, int, int]]:
 def only(found: LogSummary) -> Tally:
     assert len(found.tallies) == 1, seen(found)
     return found.tallies[0]
+
+
+PARTS = '{"t":"$time_iso8601","m":"$request_method","u":"$request_uri","s":$status,"ua":"$upstream_addr","us":"$upstream_status"}'
+BARE = "upstream=$upstream_addr us=$upstream_status t=$time_iso8601 st=$status"
+
+
+@pytest.mark.parametrize("form", [PARTS, BARE])
+def test_a_request_is_found_by_the_parts_of_its_line_or_by_its_target_alone(form: str) -> None:
+    form = form.replace("$request_method", "GET").replace("$request_uri", "/x")
+    other = error_line(10, connection=2, upstream=f"http://{B}/x")
+    found = summary(error_line(10) + other, access_line(10, "502", form=form), PARTS if form.startswith("{") else BARE)
+    assert sorted(seen(found)) == [(Symptom.CONNECT_REFUSED, A, 502, 1, 0), (Symptom.CONNECT_REFUSED, B, None, 1, 0)]
+
+
+def test_a_cut_answer_is_found_where_the_request_is_written_in_parts() -> None:
+    cut = error_line(10, "upstream prematurely closed connection while reading upstream")
+    form = PARTS.replace("$request_method", "GET").replace("$request_uri", "/x")
+    found = summary(cut, access_line(9, form=form.replace("/x", "/y")) + access_line(10, form=form), PARTS)
+    assert seen(found) == [(Symptom.CLOSED_IN_BODY, A, 200, 1, 0)]
 
 
 @pytest.mark.parametrize("form", [COMBINED, FULL, JSON])
@@ -260,6 +280,8 @@ def test_an_answer_of_the_application_beside_a_refusal() -> None:
 def test_an_application_error_is_no_failure_of_the_gateway() -> None:
     found = summary("", access_line(1, "500", header="0.004", connect="0.001"))
     assert only(found).symptom is Symptom.UPSTREAM_STATUS and found.by_minute == {}
+    assert is_passed_on(only(found)) and not is_failure(only(found))
+    assert [(traffic.attempts, traffic.failures) for traffic in found.targets] == [(1, 0)]
 
 
 def test_notices_are_counted_and_are_no_failures() -> None:

@@ -232,3 +232,11 @@ def test_fits() -> None:
     assert 0 < fits(["no live upstreams while connecting to upstream"]) < 1
     assert fits(['192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET / HTTP/1.1" 502 157']) == 0.0
     assert fits([]) == 0.0
+
+
+def test_a_syslog_server_that_does_not_answer_is_no_name_server() -> None:
+    said = "send() failed (111: Connection refused)"
+    head = HEAD.replace("*17 ", "")
+    silent, resolving = parse(head + said), parse(head + said + " while resolving, resolver: 127.0.0.1:53")
+    assert silent and silent.symptom is None
+    assert resolving and resolving.symptom is Symptom.NAME_SERVER_FAILED
