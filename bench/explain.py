@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 BARE = """
 import re, sys, time
-pattern = re.compile(r'(?P<at>\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d) \\[(?P<level>\\w+)\\] (?P<pid>\\d+)#(?P<tid>\\d+): (?:\\*(?P<connection>\\d+) )?(?P<message>.*?)(?:, client: (?P<client>[^,]+))?(?:, server: (?P<server>[^,]*))?(?:, request: "(?P<request>[^"]*)")?(?:, upstream: "(?P<upstream>[^"]*)")?(?:, host: "(?P<host>[^"]*)")?$')
+pattern = re.compile(r'(?P<at>\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d) \\[(?P<level>\\w+)\\] (?P<pid>\\d+)#(?P<tid>\\d+): (?:\\*(?P<connection>\\d+) )?(?P<message>[^,]*)(?:, client: (?P<client>[^,]*), server: (?P<server>[^,]*))?(?:, request: "(?P<request>[^"]*)")?(?:, upstream: "(?P<upstream>[^"]*)")?(?:, host: "(?P<host>[^"]*)")?')
 started = time.perf_counter()
 n = 0
 with open(sys.argv[1], encoding="utf-8", errors="surrogateescape") as lines:
@@ -39,10 +40,9 @@ MESSAGES = (
 )
 
 
-def lines(count: int) -> list[str]:
-    """Return lines of an error log: mostly failures of a few dozen backends, and what else stands in such a log."""
+def lines(count: int) -> Iterator[str]:
+    """Yield lines of an error log: mostly failures of a few dozen backends, and what else stands in such a log."""
     chance = random.Random(502)
-    found = []
     for at in range(count):
         head = f"2026/11/20 {at // 36000 % 24:02d}:{at // 600 % 60:02d}:{at // 10 % 60:02d} "
         pid = f"{chance.randrange(900, 999)}#0: *{at} "
@@ -51,28 +51,27 @@ def lines(count: int) -> list[str]:
         kind = chance.random()
         if kind < 0.8:
             says, peer = chance.choice(MESSAGES), f"10.0.0.{chance.randrange(2, 40)}:{chance.choice((3000, 8080))}"
-            found.append(
+            yield (
                 f'{head}[error] {pid}{says}, {client}, request: "GET {uri} HTTP/1.1", upstream: "http://{peer}{uri}", host: "shop.example.com"'
             )
         elif kind < 0.88:
-            found.append(
+            yield (
                 f'{head}[error] {pid}open() "/var/www/html/img{chance.randrange(5000)}.png" failed (2: No such file or directory), {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
             )
         elif kind < 0.92:
-            found.append(
+            yield (
                 f'{head}[error] {pid}limiting requests, excess: {chance.randrange(1, 60)}.{chance.randrange(1000):03d} by zone "one", {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
             )
         elif kind < 0.96:
-            found.append(f"{head}[info] {pid}client {chance.randrange(200)}.1.2.3 closed keepalive connection")
+            yield (f"{head}[info] {pid}client {chance.randrange(200)}.1.2.3 closed keepalive connection")
         elif kind < 0.98:
-            found.append(
+            yield (
                 f'{head}[warn] {pid}a client request body is buffered to a temporary file /var/lib/nginx/body/{at:010d}, {client}, request: "POST {uri} HTTP/1.1", host: "shop.example.com"'
             )
         else:
-            found.append(
+            yield (
                 f"[Fri Nov 20 22:50:10.981497 2026] [proxy:error] [pid {chance.randrange(9)}:tid {at}] (111)Connection refused: AH00957: http: attempt to connect to 127.0.0.1:9953 (127.0.0.1:9953) failed"
             )
-    return found
 
 
 def main() -> None:
@@ -81,7 +80,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(folder) / "error.log"
         if len(sys.argv) <= 2:
-            path.write_text("\n".join(lines(count)) + "\n")
+            with path.open("w") as file:
+                file.writelines(f"{line}\n" for line in lines(count))
         bare = subprocess.run([sys.executable, "-c", BARE, str(path)], capture_output=True, text=True, check=True).stdout.split()
         started = time.perf_counter()
         with path.open("rb") as source, open(os.devnull, "wb") as sink:
@@ -92,7 +92,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         floor = float(bare[1])
         print(f"lines: bare {floor:.2f} s, why502 {took:.2f} s, ratio {took / floor:.2f}, peak {peak:.0f} MiB")
-    line = lines(1)[0]
+    line = next(lines(1))
     imports = "import click, msgspec, why502.cli.main, why502.cli.commands.explain, why502.explanation, why502.render.explanation"
     once = _best([sys.executable, "-m", "why502", "explain", line])
     start = _best([sys.executable, "-c", imports])

@@ -27,7 +27,7 @@ _LINE = re.compile(
     r"(?:, host: \"([^\"]*)\")?(?:, referrer: \"[^\"]*\")?)?"
 )
 _PATH = re.compile(r'"(/[^"]+)"')
-_NUMBER = re.compile(r"\d+(?![\d:])")  # but an errno, which its text and a colon follow
+_VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path, a number; but not an errno, which a colon and its text follow
 _QUOTE = '"'
 _VARYING = ("at", "client", "server", "request", "host")
 
@@ -78,9 +78,10 @@ class Explainer:
             server, _, tail = tail.partition(', request: "')
             request, _, tail = tail.partition('", upstream: "')
             upstream, _, tail = tail.partition('", host: "')
-            begin = known((level[:6], says, upstream[: upstream.find("/", 10)])) if tail else None
+            begin = known((level[:5], says, upstream[: upstream.find("/", 10)])) if tail else None
             if begin is None or quoted is None or not server or line.count('"') not in (6, 8):
-                add(self._answer(line, quoted))
+                plain = self._plain(line, quoted, level[:5], says, client, server, request) if quoted and not upstream else None
+                add(plain or self._answer(line, quoted))
                 continue
             if line[:19] != second:
                 second = line[:19]
@@ -95,6 +96,18 @@ class Explainer:
             )
         return pieces
 
+    def _plain(self, line: str, quoted: str, level: str, says: str, client: str, server: str, rest: str) -> bytes | None:
+        """Return the object for a line of a request without upstream whose like is known; `rest` is what follows `request: "`."""
+        request, found, host = rest.partition('", host: "')
+        shape = self._loose.get((level, request.partition(" ")[0], _VARIES.sub("0", says), "")) if found and server else None
+        if shape is None or line.count('"') - says.count('"') not in (4, 6) or not _AT.match(line):
+            return None
+        path = says.partition('"')[2].partition('"')[0] if shape.has_file else ""
+        return (
+            f'{shape.begin}"at":"{_moment(line)}","client":"{client}","server":"{server}","request":"{request}","host":"{host[: host.find(_QUOTE)]}"'
+            f'{_more("file", path)}}},"input":"{quoted}"}}\n'
+        ).encode()
+
     def _answer(self, line: str, quoted: str | None) -> bytes:
         """Return the object for a line that is not quite like the common one, or the first of its kind."""
         match = _LINE.fullmatch(line) if quoted else None
@@ -107,7 +120,7 @@ class Explainer:
         if shape is None:
             return self._anew(line)
         if begin and upstream and host and client and says.find(", ") < 0 and "unix:" not in upstream and len(upstream) > 10:
-            self._whole[f"[{level}"[:6], says, upstream] = begin.encode()
+            self._whole[f"[{level}"[:5], says, upstream] = begin.encode()
         return (
             f'{shape.begin}"at":"{_moment(at)}","client":{_null(client)},"server":{_null(server)},"request":{_null(uri and method + uri)}'
             f"{_more('host', host)}{_more('file', _PATH.findall(says)[0]) if shape.has_file else ''}"
@@ -118,7 +131,7 @@ class Explainer:
         """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
         level, says, method, upstream = key
         path = _PATH.search(says)
-        loose = (level, _NUMBER.sub("0", _PATH.sub('"/"', says, count=1)), method, upstream)
+        loose = (f"[{level}"[:5], method, _VARIES.sub("0", says), upstream)
         if shape := self._loose.get(loose):
             return shape
         explanation = self._explain(line)
@@ -134,10 +147,8 @@ class Explainer:
         has_file = path is not None and fixed.get("file") == path[1]
         rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
         told = " ".join(str(value) for value in rest.values())
-        varies = (path is not None and (path[1] in told)) or any(
-            number in told for number in _NUMBER.findall(_PATH.sub("", says))
-        )
-        if loose[1] != says and not varies:
+        varying = [part.strip('"') for part in _VARIES.findall(says)]
+        if varying and not any(part in told for part in varying) and (path is None or says.find('"') == path.start()):
             self._loose[loose] = _Shape(_begin(explanation, rest), has_file)
             return self._loose[loose]
         self._exact[key] = _begin(explanation, fixed)
@@ -169,7 +180,7 @@ def _begin(explanation: Explanation, fields: dict[str, Any]) -> str:
 
 
 def _moment(at: str) -> str:
-    return f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:]}"
+    return f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:19]}"
 
 
 def _null(text: str) -> str:
