@@ -17,6 +17,7 @@ from why502.model.errors import HostError
 from why502.model.logs import LogSummary
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources.base import Ask, Found
+from why502.sources.other_proxies import addressed
 
 SECTION = "logs"
 WINDOW = timedelta(minutes=15)
@@ -47,6 +48,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
     summary, more = summarise(host, logs, since, until, patience_s=PATIENCE_S)
     summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
+    summary = addressed(summary, known.proxies or ())
     read = any(not file.why for file in summary.files)
     return Found(summary if read else None, (*gaps, *more))
 
