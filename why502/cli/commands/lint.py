@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from why502.model.errors import HostError, Why502Error
 
@@ -135,6 +134,8 @@ def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given
 def _report(
     env: Env, given: Given, chosen: tuple[Rule, ...], version: str, baseline: str | None, write_baseline: str | None
 ) -> Report:
+    import msgspec
+
     from why502.lint import baseline as baselines
     from why502.lint import suppression
     from why502.lint.report import Report
