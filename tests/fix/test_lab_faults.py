@@ -20,7 +20,9 @@ REPAIRED = frozenset(
 )
 # Of those causes the scenes where no exact step is known: what is missing is the application's own.
 HOPELESS = frozenset(
-    "unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi".split()
+    """
+    unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi wrong-port-dead-mount
+    """.split()
 )
 # Of other causes the scenes where one is known.
 HOPEFUL = frozenset(

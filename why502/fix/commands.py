@@ -70,8 +70,8 @@ def _parent(pid: str) -> int:
         return 0
 
 
-def finish(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return it. Raises Why502Error where it cannot be run or does not end."""
+def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return it; `shown` is how errors call it. Raises Why502Error where it cannot be run or does not end."""
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
     environment.pop("NGINX", None)  # names inherited sockets to an nginx that we start
     try:
@@ -80,7 +80,9 @@ def finish(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
             check=False, env=environment, start_new_session=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Why502Error(f"{shlex.join(argv)} did not end within {COMMAND_S:g} s", "Run it by hand to see why.") from error
+        raise Why502Error(
+            f"{shlex.join(shown or argv)} did not end within {COMMAND_S:g} s", "Run it by hand to see why."
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Why502Error(f"{argv[0]}: {reason.lower()}", "Run it by hand to see why.") from error
@@ -125,7 +127,7 @@ def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
     if not test or os.geteuid() != 0 or shutil.which("unshare", path=_PATH) is None:
         return None
     argv = ("unshare", "-m", "--propagation", "private", "sh", "-c", _BIND, "sh", *pairs, "--", *test) if pairs else test
-    done = finish(argv)
+    done = finish(argv, test)
     if done.returncode == 0:
         return ""
     return None if pairs and done.stderr.lstrip().startswith(_UNBOUND) else last(done)
