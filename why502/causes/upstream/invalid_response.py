@@ -1,4 +1,4 @@
-"""What it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers.
+r"""What it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers.
 
 nginx answers 502 for an invalid header, but passes an answer without a status line on as HTTP/0.9 and logs the status 009. Contradictory
 framing headers (two Content-Length, Content-Length with Transfer-Encoding) are refused since 1.23.0. HAProxy 502 PH; Apache 502, or 200 for HTTP/0.9.
