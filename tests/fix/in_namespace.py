@@ -65,6 +65,8 @@ def main() -> None:
         assert not [path for path in here.site.parent.iterdir() if path.name.endswith(".why502")]
         here.check()
         assert not [entry for entry in journal.entries(here.state) if entry.is_unfinished]
+        for path in (here.state, here.site.parent):
+            subprocess.run(["umount", "--lazy", str(path)], check=False, capture_output=True)
 
 
 if __name__ == "__main__":
