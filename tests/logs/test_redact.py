@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.logs.redact import clean, redact, without_query
+from why502.logs.redact import clean, redact, redact_lines, without_query
 
 SECRET = "s3cr3tvalue99"
 
@@ -75,3 +75,21 @@ def test_takes_any_text(text: str) -> None:
 def test_a_long_text_takes_no_quadratic_time(part: str) -> None:
     """Half a megabyte: with an expression that is quadratic the test's own time limit would end it."""
     redact((part * 500_000)[:500_000])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic dXNlcjpwYXNz",
+        "set-cookie: a=b; c=d",
+        "bearer abcdefgh12345678",
+        "http://user:password@10.0.0.5:80/x",
+        '{"pass": "x1", "sid": "y2", "otp": "123456"}',
+        "/x?token=abc&sid=1&state=2&code=3",
+        "--db-password=hunter2",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x",
+    ],
+)
+def test_many_lines_lose_their_secrets_as_one_does(text: str) -> None:
+    assert redact(text) != text
+    assert redact_lines(f"plain\n{text}\nplain \udcff") == f"plain\n{redact(text)}\nplain \udcff"

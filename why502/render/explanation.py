@@ -11,6 +11,7 @@ from why502.causes import CAUSES
 from why502.codes import products
 from why502.codes.statuses import STATUSES
 from why502.explanation.candidates import is_command
+from why502.logs.redact import redact
 from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy
@@ -21,7 +22,7 @@ LONGEST = 65536  # characters of an input that are given back
 
 
 def document(explanation: Explanation) -> contract.Explanation:
-    """Return the contract's object. The input is given back as it came; bytes that were no UTF-8 as `\\xNN`."""
+    """Return the contract's object. The input is given back without secrets; bytes that were no UTF-8 as `\\xNN`."""
     return contract.Explanation(
         schema="why502.explanation/1",
         input=_utf8(explanation.input[:LONGEST]),
@@ -45,6 +46,7 @@ def _remedy(remedy: Remedy) -> contract.Remedy:
 
 
 def _utf8(text: str) -> str:
+    text = redact(text)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

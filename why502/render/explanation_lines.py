@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from why502.explanation import explain
+from why502.logs.redact import redact_lines
 from why502.model.explanation import LOG_LINE, UNRECOGNISED, Explanation
 from why502.render.explanation import document, render_line
 
@@ -52,7 +53,7 @@ class Explainer:
     def explain(self, chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
         """Yield for each chunk of whole lines the JSON objects, each on a line of its own, in pieces to be written one after the other."""
         for chunk in chunks:
-            text = chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n")
+            text = redact_lines(chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n"))
             lines = text.split("\n")
             quoted = _quoted(text)
             inputs: list[str] | list[str | None] = (
