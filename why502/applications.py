@@ -43,7 +43,9 @@ def applications(deployment: Deployment) -> tuple[Application, ...]:
 
 def behind(deployment: Deployment, target: Target | None) -> Iterator[Application]:
     """Yield the applications that listen on a target of this machine."""
-    for application in applications(deployment) if target is not None and target.is_loopback else ():
+    if target is None or not target.is_loopback or not (deployment.units or deployment.pools):
+        return
+    for application in applications(deployment):
         for listened in application.targets:
             if same_path(listened) == same_path(target) or (
                 target and not listened.is_unix and not target.is_unix and listened.port == target.port

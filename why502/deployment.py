@@ -120,6 +120,30 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return found
 
     @cached_property
+    def _named(self) -> dict[str, Upstream]:
+        return {group.name: group for group in reversed(self.upstreams)}
+
+    @cached_property
+    def _groups_at(self) -> dict[Position | None, Upstream]:
+        return {group.at: group for group in self.upstreams}
+
+    @cached_property
+    def _blocks_at(self) -> dict[Position | None, Level]:
+        return {level.at: level for level in reversed(self.levels)}
+
+    def group(self, name: str | None) -> Upstream | None:
+        """Return the group of that name."""
+        return self._named.get(name) if name else None
+
+    def group_at(self, at: Position | None) -> Upstream | None:
+        """Return the group whose block is at that place."""
+        return self._groups_at.get(at)
+
+    def block_at(self, at: Position | None) -> Level | None:
+        """Return the block at that place, the first one where its file is included several times."""
+        return self._blocks_at.get(at)
+
+    @cached_property
     def _servers_at(self) -> dict[Position | None, Server]:
         return {server.at: server for server in self.servers}
 

@@ -5,11 +5,14 @@ New text is given as it is to stand in the file. Places are those that routes, p
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable
+from functools import cached_property, lru_cache
 
 import msgspec
 
-from why502.config.tree import Node, Tree, node_at, text
+from why502.config.tree import Node, Tree, nodes, text
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
@@ -17,9 +20,68 @@ from why502.model.remedy import Edit
 _CONTEXT = 3
 
 
+class _Content:
+    """The bytes of a file, and where its lines begin."""
+
+    def __init__(self, content: bytes) -> None:
+        self.bytes = content
+        self.encoding = _encoding(content)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The offset at which each line begins."""
+        return [0, *(found.end() for found in re.finditer(b"\n", self.bytes))]
+
+    def line(self, offset: int) -> int:
+        """Return the number of the line of a byte, counted from 0."""
+        return bisect_right(self.starts, offset) - 1
+
+    def lines(self, first: int, last: int) -> list[str]:
+        """Return the lines from one number up to another, without that."""
+        start, end = (self.starts[n] if n < len(self.starts) else len(self.bytes) for n in (first, last))
+        return _split(self.bytes[start:end], self.encoding)
+
+
+class _Source:
+    """A tree with what every change of it looks up, found once. Equal to that of the very same tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    def __hash__(self) -> int:
+        return id(self.tree)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and other.tree is self.tree
+
+    @cached_property
+    def content(self) -> _Content:
+        return _Content(text(self.tree))
+
+    @cached_property
+    def nodes(self) -> dict[int, Node]:
+        """The directives by the offset of their first word."""
+        return {node.words[0].start: node for node in nodes(self.tree)}
+
+    def node_at(self, at: Position) -> Node:
+        """Return the directive that begins at that byte. Raises Why502Error where none does."""
+        if at.start not in self.nodes:
+            raise Why502Error(f"{at}: no directive begins at byte {at.start}", "The file was changed since it was read.")
+        return self.nodes[at.start]
+
+
+@lru_cache(maxsize=8)
+def _kept(source: _Source) -> _Source:
+    return source
+
+
+def _source(tree: Tree) -> _Source:
+    return _kept(_Source(tree))
+
+
 def replace_argument(tree: Tree, at: Position, index: int, value: str) -> Edit:
     """Return the change of one argument, counted from 1, of the directive at that place. Raises Why502Error if it has none."""
-    words = node_at(tree, at).words
+    words = _source(tree).node_at(at).words
     if not 0 < index < len(words):
         raise Why502Error(f"{at}: {words[0].value} has no argument {index}")
     return replace(tree, words[index].start, words[index].end, value)
@@ -27,35 +89,35 @@ def replace_argument(tree: Tree, at: Position, index: int, value: str) -> Edit:
 
 def replace_directive(tree: Tree, at: Position, line: str) -> Edit:
     """Return the change of a whole directive (`proxy_pass http://127.0.0.1:3000;`), of a block's head with its brace."""
-    node = node_at(tree, at)
+    node = _source(tree).node_at(at)
     return replace(tree, node.start, node.head[-1].end, line)
 
 
 def add_argument(tree: Tree, at: Position, value: str) -> Edit:
     """Return the addition of a further argument (`down`) to the directive at that place."""
-    last = node_at(tree, at).words[-1]
+    last = _source(tree).node_at(at).words[-1]
     return replace(tree, last.end, last.end, f" {value}")
 
 
 def insert_after(tree: Tree, at: Position, line: str) -> Edit:
     """Return the addition of a directive behind the one at that place, on a line of its own where that one has one."""
-    return _insert_after(tree, node_at(tree, at), line)
+    return _insert_after(tree, _source(tree).node_at(at), line)
 
 
 def insert_before(tree: Tree, at: Position, line: str) -> Edit:
     """Return the addition of a directive before the one at that place, on a line of its own with the same indent."""
-    node, content = node_at(tree, at), text(tree)
+    node, content = _source(tree).node_at(at), text(tree)
     return replace(tree, node.start, node.start, f"{line}{_newline(content)}{_indent(content, node.start)}")
 
 
 def insert(tree: Tree, into: Position, line: str) -> Edit:
     """Return the addition of a directive at the end of the block at that place. Raises Why502Error where none is."""
-    block = node_at(tree, into)
+    block = _source(tree).node_at(into)
     if block.body is None:
         raise Why502Error(f"{into}: {block.name} is no block")
     if children := list(block.children):
         return _insert_after(tree, children[-1], line)
-    content = text(tree)
+    content = _source(tree).content.bytes
     place = _line_end(content, block.head[-1].end)
     if place is None:
         return replace(tree, block.head[-1].end, block.head[-1].end, f" {line} ")
@@ -66,7 +128,7 @@ def insert(tree: Tree, into: Position, line: str) -> Edit:
 
 def set_directive(tree: Tree, into: Position, name: str, value: str) -> Edit:
     """Return what makes `name value;` hold in a block: the change of the directive that it has itself, or the addition."""
-    own = [child for child in node_at(tree, into).children if child.name == name]
+    own = [child for child in _source(tree).node_at(into).children if child.name == name]
     if own:
         return replace(tree, own[-1].start, own[-1].head[-1].end, f"{name} {value};")
     return insert(tree, into, f"{name} {value};")
@@ -74,8 +136,8 @@ def set_directive(tree: Tree, into: Position, name: str, value: str) -> Edit:
 
 def remove(tree: Tree, at: Position) -> Edit:
     """Return the removal of a directive, with its block and its line where nothing else stands on it."""
-    node = node_at(tree, at)
-    content = text(tree)
+    node = _source(tree).node_at(at)
+    content = _source(tree).content.bytes
     start, end = node.start, node.end
     line_start = content.rfind(b"\n", 0, start) + 1
     newline = content.find(b"\n", end)
@@ -89,17 +151,17 @@ def remove(tree: Tree, at: Position) -> Edit:
 
 def replace(tree: Tree, start: int, end: int, after: str) -> Edit:
     """Return the change of the bytes `start` to `end`."""
-    content = text(tree)
-    encoding = _encoding(content)
+    source = _source(tree).content
+    content, encoding = source.bytes, source.encoding
     new = after.encode(encoding, "backslashreplace")
     return Edit(
         file=tree.file,
-        line=content.count(b"\n", 0, start) + 1,
+        line=source.line(start) + 1,
         start=start,
         end=end,
         before=content[start:end].decode(encoding),
         after=after,
-        diff=_diff(tree.file, content, start, end, new),
+        diff=_diff(tree.file, source, start, end, new),
     )
 
 
@@ -122,11 +184,11 @@ def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
 def with_diff(change: Edit, content: bytes) -> Edit:
     """Return the change with its diff, from the file's present content."""
     after = change.after.encode(_encoding(content), "backslashreplace")
-    return msgspec.structs.replace(change, diff=_diff(change.file, content, change.start, change.end, after))
+    return msgspec.structs.replace(change, diff=_diff(change.file, _Content(content), change.start, change.end, after))
 
 
 def _insert_after(tree: Tree, node: Node, line: str) -> Edit:
-    content = text(tree)
+    content = _source(tree).content.bytes
     place = _line_end(content, node.end)
     line_start = content.rfind(b"\n", 0, node.start) + 1
     if place is None or content[line_start : node.start].strip():
@@ -163,20 +225,21 @@ def _encoding(content: bytes) -> str:
     return "utf-8"
 
 
-def _diff(file: str, content: bytes, start: int, end: int, after: bytes) -> str:
+def _diff(file: str, source: _Content, start: int, end: int, after: bytes) -> str:
     """Return the unified diff of one change: its lines and three around them."""
-    first = content.rfind(b"\n", 0, start) + 1
+    content, encoding = source.bytes, source.encoding
+    number = source.line(start)
+    first = source.starts[number]
     newline = content.find(b"\n", end)
     is_at_line_start = end > start and content[end - 1 : end] == b"\n" and (not after or after.endswith(b"\n"))
     last = end if is_at_line_start else len(content) if newline < 0 else newline + 1
-    encoding = _encoding(content)
 
     old = _split(content[first:last], encoding)
     new = _split(content[first:start] + after + content[end:last], encoding)
     same = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    number = content.count(b"\n", 0, first) + same
-    before = [*_split(content[:first], encoding), *old[:same]][-_CONTEXT:]
-    behind = _split(content[last:], encoding, _CONTEXT)
+    before = [*source.lines(max(0, number - _CONTEXT), number), *old[:same]][-_CONTEXT:]
+    behind = source.lines(source.line(last), source.line(last) + _CONTEXT) if last < len(content) else []
+    number += same
     old, new = old[same:], new[same:]
     top = number - len(before)
     old_count, new_count = (len(before) + len(part) + len(behind) for part in (old, new))
@@ -190,10 +253,10 @@ def _diff(file: str, content: bytes, start: int, end: int, after: bytes) -> str:
     return "".join(out)
 
 
-def _split(part: bytes, encoding: str, limit: int = -1) -> list[str]:
-    """Return the lines of a part, each with its line feed; `limit`: the first so many."""
-    pieces = part.split(b"\n", limit) if limit >= 0 else part.split(b"\n")
+def _split(part: bytes, encoding: str) -> list[str]:
+    """Return the lines of a part, each with its line feed."""
+    pieces = part.split(b"\n")
     lines = [piece + b"\n" for piece in pieces[:-1]]
-    if pieces[-1] and not 0 <= limit <= len(lines):
+    if pieces[-1]:
         lines.append(pieces[-1])
     return [line.decode(encoding) for line in lines]

@@ -70,7 +70,7 @@ def weight_alone(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         servers = [server for server in level.own("server") if "down" not in server.args and "backup" not in server.args]
         weights = [word for server in servers for word in server.args[1:] if word.startswith("weight=")]
-        group = next((group for group in deployment.upstreams if group.at == level.at), None)
+        group = deployment.group_at(level.at)
         if not weights or group is None or weights[0] == "weight=1":
             continue
         if len(servers) == 1 and stands_alone(group.peers):

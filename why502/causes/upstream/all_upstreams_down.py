@@ -85,7 +85,7 @@ def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
     nginx ignores both where a group is one address: the server is tried for every request, and there is none to take its place.
     """
     for level in deployment.blocks("upstream"):
-        group = next((group for group in deployment.upstreams if group.at == level.at), None)
+        group = deployment.group_at(level.at)
         if group is None or not stands_alone(group.peers) or len(group.peers) != 1:
             continue
         for server in level.own("server"):
@@ -124,7 +124,7 @@ def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        group = next((group for group in deployment.upstreams if group.name == route.upstream), None)
+        group = deployment.group(route.upstream)
         words = [word for word in route.next_upstream if word in ("http_500", "http_429")]
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
         if group and words and setting and setting.at not in seen and len(_primary(group)) > 1:

@@ -93,16 +93,11 @@ def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
     nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s): a request
     that meets the closing is a 502 (`upstream prematurely closed connection`), and is not repeated where it is a POST.
     """
+    speaking = {route.upstream for route in deployment.routes if route.protocol in ("http", "https")}
     for group in deployment.upstreams:
-        protocols = {route.protocol for route in deployment.routes if route.upstream == group.name}
-        if (
-            group.keepalive_at is None
-            or not group.keepalive
-            or not protocols & {"http", "https"}
-            or not deployment.since(1, 15, 3)
-        ):
+        if group.keepalive_at is None or not group.keepalive or group.name not in speaking or not deployment.since(1, 15, 3):
             continue
-        level = next((level for level in deployment.blocks("upstream") if level.at == group.at), None)
+        level = deployment.block_at(group.at)
         if level and not level.own("keepalive_timeout"):
             says = f'upstream "{group.name}" keeps idle connections for 60 s, the default'
             yield risk(says, group.keepalive_at, "set keepalive_timeout below the backend's own idle time, or raise that one")
