@@ -28,6 +28,7 @@ _WRAPPERS = tuple(
         r"\[pod/[\w./-]{1,200}\] ",  # kubectl logs --prefix
         r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
         r"(?P<program>nginx|php-fpm[\d.]*|haproxy|systemd|kernel|httpd|apache2)\[\d{1,10}\]: ",
+        r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without date
         r"[ \t\ufeff]+|(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
     )
 )

@@ -134,6 +134,12 @@ class _Row:
         longest = max(self.parts, key=len)
         return len(longest) >= 16 and longest.strip(' (:"') in text
 
+    def is_cut(self, text: str) -> bool:
+        """Return whether text ends within the longest piece of this one, at least _CUT letters of it being there."""
+        longest = max(self.parts, key=len).lstrip(' (:"')
+        at = text.rfind(longest[:_CUT]) if len(longest) >= _CUT else -1
+        return at >= 0 and longest.startswith(text[at:])
+
     def score(self, seen: _Seen) -> float | None:
         """Return how well what stands around the text fits; None if it cannot be this meaning."""
         line, score = self.line, self.fixed / 4
@@ -180,6 +186,7 @@ def _run(parts: list[str], text: str, at: int, end: int) -> bool:
 
 
 _GRAM = 6
+_CUT = 14
 
 
 @lru_cache(1)
@@ -192,12 +199,18 @@ def _grams() -> dict[str, list[_Row]]:
     return found
 
 
-def _held(text: str) -> list[_Row]:
-    """Return the rows that text holds, longest first."""
+def _near(text: str) -> list[_Row]:
+    """Return the rows that text may hold, longest first."""
     grams = _grams()
     near = {id(row): row for at in range(len(text) - _GRAM + 1) for row in grams.get(text[at : at + _GRAM], ())}
     near |= {id(row): row for row in grams.get("", ())}
-    return sorted((row for row in near.values() if row.is_in(text)), key=lambda row: (-row.fixed, row.order))
+    return sorted(near.values(), key=lambda row: (-row.fixed, row.order))
+
+
+def _cut(text: str, near: list[_Row]) -> list[_Row]:
+    """Return the rows in whose longest piece the text ends, where all of them mean the same."""
+    found = [row for row in near if row.is_cut(text)]
+    return found if len({row.meaning.symptom for row in found}) == 1 else []
 
 
 @lru_cache(1)
@@ -262,7 +275,10 @@ def _look_up(text: str, seen: _Seen) -> Meaning | None:
     near = (*index.get(text[:18], ()), *index.get(text[:5], ()), *index.get("", ()))
     found = _best([row for row in near if row.fits(text)], seen)
     if found is None:
-        found = _best(_held(text), seen)
+        held = _near(text)
+        found = _best([row for row in held if row.is_in(text)], seen)
+        if found is None and seen.level and not seen.action:
+            found = _best(_cut(text, held), seen)
     if found is None and phase in _GENERAL and ("failed" in text or "timed out" in text):
         text = "upstream timed out" if "timed out" in text else _GENERAL[phase]
         found = _best([row for row in rows if row.fits(text)], seen)
