@@ -60,5 +60,6 @@ def test_backends_that_wait(code, held):
 
 @pytest.mark.real
 def test_a_backend_that_computes():
-    seen = look(TAKE.format(1) + COMPUTE, 1)
-    assert next(iter(seen.backend_cpu.values())) > 0.2
+    # A busy machine may give it no turn during one short look.
+    looks = (look(TAKE.format(1) + COMPUTE, 1) for _ in range(20))
+    assert any(next(iter(seen.backend_cpu.values())) > 0.2 for seen in looks)
