@@ -23,7 +23,7 @@ _OTHERS = {
     PLUS: (
         "api", "auth_jwt", "auth_oidc", "f4f", "health_check", "health_check_timeout", "hls", "keyval", "mgmt", "ntlm", "oidc_",
         "otel_", "proxy_cache_purge", "queue", "status", "session_log", "state", "status_zone", "sync", "usage_report", "zone_sync",
-        "internal_redirect", "proxy_pass_trailers", "license_token", "enforce_initial_report", "ssl_verify", "num_map",
+        "internal_redirect", "proxy_pass_trailers", "license_token", "enforce_initial_report", "num_map",
     ),
     "nginx_upstream_check_module (a patched build)": ("check", "check_", "check_http_send", "check_http_expect_alive"),
     "lua-nginx-module": ("lua_", "access_by_lua", "balancer_by_lua", "body_filter_by_lua", "content_by_lua", "exit_worker_by_lua",

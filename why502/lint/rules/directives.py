@@ -162,7 +162,13 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
     seen = set()
     for level, directive in _all(deployment):
         module = module_of(directive.name)
-        if not level.path or module in seen or not module.startswith((PLUS, "nginx_upstream_check")):
+        known = table().get(directive.name)
+        if (
+            not level.path
+            or module in seen
+            or (known and not known.removed)
+            or not module.startswith((PLUS, "nginx_upstream_check"))
+        ):
             continue
         seen.add(module)
         severity = Severity.NOTE if module == PLUS else None  # who pays for it has it
