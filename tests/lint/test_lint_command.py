@@ -234,6 +234,14 @@ def test_fix_changes_nothing_that_is_right(site: Path) -> None:
     assert ask("lint", "-", "--fix", stdin=BAD.encode()).status == 2
 
 
+def test_fix_leaves_alone_what_a_dump_only_names(site: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    dump.write_text(f"# configuration file {site}:\n{REFUSED}\n")
+    site.write_text(REFUSED)
+    assert ask("lint", str(dump), "--fix").status == 1
+    assert site.read_text() == REFUSED and REFUSED in dump.read_text()
+
+
 def test_hostile_text_reaches_no_terminal(site: Path) -> None:
     site.write_bytes(
         b"server { location / { proxy_pass http://localhost:1; } location /\x1b[2J\xff { proxy_bufferin\x1b x; } }\n"

@@ -40,12 +40,16 @@ _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to look at. `texts`: every file by name. `shown`: the files whose findings are told; None is all."""
+    """What there is to look at. `texts`: every file by name. `shown`: the files whose findings are told; None is all.
+
+    `dumped`: names of files that a dump holds; what lies on this machine under such a name is another file.
+    """
 
     deployments: tuple[Deployment, ...]
     texts: dict[str, str]
     gaps: tuple[Gap, ...] = ()
     shown: frozenset[str] | None = None
+    dumped: frozenset[str] = frozenset()
 
 
 def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> Given:
@@ -143,10 +147,12 @@ class _Reader:
         """Return the deployments of all that was taken."""
         found: list[tuple[Configuration, bool, bool]] = []
         shown = {unit.file for unit in self.units} | {entry.at.file for entry in self.entries}
+        dumped: set[str] = set()
         for content in self.dumps.values():
             configuration = load_dump(content, version=self.version)
             found.append((configuration, True, True))
-            shown |= {file.path for file in configuration.files}
+            dumped |= {file.path for file in configuration.files}
+        shown |= dumped
         read: set[str] = set()
         for path, content in self.mains.items():
             configuration = self._load(path, content)
@@ -186,7 +192,9 @@ class _Reader:
                 )
             )
         gaps = tuple(dict.fromkeys(self.gaps))
-        return Given(deployments=tuple(deployments), texts=self.texts, gaps=gaps, shown=frozenset(shown))
+        return Given(
+            deployments=tuple(deployments), texts=self.texts, gaps=gaps, shown=frozenset(shown), dumped=frozenset(dumped)
+        )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
         home = posixpath.dirname(path)

@@ -30,11 +30,13 @@ def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[],
     edits: dict[str, list[Edit]] = {}
     for risk in before:
         for step in _safe(risk):
+            if step.file in given.dumped:
+                continue
             others = edits.setdefault(step.file, [])
             if step not in others and all(step.end <= other.start or other.end <= step.start for other in others):
                 others.append(step)
     whole = [deployment.configuration for deployment in given.deployments if deployment.is_whole]
-    mains = {configuration.files[0].path for configuration in whole if configuration.files}
+    mains = {configuration.files[0].path for configuration in whole if configuration.files} - given.dumped
     tested = {main: _test(host, main) for main in mains} if edits else {}
     for file, steps in sorted(edits.items()):
         yield _repair_file(file, steps, before, rules, again, host, tested)
