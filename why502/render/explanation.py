@@ -11,18 +11,18 @@ from why502.causes import CAUSES
 from why502.codes import products
 from why502.codes.statuses import STATUSES
 from why502.explanation.candidates import is_command
-from why502.logs.redact import redact
 from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy
 from why502.render import contract
 from why502.render.words import SIDES, Terminal, safe
 
+_OWN_WORDS = frozenset({"at", "phase"})  # what no log can put anything else into
 LONGEST = 65536  # characters of an input that are given back
 
 
 def document(explanation: Explanation) -> contract.Explanation:
-    """Return the contract's object. The input is given back without secrets; bytes that were no UTF-8 as `\\xNN`."""
+    """Return the contract's object. The input is given back as it came; bytes that were no UTF-8 as `\\xNN`."""
     return contract.Explanation(
         schema="why502.explanation/1",
         input=_utf8(explanation.input[:LONGEST]),
@@ -34,9 +34,12 @@ def document(explanation: Explanation) -> contract.Explanation:
             contract.Candidate(cause=each.cause, layer=each.layer, confidence=each.confidence, says=each.says)
             for each in explanation.candidates
         ],
-        fields={name: _utf8(value) if isinstance(value, str) else value for name, value in explanation.fields.items()},
+        fields={
+            name: _utf8(value) if isinstance(value, str) and name not in _OWN_WORDS else value
+            for name, value in explanation.fields.items()
+        },
         says=_utf8(explanation.says),
-        next=[_utf8(step) for step in explanation.next],
+        next=list(explanation.next),
         remedies=[_remedy(remedy) for remedy in explanation.remedies],
     )
 
@@ -46,7 +49,6 @@ def _remedy(remedy: Remedy) -> contract.Remedy:
 
 
 def _utf8(text: str) -> str:
-    text = redact(text)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -37,6 +37,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     from why502.cli.env import Exit
     from why502.explanation import PROXIES, product_of
     from why502.explanation import explain as look_up
+    from why502.logs.redact import redact
     from why502.model.errors import Why502Error
 
     if proxy is not None and proxy not in PROXIES and product_of(proxy) not in PROXIES:
@@ -55,7 +56,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     found: list[Explanation] = []
     unknown = False
     for text in inputs:
-        explanation = look_up(text, proxy)
+        explanation = look_up(redact(text), proxy)
         unknown |= explanation.kind == "unrecognised"
         if format_ == "json":
             found.append(explanation)
