@@ -85,7 +85,8 @@ def sentence(diagnosis: Diagnosis) -> str:
         return f"{asked} gateway failure in the window, and every check passes"
     missing = f"; {len(diagnosis.gaps)} things could not be looked at, see below" if diagnosis.gaps else ""
     if diagnosis.failures:
-        return f"{diagnosis.failures} failures, and the evidence does not decide why{missing}"
+        failures = "1 failure" if diagnosis.failures == 1 else f"{diagnosis.failures} failures"
+        return f"{failures}, and the evidence does not decide why{missing}"
     if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
         return f"a check fails ({failed.says}: {failed.detail}), and the evidence does not decide why{missing}"
     return f"too little could be seen to tell{missing}"
