@@ -74,10 +74,16 @@ def wait_until_gone(pids: set[int]) -> None:
         time.sleep(0.02)
 
 
+def heed() -> None:
+    """Let SIGINT end the program: a shell's background job, and all below it, ignores it (POSIX, 2.11), which is not tested here."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ends(kill: Callable[[subprocess.Popen[str]], None]) -> tuple[int, set[int]]:
     """Build a scene by the command line, end it so; return its exit status and the processes that it had."""
     command = [*LAB, "run", "backend-not-running-never", "--show-only", "--keep"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **streams, text=True, preexec_fn=heed) as process:  # noqa: PLW1509
         try:
             assert process.stderr
             while "Press Enter" not in (line := process.stderr.readline()):
