@@ -82,12 +82,10 @@ def test_a_long_text_takes_no_quadratic_time(part: str) -> None:
     [
         "Authorization: Basic dXNlcjpwYXNz",
         "set-cookie: a=b; c=d",
-        "bearer abcdefgh12345678",
         "http://user:password@10.0.0.5:80/x",
         '{"pass": "x1", "sid": "y2", "otp": "123456"}',
         "/x?token=abc&sid=1&state=2&code=3",
         "--db-password=hunter2",
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x",
     ],
 )
 def test_many_lines_lose_their_secrets_as_one_does(text: str) -> None:

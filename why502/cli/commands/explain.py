@@ -101,10 +101,13 @@ def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, ver
 
 def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
     """Write one object for each line, as they come."""
+    import gc
+
     from why502.cli.env import Exit
     from why502.cli.second import Second, can_share
     from why502.render.explanation_lines import Explainer
 
+    gc.disable()  # millions of short strings and no cycles among them: reference counts free them all
     explainer = Explainer(proxy)
     write = _writer(env)
     second: Second | None = None
@@ -134,6 +137,7 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
             for pieces in mine:
                 write(pieces)
     finally:
+        gc.enable()
         if second is not None:
             second.end()
     return Exit.PROBLEM if explainer.unrecognised or elsewhere else Exit.HEALTHY
