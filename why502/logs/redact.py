@@ -60,7 +60,7 @@ def redact(text: str) -> str:
 
 
 # What a text must hold for redact() to change it: the last letters of a secret's name before "=", or one of these marks.
-_ENDS = frozenset("ken ret ord swd ase pwd key ure ial als ion _id nid sid jwt ass otp srf ode sig uth pin ate rce ret".split())
+_ENDS = frozenset("ken ret ord swd ase pwd key ure ial als ion _id nid sid jwt ass otp srf ode sig uth pin ate".split())
 _MARKS = ("@", "uthorization", "ookie", '":')
 
 
