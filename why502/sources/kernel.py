@@ -38,7 +38,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     folder = fronts[0]
     folders = list(dict.fromkeys((*fronts, *_backend_folders(known, proxies))))
 
-    before, began = _overflows(host, folders), backend.ticks(host, known)
+    before, began, blocked = _overflows(host, folders), backend.ticks(host, known), backend.blocked(host, known)
     until = time.monotonic() + _LOOK_S
     values: dict[str, object] = _limits(host, away) | _conntrack(host, folder, away)
     tables = _tables(host, folders, gaps)
@@ -48,7 +48,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     if began or (before and before[0]):
         time.sleep(max(0.0, until - time.monotonic()))
     values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
-    values["backend_blocked"] = backend.blocked(host, known)
+    values["backend_blocked"] = blocked | backend.blocked(host, known)  # a wait may be over at either look
     if before is None:
         gaps.append(Gap(source=f"{folder}/netstat", why="the counters of full accept queues could not be read", allow=_ALLOW))
     else:

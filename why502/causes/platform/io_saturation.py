@@ -31,21 +31,25 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
         return
-    for pressure in case.pressure:
-        if (pressure.io_some or 0) >= HIGH:
-            yield supports(
-                f"tasks of {pressure.scope} waited for a disk {pressure.io_some:.0%} of the time", "/proc/pressure/io", STRONG
-            )
-            break
     kernel = case.host.kernel if case.host else None
-    if kernel and (blocked := kernel.backend_blocked.get(str(case.target))):
-        yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)
-        return
+    blocked = kernel.backend_blocked.get(str(case.target), 0) if kernel else 0
     stuck = [p for p in case.processes if p.state == "D"]
-    if stuck:
+    if blocked:
+        yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)
+    elif stuck:
         yield supports(
             f"process {stuck[0].pid} ({stuck[0].name}) waits for a device (state D)", f"/proc/{stuck[0].pid}/stat", FAIR
         )
+    for pressure in case.pressure:
+        if (pressure.io_some or 0) >= HIGH:
+            is_its_own = blocked or stuck or pressure.scope != "machine"
+            if is_its_own or not case.processes:  # somebody else's disk load says nothing of a process that waits for no device
+                yield supports(
+                    f"tasks of {pressure.scope} waited for a disk {pressure.io_some:.0%} of the time",
+                    "/proc/pressure/io",
+                    STRONG if is_its_own else FAIR,
+                )
+                break
 
 
 CAUSE = Cause(
