@@ -1,5 +1,5 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
-# make test                everything: unit, properties, golden, real servers
+# make test                everything: unit, properties, golden, real servers; a scene that fails is staged once more, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
@@ -24,7 +24,7 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine"
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine" --reruns 1 -rR
 
 accuracy:
 	@scripts/setup --tests
