@@ -273,8 +273,9 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
         for reason in reasons:
             heirs.setdefault(reason, set()).add(w.cause.id)
         if reasons and w.confidence >= ASSERTED:
-            names = " and ".join(dict.fromkeys(cause for cause, _ in reasons))
-            note = Evidence(says=f"is only what {names} looks like from the proxy", weight=YIELDED - WEAK)
+            names = list(dict.fromkeys(cause for cause, _ in reasons))
+            looks = f"{' and '.join(names)} {'look' if names[1:] else 'looks'} like"
+            note = Evidence(says=f"is only what {looks} from the proxy", weight=YIELDED - WEAK)
             lowered = 1 / (1 + math.exp(-YIELDED))
             result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
         else:
