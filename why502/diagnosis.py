@@ -20,6 +20,7 @@ from why502.joins import NOTICES, Joins, is_failure
 from why502.model.finding import (
     ASSERTED,
     FAIR,
+    LIKELY,
     PRIOR,
     STRONG,
     WEAK,
@@ -29,6 +30,7 @@ from why502.model.finding import (
     Finding,
     Place,
     Verdict,
+    refutes,
     supports,
 )
 from why502.model.logs import Symptom, Tally
@@ -43,6 +45,7 @@ CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
 SERVER_ERROR = 500
+_FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -279,8 +282,28 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             lowered = 1 / (1 + math.exp(-YIELDED))
             result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
         else:
-            result.append(w)
+            result.append(_doubted(w))
     return [replace(w, heirs=frozenset(heirs.get((w.cause.id, w.case.target), ()))) for w in result]
+
+
+def _doubted(weighed: _Weighed) -> _Weighed:
+    """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
+    case, host = weighed.case, weighed.case.host
+    excess = sum(item.weight for item in weighed.evidence) - LIKELY
+    if case.offline or excess <= 0:
+        return weighed
+    hidden = [id_ for id_ in sorted(weighed.cause.yields_to) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
+    if not hidden:
+        return weighed
+    why = "could not all be looked at" if host else "is on a machine that was not looked at"
+    note = refutes(f"{', '.join(hidden)} cannot be ruled out: what would show it {why}", weight=excess)
+    return replace(weighed, confidence=sure(LIKELY), evidence=(*weighed.evidence, note))
+
+
+def _is_hidden(part: str, case: Case) -> bool:
+    """Return whether a section of the snapshot is missing, of `processes` also where the target's own are not known."""
+    looked = getattr(case.here if part in _FROM_THE_PROXY else case.host, part, None)
+    return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
 
 
 def _rank(finding: Finding) -> tuple[object, ...]:

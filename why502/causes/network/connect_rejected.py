@@ -89,5 +89,6 @@ CAUSE = Cause(
     says="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
     symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
     yields_to=frozenset({"selinux-denied", "stale-dns", "backend-crash-loop"}),  # the last: its listener comes and goes
+    needs=frozenset({"listeners"}),
     examine=examine,
 )

@@ -59,5 +59,6 @@ CAUSE = Cause(
     says="the processors, or a cgroup quota, are the bottleneck",
     symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
     yields_to=frozenset({"memory-pressure"}),
+    needs=frozenset({"pressure", "processes"}),
     examine=examine,
 )

@@ -47,5 +47,6 @@ CAUSE = Cause(
     layer=Layer.PLATFORM,
     says="no space or inodes are left where the proxy or the backend must write",
     symptoms={Symptom.DISK_FULL: PROOF},
+    needs=frozenset({"disks"}),
     examine=examine,
 )

@@ -58,5 +58,6 @@ CAUSE = Cause(
     says="the disk is the bottleneck",
     symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
     yields_to=frozenset({"disk-full", "memory-pressure"}),
+    needs=frozenset({"pressure", "kernel"}),
     examine=examine,
 )

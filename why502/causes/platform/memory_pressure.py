@@ -51,5 +51,6 @@ CAUSE = Cause(
     says="the machine or cgroup is short of memory and everything on it is slow",
     symptoms={Symptom.MEMORY_EXHAUSTED: LIKELY, Symptom.MEMORY_SHORT: FAIR},
     yields_to=frozenset({"backend-oom-killed"}),
+    needs=frozenset({"pressure"}),
     examine=examine,
 )

@@ -88,6 +88,7 @@ CAUSE = Cause(
     says="fastcgi_pass and the pool's listen name different sockets or ports",
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"proxy-config-not-loaded", "proxy-config-invalid"}),
+    needs=frozenset({"php_pools"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

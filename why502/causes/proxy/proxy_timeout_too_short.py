@@ -166,6 +166,7 @@ CAUSE = Cause(
             "workers-exhausted",
         }
     ),
+    needs=frozenset({"probes"}),
     examine=examine,
     remedies=remedies,
     foresee=(

@@ -149,6 +149,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the name was resolved when the configuration was loaded and now points elsewhere",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
+    needs=frozenset({"names"}),
     examine=examine,
     remedies=remedies,
     foresee=(

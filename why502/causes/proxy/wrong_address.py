@@ -114,6 +114,7 @@ CAUSE = Cause(
             "stale-dns",
         }
     ),
+    needs=frozenset({"listeners"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

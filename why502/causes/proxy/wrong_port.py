@@ -170,6 +170,7 @@ CAUSE = Cause(
     yields_to=frozenset(
         {"php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns", "wrong-address"}
     ),
+    needs=frozenset({"listeners", "processes"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

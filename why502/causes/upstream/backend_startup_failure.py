@@ -83,6 +83,7 @@ CAUSE = Cause(
     says="it cannot start: bad configuration, missing dependency or environment variable",
     symptoms={Symptom.START_FAILED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
+    needs=frozenset({"services", "events"}),
     examine=examine,
     remedies=remedies,
 )

@@ -70,6 +70,7 @@ CAUSE = Cause(
         Symptom.CLOSED_BEFORE_HEADER: 0.5,
         Symptom.RESET_BEFORE_HEADER: 0.5,
     },
+    needs=frozenset({"events"}),
     examine=examine,
     foresee=(shutdown_cuts,),
 )

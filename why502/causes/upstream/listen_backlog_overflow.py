@@ -59,5 +59,6 @@ CAUSE = Cause(
     says="its accept queue is full and the kernel drops or refuses new connections",
     symptoms={Symptom.QUEUE_FULL: LIKELY, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset({"php-fpm-max-children"}),
+    needs=frozenset({"listeners"}),
     examine=examine,
 )

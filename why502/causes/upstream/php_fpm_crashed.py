@@ -55,5 +55,6 @@ CAUSE = Cause(
     says="a PHP-FPM child died by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),
+    needs=frozenset({"events"}),
     examine=examine,
 )

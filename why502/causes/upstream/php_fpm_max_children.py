@@ -80,6 +80,7 @@ CAUSE = Cause(
     says="the PHP-FPM pool reached pm.max_children",
     symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
     yields_to=frozenset({"backend-oom-killed"}),
+    needs=frozenset({"php_pools"}),
     examine=examine,
     remedies=remedies,
 )

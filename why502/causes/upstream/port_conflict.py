@@ -49,5 +49,6 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="it cannot bind its port because another process holds it",
     symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
+    needs=frozenset({"services", "events"}),
     examine=examine,
 )

@@ -79,6 +79,7 @@ CAUSE = Cause(
     says="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
     yields_to=frozenset({"backend-oom-killed"}),
+    needs=frozenset({"events"}),
     examine=examine,
     foresee=(killed_first,),
 )

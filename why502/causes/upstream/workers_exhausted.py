@@ -89,6 +89,7 @@ CAUSE = Cause(
     yields_to=frozenset(
         {"cpu-saturation", "io-saturation", "listen-backlog-overflow", "memory-pressure", "php-fpm-max-children"}
     ),
+    needs=frozenset({"listeners"}),
     examine=examine,
     foresee=(slow_clients,),
 )

@@ -1,0 +1,42 @@
+"""The recorded scenes with one part of the machine not looked at: what cannot be seen makes an answer less sure, not surely wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from lab.test_bundles import OWN, THERE, name
+
+from why502.bundle import load
+from why502.diagnosis import diagnose
+from why502.model.snapshot import Snapshot
+
+PARTS = ("listeners", "processes", "services", "events", "php_pools", "pressure", "kernel", "names", "probes")
+SURE = 0.8
+# What is asserted of a scene without that part is true all the same: the application did say 503; the memory cgroup's victim is known
+# by its number alone; of two faults the other one comes first.
+ALSO_TRUE = {
+    "disk-full-application": "upstream-error-status",
+    "backend-oom-killed-worker": "backend-crashed",
+    "two-faults": "premature-close",
+}
+
+
+def without(snapshot: Snapshot, part: str) -> Snapshot:
+    """Return the same moment, that part not looked at; `owners`: by somebody who may not see whose sockets they are."""
+    if part == "owners":
+        return msgspec.structs.replace(
+            snapshot, listeners=tuple(msgspec.structs.replace(one, pids=()) for one in snapshot.listeners or ())
+        )
+    return msgspec.structs.replace(snapshot, **{part: None})
+
+
+@pytest.mark.parametrize("part", [*PARTS, "owners"])
+@pytest.mark.parametrize("path", [path for path in OWN if path.parent.name != "healthy"], ids=name)
+def test_nothing_wrong_is_said_with_confidence(path: Path, part: str) -> None:
+    there = path.with_name(path.stem + THERE)
+    others = [load(there.read_bytes(), there.name)] if there.exists() else []
+    findings = diagnose(without(load(path.read_bytes(), path.name), part), *others).findings
+    if findings and findings[0].confidence >= SURE:
+        assert findings[0].cause in (path.parent.name, ALSO_TRUE.get(path.stem))
