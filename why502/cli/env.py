@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.host.base import Host
@@ -35,13 +38,18 @@ def _local() -> Host:
     return LocalHost()
 
 
+def _stream(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
+    """Return a stream; nowhere in place of one that was closed before we began (`>&-`), which Python gives as None."""
+    return stream if stream is not None else open(os.devnull, mode, encoding="utf-8")
+
+
 @dataclass
 class Env:
     """The world of a command. `stdout` takes the result and nothing else."""
 
-    stdin: TextIO = field(default_factory=lambda: sys.stdin)
-    stdout: TextIO = field(default_factory=lambda: sys.stdout)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    stdin: TextIO = field(default_factory=lambda: _stream(sys.stdin, "r"))
+    stdout: TextIO = field(default_factory=lambda: _stream(sys.stdout, "w"))
+    stderr: TextIO = field(default_factory=lambda: _stream(sys.stderr, "w"))
     now: Callable[[], datetime] = _now
     host: Callable[[], Host] = _local
 
@@ -55,7 +63,31 @@ class Env:
         return Terminal(width=max(60, min(width, 140)), is_colored=colored, is_quiet=quiet, is_verbose=verbose)
 
     def write(self, text: str) -> None:
-        """Write the result; bytes that are no UTF-8 as `\\xNN`."""
+        """Write the result; bytes that are no UTF-8 as `\\xNN`. Raises Why502Error, BrokenPipeError."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        self.stdout.flush()
+        with self.writing():
+            self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self.stdout.flush()
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write a result that is no text. Raises Why502Error, BrokenPipeError."""
+        with self.writing():
+            self.stdout.buffer.write(data)
+            self.stdout.buffer.flush()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say in words why standard output takes no more (a full disk); what it did not take is dropped.
+
+        Raises Why502Error, BrokenPipeError.
+        """
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError, ValueError):  # else the interpreter would try again at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise Why502Error(
+                f"standard output: {(error.strerror or str(error)).lower()}", "Write the result where there is room for it."
+            ) from error

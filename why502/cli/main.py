@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -51,7 +52,8 @@ def run(argv: list[str], env: Env | None = None) -> int:
     env = env or Env()
     try:
         status: Any = cli.main(args=argv, prog_name="why502", standalone_mode=False, obj=env)
-        env.stdout.flush()
+        with env.writing():
+            env.stdout.flush()
         return int(status or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         env.stderr.write(f"{error.format_message()}\n")
@@ -68,9 +70,13 @@ def run(argv: list[str], env: Env | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), env.stdout.fileno())
         return Exit.HEALTHY
+    except FileNotFoundError:
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            return _fail(env, "the current folder is gone", "Change to another one (cd /), and name files by their whole paths.")
+        raise
 
 
 def _fail(env: Env, says: str, hint: str) -> int:
@@ -87,8 +93,9 @@ def main() -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
-    with contextlib.suppress(BrokenPipeError, OSError, ValueError):
-        sys.stdout.flush()
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
     # Daemon threads of a look that never answered must not hold the process.
     if status == Exit.INTERRUPTED:
         os._exit(status)

@@ -53,7 +53,7 @@ def collect(
     (snapshot,) = look(env, configs=configs, logs=logs, targets=targets, since=since, until=until, probes=not no_probe)
     data = save(snapshot, anonymize=anonymize)
     if output == "-":
-        env.stdout.buffer.write(data)
+        env.write_bytes(data)
         return 0
     write(output, data)
     if not quiet:

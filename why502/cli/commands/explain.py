@@ -164,16 +164,17 @@ def _writer(env: Env) -> Callable[[list[bytes]], None]:
     try:
         descriptor = buffer.fileno()
     except (OSError, ValueError):
-        return lambda pieces: buffer.write(b"".join(pieces))
+        return lambda pieces: env.write_bytes(b"".join(pieces))
 
     def write(pieces: list[bytes]) -> None:
-        for at in range(0, len(pieces), _MOST_PIECES):
-            some = pieces[at : at + _MOST_PIECES]
-            left = sum(map(len, some))
-            done = os.writev(descriptor, some)
-            while done < left:  # a pipe takes what fits
-                rest = memoryview(b"".join(some))[done:]
-                done += os.write(descriptor, rest)
+        with env.writing():
+            for at in range(0, len(pieces), _MOST_PIECES):
+                some = pieces[at : at + _MOST_PIECES]
+                left = sum(map(len, some))
+                done = os.writev(descriptor, some)
+                while done < left:  # a pipe takes what fits
+                    rest = memoryview(b"".join(some))[done:]
+                    done += os.write(descriptor, rest)
 
     return write
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
 
 
 @click.group()
@@ -21,13 +24,18 @@ def lab() -> None:
 
 
 @lab.command("list")
-def list_faults() -> None:
-    """Show every fault: its name, its cause, and what is broken."""
+@click.pass_obj
+def list_faults(env: Env) -> None:
+    """Show every fault: its name, its cause, and what is broken.
+
+    \b
+    Example: why502 lab list | grep php
+    """
     from why502.lab.faults import faults
 
     for fault in faults().values():
         missing = fault.missing()
-        click.echo(f"{fault.name:<40} {fault.cause:<29} {fault.says}{f' [{missing}]' if missing else ''}")
+        env.write(f"{fault.name:<40} {fault.cause:<29} {fault.says}{f' [{missing}]' if missing else ''}\n")
 
 
 @lab.command("run")
