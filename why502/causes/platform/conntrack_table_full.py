@@ -54,5 +54,6 @@ CAUSE = Cause(
     layer=Layer.PLATFORM,
     says="the connection tracking table is full and packets are dropped",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},
+    needs=frozenset({"kernel"}),
     examine=examine,
 )

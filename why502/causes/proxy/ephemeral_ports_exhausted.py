@@ -148,6 +148,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="no local port is left for new connections to that target, usually for lack of keepalive",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
+    needs=frozenset({"kernel"}),
     examine=examine,
     remedies=remedies,
     foresee=(
