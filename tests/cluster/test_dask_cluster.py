@@ -20,7 +20,7 @@ from why502.logs.scan import engine, plan
 from why502.logs.scan.form import of_format
 from why502.logs.scan.part import Ask
 from why502.logs.scan.run import Job, run
-from why502.logs.scan.sum import Meaning
+from why502.logs.scan.why import Meaning
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal

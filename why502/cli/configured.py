@@ -10,7 +10,7 @@ from pathlib import Path
 from why502.logs.formats.nginx_access import NAME
 from why502.logs.scan.form import Form
 from why502.logs.scan.run import Told
-from why502.logs.scan.sum import Known
+from why502.logs.scan.targets import Known
 from why502.model.errors import HostError, Missing, Why502Error
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")

@@ -191,7 +191,7 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     memory.pipe("/logs/access.log.1.gz", gzip.compress(content))
     here = reported(tmp_path / "access.log", given=GIVEN)
     from why502.logs.scan.run import Job, run
-    from why502.logs.scan.sum import Meaning
+    from why502.logs.scan.why import Meaning
 
     def there(pattern: str) -> Report:
         return run(Job(paths=(pattern,), ask=Ask(), given=GIVEN), engine=engine.alone, jobs=1, means=lambda *_: Meaning())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from why502.logs.scan.part import Ask
     from why502.logs.scan.report import Report
     from why502.logs.scan.run import Job
-    from why502.logs.scan.sum import Meaning
+    from why502.logs.scan.why import Meaning
 
 FORMATS = ("text", "json", "html", "prometheus")
 BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
@@ -184,7 +184,7 @@ def _nothing() -> None:
 
 
 def _means_nothing(_symptom: str, _cause: str) -> Meaning:
-    from why502.logs.scan.sum import Meaning
+    from why502.logs.scan.why import Meaning
 
     return Meaning()
 
@@ -192,7 +192,7 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
 def _means(symptom: str, cause: str) -> Meaning:
     """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
     from why502.causes import CAUSES
-    from why502.logs.scan.sum import Meaning
+    from why502.logs.scan.why import Meaning
     from why502.model.logs import Symptom
     from why502.render.words import SIDES
 

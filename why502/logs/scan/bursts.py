@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.report import Burst
 
 GAP = 2  # quiet minutes within a burst
@@ -19,11 +20,18 @@ _TIMES = 1.8  # and so many times its share outside
 
 
 class Facets(NamedTuple):
-    """The failures by minute, and by what they may have in common: name of the facet -> minute -> value -> count."""
+    """Requests and failures by minute, and by what the failures may have in common: name of the facet -> value -> minutes."""
 
     requests: Mapping[int, int]
     failures: Mapping[int, int]
-    by: Mapping[str, Mapping[int, Counter[str]]]
+    by: Mapping[str, Mapping[str, Minutes]]
+
+
+class _Shares(NamedTuple):
+    """The failures by the value of a facet, in each burst and outside of all."""
+
+    inside: dict[int, Counter[str]]
+    outside: Counter[str]
 
 
 def find(facets: Facets) -> tuple[Burst, ...]:
@@ -43,8 +51,14 @@ def find(facets: Facets) -> tuple[Burst, ...]:
             runs.append([minute])
     found = [(run[0], run[-1]) for run in runs]
     found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
-    inside = {minute for first, last in found for minute in range(first, last + 1)}
-    return tuple(_burst(facets, first, last, usual, inside) for first, last in sorted(found[:MOST]))
+    inside = {minute: first for first, last in found for minute in range(first, last + 1)}
+    shares = {facet: _shares(values, inside) for facet, values in facets.by.items()}
+    others = [count for minute, count in facets.requests.items() if minute not in inside]
+    usually = statistics.median(others) if others else 0.0
+    return tuple(
+        _burst(facets, range(first, last + 1), usual, _changed(facets, range(first, last + 1), shares, usually))
+        for first, last in sorted(found[:MOST])
+    )
 
 
 def _usual(failures: Mapping[int, int], span: int) -> float:
@@ -55,32 +69,33 @@ def _usual(failures: Mapping[int, int], span: int) -> float:
     return 0.0 if at < zeros else float(counts[at - zeros])
 
 
-def _burst(facets: Facets, first: int, last: int, usual: float, inside: set[int]) -> Burst:
-    minutes = range(first, last + 1)
+def _shares(values: Mapping[str, Minutes], inside: Mapping[int, int]) -> _Shares:
+    found = _Shares({first: Counter() for first in inside.values()}, Counter())
+    for value, minutes in values.items():
+        for minute, count in minutes.items():
+            (found.inside[inside[minute]] if minute in inside else found.outside)[value] += count
+    return found
+
+
+def _burst(facets: Facets, minutes: range, usual: float, changed: list[str]) -> Burst:
     peak_at = max(minutes, key=lambda minute: (facets.failures.get(minute, 0), -minute))
     return Burst(
-        start=_moment(first),
-        end=_moment(last + 1),
+        start=_moment(minutes.start),
+        end=_moment(minutes.stop),
         peak_at=_moment(peak_at),
         peak=facets.failures.get(peak_at, 0),
         failures=sum(facets.failures.get(minute, 0) for minute in minutes),
         requests=sum(facets.requests.get(minute, 0) for minute in minutes),
         usual=usual,
-        changed=tuple(_changed(facets, minutes, inside)),
+        changed=tuple(changed),
     )
 
 
-def _changed(facets: Facets, minutes: range, inside: set[int]) -> list[str]:
-    """Return what the burst's failures have in common and the others' do not, the most telling first."""
+def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usually: float) -> list[str]:
+    """Return what the burst's failures have in common and the others' do not, the most telling first. `usually`: requests a minute."""
     told: list[tuple[float, str]] = []
-    for facet, by_minute in facets.by.items():
-        here: Counter[str] = Counter()
-        for minute in minutes:
-            here.update(by_minute.get(minute, Counter()))
-        there: Counter[str] = Counter()
-        for minute, counts in by_minute.items():
-            if minute not in inside:
-                there.update(counts)
+    for facet, (inside, there) in shares.items():
+        here = inside[minutes.start]
         if not here or len(here.keys() | there.keys()) < 2:
             continue
         value, count = max(here.items(), key=lambda item: (item[1], item[0]))
@@ -89,8 +104,6 @@ def _changed(facets: Facets, minutes: range, inside: set[int]) -> list[str]:
         if share >= _SHARE and share >= _TIMES * before:
             told.append((share - before, f"{facet} {value}: {share:.0%} of these failures, {before:.0%} of the others"))
     rate = _rate(facets.requests, minutes)
-    others = [count for minute, count in facets.requests.items() if minute not in inside]
-    usually = statistics.median(others) if others else 0.0
     if usually and rate >= 1.5 * usually:
         told.append((1.0, f"requests: {rate:.0f} a minute instead of {usually:.0f}"))
     elif usually and rate <= 0.5 * usually:

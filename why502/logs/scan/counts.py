@@ -8,10 +8,11 @@ order of merging: so a reader who may not choose the order stops when `is_crowde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple, TypeVar
 
 from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.routes import route
 from why502.logs.verdicts import Fields, is_failure
@@ -23,6 +24,8 @@ UNFIT = 3
 REST = "(others)"
 LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
 Order = tuple[int, int]  # number of the part, byte in the file: where a line stands among all
+_Key = TypeVar("_Key", bound=Hashable)
+_Sum = TypeVar("_Sum", Minutes, Counter[int])
 ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
 
 
@@ -59,7 +62,7 @@ class Heard:
     __slots__ = ("minutes", "order", "place", "text")
 
     def __init__(self, order: Order = (0, 0), place: str = "", text: str = "") -> None:
-        self.minutes: Counter[int] = Counter()
+        self.minutes = Minutes()
         self.order = order
         self.place = place
         self.text = text
@@ -113,10 +116,10 @@ class Counts:
         self.first: int | None = None
         self.last: int | None = None
         self.fields = Fields()
-        self.outcomes: dict[Outcome, Counter[int]] = {}  # by minute of the epoch
+        self.outcomes: dict[Outcome, Minutes] = {}
         self.routes, self.clients, self.servers = Ranking(), Ranking(), Ranking()
         self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
-        self.route_minutes: Counter[tuple[str, int]] = Counter()  # of failures
+        self.route_minutes: dict[str, Minutes] = {}  # of failures
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
         self.said: dict[Said, Heard] = {}
 
@@ -127,8 +130,8 @@ class Counts:
         minute = at // 60
         minutes = self.outcomes.get(outcome)
         if minutes is None:
-            minutes = self.outcomes[outcome] = Counter()
-        minutes[minute] += 1
+            minutes = self.outcomes[outcome] = Minutes()
+        minutes.add(minute)
         if record.format == NGINX_ACCESS:
             self.fields = self.fields.seen(record)
         total_s = record.duration_s
@@ -145,7 +148,7 @@ class Counts:
             self._took(ROUTE, name, total_s)
         if failed:
             self.route_statuses[name, outcome.status or 0] += 1
-            self.route_minutes[name, minute] += 1
+            self.route_minutes.setdefault(name, Minutes()).add(minute)
         if record.client:
             self.clients.add(record.client[:64], failed)
         if server := record.server or record.host:
@@ -157,7 +160,7 @@ class Counts:
             self._see(at)
         else:
             self.lines += 1
-        self._heard(said, order, place, text).minutes[-1 if at is None else at // 60] += 1
+        self._heard(said, order, place, text).minutes.add(-1 if at is None else at // 60)
 
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that nobody can read."""
@@ -174,20 +177,12 @@ class Counts:
         self.unfit_first = sorted(self.unfit_first + other.unfit_first)[:UNFIT]
         self.span(other.first, other.last)
         self.fields = Fields(*(mine or its for mine, its in zip(self.fields, other.fields, strict=True)))
-        for outcome, minutes in other.outcomes.items():
-            if (mine_minutes := self.outcomes.get(outcome)) is None:
-                self.outcomes[outcome] = minutes
-            else:
-                mine_minutes.update(minutes)
+        _merge(self.outcomes, other.outcomes)
+        _merge(self.route_minutes, other.route_minutes)
         for mine, its in zip(self.rankings(), other.rankings(), strict=True):
             mine.merge(its)
         self.route_statuses.update(other.route_statuses)
-        self.route_minutes.update(other.route_minutes)
-        for key, times in other.times.items():
-            if (found := self.times.get(key)) is None:
-                self.times[key] = times
-            else:
-                found.update(times)
+        _merge(self.times, other.times)
         for said, heard in other.said.items():
             self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
 
@@ -206,8 +201,11 @@ class Counts:
             if (times := self.times.pop((ROUTE, name), None)) is not None:
                 self.times.setdefault((ROUTE, REST), Counter()).update(times)
         if gone:
-            self.route_statuses = _renamed(self.route_statuses.items(), gone)
-            self.route_minutes = _renamed(self.route_minutes.items(), gone)
+            statuses, self.route_statuses = self.route_statuses, Counter()
+            for (name, status), count in statuses.items():
+                self.route_statuses[REST if name in gone else name, status] += count
+            for name in gone & self.route_minutes.keys():
+                _merge(self.route_minutes, {REST: self.route_minutes.pop(name)})
         self.clients.prune(MOST_KEYS)
         self.servers.prune(MOST_KEYS // 5)
 
@@ -239,8 +237,9 @@ class Counts:
         self.times.setdefault((whose, name), Counter())[micros if self.is_exact else bucket(micros)] += 1
 
 
-def _renamed(items: Iterable[tuple[tuple[str, int], int]], gone: set[str]) -> Counter[tuple[str, int]]:
-    found: Counter[tuple[str, int]] = Counter()
-    for (name, number), count in items:
-        found[REST if name in gone else name, number] += count
-    return found
+def _merge(mine: dict[_Key, _Sum], its: Mapping[_Key, _Sum]) -> None:
+    for key, more in its.items():
+        if (found := mine.get(key)) is None:
+            mine[key] = more
+        else:
+            found.update(more)

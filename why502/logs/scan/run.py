@@ -16,7 +16,9 @@ from why502.logs.scan.part import Ask, Crowded, Part
 from why502.logs.scan.plan import Planned, by_path, plan
 from why502.logs.scan.report import File, Report
 from why502.logs.scan.source import expand
-from why502.logs.scan.sum import Known, Meaning, report
+from why502.logs.scan.sum import report
+from why502.logs.scan.targets import Known
+from why502.logs.scan.why import Meaning
 from why502.model.base import Value
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from why502.logs.scan.counts import CONNECT, HEADER, MOST_KEYS, RESPONSE, ROUTE, Counts
+from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import decoded
 from why502.logs.scan.routes import NONE
 from why502.logs.verdicts import Fields
@@ -168,12 +169,12 @@ class Kernel:
             if table == 1:
                 minutes = found.outcomes.get(outcomes[a])
                 if minutes is None:
-                    minutes = found.outcomes[outcomes[a]] = Counter()
-                minutes[b] += count
+                    minutes = found.outcomes[outcomes[a]] = Minutes()
+                minutes.add(b, count)
             elif table == 2:
                 found.route_statuses[names[a], b] += count
             else:
-                found.route_minutes[names[a], b] += count
+                found.route_minutes.setdefault(names[a], Minutes()).add(b, count)
         return found
 
     def _times(self, found: Counts, table: int, key: int, outcomes: list[Any], names: list[str]) -> Counter[int]:

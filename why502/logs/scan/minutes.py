@@ -1,0 +1,80 @@
+"""How often something was met in each minute: eight bytes a minute, since a month has 43 200 and much is counted by the minute."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+_BITS = 30  # of an entry for the count; the minutes reach beyond the year 9999
+_COUNT = (1 << _BITS) - 1
+_LOOSE = 512  # entries that may wait to be summed up
+
+
+class Minutes:
+    """Minutes (of the epoch; -1: unknown) and their counts. Entries wait in the order of coming, and are summed up now and then."""
+
+    __slots__ = ("_entries", "_summed")
+
+    def __init__(self) -> None:
+        self._entries = array("q")  # minute and count
+        self._summed = 0  # so many of them at the begin are in order, each minute once
+
+    def add(self, minute: int, count: int = 1) -> None:
+        """Count something."""
+        entries = self._entries
+        if entries and entries[-1] >> _BITS == minute:
+            entries[-1] += count
+            return
+        if self._summed == len(entries) and (not entries or entries[-1] >> _BITS < minute):
+            self._summed += 1
+        entries.append(minute << _BITS | count)
+        self._settle()
+
+    def update(self, other: Minutes) -> None:
+        """Add the other's counts."""
+        if len(other):
+            (minute, count), *_ = other.items()
+            self.add(minute, count)
+            is_after = self._summed == len(self._entries)
+            self._entries.extend(other._entries[1:])
+            self._summed = len(self._entries) if is_after else self._summed
+            self._settle()
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """Yield each minute and its count, in the order of time."""
+        self._sum()
+        return ((entry >> _BITS, entry & _COUNT) for entry in self._entries)
+
+    def total(self) -> int:
+        """Return the sum of all counts."""
+        return sum(entry & _COUNT for entry in self._entries)
+
+    def span(self) -> tuple[int, int]:
+        """Return the first and the last minute. Raises IndexError where there is none."""
+        self._sum()
+        return self._entries[0] >> _BITS, self._entries[-1] >> _BITS
+
+    def __len__(self) -> int:
+        self._sum()
+        return len(self._entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Minutes) and list(self.items()) == list(other.items())
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def __repr__(self) -> str:
+        return f"Minutes({dict(self.items())})"
+
+    def _settle(self) -> None:
+        if len(self._entries) > 2 * self._summed + _LOOSE:
+            self._sum()
+
+    def _sum(self) -> None:
+        if self._summed == len(self._entries):
+            return
+        counts: dict[int, int] = {}
+        for entry in self._entries:
+            counts[entry >> _BITS] = counts.get(entry >> _BITS, 0) + (entry & _COUNT)
+        self._entries = array("q", (minute << _BITS | counts[minute] for minute in sorted(counts)))
+        self._summed = len(self._entries)

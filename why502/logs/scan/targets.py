@@ -1,0 +1,67 @@
+"""The targets, each compared with the others of its group."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, Counts
+from why502.logs.scan.report import TargetRow
+from why502.logs.scan.seen import Seen
+from why502.logs.scan.times import times
+
+_BAD_TIMES = 3.0  # so many times the others' share of failures
+_BAD_LEAST = 10
+_BAD_SIGMAS = 4.0
+
+
+class Known(NamedTuple):
+    """What the configuration tells of a target."""
+
+    group: str = ""
+    connect_timeout_s: float | None = None
+    read_timeout_s: float | None = None
+
+
+def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[TargetRow, ...]:
+    """Return the targets, the most failing first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for target in seen.tried:
+        groups[known.get(target, Known()).group].append(target)
+    rows = []
+    for group, members in groups.items():
+        attempts = sum(seen.tried[target].total() for target in members)
+        failures = sum(seen.failed[target] for target in members)
+        for target in members:
+            mine, failed = seen.tried[target].total(), seen.failed[target]
+            others, others_failed = attempts - mine, failures - failed
+            told = known.get(target, Known())
+            rows.append(
+                TargetRow(
+                    target=target,
+                    group=group,
+                    attempts=mine,
+                    failures=failed,
+                    hidden=seen.hidden[target],
+                    statuses=dict(sorted(seen.tried[target].items())),
+                    connect=times(counts, CONNECT, target),
+                    header=times(counts, HEADER, target),
+                    response=times(counts, RESPONSE, target),
+                    connect_timeout_s=told.connect_timeout_s,
+                    read_timeout_s=told.read_timeout_s,
+                    is_bad=is_worse(failed, mine, others_failed, others),
+                    others_share=others_failed / others if others else None,
+                )
+            )
+    return tuple(sorted(rows, key=lambda row: (-row.failures, -row.attempts, row.target)))
+
+
+def is_worse(failed: int, tried: int, others_failed: int, others: int) -> bool:
+    """Return whether one fails far more often than the others do: by share, not by number, so weights and canaries do not count."""
+    if not tried or not others or failed < _BAD_LEAST:
+        return False
+    mine, theirs, both = failed / tried, others_failed / others, (failed + others_failed) / (tried + others)
+    spread = math.sqrt(both * (1 - both) * (1 / tried + 1 / others))
+    return mine >= _BAD_TIMES * theirs and (mine - theirs) >= _BAD_SIGMAS * spread
