@@ -43,7 +43,7 @@ def pull(
     `reaches` is a server that must be reachable for it. Raises Why502Error.
     """
     from why502.cli.look import look
-    from why502.cli.repair import repair, show, with_diffs
+    from why502.cli.repair import ended, repair, show, with_diffs
     from why502.fix import journal, schedule
 
     reverts_at = _end(for_, env.now()) if for_ is not None else None
@@ -59,6 +59,7 @@ def pull(
     if is_shown:
         return show(env, wanted, is_json=is_json, how=how)
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
+    ended(env, entry, wanted, is_json=is_json)
     if entry.phase == "kept" and entry.reverts_at is not None:
         by = schedule.begin(entry, journal.folder(state), env.now())
         env.stderr.write(f"  its end is seen to by {by}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +17,7 @@ from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.fix.error_log import Mark
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
     from why502.fix.transaction import Progress, Verify
@@ -37,15 +38,33 @@ def with_diffs(plan: Plan) -> Plan:
         except FileNotFoundError:
             return with_diff(change, b"")
         except OSError as error:
-            raise Why502Error(f"{change.file}: {(error.strerror or str(error)).lower()}", "Run it as root.") from error
+            raise NotApplied(f"{change.file}: {(error.strerror or str(error)).lower()}", "Run it as root.") from error
 
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
 
-def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply") -> int:
-    """Write the plan; return 1: there is something to do."""
-    env.write(_json(plan, None, "planned") if is_json else _text(plan) + f"Nothing was changed. Do it with: {how}\n")
+class NotApplied(Why502Error):
+    """One plan could not be carried out; everything is as before, unless the words say otherwise."""
+
+
+def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
+    """Write the plan, and what may be done in its stead; return 1: there is something to do."""
+    if is_json:
+        env.write(_json(plan, None, "planned", others))
+    else:
+        env.write(f"{_text(plan)}{_others(others)}Nothing was changed. Do it with: {how}\n")
     return 1
+
+
+def _others(plans: tuple[Plan, ...]) -> str:
+    from why502.render.words import safe
+
+    if not plans:
+        return ""
+    lines = (f"  {number}. {safe(plan.remedy)} [{plan.cause}]" for number, plan in enumerate(plans, 2))
+    return "\n".join(
+        ("If that does not help, it is put back, and next comes (--remedy NUMBER shows or does only that one):", *lines, "", "")
+    )
 
 
 def repair(
@@ -59,7 +78,7 @@ def repair(
     urls: tuple[str, ...] = (),
     reverts_at: datetime | None = None,
 ) -> Entry:
-    """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error."""
+    """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error, NotApplied."""
     from why502.fix import journal, transaction, verify
 
     if not is_json:
@@ -70,22 +89,61 @@ def repair(
         click.confirm("Do it?", abort=True, err=True)
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
-        wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
+        transaction.settled(where)
+        wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls, plan.cause))
         progress = watched(env)
         progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
         before = verify.ask(env.host(), wanted)
-        entry = transaction.apply(plan, where, env.now(), before, verifier(env), progress, reverts_at=reverts_at)
-    ended(env, entry, plan, is_json=is_json)
-    return entry
+        try:
+            return transaction.apply(plan, where, env.now(), before, verifier(env), progress, reverts_at=reverts_at)
+        except Why502Error as error:
+            raise NotApplied(error.says, error.hint) from error
+
+
+def repair_with_first(
+    env: Env,
+    plans: tuple[Plan, ...],
+    snapshot: Snapshot,
+    state: str | None,
+    *,
+    is_asked: bool,
+    is_json: bool,
+    urls: tuple[str, ...] = (),
+) -> int:
+    """Carry out one plan after the other until one helps; return 0 where one did, else 1. Raises Why502Error."""
+    from why502.fix import journal, transaction
+
+    tried: list[tuple[Plan, str]] = []
+    for place, planned in enumerate(plans):
+        plan, rest = planned, plans[place + 1 :]
+        try:
+            plan = with_diffs(planned)
+            entry = repair(env, plan, snapshot, state, is_asked=is_asked, is_json=is_json, urls=urls)
+        except NotApplied as error:
+            transaction.settled(journal.folder(state))
+            if not rest:
+                raise
+            watched(env).say(error.says)
+            tried.append((plan, "failed"))
+        else:
+            if entry.phase == "kept" or not rest:
+                ended(env, entry, plan, is_json=is_json, tried=tried)
+                return 0 if entry.phase == "kept" else 1
+            if not is_json:
+                ended(env, entry, plan, is_json=False)
+            tried.append((plan, entry.phase))
+        watched(env).say(f"that did not help; next: {rest[0].remedy}")
+    raise AssertionError("no plan")
 
 
 def verifier(env: Env) -> Verify:
     """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
     import time
 
-    from why502.fix import transaction, verify
+    from why502.fix import error_log, transaction, verify
 
     def judge(entry: Entry) -> verify.Verdict:
+        logs = entry.logs
         ends = time.monotonic() + transaction.patience_s(entry)
         own = entry.lever.startswith("answer ")
         while True:
@@ -94,20 +152,21 @@ def verifier(env: Env) -> Verify:
                 verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
             )
             if verdict.helps:
-                return _with_log(entry, verdict)
+                return _with_log(entry, verdict, logs)
             if time.monotonic() >= ends:
                 return verdict
             time.sleep(0.5)  # what was started needs its time
+            logs = error_log.now(logs)  # what failed until then was only that
 
     return judge
 
 
-def _with_log(entry: Entry, verdict: Verdict) -> Verdict:
+def _with_log(entry: Entry, verdict: Verdict, logs: tuple[Mark, ...]) -> Verdict:
     """Return a good verdict with what the error log says since; where no request shows the failure, the log decides alone."""
     from why502.fix.error_log import news
 
-    found = news(entry.logs, entry.master)
-    if not entry.logs or not entry.ran:
+    found = news(logs, entry.master)
+    if not logs or not entry.ran:
         return verdict
     if not found:
         return msgspec.structs.replace(verdict, says=f"{verdict.says}; the error log has no new failure")
@@ -172,12 +231,12 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool) -> None:
-    """Write what came of it."""
+def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Sequence[tuple[Plan, str]] = ()) -> None:
+    """Write what came of it; `tried`: the plans before this one that did not help, and how each ended."""
     from why502.render.words import safe
 
     if is_json:
-        env.write(_json(plan, entry, entry.phase))
+        env.write(_json(plan, entry, entry.phase, tried=tried))
     elif entry.phase == "kept":
         until = f" It ends by itself at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
         command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
@@ -207,7 +266,9 @@ def _text(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(plan: Plan | None, entry: Entry | None, outcome: str) -> str:
+def _json(
+    plan: Plan | None, entry: Entry | None, outcome: str, others: Sequence[Plan] = (), tried: Sequence[tuple[Plan, str]] = ()
+) -> str:
     from why502.fix.plan import risk
     from why502.logs.masked import in_place
 
@@ -228,6 +289,8 @@ def _json(plan: Plan | None, entry: Entry | None, outcome: str) -> str:
         "id": entry.id if entry else None,
         "outcome": outcome,
         "left": list(entry.left) if entry else [],
+        "others": [{"remedy": number, "cause": x.cause, "says": x.remedy} for number, x in enumerate(others, 2)],
+        "tried": [{"cause": x.cause, "says": x.remedy, "outcome": how} for x, how in tried],
         "reverts_at": entry.reverts_at.isoformat().replace("+00:00", "Z") if entry and entry.reverts_at else None,
     }
     return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"

@@ -15,6 +15,7 @@ from why502.model.remedy import Run
 
 COMMAND_S = 60.0
 WORKERS_S = 20.0
+DROP_IN = "why502-"  # how the names of our drop-ins begin
 LOOPS = 3  # restarts from which starting a service again would only go on with its loop
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Pairs of files up to "--": the new content over the old file, for this one command only.
@@ -93,18 +94,24 @@ def execute(argv: tuple[str, ...], master: Master) -> None:
     is_reload = argv[-2:] == ("-s", "reload")
     old = master.workers() if is_reload else frozenset()
     done = finish(argv)
-    if done.returncode != 0:
+    if argv[:2] == ("systemd-analyze", "verify"):
+        if complaint := _about(os.path.basename(argv[-1]), done):
+            raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "Nothing of it was loaded.")
+    elif done.returncode != 0:
         raise Why502Error(f"{shlex.join(argv)} ended with status {done.returncode}: {last(done)}", "Run it by hand to see why.")
-    if argv[:2] == ("systemd-analyze", "verify") and (complaint := _about(argv[2:], done.stderr)):
-        raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "Nothing of it was loaded.")
     if old:
         _await_new_workers(master, old)
 
 
-def _about(units: tuple[str, ...], told: str) -> str:
-    """Return what `systemd-analyze verify` says of these units: it ends with 0 although a key is unknown, and tells of others too."""
-    names = [os.path.basename(unit) for unit in units]
-    return next((line.strip() for line in told.splitlines() if any(name in line for name in names)), "")
+def _about(unit: str, done: subprocess.CompletedProcess[str]) -> str:
+    """Return what `systemd-analyze verify` says of our drop-in of a unit, or of the unit where it refuses that; else "".
+
+    It ends with 0 although a key is unknown, and tells of others' mistakes, too: those that were there before are not ours.
+    """
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    own = [line for line in lines if f"/{unit}.d/{DROP_IN}" in line]
+    refused = [line for line in lines if unit in line and not line.endswith("ignoring.")] if done.returncode else []
+    return next(iter([*own, *refused]), "")
 
 
 def _await_new_workers(master: Master, old: frozenset[int]) -> None:
@@ -133,11 +140,16 @@ def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
     return None if pairs and done.stderr.lstrip().startswith(_UNBOUND) else last(done)
 
 
-def may_run(run: Run) -> None:
-    """Raise Why502Error where a service that is to be started has been dying again and again: that would only go on."""
+def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
+    """Raise Why502Error where a service that is to be started has been dying again and again: that would only go on.
+
+    It may where the same fix has systemd forget that first: then it is known to serve for some time.
+    """
     if run.argv[:2] not in (("systemctl", "start"), ("systemctl", "restart")) or len(run.argv) < 3:
         return
     unit = run.argv[-1]
+    if any(other.argv == ("systemctl", "reset-failed", unit) for other in runs):
+        return
     restarts = finish(("systemctl", "show", "-p", "NRestarts", "--value", "--", unit)).stdout.strip()
     if restarts.isdigit() and int(restarts) >= LOOPS:
         raise Why502Error(

@@ -26,9 +26,18 @@ class Mark(Value, frozen=True, kw_only=True):
 
 def marks(proxy: Proxy | None) -> tuple[Mark, ...]:
     """Return the ends of a proxy's error logs. One that cannot be looked at is left out."""
-    found = []
     paths = dict.fromkeys(log.path for log in (proxy.logs if proxy else ()) if log.kind == "error" and log.path)
-    for path in list(paths)[:MOST_LOGS]:
+    return _marks(list(paths)[:MOST_LOGS])
+
+
+def now(before: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Return the present ends of the same logs."""
+    return _marks(mark.path for mark in before)
+
+
+def _marks(paths: Iterable[str]) -> tuple[Mark, ...]:
+    found = []
+    for path in paths:
         try:
             seen = os.stat(path)
         except OSError:

@@ -64,15 +64,11 @@ def apply(
 
     `before` is how the requests went that `verify` will ask again.
     """
-    if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished]:
-        raise Why502Error(
-            f"an earlier fix ({unfinished[-1].id}) was interrupted",
-            "Finish it with `why502 fix --resume`, or take it back with `why502 fix --undo`.",
-        )
+    settled(where)
     journal.sweep(where)
     changes, contents = _prepare(plan)
     for run in plan.runs:
-        commands.may_run(run)
+        commands.may_run(run, plan.runs)
     runs = tuple(exact(run) for run in plan.runs)
     proxy = plan.proxy
     entry = Entry(
@@ -86,11 +82,21 @@ def apply(
         disk.keep(journal.contents_path(where, entry.id, number, is_new=True), new)
     if changes:
         progress.say(f"kept the old content in {where}")
-        _try(where, entry, progress)
+        if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
+            _try(where, entry, progress)
     progress.at("before journal")
     journal.save(where, entry)
     progress.at("planned")
     return _go_on(where, entry, verify, progress)
+
+
+def settled(where: Path) -> None:
+    """Raise Why502Error where an earlier fix was interrupted: it must be finished or taken back first."""
+    if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished]:
+        raise Why502Error(
+            f"an earlier fix ({unfinished[-1].id}) was interrupted",
+            "Finish it with `why502 fix --resume`, or take it back with `why502 fix --undo`.",
+        )
 
 
 def resume(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Entry:
@@ -166,9 +172,9 @@ def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
             os.unlink(disk.temporary(change.real))
         _restore(where, entry, number, change, progress)
     left = []
-    for run in reversed(entry.runs[: entry.ran]):
-        if not run.undo:
-            continue
+    ran = [run for run in reversed(entry.runs[: entry.ran]) if run.undo]
+    # Files are as before: systemd must know before anything is restarted.
+    for run in sorted(ran, key=lambda run: "daemon-reload" not in run.undo):
         try:
             commands.execute(run.undo, entry.master)
             progress.say(f"ran {shlex.join(run.undo)}")

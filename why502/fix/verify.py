@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from why502.case import BROKEN
 from why502.host.base import Host
 from why502.model.base import Value
 from why502.model.config import Position, Route
@@ -24,6 +25,7 @@ MOST = 96
 AT_ONCE = 4  # few: the proxy may be short of connections
 ANSWER_S = 10.0
 LONGEST_S = 130.0  # where the proxy's own timer is what fails
+DEATHS = ("backend-crashed", "backend-crash-loop", "backend-oom-killed", "php-fpm-crashed")
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 SERVER_ERROR = 500
 # What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
@@ -47,12 +49,14 @@ class Verdict(Value, frozen=True, kw_only=True):
 
 
 def requests(
-    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = ()
+    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = (), cause: str = ""
 ) -> Iterator[tuple[Request, bool, int]]:
     """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
 
     Of a route those that failed and may be repeated (GET and HEAD, without their query), else one of its location. A group
-    with several peers is asked more often, so that each of them gets its turn. `proxy` may be one that is to be started. Raises Why502Error for a URL that leads to no proxy.
+    with several peers is asked more often, so that each of them gets its turn. `proxy` may be one that is to be started. Where the
+    `cause` is that the backend died, what was broken off is not asked: it may be what killed it. Raises Why502Error for a URL that
+    leads to no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
@@ -63,18 +67,20 @@ def requests(
     for route in sorted(every, key=lambda route: at is not None and route.at != at)[:ROUTES]:
         concerns = at is None or route.at == at
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 else 1
-        for request in _of(route, snapshot):
+        for request in _of(route, snapshot, BROKEN if cause in DEATHS else ()):
             key = _key(request)
             known = found.get(key)
             found[key] = (request, concerns or bool(known and known[1]), max(times, known[2] if known else 1))
     yield from list(found.values())[:MOST]
 
 
-def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
+def _of(route: Route, snapshot: Snapshot, spared: Container[Symptom]) -> Iterator[Request]:
     tallies = [
         tally
         for tally in (snapshot.logs.tallies if snapshot.logs else ())
-        if tally.proxy is not None and (not tally.server or tally.server in (route.server, *route.server_names))
+        if tally.proxy is not None
+        and tally.symptom not in spared
+        and (not tally.server or tally.server in (route.server, *route.server_names))
     ]
     is_late = any(tally.symptom in LATE for tally in tallies)
     singles: dict[str, Tally] = {}
@@ -136,7 +142,7 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     if not pairs:
         return Verdict(helps=True, says="no request can be sent to that proxy from here: only traffic will show it")
     if not concerned:
-        return Verdict(helps=True, says=f"none of {len(pairs)} requests failed before, none fails now: only traffic will show it")
+        return Verdict(helps=True, says=f"{_none(len(pairs))} failed before, and none fails now: only traffic will show it")
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
     if not healed:
         _, new = concerned[0]
@@ -147,6 +153,10 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     others = len(pairs) - len(healed)
     same = f"; {others} other {'request is' if others == 1 else 'requests are'} as before" if others and not rest else ""
     return Verdict(helps=True, says=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
+
+
+def _none(count: int) -> str:
+    return f"none of {count} requests" if count > 1 else "no request"
 
 
 def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bool) -> Verdict:

@@ -26,6 +26,7 @@ from why502.lab.stage import LabError, Stage, remove
 
 CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
+DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application, repaired or not
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 
@@ -75,7 +76,8 @@ def repaired(stage: Stage) -> dict[str, Any]:
         if done.returncode == 2:
             return found
     found["fixed"] = digests(stage)
-    failed = [done for done in stage.rounds if FAILED & done.statuses or not done.statuses] or list(stage.rounds)
+    rounds = [done for done in stage.rounds if not done.path.startswith(DEADLY)]
+    failed = [done for done in rounds if FAILED & done.statuses or not done.statuses] or rounds
     found["statuses"] = sorted({status for done in failed for status in stage.repeat(done)})
     done = fix(stage, state, "--undo")
     found["undo"] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}

@@ -22,8 +22,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import start
+from why502.drop_ins import PAUSE, put
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
 
 MANY = 3
 
@@ -53,11 +56,29 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Bring back a unit that systemd has given up although it did serve, and have it wait between two lives without ever giving up."""
+    served = case.traffic.last_success if case.traffic else None
+    for service in case.services:
+        has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))
+        if service.manager != "systemd" or service.is_running is not False or not has_served:
+            continue
+        forget = Run(argv=("systemctl", "reset-failed", service.name))
+        yield Remedy(says=f"start {service.name}, which systemd has given up", steps=(forget, start(service)))
+        if steps := put(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
+            says = f"start {service.name}, and have systemd start it again {PAUSE} after each death, however often"
+            yield Remedy(says=says, steps=(*steps, forget, start(service)))
+    yield Remedy(says="its own last words name the reason: read them, it will die again")
+
+
 CAUSE = Cause(
     id="backend-crash-loop",
     layer=Layer.UPSTREAM,
     says="the service manager starts it again and again, and it dies again and again",
+    headline="what should answer on {target} dies and is started again and again",
     symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),
+    needs=frozenset({"services"}),
     examine=examine,
+    remedies=remedies,
 )

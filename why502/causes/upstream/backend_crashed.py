@@ -24,8 +24,10 @@ from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.drop_ins import revive
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
 
@@ -77,10 +79,18 @@ def examine(case: Case) -> Iterator[Evidence]:
                 break
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service again, where it is known; and have systemd do that from now on."""
+    for service in case.services:
+        yield from revive(service, is_failure=True)
+        yield Remedy(says="keep the stack trace and repair the defect: it will die again")
+
+
 CAUSE = Cause(
     id="backend-crashed",
     layer=Layer.UPSTREAM,
     says="the process died (signal, abort, unhandled exit) while it held the connection",
+    headline="the process behind {target} died while it was answering",
     symptoms={
         Symptom.CLOSED_BEFORE_HEADER: WEAK,
         Symptom.RESET_BEFORE_HEADER: WEAK,
@@ -91,5 +101,7 @@ CAUSE = Cause(
     yields_to=frozenset(
         {"backend-crash-loop", "backend-oom-killed", "backend-startup-failure", "php-fpm-crashed", "worker-timeout"}
     ),
+    needs=frozenset({"events"}),
     examine=examine,
+    remedies=remedies,
 )

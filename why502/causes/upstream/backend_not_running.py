@@ -28,9 +28,10 @@ from datetime import timedelta
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import start
+from why502.drop_ins import revive
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Remedy
+from why502.model.remedy import Remedy, Run
 
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
@@ -50,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if unowned := case.unowned:
             told = ", ".join(str(listener.target) for listener in unowned[:4])
             yield refutes(
-                f"something that could not be seen listens on {told}, which no route names: it may be there", "ss -ltnx"
+                f"something that could not be seen listens on {told}, which no route names: it may be there", "ss -ltnx", LIKELY
             )
     first = case.first_failure
     for listener in case.listeners or ():
@@ -84,8 +85,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service that owns the target, where it is known."""
     # A whole service manager that is not there is the last thing to be started.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
-        if service.start_argv and service.is_running is False:
-            yield Remedy(says=f"start {service.name}", steps=(start(service),))
+        if service.is_running is False:
+            yield from revive(service)
+            if service.settings.get("UnitFileState") == "disabled":
+                enable = Run(argv=("systemctl", "enable", service.name), undo=("systemctl", "disable", service.name))
+                yield Remedy(says=f"start {service.name}, now and at every boot", steps=(enable, start(service)))
 
 
 CAUSE = Cause(

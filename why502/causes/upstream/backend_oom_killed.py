@@ -24,8 +24,11 @@ from collections.abc import Iterator
 
 from why502.case import BROKEN, Case
 from why502.cause import Cause
+from why502.changes import start
+from why502.drop_ins import put, revive
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS)
 
@@ -49,10 +52,28 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the kernel killed {tally.process or 'a process'} for memory", tally.seen_in, PROOF)
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service again; where its unit's own limit is what it ran into, and the machine has twice that to spare, raise it."""
+    free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
+    for service in case.services:
+        yield from revive(service, is_failure=True)
+        name = next((name for name in ("MemoryMax", "MemoryLimit") if service.settings.get(name, "").isdigit()), "")
+        limit = int(service.settings[name]) if name else 0
+        if service.oom_killed and limit and free >= 2 * limit:
+            begin = (start(service),) if service.is_running is False else ()
+            if steps := put(service, "memory", f"{name}={2 * limit}"):
+                says = f"let {service.name} have {2 * limit >> 20} MiB in place of {limit >> 20} ({free >> 20} are free)"
+                yield Remedy(says=says, steps=(*steps, *begin))
+        yield Remedy(says="find what grew: it will be killed again")
+
+
 CAUSE = Cause(
     id="backend-oom-killed",
     layer=Layer.UPSTREAM,
     says="the kernel or a cgroup limit killed the process for memory",
+    headline="the process behind {target} was killed for lack of memory",
     symptoms={Symptom.OOM_KILLED: LIKELY},
+    needs=frozenset({"events", "processes"}),
     examine=examine,
+    remedies=remedies,
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @click.option("--apply", "is_applied", is_flag=True, help="Do it: back up, edit, test, reload, verify, keep or put back.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan (the default).")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--remedy", type=click.IntRange(1, 9), metavar="NUMBER", help="Only that one of the remedies that are shown.")
 @click.option("--undo", is_flag=True, help="Take the last fix back: every file to the byte.")
 @click.option("--resume", is_flag=True, help="Finish a fix that was interrupted.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
@@ -31,6 +32,7 @@ def fix(
     is_applied: bool,
     dry_run: bool,
     yes: bool,
+    remedy: int | None,
     undo: bool,
     resume: bool,
     configs: tuple[str, ...],
@@ -50,19 +52,19 @@ def fix(
     Example: why502 fix --apply --yes
     Example: why502 fix --undo
     """
-    from why502.cli.repair import nothing, repair, show, take_back, with_diffs
+    from why502.cli.repair import nothing, repair_with_first, show, take_back, with_diffs
 
     is_json = format_ == "json"
     if [is_applied, dry_run, undo, resume].count(True) > 1:
         raise click.UsageError("--apply, --dry-run, --undo and --resume exclude each other")
     if undo or resume:
-        if cause or configs or logs or urls:
+        if cause or configs or logs or urls or remedy:
             raise click.UsageError("--undo and --resume take what the journal holds: leave CAUSE and other options away")
         return take_back(env, state, is_finished=resume, is_json=is_json)
     from why502.causes import CAUSES
     from why502.cli.look import look
     from why502.diagnosis import diagnose as think
-    from why502.fix.plan import plan as make_plan
+    from why502.fix.plan import plans
 
     if cause is not None and cause not in CAUSES:
         raise click.UsageError(f"no cause is called {cause!r}")
@@ -72,8 +74,12 @@ def fix(
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
-    wanted = with_diffs(make_plan(diagnosis, snapshot, cause))
-    if not is_applied:
-        return show(env, wanted, is_json=is_json, how="why502 fix --apply, on that machine" if bundle else "--apply")
-    entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
-    return 0 if entry.phase == "kept" else 1
+    choices = plans(diagnosis, snapshot, cause)
+    if remedy is not None:
+        if remedy > len(choices):
+            raise click.UsageError(f"--remedy {remedy}: there are {len(choices)}")
+        choices = choices[remedy - 1 : remedy]
+    if is_applied:
+        return repair_with_first(env, choices, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
+    how = "why502 fix --apply, on that machine" if bundle else "--apply"
+    return show(env, with_diffs(choices[0]), is_json=is_json, how=how, others=choices[1:])

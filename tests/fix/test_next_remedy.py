@@ -1,0 +1,96 @@
+"""Several remedies: the next is tried where one does not help or cannot be applied, and that is said."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import msgspec
+import pytest
+from shop import NOW, Shop, free_port
+
+from why502.cli.env import Env
+from why502.cli.repair import repair_with_first
+from why502.fix import journal
+from why502.fix.plan import Plan, plans
+from why502.model.errors import Why502Error
+from why502.model.finding import Diagnosis, Finding, Layer, Verdict
+from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Snapshot
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+
+class Told:
+    """What a repair wrote, and its exit status."""
+
+    def __init__(self, shop: Shop, *choices: Plan, is_json: bool = False) -> None:
+        env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
+        self.status = repair_with_first(env, choices, shop.snapshot(), str(shop.state), is_asked=False, is_json=is_json)
+        self.out, self.err = (stream.getvalue() for stream in (env.stdout, env.stderr))
+
+
+def useless(shop: Shop) -> Plan:
+    return msgspec.structs.replace(shop.plan(shop.change(str(shop.wrong), str(free_port()))), remedy="name another wrong port")
+
+
+def impossible(shop: Shop) -> Plan:
+    return msgspec.structs.replace(shop.plan(), remedy="start what is not there", edits=(), runs=(Run(argv=("/nonexistent",)),))
+
+
+def test_one_that_does_not_help_is_put_back_and_the_next_done(shop: Shop) -> None:
+    told = Told(shop, useless(shop), shop.plan())
+    assert (told.status, shop.site.read_bytes(), shop.status()) == (0, shop.new, 200)
+    assert "that did not help; next: name the right one" in told.err
+    assert told.out.index("Everything is as before") < told.out.index("Plan: name the right one") < told.out.index("Done (")
+    assert [entry.phase for entry in journal.entries(shop.state)] == ["reverted", "kept"]
+
+
+def test_one_that_cannot_be_done_is_passed_over(shop: Shop) -> None:
+    told = Told(shop, impossible(shop), shop.plan(), is_json=True)
+    answer = json.loads(told.out)
+    assert (told.status, answer["outcome"], answer["says"]) == (0, "kept", "name the right one")
+    assert answer["tried"] == [{"cause": "wrong-port", "says": "start what is not there", "outcome": "failed"}]
+    assert "/nonexistent: no such file or directory; everything was put back" in told.err
+
+
+def test_none_helps(shop: Shop) -> None:
+    told = Told(shop, useless(shop), useless(shop))
+    assert (told.status, shop.site.read_bytes()) == (1, shop.old)
+    assert told.out.count("Everything is as before") == 2
+    with pytest.raises(Why502Error, match="/nonexistent: no such file or directory"):
+        Told(shop, useless(shop), impossible(shop))
+    assert shop.site.read_bytes() == shop.old
+
+
+def test_nothing_is_tried_after_one_that_was_interrupted(shop: Shop) -> None:
+    right = shop.plan()
+    shop.apply(right)
+    (entry,) = journal.entries(shop.state)
+    journal.save(shop.state, msgspec.structs.replace(entry, phase=journal.Phase.WRITTEN))
+    with pytest.raises(Why502Error, match="was interrupted"):
+        Told(shop, right, right)
+
+
+def finding(cause: str, *remedies: Remedy, confidence: float = 0.9, ongoing: bool = True) -> Finding:
+    return Finding(cause=cause, layer=Layer.UPSTREAM, confidence=confidence, says="it fails", remedies=remedies, ongoing=ongoing)
+
+
+def test_what_is_tried_and_in_which_order() -> None:
+    def run(name: str) -> Remedy:
+        return Remedy(says=name, steps=(Run(argv=(name,)),))
+
+    diagnosis = Diagnosis(
+        taken_at=NOW,
+        verdict=Verdict.PROBLEM,
+        findings=(
+            finding("backend-hung", Remedy(says="words"), run("a"), run("b"), run("a")),
+            finding("backend-not-running", run("over"), ongoing=False),
+            finding("selinux-denied", run("policy")),
+            finding("wrong-port", run("c"), run("d"), run("e")),
+            finding("wrong-address", run("light"), confidence=0.2),
+        ),
+    )
+    empty = Snapshot(taken_at=NOW, host="here")
+    assert [plan.remedy for plan in plans(diagnosis, empty)] == ["a", "b", "c", "d"]
+    assert [plan.remedy for plan in plans(diagnosis, empty, "selinux-denied")] == ["policy"]

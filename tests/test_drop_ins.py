@@ -1,0 +1,80 @@
+"""Drop-ins of systemd units, as plain steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from why502.drop_ins import put, restart, revive
+from why502.model.remedy import Edit, Run
+from why502.model.snapshot import Service
+
+
+def unit(**fields: object) -> Service:
+    given: dict[str, object] = {
+        "manager": "systemd",
+        "name": "shop.service",
+        "unit_file": "/lib/systemd/system/shop.service",
+        "is_running": False,
+        "result": "exit-code",
+        "start_argv": ("systemctl", "start", "shop.service"),
+        "settings": {"Restart": "no", "Type": "simple"},
+    }
+    return Service(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def test_a_drop_in_is_checked_before_it_is_read() -> None:
+    made, check, read = put(unit(), "files", "LimitNOFILE=8192")
+    assert isinstance(made, Edit)
+    assert (made.file, made.after) == (
+        "/etc/systemd/system/shop.service.d/why502-files.conf",
+        "[Service]\nLimitNOFILE=8192\n",
+    )
+    assert check == Run(argv=("systemd-analyze", "verify", "/lib/systemd/system/shop.service"))
+    assert read == Run(argv=("systemctl", "daemon-reload"), undo=("systemctl", "daemon-reload"))
+    (other, *_) = put(unit(), "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "RestartSec=1s")
+    assert isinstance(other, Edit)
+    assert other.after == "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1s\n"
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        unit(manager="supervisord"),
+        unit(unit_file=""),
+        unit(settings={"DropInPaths": "/x.conf /etc/systemd/system/shop.service.d/why502-files.conf"}),
+    ],
+)
+def test_there_is_none_for_what_is_no_unit_or_has_it(service: Service) -> None:
+    assert put(service, "files", "LimitNOFILE=8192") == ()
+
+
+def test_a_failed_unit_is_started_and_then_kept_alive() -> None:
+    start, keep = revive(unit())
+    assert start.steps == (Run(argv=("systemctl", "start", "shop.service"), undo=("systemctl", "stop", "shop.service")),)
+    assert isinstance(keep.steps[0], Edit)
+    assert "Restart=on-failure\n" in keep.steps[0].after
+    assert keep.steps[-1] == start.steps[0]
+
+
+@pytest.mark.parametrize(
+    ("service", "count"),
+    [
+        (unit(result=""), 1),  # somebody stopped it
+        (unit(settings={"Restart": "always"}), 1),
+        (unit(settings={"Restart": "no", "Type": "oneshot"}), 1),
+        (unit(is_running=True, result=""), 0),
+        (unit(start_argv=(), result=""), 0),
+    ],
+)
+def test_only_what_failed_is_kept_alive(service: Service, count: int) -> None:
+    assert len(list(revive(service))) == count
+
+
+def test_one_that_runs_and_died_before_is_kept_alive_without_a_start() -> None:
+    (keep,) = revive(unit(is_running=True, result=""), is_failure=True)
+    assert keep.says == "have systemd start shop.service again whenever it fails (Restart=on-failure)"
+    assert ("systemctl", "start", "shop.service") not in [step.argv for step in keep.steps if isinstance(step, Run)]
+
+
+def test_a_restart_takes_itself_back() -> None:
+    assert restart(unit()).undo == restart(unit()).argv

@@ -1,0 +1,57 @@
+"""What remedies do to systemd's units: drop-ins, read after the unit's own file, which stays as it is (systemd.unit(5)).
+
+Pure: nothing is written here. What systemd does not look after gives no steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.changes import start
+from why502.model.remedy import Edit, Remedy, Run
+from why502.model.snapshot import Service
+
+FOLDER = "/etc/systemd/system"
+PAUSE = "1s"  # between two lives: systemd's own 100 ms reach its start limit within a second
+_FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
+
+
+def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
+    """Return what gives a unit these settings (`Restart=on-failure`; sections in between), and has systemd check and read them.
+
+    () where it is no unit of systemd, or has a drop-in of that name already. `name` says what it is for.
+    """
+    path = f"{FOLDER}/{service.name}.d/why502-{name}.conf"
+    if service.manager != "systemd" or not service.unit_file or path in service.settings.get("DropInPaths", "").split():
+        return ()
+    head = () if lines[:1] and lines[0].startswith("[") else ("[Service]",)
+    again = ("systemctl", "daemon-reload")
+    return (
+        Edit(file=path, line=1, start=0, end=0, before="", after="\n".join((*head, *lines, ""))),
+        Run(argv=("systemd-analyze", "verify", service.unit_file)),
+        Run(argv=again, undo=again),
+    )
+
+
+def restart(service: Service) -> Run:
+    """Return the command that restarts a unit; it takes itself back: the unit then has its former settings again."""
+    argv = ("systemctl", "restart", service.name)
+    return Run(argv=argv, undo=argv)
+
+
+def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
+    """Yield how a service that ended comes back: started; started, and from now on by systemd itself whenever it fails.
+
+    `is_failure`: it is known to have died, also where systemd has forgotten that since.
+    """
+    is_down = service.is_running is False and bool(service.start_argv)
+    begin = (start(service),) if is_down else ()
+    if is_down:
+        yield Remedy(says=f"start {service.name}", steps=begin)
+    may_restart = service.settings.get("Restart", "no") == "no" and service.settings.get("Type") != "oneshot"
+    has_failed = is_failure or service.result in _FAILED or service.signal is not None or service.exit_code not in (None, 0)
+    if may_restart and has_failed:
+        if steps := put(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
+            first, whom = (f"start {service.name}, and ", "it") if is_down else ("", service.name)
+            says = f"{first}have systemd start {whom} again whenever it fails (Restart=on-failure)"
+            yield Remedy(says=says, steps=(*steps, *begin))
