@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, redacted
 from why502.config.nginx import parse
 from why502.config.tree import content
 from why502.logs.masked import in_place
+from why502.model.config import Peer, Position, Route, Setting
 from why502.model.errors import Why502Error
 from why502.model.snapshot import ConfigFile, Event, Process, Proxy, Snapshot
 from why502.render.contract import schema_of
@@ -32,6 +34,17 @@ SECRETS = {
     "environment": "env SECRET_KEY=SECRET;",
     "user": "proxy_pass http://user:SECRET@127.0.0.1:3001;",
     "query": "proxy_pass http://127.0.0.1:3001/?token=SECRET;",
+    "cookies": 'proxy_set_header Cookie "a=1; session=SECRET; b=SECRET";',
+    "own-header": "proxy_set_header X-Internal-Key SECRET;",
+    "auth-header": "proxy_set_header X-Auth 'SECRET';",
+    "short": "fastcgi_param DB_PASS SECRET;",
+    "application-key": "fastcgi_param APP_KEY base64:SECRET=;",
+    "link": "secure_link_secret SECRET;",
+    "hash": 'secure_link_md5 "$secure_link_expires$uri SECRET";',
+    "compared": 'if ($http_x_token != "SECRET") { return 403; }',
+    "compared-word": "if ($arg_key = SECRET) { return 403; }",
+    "mapped": 'map $http_authorization $known { "Bearer SECRET" 1; }',
+    "comment": "gzip on; # the old password: SECRET",
 }
 slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
 
@@ -131,3 +144,21 @@ def test_its_schema_is_that_of_the_types() -> None:
         validator.validate(json.loads(gzip.decompress(path.read_bytes())))
     assert list(validator.iter_errors({"schema": SCHEMA}))
     assert msgspec.json.encode(schema_of(Bundle, SCHEMA))
+
+
+def test_no_secret_of_a_route_is_kept() -> None:
+    route = Route(
+        settings={
+            "proxy_set_header": (Setting(args=("X-Internal-Key", "SECRET")), Setting(args=("X-Auth-User", "$remote_user"))),
+            "secure_link_secret": (Setting(args=("SECRET",), at=Position(file="/etc/nginx/nginx.conf", line=3)),),
+        },
+        headers=(("X-Auth", "SECRET"), ("Host", "shop.example")),
+        if_conditions=('$http_x_token != "SECRET"',),
+        peers=(Peer(name="user:SECRET@127.0.0.1:3001"),),
+    )
+    snapshot = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), proxies=(Proxy(routes=(route,)),))
+    (kept,) = (redacted(snapshot).proxies or (Proxy(),))[0].routes
+    assert "SECRET" not in repr(kept)
+    assert kept.settings["proxy_set_header"][1].args == ("X-Auth-User", "$remote_user")
+    assert kept.settings["secure_link_secret"][0].at == Position(file="/etc/nginx/nginx.conf", line=3)
+    assert kept.headers[1] == ("Host", "shop.example")

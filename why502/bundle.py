@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from why502.logs.masked import in_place
+from why502.logs.masked import NAMES, in_place
 from why502.logs.redact import HIDDEN, redact
 from why502.model.base import Value, decode
 from why502.model.errors import Why502Error
@@ -31,7 +31,13 @@ _SECRET_NAME = re.compile(
 )
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_TEXTS = ("text",)  # fields whose bytes are counted: what is removed from them is replaced by as many characters
+_SECRET_FIELD = re.compile(rf"(?i)[\w.-]{{0,60}}{NAMES}[\w.-]{{0,40}}")
+_PAIRS = ("headers", "args")  # fields of names and values as the configuration sets them
+_SECRETS = ("secure_link_secret", "secure_link_md5")  # directives whose arguments are secrets
+_TEXTS = (
+    "text",
+    "if_conditions",
+)  # of a configuration: what is removed is replaced by as many characters, no byte changes its place
 
 
 class Bundle(Value, frozen=True, kw_only=True):
@@ -85,20 +91,27 @@ def redacted(snapshot: Snapshot, *, anonymize: bool = False) -> Snapshot:
 
 def _walk(value: Any, hide: Callable[[str], str] | None, field: str = "") -> Any:
     if isinstance(value, dict):
-        return {(hide(key) if hide and not key.isidentifier() else key): _walk(item, hide, key) for key, item in value.items()}
+        return {
+            (hide(key) if hide and not key.isidentifier() else key): _walk(
+                item, hide, field if field in _SECRETS and key == "args" else key
+            )
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return _secrets_out([_walk(item, hide, field) for item in value])
+        return _secrets_out([_walk(item, hide, field) for item in value], _SECRET_FIELD if field in _PAIRS else _SECRET_NAME)
     if isinstance(value, str):
+        if field in _SECRETS:
+            return HIDDEN
         text = in_place(value) if field in _TEXTS else redact(value)
         return hide(text) if hide else text
     return value
 
 
-def _secrets_out(items: list[Any]) -> list[Any]:
-    """Return a list of words without the one that follows a secret's name: ("Authorization", "Basic …"), ("--password", "…")."""
+def _secrets_out(items: list[Any], names: re.Pattern[str]) -> list[Any]:
+    """Return a list of words without those that follow a secret's name: ("Authorization", "Basic …"), ("--password", "…")."""
     for number in range(1, len(items)):
         before = items[number - 1]
-        if isinstance(before, str) and isinstance(items[number], str) and _SECRET_NAME.fullmatch(before):
+        if isinstance(before, str) and isinstance(items[number], str) and names.fullmatch(before):
             items[number] = items[number] if items[number].startswith("$") else HIDDEN
     return items
 

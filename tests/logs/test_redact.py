@@ -25,6 +25,8 @@ SECRET = "s3cr3tvalue99"
         f"GET /f?X-Amz-Signature={SECRET}&X-Amz-Credential={SECRET} HTTP/1.1",
         f"https://bob:{SECRET}@example.com/x",
         f"postgres://bob:{SECRET}@db:5432/app",
+        f'invalid port in upstream "bob:{SECRET}@127.0.0.1:3001/"',
+        f"bob:{SECRET}@127.0.0.1:3001",
         f"password={SECRET}",
         f"DB_PASSWORD={SECRET}",
         f'{{"user":"bob","password": "{SECRET}"}}',

@@ -25,6 +25,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic|digest)\s+(?=[\w+/=.~-]*[\d=.])[\w+/=.~-]{8,}"), rf"\1 {HIDDEN}"),
     # scheme://user:password@host
     (re.compile(r"(://)[^\s/?#@\"'<>]{1,256}@"), rf"\1{HIDDEN}@"),
+    # the same without its scheme, as nginx cites an address: in quotes, or alone
+    (re.compile(r"(\A|[\"'])[^\s:/?#@\"'<>]{1,64}:[^\s/?#@\"'<>]{1,256}@"), rf"\1{HIDDEN}@"),
     # "password": "x", 'password' => 'x' in JSON and dumps
     (re.compile(rf"(?i)(\\?[\"']{_NAME}\\?[\"']\s{{0,4}}(?:=>|[:=])\s{{0,4}}\\?[\"'])[^\"'\\]*"), rf"\1{HIDDEN}"),
     # password=x in query strings, forms, command lines
@@ -43,7 +45,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # Every rule needs one of these; most lines hold none.
 _HINT = re.compile(
-    r"(?i)auth|cookie|token|secret|pass|pwd|key|signature|credential|sess|jwt|sid|otp|[cx]srf|bearer|basic|digest|://|[?&;](?:code|sig|pin|state)="
+    r"(?i)auth|cookie|token|secret|pass|pwd|key|signature|credential|sess|jwt|sid|otp|[cx]srf|bearer|basic|digest|@|[?&;](?:code|sig|pin|state)="
     r"|eyJ|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox|[sr]k_|AIza|PRIVATE"
 )
 _HALF = re.compile("[\ud800-\udfff]")
