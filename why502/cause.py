@@ -30,12 +30,14 @@ class Cause(Value, frozen=True, kw_only=True):
     speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
     `foresee` are the rules that find this cause in a configuration before it happens.
-    `tell` says in one sentence what is wrong here, naming what differs (ports, sizes, users); "" where `says` is all.
+    `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
+    sentence of its own, naming what differs (ports, sizes, users); "" where it cannot.
     """
 
     id: str
     layer: Layer
     says: str
+    headline: str = ""
     symptoms: Mapping[Symptom, float] = {}
     yields_to: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()

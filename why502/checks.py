@@ -6,6 +6,7 @@ the machine. A step that could not be looked at is skipped and says what would l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from why502.joins import is_failure, routes, targets, unheard
@@ -125,8 +126,10 @@ def _requests_succeed(here: Snapshot) -> Check:
     says = "requests succeed"
     if here.logs is None:
         return _skip(here, "no-failures", says, "logs")
-    failed = sorted(filter(is_failure, here.logs.tallies), key=lambda t: -t.count)
-    bad = [f"{t.count} × {words(t.symptom)}" + (f" on {t.target}" if t.target else "") for t in failed]
+    failed: Counter[str] = Counter()
+    for tally in filter(is_failure, here.logs.tallies):
+        failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
+    bad = [f"{count} × {what}" for what, count in failed.most_common()]
     return _result(
         "no-failures", says, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
     )
@@ -218,7 +221,8 @@ def _machine(here: Snapshot) -> Check:
         for d in here.disks or ()
         if (d.total_bytes and d.free_bytes / d.total_bytes < _LOW_SPACE) or (d.total_inodes and d.free_inodes == 0)
     ]
-    bad += [event.says for event in here.events or () if event.symptom is Symptom.OOM_KILLED]
+    killed = Counter(event.process or "a process" for event in here.events or () if event.symptom is Symptom.OOM_KILLED)
+    bad += [f"the kernel killed {count} × {name} for lack of memory" for name, count in killed.most_common()]
     if bad:
         return _check("machine-resources", says, CheckStatus.WARN, "; ".join(bad[:4]))
     return _check("machine-resources", says, CheckStatus.PASS)

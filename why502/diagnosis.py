@@ -28,6 +28,7 @@ from why502.model.finding import (
     Diagnosis,
     Evidence,
     Finding,
+    Layer,
     Place,
     Verdict,
     refutes,
@@ -45,6 +46,8 @@ CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
 SERVER_ERROR = 500
+MENTIONED = 3  # of the causes that cannot be ruled out
+LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
@@ -230,9 +233,19 @@ def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
         told = ""
     if told:
         return told
-    says = f"{case.target}: {cause.says}" if case.target is not None else cause.says
-    best = max(seen, key=lambda item: item.weight, default=None)
-    return f"{says} ({best.says})" if best and best.weight >= STRONG else says
+    best = max((item for item in seen if item.weight >= STRONG), key=lambda item: item.weight, default=None)
+    if case.target is None:
+        says = cause.says
+    elif cause.headline:
+        says = cause.headline.format(target=case.target, proxy=case.proxy.kind if case.proxy else "the proxy")
+    else:
+        says = f"{case.target}: {cause.says}"
+    return f"{says}: {_short(best.says)}" if best else says
+
+
+def _short(text: str) -> str:
+    """Return the begin of what somebody else wrote at length; the evidence holds all of it."""
+    return text if len(text) <= LONG else text[:LONG].rpartition(" ")[0].rstrip(",:; ") + "…"
 
 
 def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
@@ -288,15 +301,16 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
 
 def _doubted(weighed: _Weighed) -> _Weighed:
     """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
-    case, host = weighed.case, weighed.case.host
+    cause, case = weighed.cause, weighed.case
     excess = sum(item.weight for item in weighed.evidence) - LIKELY
-    if case.offline or excess <= 0:
+    if case.offline or excess <= 0 or (case.host is None and cause.layer is not Layer.UPSTREAM):
         return weighed
-    hidden = [id_ for id_ in sorted(weighed.cause.yields_to) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
+    hidden = [id_ for id_ in sorted(cause.yields_to) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
     if not hidden:
         return weighed
-    why = "could not all be looked at" if host else "is on a machine that was not looked at"
-    note = refutes(f"{', '.join(hidden)} cannot be ruled out: what would show it {why}", weight=excess)
+    named = ", ".join(hidden[:MENTIONED]) + (f" and {len(hidden) - MENTIONED} more" if hidden[MENTIONED:] else "")
+    place = "this machine could not be looked at as a whole" if case.host else f"the machine of {case.target} was not looked at"
+    note = refutes(f"{place}: {named} cannot be ruled out", weight=excess)
     return replace(weighed, confidence=sure(LIKELY), evidence=(*weighed.evidence, note))
 
 

@@ -86,6 +86,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()  # it was started with: -c, -p, -e, -g and their values as given
     pid_file: str = ""
     root: str = ""  # "/proc/PID/root" where its mount namespace is another
+    is_apart: bool = False  # its configuration files are others than those of the same path here: a container's
     network: str = ""  # inode of its network namespace where it is another
     user: str = ""  # of its workers
     workers: tuple[Process, ...] = ()
@@ -302,6 +303,11 @@ class Pressure(Value, frozen=True, kw_only=True):
     swapped_bytes_s: float | None = None  # swapped in and out per second during a short look
     disk: str = ""  # the busiest disk during a short look
     disk_busy: float | None = None  # and the share of the time that it worked
+
+    @property
+    def whose(self) -> str:
+        """Whose tasks are meant, in a sentence."""
+        return "the machine" if self.scope == "machine" else f"cgroup {self.scope}"
 
 
 class Disk(Value, frozen=True, kw_only=True):

@@ -68,6 +68,7 @@ CAUSE = Cause(
     id="client-closed-request",
     layer=Layer.CLIENT,
     says="the client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend",
+    headline="clients gave up before {target} had answered",
     symptoms={Symptom.CLIENT_CLOSED: LIKELY},
     yields_to=frozenset(
         {

@@ -62,6 +62,7 @@ CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
     says="no route to the host or network",
+    headline="no route leads to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},
     yields_to=frozenset(
         {

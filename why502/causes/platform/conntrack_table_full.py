@@ -53,6 +53,7 @@ CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
     says="the connection tracking table is full and packets are dropped",
+    headline="new connections to {target} are dropped, since the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},
     needs=frozenset({"kernel"}),
     examine=examine,

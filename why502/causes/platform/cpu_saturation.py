@@ -36,7 +36,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for pressure in case.pressure:
         if (pressure.throttled or 0) >= THROTTLED and pressure.throttled_now != 0:
             yield supports(
-                f"{pressure.scope} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
+                f"{pressure.whose} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
             )
             if (pressure.throttled_now or 0) >= THROTTLED:
                 yield supports(f"and in {pressure.throttled_now:.0%} of those while we looked", "cpu.stat", WEAK)
@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for pressure in case.pressure:
         if (pressure.cpu_some or 0) >= HIGH:
             yield supports(
-                f"tasks of {pressure.scope} waited for a processor {pressure.cpu_some:.0%} of the time",
+                f"tasks of {pressure.whose} waited for a processor {pressure.cpu_some:.0%} of the time",
                 "/proc/pressure/cpu",
                 WEAK,
             )
@@ -57,6 +57,7 @@ CAUSE = Cause(
     id="cpu-saturation",
     layer=Layer.PLATFORM,
     says="the processors, or a cgroup quota, are the bottleneck",
+    headline="{target} is slow, since processor time is short",
     symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
     yields_to=frozenset({"memory-pressure"}),
     needs=frozenset({"pressure", "processes"}),

@@ -46,6 +46,7 @@ CAUSE = Cause(
     id="disk-full",
     layer=Layer.PLATFORM,
     says="no space or inodes are left where the proxy or the backend must write",
+    headline="no space is left where {target} or {proxy} must write",
     symptoms={Symptom.DISK_FULL: PROOF},
     needs=frozenset({"disks"}),
     examine=examine,

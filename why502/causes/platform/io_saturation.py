@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             is_its_own = blocked or stuck or pressure.scope != "machine"
             if is_its_own or not case.processes:  # somebody else's disk load says nothing of a process that waits for no device
                 yield supports(
-                    f"tasks of {pressure.scope} waited for a disk {pressure.io_some:.0%} of the time",
+                    f"tasks of {pressure.whose} waited for a disk {pressure.io_some:.0%} of the time",
                     "/proc/pressure/io",
                     STRONG if is_its_own else FAIR,
                 )
@@ -56,6 +56,7 @@ CAUSE = Cause(
     id="io-saturation",
     layer=Layer.PLATFORM,
     says="the disk is the bottleneck",
+    headline="{target} is slow, since the disk is",
     symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
     yields_to=frozenset({"disk-full", "memory-pressure"}),
     needs=frozenset({"pressure", "kernel"}),

@@ -34,7 +34,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         for pressure in case.pressure:
             if (pressure.memory_some or 0) >= HIGH:
                 yield supports(
-                    f"tasks of {pressure.scope} waited for memory {pressure.memory_some:.0%} of the time",
+                    f"tasks of {pressure.whose} waited for memory {pressure.memory_some:.0%} of the time",
                     "/proc/pressure/memory",
                     LIKELY,
                 )
@@ -49,6 +49,7 @@ CAUSE = Cause(
     id="memory-pressure",
     layer=Layer.PLATFORM,
     says="the machine or cgroup is short of memory and everything on it is slow",
+    headline="{target} is slow, since memory is short",
     symptoms={Symptom.MEMORY_EXHAUSTED: LIKELY, Symptom.MEMORY_SHORT: FAIR},
     yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"pressure"}),

@@ -64,6 +64,7 @@ CAUSE = Cause(
     id="selinux-denied",
     layer=Layer.PLATFORM,
     says="SELinux denied the proxy's connection",
+    headline="SELinux denied {proxy} the way to {target}",
     symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
     examine=examine,
     remedies=remedies,

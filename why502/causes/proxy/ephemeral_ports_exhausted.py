@@ -147,6 +147,7 @@ CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
     says="no local port is left for new connections to that target, usually for lack of keepalive",
+    headline="no local port is left for new connections to {target}",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
     needs=frozenset({"kernel"}),
     examine=examine,

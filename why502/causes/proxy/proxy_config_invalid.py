@@ -55,6 +55,7 @@ CAUSE = Cause(
     id="proxy-config-invalid",
     layer=Layer.PROXY,
     says="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
+    headline="{proxy} refuses the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
     yields_to=frozenset({"proxy-listen-failed", "proxy-not-running", "dns-host-not-found"}),
     examine=examine,

@@ -66,6 +66,7 @@ CAUSE = Cause(
     id="proxy-config-not-loaded",
     layer=Layer.PROXY,
     says="the configuration on disk is newer than the one that runs",
+    headline="{proxy} runs an older configuration than the one on disk",
     symptoms={Symptom.RELOAD_FAILED: LIKELY},
     yields_to=frozenset({"proxy-config-invalid"}),
     examine=examine,

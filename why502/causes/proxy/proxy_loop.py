@@ -95,6 +95,7 @@ CAUSE = Cause(
     id="proxy-loop",
     layer=Layer.PROXY,
     says="the proxy passes requests to itself",
+    headline="{proxy} passes requests to itself",
     symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
     examine=examine,
     foresee=(to_itself,),

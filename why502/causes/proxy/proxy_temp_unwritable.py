@@ -49,6 +49,7 @@ CAUSE = Cause(
     id="proxy-temp-unwritable",
     layer=Layer.PROXY,
     says="the proxy cannot write its temporary or cache folder: permission or no space",
+    headline="{proxy} cannot write the temporary files for the answers of {target}",
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},
     yields_to=frozenset({"apparmor-denied", "selinux-denied"}),

@@ -148,6 +148,7 @@ CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
     says="the name was resolved when the configuration was loaded and now points elsewhere",
+    headline="{proxy} still connects to an old address, {target}",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
     needs=frozenset({"names"}),
     examine=examine,

@@ -81,6 +81,7 @@ CAUSE = Cause(
     id="too-many-open-files",
     layer=Layer.PROXY,
     says="the proxy ran out of file descriptors",
+    headline="{proxy} may open no more files, so no more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     examine=examine,
     remedies=remedies,

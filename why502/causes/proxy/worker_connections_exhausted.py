@@ -97,6 +97,7 @@ CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
     says="worker_connections is too low for the load",
+    headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     yields_to=frozenset({"backend-hung", "proxy-loop"}),
     examine=examine,

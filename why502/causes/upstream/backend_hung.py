@@ -85,6 +85,7 @@ CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
     says="it accepts connections and never answers; stuck or deadlocked or stopped",
+    headline="{target} accepts connections and never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset(
         {"cpu-saturation", "io-saturation", "memory-pressure", "php-fpm-max-children", "workers-exhausted", "wrong-protocol"}

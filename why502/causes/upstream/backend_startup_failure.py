@@ -81,6 +81,7 @@ CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
     says="it cannot start: bad configuration, missing dependency or environment variable",
+    headline="what should answer on {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     needs=frozenset({"services", "events"}),

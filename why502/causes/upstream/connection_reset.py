@@ -28,6 +28,7 @@ CAUSE = Cause(
     id="connection-reset",
     layer=Layer.UPSTREAM,
     says="it reset the connection in the middle of a request",
+    headline="{target} resets connections in the middle of a request",
     symptoms={
         Symptom.RESET_BEFORE_HEADER: LIKELY,
         Symptom.RESET_IN_BODY: LIKELY,

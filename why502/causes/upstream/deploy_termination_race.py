@@ -64,6 +64,7 @@ CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
     says="during a deployment the process stops before the gateway stops sending to it, or is announced before it serves",
+    headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,
         Symptom.CONNECT_REFUSED: 0.5,

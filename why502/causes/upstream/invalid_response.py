@@ -39,6 +39,7 @@ CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
     says="what it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers",
+    headline="what {target} sends is no valid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     yields_to=frozenset({"application-error", "wrong-protocol"}),
     examine=examine,

@@ -129,6 +129,7 @@ CAUSE = Cause(
     id="keepalive-race",
     layer=Layer.UPSTREAM,
     says="it closes idle keepalive connections sooner than the proxy stops reusing them",
+    headline="{target} closes idle connections that {proxy} still uses",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: WEAK, Symptom.RESET_BEFORE_HEADER: WEAK, Symptom.SEND_FAILED: 0.5},
     yields_to=frozenset(
         {

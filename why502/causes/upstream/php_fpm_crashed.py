@@ -53,6 +53,7 @@ CAUSE = Cause(
     id="php-fpm-crashed",
     layer=Layer.UPSTREAM,
     says="a PHP-FPM child died by a signal",
+    headline="a PHP-FPM child behind {target} died by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),
     needs=frozenset({"events"}),

@@ -48,6 +48,7 @@ CAUSE = Cause(
     id="port-conflict",
     layer=Layer.UPSTREAM,
     says="it cannot bind its port because another process holds it",
+    headline="what should answer on {target} cannot bind its address, which another process holds",
     symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
     needs=frozenset({"services", "events"}),
     examine=examine,

@@ -37,6 +37,7 @@ CAUSE = Cause(
     id="truncated-response",
     layer=Layer.UPSTREAM,
     says="it closed the connection in the middle of a response body",
+    headline="{target} breaks off in the middle of its answers",
     symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: FAIR},
     yields_to=frozenset(
         {

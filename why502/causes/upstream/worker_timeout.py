@@ -77,6 +77,7 @@ CAUSE = Cause(
     id="worker-timeout",
     layer=Layer.UPSTREAM,
     says="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
+    headline="the application server behind {target} kills workers that take too long",
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
     yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"events"}),

@@ -80,6 +80,7 @@ CAUSE = Cause(
     id="workers-exhausted",
     layer=Layer.UPSTREAM,
     says="all of its workers are busy, so new requests queue until the proxy gives up",
+    headline="all workers behind {target} are busy, and requests wait for one",
     symptoms={
         Symptom.READ_TIMED_OUT: 0.5,
         Symptom.WORKERS_BUSY: LIKELY,
