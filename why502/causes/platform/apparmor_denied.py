@@ -45,6 +45,7 @@ CAUSE = Cause(
     id="apparmor-denied",
     layer=Layer.PLATFORM,
     says="AppArmor denied the proxy's or the backend's access",
+    headline="AppArmor denied the way to {target}",
     symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
     yields_to=frozenset({"sandbox-network-denied"}),
     examine=examine,

@@ -154,6 +154,7 @@ CAUSE = Cause(
     id="proxy-timeout-too-short",
     layer=Layer.PROXY,
     says="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
+    headline="{proxy} gives up before {target} can finish",
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
     yields_to=frozenset(
         {

@@ -96,6 +96,7 @@ CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
     says="nothing runs that should answer on the target; no process, or its service is stopped",
+    headline="nothing seems to run on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     yields_to=frozenset(
         {

@@ -51,6 +51,7 @@ CAUSE = Cause(
     id="backend-too-slow",
     layer=Layer.UPSTREAM,
     says="it answers, but later than the proxy's read timeout",
+    headline="{target} answers later than {proxy} waits",
     symptoms={
         Symptom.READ_TIMED_OUT: LIKELY,
         Symptom.BODY_TIMED_OUT: STRONG,

@@ -78,6 +78,7 @@ CAUSE = Cause(
     id="php-fpm-max-children",
     layer=Layer.UPSTREAM,
     says="the PHP-FPM pool reached pm.max_children",
+    headline="all PHP-FPM children behind {target} are busy: pm.max_children is reached",
     symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
     yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"php_pools"}),
