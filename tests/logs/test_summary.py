@@ -263,3 +263,12 @@ def test_too_much_to_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         DirectoryHost(str(machine)), [LogInput(path="/log/error.log", kind="error")], SINCE, NOW, patience_s=-1
     )
     assert "too much" in gaps[-1].why
+
+
+def test_a_given_fragment_is_read_behind_its_wrapper(machine: Path) -> None:
+    lines = (
+        'shop-1  | * Starting nginx...\nshop-1  | nginx: [emerg] mkdir() "/var/tmp/nginx/proxy" failed (13: Permission denied)\n'
+    )
+    (machine / "log" / "shop.txt").write_text(lines)
+    found, _ = look(machine, LogInput(path="/log/shop.txt", is_given=True))
+    assert [tally.symptom for tally in found.tallies] == [Symptom.TEMP_DENIED]

@@ -18,6 +18,12 @@ CONNECT = {  # by errno, of AH00957 and AH02454; 70007 is httpd's own timeout (a
     113: Symptom.HOST_UNREACHABLE,
     70007: Symptom.CONNECT_TIMED_OUT,
 }
+SOCKET = {  # by errno, of AH00952
+    13: Symptom.SOCKET_DENIED,
+    23: Symptom.FILES_EXHAUSTED,
+    24: Symptom.FILES_EXHAUSTED,
+    97: Symptom.SOCKET_DENIED,
+}
 READ = {  # by errno, of a response header that did not come
     32: Symptom.SEND_FAILED,
     104: Symptom.RESET_BEFORE_HEADER,
@@ -51,7 +57,7 @@ PRODUCT = Product(
     codes=table(
         code("AH00957", "connecting to the backend failed; the errno in front tells why", Symptom.CONNECT_FAILED, f"{_NOBODY} host-unreachable selinux-denied ephemeral-ports-exhausted", "503"),
         code("AH02454", "connecting to the unix socket failed; the errno in front tells why", Symptom.CONNECT_FAILED, "unix-socket-missing unix-socket-permission php-fpm-socket-mismatch backend-not-running listen-backlog-overflow", "503"),
-        code("AH00952", "no socket could be made for the connection", Symptom.FILES_EXHAUSTED, "too-many-open-files sandbox-network-denied", "503"),
+        code("AH00952", "no socket could be made for the connection; the errno in front tells why", Symptom.FILES_EXHAUSTED, "too-many-open-files sandbox-network-denied", "503"),
         code("AH01114", "the backend could not be connected (HTTP); the line before it tells why", Symptom.CONNECT_FAILED, _NOBODY, "503"),
         code("AH01079", "the backend could not be connected (FastCGI); the line before it tells why", Symptom.CONNECT_FAILED, f"unix-socket-missing unix-socket-permission {_NOBODY}", "503"),
         code("AH00896", "the backend could not be connected (AJP); the line before it tells why", Symptom.CONNECT_FAILED, _NOBODY, "503"),

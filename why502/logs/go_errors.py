@@ -21,7 +21,7 @@ _TEXTS = tuple(
     (re.compile(pattern), symptom)
     for pattern, symptom in (
         (r"dial tcp (?P<t>\S+?): (?:connect: |connectex: )?.{0,60}(?:connection refused|actively refused)", Symptom.CONNECT_REFUSED),
-        (r"lookup (?P<h>[^\s:]+)(?: on \S+?)?: (?:no such host|Name or service not known)", Symptom.NAME_NOT_FOUND),
+        (r"lookup (?P<h>[^\s:]*)(?: on \S+?)?: (?:no such host|Name or service not known)", Symptom.NAME_NOT_FOUND),
         (r"lookup (?P<h>[^\s:]+)(?: on \S+?)?: (?:server misbehaving|i/o timeout|dial udp|read udp|connection refused|[Tt]emporary failure)", Symptom.NAME_SERVER_FAILED),
         (r"dial tcp (?P<t>[^:\s]\S*?|<[^>]{1,60}>:\d+): (?:connect: )?(?:connection timed out|i/o timeout|operation timed out)", Symptom.CONNECT_TIMED_OUT),
         (r"dial tcp (?P<t>\S+?): (?:connect: )?(?:no route to host|network is unreachable|host is down)", Symptom.HOST_UNREACHABLE),
@@ -52,7 +52,7 @@ _TEXTS = tuple(
         (r"write (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: (?:write: )?(?:broken pipe|connection reset by peer)", Symptom.SEND_FAILED),
         (r"connection reset by peer", Symptom.RESET_BEFORE_HEADER),
         (r"no upstreams available|no available server", Symptom.NO_LIVE_UPSTREAMS),
-        (r"making dial info: |unsupported protocol scheme", Symptom.TARGET_INVALID),
+        (r"making dial info: |unsupported protocol scheme|unknown network|missing port in address|too many colons in address|invalid port \"|unknown port|first path segment in URL", Symptom.TARGET_INVALID),
         (r"context canceled|client disconnected", Symptom.CLIENT_CLOSED),
         (r"context deadline exceeded", Symptom.READ_TIMED_OUT),
         (r"(?<![\w ])EOF(?=$|[\"'\s])|: EOF\b|^EOF", Symptom.CLOSED_BEFORE_HEADER),

@@ -298,7 +298,11 @@ def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
 
 
 def _parse_mixed(line: str) -> LogRecord | None:
-    return nginx_error.parse(line) or _parse_other(line)
+    record = nginx_error.parse(line)
+    if record is not None and record.level:
+        return record
+    other = _parse_other(line)  # what nginx wrote may stand behind a wrapper
+    return other if record is None or (other is not None and other.symptom is not None) else record
 
 
 def _parse_access(line: str) -> LogRecord | None:

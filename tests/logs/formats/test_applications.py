@@ -34,6 +34,7 @@ LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (gunicorn, "[2019-05-17 14:10:09 -0400] [10533] [CRITICAL] WORKER TIMEOUT (pid:12654)", Symptom.WORKER_TIMED_OUT, {"process_pid": 12654}),
     (gunicorn, "[2021-01-01 00:00:00 +0000] [5] [INFO] Listening at: unix:/run/app.sock (5)", Symptom.LISTENS_ON, {"target": "unix:/run/app.sock"}),
     (uwsgi, "invalid request block size: 21573 (max 4096)...skip", Symptom.OTHER_PROTOCOL, {}),
+    (uwsgi, "invalid HTTP request size (max 4096)...skip", Symptom.REQUEST_HEADER_TOO_BIG, {}),
     (uwsgi, "invalid request block size: 4437 (max 4096)...skip", Symptom.REQUEST_HEADER_TOO_BIG, {}),
     (uwsgi, "Mon Jul  1 22:06:20 2019 - !!! uWSGI process 9053 got Segmentation Fault !!!", Symptom.PROCESS_CRASHED, {"process_pid": 9053}),
     (uwsgi, "uwsgi socket 0 bound to UNIX address /run/app.sock fd 3", Symptom.LISTENS_ON, {"target": "unix:/run/app.sock"}),

@@ -126,3 +126,39 @@ def test_every_state_of_haproxy_has_a_meaning() -> None:
             assert record.status == 503
             seen[str(record.symptom)] += 1
     assert len(seen) > 10
+
+
+ANOTHER = [  # forms that people run and paste beside the default ones
+    ("caddy", '03/Feb/2019:07:15:30 +0100 [ERROR 502 /shop] dial tcp 10.4.0.7:3000: connect: connection refused', Symptom.CONNECT_REFUSED, "10.4.0.7:3000"),
+    ("caddy", "ERROR http.log.error dial tcp 10.4.0.7:3000: connect: connection refused", Symptom.CONNECT_REFUSED, "10.4.0.7:3000"),
+    ("caddy", "http.log.error dial https:: unknown network https", Symptom.TARGET_INVALID, None),
+    ("envoy", "2026-11-20T09:00:01.100Z POST /pay HTTP/1.1 503 UF 0 91 2 - - 10.9.0.4:5000 10.9.0.5:443", Symptom.CONNECT_FAILED, None),
+    ("envoy", '"GET /pay HTTP/1.1" 503 UO upstream_reset_before_response_started{overflow} - "-" 0 81 0 - "-" "curl" "id" "pay" "-" pay - - -', Symptom.PEER_LIMIT, None),
+    ("envoy", '[2026-11-20T09:00:01.100Z] "GET /pay HTTP/2"  503 NR “-” “-” 0 0 1 - “-”', Symptom.ROUTE_MISSING, None),
+    ("traefik", "2026-11-20T09:00:01Z DBG service/proxy.go:99 > 502 Bad Gateway | error=dial tcp 10.4.0.7:3000: connect: no route to host", Symptom.HOST_UNREACHABLE, "10.4.0.7:3000"),
+    ("haproxy", "Nov 20 09:00:01 lb haproxy[88]: [WARNING] 323/090001 (88) : Server shop/s1 is DOWN, reason: Layer7 wrong st>", Symptom.HEALTH_CHECK_STATUS, None),
+    ("varnish", "-   FetchError     req.body read error: 104 (Connection reset by peer)", Symptom.SEND_FAILED, None),
+    ("apache", "[proxy:error] pid 41:tid 42Permission denied: AH00952: HTTP: error creating fam 2 socket for target app", Symptom.SOCKET_DENIED, None),
+    ("apache", "[Fri Nov 20 09:00:01.000001 2026] [proxy:error] [pid 41:tid 42] (97)Address family not supported by protocol: AH00952: HTTP: error creating fam 10 socket", Symptom.SOCKET_DENIED, None),
+    ("apache", "[Fri Nov 20 09:00:01.000001 2026] [proxy:error] [pid 41:tid 42] (24)Too many open files: AH00952: HTTP: error creating fam 2 socket", Symptom.FILES_EXHAUSTED, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "line", "symptom", "target"), ANOTHER)
+def test_another_form_of_the_same(name: str, line: str, symptom: Symptom, target: str | None) -> None:
+    apache._last.clear()
+    record = parse_any(line)
+    assert record is not None
+    assert (record.format, record.symptom, str(record.target) if record.target else None) == (name, symptom, target)
+    form = named(name)
+    assert form is not None
+    assert any(mark.decode("latin-1") in line for mark in form.MARKS)
+
+
+@pytest.mark.parametrize(
+    "line", ['10.0.0.1 - - [20/Nov/2026:09:00:01 +0000] "GET / HTTP/1.1" 304 - "-" "curl"', "GET / HTTP/1.1 200 OK then"]
+)
+def test_no_line_of_envoy(line: str) -> None:
+    form = named("envoy")
+    assert form is not None
+    assert form.parse(line) is None

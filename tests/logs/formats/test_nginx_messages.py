@@ -83,3 +83,23 @@ def test_a_newer_message_of_the_same_kind_is_not_lost() -> None:
     meaning = look_up("upstream sent something that a later version refuses", None, "reading response header from upstream")
     assert meaning
     assert meaning.symptom is Symptom.HEADER_INVALID
+
+
+@pytest.mark.parametrize(
+    ("line", "symptom", "cause", "errno"),
+    [
+        ("2026/11/20 09:00:01 [crit] 71 # 71: * 5 connect () to unix: /run/shop.sock failed (2: No such file or directory) while connecting to upstream", Symptom.SOCKET_PATH_MISSING, "unix-socket-missing", 2),
+        ("socket() failed (Address family not supported by protocol)", Symptom.SOCKET_DENIED, "wrong-address", 97),
+        ("socket() failed (93: Protocol not supported) while connecting to upstream", Symptom.PROXY_INTERNAL, None, 93),
+        ("socket() failed (24: Too many open files) while connecting to upstream", Symptom.FILES_EXHAUSTED, "too-many-open-files", 24),
+        ("connect() failed (Connection refused) while connecting to upstream", Symptom.CONNECT_REFUSED, "backend-not-running", 111),
+        ("[error] 9#9: *2 upstream timed out (110: Connection timed out) while", Symptom.READ_TIMED_OUT, "backend-too-slow", 110),
+        ("2026/11/20 09:00:01 [error] 9#9: app.internal could not be resolved (110: Operation timed out)", Symptom.NAME_SERVER_FAILED, "dns-resolver-failure", None),
+        ("2026/11/20 09:00:01 [error] 9#9: app.internal could not be resolved (3: Host not found)", Symptom.NAME_NOT_FOUND, "dns-host-not-found", None),
+        ("*2 upstream rejected request with error 7 while reading response header from upstream", Symptom.STREAM_RESET, "http2-stream-refused", None),
+    ],
+)  # fmt: skip
+def test_a_line_that_was_cut_or_typed_anew(line: str, symptom: Symptom, cause: str | None, errno: int | None) -> None:
+    record = nginx_error.parse(line)
+    assert record is not None
+    assert (record.symptom, record.causes[0] if record.causes else None, record.errno) == (symptom, cause, errno)

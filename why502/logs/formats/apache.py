@@ -14,7 +14,7 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from why502.codes import Code
-from why502.codes.apache import BODY, CONNECT, PRODUCT, READ
+from why502.codes.apache import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.logs.formats.coded import LIMIT, iso, said
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -62,6 +62,8 @@ _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "connection reset by peer": 104,
     "no such file or directory": 2,
     "permission denied": 13,
+    "too many open files": 24,
+    "address family not supported by protocol": 97,
     "internal error": 20014,
     "end of file found": 70014,
     "broken pipe": 32,
@@ -127,6 +129,8 @@ def parse(line: str) -> LogRecord | None:
         fields |= {name: text for name, text in prefix.groupdict().items() if text}
         rest = rest[prefix.end() :]
     if "code" not in fields and (found := _CODE.search(rest[:300])):
+        before = rest[: found.start()].lower()
+        fields["words"] = fields.get("words") or next((words for words in _ERRNO_WORDS if words in before), "")
         fields["code"], rest = found[1], rest[found.end() :]
     code = _code(fields.get("code", ""), rest)
     if code is None:
@@ -223,6 +227,8 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
     match code.code:
         case "AH00957":
             return CONNECT.get(errno or 0)
+        case "AH00952":
+            return SOCKET.get(errno or 0, Symptom.PROXY_INTERNAL) if errno else None
         case "AH02454":
             if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is no path
                 return Symptom.SOCKET_PATH_MISSING

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 
 from why502.codes import Code
-from why502.logs.formats.coded import LIMIT, epoch, iso, members, number, said, seconds, target, text_of
+from why502.logs.formats.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -26,10 +26,18 @@ MARKS = (
     b"HTTP 50",
     b"HTTP request failed",
     b"http.reverse_proxy",
+    b"[ERROR ",
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = re.compile(
     r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?)\s+(?P<level>DEBUG|INFO|WARN|ERROR)\s+(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s+(?P<msg>[^\t{]{0,2000}?)\s*(?P<json>\{.*)?$",
+    re.DOTALL,
+)
+_TIMELESS = re.compile(
+    r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s+)?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s+(?P<msg>[^\t{]{1,2000}?)\s*$"
+)
+_FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
+    r"(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) \[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
     re.DOTALL,
 )
 _CUT = re.compile(r'"logger":"(?P<logger>http[^"]{0,80})","msg":"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
@@ -61,6 +69,11 @@ def parse(line: str) -> LogRecord | None:
         if not entry and (match := _CUT.search(line)):
             at = epoch(float(found[1])) if (found := _TS.search(line)) else None
             return _entry(match["logger"], match["msg"].replace('\\"', '"'), {}, at, "error")
+    if match := _FIRST.search(line):
+        entry = {"status": int(match["status"]), "request": {"uri": match["uri"]}}
+        return _entry("http.log.error", match["msg"], entry, clf(match["at"]), "error")
+    if (match := _TIMELESS.search(line)) and understand(match["msg"]):
+        return _entry(match["logger"], match["msg"], {}, None, (match["level"] or "").lower())
     if (match := _BARE.search(line)) and understand(match["msg"]):
         return _entry("http.log.error", match["msg"], {"status": int(match["status"])}, None, "error")
     return None

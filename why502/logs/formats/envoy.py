@@ -28,6 +28,12 @@ _TEXT = re.compile(
     rf"(?P<flags>{_FLAG}) (?P<rest>.*)",
     re.DOTALL,
 )
+_LOOSE = re.compile(  # a format of somebody's own, or a default one without its time: only a flag shows that it is Envoy's
+    r"(?:\[?(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\]?\s+)?(?:\"(?P<quoted>[^\"]{0,8000})\"|(?<!\S)(?P<bare>[A-Z]{3,10} \S{1,8000} HTTP/\d(?:\.\d)?))\s+(?P<code>\d{1,3})\s+"
+    r"(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\s+(?P<rest>.*)",
+    re.DOTALL,
+)
+_TYPED = str.maketrans("“”„", '"""')  # quotation marks of an editor
 _ISTIO = re.compile(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _MIXER = re.compile(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _NUMBERS = re.compile(
@@ -75,23 +81,25 @@ _BY_DETAIL = {row.code: row for row in DETAILS}
 
 def fits(sample: list[str]) -> float:
     """Return the share of lines of an Envoy."""
-    return share(
-        sample, lambda line: _TEXT.search(line) or _OWN.search(line[:200]) or (line.lstrip().startswith("{") and parse(line))
-    )
+    return share(sample, lambda line: _TEXT.search(line) or _OWN.search(line[:200]) or parse(line))
 
 
 def parse(line: str) -> LogRecord | None:
     """Return what one line says; None if no Envoy wrote it."""
     line = line[:LIMIT].rstrip("\r\n")
+    if "“" in line or "”" in line:
+        line = line.translate(_TYPED)
     if match := _TEXT.search(line):
-        return _text(match)
+        return _text(match, match["request"])
+    if (match := _LOOSE.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        return _text(match, match["quoted"] or match["bare"] or "")
     if '"response_flags"' in line or '"response_code_details"' in line:
         entry = members(line)
         return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
     return None if line.lstrip().startswith("{") else _other(line)
 
 
-def _text(match: re.Match[str]) -> LogRecord:
+def _text(match: re.Match[str], request: str) -> LogRecord:
     rest, details, transport = match["rest"], "", ""
     if found := _ISTIO.match(rest):
         details, transport, rest = found["details"], found["transport"], found["more"]
@@ -110,7 +118,7 @@ def _text(match: re.Match[str]) -> LogRecord:
         duration_ms=number(fields.get("ms")),
         at=iso(match["at"]),
         client=client.strip("-"),
-        request=match["request"],
+        request=request,
         server=fields.get("authority", ""),
         group=(fields.get("cluster") or "").strip("-"),
         request_id=fields.get("id", "").strip("-"),

@@ -201,7 +201,8 @@ def _server(match: re.Match[str], line: str) -> LogRecord:
 
 def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
     """Return the record of a failed health check: it tells what the request lines do not."""
-    known = next((name for name in CHECKS if reason["reason"].startswith(name)), None)
+    said_so = reason["reason"].strip()
+    known = next((name for name in CHECKS if said_so.startswith(name) or name.startswith(said_so)), None)  # cut by a pager
     code = PRODUCT.codes[CHECKS[known][0]] if known else None
     info, status = reason["info"] or "", number(reason["status"])
     symptom = next((found for words, found in _INFOS.items() if words in info), None)

@@ -27,7 +27,7 @@ _LONGEST = 8192  # characters of an entry that are looked at; nginx itself write
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
 _HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
 _ANY_HEAD = re.compile(
-    rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) |\d\d:\d\d:\d\d )?(?:\[({_LEVELS})\]:? )?(?:(\d{{1,10}})#\d{{1,10}}: )?(?:\*(\d{{1,18}}) )?",
+    rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) |\d\d:\d\d:\d\d )?(?:\[({_LEVELS})\]:? )?(?:(\d{{1,10}}) ?# ?\d{{1,10}}: )?(?:\* ?(\d{{1,18}}) )?",
     re.IGNORECASE,
 )
 _STARTS = re.compile(

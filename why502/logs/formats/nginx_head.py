@@ -17,6 +17,8 @@ from why502.model.target import Target
 FORMAT = "nginx_error"
 LIMIT = 2048  # characters of a message that are looked at
 _ERRNO = re.compile(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
+_ERRNO_WORDS = re.compile(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line told without its number
+_SPREAD = re.compile(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks that a translator or an editor put in
 _NO_ERRNO = re.compile(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
 _SSL = re.compile(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
 _CONF = re.compile(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")
@@ -34,6 +36,9 @@ _ERRNOS = {  # Linux numbers by text in lower case: other systems have other num
     "no space left on device": 28,
     "broken pipe": 32,
     "protocol wrong type for socket": 91,
+    "protocol not supported": 93,
+    "address family not supported by protocol": 97,
+    "address family not supported by protocol family": 97,
     "address already in use": 98,
     "address in use": 98,
     "cannot assign requested address": 99,
@@ -91,7 +96,7 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
 
     `kind` is that of the address in the fields ("unix", "ip", ""); `where`: "request", "client" (before any request), "stream", "process", "stderr", "" for unknown.
     """
-    message, action = _action(head)
+    message, action = _action(_SPREAD.sub("", head) if " ()" in head or "unix: /" in head else head)
     file, line, reason, errno = "", None, "", None
     if " in " in message and (match := _CONF.search(message)):
         message, file, line = message[: match.start()], match[1], int(match[2]) if match[2] else None
@@ -100,6 +105,9 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
         message, reason = message[: match.start()], _reason(match[1])
     if "(" in message and message[-1] != '"' and (match := _ERRNO.search(message)) and not _NO_ERRNO.search(message):
         errno = _ERRNOS.get(match[2].strip().lower(), int(match[1]))
+        message = message[: match.start()] + message[match.end() :]
+    elif "failed (" in message and (match := _ERRNO_WORDS.search(message)) and match[1].lower() in _ERRNOS:
+        errno = _ERRNOS[match[1].lower()]
         message = message[: match.start()] + message[match.end() :]
     message = message.rstrip(" ,")
     target = Target.parse(match[1]) if "connect()" in message and (match := _CONNECT.search(message)) else None

@@ -66,6 +66,7 @@ _GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that
     Phase.READ_HEADER: "recv() failed",
     Phase.READ_BODY: "readv() failed",
 }
+_NO_FILES = (23, 24)  # ENFILE, EMFILE
 _HOLE = re.compile("%[sd]")
 _FILLED = re.compile(
     r'(?<=")/[^"]{10,}(?=")|(?<= )/[^\s"]{8,}|\b\d+\.\d{3}\b|\b\d+(?:\.\d+){3}(?::\d+)?|(?<=unix:)\S+|\b\d{5,}\b'
@@ -143,6 +144,8 @@ class _Row:
     def score(self, seen: _Seen) -> float | None:
         """Return how well what stands around the text fits; None if it cannot be this meaning."""
         line, score = self.line, self.fixed / 4
+        if line.zone == "resolver" and seen.action and "resolver" not in seen.zones:
+            return None
         for wanted, found in ((line.errno, seen.errno), (line.reason, seen.reason), (line.kind, seen.kind)):
             if wanted:
                 if found is None or (found and wanted != found and not (wanted is line.reason and wanted in str(found))):
@@ -295,6 +298,8 @@ def _best(rows: list[_Row], seen: _Seen) -> Meaning | None:
 def _placed(meaning: Meaning, seen: _Seen) -> Meaning:
     """Return the meaning of a general row at the moment that the line tells of."""
     symptom, phase, status = meaning.symptom, seen.phase or meaning.phase, meaning.status
+    if symptom is Symptom.FILES_EXHAUSTED and seen.errno not in (None, *_NO_FILES):  # a general row: the errno is another
+        return Meaning(symptom=Symptom.PROXY_INTERNAL, phase=phase, status=status, is_gateway_failure=meaning.is_gateway_failure)
     on_client = seen.phase is Phase.CLIENT and seen.action != _SENDING
     if symptom in _WIRE and (on_client or (seen.level in ("info", "debug") and phase not in _LATE)):
         return Meaning(symptom=Symptom.CLIENT_CLOSED, phase=Phase.CLIENT, causes=("client-closed-request",))

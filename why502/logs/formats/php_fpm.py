@@ -28,7 +28,7 @@ PHRASES = (
     Phrase("[pool ", r"^\[\d\d-\w{3}-\d{4} [\d:]+\] {2}" + _POOL + r"pid (?P<pid>\d+)$", Symptom.PHP_SLOW),
     Phrase("exited on signal", _CHILD + r" (?P<detail>exited on signal (?:15|3|2) \(SIG\w+\).*)", None),
     Phrase("exited on signal", _CHILD + r" (?P<detail>exited on signal (?P<signal>\d+).*)", Symptom.PHP_CHILD_DIED),
-    Phrase("exited with code", _CHILD + r" (?P<detail>exited with code (?P<code>[1-9]\d*) .*)", Symptom.PROCESS_EXITED),
+    Phrase("exited with code", _CHILD + r" (?P<detail>exited with code (?P<code>[1-9]\d*) .*)", Symptom.PHP_CHILD_DIED),
     Phrase("unable to bind listening socket", r"(?P<detail>unable to bind listening socket for address '(?P<address>[^']+)': Address already in use \((?P<errno>\d+)\))", Symptom.ADDRESS_IN_USE, _START),
     Phrase("unable to bind listening socket", r"(?P<detail>unable to bind listening socket for address '(?P<address>[^']+)': .*? \((?P<errno>\d+)\))", Symptom.START_FAILED, _START),
     Phrase("Another FPM instance seems to already listen", r"(?P<detail>Another FPM instance seems to already listen on (?P<path>/\S+))", Symptom.ADDRESS_IN_USE, _START),

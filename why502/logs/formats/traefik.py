@@ -24,7 +24,7 @@ _LOGFMT = re.compile(
 )
 _CONSOLE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
 _FAILED = re.compile(
-    r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|\s+error=)\s*(?P<why>.*)",
+    r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",
     re.DOTALL,
 )
 _COMMON = re.compile(

@@ -37,6 +37,7 @@ PHRASES = (
         r"(?P<detail>invalid request block size: \d+ \(max \d+\))",
         Symptom.REQUEST_HEADER_TOO_BIG,
     ),
+    Phrase("invalid HTTP request size", r"(?P<detail>invalid HTTP request size \(max \d+\))", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase(
         "another instance of uWSGI",
         r"(?P<detail>probably another instance of uWSGI is running on the same address) \((?P<address>[^)]+)\)",
