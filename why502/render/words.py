@@ -18,7 +18,7 @@ SIDES = {
     Layer.UPSTREAM: "the application behind the proxy",
     Layer.PROXY: "the proxy's configuration or limits",
     Layer.NETWORK: "the network between the two",
-    Layer.PLATFORM: "the machine under either",
+    Layer.PLATFORM: "the platform (machine, kernel, security modules)",
     Layer.CLIENT: "the client",
     Layer.NONE: "nobody",
 }
