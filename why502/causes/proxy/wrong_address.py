@@ -28,14 +28,20 @@ from why502.cause import Cause
 from why502.changes import reload, repoint
 from why502.deployment import Deployment, host_name
 from why502.joins import accepts
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.rule import risk, rule
 
+NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    denied = case.tally(Symptom.SOCKET_DENIED)
+    if denied and denied.errno == NO_SUCH_FAMILY:
+        says = "no socket of that address family can be made here (97), as where IPv6 is off and the name gives ::1"
+        yield supports(says, denied.seen_in, LIKELY)
     target = case.target
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return

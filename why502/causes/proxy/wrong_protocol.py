@@ -26,7 +26,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, rescheme, respell
 from why502.deployment import Deployment, same_path
-from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.rule import risk, rule
@@ -41,6 +41,12 @@ SPOKEN = {
     "grpcs": {"tls"},
 }
 
+_AT_A_TLS_PORT = {  # what becomes of plain HTTP there
+    Symptom.NO_STATUS_LINE: LIKELY,
+    Symptom.CLOSED_BEFORE_HEADER: FAIR,
+    Symptom.RESET_BEFORE_HEADER: FAIR,
+}
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -53,6 +59,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("it answers properly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
         yield supports("a TLS alert came back", "", STRONG)
+    for symptom, weight in _AT_A_TLS_PORT.items():
+        tally = case.tally(symptom)
+        if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
+            yield supports(f"{tally.protocol} is spoken to port {case.target.port}, where TLS is usual", tally.seen_in, weight)
+            return
 
 
 def tell(case: Case) -> str:
