@@ -171,6 +171,19 @@ def test_healthy_requests_around_do_not_take_the_error_line() -> None:
     assert found.by_status == {"200": 99, "502": 1} and sum(found.by_minute.values()) == 1
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_our_own_probes_are_no_traffic(is_fast: bool) -> None:
+    """Who looks twice must not find the first look as a failure."""
+    probe = {"form": COMBINED.replace("$http_user_agent", "why502-probe"), "client": "127.0.0.1"}
+    theirs = access_line(10, "502", form=COMBINED) + access_line(11, form=COMBINED)
+    ours = access_line(20, "502", **probe) + access_line(21, **probe)
+    errors = error_line(10) + error_line(20, connection=2, client="127.0.0.1")
+    found = summary(errors, theirs + ours, COMBINED, is_fast=is_fast)
+    assert seen(found) == [(Symptom.CONNECT_REFUSED, A, 502, 1, 0)]
+    assert (found.requests, found.by_status) == (2, {"200": 1, "502": 1})
+    assert found.by_minute == {"2026-11-21T00:00": 1}
+
+
 def test_another_client_request_or_time_is_another_failure() -> None:
     lines = (
         access_line(10, "502", client="10.0.0.2")

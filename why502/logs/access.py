@@ -16,12 +16,13 @@ from why502.logs.redact import clean, without_query
 from why502.logs.tallies import Kind, Tallies, Traffic, mark
 from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is_failure, meaning
 from why502.logs.window import Chunk
-from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.logs import AGENT, Attempt, LogRecord, Symptom
 from why502.model.target import Target
 
 MOST_LATER = 20_000
 MOST_CLOSE = 50_000
 LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a client that overstepped one
+_OWN = AGENT.encode()
 Parse = Callable[[str], LogRecord | None]
 _SPLIT = re.compile(rb", | : ")
 
@@ -43,7 +44,10 @@ class Seen(NamedTuple):
 
 
 class AccessLog:
-    """Reads one access log into the tallies. `columns` None: every line is parsed. `server`: the only one that logs here, or ""."""
+    """Reads one access log into the tallies. `columns` None: every line is parsed. `server`: the only one that logs here, or "".
+
+    The requests of our own probes are nobody's: they are not counted, where the log names the agent, and neither are their error lines.
+    """
 
     def __init__(
         self,
@@ -120,6 +124,11 @@ class AccessLog:
                 number for number in numbers if rows[number][columns.time] in inside or at[rows[number][columns.time]] is None
             ]
         plain = {combo for combo in set(combos) if _is_plain(*combo)}
+        own: list[int] = []
+        if _OWN in chunk.data:
+            lines = chunk.data.split(b"\n")
+            own = [number for number in numbers if _OWN in lines[number]]
+            numbers = sorted(set(numbers).difference(own))
         closer = [number for number in numbers if combos[number] not in plain]
         hot = {time for time in inside if int(at[time] or 0) in self._hot}
         if hot:
@@ -132,8 +141,8 @@ class AccessLog:
         self._add([rows[n] for n in numbers if n not in looked], [combos[n] for n in numbers if n not in looked], at)
         if self.is_hurried:
             self._count_only(Counter((combos[n], rows[n][columns.time]) for n in closer), at)
-            return []
-        return closer
+            return own
+        return sorted((*closer, *own))
 
     def _count_only(self, lines: Counter[tuple[tuple[bytes, bytes, bytes], bytes]], at: dict[bytes, float | None]) -> None:
         """Count failures without a look at each: statuses, times and traffic are right, their reasons are not looked for."""
@@ -198,13 +207,18 @@ class AccessLog:
             return
         self.span.lines += 1
         self.span.see(end)
+        has_any_failed = is_failure(record.status) or any(has_failed(attempt, record.status) for attempt in record.attempts)
+        if _OWN in raw:
+            if has_any_failed:
+                self._take(record, end, None)
+            return
         self.tallies.requests += 1
         if record.status is not None:
             self.tallies.by_status[f"{record.status:03d}"] += 1
         if not self.knows_fields:
             self.fields = self.fields.seen(record)
         is_cut = False
-        if is_failure(record.status) or any(has_failed(attempt, record.status) for attempt in record.attempts):
+        if has_any_failed:
             is_cut = self._failed(record, end, Seen(text, path, start, number))
         elif record.symptom is not None and not record.attempts:  # a limit of the proxy: 413, 414
             found = self._take(record, end, 1)

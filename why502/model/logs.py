@@ -8,6 +8,8 @@ from enum import StrEnum
 from why502.model.base import Value
 from why502.model.target import Target
 
+AGENT = "why502-probe"  # how our own requests call themselves in a log
+
 
 class Phase(StrEnum):
     """How far a request (or the process) had come."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from why502.model.base import Value
 from why502.model.errors import Expired, HostError
-from why502.model.logs import Symptom
+from why502.model.logs import AGENT, Symptom
 from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
-from why502.probing.request import AGENT, BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
+from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 from why502.probing.speech import identify
 
 BEGIN, END, PARAMS, STDIN, STDOUT, STDERR, GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 1, 3, 4, 5, 6, 7, 9, 10, 11

@@ -10,10 +10,10 @@ import re
 import time
 
 from why502.model.errors import Expired, HostError
-from why502.model.logs import Symptom
+from why502.model.logs import AGENT, Symptom
 from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
-from why502.probing.request import AGENT, BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
+from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 # How servers answer plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.

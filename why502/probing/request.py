@@ -6,7 +6,6 @@ from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.target import Target
 
-AGENT = "why502-probe"
 # Our own limits. A proxy usually waits 60 s, a person does not; and where it waits less, an answer after that tells most.
 CONNECT_S = 2.0
 ANSWER_S = 2.5

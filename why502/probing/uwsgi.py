@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from why502.model.logs import AGENT
 from why502.probing import http1
 from why502.probing.line import Line
-from why502.probing.request import AGENT, Answer, Request
+from why502.probing.request import Answer, Request
 
 
 def ask(line: Line, request: Request) -> Answer:
