@@ -101,7 +101,7 @@ class Burst(Value, frozen=True, kw_only=True):
 
 
 class Minute(Value, frozen=True, kw_only=True):
-    """One minute. `failures` by symptom; `hidden`: attempts made good."""
+    """One minute, or hour (see Report.step_s). `hidden`: attempts made good; `statuses`, `symptoms`: of the failures."""
 
     at: datetime
     requests: int = 0
@@ -130,6 +130,7 @@ class Report(Value, frozen=True, kw_only=True):
     hidden_attempts: int = 0
     by_status: dict[str, int] = {}
     by_attempts: dict[str, Row] = {}
+    step_s: int = 60  # 3600 for logs of more than 45 days
     minutes: tuple[Minute, ...] = ()
     bursts: tuple[Burst, ...] = ()
     causes: tuple[CauseRow, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from why502.logs.scan.counts import Counts
@@ -103,10 +103,18 @@ def status_name(status: int | None) -> str:
     return "-" if status is None else f"{status:03d}"
 
 
-def by_minute(values: Mapping[str, Minutes]) -> dict[int, dict[str, int]]:
-    """Return minute -> value -> count."""
+def summed(minutes: Iterable[tuple[int, int]], step: int) -> dict[int, int]:
+    """Return the sums over each so many minutes, by the first of them."""
+    found: dict[int, int] = {}
+    for minute, count in minutes:
+        found[minute - minute % step] = found.get(minute - minute % step, 0) + count
+    return found
+
+
+def by_step(values: Mapping[str, Minutes], step: int) -> dict[int, dict[str, int]]:
+    """Return the sums over each so many minutes: minute -> value -> count."""
     found: dict[int, dict[str, int]] = {}
     for value, minutes in sorted(values.items()):
-        for minute, count in minutes.items():
+        for minute, count in summed(minutes.items(), step).items():
             found.setdefault(minute, {})[value] = count
     return found

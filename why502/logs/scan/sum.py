@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from why502.logs.scan import bursts
 from why502.logs.scan.counts import REST, ROUTE, Counts, Ranking
 from why502.logs.scan.report import File, Minute, Report, Row
-from why502.logs.scan.seen import Seen, by_minute, status_name
+from why502.logs.scan.seen import Seen, by_step, status_name, summed
 from why502.logs.scan.targets import Known, compared
 from why502.logs.scan.times import times
 from why502.logs.scan.why import Meaning, Means, reasons
 
 TIME_ERROR = 1 / 128  # of a bucket's middle
 MOST_ROWS = 1000
+MOST_MINUTES = 45 * 1440  # of a longer log the hours are told
 
 
 def report(
@@ -32,7 +33,7 @@ def report(
     """Return what the counts say. `means(symptom, cause)` names the cause of a symptom."""
     seen = Seen(counts)
     fails = seen.failures
-    statuses, symptoms = by_minute(seen.facets["status"]), by_minute(seen.facets["symptom"])
+    step = 1 if len(seen.requests.keys() | fails.keys()) <= MOST_MINUTES else 60
     return Report(
         files=files,
         since=since,
@@ -50,17 +51,8 @@ def report(
         hidden_attempts=sum(seen.hidden.values()),
         by_status=dict(sorted(seen.by_status.items())),
         by_attempts=seen.attempts(),
-        minutes=tuple(
-            Minute(
-                at=datetime.fromtimestamp(60 * minute, UTC),
-                requests=seen.requests[minute],
-                failures=fails[minute],
-                hidden=seen.hidden_minutes[minute],
-                statuses=statuses.get(minute, {}),
-                symptoms=symptoms.get(minute, {}),
-            )
-            for minute in sorted(seen.requests.keys() | fails.keys())
-        ),
+        step_s=60 * step,
+        minutes=_over_time(seen, fails, step),
         bursts=bursts.find(bursts.Facets(seen.requests, fails, seen.facets)),
         causes=reasons(counts, seen, means),
         targets=compared(counts, seen, known or {}),
@@ -74,6 +66,22 @@ def report(
             for name, ranking in (("routes", counts.routes), ("clients", counts.clients), ("servers", counts.servers))
             if ranking.lost
         },
+    )
+
+
+def _over_time(seen: Seen, fails: Mapping[int, int], step: int) -> tuple[Minute, ...]:
+    statuses, symptoms = by_step(seen.facets["status"], step), by_step(seen.facets["symptom"], step)
+    requests, failed, hidden = (summed(counts.items(), step) for counts in (seen.requests, fails, seen.hidden_minutes))
+    return tuple(
+        Minute(
+            at=datetime.fromtimestamp(60 * minute, UTC),
+            requests=requests.get(minute, 0),
+            failures=failed.get(minute, 0),
+            hidden=hidden.get(minute, 0),
+            statuses=statuses.get(minute, {}),
+            symptoms=symptoms.get(minute, {}),
+        )
+        for minute in sorted(requests.keys() | failed.keys())
     )
 
 

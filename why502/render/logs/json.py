@@ -120,6 +120,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
             "busiest": [_row(row, "client") for row in tables.busiest(report.clients, top)],
         },
         "attempts": [_row(row, "attempts") for row in report.by_attempts.values()],
+        "step_s": report.step_s,
         "minutes": [
             {
                 "minute": f"{minute.at:%Y-%m-%dT%H:%M}Z",
