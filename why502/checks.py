@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import is_failure, routes, targets, unheard
+from why502.joins import accepts, is_failure, routes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.words import words
 
 # The proxy's own limits on what a client sends: told of, but no failure of the gateway.
@@ -51,8 +51,8 @@ def _check(id_: str, says: str, status: CheckStatus, detail: str = "") -> Check:
     return Check(id=id_, says=says, status=status, detail=detail)
 
 
-def _skip(here: Snapshot, id_: str, says: str, source: str) -> Check:
-    gap = next((gap for gap in here.gaps if gap.source.startswith(source)), None)
+def _skip(here: Snapshot, id_: str, says: str, *sources: str) -> Check:
+    gap = next((gap for gap in here.gaps if gap.source.startswith(sources)), None)
     detail = (f"{gap.why}; {gap.allow}" if gap.allow else gap.why) if gap else "not looked at"
     return _check(id_, says, CheckStatus.SKIP, detail)
 
@@ -108,10 +108,14 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
     return _check("config-loaded", says, CheckStatus.WARN, detail)
 
 
+def _log_paths(here: Snapshot) -> tuple[str, ...]:
+    return tuple(log.path for proxy in here.proxies or () for log in proxy.logs if log.goes_to == "file")
+
+
 def _logs_read(here: Snapshot) -> Check:
     says = "the logs can be read"
     if here.logs is None:
-        return _skip(here, "logs-readable", says, "logs")
+        return _skip(here, "logs-readable", says, "logs", *_log_paths(here))
     bad = [f"{file.path}: {file.why}" for file in here.logs.files if file.why]
     lost = [f"{file.path}: {file.unread} lines fit no known format" for file in here.logs.files if file.unread]
     good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.why)
@@ -125,7 +129,7 @@ def _logs_read(here: Snapshot) -> Check:
 def _requests_succeed(here: Snapshot) -> Check:
     says = "requests succeed"
     if here.logs is None:
-        return _skip(here, "no-failures", says, "logs")
+        return _skip(here, "no-failures", says, "logs", *_log_paths(here))
     failed: Counter[str] = Counter()
     for tally in filter(is_failure, here.logs.tallies):
         failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
@@ -154,9 +158,21 @@ def _backend_listens(here: Snapshot) -> Check:
         return _skip(here, "backend-listens", says, "listeners")
     bad = [f"nothing listens on {target}" for target in unheard(here) or ()]
     own = set(here.addresses or ())
-    good = [str(target) for target in targets(here) if target.is_loopback or target.host in own]
+    by_port: dict[int, list[Listener]] = {}
+    for listener in here.listeners:
+        by_port.setdefault(listener.target.port, []).append(listener)
+    known = targets(here)
+    good = [
+        str(target)
+        for target in known
+        if target.is_loopback or target.host in own
+        if any(accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()))
+    ]
     if not bad and not good:
-        return _check("backend-listens", says, CheckStatus.SKIP, "no target lies on this machine")
+        why = "no target lies on this machine" if known else "no target is known of"
+        if not any(proxy.is_running for proxy in here.proxies or ()):
+            why = "no proxy runs that would connect to one"
+        return _check("backend-listens", says, CheckStatus.SKIP, why)
     return _result("backend-listens", says, bad, ", ".join(good[:6]))
 
 

@@ -1,0 +1,51 @@
+"""The checklist passes only what was seen to be so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from why502.checks import check_all
+from why502.model.config import LogTarget, Peer, Route
+from why502.model.finding import Check
+from why502.model.snapshot import Gap, Listener, Proxy, Snapshot
+from why502.model.target import Target
+
+APP = Target(host="127.0.0.1", port=3001)
+ROUTE = Route(peers=(Peer(name=str(APP), target=APP),))
+RUNNING = Proxy(pid=7, routes=(ROUTE,))
+STOPPED = Proxy(routes=(ROUTE,))
+HEARD = (Listener(target=APP, pids=(9,)),)
+HERE = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC))
+
+
+def check(id_: str, here: Snapshot) -> Check:
+    (found,) = [check for check in check_all(here) if check.id == id_]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("proxies", "listeners", "status", "detail"),
+    [
+        ((RUNNING,), HEARD, "pass", "127.0.0.1:3001"),
+        ((RUNNING,), (), "fail", "nothing listens on 127.0.0.1:3001"),
+        ((RUNNING,), None, "skip", "not looked at"),
+        ((STOPPED,), (), "skip", "no proxy runs that would connect to one"),
+        ((STOPPED,), HEARD, "pass", "127.0.0.1:3001"),
+        ((Proxy(pid=7),), HEARD, "skip", "no target is known of"),
+    ],
+)
+def test_something_listens(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None, status: str, detail: str) -> None:
+    found = check("backend-listens", msgspec.structs.replace(HERE, proxies=proxies, listeners=listeners))
+    assert (found.status, found.detail) == (status, detail)
+
+
+@pytest.mark.parametrize("id_", ["logs-readable", "no-failures"])
+def test_logs_that_may_not_be_read_say_why(id_: str) -> None:
+    path = "/var/log/nginx/error.log"
+    proxy = msgspec.structs.replace(RUNNING, logs=(LogTarget(kind="error", path=path),))
+    gap = Gap(source=path, why=f"{path}: Permission denied", allow="run as root")
+    found = check(id_, msgspec.structs.replace(HERE, proxies=(proxy,), gaps=(gap,)))
+    assert (found.status, found.detail) == ("skip", f"{path}: Permission denied; run as root")
