@@ -52,8 +52,20 @@ def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply", others: t
     if is_json:
         env.write(_json(plan, None, "planned", others))
     else:
-        env.write(f"{_text(plan)}{_others(others)}Nothing was changed. Do it with: {how}\n")
+        end = f"{_others(others)}Nothing was changed. Do it with: {how}\n"
+        env.write(_text(plan) + _apart(plan, end))
     return 1
+
+
+def _apart(plan: Plan, otherwise: str) -> str:
+    """Return what to do in a container, where the plan is not carried out from outside."""
+    from why502.fix.apart import instead
+    from why502.render.words import safe
+
+    if not plan.is_apart:
+        return otherwise
+    why, todo = instead(plan)
+    return "\n".join((f"This is not done from here: {safe(why)}.", *(safe(line) for line in todo), ""))
 
 
 def _others(plans: tuple[Plan, ...]) -> str:
@@ -80,7 +92,11 @@ def repair(
 ) -> Entry:
     """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error, NotApplied."""
     from why502.fix import journal, transaction, verify
+    from why502.fix.apart import instead
 
+    if plan.is_apart:
+        why, todo = instead(plan)
+        raise NotApplied(f"not done from here: {why}", " ".join(line.strip() for line in todo))
     if not is_json:
         env.write(_text(plan))
     if is_asked:
@@ -269,6 +285,7 @@ def _text(plan: Plan) -> str:
 def _json(
     plan: Plan | None, entry: Entry | None, outcome: str, others: Sequence[Plan] = (), tried: Sequence[tuple[Plan, str]] = ()
 ) -> str:
+    from why502.fix.apart import instead
     from why502.fix.plan import risk
     from why502.logs.masked import in_place
 
@@ -286,6 +303,7 @@ def _json(
         "steps": steps,
         "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],
         "warnings": list(plan.warnings) if plan else [],
+        "not_from_here": ". ".join((instead(plan)[0], *instead(plan)[1])) if plan and plan.is_apart else None,
         "id": entry.id if entry else None,
         "outcome": outcome,
         "left": list(entry.left) if entry else [],

@@ -14,7 +14,7 @@ from why502.changes import family, reload
 from why502.config import edit
 from why502.config.nginx import parse
 from why502.config.tree import Node, Tree, content, node_at, nodes
-from why502.fix.plan import Plan, check_reachable, warnings
+from why502.fix.plan import Plan, warnings
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
@@ -235,7 +235,6 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
 
 
 def _plan(lever: str, says: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
-    check_reachable(proxy)
     if not proxy.is_running:
         raise Why502Error(f"{proxy.kind} with {proxy.config} does not run", "Start it first: why502 fix proxy-not-running")
     return Plan(

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from why502.host.base import Host
+from why502.host.base import Stat as FileStat
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
 from why502.sources import nginx_installed, other_proxies
@@ -60,7 +61,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
         return Found(tuple(running or nginx_installed.all_stopped(host, gaps)), tuple(gaps))
     found: list[Proxy] = []
     for config in ask.configs:
-        users = [proxy for proxy in running if not proxy.root and _same(host, proxy.config, config)]
+        users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or [_stopped(host, config, gaps)]
     return Found(tuple(found), tuple(gaps))
 
@@ -138,7 +139,8 @@ def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -
     )
     read = partial(read_as, seen, process) if process.uid else seen.read
     proxy = configured(proxy, seen, read, gaps)
-    return msgspec.structs.replace(proxy, user=workers[0].user if workers else proxy.user or process.user)
+    is_apart = bool(process.root) and not all(_is_one(host, seen, file.path) for file in proxy.files)
+    return msgspec.structs.replace(proxy, user=workers[0].user if workers else proxy.user or process.user, is_apart=is_apart)
 
 
 def _program(seen: Host, name: str) -> str:
@@ -174,7 +176,13 @@ def _options(options: Options) -> list[str]:
 
 def _same(host: Host, one: str, other: str) -> bool:
     """Return whether two paths lead to the same file."""
-    if one == other:
-        return True
-    first, second = attempt(partial(host.stat, one)), attempt(partial(host.stat, other))
+    return one == other or _are_one(attempt(partial(host.stat, one)), attempt(partial(host.stat, other)))
+
+
+def _is_one(host: Host, seen: Host, path: str) -> bool:
+    """Return whether a path leads to the same file here and as the proxy sees it: systemd's PrivateTmp= covers only /tmp."""
+    return _are_one(attempt(partial(host.stat, path)), attempt(partial(seen.stat, path)))
+
+
+def _are_one(first: FileStat | None, second: FileStat | None) -> bool:
     return first is not None and second is not None and (first.device, first.inode) == (second.device, second.inode)

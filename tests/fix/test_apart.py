@@ -1,0 +1,112 @@
+"""An nginx in another mount namespace: repaired where it has our files all the same, and told how where it has others."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from shop import Shop, stop
+
+from why502.changes import reload
+from why502.cli.env import Env
+from why502.cli.repair import NotApplied, repair_with_first, show, with_diffs
+from why502.fix.apart import source
+from why502.fix.plan import Plan
+from why502.host.local import LocalHost
+from why502.lab.isolation import can_isolate
+from why502.model.snapshot import Snapshot
+from why502.sources import proxies
+from why502.sources.base import Ask
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+
+def again(shop: Shop, script: str) -> Plan:
+    """Start the shop's nginx anew, in a mount namespace in which a script ran before; return its repair, as a look finds it."""
+    if not can_isolate():
+        pytest.skip("needs root and its own namespaces (unshare)")
+    plan = shop.plan()
+    stop(shop)
+    inside = ("unshare", "--mount", "--propagation", "private", "sh", "-c", f'set -e; {script}; exec "$@"', "sh")
+    subprocess.run([*inside, *shop.program], check=True, capture_output=True)
+    shop.until(lambda: (shop.root / "nginx.pid").exists() and shop.status("/well/") == 200)
+    assert os.readlink(f"/proc/{shop.pid()}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+    found = proxies.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), Ask()).value or ()
+    proxy = next(proxy for proxy in found if proxy.pid == shop.pid())
+    return msgspec.structs.replace(plan, proxy=proxy, runs=reload(proxy))
+
+
+def volume(shop: Shop) -> tuple[Plan, Path]:
+    """Have nginx see another folder in the place of its sites, as a container's volume; return the file as it lies here, too."""
+    elsewhere = shop.root / "a volume"
+    elsewhere.mkdir()
+    (elsewhere / "shop").write_bytes(shop.old)
+    plan = again(shop, f'mount --bind "{elsewhere}" {shop.site.parent}')
+    shop.site.write_text("# another file of that name\n")
+    return plan, elsewhere / "shop"
+
+
+def environment() -> Env:
+    return Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
+
+
+def written(env: Env) -> str:
+    assert isinstance(env.stdout, io.StringIO)
+    return env.stdout.getvalue()
+
+
+def apply(shop: Shop, plan: Plan) -> int:
+    return repair_with_first(environment(), (plan,), shop.snapshot(), str(shop.state), is_asked=False, is_json=False)
+
+
+def test_a_private_tmp_is_no_container(shop: Shop) -> None:
+    plan = again(shop, "mount -t tmpfs private /mnt")
+    assert plan.proxy
+    assert (plan.proxy.root, plan.proxy.is_apart) == (f"/proc/{shop.pid()}/root", False)
+    assert (apply(shop, plan), shop.site.read_bytes(), shop.status()) == (0, shop.new, 200)
+
+
+def test_a_container_is_left_alone(shop: Shop) -> None:
+    plan, here = volume(shop)
+    other = shop.site.read_bytes()
+    with pytest.raises(NotApplied, match=rf"nginx \(process {shop.pid()}\) has files of its own") as caught:
+        apply(shop, plan)
+    assert str(here) in caught.value.hint
+    assert (here.read_bytes(), shop.site.read_bytes()) == (shop.old, other)
+
+
+def test_what_is_said_instead_works(shop: Shop) -> None:
+    plan, here = volume(shop)
+    assert source(shop.pid(), str(shop.site)) == str(here)
+    env = environment()
+    assert show(env, with_diffs(plan), is_json=False) == 1
+    told = written(env)
+    assert f"+        proxy_pass http://127.0.0.1:{shop.right};" in told
+    assert f"Make the change in {here} of this machine, which is {shop.site} there" in told
+    with here.open("r+b") as stream:
+        stream.write(shop.new)
+        stream.truncate()
+    for line in told.splitlines():
+        if line.startswith("  nsenter "):
+            subprocess.run(["sh", "-c", line], check=True, capture_output=True)
+    shop.until(lambda: shop.status() == 200)
+
+
+def test_files_of_its_image_are_said_to_be(shop: Shop) -> None:
+    if not can_isolate():
+        pytest.skip("needs root and its own namespaces (unshare)")
+    layers = shop.root / "layers"
+    layers.mkdir()
+    (layers / "shop").write_bytes(shop.old)
+    options = f"lowerdir={layers},upperdir=/mnt/up,workdir=/mnt/work"
+    mounts = f"mount -t tmpfs x /mnt; mkdir /mnt/up /mnt/work; mount -t overlay -o {options} x {shop.site.parent}"
+    plan = again(shop, mounts)
+    env = environment()
+    show(env, with_diffs(plan), is_json=True)
+    assert f"{shop.site} is of its image or its own layer" in json.loads(written(env))["not_from_here"]

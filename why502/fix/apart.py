@@ -1,0 +1,82 @@
+"""A proxy with files of its own, as a container has: why they are not changed from outside, and what to do instead."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from why502.fix.plan import Plan
+from why502.model.base import Value
+from why502.model.snapshot import Proxy
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # what the files of an image are shown through
+
+
+class _Mount(Value, frozen=True, kw_only=True):
+    """One line of proc_pid_mountinfo(5): `root` is the folder of the file system that lies at `at`."""
+
+    device: str
+    root: str
+    at: str
+    kind: str
+
+
+def source(pid: int, path: str) -> str:
+    """Return the path on this machine of what a process sees under a path; "" where it is of its image, or not known."""
+    try:
+        its, ours = (list(_mounts(Path(f"/proc/{who}/mountinfo").read_text(errors="replace"))) for who in (pid, "self"))
+        mount = max((x for x in its if _below(path, x.at) is not None), key=lambda x: len(x.at))
+        inner = os.path.join(mount.root, _below(path, mount.at) or "").rstrip("/")
+        seen = os.stat(f"/proc/{pid}/root{path}")
+        for other in ours if mount.kind not in _LAYERS or mount.at != "/" else ():
+            rest = _below(inner, other.root) if other.device == mount.device else None
+            here = os.path.join(other.at, rest).rstrip("/") if rest is not None else ""
+            if here and _is_same(here, seen):
+                return here
+    except (OSError, ValueError):
+        return ""
+    return ""
+
+
+def _mounts(text: str) -> Iterator[_Mount]:
+    for line in text.splitlines():
+        words = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), word) for word in line.split(" ")]
+        if "-" in words[6:]:
+            yield _Mount(device=words[2], root=words[3], at=words[4], kind=words[words.index("-", 6) + 1])
+
+
+def _below(path: str, folder: str) -> str | None:
+    """Return what is left of a path below a folder, "" for the folder itself; None where it is elsewhere."""
+    if path == folder:
+        return ""
+    top = folder.rstrip("/") + "/"
+    return path.removeprefix(top) if path.startswith(top) else None
+
+
+def _is_same(path: str, seen: os.stat_result) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (seen.st_dev, seen.st_ino)
+
+
+def instead(plan: Plan) -> tuple[str, tuple[str, ...]]:
+    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences, and commands after two spaces."""
+    proxy = plan.proxy or Proxy()
+    container = next((worker.container for worker in proxy.workers if worker.container), "")
+    where = f"runs in container {container[:12]}, whose files are" if container else "has files of its own, which are"
+    todo = []
+    for file in dict.fromkeys(change.file for change in plan.edits):
+        if here := source(proxy.pid or 0, file):
+            todo.append(f"Make the change in {here} of this machine, which is {file} there (write into it, do not replace it).")
+        else:
+            todo.append(f"{file} is of its image or its own layer: change what that is made from. Until then, in this one:")
+            todo.append(f"  {shlex.join(('vi', f'/proc/{proxy.pid}/root{file}'))}")
+    todo += ["Then:"] if todo and plan.runs else []
+    todo += [f"  {shlex.join(('nsenter', '--target', str(proxy.pid), '--all', *run.argv))}" for run in plan.runs]
+    return f"{proxy.kind} (process {proxy.pid}) {where} not those of the same path here", tuple(todo)
