@@ -34,7 +34,28 @@ class Phrase:
 
 
 _NOT_FATAL = r"^(?!.*(?:default|fallback|falling back|optional|ignor|skipp|WARN|warning)).*?"
+_ABSENT = (
+    " not set",
+    " must be set",
+    " is required",
+    " is missing",
+    " not defined",
+    " is undefined",
+    " not configured",
+    " is unset",
+)
+_NAME = r"(?:^|\b\w*(?:Error|Exception): |(?:fatal|FATAL|Fatal|panic|critical|CRITICAL|ERROR|error)\b.{0,40}?[: ])"
+_NAME += r"[\"'`$]?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+[\"'`]?"
 ENVIRONMENT = (  # of whatever language
+    *(
+        Phrase(
+            mark,
+            _NOT_FATAL + rf"(?P<detail>{_NAME}(?: (?:is|was|must|variable|environment|env|has|been))*{mark}\b.*)",
+            Symptom.START_FAILED,
+            Phase.STARTUP,
+        )
+        for mark in _ABSENT
+    ),
     Phrase(
         "nvironment variable",
         _NOT_FATAL

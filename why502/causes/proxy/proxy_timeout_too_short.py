@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterator
 
 from why502.applications import behind
-from why502.case import Case
+from why502.case import CLOCK, Case
 from why502.cause import Cause
 from why502.changes import family, reload, set_in_route
 from why502.config.nginx import units
@@ -55,7 +55,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 "other requests to it are answered in time: it is this kind of work that takes longer", "access log", FAIR
             )
-        elif traffic and traffic.failures >= ENOUGH:
+        elif kind := kind_of_work(case):
+            yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
+        elif nothing_answered(case):
             yield refutes("since then no request at all is answered in time: it is slow as a whole", "access log", FAIR)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
         yield refutes(f"our own request did not end either: {silent.detail}", "probe", WEAK)
@@ -63,13 +65,34 @@ def examine(case: Case) -> Iterator[Evidence]:
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
         is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
+        is_special = is_own and any(other.read_timeout_s > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
         says = f"the read timeout is {limit:g} s {'in this very location' if is_own else 'there'}, the default is {USUAL_S:g} s"
-        yield supports(says, at, FAIR if is_own else 0.5)
+        yield supports(says, at, FAIR if is_special else 0.5)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
         yield supports("the application's own log shows such requests completed later", tally.seen_in, STRONG)
     for event in case.events(Symptom.PROCESS_FINISHED)[:1]:
         yield supports(event.says, event.seen_in, STRONG)
+
+
+def kind_of_work(case: Case) -> str:
+    """Return the one path that fails, where others were answered by the same process before; "" where it is not so."""
+    asked = {request.partition(" ")[2].partition("?")[0] for tally in case.failures for request, _ in tally.requests}
+    success = case.traffic.last_success if case.traffic else None
+    if success is None or len(asked) != 1 or asked <= {"/", ""}:
+        return ""
+    is_same = all(process.started_at is None or process.started_at - CLOCK < success for process in case.processes)
+    return asked.pop() if is_same else ""
+
+
+def nothing_answered(case: Case) -> bool:
+    """Return whether the logs show enough failures of the target and, since the first, no answer of it: so it is slow as a whole."""
+    traffic, logs = case.traffic, case.here.logs
+    if traffic:
+        return traffic.failures >= ENOUGH
+    failed = sum(tally.count for tally in case.failures)
+    statuses = logs.by_status if logs and logs.has_access else {}
+    return failed >= ENOUGH and bool(statuses) and not any(status[:1] in "1234" and status != "499" for status in statuses)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -18,13 +18,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import Layer
+from why502.model.finding import STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it: a handshake that broke after the backend had asked for what the proxy does not have.
+
+    It chose version and cipher before it asked (RFC 5246, 7.3), so neither is the reason.
+    """
+    asked = case.probe(Symptom.TLS_CLIENT_CERTIFICATE)
+    if asked and case.tally(Symptom.TLS_FAILED) and case.route and not case.route.has_client_certificate:
+        yield supports("it asked for a certificate, and the proxy has none to show", str(case.route.at or ""), STRONG)
+
 
 CAUSE = Cause(
     id="tls-client-certificate-required",
     layer=Layer.PROXY,
     says="the backend demands a client certificate and the proxy sends none",
     symptoms={Symptom.TLS_CLIENT_CERTIFICATE: 5.0},
+    examine=examine,
 )

@@ -99,7 +99,14 @@ CAUSE = Cause(
         Symptom.PROCESS_CRASHED: LIKELY,
     },
     yields_to=frozenset(
-        {"backend-crash-loop", "backend-oom-killed", "backend-startup-failure", "php-fpm-crashed", "worker-timeout"}
+        {
+            "backend-crash-loop",
+            "backend-oom-killed",
+            "backend-startup-failure",
+            "php-fpm-crashed",
+            "port-conflict",
+            "worker-timeout",
+        }
     ),
     needs=frozenset({"events"}),
     examine=examine,

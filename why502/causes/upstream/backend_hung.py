@@ -88,7 +88,15 @@ CAUSE = Cause(
     headline="{target} accepts connections and never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset(
-        {"cpu-saturation", "io-saturation", "memory-pressure", "php-fpm-max-children", "workers-exhausted", "wrong-protocol"}
+        {
+            "cpu-saturation",
+            "io-saturation",
+            "memory-pressure",
+            "php-fpm-max-children",
+            "port-conflict",
+            "workers-exhausted",
+            "wrong-protocol",
+        }
     ),
     examine=examine,
     remedies=remedies,

@@ -27,8 +27,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
+USUAL_S = 60.0  # the default of every nginx module
+MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -43,6 +46,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     probe = next((p for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
     if probe and case.tally(Symptom.READ_TIMED_OUT):
         yield supports(f"it is alive: our own request was answered after {probe.first_byte_s:.2f} s", "probe", WEAK)
+    limit = case.route.read_timeout_s if case.route else USUAL_S
+    if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
+        yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
         yield supports("clients gave up, and our own request got no answer in time either", "probe", FAIR)
 
@@ -69,6 +75,7 @@ CAUSE = Cause(
             "listen-backlog-overflow",
             "memory-pressure",
             "php-fpm-max-children",
+            "port-conflict",
             "proxy-config-not-loaded",
             "proxy-timeout-too-short",
             "worker-timeout",

@@ -45,6 +45,7 @@ CAUSE = Cause(
             "keepalive-race",
             "listen-backlog-overflow",
             "php-fpm-crashed",
+            "port-conflict",
             "request-header-too-big",
             "truncated-response",
             "worker-timeout",

@@ -41,6 +41,6 @@ CAUSE = Cause(
     says="what it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers",
     headline="what {target} sends is no valid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
-    yields_to=frozenset({"application-error", "wrong-protocol"}),
+    yields_to=frozenset({"application-error", "port-conflict", "wrong-protocol"}),
     examine=examine,
 )

@@ -51,6 +51,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     pool = case.pool
     if pool is None or pool.max_children is None:
         return
+    if case.processes and all(process.state in ("T", "t") for process in case.processes):
+        return  # stopped: nobody is busy
     waiting = sum(listener.queued or 0 for listener in case.listeners or ())
     if pool.children is not None and pool.children >= pool.max_children:
         yield supports(f"pool {pool.name} runs {pool.children} children, its pm.max_children is {pool.max_children}", "ps", WEAK)

@@ -52,6 +52,7 @@ CAUSE = Cause(
             "http2-stream-refused",
             "keepalive-race",
             "php-fpm-crashed",
+            "port-conflict",
             "request-header-too-big",
             "worker-timeout",
             "wrong-protocol",

@@ -46,6 +46,7 @@ CAUSE = Cause(
             "backend-oom-killed",
             "deploy-termination-race",
             "php-fpm-crashed",
+            "port-conflict",
             "proxy-temp-file-limit",
             "worker-timeout",
         }

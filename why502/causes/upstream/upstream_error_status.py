@@ -30,6 +30,7 @@ from why502.model.logs import Symptom, Tally
 from why502.rule import risk, rule
 
 _HIDES = ("crit", "alert", "emerg")
+_LIMITS = frozenset({"limit_req", "limit_conn"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,13 +43,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"our own request straight to it was answered {probe.status} too", "probe", PROOF)
             return
     seen = {(tally.symptom, tally.status) for tally in case.failures}
-    only = seen and seen <= {(Symptom.GATEWAY_STATUS, 502), (Symptom.GATEWAY_STATUS, 504)}
+    only = seen and seen <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
+    if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
+        return  # a limit answers 503 too, and may say so at a level that is not logged
     if case.target is not None and only and (log := _telling_log(case)):
         yield supports("the error log holds no reason of the proxy's own for it", log, LIKELY)
 
 
 def _telling_log(case: Case) -> str:
-    """Return the proxy's error log where nginx would have written why it answered 502 or 504 itself; "" where it may be elsewhere."""
+    """Return the proxy's error log where nginx would have written why it answered so itself; "" where it may be elsewhere."""
     logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.why}
     is_whole = logs and all(log.goes_to == "file" and log.level not in _HIDES and log.path in read for log in logs)
@@ -86,7 +89,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="it answered with that very 5xx status itself; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
-    yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "worker-timeout"}),
+    yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "port-conflict", "worker-timeout"}),
     examine=examine,
     tell=tell,
     foresee=(told_as_200,),

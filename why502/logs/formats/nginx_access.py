@@ -48,19 +48,19 @@ _STATUSES = re.compile(r"(?<![\w.:-])[1-5]\d\d(?:(?:, | : )[1-5]\d\d)*(?![\w.:-]
 _BARE = re.compile(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes makes of 009 and of a missing value
 _SPLIT = re.compile(r", | : ")
 _NAMES = {  # by what people call them in the formats that they write themselves
-    "request_time": "rt request_time reqtime req_time requesttime rtime",
+    "request_time": "rt request_time reqtime req_time requesttime rtime duration",
     "upstream_addr": "uaddr upstream upstream_addr upstreamaddr upstream_address upstreamhost upstream_host",
     "upstream_status": "us ustatus upstream_status upstreamstatus ust",
-    "upstream_connect_time": "uct upstream_connect_time upstreamconnecttime",
-    "upstream_header_time": "uht upstream_header_time upstreamheadertime",
+    "upstream_connect_time": "uct upstream_connect upstream_connect_time upstreamconnecttime",
+    "upstream_header_time": "uht upstream_header upstream_header_time upstreamheadertime",
     "upstream_response_time": "urt upstream_response_time upstreamtime upstream_time upstreamresponsetime ups_resp_time",
     "upstream_response_length": "uln upstream_response_length",
-    "status": "status code status_code response_code http_status statuscode response_status",
+    "status": "status code status_code response_code http_status statuscode response_status http_code",
     "remote_addr": "remote_addr remote_ip client client_ip clientip remoteaddr ip http_x_forwarded_for",
     "time_local": "time_local",
     "time_iso8601": "time_iso8601 @timestamp timestamp time ts date datetime",
     "msec": "msec time_msec epoch",
-    "request": "request request_line",
+    "request": "request request_line req http_request",
     "request_method": "request_method method verb http_method",
     "request_uri": "request_uri uri path url",
     "body_bytes_sent": "body_bytes_sent bytes bytes_sent size body_bytes",
@@ -135,14 +135,18 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _object(line: str) -> dict[str, str]:
-    """Return the members of a JSON object of one level by name; {} for anything else."""
+    """Return the members of a JSON object by name, those of an object in it as `outer_inner`; {} for anything else."""
     for text in (line, _BARE.sub(r': "\1"', line)):
         try:
             entry = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
-        members = entry.items() if isinstance(entry, dict) else ()
-        return {str(name): str(value) for name, value in members if isinstance(value, str | int | float)}
+        found: dict[str, str] = {}
+        for name, value in entry.items() if isinstance(entry, dict) else ():
+            inner = value.items() if isinstance(value, dict) else ()
+            members = ((name, value), *((f"{name}_{part}", text) for part, text in inner))
+            found |= {str(key): str(text) for key, text in members if isinstance(text, str | int | float)}
+        return found
     return {}
 
 
