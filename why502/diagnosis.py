@@ -49,6 +49,8 @@ SERVER_ERROR = 500
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
+# Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
+_APART = frozenset({"proxy-config-invalid"})
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -284,6 +286,7 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             (cause, where)
             for cause in sorted(w.cause.yields_to)
             for where in dict.fromkeys((target, None))
+            if where == target or w.case.offline or cause not in _APART or not w.case.is_named
             if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)
         ]
         for reason in reasons:

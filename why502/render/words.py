@@ -96,7 +96,7 @@ def how_often(finding: Finding) -> str:
     """Return how often, with which statuses and when a finding was seen, and whether it goes on."""
     statuses = "/".join(f"{status:03d}" for status in finding.statuses)
     if not finding.failures:
-        return "no request failed in the window, but it would now" if finding.ongoing else "no request failed in the window"
+        return "no request failed in the window; it is so now" if finding.ongoing else "no request failed in the window"
     times = f" {span(finding.first_seen, finding.last_seen)}" if finding.first_seen and finding.last_seen else ""
     requests = "1 request" if finding.failures == 1 else f"{finding.failures} requests"
     return (

@@ -22,6 +22,16 @@ def plain(stage: Stage, *, log: str = "upstream", http: str = "", to: str = "") 
     return target
 
 
+def beside_mistake(stage: Stage) -> str:
+    """Break it, and leave a mistake in the file as well that has nothing to do with it."""
+    target = f"127.0.0.1:{stage.port(3001)}"
+    stage.backend(3000)
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_buffer_size 4k;")
+    stage.nginx.edit("proxy_buffer_size 4k;", "proxy_buffer_size;")
+    stage.send_many(6)
+    return target
+
+
 def variable(stage: Stage) -> str:
     """Break it with a target that only a variable names."""
     target = f"127.0.0.1:{stage.port(3001)}"
@@ -159,6 +169,12 @@ FAULTS = (
         name="wrong-port-combined-log",
         says="the same, with an access log without upstream fields",
         build=partial(plain, log="combined"),
+    ),
+    fault(
+        name="wrong-port-and-mistake",
+        says="the same, and a mistake in the file that was never loaded and has nothing to do with it",
+        build=beside_mistake,
+        also=frozenset({"proxy-config-invalid"}),
     ),
     fault(name="wrong-port-variable", says="the same, with a variable in proxy_pass", build=variable),
     fault(
