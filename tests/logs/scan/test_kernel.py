@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.logs.scan.summing import count, plain
-from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines
-from why502.logs.formats.nginx_log_format import COMBINED
+from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines, written
+from why502.logs.formats.nginx_log_format import COMBINED, MAIN
 from why502.logs.scan import kernel
 from why502.logs.scan.form import of_format
 from why502.logs.scan.part import Ask
@@ -83,6 +84,22 @@ def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, n
     path = tmp_path_factory.mktemp("noise") / "access.log"
     path.write_bytes(good[:at] + noise.replace(b"\n", b" ") + good[at:])
     both(path, TIMED, Ask())
+
+
+_SWAPPED = "$status [$time_local] $upstream_status $upstream_addr $request_time $upstream_response_time $remote_addr $body_bytes_sent $request"
+_APART = '$msec $request_method $request_uri $status "$host" $upstream_addr $upstream_status $remote_addr'
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "log_format",
+    [COMBINED, MAIN, TIMED, f"{TIMED} $request_time", f"{MAIN} $upstream_addr $upstream_status", _SWAPPED, _APART],
+)
+def test_reads_changed_lines_like_python(tmp_path: Path, log_format: str, seed: int) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "access.log"
+    path.write_bytes(b"".join(written(log_format, rng) + b"\n" for _ in range(400)))
+    both(path, log_format, Ask())
 
 
 def test_failures_only_counts_the_failures_of_the_whole(tmp_path: Path) -> None:

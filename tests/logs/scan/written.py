@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 
 from why502.logs.formats.nginx_log_format import COMBINED
@@ -29,6 +30,28 @@ _PATHS = (
         "/%20/ü",
         "/tok3n-that-is-long-enough",
     ),
+)
+_CHANGES = (
+    b"",
+    b" ",
+    b",",
+    b", ",
+    b" : ",
+    b":",
+    b'"',
+    b"\\",
+    b"\r",
+    b"-",
+    b".",
+    b"/",
+    b"0",
+    b"*",
+    b"]",
+    b";",
+    b"?",
+    b"\0",
+    b"\xff",
+    b"x" * 70,
 )
 _STATUSES = (200, 200, 200, 404, 499, 500, 502, 503, 504, 413)
 
@@ -83,6 +106,46 @@ def lines(count: int, seed: int = 1, *, odd: bool = True) -> bytes:
             )
         found.append(text)
     return "\n".join(found).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def written(log_format: str, rng: random.Random) -> bytes:
+    """Return one line of any format; often some bytes of a value, or around it, are not what a proxy writes there."""
+    at = START + timedelta(seconds=rng.randrange(3) * rng.randrange(100))
+    path = rng.choice(_PATHS)
+    several = rng.choice(("{}",) * 4 + ("{}, {}", "{} : {}, {}"))
+
+    def each(*values: str) -> str:
+        return several.format(*(rng.choice(values) for _ in range(3)))
+
+    values = {
+        "remote_addr": rng.choice(("10.1.2.3", "2001:db8::1", "198.51.100.7")),
+        "remote_user": rng.choice(("-", "-", "bob")),
+        "time_local": f"{at:%d/%b/%Y:%H:%M:%S +0000}",
+        "msec": f"{at.timestamp():.3f}",
+        "request": f"GET {path} HTTP/1.1",
+        "request_method": "POST",
+        "request_uri": path,
+        "status": str(rng.choice(_STATUSES)),
+        "body_bytes_sent": str(rng.randrange(100000)),
+        "http_referer": rng.choice(("-", "https://www.example.com/" + "r" * rng.randrange(150))),
+        "http_user_agent": "curl/7.0 " * rng.randrange(1, 20),
+        "http_x_forwarded_for": "-",
+        "host": "example.com",
+        "request_time": f"{rng.random() * 10:.3f}",
+        "upstream_addr": each(
+            "10.0.0.1:80", "10.0.0.2:8080", "[2001:db8::2]:80", "unix:/run/app-of-a-long-name.sock:", "backend"
+        ),
+        "upstream_status": each("200", "502", "-"),
+        **{f"upstream_{name}_time": each("-", "0.000", f"{rng.random() * 70:.3f}") for name in ("connect", "header", "response")},
+    }
+    mark = "\1"  # begins and ends the value that may be changed
+    changed = rng.choice([name for name in re.findall(r"\w+", log_format) if name in values and name != "upstream_addr"])
+    values[changed] = mark + values[changed] + mark
+    before, value, after = re.sub(r"\$(\w+)", lambda match: values[match[1]], log_format).encode().split(mark.encode())
+    if rng.random() < 0.7:
+        at = rng.randrange(len(value) + 1)
+        value = value[:at] + rng.choice(_CHANGES) + value[at + rng.randrange(3) :]
+    return before + value + after
 
 
 def json_lines(count: int, seed: int = 1) -> bytes:

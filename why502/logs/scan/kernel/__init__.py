@@ -152,8 +152,8 @@ class Kernel:
         for kind, ranking in ((_CLIENT, found.clients), (_SERVER, found.servers), (_ROUTE, found.routes)):
             entries = self._entries(kind)
             names = self._strings(arena, entries)
-            ranking.total.update(dict(zip(names, entries[2::8], strict=True)))
-            ranking.failed.update({name: count for name, count in zip(names, entries[3::8], strict=True) if count})
+            ranking.total.update(dict(zip(names, entries[2::12], strict=True)))
+            ranking.failed.update({name: count for name, count in zip(names, entries[3::12], strict=True) if count})
         if not self._has_route:
             found.routes.total[NONE] = found.lines
         times: dict[int, Counter[int]] = {}
@@ -187,12 +187,12 @@ class Kernel:
         return found.times.setdefault(whose, Counter())
 
     def _entries(self, kind: int) -> array[int]:
-        """Return what the kernel knows of each string of a kind: eight numbers each, of which the first four count."""
-        return self._array("I", self._call("strings", kind), 8 * self._call("strings_count", kind))
+        """Return what the kernel knows of each string of a kind: twelve numbers each, of which the first four count."""
+        return self._array("I", self._call("strings", kind), 12 * self._call("strings_count", kind))
 
     def _strings(self, arena: bytes, entries: array[int]) -> list[str]:
         raw = arena.decode("ascii") if arena.isascii() else None
-        places = zip(entries[0::8], entries[1::8], strict=True)
+        places = zip(entries[0::12], entries[1::12], strict=True)
         if raw is not None:
             return [raw[begin : begin + length] for begin, length in places]
         return [arena[begin : begin + length].decode("utf-8", "surrogateescape") for begin, length in places]

@@ -8,6 +8,7 @@
 #![no_main]
 
 use core::arch::wasm32::*;
+use core::mem::size_of;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
@@ -15,7 +16,7 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
 }
 
 const INPUT: usize = 2 << 20;
-const PAD: usize = 64;
+const PAD: usize = 128;
 const FIELDS: usize = 64;
 const ROLES: usize = 16;
 const ATTEMPTS: usize = 8;
@@ -25,6 +26,8 @@ const ARENA: usize = 24 << 20;
 const COUNTERS: u32 = 1 << 20;
 const DENSE: usize = 256; // ids of a kind whose times are counted in arrays
 const BUCKETS: usize = 2048;
+const MEMOS: usize = 512;
+const COMBINED: usize = 8; // fields of the combined format
 const LONGEST: u64 = (1 << 33) - 1; // microseconds
 
 // roles of a field
@@ -73,18 +76,21 @@ const KEEPS_LIST: u8 = 2; // a list of attempts that a space ends: ", " and " : 
 const IS_QUOTED: u8 = 4; // escape=json: a quote behind a backslash does not end it
 const IS_LONG: u8 = 8; // a literal of more than eight bytes
 const IS_LAST: u8 = 16; // the line ends with the value
+const IS_TIME: u8 = 32; // often the same as that of the line before
 
 const NO_FIELD: Field = Field { delimiter: u64x2(0, 0), begin: 0, mask: 0, length: 0, role: 0, flags: 0, byte: 0, literal: [0; 64] };
 
-/// One string: its first 16 bytes stand in it, so that a short one is compared without leaving its cache line.
+/// One string: its first 32 bytes stand in it, so that a short one is compared without looking elsewhere.
 #[repr(C)]
 struct Entry {
     begin: u32, // in the arena
     length: u32,
     total: u32,
     failures: u32,
-    head: [u8; 16],
+    head: Head,
 }
+
+type Head = [v128; 2];
 
 struct Strings {
     slots: *mut u64, // hash << 32 | id + 1
@@ -103,11 +109,17 @@ const NO_STRINGS: Strings = Strings {
 static mut INPUT_BUFFER: [u8; INPUT + PAD] = [0; INPUT + PAD];
 static mut CONFIG: [u8; 8192] = [0; 8192];
 static mut PROGRAM: [Field; FIELDS] = [NO_FIELD; FIELDS];
+static mut SPANS: [Span; ROLES] = [(0 as _, 0 as _); ROLES]; // the values of the line, by role
+static mut TIME: usize = 0; // the role that tells when
+static mut IS_COMBINED: bool = false; // the program begins as the combined format does, and more follows
+static mut TAIL: usize = 0; // the first of those last fields that single spaces part
+static mut FITS: bool = false;
 static mut FIELD_COUNT: usize = 0;
 static mut BEGIN: [u8; 256 + PAD] = [0; 256 + PAD];
 static mut BEGIN_LENGTH: usize = 0;
 static mut IS_JSON: bool = false;
 static mut IS_EXACT: bool = false;
+static mut HAS_ROUTE: bool = false;
 static mut HAS: [bool; ROLES] = [false; ROLES];
 static mut SINCE: i64 = 0;
 static mut UNTIL: i64 = 0;
@@ -118,9 +130,9 @@ static mut ARENA_AT: *mut u8 = 0 as _;
 static mut ARENA_USED: usize = 0;
 static mut KEYS: *mut u64 = 0 as _;
 static mut COUNTS: *mut u64 = 0 as _;
-static mut MASK: u32 = 0;
+static mut KEYS_MASK: u32 = 0;
 static mut USED: u32 = 0;
-static mut TIMES: [*mut u32; 4] = [0 as _; 4]; // route, connect, header, response
+static mut TIMES: *mut u32 = 0 as _; // of routes, then connect, header, response of outcomes; of each the buckets
 static mut REJECTED: [u32; 2 * REJECTS] = [0; 2 * REJECTS];
 static mut REJECTED_COUNT: usize = 0;
 static mut FIRST: i64 = i64::MAX;
@@ -129,12 +141,14 @@ static mut LINES: u64 = 0;
 static mut SCRATCH: [u8; 8192 + PAD] = [0; 8192 + PAD];
 static mut STAMP: [u8; 48] = [0; 48];
 static mut STAMP_LENGTH: usize = 0;
+static mut STAMP_SEEN: *const u8 = 0 as _; // where it was met again
 static mut STAMP_SECONDS: i64 = 0;
 static mut STAMP_MINUTE: i64 = 0;
 static mut MINUTE: i64 = -1;
 static mut OF_MINUTE: *mut u32 = 0 as _; // outcome -> lines of the current minute
 static mut TOUCHED: *mut u32 = 0 as _;
 static mut TOUCHED_COUNT: usize = 0;
+static mut MEMO: [Memo; MEMOS] = [NO_MEMO; MEMOS];
 static mut DUMPED: *mut u64 = 0 as _;
 static mut DUMPED_CAPACITY: usize = 0;
 static mut HEAP: usize = 0;
@@ -174,6 +188,20 @@ unsafe fn find(at: *const u8, delimiter: u8) -> *const u8 {
     find_any(at, u8x16_splat(delimiter))
 }
 
+/// Return where the line ends: its line feed.
+#[inline(always)]
+unsafe fn find_feed(mut at: *const u8) -> *const u8 {
+    let feed = u8x16_splat(b'\n');
+    loop {
+        let (a, b) = (u8x16_eq(load16(at), feed), u8x16_eq(load16(at.add(16)), feed));
+        let (c, d) = (u8x16_eq(load16(at.add(32)), feed), u8x16_eq(load16(at.add(48)), feed));
+        if v128_any_true(v128_or(v128_or(a, b), v128_or(c, d))) {
+            return at.add((bits(a, b) | bits(c, d) << 32).trailing_zeros() as usize);
+        }
+        at = at.add(64);
+    }
+}
+
 /// Return where a byte (given sixteen times) or a line feed comes first.
 #[inline(always)]
 unsafe fn find_any(mut at: *const u8, wanted: v128) -> *const u8 {
@@ -201,54 +229,83 @@ unsafe fn same(a: *const u8, b: *const u8, length: usize) -> bool {
     rest == 0 || (load64(a.add(at)) ^ load64(b.add(at))) << (64 - 8 * rest) == 0
 }
 
+/// A window on it is a mask for the first bytes of a vector.
+static MASK: [u8; 64] = {
+    let mut mask = [0; 64];
+    let mut at = 0;
+    while at < 32 {
+        mask[at] = 0xff;
+        at += 1;
+    }
+    mask
+};
+
 /// Return the first bytes of a text, and zeros behind it.
 #[inline(always)]
-unsafe fn head_of(text: *const u8, length: usize) -> v128 {
-    let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    v128_and(load16(text), u8x16_lt(places, u8x16_splat(if length > 16 { 16 } else { length as u8 })))
+unsafe fn head_of(text: *const u8, length: usize) -> Head {
+    let mask = MASK.as_ptr().add(32 - if length > 32 { 32 } else { length });
+    [v128_and(load16(text), load16(mask)), v128_and(load16(text.add(16)), load16(mask.add(16)))]
 }
 
 #[inline(always)]
-fn hash(head: v128, text: *const u8, length: usize) -> u32 {
-    let k = 0x9e37_79b9_7f4a_7c15u64;
-    let mut value = (u64x2_extract_lane::<0>(head) ^ length as u64).wrapping_mul(k);
-    value = (value ^ (value >> 32) ^ u64x2_extract_lane::<1>(head)).wrapping_mul(k);
-    if length > 16 {
-        let mut at = 16;
-        while at < length {
-            // the last eight bytes overlap those before
-            let from = if at + 8 <= length { at } else { length - 8 };
-            value = (value ^ (value >> 32) ^ unsafe { load64(text.add(from)) }).wrapping_mul(k);
-            at += 8;
-        }
+fn is_same(a: &Head, b: &Head) -> bool {
+    !v128_any_true(v128_or(v128_xor(a[0], b[0]), v128_xor(a[1], b[1])))
+}
+
+const K: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline(always)]
+fn hash(head: &Head, more: u64) -> u64 {
+    let a = (u64x2_extract_lane::<0>(head[0]) ^ u64x2_extract_lane::<0>(head[1]).rotate_left(29) ^ more).wrapping_mul(K);
+    let b = (u64x2_extract_lane::<1>(head[0]) ^ u64x2_extract_lane::<1>(head[1]).rotate_left(29)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let value = a ^ (a >> 32) ^ b ^ (b >> 29);
+    value.wrapping_mul(K)
+}
+
+#[inline(always)]
+unsafe fn code_of(head: &Head, text: *const u8, length: usize) -> u32 {
+    let mut value = hash(head, length as u64);
+    let mut at = 32;
+    while at < length {
+        // the last eight bytes overlap those before
+        let from = if at + 8 <= length { at } else { length - 8 };
+        value = (value ^ (value >> 32) ^ load64(text.add(from))).wrapping_mul(K);
+        at += 8;
     }
     (value >> 32) as u32
 }
 
-/// Return the number of a string, a new one where it is met the first time.
+/// Return a string that was met before, else null.
 #[inline(always)]
-unsafe fn intern(kind: usize, text: *const u8, length: usize) -> *mut Entry {
-    let strings = &mut STRINGS[kind];
-    let head = head_of(text, length);
-    let code = hash(head, text, length);
-    let mut slot = code & strings.mask;
+unsafe fn known(strings: &Strings, text: *const u8, length: usize, head: &Head, code: u32) -> *mut Entry {
+    let mut slot = code;
     loop {
+        slot &= strings.mask;
         let found = *strings.slots.add(slot as usize);
         if found == 0 {
-            break;
+            return 0 as _;
         }
         if (found >> 32) as u32 == code {
             let entry = strings.entries.add(found as u32 as usize - 1);
             if (*entry).length as usize == length
-                && !v128_any_true(v128_xor(load16((*entry).head.as_ptr()), head))
-                && (length <= 16 || same(ARENA_AT.add((*entry).begin as usize + 16), text.add(16), length - 16))
+                && is_same(&(*entry).head, head)
+                && (length <= 32 || same(ARENA_AT.add((*entry).begin as usize + 32), text.add(32), length - 32))
             {
                 return entry;
             }
         }
-        slot = (slot + 1) & strings.mask;
+        slot += 1;
     }
-    add_string(kind, text, length, code, slot)
+}
+
+/// Return a string, a new one where it is met the first time.
+#[inline(never)]
+unsafe fn intern(kind: usize, text: *const u8, length: usize) -> *mut Entry {
+    let strings = STRINGS.get_unchecked(kind);
+    let head = head_of(text, length);
+    let code = code_of(&head, text, length);
+    let entry = known(strings, text, length, &head, code);
+    if entry.is_null() { add_string(kind, text, length, code) } else { entry }
 }
 
 #[inline(always)]
@@ -257,8 +314,12 @@ unsafe fn id_of(kind: usize, entry: *mut Entry) -> u32 {
 }
 
 #[inline(never)]
-unsafe fn add_string(kind: usize, text: *const u8, length: usize, code: u32, slot: u32) -> *mut Entry {
+unsafe fn add_string(kind: usize, text: *const u8, length: usize, code: u32) -> *mut Entry {
     let strings = &mut STRINGS[kind];
+    let mut slot = code & strings.mask;
+    while *strings.slots.add(slot as usize) != 0 {
+        slot = (slot + 1) & strings.mask;
+    }
     let id = strings.count;
     strings.count += 1;
     *strings.slots.add(slot as usize) = (code as u64) << 32 | (id as u64 + 1);
@@ -267,7 +328,7 @@ unsafe fn add_string(kind: usize, text: *const u8, length: usize, code: u32, slo
     (*entry).length = length as u32;
     (*entry).total = 0;
     (*entry).failures = 0;
-    v128_store((*entry).head.as_mut_ptr() as *mut v128, head_of(text, length));
+    (*entry).head = head_of(text, length);
     core::ptr::copy_nonoverlapping(text, ARENA_AT.add(ARENA_USED), length);
     ARENA_USED += length + 1;
     *ARENA_AT.add(ARENA_USED - 1) = b'\n';
@@ -277,7 +338,7 @@ unsafe fn add_string(kind: usize, text: *const u8, length: usize, code: u32, slo
     if (kind == ROUTE || kind == OUTCOME) && (id as usize) < DENSE {
         let tables: &[usize] = if kind == ROUTE { &[0] } else { &[1, 2, 3] };
         for table in tables {
-            core::ptr::write_bytes(TIMES[*table].add(id as usize * BUCKETS), 0, BUCKETS);
+            core::ptr::write_bytes(TIMES.add((*table * DENSE + id as usize) * BUCKETS), 0, BUCKETS);
         }
     }
     if strings.count * 2 > strings.mask {
@@ -304,10 +365,10 @@ fn mix(key: u64) -> u32 {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
-#[inline(always)]
+#[inline(never)]
 unsafe fn count(table: u64, a: u32, b: u64, by: u64) {
     let key = table << 60 | (a as u64) << 36 | b;
-    let mut slot = mix(key) & MASK;
+    let mut slot = mix(key) & KEYS_MASK;
     loop {
         let found = *KEYS.add(slot as usize);
         if found == key {
@@ -317,23 +378,23 @@ unsafe fn count(table: u64, a: u32, b: u64, by: u64) {
         if found == 0 {
             break;
         }
-        slot = (slot + 1) & MASK;
+        slot = (slot + 1) & KEYS_MASK;
     }
     *KEYS.add(slot as usize) = key;
     *COUNTS.add(slot as usize) = by;
     USED += 1;
-    if USED * 2 > MASK {
-        let (keys, counts, size) = (KEYS, COUNTS, MASK as usize + 1);
-        MASK = MASK * 2 + 1;
+    if USED * 2 > KEYS_MASK {
+        let (keys, counts, size) = (KEYS, COUNTS, KEYS_MASK as usize + 1);
+        KEYS_MASK = KEYS_MASK * 2 + 1;
         KEYS = allocate(16 * size) as *mut u64;
         COUNTS = allocate(16 * size) as *mut u64;
         core::ptr::write_bytes(KEYS, 0, 2 * size);
         for old in 0..size {
             let key = *keys.add(old);
             if key != 0 {
-                let mut slot = mix(key) & MASK;
+                let mut slot = mix(key) & KEYS_MASK;
                 while *KEYS.add(slot as usize) != 0 {
-                    slot = (slot + 1) & MASK;
+                    slot = (slot + 1) & KEYS_MASK;
                 }
                 *KEYS.add(slot as usize) = key;
                 *COUNTS.add(slot as usize) = *counts.add(old);
@@ -345,18 +406,31 @@ unsafe fn count(table: u64, a: u32, b: u64, by: u64) {
 /// Return the bucket of a time in microseconds: 64 for each doubling. With IS_EXACT each time is its own.
 #[inline(always)]
 unsafe fn bucket(micros: u64) -> u64 {
-    if IS_EXACT || micros < 128 {
+    if IS_EXACT {
         return micros;
     }
-    let shift = 57 - micros.leading_zeros() as u64;
+    let shift = 57 - (micros | 64).leading_zeros() as u64;
     (shift << 6) + (micros >> shift)
 }
 
+/// Count a time of an outcome or (table 0) a route; u64::MAX is none.
 #[inline(always)]
-unsafe fn took(table: usize, id: u32, attempt: u64, micros: u64) {
+unsafe fn took(table: usize, id: u32, micros: u64) {
+    if micros == u64::MAX {
+        return;
+    }
+    if IS_EXACT || id as usize >= DENSE {
+        return took_rarely(table, id, 0, micros);
+    }
+    let at = bucket(if micros > LONGEST { LONGEST } else { micros });
+    *TIMES.add((table * DENSE + id as usize) * BUCKETS + at as usize) += 1;
+}
+
+#[inline(never)]
+unsafe fn took_rarely(table: usize, id: u32, attempt: u64, micros: u64) {
     let at = bucket(if micros > LONGEST { LONGEST } else { micros });
     if attempt == 0 && (id as usize) < DENSE && !IS_EXACT {
-        *TIMES[table].add(id as usize * BUCKETS + at as usize) += 1;
+        *TIMES.add((table * DENSE + id as usize) * BUCKETS + at as usize) += 1;
     } else {
         count(if table == 0 { T_ROUTE_TIME } else { T_CONNECT + table as u64 - 1 }, id, attempt << 33 | at, 1);
     }
@@ -444,6 +518,23 @@ unsafe fn read_time(role: usize, at: *const u8, length: usize) -> Option<i64> {
     }
 }
 
+/// Return what `seconds` does of a whole value, as nginx writes it: `-`, or `0.000` to `9999.999`. None: look closer.
+#[inline(always)]
+unsafe fn plain_seconds((at, end): Span) -> Option<u64> {
+    let length = end.offset_from(at) as usize;
+    if length.wrapping_sub(5) > 3 {
+        return if length == 1 && *at == b'-' { Some(u64::MAX) } else { None };
+    }
+    // eight bytes: digits, of which the first ones may be missing, a point, three digits
+    let text = (load64(end.sub(8)) ^ 0x3030_302e_3030_3030) & (!0 << (64 - 8 * length));
+    if (text | text.wrapping_add(0x7676_767f_7676_7676)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (text.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some((fours & 0xffff) * 1_000_000 + (fours >> 32) * 1000)
+}
+
 /// Return a decimal number of seconds in microseconds and how many bytes it takes; u64::MAX is `-`.
 #[inline(always)]
 unsafe fn seconds(at: *const u8, end: *const u8) -> Option<(u64, usize)> {
@@ -504,114 +595,127 @@ unsafe fn step(at: *const u8, end: *const u8) -> Option<usize> {
     }
 }
 
-/// Return a bit for each of the first 32 bytes that lies between two others, both included.
 #[inline(always)]
-unsafe fn between(a: v128, b: v128, low: u8, high: u8) -> u32 {
-    let (from, width) = (u8x16_splat(low), u8x16_splat(high - low));
-    u8x16_bitmask(u8x16_le(u8x16_sub(a, from), width)) as u32 | (u8x16_bitmask(u8x16_le(u8x16_sub(b, from), width)) as u32) << 16
+fn bits(a: v128, b: v128) -> u64 {
+    (u8x16_bitmask(a) as u32 | (u8x16_bitmask(b) as u32) << 16) as u64
 }
 
 #[inline(always)]
-unsafe fn equal(a: v128, b: v128, byte: u8) -> u32 {
-    let wanted = u8x16_splat(byte);
-    u8x16_bitmask(u8x16_eq(a, wanted)) as u32 | (u8x16_bitmask(u8x16_eq(b, wanted)) as u32) << 16
+fn is(block: v128, byte: u8) -> v128 {
+    u8x16_eq(block, u8x16_splat(byte))
 }
 
-/// What the bytes of a path are, a bit for each, in blocks of 32.
-struct Path {
-    slashes: u64,
-    digits: u64,
-    hexadecimal: u64, // letters of a hexadecimal number, and dashes
-    length: usize,
-}
-
-/// Look at a path of at most 64 bytes, up to where it ends. None: longer, or with a backslash.
 #[inline(always)]
-unsafe fn look(at: *const u8, most: usize) -> Option<Path> {
-    let mut path = Path { slashes: 0, digits: 0, hexadecimal: 0, length: 0 };
-    let mut shift = 0;
-    while shift < 64 {
-        let (a, b) = (load16(at.add(shift)), load16(at.add(shift + 16)));
-        let limit = if most >= shift + 32 { 0 } else { !0u32 << (most - shift) };
-        let ends = equal(a, b, b' ') | equal(a, b, b'?') | equal(a, b, b'#') | equal(a, b, b';') | limit;
-        let inside = if ends == 0 { !0 } else { (1u32 << ends.trailing_zeros()) - 1 };
-        if equal(a, b, b'\\') & inside != 0 {
-            return None;
-        }
-        let lower = u8x16_splat(0x20);
-        let (la, lb) = (v128_or(a, lower), v128_or(b, lower));
-        path.slashes |= ((equal(a, b, b'/') & inside) as u64) << shift;
-        path.digits |= ((between(a, b, b'0', b'9') & inside) as u64) << shift;
-        path.hexadecimal |= (((between(la, lb, b'a', b'f') | equal(a, b, b'-')) & inside) as u64) << shift;
-        if ends != 0 {
-            path.length = shift + ends.trailing_zeros() as usize;
-            return Some(path);
-        }
-        shift += 32;
+fn are_digits(block: v128) -> v128 {
+    u8x16_le(u8x16_sub(block, u8x16_splat(b'0')), u8x16_splat(9))
+}
+
+/// Return where a path (or what the kernel leaves to others: a backslash) may end.
+#[inline(always)]
+fn may_end(block: v128) -> v128 {
+    let ends = v128_or(v128_or(is(block, b' '), is(block, b'?')), v128_or(is(block, b'#'), is(block, b';')));
+    v128_or(ends, is(block, b'\\'))
+}
+
+/// A window on it is a vector with one asterisk.
+static ASTERISK: [u8; 64] = {
+    let mut found = [0; 64];
+    found[32] = b'*';
+    found
+};
+
+/// Return the route, `METHOD /path` with `*` in place of numbers. Null: leave it to Python.
+#[inline(never)]
+unsafe fn route(begin: *const u8, method: usize, uri: *const u8, end: *const u8) -> *mut Entry {
+    if method.wrapping_sub(1) > 15 || uri >= end || *uri != b'/' {
+        return 0 as _;
     }
-    if most == 64 {
-        path.length = 64;
-        return Some(path);
-    }
-    None
-}
-
-/// Return the route's text, `METHOD /path` with `*` in place of numbers: in place, or in SCRATCH. None: leave it to Python.
-#[inline(always)]
-unsafe fn route(begin: *const u8, method: usize, uri: *const u8, end: *const u8) -> Option<(*const u8, usize)> {
-    if method < 1 || method > 16 || uri >= end || *uri != b'/' {
-        return None;
-    }
-    let places = u8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     let letters = u8x16_le(u8x16_sub(load16(begin), u8x16_splat(b'A')), u8x16_splat(25));
-    if !u8x16_all_true(v128_or(letters, u8x16_ge(places, u8x16_splat(method as u8)))) {
-        return None;
+    if (!(u8x16_bitmask(letters) as u32) << (32 - method)) != 0 {
+        return 0 as _;
     }
-    let path = match look(uri, end.offset_from(uri) as usize) {
-        Some(path) => path,
-        None => {
-            let length = long_route((begin, begin.add(method)), (uri, end))?;
-            return Some((SCRATCH.as_ptr(), length));
-        }
-    };
-    if path.digits == 0 && path.slashes.count_ones() <= 8 && uri == begin.add(method + 1) {
-        return Some((begin, method + 1 + path.length)); // as it stands
+    // a bit for each of the first 64 bytes
+    let (a, b) = (load16(uri), load16(uri.add(16)));
+    let mut ends = bits(may_end(a), may_end(b));
+    let mut slashes = bits(is(a, b'/'), is(b, b'/'));
+    let mut digits = bits(are_digits(a), are_digits(b));
+    let most = end.offset_from(uri) as usize;
+    if ends == 0 && most > 32 {
+        let (a, b) = (load16(uri.add(32)), load16(uri.add(48)));
+        ends = bits(may_end(a), may_end(b)) << 32;
+        slashes |= bits(is(a, b'/'), is(b, b'/')) << 32;
+        digits |= bits(are_digits(a), are_digits(b)) << 32;
+    }
+    if most < 64 {
+        ends |= 1 << most;
+    }
+    let size = ends.trailing_zeros() as usize; // of the path
+    let inside = (ends ^ ends.wrapping_sub(1)) >> 1;
+    slashes &= inside;
+    digits &= inside;
+    if ends == 0 || (size < most && *uri.add(size) == b'\\') || slashes.count_ones() > 8 {
+        return match long_route((begin, begin.add(method)), (uri, end)) {
+            Some(length) => intern(ROUTE, SCRATCH.as_ptr(), length),
+            None => 0 as _,
+        };
     }
     let target = SCRATCH.as_mut_ptr();
-    v128_store(target as *mut v128, load16(begin));
-    let mut to = method;
-    *target.add(to) = b' ';
-    to += 1;
-    let mut segments = 0;
-    let mut rest = path.slashes;
-    while rest != 0 {
-        let from = rest.trailing_zeros() as usize + 1;
-        rest &= rest - 1;
-        let until = if rest == 0 { path.length } else { rest.trailing_zeros() as usize };
-        if segments == 8 {
-            core::ptr::copy_nonoverlapping(b"/...".as_ptr(), target.add(to), 4);
-            return Some((target, to + 4));
-        }
-        segments += 1;
-        *target.add(to) = b'/';
-        to += 1;
-        let length = until - from;
-        let bits = if length == 64 { !0 } else { ((1u64 << length) - 1) << from };
-        let digits = path.digits & bits;
-        let is_number = digits != 0 && (digits == bits || length >= 16 || (length >= 8 && (path.digits | path.hexadecimal) & bits == bits));
-        if is_number {
-            *target.add(to) = b'*';
-            to += 1;
-        } else {
-            let mut i = 0;
-            while i < length {
-                v128_store(target.add(to + i) as *mut v128, load16(uri.add(from + i)));
-                i += 16;
-            }
-            to += length;
-        }
+    let (mut to, mut copied) = (target, begin);
+    if uri != begin.add(method + 1) {
+        v128_store(target as *mut v128, load16(begin));
+        *target.add(method) = b' ';
+        to = target.add(method + 1);
+        copied = uri;
     }
-    Some((target, to))
+    while digits != 0 {
+        // the segment with the first digit
+        let first = digits.trailing_zeros();
+        let from = 64 - (slashes & ((1 << first) - 1)).leading_zeros() as usize;
+        let until = ((slashes | !inside) & (!0 << first)).trailing_zeros() as usize;
+        let segment = ((1u64 << until) - 1) & (!0 << from);
+        let length = until - from;
+        let is_number = digits & segment == segment || length >= 16 || (length >= 8 && is_hexadecimal(uri.add(from), length));
+        digits &= !segment;
+        if !is_number {
+            continue;
+        }
+        if until == size && copied == begin && method + from < 31 {
+            // the usual place of an only number: look it up without writing it down
+            let length = method + 1 + from;
+            let (head, shift) = (head_of(begin, length), ASTERISK.as_ptr().add(32 - length));
+            let head = [v128_or(head[0], load16(shift)), v128_or(head[1], load16(shift.add(16)))];
+            let entry = known(&STRINGS[ROUTE], target, length + 1, &head, code_of(&head, target, length + 1));
+            if !entry.is_null() {
+                return entry;
+            }
+        }
+        to = copy(to, copied, uri.add(from));
+        *to = b'*';
+        to = to.add(1);
+        copied = uri.add(until);
+    }
+    if copied == begin {
+        return intern(ROUTE, begin, method + 1 + size); // as it stands
+    }
+    to = copy(to, copied, uri.add(size));
+    intern(ROUTE, target, to.offset_from(target) as usize)
+}
+
+/// Copy what lies between two places (and perhaps some bytes more); return where it ends then.
+#[inline(always)]
+unsafe fn copy(to: *mut u8, from: *const u8, end: *const u8) -> *mut u8 {
+    let length = end.offset_from(from) as usize;
+    let mut at = 0;
+    while at < length {
+        v128_store(to.add(at) as *mut v128, load16(from.add(at)));
+        at += 16;
+    }
+    to.add(length)
+}
+
+#[inline(never)]
+unsafe fn is_hexadecimal(text: *const u8, length: usize) -> bool {
+    (0..length).all(|at| CLASSES[*text.add(at) as usize] < 4)
 }
 
 // classes of the bytes of a path: 1 digit, 2 hexadecimal letter or dash, 4 anything else, 8 ends a segment, 16 ends the path
@@ -705,7 +809,7 @@ unsafe fn long_route(method: (*const u8, *const u8), uri: (*const u8, *const u8)
 #[inline(always)]
 unsafe fn has_backslash(text: *const u8, length: usize) -> bool {
     if length <= 16 {
-        return v128_any_true(u8x16_eq(head_of(text, length), u8x16_splat(b'\\')));
+        return v128_any_true(is(head_of(text, length)[0], b'\\'));
     }
     (0..length).any(|at| *text.add(at) == b'\\')
 }
@@ -717,42 +821,169 @@ fn is_failure(status: u32) -> bool {
 
 type Span = (*const u8, *const u8);
 
-/// Count one line. Return where it ends (after its line feed) and whether it was read.
+/// Count one line, or reject it. Return where the next begins.
 #[inline(always)]
-unsafe fn line(begin: *const u8) -> (*const u8, bool) {
-    let mut spans: [Span; ROLES] = [(begin, begin); ROLES];
-    let mut at = begin;
-    if !same(at, BEGIN.as_ptr(), BEGIN_LENGTH) {
-        return (find(at, b'\n').add(1), false);
+unsafe fn line(begin: *const u8) -> *const u8 {
+    let next = part(begin).add(1);
+    if !(FITS && fields()) {
+        reject(begin, next);
     }
-    at = at.add(BEGIN_LENGTH);
-    for field in PROGRAM.get_unchecked(..FIELD_COUNT) {
+    next
+}
+
+/// Part a line into SPANS. Return its line feed; FITS tells whether it fits.
+#[inline(never)]
+unsafe fn part(begin: *const u8) -> *const u8 {
+    if IS_COMBINED {
+        let rest = part_combined(begin);
+        if !rest.is_null() {
+            if TAIL == COMBINED {
+                let feed = part_tail(rest);
+                if !feed.is_null() {
+                    FITS = true;
+                    return feed;
+                }
+            }
+            let feed = find_feed(rest);
+            FITS = part_fields(rest, COMBINED, feed);
+            return feed;
+        }
+    }
+    let feed = find_feed(begin);
+    FITS = same(begin, BEGIN.as_ptr(), BEGIN_LENGTH) && part_fields(begin.add(BEGIN_LENGTH), 0, feed);
+    feed
+}
+
+/// Part a line from a field on. Return whether it fits.
+#[inline(never)]
+unsafe fn part_fields(mut at: *const u8, first: usize, feed: *const u8) -> bool {
+    for number in first..FIELD_COUNT {
+        if number == TAIL && part_tail(at) == feed {
+            return true;
+        }
+        let field = PROGRAM.get_unchecked(number);
         let from = at;
-        at = find_any(at, field.delimiter);
         let flags = field.flags;
-        if flags != 0 && (flags != KEEPS_LIST || *at.sub(1) == b',' || *at.add(1) == b':') && !(flags == IS_NUMBER && is_short_number(from, at)) {
+        if flags & IS_TIME != 0 && is_stamp(at) && *at.add(STAMP_LENGTH) == field.byte {
+            STAMP_SEEN = at;
+            at = at.add(STAMP_LENGTH);
+        } else {
+            at = find_any(at, field.delimiter);
+        }
+        let span = SPANS.get_unchecked_mut(field.role as usize);
+        let rest = flags & !IS_TIME;
+        if rest != 0 && (rest != KEEPS_LIST || *at.sub(1) == b',' || *at.add(1) == b':') && !(rest == IS_NUMBER && is_short_number(from, at)) {
             match odd_field(field, from, at) {
                 Some((end, next)) => {
-                    *spans.get_unchecked_mut(field.role as usize) = (from, end);
+                    *span = (from, end);
                     at = next;
                     continue;
                 }
-                None => return (find(at, b'\n').add(1), false),
+                None => return false,
             }
         }
         if (load64(at) ^ field.begin) & field.mask != 0 {
-            return (find(at, b'\n').add(1), false);
+            return false;
         }
-        *spans.get_unchecked_mut(field.role as usize) = (from, at);
+        *span = (from, at);
         at = at.add(field.length as usize);
     }
-    if *at == b'\r' && *at.add(1) == b'\n' {
-        at = at.add(1);
+    at == feed || (at.add(1) == feed && *at == b'\r')
+}
+
+/// Return a bit for each of the next 64 bytes that is this one.
+#[inline(always)]
+unsafe fn bits64(at: *const u8, byte: u8) -> u64 {
+    let low = bits(is(load16(at), byte), is(load16(at.add(16)), byte));
+    low | bits(is(load16(at.add(32)), byte), is(load16(at.add(48)), byte)) << 32
+}
+
+/// Return where a quote or a line feed comes first among the next 128 bytes, or their end.
+#[inline(always)]
+unsafe fn find_quote(at: *const u8) -> *const u8 {
+    let ends = |place: *const u8| v128_or(is(load16(place), b'"'), is(load16(place), b'\n'));
+    let ends64 = |place: *const u8| bits(ends(place), ends(place.add(16))) | bits(ends(place.add(32)), ends(place.add(48))) << 32;
+    let found = ends64(at);
+    if found != 0 {
+        return at.add(found.trailing_zeros() as usize);
     }
-    if *at != b'\n' {
-        return (find(at, b'\n').add(1), false);
+    at.add(64 + ends64(at.add(64)).trailing_zeros() as usize)
+}
+
+/// Return whether a literal stands somewhere.
+#[inline(always)]
+unsafe fn stands(at: *const u8, literal: &[u8]) -> bool {
+    let mut wanted = 0u32;
+    for (i, byte) in literal.iter().enumerate() {
+        wanted |= (*byte as u32) << (8 * i);
     }
-    (at.add(1), fields(&spans).is_some())
+    ((at as *const u32).read_unaligned() ^ wanted) << (32 - 8 * literal.len()) == 0
+}
+
+/// Part the fields of the combined format, as by far the most lines have them; return where the next begins. Null: look closer.
+#[inline(always)]
+unsafe fn part_combined(begin: *const u8) -> *const u8 {
+    let null = 0 as *const u8;
+    let block = load16(begin);
+    let found = u8x16_bitmask(v128_or(is(block, b' '), is(block, b'\n'))) as u32 | 1 << 16;
+    let user = begin.add(found.trailing_zeros() as usize);
+    let time = user.add(6);
+    if load64(user) & 0xffff_ffff_ffff != u64::from_le_bytes(*b" - - [\0\0") || STAMP_LENGTH < 16 || !is_stamp(time) {
+        return null;
+    }
+    let ended = time.add(STAMP_LENGTH);
+    let request = ended.add(3);
+    let status = find_quote(request);
+    let size = status.add(6);
+    let digits = (!(u8x16_bitmask(are_digits(load16(size))) as u32)).trailing_zeros() as usize;
+    if !stands(ended, b"] \"") || !stands(status, b"\" ") || *status.add(5) != b' ' || digits == 0 || !stands(size.add(digits), b" \"") {
+        return null;
+    }
+    let referer = size.add(digits + 2);
+    let agent = find_quote(referer);
+    let end = find_quote(agent.add(3));
+    if !stands(agent, b"\" \"") || (load64(end) ^ PROGRAM[COMBINED - 1].begin) & PROGRAM[COMBINED - 1].mask != 0 {
+        return null;
+    }
+    STAMP_SEEN = time;
+    SPANS[TIME_LOCAL] = (time, ended);
+    SPANS[CLIENT] = (begin, user);
+    SPANS[REQUEST] = (request, status);
+    SPANS[STATUS] = (status.add(2), status.add(5));
+    end.add(PROGRAM[COMBINED - 1].length as usize)
+}
+
+/// Part fields that single spaces part up to the end of the line, which is not far. Return its line feed. Null: look closer.
+#[inline(always)]
+unsafe fn part_tail(begin: *const u8) -> *const u8 {
+    let feeds = bits64(begin, b'\n');
+    let feed = begin.add(feeds.trailing_zeros() as usize);
+    let mut ends = (bits64(begin, b' ') | feeds) & (feeds ^ feeds.wrapping_sub(1));
+    if feeds == 0 || ends.count_ones() as usize != FIELD_COUNT - TAIL || *feed.sub(1) == b'\r' {
+        return 0 as _;
+    }
+    let mut from = begin;
+    for field in PROGRAM.get_unchecked(TAIL..FIELD_COUNT) {
+        let end = begin.add(ends.trailing_zeros() as usize);
+        ends &= ends - 1;
+        if *end.sub(1) == b',' || *end.add(1) == b':' {
+            return 0 as _;
+        }
+        *SPANS.get_unchecked_mut(field.role as usize) = (from, end);
+        from = end.add(1);
+    }
+    feed
+}
+
+/// Return whether the time of the line before stands here, too.
+#[inline(always)]
+unsafe fn is_stamp(at: *const u8) -> bool {
+    if STAMP_LENGTH < 16 {
+        return STAMP_LENGTH != 0 && same(at, STAMP.as_ptr(), STAMP_LENGTH);
+    }
+    let last = STAMP_LENGTH - 16;
+    let a = v128_xor(load16(at), load16(STAMP.as_ptr()));
+    !v128_any_true(v128_or(a, v128_xor(load16(at.add(last)), load16(STAMP.as_ptr().add(last)))))
 }
 
 /// Return whether a value is of one to sixteen digits.
@@ -803,97 +1034,115 @@ unsafe fn odd_field(field: &Field, from: *const u8, mut at: *const u8) -> Option
     Some((at, at.add(field.length as usize)))
 }
 
+/// Return whether SPANS hold the time of the line before, or another; read it then.
 #[inline(always)]
-unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
-    // when
-    let role = if HAS[TIME_LOCAL] { TIME_LOCAL } else if HAS[MSEC] { MSEC } else { TIME_ISO };
-    let (begin, end) = spans[role];
+unsafe fn read_stamp() -> bool {
+    let (begin, end) = SPANS[TIME];
+    if begin == STAMP_SEEN {
+        return true;
+    }
     let length = end.offset_from(begin) as usize;
-    if length != STAMP_LENGTH || !same(begin, STAMP.as_ptr(), length) {
-        if length > 32 {
-            return None;
-        }
-        STAMP_LENGTH = 0;
-        STAMP_SECONDS = read_time(role, begin, length)?;
+    if length == STAMP_LENGTH && same(begin, STAMP.as_ptr(), length) {
+        return true;
+    }
+    if length > 32 {
+        return false;
+    }
+    STAMP_LENGTH = 0;
+    if let Some(seconds) = read_time(TIME, begin, length) {
         core::ptr::copy_nonoverlapping(begin, STAMP.as_mut_ptr(), length);
+        STAMP_SECONDS = seconds;
+        STAMP_MINUTE = seconds.div_euclid(60);
         STAMP_LENGTH = length;
-        STAMP_MINUTE = STAMP_SECONDS.div_euclid(60);
     }
-    let when = STAMP_SECONDS;
-    if when < SINCE || when > UNTIL {
-        return Some(());
+    STAMP_LENGTH != 0
+}
+
+/// An outcome that was met before, by what it was made of.
+#[derive(Clone, Copy)]
+struct Memo {
+    addr: Head,
+    key: u64, // status, status of the attempt, which times it has, length of its address
+    outcome: u32,
+    failed: u32,
+}
+
+const UNKNOWN: u32 = u32::MAX;
+const NO_MEMO: Memo = Memo { addr: [u64x2(0, 0); 2], key: !0, outcome: 0, failed: 0 };
+
+/// A request of one attempt, or of none, as most are: the times of the attempt, and what its outcome is remembered by.
+struct Plain {
+    times: [u64; 3],
+    addr: Head,
+    key: u64,
+}
+
+/// Return what SPANS hold, if it is plain.
+#[inline(always)]
+unsafe fn plain() -> Option<Plain> {
+    let (addr, addr_end) = SPANS[ADDR];
+    let length = addr_end.offset_from(addr) as usize;
+    let (status, status_end) = SPANS[STATUS];
+    if status_end.offset_from(status) != 3 || length > 32 {
+        return None;
     }
-    // how it ended
-    let (begin, end) = spans[STATUS];
+    let key = (status as *const u32).read_unaligned() as u64 & 0xff_ffff;
+    if length == 0 || (length == 1 && *addr == b'-') {
+        return if has_no_attempt() { Some(Plain { times: [u64::MAX; 3], addr: [u64x2(0, 0); 2], key }) } else { None };
+    }
+    let (ustatus, ustatus_end) = SPANS[USTATUS];
+    let its = match ustatus_end.offset_from(ustatus) {
+        3 => (ustatus as *const u32).read_unaligned() as u64 & 0xff_ffff,
+        1 => *ustatus as u64,
+        _ => return None,
+    };
+    let connect = if HAS[UCONNECT] { plain_seconds(SPANS[UCONNECT])? } else { u64::MAX };
+    let header = if HAS[UCONNECT + 1] { plain_seconds(SPANS[UCONNECT + 1])? } else { u64::MAX };
+    let response = if HAS[UCONNECT + 2] { plain_seconds(SPANS[UCONNECT + 2])? } else { u64::MAX };
+    let marks = (connect != u64::MAX) as u64 | ((header != u64::MAX) as u64) << 1;
+    let key = key | its << 24 | marks << 56 | (length as u64) << 58;
+    Some(Plain { times: [connect, header, response], addr: head_of(addr, length), key })
+}
+
+#[inline(never)]
+unsafe fn has_no_attempt() -> bool {
+    (USTATUS..UCONNECT + 3).all(|role| {
+        let (begin, end) = SPANS[role];
+        end == begin || (*begin == b'-' && begin.add(1) == end)
+    })
+}
+
+/// Check how a request ended that nothing is remembered of; its attempts then stand in TRIES and TIMES_OF. None: leave it to Python.
+#[inline(never)]
+unsafe fn ended() -> Option<u32> {
+    let (begin, end) = SPANS[STATUS];
     if end.offset_from(begin) != 3 {
         return None;
     }
     let status = digits(begin, 3)? as u32;
-    let has_failed = is_failure(status);
-    let (addr, addr_end) = spans[ADDR];
-    let addr_length = addr_end.offset_from(addr) as usize;
-    let is_told = addr_length > 1 || (addr_length == 1 && *addr != b'-');
-    let mut tries = Tries { count: 0, marks: [0; 3], total: u64::MAX };
-    let mut times = [u64::MAX; 3]; // of the only attempt; of several in TIMES_OF
-    if is_told {
-        tries = if addr_length <= 1024 && is_word(addr, addr_length, true) { one(spans, &mut times)? } else { several(spans)? };
-    } else {
-        for role in USTATUS..UCONNECT + 3 {
-            let (begin, end) = spans[role];
-            if end > begin && !(*begin == b'-' && begin.add(1) == end) {
-                return None;
-            }
-        }
-    }
-    if HAS[RTIME] {
-        let (begin, end) = spans[RTIME];
-        let (micros, width) = seconds(begin, end)?;
-        if begin.add(width) != end {
-            return None;
-        }
-        if micros != u64::MAX {
-            tries.total = micros;
-        }
-    }
-    let (who, who_end) = spans[CLIENT];
-    let (host, host_end) = spans[SERVER];
-    let (who_length, host_length) = (who_end.offset_from(who) as usize, host_end.offset_from(host) as usize);
-    if who_length > 64 || host_length > 255 || !is_word(who, who_length, false) || has_backslash(host, host_length) {
+    TRIES = NO_TRIES;
+    let (addr, addr_end) = SPANS[ADDR];
+    let length = addr_end.offset_from(addr) as usize;
+    if length > 1 || (length == 1 && *addr != b'-') {
+        TRIES = if length <= 1024 && is_word(addr, length, true) { one()? } else { several()? };
+    } else if !has_no_attempt() {
         return None;
     }
-    // what was asked for: nothing may be refused after this, since the counters change
-    let failed = has_failed as u32;
-    let minute = STAMP_MINUTE;
-    if HAS[REQUEST] || (HAS[METHOD] && HAS[URI]) {
-        let (text, length) = if HAS[REQUEST] {
-            let (begin, end) = spans[REQUEST];
-            let space = find(begin, b' ');
-            if space >= end {
-                return None;
-            }
-            route(begin, space.offset_from(begin) as usize, space.add(1), end)?
-        } else {
-            route(spans[METHOD].0, spans[METHOD].1.offset_from(spans[METHOD].0) as usize, spans[URI].0, spans[URI].1)?
-        };
-        let entry = intern(ROUTE, text, length);
-        (*entry).total += 1;
-        (*entry).failures += failed;
-        let id = id_of(ROUTE, entry);
-        if tries.total != u64::MAX {
-            took(0, id, 0, tries.total);
-        }
-        if has_failed {
-            count(T_ROUTE_STATUS, id, status as u64, 1);
-            count(T_ROUTE_MINUTE, id, minute as u64, 1);
-        }
-    }
+    Some(status)
+}
+
+/// Return the number of the outcome that SPANS and TRIES hold.
+#[inline(never)]
+unsafe fn outcome() -> u32 {
+    let tries = &TRIES;
     let text = SCRATCH.as_mut_ptr();
-    (text as *mut u32).write_unaligned((spans[STATUS].0 as *const u32).read_unaligned());
+    (text as *mut u32).write_unaligned((SPANS[STATUS].0 as *const u32).read_unaligned());
     let mut length = 3;
-    if is_told {
-        let (ustatus, ustatus_end) = spans[USTATUS];
-        length = append(text, length, addr, addr_length);
-        length = append(text, length, ustatus, ustatus_end.offset_from(ustatus) as usize);
+    if tries.count > 0 {
+        for role in [ADDR, USTATUS] {
+            let (begin, end) = SPANS[role];
+            length = append(text, length, begin, end.offset_from(begin) as usize);
+        }
         // no byte of a mark may be a line feed, which parts the strings: two hexadecimal digits each
         *text.add(length) = b'A' + (tries.marks[0] >> 4);
         *text.add(length + 1) = b'A' + (tries.marks[0] & 15);
@@ -901,50 +1150,139 @@ unsafe fn fields(spans: &[Span; ROLES]) -> Option<()> {
         *text.add(length + 3) = b'A' + (tries.marks[1] & 15);
         length += 4;
     }
-    let outcome = id_of(OUTCOME, intern(OUTCOME, text, length));
+    id_of(OUTCOME, intern(OUTCOME, text, length))
+}
+
+/// Count the line that SPANS hold. Return whether it was read.
+#[inline(never)]
+unsafe fn fields() -> bool {
+    if !read_stamp() {
+        return false;
+    }
+    if STAMP_SECONDS < SINCE || STAMP_SECONDS > UNTIL {
+        return true;
+    }
+    // how it ended
+    let plain = plain();
+    let (mut ended_as, mut has_failed, mut total) = (UNKNOWN, 0, u64::MAX);
+    let mut memo = MEMO.as_mut_ptr();
+    if let Some(plain) = &plain {
+        memo = memo.add((hash(&plain.addr, plain.key) >> 55) as usize);
+        if (*memo).key == plain.key && is_same(&(*memo).addr, &plain.addr) {
+            ended_as = (*memo).outcome;
+            has_failed = (*memo).failed;
+            total = plain.times[2];
+        }
+    }
+    let is_plain = ended_as != UNKNOWN;
+    if !is_plain {
+        match ended() {
+            Some(status) => has_failed = is_failure(status) as u32,
+            None => return false,
+        }
+        total = TRIES.total;
+    }
+    if HAS[RTIME] {
+        match plain_seconds(SPANS[RTIME]).or_else(|| whole_seconds(SPANS[RTIME])) {
+            Some(u64::MAX) => (),
+            Some(micros) => total = micros,
+            None => return false,
+        }
+    }
+    // by whom, and of whom
+    let (who, who_end) = SPANS[CLIENT];
+    let (host, host_end) = SPANS[SERVER];
+    let (who_length, host_length) = (who_end.offset_from(who) as usize, host_end.offset_from(host) as usize);
+    if who_length > 64 || host_length > 255 || has_backslash(host, host_length) {
+        return false;
+    }
+    let head = head_of(who, who_length);
+    let code = code_of(&head, who, who_length);
+    let mut client = known(&STRINGS[WHO], who, who_length, &head, code);
+    if client.is_null() && !is_word(who, who_length, false) {
+        return false;
+    }
+    // what was asked for: nothing may be refused after this, since the counters change
+    if HAS_ROUTE {
+        let route = if HAS[REQUEST] {
+            let (begin, end) = SPANS[REQUEST];
+            let method = (u8x16_bitmask(is(load16(begin), b' ')) as u32 | 1 << 17).trailing_zeros() as usize; // 17: too long for one
+            route(begin, method, begin.add(method + 1), end)
+        } else {
+            let ((begin, end), (uri, uri_end)) = (SPANS[METHOD], SPANS[URI]);
+            route(begin, end.offset_from(begin) as usize, uri, uri_end)
+        };
+        if route.is_null() {
+            return false;
+        }
+        (*route).total += 1;
+        (*route).failures += has_failed;
+        took(0, id_of(ROUTE, route), total);
+        if has_failed != 0 {
+            count_failure(id_of(ROUTE, route));
+        }
+    }
+    if !is_plain {
+        ended_as = outcome();
+        if let Some(Plain { addr, key, .. }) = plain {
+            *memo = Memo { addr, key, outcome: ended_as, failed: has_failed };
+        }
+        count_times(ended_as);
+    } else if let Some(plain) = plain {
+        took(1, ended_as, plain.times[0]);
+        took(2, ended_as, plain.times[1]);
+        took(3, ended_as, plain.times[2]);
+    }
     LINES += 1;
-    if when < FIRST {
-        FIRST = when;
-    }
-    if when > LAST {
-        LAST = when;
-    }
-    if minute != MINUTE {
+    FIRST = if STAMP_SECONDS < FIRST { STAMP_SECONDS } else { FIRST };
+    LAST = if STAMP_SECONDS > LAST { STAMP_SECONDS } else { LAST };
+    if STAMP_MINUTE != MINUTE {
         flush();
-        MINUTE = minute;
+        MINUTE = STAMP_MINUTE;
     }
-    let of_minute = OF_MINUTE.add(outcome as usize);
+    let of_minute = OF_MINUTE.add(ended_as as usize);
     if *of_minute == 0 {
-        *TOUCHED.add(TOUCHED_COUNT) = outcome;
+        *TOUCHED.add(TOUCHED_COUNT) = ended_as;
         TOUCHED_COUNT += 1;
     }
     *of_minute += 1;
-    if tries.count == 1 {
-        for field in 0..3 {
-            if times[field] != u64::MAX {
-                took(field + 1, outcome, 0, times[field]);
-            }
-        }
-    } else {
-        for attempt in 0..tries.count {
-            for field in 0..3 {
-                if TIMES_OF[field][attempt] != u64::MAX {
-                    took(field + 1, outcome, attempt as u64, TIMES_OF[field][attempt]);
-                }
-            }
-        }
-    }
     if who_length > 0 {
-        let entry = intern(WHO, who, who_length);
-        (*entry).total += 1;
-        (*entry).failures += failed;
+        if client.is_null() {
+            client = add_string(WHO, who, who_length, code);
+        }
+        (*client).total += 1;
+        (*client).failures += has_failed;
     }
     if host_length > 0 {
         let entry = intern(HOST, host, host_length);
         (*entry).total += 1;
-        (*entry).failures += failed;
+        (*entry).failures += has_failed;
     }
-    Some(())
+    true
+}
+
+#[inline(never)]
+unsafe fn count_failure(route: u32) {
+    count(T_ROUTE_STATUS, route, digits(SPANS[STATUS].0, 3).unwrap_or(0) as u64, 1);
+    count(T_ROUTE_MINUTE, route, STAMP_MINUTE as u64, 1);
+}
+
+/// Count the times of the attempts that TRIES and TIMES_OF hold.
+#[inline(never)]
+unsafe fn count_times(outcome: u32) {
+    for attempt in 0..TRIES.count {
+        for field in 0..3 {
+            if TIMES_OF[field][attempt] != u64::MAX {
+                took_rarely(field + 1, outcome, attempt as u64, TIMES_OF[field][attempt]);
+            }
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn whole_seconds((begin, end): Span) -> Option<u64> {
+    let (micros, width) = seconds(begin, end)?;
+    if begin.add(width) == end { Some(micros) } else { None }
 }
 
 /// What the attempts of a request have in common: how many, a bit for each that has that time, the sum of the response times.
@@ -954,6 +1292,9 @@ struct Tries {
     total: u64,
 }
 
+const NO_TRIES: Tries = Tries { count: 0, marks: [0; 3], total: u64::MAX };
+
+static mut TRIES: Tries = NO_TRIES;
 static mut TIMES_OF: [[u64; ATTEMPTS]; 3] = [[0; ATTEMPTS]; 3];
 
 /// Return whether a text is of visible ASCII without quotes and backslashes, and, as an address of an upstream, no list.
@@ -980,9 +1321,9 @@ unsafe fn is_word(text: *const u8, length: usize, is_upstream: bool) -> bool {
     true
 }
 
-#[inline(always)]
-unsafe fn one(spans: &[Span; ROLES], times: &mut [u64; 3]) -> Option<Tries> {
-    let (ustatus, ustatus_end) = spans[USTATUS];
+#[inline(never)]
+unsafe fn one() -> Option<Tries> {
+    let (ustatus, ustatus_end) = SPANS[USTATUS];
     match ustatus_end.offset_from(ustatus) {
         3 => {
             digits(ustatus, 3)?;
@@ -991,26 +1332,23 @@ unsafe fn one(spans: &[Span; ROLES], times: &mut [u64; 3]) -> Option<Tries> {
         _ => return None,
     }
     let mut tries = Tries { count: 1, marks: [0; 3], total: u64::MAX };
+    TIMES_OF = [[u64::MAX; ATTEMPTS]; 3];
     for field in 0..3 {
         if !HAS[UCONNECT + field] {
             continue;
         }
-        let (at, end) = spans[UCONNECT + field];
-        let (micros, width) = seconds(at, end)?;
-        if at.add(width) != end {
-            return None;
-        }
-        times[field] = micros;
+        let micros = whole_seconds(SPANS[UCONNECT + field])?;
+        TIMES_OF[field][0] = micros;
         tries.marks[field] = (micros != u64::MAX) as u8;
     }
-    tries.total = times[2];
+    tries.total = TIMES_OF[2][0];
     Some(tries)
 }
 
 #[inline(never)]
-unsafe fn several(spans: &[Span; ROLES]) -> Option<Tries> {
+unsafe fn several() -> Option<Tries> {
     let mut tries = Tries { count: 1, marks: [0; 3], total: u64::MAX };
-    let (addr, addr_end) = spans[ADDR];
+    let (addr, addr_end) = SPANS[ADDR];
     let mut at = addr;
     while at < addr_end {
         if *at < b' ' || *at >= 0x7f || matches!(*at, b'\\' | b'"' | b'|' | b';') {
@@ -1028,7 +1366,7 @@ unsafe fn several(spans: &[Span; ROLES]) -> Option<Tries> {
     if tries.count > ATTEMPTS || addr_end.offset_from(addr) > 1024 {
         return None;
     }
-    let (mut at, end) = spans[USTATUS];
+    let (mut at, end) = SPANS[USTATUS];
     let mut seen = 1;
     loop {
         if at < end && *at == b'-' {
@@ -1054,7 +1392,7 @@ unsafe fn several(spans: &[Span; ROLES]) -> Option<Tries> {
         if !HAS[UCONNECT + field] {
             continue;
         }
-        let (mut at, end) = spans[UCONNECT + field];
+        let (mut at, end) = SPANS[UCONNECT + field];
         let mut i = 0;
         loop {
             let (micros, width) = seconds(at, end)?;
@@ -1186,19 +1524,50 @@ pub unsafe extern "C" fn configure(length: usize, since: i64, until: i64) -> u32
         at += 2 + size;
     }
     STAMP_LENGTH = 0;
+    SPANS = [(CONFIG.as_ptr(), CONFIG.as_ptr()); ROLES];
+    HAS_ROUTE = HAS[REQUEST] || (HAS[METHOD] && HAS[URI]);
+    TIME = if HAS[TIME_LOCAL] { TIME_LOCAL } else if HAS[MSEC] { MSEC } else { TIME_ISO };
+    let combined: [(usize, &[u8]); COMBINED] = [
+        (CLIENT, b" - "),
+        (0, b" ["),
+        (TIME_LOCAL, b"] \""),
+        (REQUEST, b"\" "),
+        (STATUS, b" "),
+        (0, b" \""),
+        (0, b"\" \""),
+        (0, if FIELD_COUNT > COMBINED { b"\" " } else { b"\"" }),
+    ];
+    IS_COMBINED = BEGIN_LENGTH == 0 && FIELD_COUNT >= COMBINED && !IS_JSON && TIME == TIME_LOCAL;
+    for (field, (role, literal)) in PROGRAM.iter().zip(combined) {
+        IS_COMBINED &= field.role as usize == role && field.literal[..field.length as usize] == *literal;
+    }
+    TAIL = FIELD_COUNT;
+    while TAIL > 0 {
+        let field = &PROGRAM[TAIL - 1];
+        if field.flags & !KEEPS_LIST != if TAIL == FIELD_COUNT { IS_LAST } else { 0 } || (TAIL < FIELD_COUNT && (field.length != 1 || field.byte != b' ')) {
+            break;
+        }
+        TAIL -= 1;
+    }
+    if TAIL == FIELD_COUNT {
+        TAIL = FIELDS;
+    }
+    for field in &mut PROGRAM[..FIELD_COUNT] {
+        if field.role as usize == TIME && field.flags & IS_LAST == 0 {
+            field.flags |= IS_TIME;
+        }
+    }
     if KEYS.is_null() {
         ARENA_AT = allocate(ARENA + PAD);
         for kind in 0..4 {
-            STRINGS[kind].entries = allocate(32 * IDS) as *mut Entry;
+            STRINGS[kind].entries = allocate(size_of::<Entry>() * IDS) as *mut Entry;
             STRINGS[kind].mask = (1 << 12) - 1;
             STRINGS[kind].slots = allocate(8 << 12) as *mut u64;
         }
         OF_MINUTE = allocate(4 * IDS) as *mut u32;
         TOUCHED = allocate(4 * IDS) as *mut u32;
-        for table in 0..4 {
-            TIMES[table] = allocate(4 * DENSE * BUCKETS) as *mut u32;
-        }
-        MASK = (1 << 14) - 1;
+        TIMES = allocate(4 * 4 * DENSE * BUCKETS) as *mut u32;
+        KEYS_MASK = (1 << 14) - 1;
         KEYS = allocate(8 << 14) as *mut u64;
         COUNTS = allocate(8 << 14) as *mut u64;
     }
@@ -1213,7 +1582,7 @@ pub unsafe extern "C" fn reset() {
         strings.count = 0;
         core::ptr::write_bytes(strings.slots, 0, strings.mask as usize + 1);
     }
-    core::ptr::write_bytes(KEYS, 0, MASK as usize + 1);
+    core::ptr::write_bytes(KEYS, 0, KEYS_MASK as usize + 1);
     ARENA_USED = 0;
     USED = 0;
     REJECTED_COUNT = 0;
@@ -1222,6 +1591,7 @@ pub unsafe extern "C" fn reset() {
     LAST = i64::MIN;
     TOUCHED_COUNT = 0;
     MINUTE = -1;
+    MEMO = [NO_MEMO; MEMOS];
 }
 
 /// Count the lines of the first `length` bytes, which end with a line feed; return how many bytes were read: fewer when a table is full.
@@ -1231,17 +1601,14 @@ pub unsafe extern "C" fn scan(length: usize) -> usize {
     let end = begin.add(length);
     let mut at = begin;
     REJECTED_COUNT = 0;
+    STAMP_SEEN = 0 as _;
     let mut number = 0u32;
     while at < end {
         if number & 63 == 0 && is_full() {
             break;
         }
         number += 1;
-        let (next, is_read) = line(at);
-        if !is_read {
-            reject(at, next);
-        }
-        at = next;
+        at = line(at);
     }
     at.offset_from(begin) as usize
 }
@@ -1253,6 +1620,7 @@ pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> usize
     let end = begin.add(length);
     let mut at = begin;
     REJECTED_COUNT = 0;
+    STAMP_SEEN = 0 as _;
     let (first, second, five) = (u8x16_splat(STATUS_MARK[0]), u8x16_splat(STATUS_MARK[1]), u8x16_splat(b'5'));
     let (four, zero) = (u8x16_splat(b'4'), u8x16_splat(b'0'));
     let mut from = begin; // begin of a line that was not passed yet
@@ -1301,11 +1669,7 @@ unsafe fn judge(start: *const u8, is_only_5xx: bool) -> *const u8 {
             return find(start, b'\n').add(1);
         }
     }
-    let (next, is_read) = line(start);
-    if !is_read {
-        reject(start, next);
-    }
-    next
+    line(start)
 }
 
 /// Return the status of a line that fits as far as that; else None.
@@ -1398,7 +1762,7 @@ pub unsafe extern "C" fn dump() -> usize {
         DUMPED_CAPACITY = most;
     }
     let mut to = 0;
-    for slot in 0..=MASK as usize {
+    for slot in 0..=KEYS_MASK as usize {
         if *KEYS.add(slot) != 0 {
             *DUMPED.add(2 * to) = *KEYS.add(slot);
             *DUMPED.add(2 * to + 1) = *COUNTS.add(slot);
@@ -1409,7 +1773,7 @@ pub unsafe extern "C" fn dump() -> usize {
         for table in 0..4usize {
             let name = if table == 0 { T_ROUTE_TIME } else { T_CONNECT + table as u64 - 1 };
             for id in 0..ids[(table > 0) as usize].min(DENSE) {
-                let times = TIMES[table].add(id * BUCKETS);
+                let times = TIMES.add((table * DENSE + id) * BUCKETS);
                 for at in 0..BUCKETS {
                     if *times.add(at) != 0 {
                         *DUMPED.add(2 * to) = name << 60 | (id as u64) << 36 | at as u64;
