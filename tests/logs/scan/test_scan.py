@@ -13,6 +13,7 @@ import zstandard
 
 from tests.logs.scan.summing import plain, reported
 from tests.logs.scan.written import START, TIMED, lines
+from why502.logs.formats.nginx_log_format import COMBINED
 from why502.logs.scan import counts as bounds
 from why502.logs.scan import engine, plan
 from why502.logs.scan.form import of_format
@@ -198,3 +199,20 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
 
     assert told(there("memory://logs/access.log")) == told(reported(tmp_path / "access.log", given=GIVEN))
     assert there("memory://logs/*").requests == 2 * here.requests
+
+
+def test_a_line_at_the_edge_of_a_part_counts_once_where_the_kernel_is_full(tmp_path: Path) -> None:
+    from tests.logs.scan.summing import count
+    from why502.logs.scan import kernel
+
+    if not kernel.is_available():
+        pytest.skip("wasmtime is not installed")
+    path = tmp_path / "access.log"
+    text = f'10.0.0.1 - - [20/Nov/2026:00:00:00 +0000] "GET /{"long" * 200} HTTP/1.1" 200 1 "-" "-"\n'
+    full = kernel.Kernel(COMBINED, "default", 0, 1 << 60, is_exact=False).capacity
+    number = full // len(text) + 300
+    path.write_text(text * number)
+    form = of_format(COMBINED)
+    for edge in (full - len(text), full - 100, full - 1, full, full + 1, full + 100):
+        found = count(path, form, Ask(), (edge,))
+        assert (found.lines, found.unfit) == (number, 0), edge

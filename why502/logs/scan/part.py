@@ -275,21 +275,20 @@ def _filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple
     while position + left < part.end:
         room = fast.buffer[left:]
         got = _read_into(stream, room[: part.end - position - left])
+        if not got:
+            break
         size = left + got
-        is_last = not got or position + size >= part.end
-        if is_last and size and fast.buffer[size - 1] != 10:
-            rest = stream.read(min(LINE_BYTES, len(room) - got - 1))
-            rest = rest[: rest.find(b"\n") + 1] or rest + b"\n"
-            fast.buffer[size : size + len(rest)] = rest
-            size += len(rest)
         yield from _whole(fast, position, size)
         end = _last_feed(fast.buffer, size)
         rest = bytes(fast.buffer[end:size]) if size - end < LINE_BYTES else b""
         position += size - len(rest)
         left = len(rest)
         fast.buffer[:left] = rest
-        if not got:
-            return
+    if left:  # the last line ends beyond the part
+        rest = stream.read(LINE_BYTES)
+        rest = rest[: rest.find(b"\n") + 1] or rest + b"\n"
+        fast.buffer[left : left + len(rest)] = rest
+        yield position, left + len(rest)
 
 
 def _filled_by(source: Iterator[bytes], fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
