@@ -34,7 +34,7 @@ from why502.model.finding import (
     refutes,
     supports,
 )
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import LogFile, Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
@@ -81,7 +81,12 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     unexplained = [t for t in (logs.tallies if logs else ()) if is_failure(t) and t.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):
         verdict = Verdict.PROBLEM
-    elif unexplained or logs is None or any(check.status is CheckStatus.FAIL for check in checks):
+    elif (
+        unexplained
+        or logs is None
+        or (offline and any(map(_is_unread, logs.files)))
+        or any(check.status is CheckStatus.FAIL for check in checks)
+    ):
         verdict = Verdict.UNKNOWN
     else:
         verdict, findings = Verdict.HEALTHY, []
@@ -98,6 +103,11 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         failures=sum(t.count for t in (logs.tallies if logs else ()) if is_failure(t)),
         hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
     )
+
+
+def _is_unread(file: LogFile) -> bool:
+    """Return whether a log has lines and none could be read: what they say may be failures."""
+    return 0 < file.lines == file.unread
 
 
 @dataclass(frozen=True)

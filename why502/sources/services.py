@@ -27,7 +27,7 @@ from why502.sources import owners
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import docker, pm2, supervisord, systemd
-from why502.sources.service_managers.base import Look, is_of_container
+from why502.sources.service_managers.base import LISTENS, Look, is_of_container
 
 SECTION = "services"
 WINDOW = timedelta(minutes=15)
@@ -101,8 +101,9 @@ def _ask(manager: ModuleType, host: Host, look: Look, answer: SimpleQueue[tuple[
 
 
 def _without_others(look: Look, service: Service) -> Service:
-    """Return a service that does not run without the targets that others listen on, unless it says that its address is taken."""
-    if service.is_running is not False or any(_says_taken(text) for text in service.why):
+    """Return a service that listens nowhere without the targets that others listen on, unless it says that its address is taken."""
+    is_other = service.is_running is False or " names " in service.link
+    if not is_other or any(_says_taken(text) for text in service.why):
         return service
     return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
 
@@ -162,5 +163,5 @@ def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
                 argv=process.argv,
                 cwd=process.cwd,
                 targets=tuple(sorted(mine)),
-                link="its process listens on it; no service manager looks after it",
+                link=f"{LISTENS}; no service manager looks after it",
             )

@@ -19,6 +19,7 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 
 CONFIG_BYTES = 256 << 10
+LISTENS = "its process listens on it"  # a link: how a service is known to serve a target
 _OTHER_OPTION = re.compile(
     r"(?i)(?:time-?out|workers?|threads?|limit|max|min|size|memory|count|interval|upstream|backend|target|proxy|scrape|redis|database|\bdb\b"
     r"|remote|connect|broker|metrics)"
@@ -86,12 +87,12 @@ class Look:
         return tuple(target for target, owners in self.owners.items() if not owners)
 
 
-def named(host: Host, look: Look, what: Described, *, fails: bool) -> list[tuple[Target, str]]:
-    """Return the targets that a description names, and how: those that nothing listens on, and of a failing service also others'.
+def named(host: Host, look: Look, what: Described, *, listens: bool) -> list[tuple[Target, str]]:
+    """Return the targets that a description names, and how: those that nothing listens on, and, where it listens on none, others'.
 
-    Whether the service lost its address to the one that listens there, its last words must tell.
+    Whether the service lost its address to the one that listens there, its last words must tell: it may try again for long.
     """
-    wanted = look.owners if fails else look.silent
+    wanted = look.silent if listens else look.owners
     return [(target, how) for target in wanted if (how := link(host, target, what))]
 
 

@@ -23,7 +23,7 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.service_managers import http
-from why502.sources.service_managers.base import Described, Look, is_of_container, link, merge
+from why502.sources.service_managers.base import LISTENS, Described, Look, is_of_container, link, merge
 
 SOCKETS = {"/var/run/docker.sock": "docker", "/run/podman/podman.sock": "podman"}
 TIMEOUT_S = 1.5
@@ -88,7 +88,7 @@ def _targets(host: Host, look: Look, identity: str, inside: dict[str, Any]) -> I
     exposed = {port.partition("/")[0] for port in _dict(config.get("ExposedPorts"))}
     for target, owners in look.owners.items():
         if any((process := look.processes.get(pid)) and process.container == identity for pid in owners):
-            yield target, "its process listens on it"
+            yield target, LISTENS
         elif target.port and str(target.port) in published and not is_of_container(target):
             yield target, f"it publishes port {target.port}"
         elif target.host in addresses:

@@ -22,7 +22,7 @@ from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
-from why502.sources.service_managers.base import Described, Look, merge, moment, named, words
+from why502.sources.service_managers.base import LISTENS, Described, Look, merge, moment, named, words
 from why502.sources.tail import NOTHING, tail
 
 NAME = "pm2"
@@ -128,14 +128,14 @@ def _services(host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, 
         number = row.get("pid")
         pid = number if isinstance(number, int) else 0
         what = _described(env)
-        targets = [(target, "its process listens on it") for target in look.served_by([pid])] if pid and is_alive else []
-        targets += named(host, look, what, fails=env.get("status") in ("errored", "waiting restart"))
+        targets = [(target, LISTENS) for target in look.served_by([pid])] if pid and is_alive else []
+        targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped")
         if not targets:
             continue
         service = _service(row["name"], pid, env, what, home) if is_alive else _lost(row["name"], what, home)
         for target, how in targets:
             service = merge(service, target, how)
-        if service.is_running is False or service.restarts:
+        if service.is_running is False or service.restarts or service.link != LISTENS:
             tails = (attempt(partial(tail, host, path)) or NOTHING for path in service.logs[:2])
             lines = [line for each in tails for line in (each.newest(look.since) if service.is_running else each.lines[-60:])]
             service = msgspec.structs.replace(service, why=last_words(lines))

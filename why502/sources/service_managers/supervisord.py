@@ -28,7 +28,7 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.service_managers import http
-from why502.sources.service_managers.base import CONFIG_BYTES, Described, Look, link, merge, moment, named, words
+from why502.sources.service_managers.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, words
 from why502.sources.tail import NOTHING, tail
 
 NAME = "supervisord"
@@ -73,8 +73,8 @@ def _of_daemon(host: Host, look: Look, pid: int) -> Iterator[Service]:
         section = _section(config, program)
         what = _described(section)
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
-        targets = [(target, "its process listens on it") for target in look.served_by([int(program["pid"] or 0)])]
-        targets += named(host, look, what, fails=program["statename"] in ("FATAL", "BACKOFF"))
+        targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)])]
+        targets += named(host, look, what, listens=bool(targets) or program["statename"] == "STOPPED")
         if targets:
             yield _with_log(host, look, _service(program, section, what, name, argv, path), targets, program["name"], log)
 
@@ -230,7 +230,7 @@ def _with_log(
         exit_code=None if number else code,
         exit_says=f"killed by {signal}" if signal else _exit_says(code, service.result) if service.is_running is False else "",
         logs=(*service.logs, path),
-        why=last_words([*own, *words_of]) if service.is_running is not True or ends else (),
+        why=last_words([*own, *words_of]) if service.is_running is not True or ends or service.link != LISTENS else (),
     )
 
 

@@ -22,7 +22,7 @@ from why502.sources import journal
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import boot_time
-from why502.sources.service_managers.base import Described, Look, link, merge, named, words
+from why502.sources.service_managers.base import LISTENS, Described, Look, link, merge, named, words
 from why502.sources.service_managers.systemd_exit import exit_says
 
 NAME = "systemd"
@@ -94,11 +94,11 @@ def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Ta
             unit = units.get(process.unit) if process and process.unit else None
             unit = unit or next((by_pid[above] for above in look.line(pid) if above in by_pid), None)
             if unit and unit["Id"].endswith(".service"):
-                yield target, unit, "its process listens on it"
+                yield target, unit, LISTENS
     for unit in units.values():
-        if unit["Id"].endswith(".service") and _fails(unit):
+        if unit["Id"].endswith(".service") and (_fails(unit) or _restarts(unit, look)):
             yield from (
-                (target, unit, how) for target, how in named(host, look, described(unit), fails=True) if look.owners[target]
+                (target, unit, how) for target, how in named(host, look, described(unit), listens=False) if look.owners[target]
             )
     for target in look.silent:
         yield from _named(host, look, units, target)
@@ -106,6 +106,12 @@ def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Ta
 
 def _fails(unit: Unit) -> bool:
     return unit.get("ActiveState") == "failed" or unit.get("SubState", "").startswith("auto-restart")
+
+
+def _restarts(unit: Unit, look: Look) -> bool:
+    """Return whether a unit runs, was started again by systemd, and listens on no target: perhaps it still tries to."""
+    has_restarted = unit.get("ActiveState") in ("active", "activating") and unit.get("NRestarts", "0") != "0"
+    return has_restarted and not look.served_by([_number(unit.get("MainPID")) or 0])
 
 
 def _named(host: Host, look: Look, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
