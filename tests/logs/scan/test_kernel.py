@@ -87,7 +87,7 @@ def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, n
 
 
 _SWAPPED = "$status [$time_local] $upstream_status $upstream_addr $request_time $upstream_response_time $remote_addr $body_bytes_sent $request"
-_APART = "$upstream_addr $upstream_status $msec $request_method $request_uri $status $host $remote_addr"
+_APART = "$msec $upstream_addr $upstream_status $request_method $request_uri $status $host $remote_addr"
 
 
 @pytest.mark.parametrize("seed", range(3))
