@@ -104,11 +104,14 @@ def product(name: str) -> Product | None:
 def find(text: str) -> Iterator[tuple[Product, Code]]:
     """Yield every code that is written like that, exactly where there is one, else without regard to case."""
     found = [(product, product.codes[text]) for product in products().values() if text in product.codes]
-    if not found:
-        found = [
-            (product, code)
-            for product in products().values()
-            for key, code in product.codes.items()
-            if key.lower() == text.lower()
-        ]
-    yield from found
+    yield from found or _any_case().get(text.lower(), ())
+
+
+@lru_cache(1)
+def _any_case() -> dict[str, list[tuple[Product, Code]]]:
+    """Return all codes by their small letters."""
+    found: dict[str, list[tuple[Product, Code]]] = {}
+    for product in products().values():
+        for key, code in product.codes.items():
+            found.setdefault(key.lower(), []).append((product, code))
+    return found

@@ -93,7 +93,7 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
             return _status(text, status, proxy)
         if found := _codes(short, proxy):
             return _code(text, found)
-    record = _parse(text, proxy)
+    record = parse(text, proxy)
     return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, says="nothing that is known here")
 
 
@@ -144,7 +144,8 @@ def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product 
     return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].says}"
 
 
-def _parse(text: str, proxy: str | None) -> LogRecord | None:
+def parse(text: str, proxy: str | None = None) -> LogRecord | None:
+    """Return what a log line says, read as one of the product's where it is named; None if no format knows it."""
     for name in _FORMATS.get(proxy or "", ()):
         form = named(name)
         if form is not None and (record := form.parse(text)) is not None and record.symptom is not None:
@@ -259,4 +260,4 @@ def _references(cause: str) -> tuple[str, ...]:
     return section(cause, "References")
 
 
-__all__ = ["PROXIES", "UNRECOGNISED", "explain", "fields", "line", "product_of"]
+__all__ = ["PROXIES", "UNRECOGNISED", "explain", "fields", "line", "parse", "product_of"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+from collections import Counter
 from functools import lru_cache
 
 import msgspec
@@ -35,18 +37,39 @@ def _best(sample: list[str]) -> tuple[str, float]:
 
 
 @lru_cache(1)
-def _marks() -> tuple[tuple[Format, tuple[str, ...]], ...]:
-    return tuple((each, tuple(mark.decode("latin-1") for mark in each.MARKS)) for each in formats())
+def _marks() -> dict[str, list[tuple[str, int]]]:
+    """Return each mark with its format's place in the registry, by the three letters in a row that the fewest marks share, shorter ones by ""."""
+    marks = [(mark.decode("latin-1"), place) for place, each in enumerate(formats()) for mark in each.MARKS]
+    common = Counter(three for mark, _ in marks for three in _threes(mark))
+    found: dict[str, list[tuple[str, int]]] = {}
+    for mark, place in marks:
+        found.setdefault(min(_threes(mark), key=lambda three: (common[three], three), default=""), []).append((mark, place))
+    return found
 
 
-# The format of the last line that began like this: most lines stand among their like. With nginx's at first, one line of it loads no
-# other format.
-_recent: dict[str, Format] = {"2": nginx_error}
+def _threes(text: str) -> set[str]:
+    return {text[at : at + 3] for at in range(len(text) - 2)}
+
+
+def _possible(line: str) -> list[Format]:
+    """Return the formats one of whose marks the line holds. Most of the hundreds of marks are never looked for."""
+    marks = _marks()
+    likely = marks.keys() & {*_threes(line), ""}
+    places = {place for three in likely for mark, place in marks[three] if mark in line}
+    return [formats()[place] for place in sorted(places)]
+
+
+# The format of the last line that began like this, digits and letters aside: most lines stand among their like. With nginx's at first, one
+# line of it loads no other format.
+_BEGIN = 10
+_SHAPES = str.maketrans(dict.fromkeys(string.digits, "0") | dict.fromkeys(string.ascii_letters, "a"))
+_MOST_SHAPES = 256
+_recent: dict[str, Format] = {"0000/00/00": nginx_error}
 
 
 def parse_any(line: str) -> LogRecord | None:
     """Return what a line of any format says, wrapped or bare; None if no format knows it."""
-    form = _recent.get(line[:1])
+    form = _recent.get(line[:_BEGIN].translate(_SHAPES))
     if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
         return record
     line = line[:LIMIT]
@@ -65,16 +88,14 @@ def parse_any(line: str) -> LogRecord | None:
 
 def _plain(line: str) -> LogRecord | None:
     """Return the record of the format that fits a bare line best."""
-    found = [
-        (record, each)
-        for each, marks in _marks()
-        if any(mark in line for mark in marks) and (record := each.parse(line)) is not None
-    ]
+    found = [(record, each) for each in _possible(line) if (record := each.parse(line)) is not None]
     if not found:
         return None
     record, form = found[0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))
     if _is_sure(form, record):
-        _recent[line[:1]] = form
+        if len(_recent) > _MOST_SHAPES:
+            _recent.clear()
+        _recent[line[:_BEGIN].translate(_SHAPES)] = form
     return record
 
 

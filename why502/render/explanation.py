@@ -25,7 +25,7 @@ def document(explanation: Explanation) -> contract.Explanation:
     """Return the contract's object. The input is given back as it came; bytes that were no UTF-8 as `\\xNN`."""
     return contract.Explanation(
         schema="why502.explanation/1",
-        input=_utf8(explanation.input[:LONGEST]),
+        input=as_text(explanation.input[:LONGEST]),
         kind=explanation.kind,  # type: ignore[arg-type]
         proxy=explanation.proxy,
         gateway_failure=explanation.gateway_failure,
@@ -35,10 +35,10 @@ def document(explanation: Explanation) -> contract.Explanation:
             for each in explanation.candidates
         ],
         fields={
-            name: _utf8(value) if isinstance(value, str) and name not in _OWN_WORDS else value
+            name: as_text(value) if isinstance(value, str) and name not in _OWN_WORDS else value
             for name, value in explanation.fields.items()
         },
-        says=_utf8(explanation.says),
+        says=as_text(explanation.says),
         next=list(explanation.next),
         remedies=[_remedy(remedy) for remedy in explanation.remedies],
     )
@@ -48,7 +48,8 @@ def _remedy(remedy: Remedy) -> contract.Remedy:
     return contract.Remedy(says=remedy.says, safe=remedy.safe, steps=[])
 
 
-def _utf8(text: str) -> str:
+def as_text(text: str) -> str:
+    """Return text that JSON can hold: bytes that were no UTF-8 as `\\xNN`."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -8,15 +8,17 @@ marks) go that way; all else is explained anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from why502.explanation import explain
+from why502.explanation import explain, parse, product_of
+from why502.explanation import line as of_record
 from why502.logs.redact import redact_lines
 from why502.model.explanation import LOG_LINE, UNRECOGNISED, Explanation
-from why502.render.explanation import document, render_line
+from why502.render.explanation import LONGEST, as_text, document, render_line
 
 MOST_SHAPES = 4096
 CHUNK_BYTES = 1 << 18
@@ -30,7 +32,15 @@ _LINE = re.compile(
 _PATH = re.compile(r'"(/[^"]+)"')
 _VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path, a number; but not an errno, which a colon and its text follow
 _QUOTE = '"'
+_Key = tuple[
+    str, str, str, str, bool
+]  # what an answer is kept under: level, message, method, address, and whether a client is named
 _VARYING = ("at", "client", "server", "request", "host")
+_SELDOM = ("host", "duration_s", "process_pid")  # of these what is known
+_ALIKE = attrgetter(  # what decides an answer, but for the varying fields
+    *"format proxy program is_gateway_failure level errno phase symptom causes code detail target group protocol".split(),
+    *"status upstream_status process unit file line".split(),
+)
 
 
 class _Shape(NamedTuple):
@@ -47,8 +57,9 @@ class Explainer:
         self.proxy = proxy
         self.unrecognised = 0
         self._whole: dict[tuple[str, str, str], bytes] = {}  # for the common line: by level, message and address
-        self._exact: dict[tuple[str, ...], str] = {}
-        self._loose: dict[tuple[str, ...], _Shape] = {}
+        self._exact: dict[_Key, str] = {}
+        self._loose: dict[_Key, _Shape] = {}
+        self._records: dict[Hashable, bytes] = {}
 
     def explain(self, chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
         """Yield for each chunk of whole lines the JSON objects, each on a line of its own, in pieces to be written one after the other."""
@@ -100,7 +111,11 @@ class Explainer:
     def _plain(self, line: str, quoted: str, level: str, says: str, client: str, server: str, rest: str) -> bytes | None:
         """Return the object for a line of a request without upstream whose like is known; `rest` is what follows `request: "`."""
         request, found, host = rest.partition('", host: "')
-        shape = self._loose.get((level, request.partition(" ")[0], _VARIES.sub("0", says), "")) if found and server else None
+        shape = (
+            self._loose.get((level, request.partition(" ")[0], _VARIES.sub("0", says), "", client != ""))
+            if found and server
+            else None
+        )
         if shape is None or line.count('"') - says.count('"') not in (4, 6) or not _AT.match(line):
             return None
         path = says.partition('"')[2].partition('"')[0] if shape.has_file else ""
@@ -115,7 +130,7 @@ class Explainer:
         if match is None:
             return self._anew(line)
         at, level, says, client, server, method, uri, upstream, host = match.groups("")
-        key = (level, says, method, upstream)
+        key = (level, says, method, upstream, client != "")  # without a client it is the proxy's own matter
         begin = self._exact.get(key)
         shape = _Shape(begin) if begin else self._shape(line, key, (client, server, uri, host))
         if shape is None:
@@ -128,11 +143,11 @@ class Explainer:
             f'}},"input":"{quoted}"}}\n'
         ).encode()
 
-    def _shape(self, line: str, key: tuple[str, str, str, str], parts: tuple[str, str, str, str]) -> _Shape | None:
+    def _shape(self, line: str, key: _Key, parts: tuple[str, str, str, str]) -> _Shape | None:
         """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
-        level, says, method, upstream = key
+        level, says, method, upstream, is_of_client = key
         path = _PATH.search(says)
-        loose = (f"[{level}"[:5], method, _VARIES.sub("0", says), upstream)
+        loose = (f"[{level}"[:5], method, _VARIES.sub("0", says), upstream, is_of_client)
         if shape := self._loose.get(loose):
             return shape
         explanation = self._explain(line)
@@ -156,6 +171,33 @@ class Explainer:
         return _Shape(self._exact[key])
 
     def _anew(self, line: str) -> bytes:
+        """Return the object for a line of any format: read anew, and answered as the last one that was read alike."""
+        record = parse(line, product_of(self.proxy))
+        if record is None or record.at is None:
+            return self._unlike(line)
+        alike = _ALIKE(record)
+        begin = self._records.get(alike)
+        if begin is None:
+            if len(self._records) > MOST_SHAPES:
+                self._records.clear()
+            explanation = of_record("", record)
+            fixed = {name: value for name, value in document(explanation).fields.items() if name not in (*_VARYING, *_SELDOM)}
+            begin = self._records[alike] = _begin(explanation, fixed).encode()
+        varying = {
+            "at": record.at.isoformat(),
+            "client": as_text(record.client) or None,
+            "server": as_text(record.server) or None,
+            "request": as_text(record.request) or None,
+        }
+        varying |= {
+            name: as_text(value) if isinstance(value, str) else value
+            for name in _SELDOM
+            if (value := getattr(record, name)) not in (None, "")
+        }
+        rest = msgspec.json.encode({"fields": varying, "input": as_text(line[:LONGEST])})
+        return begin + rest[len(b'{"fields":{') :] + b"\n"
+
+    def _unlike(self, line: str) -> bytes:
         explanation = self._explain(line)
         if explanation.kind == UNRECOGNISED and line.strip():
             self.unrecognised += 1
