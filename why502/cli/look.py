@@ -35,20 +35,16 @@ def look(
     probes: bool = True,
     offline: bool = False,
 ) -> tuple[Snapshot, ...]:
-    """Return the snapshots that the options ask for: of bundles, or of this machine. Raises Why502Error."""
+    """Return the snapshots that the options ask for: of other machines and bundles, or of this machine. Raises Why502Error."""
     now = env.now()
     begin, end = moment(since, now, "--since"), moment(until, now, "--until")
     if begin > end:
         raise Why502Error("--since is later than --until", "Exchange them.")
-    if hosts:
-        raise Why502Error(
-            "--host: other machines cannot be looked at yet",
-            "Run `why502 collect` there, and diagnose its bundle here with --bundle.",
-        )
-    if bundles:
-        from why502.bundle import LIMIT_BYTES, load
-
-        return tuple(load(_content(env, path, LIMIT_BYTES + 1), path) for path in bundles)
+    if offline and hosts:
+        raise Why502Error("--offline looks at no machine, and --host names one", "Leave one of them away.")
+    if hosts or bundles:
+        given = tuple(_loaded(env, path) for path in bundles)
+        return (*(_elsewhere(hosts, since, until, urls, configs, logs, given, probes=probes) if hosts else ()), *given)
     for option, paths in (("--config", configs), ("--log", logs)):
         for path in paths:
             if path != INPUT:
@@ -84,6 +80,33 @@ def look(
     return (snapshot,)
 
 
+def _elsewhere(
+    hosts: tuple[str, ...],
+    since: str,
+    until: str,
+    urls: tuple[str, ...],
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    known: tuple[Snapshot, ...],
+    *,
+    probes: bool,
+) -> tuple[Snapshot, ...]:
+    """Return the snapshots of other machines, whose paths the files are then. Raises Why502Error."""
+    if INPUT in (*configs, *logs):
+        raise Why502Error("standard input (-) is of this machine, and --host names another one", "Name a file that lies there.")
+    from why502.cli.elsewhere import look_elsewhere, window
+
+    named = (("--url", urls), ("--config", configs), ("--log", logs))
+    options = [word for option, values in named for value in values for word in (option, value)]
+    return look_elsewhere(hosts, [*window(since, until), *([] if probes else ["--no-probe"]), *options], known)
+
+
+def _loaded(env: Env, path: str) -> Snapshot:
+    from why502.bundle import LIMIT_BYTES, load
+
+    return load(_content(env, path, LIMIT_BYTES + 1), path)
+
+
 def _target(text: str) -> Target:
     """Return an address that the user named. Raises Why502Error."""
     target = Target.parse(text)
@@ -114,6 +137,8 @@ def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
 
 def _content(env: Env, path: str, limit_bytes: int) -> bytes:
     """Return what a bundle holds. Raises Why502Error."""
+    if not path:
+        raise Why502Error("--bundle: the name is empty", "Name a file that `why502 collect` wrote.")
     if path == INPUT:
         return env.stdin.buffer.read(limit_bytes)
     _readable(path, "--bundle")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the bundle; - is standard output.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
 @click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Ask the proxy of this machine for URL, too.")
 @click.option(
     "--target",
     "targets",
@@ -32,6 +33,7 @@ def collect(
     output: str,
     configs: tuple[str, ...],
     logs: tuple[str, ...],
+    urls: tuple[str, ...],
     targets: tuple[str, ...],
     since: str,
     until: str,
@@ -50,7 +52,7 @@ def collect(
     from why502.cli.look import look
     from why502.cli.output import write
 
-    (snapshot,) = look(env, configs=configs, logs=logs, targets=targets, since=since, until=until, probes=not no_probe)
+    (snapshot,) = look(env, configs=configs, logs=logs, urls=urls, targets=targets, since=since, until=until, probes=not no_probe)
     data = save(snapshot, anonymize=anonymize)
     if output == "-":
         env.write_bytes(data)

@@ -42,7 +42,13 @@ _FORMATS = {
 )
 @click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
 @click.option("--until", default="now", show_default=True, help="End of the window.")
-@click.option("--host", "hosts", multiple=True, metavar="ssh://USER@HOST", help="Another machine.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="ssh://USER@HOST",
+    help="Look at that machine in place of this one, with the why502 that is installed there.",
+)
 @click.option(
     "--bundle", "bundles", multiple=True, metavar="FILE", help="Diagnose this file of `why502 collect` in place of the machine."
 )
@@ -76,6 +82,7 @@ def diagnose(
     \b
     Example: why502 diagnose --since 1h
     Example: why502 diagnose --offline --log error.log --config nginx.conf
+    Example: why502 diagnose --host ssh://root@web1 --host ssh://root@app1
     """
     from why502.cli.env import Exit
     from why502.cli.look import look
