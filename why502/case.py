@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -336,6 +337,8 @@ class Case:
             return False
         if event.at is None or event.symptom not in DEATHS:
             return True
+        if event.symptom is Symptom.OOM_KILLED and any(map(_died_otherwise, self.services)):
+            return False
         lived = [p.started_at is not None and p.started_at < event.at for p in self.processes]
         if lived and all(lived):
             return False
@@ -354,6 +357,24 @@ class Case:
             event
             for event in self.host.events or ()
             if event.symptom in symptoms and event.at is not None and broke - CLOCK <= event.at <= broke + CLOCK
+        )
+
+    def kills_at_death(self) -> tuple[Event, ...]:
+        """Return the kernel's kills for memory of the target's program at the moments when its manager saw it die by SIGKILL.
+
+        The kernel tells neither unit nor a process id that another process namespace knows; version 1 cgroups tell systemd nothing.
+        """
+        names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
+        deaths = [
+            event.at for event in self.events(Symptom.PROCESS_CRASHED) if event.code == signal.SIGKILL and event.unit and event.at
+        ]
+        return tuple(
+            event
+            for event in (self.host.events if self.host else None) or ()
+            if event.symptom is Symptom.OOM_KILLED
+            and event.at is not None
+            and any(abs(event.at - at) <= CLOCK for at in deaths)
+            and any(_same_program(event.process, name) for name in names)
         )
 
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
@@ -425,6 +446,12 @@ class Case:
 BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
+
+
+def _died_otherwise(service: Service) -> bool:
+    """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9: what a shell makes of that)."""
+    ended = service.signal not in (None, signal.SIGKILL) or service.exit_code not in (None, 0, 128 + signal.SIGKILL)
+    return service.is_running is False and ended
 
 
 def _program(argv: tuple[str, ...]) -> str:

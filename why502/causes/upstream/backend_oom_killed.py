@@ -41,7 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
         yield supports(f"{event.says}, just when the failures began; nothing listens since", event.seen_in, PROOF)
         return
-    for event in case.events(Symptom.OOM_KILLED)[:1]:
+    for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
         yield supports(event.says, event.seen_in, PROOF)
         return
     for service in case.services:
