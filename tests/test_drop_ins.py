@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from why502.drop_ins import put, restart, revive
+from why502.drop_ins import put, restart, revive, seconds
 from why502.model.remedy import Edit, Run
 from why502.model.snapshot import Service
 
@@ -25,6 +25,7 @@ def unit(**fields: object) -> Service:
 def test_a_drop_in_is_checked_before_it_is_read() -> None:
     made, check, read = put(unit(), "files", "LimitNOFILE=8192")
     assert isinstance(made, Edit)
+    assert made.diff.endswith("@@ -0,0 +1,2 @@\n+[Service]\n+LimitNOFILE=8192\n")
     assert (made.file, made.after) == (
         "/etc/systemd/system/shop.service.d/why502-files.conf",
         "[Service]\nLimitNOFILE=8192\n",
@@ -74,6 +75,14 @@ def test_one_that_runs_and_died_before_is_kept_alive_without_a_start() -> None:
     (keep,) = revive(unit(is_running=True, result=""), is_failure=True)
     assert keep.says == "have systemd start shop.service again whenever it fails (Restart=on-failure)"
     assert ("systemctl", "start", "shop.service") not in [step.argv for step in keep.steps if isinstance(step, Run)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1min 30s", 90), ("1s", 1), ("500ms", 0.5), ("1h 2min", 3720), ("infinity", None), ("", None), ("1.5s", 1.5), ("5x", None)],
+)
+def test_times_as_systemctl_shows_them(text: str, value: float | None) -> None:
+    assert seconds(text) == value
 
 
 def test_a_restart_takes_itself_back() -> None:

@@ -162,6 +162,11 @@ def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "")
     return edit.insert_before(tree, before.words[0].at, f"{name} {value};") if before else None
 
 
+def make_file(path: str, text: str) -> Edit:
+    """Return what makes a file that is not there."""
+    return edit.with_diff(Edit(file=path, line=1, start=0, end=0, before="", after=text), b"")
+
+
 def start(service: Service) -> Run:
     """Return the command that starts a service, with the one that stops it again where its manager has that."""
     argv = service.start_argv

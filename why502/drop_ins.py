@@ -5,14 +5,16 @@ Pure: nothing is written here. What systemd does not look after gives no steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from why502.changes import start
+from why502.changes import make_file, start
 from why502.model.remedy import Edit, Remedy, Run
 from why502.model.snapshot import Service
 
 FOLDER = "/etc/systemd/system"
 PAUSE = "1s"  # between two lives: systemd's own 100 ms reach its start limit within a second
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
 
 
@@ -27,10 +29,24 @@ def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
     head = () if lines[:1] and lines[0].startswith("[") else ("[Service]",)
     again = ("systemctl", "daemon-reload")
     return (
-        Edit(file=path, line=1, start=0, end=0, before="", after="\n".join((*head, *lines, ""))),
+        make_file(path, "\n".join((*head, *lines, ""))),
         Run(argv=("systemd-analyze", "verify", service.unit_file)),
         Run(argv=again, undo=again),
     )
+
+
+def of_unit(name: str) -> Service:
+    """Return a unit of which only the name is known; systemd finds its file by that."""
+    return Service(manager="systemd", name=name, unit_file=name)
+
+
+def seconds(text: str) -> float | None:
+    """Return a time as `systemctl show` writes it ("1min 30s"), in seconds; None where it is none."""
+    parts = text.split()
+    found = [re.fullmatch(r"([\d.]+)(ms|us|min|s|h)", part) for part in parts]
+    if not parts or not all(found):
+        return None
+    return sum(float(match[1]) * _UNITS[match[2]] for match in found if match)
 
 
 def restart(service: Service) -> Run:

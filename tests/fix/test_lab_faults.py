@@ -22,13 +22,15 @@ REPAIRED = frozenset(
 HOPELESS = frozenset(
     """
     unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi wrong-port-dead-mount
+    wrong-port-and-mistake
     """.split()
 )
 # Of other causes the scenes where one is known.
 HOPEFUL = frozenset(
     """
     backend-hung-stopped backend-not-running-unit backend-not-running-supervisord backend-startup-failure-environment-file
-    backend-crashed-unit backend-crashed-unit-exit backend-crash-loop-limit backend-oom-killed-unit
+    backend-crashed-unit backend-crashed-unit-exit backend-crash-loop-limit backend-oom-killed-unit backend-hung-unit
+    deploy-termination-race-killed
     """.split()
 )
 EASED = frozenset({"php-fpm-max-children-queue"})  # its clients ask for more than one step gives: some are served, not all
@@ -75,3 +77,14 @@ def test_what_cannot_be_repaired_is_left_alone(name: str) -> None:
     assert first.startswith(f"why502: {fault.cause} cannot be fixed from here: ")
     assert second.startswith("What helps: ")
     assert found["planned"] == found["before"]
+
+
+def test_a_mistake_of_somebody_else_is_named_and_nothing_changed() -> None:
+    fault = faults()["wrong-port-and-mistake"]
+    if missing := fault.missing():
+        pytest.skip(missing)
+    found = play(fault, "--fix", timeout_s=170)["fix"]
+    assert found["applied"]["status"] == 2
+    first, second = found["applied"]["stderr"].splitlines()[-2:]
+    assert first.startswith("why502: the configuration on disk fails the proxy's own test already: ")
+    assert second == "Nothing was changed. Mend that first."

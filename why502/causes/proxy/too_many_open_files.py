@@ -24,6 +24,7 @@ from why502.cause import Cause
 from why502.changes import reload, set_at_top
 from why502.config.nginx import units
 from why502.deployment import Deployment
+from why502.drop_ins import of_unit, put, restart
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -52,6 +53,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
     wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
     change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
     yield Remedy(says=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
+    if proxy.unit and proxy.is_running and not proxy.is_apart:
+        unit = of_unit(proxy.unit)
+        yield Remedy(
+            says=f"let {proxy.unit} open {wanted} files (LimitNOFILE), where its master may not raise its own limit",
+            steps=(*put(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
+        )
 
 
 @rule(100, "worker-connections-above-files", Severity.WARNING)

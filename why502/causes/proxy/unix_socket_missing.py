@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
+from why502.drop_ins import put, restart
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -64,13 +65,20 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let the proxy name the path on which the application listens."""
+    """Let the proxy name the path on which the application listens; take a unit's private /tmp away where its socket lies there."""
     for listener in case.strays[:1]:
         change = repoint(case, listener.target)
         yield Remedy(
             says=f"let the proxy connect to {listener.target}, if that is its application",
             steps=(change, *reload(case.proxy)) if change else (),
         )
+    elsewhere = case.socket_path.seen_elsewhere if case.socket_path else ()
+    for service in case.services if elsewhere else ():
+        if service.settings.get("PrivateTmp") == "yes" and (steps := put(service, "tmp", "PrivateTmp=no")):
+            says = (
+                f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would need no such thing"
+            )
+            yield Remedy(says=says, steps=(*steps, restart(service)))
 
 
 CAUSE = Cause(

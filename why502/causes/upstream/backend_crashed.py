@@ -31,6 +31,8 @@ from why502.model.remedy import Remedy
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
 
+KILL = timedelta(seconds=2)
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -38,7 +40,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     refused = case.tally(Symptom.CONNECT_REFUSED)
     if broken is None and refused is None and case.target is not None:
         return
-    events = case.events(Symptom.PROCESS_CRASHED)
+    ends = [event.at for event in case.events(Symptom.PROCESS_STOPPED) if event.at and "timed out. Killing" in event.says]
+    events = [
+        event
+        for event in case.events(Symptom.PROCESS_CRASHED)
+        if not any(event.at and end <= event.at <= end + KILL for end in ends)  # systemd killed it: it was to stop, and did not
+    ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
         yield supports(events[0].says, events[0].seen_in, PROOF)

@@ -74,10 +74,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
             says=f"let process {stopped[0].pid} go on",
             steps=tuple(Run(argv=("kill", "-CONT", str(p.pid)), undo=("kill", "-STOP", str(p.pid))) for p in stopped),
         )
-    elif case.service and case.service.start_argv and case.service.manager == "systemd":
+    elif case.service and {"start", "restart"} & set(case.service.start_argv[1:]):
+        again = tuple("restart" if word == "start" else word for word in case.service.start_argv)
         yield Remedy(
-            says=f"keep a stack dump, then restart {case.service.name}",
-            steps=(Run(argv=("systemctl", "restart", case.service.name)),),
+            says=f"restart {case.service.name} (keep a stack dump first, if there is time: it tells why it hangs)",
+            steps=(Run(argv=again),),
         )
 
 

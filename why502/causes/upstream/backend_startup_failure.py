@@ -22,10 +22,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import start
+from why502.changes import make_file, start
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Edit, Remedy
+from why502.model.remedy import Remedy
 from why502.model.snapshot import Service
 
 _EMPTY = "# The unit names this file; the variables that it should hold are not known.\n"
@@ -70,7 +70,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in case.services:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
         if service.is_running is False and service.manager == "systemd" and paths:
-            made = tuple(Edit(file=path, line=1, start=0, end=0, before="", after=_EMPTY) for path in paths)
+            made = tuple(make_file(path, _EMPTY) for path in paths)
             says = (
                 f"make {' and '.join(paths)}, which {service.name} wants (empty: add the variables that it needs), and start it"
             )

@@ -27,8 +27,10 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.config.nginx import units
 from why502.deployment import Deployment
+from why502.drop_ins import put, seconds
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.rule import risk, rule
 
 AROUND = timedelta(seconds=10)
@@ -44,6 +46,16 @@ def examine(case: Case) -> Iterator[Evidence]:
     if stops and starts:
         yield supports(f"all failures lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
         yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let a unit that systemd killed while it was ending have twice the time."""
+    killed = any("timed out. Killing" in event.says for event in case.events(Symptom.PROCESS_STOPPED))
+    for service in case.services if killed else ():
+        had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
+        if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
+            says = f"let {service.name} have {2 * had_s:g} s to finish its requests when it stops, in place of {had_s:g}"
+            yield Remedy(says=says, steps=steps)
 
 
 @rule(135, "reload-cuts-requests", Severity.NOTE)
@@ -73,5 +85,6 @@ CAUSE = Cause(
     },
     needs=frozenset({"events"}),
     examine=examine,
+    remedies=remedies,
     foresee=(shutdown_cuts,),
 )

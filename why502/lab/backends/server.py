@@ -18,6 +18,7 @@ from collections.abc import Callable
 from threading import Thread
 
 KEPT: list[bytes] = []
+LOCK = threading.Lock()  # SIGUSR1 takes it for ever, as a deadlock does
 COOKIES = "".join(f"Set-Cookie: part{number}={'x' * 900}; Path=/; HttpOnly\r\n" for number in range(8))
 
 
@@ -101,6 +102,8 @@ def app(client: socket.socket, told: argparse.Namespace) -> None:
         at = time.monotonic()
         parts = path.strip("/").split("?")[0].split("/")
         status, extra, body = 200, "", b"ok\n"
+        with LOCK:
+            pass
         time.sleep(float(parts[1]) if parts[0] == "sleep" else told.delay)
         if parts[0] == "crash":
             signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)  # this thread itself: at once
@@ -212,14 +215,24 @@ def big_header(client: socket.socket, _: argparse.Namespace) -> None:
 
 
 def h2(client: socket.socket, _: argparse.Namespace) -> None:
-    """Speak HTTP/2 only (RFC 9113): SETTINGS at once, GOAWAY with PROTOCOL_ERROR for another preface, else PING replies."""
+    """Speak HTTP/2 only (RFC 9113): SETTINGS at once, GOAWAY with PROTOCOL_ERROR for another preface, else 200 for each request."""
     client.sendall(b"\0\0\0\x04\0\0\0\0\0")
-    preface = client.recv(1 << 16)
-    if not preface.startswith(b"PRI * HTTP/2.0"):
+    data = client.recv(1 << 16)
+    if not data.startswith(b"PRI * HTTP/2.0"):
         client.sendall(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01")
         return
+    data = data[24:]
     client.sendall(b"\0\0\0\x04\x01\0\0\0\0")
-    hang(client, _)
+    while True:
+        while len(data) < 9 or len(data) < 9 + int.from_bytes(data[:3]):
+            part = client.recv(1 << 16)
+            if not part:
+                return
+            data += part
+        kind, stream = data[3], data[5:9]
+        data = data[9 + int.from_bytes(data[:3]) :]
+        if kind == 1:  # HEADERS; the answer ends headers and stream, and is the 8th entry of HPACK's static table: status 200
+            client.sendall(b"\0\0\x01\x01\x05" + stream + b"\x88")
 
 
 def uwsgi(client: socket.socket, _: argparse.Namespace) -> None:
@@ -325,6 +338,7 @@ def main() -> None:
         while True:
             serve(server.accept()[0], told, context)
 
+    signal.signal(signal.SIGUSR1, lambda *_: bool(LOCK.acquire()))
     if told.fork:
         oversee(told.fork)
     for _ in range(max(0, told.workers - 1)):

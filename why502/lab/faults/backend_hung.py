@@ -6,6 +6,7 @@ import signal
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.managers import SERVER, answers, unit
 from why502.lab.scenes import group_of
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
@@ -41,6 +42,18 @@ def one_of_two(stage: Stage) -> str:
     return bad
 
 
+def stuck(stage: Stage) -> str:
+    """Break it: the application of a unit comes to a deadlock."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    unit(stage, f"{SERVER} {target}")
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;")
+    stage.until(lambda: answers(stage), "it is up")
+    stage.send_many(6)
+    stage.sh("systemctl", "kill", "--signal=USR1", "shop.service")
+    stage.send_many(6, at_once=6)
+    return target
+
+
 fault = partial(
     Fault,
     cause="backend-hung",
@@ -53,4 +66,10 @@ FAULTS = (
     fault(name="backend-hung-combined-log", says="the same, without upstream fields", build=partial(hangs, log="combined")),
     fault(name="backend-hung-group", says="one of two servers never answers", build=one_of_two, statuses=frozenset({200})),
     fault(name="backend-hung-stopped", says="the application's process is stopped (SIGSTOP)", build=stopped),
+    fault(
+        name="backend-hung-unit",
+        says="the application of a unit has come to a deadlock",
+        build=stuck,
+        needs=frozenset({"machine"}),
+    ),
 )

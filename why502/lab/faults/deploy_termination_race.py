@@ -26,10 +26,10 @@ def _restart(stage: Stage, target: str, *command: str) -> str:
     return target
 
 
-def systemd(stage: Stage, *, settings: str = "") -> str:
+def systemd(stage: Stage, *, settings: str = "", wrap: str = "") -> str:
     """Break it: systemctl restart."""
     target = f"127.0.0.1:{stage.port(3000)}"
-    unit(stage, f"{SERVER} {target}", f"ExecStartPre=/bin/sleep 0.3\n{settings}")
+    unit(stage, f"{wrap}{SERVER} {target}", f"ExecStartPre=/bin/sleep 0.3\n{settings}")
     return _restart(stage, target, "systemctl", "restart", "shop.service")
 
 
@@ -54,6 +54,12 @@ FAULTS = (
         name="deploy-termination-race",
         says="a unit is restarted while requests come in",
         build=systemd,
+        needs=frozenset({"machine"}),
+    ),
+    fault(
+        name="deploy-termination-race-killed",
+        says="a unit is restarted while requests come in, does not end by itself, and is killed after TimeoutStopSec=",
+        build=partial(systemd, settings="TimeoutStopSec=1s", wrap="/usr/bin/env --ignore-signal=TERM "),
         needs=frozenset({"machine"}),
     ),
     fault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.managers import SERVER, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -17,6 +18,15 @@ def build(stage: Stage, *, listens: str = "", asked: str = "/run/app.sock", wrap
     stage.nginx.start(f"proxy_pass http://unix:{path};")
     stage.send_many(6)
     return f"unix:{path}"
+
+
+def of_unit(stage: Stage) -> str:
+    """Break it: the unit of the application has PrivateTmp=, and its socket lies in /tmp."""
+    unit(stage, f"{SERVER} unix:/tmp/app.sock", "PrivateTmp=yes")
+    stage.until(lambda: "/tmp/app.sock" in stage.sh("ss", "-Hlx"), "it listens")
+    stage.nginx.start("proxy_pass http://unix:/tmp/app.sock;")
+    stage.send_many(6)
+    return "unix:/tmp/app.sock"
 
 
 PRIVATE_TMP = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs private /var/tmp && exec "$@"', "sh")
@@ -38,5 +48,11 @@ FAULTS = (
         says="the application has a /var/tmp of its own (PrivateTmp), so its socket is invisible",
         build=partial(build, listens="/var/tmp/app.sock", asked="/var/tmp/app.sock", wrap=PRIVATE_TMP),
         needs=frozenset({"isolation"}),
+    ),
+    fault(
+        name="unix-socket-missing-private-tmp-unit",
+        says="the application's unit has PrivateTmp=yes, so its socket in /tmp is invisible",
+        build=of_unit,
+        needs=frozenset({"machine"}),
     ),
 )
