@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, Evidence, Layer, supports
+from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -34,6 +34,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             if not proxy.is_running and "bind() to" in problem.says:
                 yield supports(f"its own words: {problem.says}", str(problem.at or problem.seen_in or "nginx -t"), 2 * PROOF)
                 return
+    tally = case.tally(Symptom.LISTEN_FAILED)
+    if tally is None or any(proxy.is_running for proxy in case.proxies):
+        return
+    yield supports("it does not run since", "ps", FAIR)
+    ports = {listen.port for proxy in case.proxies for listen in proxy.listens}
+    for listener in case.here.listeners or ():
+        process = case.process_of(listener)
+        if process and listener.target.port in ports:
+            yield supports(f"{process.name} (pid {process.pid}) holds {listener.target}", "ss -ltnp", STRONG)
+            return
 
 
 CAUSE = Cause(
