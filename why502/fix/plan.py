@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from why502.fix import mistakes
 from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.errors import Why502Error
@@ -64,7 +65,8 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) ->
     for finding in found:
         if (finding.cause in BY_NAME and cause is None) or (finding.cause in OVER and not finding.ongoing):
             continue
-        for remedy in finding.remedies:
+        own = mistakes.remedies(snapshot.proxies or ()) if finding.cause in mistakes.FATAL else ()
+        for remedy in (*finding.remedies, *own):
             if remedy.steps:
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
     if not made:
@@ -96,10 +98,15 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         (p for p in proxies if finding.place and any(r.at == finding.place.at for r in p.routes)),
         proxies[0] if len(proxies) == 1 else None,
     )
+    says = remedy.says
+    if proxy is not None and edits and finding.cause not in mistakes.FATAL:
+        mend, changes = mistakes.mended(proxy)  # else the change could not be loaded
+        if changes and not mistakes.overlap(changes, edits):
+            says, edits = f"{says}; and correct what is refused in {proxy.config} beside: {mend}", (*edits, *changes)
     return Plan(
         cause=finding.cause,
         says=finding.says,
-        remedy=remedy.says,
+        remedy=says,
         edits=edits,
         runs=tuple(step for step in remedy.steps if isinstance(step, Run)),
         proxy=proxy,
