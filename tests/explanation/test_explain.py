@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -161,11 +162,7 @@ def lines() -> list[str]:
 def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
     texts = [line.replace("\n", " ") for line in lines()]
     data = io.BytesIO("\n".join(texts).encode() + b"\n")
-    answers = (
-        b"".join(piece for pieces in Explainer().explain(chunks(lambda _: data.read(size))) for piece in pieces)
-        .decode()
-        .splitlines()
-    )
+    answers = b"".join(Explainer().explain(chunks(lambda _: data.read(size)))).decode().splitlines()
     assert len(answers) == len(texts)
     for text, answer in zip(texts, answers, strict=True):
         expected = json.loads(msgspec.json.encode(document(explain(text))))
@@ -176,7 +173,7 @@ def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
 
 def test_a_line_that_never_ends_is_answered_once() -> None:
     data = io.BytesIO(b"x" * (3 << 20) + b"\n502\n")
-    answers = b"".join(piece for pieces in Explainer().explain(chunks(data.read)) for piece in pieces).splitlines()
+    answers = b"".join(Explainer().explain(chunks(data.read))).splitlines()
     assert [json.loads(answer)["kind"] for answer in answers] == ["unrecognised", "status"]
 
 
@@ -202,7 +199,7 @@ def test_a_second_process_changes_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "why502", "explain", "--format", "jsonl", "-"], input=data, capture_output=True, check=False
     )
-    alone = b"".join(piece for pieces in Explainer().explain(chunks(io.BytesIO(data).read)) for piece in pieces)
+    alone = b"".join(Explainer().explain(chunks(io.BytesIO(data).read)))
     assert done.returncode == 1
     assert done.stdout == alone
 
@@ -228,3 +225,14 @@ def test_a_second_process_that_is_gone_is_noticed() -> None:
     assert second.give(b"x")
     assert second.take() is None
     second.end()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_answer_depends_on_the_lines_before(seed: int) -> None:
+    made = json.loads(Path("tests/data/nginx_lines.json").read_text())
+    texts = [row[0] for rows in made.values() if isinstance(rows, list) for row in rows if row[0].isprintable()]
+    random.Random(seed).shuffle(texts)
+    answers = b"".join(Explainer().explain(["\n".join(texts).encode() + b"\n"])).splitlines()
+    assert len(answers) == len(texts)
+    for text, answer in zip(texts, answers, strict=True):
+        assert json.loads(answer) == json.loads(msgspec.json.encode(document(explain(text)))), text

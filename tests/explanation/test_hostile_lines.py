@@ -81,7 +81,7 @@ def test_in_bulk_there_is_one_object_for_each_line(texts: list[str]) -> None:
         for text in texts
     ]
     data = io.BytesIO(b"\n".join(lines) + b"\n")
-    answers = b"".join(piece for pieces in Explainer().explain(chunks(data.read)) for piece in pieces).split(b"\n")[:-1]
+    answers = b"".join(Explainer().explain(chunks(data.read))).split(b"\n")[:-1]
     assert len(answers) == len(lines)
     for answer in answers:
         assert json.loads(answer)["schema"] == "why502.explanation/1"

@@ -71,7 +71,7 @@ def redact_lines(text: str) -> str:
 
     Like redact(), for text of which few lines hold any; keys that only their shape tells (AKIA…, eyJ…) are left to that one.
     """
-    ends = {part[-3:].lower() for part in text.split("=")} & _ENDS
+    ends = {end.lower() for end in {part[-3:] for part in text.split("=")}} & _ENDS
     marks = [mark for mark in _MARKS if mark in text]
     if not ends and not marks:
         return text

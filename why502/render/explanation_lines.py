@@ -23,24 +23,21 @@ from why502.render.explanation import LONGEST, as_text, document, render_line
 MOST_SHAPES = 4096
 CHUNK_BYTES = 1 << 18
 LONGEST_BYTES = 1 << 20  # of a line; what follows is passed over
-_AT = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 _LINE = re.compile(
-    rf"({_AT.pattern}) \[(\w+)\] \d+#\d+: (?:\*\d+ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
-    r"(?:, client: ([^\s,\"]*), server: ([^\s,\"]*)(?:, request: \"([A-Z]+)( [^\"]*)\")?(?:, upstream: \"(\w+://(?:unix:[^:\"]*|[^/\"]*))[^\"]*\")?"
-    r"(?:, host: \"([^\"]*)\")?(?:, referrer: \"[^\"]*\")?)?"
+    r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w++)\] \d++#\d++: (?:\*\d++ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
+    r"(?:, client: ([^\s,\"]*+), server: ([^\s,\"]*+)(?:, request: \"(([A-Z]++) [^\"]*+)\")?+"
+    r"(?:, upstream: \"(\w++://(?:unix:[^:\"]*+|[^/\"]*+))[^\"]*+\")?+(?:, host: \"([^\"]*+)\")?+(?:, referrer: \"[^\"]*+\")?+)?+"
 )
 _PATH = re.compile(r'"(/[^"]+)"')
 _VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path, a number; but not an errno, which a colon and its text follow
-_QUOTE = '"'
-_Key = tuple[
-    str, str, str, str, bool
-]  # what an answer is kept under: level, message, method, address, and whether a client is named
-_VARYING = ("at", "client", "server", "request", "host")
+_VARYING = ("at", "client", "server", "request")
 _SELDOM = ("host", "duration_s", "process_pid")  # of these what is known
 _ALIKE = attrgetter(  # what decides an answer, but for the varying fields
     *"format proxy program is_gateway_failure level errno phase symptom causes code detail target group protocol".split(),
     *"status upstream_status process unit file line".split(),
 )
+# What an answer is kept under: level, message, address of the backend, whether no client is named, method, whether no host is named.
+_Key = tuple[str, str, str | None, bool, str | None, bool]
 
 
 class _Shape(NamedTuple):
@@ -56,110 +53,67 @@ class Explainer:
     def __init__(self, proxy: str | None = None) -> None:
         self.proxy = proxy
         self.unrecognised = 0
-        self._whole: dict[tuple[str, str, str], bytes] = {}  # for the common line: by level, message and address
         self._exact: dict[_Key, str] = {}
         self._loose: dict[_Key, _Shape] = {}
-        self._records: dict[Hashable, bytes] = {}
+        self._records: dict[Hashable, str] = {}
 
-    def explain(self, chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
-        """Yield for each chunk of whole lines the JSON objects, each on a line of its own, in pieces to be written one after the other."""
+    def explain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield for each chunk of whole lines the JSON objects, each on a line of its own."""
         for chunk in chunks:
             text = redact_lines(chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n"))
-            lines = text.split("\n")
-            quoted = _quoted(text)
-            inputs: list[str] | list[str | None] = (
-                quoted.split("\\n") if quoted is not None else [_quoted(line) for line in lines]
-            )
-            yield self._answers(lines, inputs)
+            yield self._answers(text.split("\n"), is_plain=_is_plain(text))
 
-    def _answers(self, lines: Sequence[str], inputs: Sequence[str | None]) -> list[bytes]:
-        """Return the objects for lines. An input is the line within quotation marks of JSON, None where more than these is written otherwise.
-
-        The common line is cut up at its marks. That is right only where no quotation mark stands in a request: there are six of them,
-        or eight with a referrer.
-        """
-        pieces: list[bytes] = []
-        add, known = pieces.append, self._whole.get
+    def _answers(self, lines: Sequence[str], *, is_plain: bool) -> bytes:
+        """Return the objects for lines. `is_plain`: of all of them; else each is looked at."""
+        pieces: list[str] = []
+        add, known, fits = pieces.append, self._exact.get, _LINE.fullmatch
         second = moment = ""
-        for line, quoted in zip(lines, inputs, strict=True):
-            head, _, tail = line.partition(", client: ")
-            level, _, says = head[20:].partition(": ")
-            if says[:1] == "*":
-                says = says.partition(" ")[2]
-            client, _, tail = tail.partition(", server: ")
-            server, _, tail = tail.partition(', request: "')
-            request, _, tail = tail.partition('", upstream: "')
-            upstream, _, tail = tail.partition('", host: "')
-            begin = known((level[:5], says, upstream[: upstream.find("/", 10)])) if tail else None
-            if begin is None or quoted is None or not server or line.count('"') not in (6, 8):
-                plain = self._plain(line, quoted, level[:5], says, client, server, request) if quoted and not upstream else None
-                add(plain or self._answer(line, quoted))
+        for line in lines:
+            match = fits(line) if is_plain or _is_plain(line) else None
+            if match is None:
+                add(self._anew(line))
                 continue
-            if line[:19] != second:
-                second = line[:19]
-                moment = _moment(second) if _AT.fullmatch(second) else ""
-            if not moment:
-                add(self._answer(line, quoted))
-                continue
-            add(begin)
-            add(
-                f'"at":"{moment}","client":"{client}","server":"{server}","request":"{request}","host":"{tail[: tail.find(_QUOTE)]}"}},'
-                f'"input":"{quoted}"}}\n'.encode()
-            )
-        return pieces
+            at, level, says, client, server, request, method, upstream, host = match.groups()
+            key = (level, says, upstream, client is None, method, host is None)
+            begin, file = known(key), ""
+            if begin is None:
+                shape = self._shape(line, key, match)
+                if shape is None:
+                    add(self._anew(line))
+                    continue
+                begin, file = shape.begin, _PATH.findall(says)[0] if shape.has_file else ""
+            if at != second:
+                second, moment = at, f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:]}"
+            quoted = line.replace('"', '\\"')
+            if server and request and host and client and not file:
+                add(
+                    f'{begin}"at":"{moment}","client":"{client}","server":"{server}","request":"{request}","host":"{host}"}},'
+                    f'"input":"{quoted}"}}\n'
+                )
+            else:
+                add(
+                    f'{begin}"at":"{moment}","client":{_null(client)},"server":{_null(server)},"request":{_null(request)}'
+                    f'{_more("host", host)}{_more("file", file)}}},"input":"{quoted}"}}\n'
+                )
+        return "".join(pieces).encode()
 
-    def _plain(self, line: str, quoted: str, level: str, says: str, client: str, server: str, rest: str) -> bytes | None:
-        """Return the object for a line of a request without upstream whose like is known; `rest` is what follows `request: "`."""
-        request, found, host = rest.partition('", host: "')
-        shape = (
-            self._loose.get((level, request.partition(" ")[0], _VARIES.sub("0", says), "", client != ""))
-            if found and server
-            else None
-        )
-        if shape is None or line.count('"') - says.count('"') not in (4, 6) or not _AT.match(line):
-            return None
-        path = says.partition('"')[2].partition('"')[0] if shape.has_file else ""
-        return (
-            f'{shape.begin}"at":"{_moment(line)}","client":"{client}","server":"{server}","request":"{request}","host":"{host[: host.find(_QUOTE)]}"'
-            f'{_more("file", path)}}},"input":"{quoted}"}}\n'
-        ).encode()
-
-    def _answer(self, line: str, quoted: str | None) -> bytes:
-        """Return the object for a line that is not quite like the common one, or the first of its kind."""
-        match = _LINE.fullmatch(line) if quoted else None
-        if match is None:
-            return self._anew(line)
-        at, level, says, client, server, method, uri, upstream, host = match.groups("")
-        key = (level, says, method, upstream, client != "")  # without a client it is the proxy's own matter
-        begin = self._exact.get(key)
-        shape = _Shape(begin) if begin else self._shape(line, key, (client, server, uri, host))
-        if shape is None:
-            return self._anew(line)
-        if begin and upstream and host and client and says.find(", ") < 0 and "unix:" not in upstream and len(upstream) > 10:
-            self._whole[f"[{level}"[:5], says, upstream] = begin.encode()
-        return (
-            f'{shape.begin}"at":"{_moment(at)}","client":{_null(client)},"server":{_null(server)},"request":{_null(uri and method + uri)}'
-            f"{_more('host', host)}{_more('file', _PATH.findall(says)[0]) if shape.has_file else ''}"
-            f'}},"input":"{quoted}"}}\n'
-        ).encode()
-
-    def _shape(self, line: str, key: _Key, parts: tuple[str, str, str, str]) -> _Shape | None:
+    def _shape(self, line: str, key: _Key, match: re.Match[str]) -> _Shape | None:
         """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
-        level, says, method, upstream, is_of_client = key
-        path = _PATH.search(says)
-        loose = (f"[{level}"[:5], method, _VARIES.sub("0", says), upstream, is_of_client)
+        says = key[1]
+        loose = (key[0], _VARIES.sub("0", says), *key[2:])
         if shape := self._loose.get(loose):
             return shape
         explanation = self._explain(line)
-        client, server, uri, host = parts
-        expected = {"client": client, "server": server, "request": uri and method + uri, "host": host}
-        if explanation.kind != LOG_LINE or any((explanation.fields.get(name) or "") != part for name, part in expected.items()):
+        expected = dict(zip(("client", "server", "request", "host"), match.group(4, 5, 6, 9), strict=True))
+        if explanation.kind != LOG_LINE or any(
+            (explanation.fields.get(name) or None) != (part or None) for name, part in expected.items()
+        ):
             return None
-        fixed = {name: value for name, value in explanation.fields.items() if name not in _VARYING}
         if len(self._exact) + len(self._loose) > MOST_SHAPES:
             self._exact.clear()
             self._loose.clear()
-            self._whole.clear()
+        fixed = {name: value for name, value in explanation.fields.items() if name not in (*_VARYING, "host")}
+        path = _PATH.search(says)
         has_file = path is not None and fixed.get("file") == path[1]
         rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
         told = " ".join(str(value) for value in rest.values())
@@ -170,7 +124,7 @@ class Explainer:
         self._exact[key] = _begin(explanation, fixed)
         return _Shape(self._exact[key])
 
-    def _anew(self, line: str) -> bytes:
+    def _anew(self, line: str) -> str:
         """Return the object for a line of any format: read anew, and answered as the last one that was read alike."""
         record = parse(line, product_of(self.proxy))
         if record is None or record.at is None:
@@ -182,7 +136,7 @@ class Explainer:
                 self._records.clear()
             explanation = of_record("", record)
             fixed = {name: value for name, value in document(explanation).fields.items() if name not in (*_VARYING, *_SELDOM)}
-            begin = self._records[alike] = _begin(explanation, fixed).encode()
+            begin = self._records[alike] = _begin(explanation, fixed)
         varying = {
             "at": record.at.isoformat(),
             "client": as_text(record.client) or None,
@@ -195,24 +149,23 @@ class Explainer:
             if (value := getattr(record, name)) not in (None, "")
         }
         rest = msgspec.json.encode({"fields": varying, "input": as_text(line[:LONGEST])})
-        return begin + rest[len(b'{"fields":{') :] + b"\n"
+        return begin + rest[len(b'{"fields":{') :].decode() + "\n"
 
-    def _unlike(self, line: str) -> bytes:
+    def _unlike(self, line: str) -> str:
         explanation = self._explain(line)
         if explanation.kind == UNRECOGNISED and line.strip():
             self.unrecognised += 1
-        return render_line(explanation)
+        return render_line(explanation).decode()
 
     def _explain(self, line: str) -> Explanation:
         return explain(line, self.proxy)
 
 
-def _quoted(text: str) -> str | None:
-    """Return text as it stands within quotation marks in JSON, if there nothing but these (and line feeds) is written otherwise."""
+def _is_plain(text: str) -> bool:
+    """Return whether JSON writes text as it stands, but for quotation marks (and line feeds)."""
     if not text.isascii() or len(text) > 4 * CHUNK_BYTES:
-        return None
-    encoded = msgspec.json.encode(text)
-    return encoded[1:-1].decode() if len(encoded) == len(text) + 2 + text.count('"') + text.count("\n") else None
+        return False
+    return len(msgspec.json.encode(text)) == len(text) + 2 + text.count('"') + text.count("\n")
 
 
 def _begin(explanation: Explanation, fields: dict[str, Any]) -> str:
@@ -222,15 +175,11 @@ def _begin(explanation: Explanation, fields: dict[str, Any]) -> str:
     return msgspec.json.encode({**found, "fields": fields}).decode()[:-2] + ","
 
 
-def _moment(at: str) -> str:
-    return f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:19]}"
-
-
-def _null(text: str) -> str:
+def _null(text: str | None) -> str:
     return f'"{text}"' if text else "null"
 
 
-def _more(name: str, text: str) -> str:
+def _more(name: str, text: str | None) -> str:
     return f',"{name}":"{text}"' if text else ""
 
 

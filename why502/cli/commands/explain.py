@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from why502.model.explanation import Explanation
 
 _MUCH = 100_000  # bytes of a chunk that make it worth to share the work with a second process
-_MOST_PIECES = 1024  # that the kernel takes at once (IOV_MAX)
 
 
 @click.command()
@@ -109,20 +108,18 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
 
     gc.disable()  # millions of short strings and no cycles among them: reference counts free them all
     explainer = Explainer(proxy)
-    write = _writer(env)
     second: Second | None = None
     is_shared = can_share()
     elsewhere = 0  # lines that the second process did not recognise
 
     def work(piece: bytes) -> tuple[bytes, int]:
         explainer.unrecognised = 0
-        answers = b"".join(piece for pieces in explainer.explain([piece]) for piece in pieces)
-        return answers, explainer.unrecognised
+        return b"".join(explainer.explain([piece])), explainer.unrecognised
 
     try:
         for chunk in chunks:
             answer = None
-            mine: list[list[bytes]] = []
+            mine: list[bytes] = []
             if is_shared and len(chunk) > _MUCH and _is_waiting(env):
                 second = second or Second(work)
                 is_shared = second.give(chunk)
@@ -130,12 +127,12 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
                 answer = second.take() if is_shared else None
                 is_shared = answer is not None
             if answer is not None:
-                write([answer[0]])
+                env.write_bytes(answer[0])
                 elsewhere += answer[1]
             else:
                 mine = [*explainer.explain([chunk]), *mine]
-            for pieces in mine:
-                write(pieces)
+            for answers in mine:
+                env.write_bytes(answers)
     finally:
         gc.enable()
         if second is not None:
@@ -151,32 +148,6 @@ def _is_waiting(env: Env) -> bool:
         return bool(select.select([env.stdin.fileno()], [], [], 0)[0])
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _writer(env: Env) -> Callable[[list[bytes]], None]:
-    """Return what writes pieces one after the other: to a file, pipe or terminal without joining them first (writev(2))."""
-    import os
-
-    buffer = getattr(env.stdout, "buffer", None)
-    if buffer is None:
-        return lambda pieces: env.write(b"".join(pieces).decode())
-    env.stdout.flush()
-    try:
-        descriptor = buffer.fileno()
-    except (OSError, ValueError):
-        return lambda pieces: env.write_bytes(b"".join(pieces))
-
-    def write(pieces: list[bytes]) -> None:
-        with env.writing():
-            for at in range(0, len(pieces), _MOST_PIECES):
-                some = pieces[at : at + _MOST_PIECES]
-                left = sum(map(len, some))
-                done = os.writev(descriptor, some)
-                while done < left:  # a pipe takes what fits
-                    rest = memoryview(b"".join(some))[done:]
-                    done += os.write(descriptor, rest)
-
-    return write
 
 
 def _chunks(env: Env) -> Iterator[bytes]:
