@@ -85,13 +85,18 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
         try:
             tested.append(_tested(host, proxy))
         except HostError as error:
-            name = f"nginx process {proxy.pid}" if proxy.pid else proxy.config
+            name = f"{proxy.kind} process {proxy.pid}" if proxy.pid else proxy.config
             gaps.append(Gap(source="config test", why=f"{name}: {error.why}", allow=error.allow))
             tested.append(proxy)
     return Found(tuple(tested), tuple(gaps))
 
 
+_TESTS = {"haproxy": "run `haproxy -c -f {}` yourself", "apache": "run `apachectl -t -f {}` yourself"}
+
+
 def _tested(host: Host, proxy: Proxy) -> Proxy:
+    if proxy.kind != "nginx":
+        raise HostError("its own test is not asked for", _TESTS.get(proxy.kind, "").format(proxy.config))
     if not proxy.exe or not proxy.files:
         raise HostError("there is no program that could test it" if not proxy.exe else "its configuration cannot be read")
     own = _identity(host, "self")

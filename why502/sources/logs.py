@@ -55,7 +55,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
 
 def _given(path: str, known: Snapshot) -> LogInput:
     """Return a log of the user, with what the configurations say of it."""
-    targets = [target for proxy in known.proxies or () for target in proxy.logs]
+    targets = [target for proxy in known.proxies or () if proxy.kind == "nginx" for target in proxy.logs]
     named = [target for target in targets if target.path == path and target.kind == "error"]
     formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
     return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
@@ -85,6 +85,8 @@ def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str) -> LogInput:
+    if proxy.kind != "nginx":  # its content tells
+        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid)
     first, servers = targets[0], {target.server for target in targets}
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(

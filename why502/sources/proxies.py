@@ -1,4 +1,4 @@
-"""The nginx masters that run, or the configuration that waits where none runs, each with its effective configuration."""
+"""The proxies that run, or the configuration of nginx that waits where none does, each with its effective configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from why502.host.base import Host
 from why502.host.base import Stat as FileStat
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
-from why502.sources import nginx_installed, other_proxies
+from why502.sources import nginx_installed, other_proxies, other_running
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
@@ -57,6 +57,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
             running.append(_running(host, table, master, gaps))
         except HostError as error:
             gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
+    running += other_running.others(host, table)
     if not ask.configs:
         return Found(tuple(running or nginx_installed.all_stopped(host, gaps)), tuple(gaps))
     found: list[Proxy] = []

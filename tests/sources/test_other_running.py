@@ -1,0 +1,110 @@
+"""The HAProxy and Apache that run are found with their files; real ones, on ports of the kernel's choice."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from why502.host.local import LocalHost
+from why502.model.snapshot import Proxy
+from why502.model.target import Target
+from why502.sources.other_running import others
+from why502.sources.process_table import ProcessTable
+
+pytestmark = pytest.mark.real
+MODULES = Path("/usr/lib/apache2/modules")
+APACHE = """\
+ServerRoot {folder}
+ServerName shop.example
+PidFile {folder}/pid
+Mutex file:{folder}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule proxy_module {modules}/mod_proxy.so
+LoadModule proxy_http_module {modules}/mod_proxy_http.so
+Listen 127.0.0.1:{port}
+User www-data
+Group www-data
+ErrorLog error.log
+{more}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return int(chosen.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int, *argv: str) -> Iterator[None]:
+    """Run a server in the foreground until the block ends."""
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 20
+            while True:
+                assert process.poll() is None and time.monotonic() < end, f"{argv[0]} does not serve"
+                with socket.socket() as asking:
+                    if not asking.connect_ex(("127.0.0.1", port)):
+                        break
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+
+
+def found(folder: Path) -> list[Proxy]:
+    """Return the proxies whose files lie in a folder."""
+    host = LocalHost()
+    return [proxy for proxy in others(host, ProcessTable(host)) if proxy.config.startswith(str(folder))]
+
+
+def program(name: str) -> str:
+    path = shutil.which(name, path="/usr/sbin:/usr/bin")
+    if path is None:
+        pytest.skip(f"needs {name}")
+    return path
+
+
+@pytest.mark.parametrize("flags", [(), ("-Ws",)], ids=["one-process", "master-and-worker"])
+def test_haproxy(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    port = free_port()
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "a.cfg").write_text("defaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n")
+    text = f"listen web\n  mode http\n  bind 127.0.0.1:{port}\n  server a1 127.0.0.1:3001\n  timeout connect 1s\n"
+    (tmp_path / "conf" / "web.cfg").write_text(f"{text}  timeout client 1s\n  timeout server 2s\n")
+    with serving(port, program("haproxy"), *flags, "-db", "-f", f"{tmp_path}/a.cfg", "-f", f"{tmp_path}/conf"):
+        (proxy,) = found(tmp_path)
+    assert (proxy.kind, proxy.is_running, proxy.config) == ("haproxy", True, f"{tmp_path}/a.cfg")
+    assert [file.path for file in proxy.files] == [f"{tmp_path}/a.cfg", f"{tmp_path}/conf/web.cfg"]
+    assert [peer.target for route in proxy.routes for peer in route.peers] == [Target(host="127.0.0.1", port=3001)]
+
+
+@pytest.mark.parametrize("includes", [True, False])
+def test_apache(tmp_path: Path, includes: bool) -> None:
+    httpd, port = program("apache2"), free_port()
+    tmp_path.chmod(0o755)
+    (tmp_path / "sites").mkdir()
+    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {tmp_path}/access.log common\n</VirtualHost>\n"
+    (tmp_path / "sites" / "shop.conf").write_text(site)
+    more = "IncludeOptional sites/*.conf" if includes else ""
+    (tmp_path / "httpd.conf").write_text(APACHE.format(folder=tmp_path, modules=MODULES, port=port, more=more))
+    with serving(port, httpd, "-X", "-f", f"{tmp_path}/httpd.conf"):
+        proxies = found(tmp_path)
+    if not includes:  # it leads nowhere
+        assert proxies == []
+        return
+    (proxy,) = proxies
+    assert (proxy.kind, proxy.is_running, proxy.config) == ("apache", True, f"{tmp_path}/httpd.conf")
+    assert [route.at and (route.at.file, route.at.line) for route in proxy.routes] == [(f"{tmp_path}/sites/shop.conf", 2)]
+    assert {(log.kind, log.path) for log in proxy.logs} == {
+        ("error", f"{tmp_path}/error.log"),
+        ("access", f"{tmp_path}/access.log"),
+    }

@@ -1,0 +1,155 @@
+"""The HAProxy and Apache httpd that run and pass requests on, with the files that their command lines name.
+
+Sources: haproxy(1); httpd(8); core documentation of httpd (Include, IncludeOptional, ServerRoot, ErrorLog).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+from why502.config import apache, haproxy
+from why502.config.configuration import Configuration
+from why502.host.base import Host
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process, Proxy
+from why502.sources.attempt import attempt
+from why502.sources.process_table import ProcessTable
+
+MOST = 16
+MOST_FILES = 256
+_LIMIT = 4 << 20
+_KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache"}
+_MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg", "apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
+_HAPROXY_LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
+_INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_LOG = re.compile(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
+
+
+def others(host: Host, table: ProcessTable) -> list[Proxy]:
+    """Return those that lead somewhere: one that only serves files is no proxy. Raises HostError."""
+    stats = table.stats()
+    masters = [
+        pid
+        for pid, stat in stats.items()
+        if stat.name in _KINDS and stat.state != "Z" and (stat.ppid not in stats or stats[stat.ppid].name != stat.name)
+    ]
+    looks = (attempt(partial(_proxy, host, table, pid, stats[pid].name)) for pid in sorted(masters)[:MOST])
+    return [proxy for proxy in looks if proxy is not None and proxy.routes]
+
+
+def _proxy(host: Host, table: ProcessTable, pid: int, name: str) -> Proxy:
+    process = table.process(pid)
+    seen = host.inside(process.root) if process.root else host
+    kind = _KINDS[name]
+    mains = _files(process, name)
+    texts = list(_haproxy_texts(seen, mains) if kind == "haproxy" else _apache_texts(seen, process, mains[0]))
+    reader = haproxy.load if kind == "haproxy" else apache.load
+    read: list[Configuration] = [reader(text, path) for path, text in texts]
+    logs = _haproxy_logs(seen) if kind == "haproxy" else tuple(_apache_logs(texts, process))
+    return Proxy(
+        kind=kind,
+        pid=pid,
+        config=mains[0],
+        root=process.root,
+        network=process.network,
+        unit=process.unit,
+        user=process.user,
+        started_at=process.started_at,
+        files=tuple(file for each in read for file in each.files),
+        routes=tuple(route for each in read for route in each.routes),
+        upstreams=tuple(group for each in read for group in each.upstreams),
+        logs=logs,
+    )
+
+
+def _files(process: Process, name: str) -> list[str]:
+    """Return the configuration files that the command line names, else the one that its distribution has."""
+    words = process.argv[1:]
+    named = [after for word, after in pairwise(words) if word == "-f"]
+    folder = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")
+    base = posixpath.join(process.cwd or "/", folder)
+    return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [_MAIN[name]]
+
+
+def _text(host: Host, path: str) -> str:
+    return host.read(path, limit_bytes=_LIMIT).decode("utf-8", "surrogateescape")
+
+
+def _haproxy_texts(host: Host, mains: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each file with its text; a folder stands for its `*.cfg`, in the order of their names."""
+    for main in mains:
+        names = attempt(partial(host.list, main))
+        paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
+        for path in paths[:MOST_FILES]:
+            yield path, _text(host, path)
+
+
+def _apache_texts(host: Host, process: Process, main: str) -> Iterator[tuple[str, str]]:
+    """Yield the main file and what it includes, each once."""
+    base, left, done = posixpath.dirname(main), [main], set[str]()
+    while left and len(done) < MOST_FILES:
+        path = left.pop(0)
+        if path in done:
+            continue
+        done.add(path)
+        text = _text(host, path) if path == main else attempt(partial(_text, host, path))
+        if text is None:
+            continue
+        yield path, text
+        if path == main and (root := _ROOT.search(text)):
+            base = posixpath.join(base, _named(root[1], process))
+        for match in _INCLUDE.finditer(text):
+            left += _fitting(host, posixpath.join(base, _named(match[1], process)))
+
+
+def _fitting(host: Host, pattern: str) -> list[str]:
+    """Return the files that an Include names: a file, a folder with all in it, or what a pattern fits."""
+    paths = [""] if pattern.startswith("/") else []
+    for part in pattern.strip("/").split("/"):
+        if not re.search(r"[*?\[]", part):
+            paths = [f"{path}/{part}" for path in paths]
+            continue
+        paths = [
+            f"{path}/{name}"
+            for path in paths
+            for name in attempt(partial(host.list, path or "/")) or ()
+            if fnmatch.fnmatchcase(name, part)
+        ][:MOST_FILES]
+    return [
+        inner
+        for path in paths
+        for names in (attempt(partial(host.list, path)),)
+        for inner in ([path] if names is None else [f"{path}/{name}" for name in names])
+    ]
+
+
+def _named(path: str, process: Process) -> str:
+    """Return a path with the variables that Debian's envvars sets."""
+    suffix = process.argv[0].rpartition("/")[2].removeprefix("apache2") if process.argv else ""
+    known = {"APACHE_LOG_DIR": f"/var/log/apache2{suffix}", "APACHE_CONFDIR": f"/etc/apache2{suffix}"}
+    return _VARIABLE.sub(lambda match: known.get(match[1], match[0]), path)
+
+
+def _apache_logs(texts: list[tuple[str, str]], process: Process) -> Iterator[LogTarget]:
+    base = posixpath.dirname(texts[0][0])
+    if root := _ROOT.search(texts[0][1]):
+        base = posixpath.join(base, _named(root[1], process))
+    for _, text in texts:
+        for match in _LOG.finditer(text):
+            path = _named(match[2] or match[3], process)
+            if not path.startswith("syslog") and "$" not in path:
+                kind = "error" if match[1].lower() == "errorlog" else "access"
+                yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
+
+
+def _haproxy_logs(host: Host) -> tuple[LogTarget, ...]:
+    """Return where syslog keeps its lines: HAProxy itself writes no file."""
+    found = (path for path in _HAPROXY_LOGS if attempt(partial(host.stat, path)) is not None)
+    return tuple(LogTarget(kind="access", path=path) for path in found) or (LogTarget(kind="access", goes_to="syslog"),)
