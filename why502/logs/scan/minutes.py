@@ -15,9 +15,9 @@ class Minutes:
 
     __slots__ = ("_entries", "_summed")
 
-    def __init__(self) -> None:
-        self._entries = array("q")  # minute and count
-        self._summed = 0  # so many of them at the begin are in order, each minute once
+    def __init__(self, entries: array[int] | None = None, *, is_ordered: bool = False) -> None:
+        self._entries = array("q") if entries is None else entries  # minute and count
+        self._summed = len(self._entries) if is_ordered else 0  # so many of them at the begin are in order, each minute once
 
     def add(self, minute: int, count: int = 1) -> None:
         """Count something."""
@@ -32,7 +32,9 @@ class Minutes:
 
     def update(self, other: Minutes) -> None:
         """Add the other's counts."""
-        if len(other):
+        if not self._entries:
+            self._entries, self._summed = other._entries[:], other._summed
+        elif len(other):
             (minute, count), *_ = other.items()
             self.add(minute, count)
             is_after = self._summed == len(self._entries)

@@ -43,8 +43,8 @@ _NUMBERS = frozenset(
     "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()
 )
 _OUTCOME, _ROUTE, _CLIENT, _SERVER = range(4)
-_LOW36, _LOW33 = (1 << 36) - 1, (1 << 33) - 1
 _MOST_LITERAL, _MOST_FIELDS = 52, 60
+_WHOSE = (CONNECT, HEADER, RESPONSE)
 
 
 def program(log_format: str, escape: str) -> bytes | None:
@@ -142,49 +142,52 @@ class Kernel:
             return found
         found.fields = self._fields
         found.span(self._call("first"), self._call("last"))
-        size = self._call("dump")
-        begin = self._call("dumped")
-        dumped = self._view()[begin : begin + 16 * size].cast("Q")  # the kernel's own memory: megabytes that need no copy
+        runs, lasts, counts = self._dumped()
         begin = self._call("arena")
         arena = bytes(self._view()[begin : begin + self._call("arena_used")])
         outcomes = [decoded(raw) for raw in self._strings(arena, self._entries(_OUTCOME))]
-        names: list[str] = []
+        routes: list[str] = []
         for kind, ranking in ((_CLIENT, found.clients), (_SERVER, found.servers), (_ROUTE, found.routes)):
             entries = self._entries(kind)
-            names = self._strings(arena, entries)
-            ranking.total.update(dict(zip(names, entries[2::12], strict=True)))
-            ranking.failed.update({name: count for name, count in zip(names, entries[3::12], strict=True) if count})
+            routes = self._strings(arena, entries)
+            ranking.total.update(dict(zip(routes, entries[2::12], strict=True)))
+            ranking.failed.update({name: count for name, count in zip(routes, entries[3::12], strict=True) if count})
         if not self._has_route:
             found.routes.total[NONE] = found.lines
-        times: dict[int, Counter[int]] = {}
-        for key, count in zip(dumped[::2], dumped[1::2], strict=True):
-            table = key >> 60
-            if table >= 3 and table != 4:
-                owner = key >> 33 if table > 3 else key >> 36
-                counter = times.get(owner)
-                if counter is None:
-                    counter = times[owner] = self._times(found, table, key, outcomes, names)
-                counter[key & (_LOW33 if table > 3 else _LOW36)] += count
-                continue
-            a, b = key >> 36 & 0xFFFFFF, key & _LOW36
+        begin = 0
+        for run, end in zip(runs[::2], runs[1::2], strict=True):
+            table, owner, is_ordered, its = run >> 28, run >> 4 & 0xFFFFFF, bool(run & 1), slice(begin, end)
+            begin = end
             if table == 1:
-                minutes = found.outcomes.get(outcomes[a])
-                if minutes is None:
-                    minutes = found.outcomes[outcomes[a]] = Minutes()
-                minutes.add(b, count)
+                found.outcomes.setdefault(outcomes[owner], Minutes()).update(Minutes(lasts[its], is_ordered=is_ordered))
             elif table == 2:
-                found.route_statuses[names[a], b] += count
+                for status, count in zip(lasts[its], counts[its], strict=True):
+                    found.route_statuses[routes[owner], status] += count
+            elif table == 4:
+                found.route_minutes[routes[owner]] = Minutes(lasts[its], is_ordered=is_ordered)
             else:
-                found.route_minutes.setdefault(names[a], Minutes()).add(b, count)
+                where = (ROUTE, routes[owner]) if table == 3 else (_WHOSE[table - 5], outcomes[owner].tries[run >> 1 & 7].where)
+                times = dict(zip(lasts[its], counts[its], strict=True))
+                found.times.setdefault(where, Counter()).update(times)
         return found
 
-    def _times(self, found: Counts, table: int, key: int, outcomes: list[Any], names: list[str]) -> Counter[int]:
-        a = key >> 36 & 0xFFFFFF
-        if table == 3:
-            whose = (ROUTE, names[a])
-        else:
-            whose = ((CONNECT, HEADER, RESPONSE)[table - 5], outcomes[a].tries[key >> 33 & 7].where)
-        return found.times.setdefault(whose, Counter())
+    def pack(self) -> bytes:
+        """Return what was counted since the last reset, for another kernel of the same program."""
+        size, place = self._call("pack"), self._call("room", 0)
+        return bytes(self._view()[place : place + size])
+
+    def absorb(self, packed: bytes) -> bool:
+        """Add what another kernel packed. Return whether there was place for it; in an empty one there is."""
+        place = self._call("room", len(packed))
+        self._view()[place : place + len(packed)] = packed
+        return not self._call("absorb", len(packed))
+
+    def _dumped(self) -> tuple[array[int], array[int], array[int]]:
+        """Return the runs of counters, and of all counters what they count by and how often; see `dump` of the kernel."""
+        number, place = self._call("dump"), self._call("room", 0)
+        runs = self._array("Q", place, 2 * number)
+        length = runs[-1] if runs else 0
+        return runs, self._array("q", place + 16 * length, length), self._array("q", place + 24 * length, length)
 
     def _entries(self, kind: int) -> array[int]:
         """Return what the kernel knows of each string of a kind: twelve numbers each, of which the first four count."""

@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 8;
 const REJECTS: usize = 1 << 15;
 const IDS: usize = 1 << 18; // strings of a kind
 const ARENA: usize = 24 << 20;
-const COUNTERS: u32 = 1 << 20;
+const MOST_COUNTERS: u32 = 1 << 20;
 const DENSE: usize = 256; // ids of a kind whose times are counted in arrays
 const BUCKETS: usize = 2048;
 const MEMOS: usize = 512;
@@ -92,6 +92,14 @@ struct Entry {
 
 type Head = [v128; 2];
 
+/// How often something was met: table, string, and what the table counts by. In the order of coming, which is that of time.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Counter {
+    key: u64,
+    count: u64,
+}
+
 struct Strings {
     slots: *mut u64, // hash << 32 | id + 1
     mask: u32,
@@ -128,9 +136,9 @@ static mut STATUS_MARK: [u8; 2] = [0; 2];
 static mut STRINGS: [Strings; 4] = [NO_STRINGS; 4];
 static mut ARENA_AT: *mut u8 = 0 as _;
 static mut ARENA_USED: usize = 0;
-static mut KEYS: *mut u64 = 0 as _;
-static mut COUNTS: *mut u64 = 0 as _;
-static mut KEYS_MASK: u32 = 0;
+static mut COUNTERS: *mut Counter = 0 as _;
+static mut SLOTS: *mut u32 = 0 as _; // number of the counter + 1
+static mut SLOTS_MASK: u32 = 0;
 static mut USED: u32 = 0;
 static mut TIMES: *mut u32 = 0 as _; // of routes, then connect, header, response of outcomes; of each the buckets
 static mut REJECTED: [u32; 2 * REJECTS] = [0; 2 * REJECTS];
@@ -138,6 +146,7 @@ static mut REJECTED_COUNT: usize = 0;
 static mut FIRST: i64 = i64::MAX;
 static mut LAST: i64 = i64::MIN;
 static mut LINES: u64 = 0;
+static mut PLACES: [u32; 1 << 16] = [0; 1 << 16];
 static mut SCRATCH: [u8; 8192 + PAD] = [0; 8192 + PAD];
 static mut STAMP: [u8; 48] = [0; 48];
 static mut STAMP_LENGTH: usize = 0;
@@ -149,8 +158,8 @@ static mut OF_MINUTE: *mut u32 = 0 as _; // outcome -> lines of the current minu
 static mut TOUCHED: *mut u32 = 0 as _;
 static mut TOUCHED_COUNT: usize = 0;
 static mut MEMO: [Memo; MEMOS] = [NO_MEMO; MEMOS];
-static mut DUMPED: *mut u64 = 0 as _;
-static mut DUMPED_CAPACITY: usize = 0;
+static mut ROOM: *mut u8 = 0 as _; // for what goes in or out
+static mut ROOM_SIZE: usize = 0;
 static mut HEAP: usize = 0;
 static mut HEAP_END: usize = 0;
 
@@ -365,40 +374,39 @@ fn mix(key: u64) -> u32 {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
+/// Return which counter has a key, a new one where it is met the first time.
+#[inline(always)]
+unsafe fn slot_of(key: u64) -> *mut u32 {
+    let mut slot = mix(key) & SLOTS_MASK;
+    loop {
+        let found = SLOTS.add(slot as usize);
+        if *found == 0 || (*COUNTERS.add(*found as usize - 1)).key == key {
+            return found;
+        }
+        slot = (slot + 1) & SLOTS_MASK;
+    }
+}
+
 #[inline(never)]
 unsafe fn count(table: u64, a: u32, b: u64, by: u64) {
     let key = table << 60 | (a as u64) << 36 | b;
-    let mut slot = mix(key) & KEYS_MASK;
-    loop {
-        let found = *KEYS.add(slot as usize);
-        if found == key {
-            *COUNTS.add(slot as usize) += by;
-            return;
-        }
-        if found == 0 {
-            break;
-        }
-        slot = (slot + 1) & KEYS_MASK;
+    let slot = slot_of(key);
+    if *slot != 0 {
+        (*COUNTERS.add(*slot as usize - 1)).count += by;
+        return;
     }
-    *KEYS.add(slot as usize) = key;
-    *COUNTS.add(slot as usize) = by;
+    *COUNTERS.add(USED as usize) = Counter { key, count: by };
     USED += 1;
-    if USED * 2 > KEYS_MASK {
-        let (keys, counts, size) = (KEYS, COUNTS, KEYS_MASK as usize + 1);
-        KEYS_MASK = KEYS_MASK * 2 + 1;
-        KEYS = allocate(16 * size) as *mut u64;
-        COUNTS = allocate(16 * size) as *mut u64;
-        core::ptr::write_bytes(KEYS, 0, 2 * size);
-        for old in 0..size {
-            let key = *keys.add(old);
-            if key != 0 {
-                let mut slot = mix(key) & KEYS_MASK;
-                while *KEYS.add(slot as usize) != 0 {
-                    slot = (slot + 1) & KEYS_MASK;
-                }
-                *KEYS.add(slot as usize) = key;
-                *COUNTS.add(slot as usize) = *counts.add(old);
-            }
+    *slot = USED;
+    if USED * 2 > SLOTS_MASK {
+        let (old, size) = (COUNTERS, USED as usize);
+        SLOTS_MASK = SLOTS_MASK * 2 + 1;
+        SLOTS = allocate(4 * (SLOTS_MASK as usize + 1)) as *mut u32;
+        COUNTERS = allocate(size_of::<Counter>() * (size * 2 + 2)) as *mut Counter;
+        core::ptr::copy_nonoverlapping(old, COUNTERS, size);
+        core::ptr::write_bytes(SLOTS, 0, SLOTS_MASK as usize + 1);
+        for number in 0..size {
+            *slot_of((*COUNTERS.add(number)).key) = number as u32 + 1;
         }
     }
 }
@@ -1068,7 +1076,7 @@ struct Memo {
 }
 
 const UNKNOWN: u32 = u32::MAX;
-const NO_MEMO: Memo = Memo { addr: [u64x2(0, 0); 2], key: !0, outcome: 0, failed: 0 };
+const NO_MEMO: Memo = Memo { addr: [u64x2(0, 0); 2], key: 0, outcome: 0, failed: 0 }; // no status is zeros
 
 /// A request of one attempt, or of none, as most are: the times of the attempt, and what its outcome is remembered by.
 struct Plain {
@@ -1447,7 +1455,7 @@ unsafe fn flush() {
 unsafe fn is_full() -> bool {
     REJECTED_COUNT > REJECTS - 128
         || ARENA_USED > ARENA - (256 << 10)
-        || USED > COUNTERS - 4096
+        || USED > MOST_COUNTERS - 4096
         || STRINGS.iter().any(|strings| strings.count as usize > IDS - 128)
 }
 
@@ -1557,7 +1565,7 @@ pub unsafe extern "C" fn configure(length: usize, since: i64, until: i64) -> u32
             field.flags |= IS_TIME;
         }
     }
-    if KEYS.is_null() {
+    if COUNTERS.is_null() {
         ARENA_AT = allocate(ARENA + PAD);
         for kind in 0..4 {
             STRINGS[kind].entries = allocate(size_of::<Entry>() * IDS) as *mut Entry;
@@ -1567,9 +1575,9 @@ pub unsafe extern "C" fn configure(length: usize, since: i64, until: i64) -> u32
         OF_MINUTE = allocate(4 * IDS) as *mut u32;
         TOUCHED = allocate(4 * IDS) as *mut u32;
         TIMES = allocate(4 * 4 * DENSE * BUCKETS) as *mut u32;
-        KEYS_MASK = (1 << 14) - 1;
-        KEYS = allocate(8 << 14) as *mut u64;
-        COUNTS = allocate(8 << 14) as *mut u64;
+        SLOTS_MASK = (1 << 16) - 1;
+        SLOTS = allocate(4 << 16) as *mut u32;
+        COUNTERS = allocate(size_of::<Counter>() << 15 | 16) as *mut Counter;
     }
     reset();
     0
@@ -1582,7 +1590,7 @@ pub unsafe extern "C" fn reset() {
         strings.count = 0;
         core::ptr::write_bytes(strings.slots, 0, strings.mask as usize + 1);
     }
-    core::ptr::write_bytes(KEYS, 0, KEYS_MASK as usize + 1);
+    core::ptr::write_bytes(SLOTS, 0, SLOTS_MASK as usize + 1);
     ARENA_USED = 0;
     USED = 0;
     REJECTED_COUNT = 0;
@@ -1748,46 +1756,173 @@ pub unsafe extern "C" fn arena_used() -> usize {
     ARENA_USED
 }
 
-/// Write the counters as pairs of key and count; return how many there are. `dumped` tells where.
-#[no_mangle]
-pub unsafe extern "C" fn dump() -> usize {
-    flush();
-    let ids = [STRINGS[ROUTE].count as usize, STRINGS[OUTCOME].count as usize];
-    let mut most = USED as usize;
-    if !IS_EXACT {
-        most += (ids[0].min(DENSE) + 3 * ids[1].min(DENSE)) * BUCKETS;
+/// Call with each counter, those of times in arrays, too.
+unsafe fn each_counter(mut take: impl FnMut(u64, u64)) {
+    for number in 0..USED as usize {
+        let counter = *COUNTERS.add(number);
+        take(counter.key, counter.count);
     }
-    if most > DUMPED_CAPACITY {
-        DUMPED = allocate(16 * most) as *mut u64;
-        DUMPED_CAPACITY = most;
+    if IS_EXACT {
+        return;
     }
-    let mut to = 0;
-    for slot in 0..=KEYS_MASK as usize {
-        if *KEYS.add(slot) != 0 {
-            *DUMPED.add(2 * to) = *KEYS.add(slot);
-            *DUMPED.add(2 * to + 1) = *COUNTS.add(slot);
-            to += 1;
-        }
-    }
-    if !IS_EXACT {
-        for table in 0..4usize {
-            let name = if table == 0 { T_ROUTE_TIME } else { T_CONNECT + table as u64 - 1 };
-            for id in 0..ids[(table > 0) as usize].min(DENSE) {
-                let times = TIMES.add((table * DENSE + id) * BUCKETS);
-                for at in 0..BUCKETS {
-                    if *times.add(at) != 0 {
-                        *DUMPED.add(2 * to) = name << 60 | (id as u64) << 36 | at as u64;
-                        *DUMPED.add(2 * to + 1) = *times.add(at) as u64;
-                        to += 1;
-                    }
+    for table in 0..4 {
+        let name = if table == 0 { T_ROUTE_TIME } else { T_CONNECT + table as u64 - 1 };
+        let strings = STRINGS[if table == 0 { ROUTE } else { OUTCOME }].count as usize;
+        for id in 0..strings.min(DENSE) {
+            for at in 0..BUCKETS {
+                let count = *TIMES.add((table * DENSE + id) * BUCKETS + at);
+                if count != 0 {
+                    take(name << 60 | (id as u64) << 36 | at as u64, count as u64);
                 }
             }
         }
     }
-    to
 }
 
+/// Return where so many bytes may be written for `absorb`, or were by `dump` or `pack`; valid until the next call of these.
 #[no_mangle]
-pub unsafe extern "C" fn dumped() -> usize {
-    DUMPED as usize
+pub unsafe extern "C" fn room(size: usize) -> usize {
+    if size > ROOM_SIZE {
+        ROOM = allocate(size + PAD);
+        ROOM_SIZE = size;
+    }
+    ROOM as usize
+}
+
+/// Write counters in the order of 16 bits of their keys; equal ones as they come.
+unsafe fn sort(from: *const Counter, to: *mut Counter, length: usize, shift: u32) {
+    PLACES = [0; 1 << 16];
+    for number in 0..length {
+        PLACES[((*from.add(number)).key >> shift) as u16 as usize] += 1;
+    }
+    let mut sum = 0;
+    for place in PLACES.iter_mut() {
+        sum += core::mem::replace(place, sum);
+    }
+    for number in 0..length {
+        let counter = *from.add(number);
+        let place = &mut PLACES[(counter.key >> shift) as u16 as usize];
+        *to.add(*place as usize) = counter;
+        *place += 1;
+    }
+}
+
+/// Write what was counted into the room; return how many runs that are, of counters alike but for their minute, bucket or status.
+///
+/// Two numbers of each run: its name (the key without its last 33 bits), doubled, and one more if it is in order; where it ends among
+/// the counters. Then, behind sixteen bytes for each counter, the last bits of all keys, with the count in the last 30 bits where they
+/// are minutes; then all counts.
+#[no_mangle]
+pub unsafe extern "C" fn dump() -> usize {
+    flush();
+    let mut length = 0;
+    each_counter(|_, _| length += 1);
+    let counters = room(32 * length) as *mut Counter;
+    let other = counters.add(length);
+    let mut to = counters;
+    each_counter(|key, count| {
+        *to = Counter { key, count };
+        to = to.add(1);
+    });
+    sort(counters, other, length, 33);
+    sort(other, counters, length, 49);
+    let (runs, lasts, counts) = (counters as *mut u64, other as *mut u64, (other as *mut u64).add(length));
+    let (mut run, mut before) = (0, Counter { key: 0, count: 0 });
+    for number in 0..length {
+        let counter = *counters.add(number); // before a run is written over it
+        let is_minute = matches!(counter.key >> 60, T_MINUTE | T_ROUTE_MINUTE);
+        let last = counter.key & LONGEST;
+        *lasts.add(number) = if is_minute { last << 30 | counter.count } else { last };
+        *counts.add(number) = counter.count;
+        if number == 0 || counter.key >> 33 != before.key >> 33 {
+            *runs.add(2 * run) = counter.key >> 33 << 1 | 1;
+            run += 1;
+        } else if counter.key < before.key {
+            *runs.add(2 * run - 2) &= !1;
+        }
+        *runs.add(2 * run - 1) = number as u64 + 1;
+        before = counter;
+    }
+    run
+}
+
+/// Write what was counted into the room, for the `absorb` of another instance; return how many bytes.
+#[no_mangle]
+pub unsafe extern "C" fn pack() -> usize {
+    flush();
+    let mut head = Packed { lines: LINES, first: FIRST, last: LAST, counters: 0, strings: [0; 4] };
+    each_counter(|_, _| head.counters += 1);
+    let mut size = size_of::<Packed>() + size_of::<Counter>() * head.counters + ARENA_USED;
+    for kind in 0..4 {
+        head.strings[kind] = STRINGS[kind].count as usize;
+        size += size_of::<Entry>() * head.strings[kind];
+    }
+    let place = room(size) as *mut Packed;
+    let mut to = place.add(1) as *mut Counter;
+    each_counter(|key, count| {
+        *to = Counter { key, count };
+        to = to.add(1);
+    });
+    let mut to = to as *mut Entry;
+    for kind in 0..4 {
+        core::ptr::copy_nonoverlapping(STRINGS[kind].entries, to, head.strings[kind]);
+        to = to.add(head.strings[kind]);
+    }
+    core::ptr::copy_nonoverlapping(ARENA_AT, to as *mut u8, ARENA_USED);
+    *place = head;
+    size
+}
+
+/// Add what another instance packed, which stands in the room. 1: there is no place for it beside what is here, but there is in an empty one.
+#[no_mangle]
+pub unsafe extern "C" fn absorb(size: usize) -> u32 {
+    flush();
+    let head = ROOM as *const Packed;
+    let counters = head.add(1) as *const Counter;
+    let mut entries = [counters.add((*head).counters) as *mut Entry; 4];
+    for kind in 1..4 {
+        entries[kind] = entries[kind - 1].add((*head).strings[kind - 1]);
+    }
+    let arena = entries[3].add((*head).strings[3]) as *const u8;
+    let its = size - (arena as usize - ROOM as usize);
+    let has_place = (0..4).all(|kind| STRINGS[kind].count as usize + (*head).strings[kind] <= IDS) && ARENA_USED + its <= ARENA;
+    if !has_place || (USED > 0 && USED as usize + (*head).counters > MOST_COUNTERS as usize) {
+        return 1;
+    }
+    for kind in 0..4 {
+        for number in 0..(*head).strings[kind] {
+            let its = entries[kind].add(number);
+            let mine = intern(kind, arena.add((*its).begin as usize), (*its).length as usize);
+            (*mine).total += (*its).total;
+            (*mine).failures += (*its).failures;
+            (*its).begin = id_of(kind, mine); // from now on
+        }
+    }
+    for number in 0..(*head).counters {
+        let Counter { key, count: by } = *counters.add(number);
+        let table = key >> 60;
+        let kind = if matches!(table, T_ROUTE_STATUS | T_ROUTE_TIME | T_ROUTE_MINUTE) { ROUTE } else { OUTCOME };
+        let id = (*entries[kind].add((key >> 36) as usize & 0xff_ffff)).begin;
+        let rest = key & ((1 << 36) - 1);
+        if !IS_EXACT && (table == T_ROUTE_TIME || table >= T_CONNECT) && rest <= LONGEST && (id as usize) < DENSE {
+            let table = if table == T_ROUTE_TIME { 0 } else { (table - T_CONNECT) as usize + 1 };
+            *TIMES.add((table * DENSE + id as usize) * BUCKETS + rest as usize) += by as u32;
+        } else {
+            count(table, id, rest, by);
+        }
+    }
+    LINES += (*head).lines;
+    FIRST = if (*head).first < FIRST { (*head).first } else { FIRST };
+    LAST = if (*head).last > LAST { (*head).last } else { LAST };
+    0
+}
+
+/// What begins a packed state; then come its counters, the entries of its strings by kind, the texts of these.
+#[repr(C, align(16))]
+struct Packed {
+    lines: u64,
+    first: i64,
+    last: i64,
+    counters: usize,
+    strings: [usize; 4],
 }
