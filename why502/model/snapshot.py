@@ -188,6 +188,7 @@ class Probe(Value, frozen=True, kw_only=True):
     first_byte_s: float | None = None
     total_s: float | None = None
     certificate: str = ""  # why a certificate does not verify
+    verifies_with: tuple[tuple[str, str], ...] = ()  # settings with which it would, without their module's name: ssl_name, …
     at: datetime | None = None
     route_at: Position | None = None
 
@@ -358,6 +359,9 @@ class Kernel(Value, frozen=True, kw_only=True):
     accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
     unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
     abandoned: dict[str, int] = {}  # by target: connections closed by the proxy that the backend still holds, or never accepted
+    worked_off: dict[
+        str, int
+    ] = {}  # by target: how many of the abandoned it closed while we looked; only where that was looked at
     backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
     backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)

@@ -29,7 +29,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
     ("socket_paths", "services", "disks", "kernel", "pressure", "paths"),
     ("events", "security"),
-    ("probes",),
+    ("probes", "progress"),
 )
 LIMIT_S = 2.5
 

@@ -34,9 +34,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
     network, pid = next(iter(proxies.items()), ("", None))
     away = pid if network else None
-    fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
+    fronts, folders = tables_of(known)
     folder = fronts[0]
-    folders = list(dict.fromkeys((*fronts, *_backend_folders(known, proxies))))
 
     before, began, blocked = _overflows(host, folders), backend.ticks(host, known), backend.blocked(host, known)
     until = time.monotonic() + _LOOK_S
@@ -55,6 +54,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
         now = (_overflows(host, folders) or before) if before[0] else before
         values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
     return Found(msgspec.convert(values, Kernel), tuple(gaps))
+
+
+def tables_of(known: Snapshot) -> tuple[list[str], list[str]]:
+    """Return the folders of the socket tables: of the proxies' network namespaces, and of these and the backends'."""
+    proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}
+    fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
+    return fronts, list(dict.fromkeys((*fronts, *_backend_folders(known, proxies))))
 
 
 def parse_netstat(content: bytes) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from why502.host.base import Host
@@ -117,15 +117,19 @@ class Use(NamedTuple):
     abandoned: int | None = None
 
 
+def ends_at(target: Target) -> Callable[[Socket], bool]:
+    """Return what tells whether a socket's local end is the target; of a wildcard address every one with its port."""
+    forms, port = names(target), b":%04X" % target.port
+    return lambda row: row.local in forms or (target.is_wildcard and row.local.endswith(port))
+
+
 def use(target: Target, tcp: list[Socket], unix: list[Socket]) -> Use:
     """Return how a listening socket is used. Of a wildcard address, connections to every address with its port count."""
-    forms = names(target)
-    port = b":%04X" % target.port
+    is_of = ends_at(target)
     rows = (
         row
         for row in (unix if target.is_unix else tcp)
-        if row.state not in {LISTEN, "TIME_WAIT", "SYN_RECV", "UNCONNECTED"}
-        and (row.local in forms or (target.is_wildcard and row.local.endswith(port)))
+        if row.state not in {LISTEN, "TIME_WAIT", "SYN_RECV", "UNCONNECTED"} and is_of(row)
     )
     held = queued = abandoned = 0
     for row in rows:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
@@ -47,6 +47,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
     stuck = unread(case)
+    if closed := worked_off(case):
+        says = f"it gets on: meanwhile it closed {closed} of the {stuck} connections that the proxy had given up"
+        yield refutes(says, "ss -tn state close-wait", LIKELY)
+        stuck = 0
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
         is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
@@ -64,6 +68,12 @@ def unread(case: Case) -> int:
     """Return how many connections from the proxy the backend still holds although the other side closed them (CLOSE-WAIT)."""
     kernel = case.host.kernel if case.host else None
     return kernel.abandoned.get(str(case.target), 0) if kernel else 0
+
+
+def worked_off(case: Case) -> int:
+    """Return how many of these it closed while we looked: one that hangs closes none."""
+    kernel = case.host.kernel if case.host else None
+    return kernel.worked_off.get(str(case.target), 0) if kernel else 0
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

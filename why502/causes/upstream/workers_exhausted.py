@@ -46,6 +46,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     held = kernel.accepted.get(str(case.target), 0) if kernel else 0
     if waiting and held and not stopped:
         yield supports(f"it holds {held} accepted connections meanwhile", "ss -tnp", WEAK)
+    closed = kernel.worked_off.get(str(case.target), 0) if kernel else 0
+    if closed and not waiting and held and some_answered(case) and case.probe(Symptom.READ_TIMED_OUT):
+        says = (
+            f"it holds {held} connections, answers some in time, and closed {closed} that the proxy had given up while we looked"
+        )
+        yield supports(f"{says}: they wait in a queue of its own", "ss -tn state close-wait", LIKELY)
     if some and waiting:
         yield supports("other requests were answered in the same time", "access log", WEAK)
     if case.answers_now is True and not waiting:
@@ -54,6 +60,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the application server itself says that all of its workers are busy", tally.seen_in, PROOF)
     for event in case.events(Symptom.WORKERS_BUSY)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
+
+
+def some_answered(case: Case) -> bool:
+    """Return whether some request was answered in the window: by the target, or, where the access log names none, at all."""
+    traffic, logs = case.traffic, case.here.logs
+    if traffic is not None:
+        return traffic.attempts > traffic.failures
+    return any(status.startswith("2") for status in (logs.by_status if logs else ()))
 
 
 @rule(99, "buffering-off-for-all", Severity.NOTE)
