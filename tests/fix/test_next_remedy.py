@@ -86,7 +86,7 @@ def test_what_is_tried_and_in_which_order() -> None:
         findings=(
             finding("backend-hung", Remedy(says="words"), run("a"), run("b"), run("a")),
             finding("backend-not-running", run("over"), ongoing=False),
-            finding("selinux-denied", run("policy")),
+            finding("selinux-denied", msgspec.structs.replace(run("policy"), is_policy=True)),
             finding("wrong-port", run("c"), run("d"), run("e")),
             finding("wrong-address", run("light"), confidence=0.2),
         ),

@@ -13,8 +13,6 @@ from why502.model.remedy import Edit, Remedy, Run
 from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
 
-# Security policy is changed only when somebody asks for that very cause by name.
-BY_NAME = frozenset({"selinux-denied", "apparmor-denied"})
 # Nothing is restarted for a failure that is over.
 OVER = frozenset({"backend-not-running", "backend-hung", "stale-dns"})
 _GENERATED = re.compile(
@@ -63,11 +61,11 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) ->
         raise Why502Error("nothing is found that could be fixed", "See `why502 diagnose` for what was looked at.")
     made: dict[tuple[Edit | Run, ...], Plan] = {}
     for finding in found:
-        if (finding.cause in BY_NAME and cause is None) or (finding.cause in OVER and not finding.ongoing):
+        if finding.cause in OVER and not finding.ongoing:
             continue
         own = mistakes.remedies(snapshot.proxies or ()) if finding.cause in mistakes.FATAL else ()
         for remedy in (*finding.remedies, *own):
-            if remedy.steps:
+            if remedy.steps and (cause is not None or not remedy.is_policy):
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
     if not made:
         raise _hopeless(found[0], is_named=cause is not None)
@@ -75,9 +73,9 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) ->
 
 
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
-    if first.cause in BY_NAME and not is_named and any(remedy.steps for remedy in first.remedies):
+    if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is not fixed without being named: its remedy changes a security policy",
+            f"{first.cause} is not fixed without being named, since that changes what is trusted or allowed: {first.says}",
             f"See the steps with: why502 fix {first.cause}",
         )
     advice = "; ".join(remedy.says for remedy in first.remedies) or f"See `why502 explain {first.cause}`."
@@ -146,6 +144,8 @@ def risk(step: Edit | Run) -> str:
         return "running requests finish; workers start anew"
     if "daemon-reload" in words:
         return "systemd reads its files again; nothing is restarted"
+    if words[0] in ("setsebool", "semanage", "restorecon"):
+        return f"changes what SELinux allows; taken back by: {' '.join(step.undo)}"
     if "enable" in words:
         return "it will run after every boot"
     if "reset-failed" in words:

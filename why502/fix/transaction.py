@@ -29,7 +29,10 @@ Verify = Callable[[Entry], Verdict]
 
 START_S = 20.0  # for a service that was started, or a queue that must drain
 TIME_WAIT_S = 65.0  # a closed connection holds its local port for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h)
-_AT_ONCE = ("chown", "chgrp", "chmod", "setfacl")  # their effect is there when they end
+# Where an undo must not stand in the reverse order: systemd reads the old files before anything is restarted with them,
+# and labels are given anew when their rule is gone.
+_FIRST = {("systemctl", "daemon-reload"): -1, ("restorecon",): 1}
+_AT_ONCE = ("chown", "chgrp", "chmod", "setfacl", "setsebool", "semanage", "restorecon")  # their effect is there when they end
 
 
 def patience_s(entry: Entry) -> float:
@@ -173,8 +176,7 @@ def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
         _restore(where, entry, number, change, progress)
     left = []
     ran = [run for run in reversed(entry.runs[: entry.ran]) if run.undo]
-    # Files are as before: systemd must know before anything is restarted.
-    for run in sorted(ran, key=lambda run: "daemon-reload" not in run.undo):
+    for run in sorted(ran, key=lambda run: _FIRST.get(run.undo[0:2], _FIRST.get(run.undo[0:1], 0))):
         try:
             commands.execute(run.undo, entry.master)
             progress.say(f"ran {shlex.join(run.undo)}")

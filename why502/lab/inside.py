@@ -27,6 +27,7 @@ from why502.lab.stage import LabError, Stage, remove
 CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
 DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application, repaired or not
+UNNAMED = "is not fixed without being named"
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 
@@ -60,16 +61,19 @@ def fix(stage: Stage, where_to: Path, *options: str) -> subprocess.CompletedProc
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def repaired(stage: Stage) -> dict[str, Any]:
-    """Have the scene repaired, then taken back; return what was said each time, the clients' statuses and the files' digests.
+def repaired(stage: Stage, cause: str) -> dict[str, Any]:
+    """Have the scene repaired, by its cause's name where that must be, then taken back.
+
+    Return what was said each time, the clients' statuses, and the files' digests.
 
     `before`, `planned`, `fixed`, `undone`: the digests of every file that the fix may change, with modes and owners. `statuses`: of
     the requests that had failed (all, where none did), sent again once repaired.
     """
     state = stage.path("/run/lab/state")
     found: dict[str, Any] = {"before": digests(stage)}
+    named = (cause,) if UNNAMED in fix(stage, state).stderr else ()
     for name, options in (("plan", ()), ("applied", ("--apply", "--yes"))):
-        done = fix(stage, state, *options)
+        done = fix(stage, state, *named, *options)
         found[name] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}
         if name == "plan":
             found["planned"] = digests(stage)
@@ -152,7 +156,7 @@ def main() -> int:
         if told.report:
             report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
             if told.fix:
-                report["fix"] = repaired(stage)
+                report["fix"] = repaired(stage, fault.cause)
             elif not told.show_only:
                 bundle = stage.path("/run/scene.why502")
                 done = diagnose(stage, "--format", "json", "--save", str(bundle), *told.option, is_captured=True)

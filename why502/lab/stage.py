@@ -21,6 +21,7 @@ from why502.lab.nginx import LOGS, Nginx
 from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
+JOURNAL = "/var/lib/why502"  # of repairs: those of a scene must not lie among the machine's own
 OWN_FOLDERS = (
     "/etc/nginx",
     "/var/log",
@@ -28,6 +29,7 @@ OWN_FOLDERS = (
     "/run",
     "/etc/php",
     "/etc/supervisor",
+    JOURNAL,
 )  # empty ones of the scene's own lie over these
 DISK = Path("/var/tmp")
 PATIENCE_S = 10.0
@@ -74,6 +76,8 @@ class Stage:
         """Bring up the loopback device and lay empty folders over those that a scene writes to."""
         if self.is_isolated:
             self.sh("ip", "link", "set", "lo", "up")
+            if not self.is_machine:
+                Path(JOURNAL).mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in filter(os.path.isdir, () if self.is_machine else OWN_FOLDERS):
                 self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", folder)
             for name in ("hosts", "resolv.conf"):

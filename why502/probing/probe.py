@@ -20,6 +20,7 @@ from why502.probing.line import Failed, Line, connect, number
 from why502.probing.request import SECOND_LOOK_S, Answer, Request, Tls
 from why502.probing.speech import identify
 from why502.probing.tls import TlsLine, context, secure
+from why502.probing.verification import cure
 
 ASK: dict[str, Callable[[Line, Request], Answer]] = {
     "http": http1.ask,
@@ -101,6 +102,7 @@ def probe(host: Host, request: Request) -> Probe:
         detail=(failed.detail if failed else answer.detail).removeprefix(f"{request.target}: "),
         header_bytes=failed.header_bytes if failed else answer.header_bytes,
         certificate=failed.certificate if failed else "",
+        verifies_with=cure(host, request) if failed and failed.symptom is Symptom.TLS_UNVERIFIED else (),
         first_bytes=shown(seen)[1:-1],
         speaks=speaks,
         connect_s=connected,

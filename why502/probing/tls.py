@@ -135,16 +135,22 @@ def context(host: Host, settings: Tls) -> ssl.SSLContext:
 
 def mismatch(certificate: Mapping[str, object], name: str) -> str:
     """Return why a certificate (as SSLSocket.getpeercert gives it) is not for that name; "" where it is (RFC 6125, 6.4)."""
-    named = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]  # type: ignore[attr-defined]
-    if not named:
-        subject = certificate.get("subject", ())
-        named = [value for part in subject for kind, value in part if kind == "commonName"]  # type: ignore[attr-defined]
+    named = names_of(certificate)
     wanted = name.lower().rstrip(".")
     for pattern in named:
         if pattern.lower() == wanted or (pattern[:2] == "*." and wanted.partition(".")[2] == pattern[2:].lower()):
             return ""
     names = ", ".join(shown(x.encode("utf-8", "replace")) for x in named[:5]) or "no name"
     return f"it is for {names}, not for {shown(name.encode())}"
+
+
+def names_of(certificate: Mapping[str, object]) -> list[str]:
+    """Return the host names that a certificate is for."""
+    named = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]  # type: ignore[attr-defined]
+    if not named:
+        subject = certificate.get("subject", ())
+        named = [value for part in subject for kind, value in part if kind == "commonName"]  # type: ignore[attr-defined]
+    return named
 
 
 def sni_of(name: str) -> str:

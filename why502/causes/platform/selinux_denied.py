@@ -21,6 +21,8 @@ types. The log shows "(13: Permission denied)" although the modes are right.
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator
 
 from why502.case import Case
@@ -28,6 +30,8 @@ from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+
+SHARED = ("/run", "/var/run", "/tmp", "/var/tmp", "/var/lib", "/dev/shm", "/")  # folders of many programs, never labelled whole
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -47,17 +51,30 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Set the boolean that lets the proxy connect; label the socket's folder."""
-    if case.target is not None and not case.target.is_unix:
-        yield Remedy(
-            says="let the web server connect to network ports",
-            steps=(
-                Run(
-                    argv=("setsebool", "-P", "httpd_can_network_connect", "1"),
-                    undo=("setsebool", "-P", "httpd_can_network_connect", "0"),
-                ),
-            ),
-        )
+    """Set the boolean that lets the proxy connect, or label the port; label the socket, with its folder where that is its own."""
+    target = case.target
+    if target is None:
+        return
+    if not target.is_unix:
+        boolean = ("setsebool", "-P", "httpd_can_network_connect")
+        steps = (Run(argv=(*boolean, "1"), undo=(*boolean, "0")),)
+        yield Remedy(says="let the web server connect to network ports", steps=steps, is_policy=True)
+        port = ("-p", "tcp", str(target.port))
+        label = Run(argv=("semanage", "port", "-a", "-t", "http_port_t", *port), undo=("semanage", "port", "-d", *port))
+        yield Remedy(says=f"label port {target.port} as one of the web (http_port_t)", steps=(label,), is_policy=True)
+        return
+    folder = posixpath.dirname(target.path)
+    what = target.path if folder in SHARED else folder
+    spec = re.escape(what).replace(r"\-", "-") + ("" if what == target.path else "(/.*)?")
+    rule = ("semanage", "fcontext")
+    yield Remedy(
+        says=f"label {what} as what web servers run with (httpd_var_run_t)",
+        steps=(
+            Run(argv=(*rule, "-a", "-t", "httpd_var_run_t", spec), undo=(*rule, "-d", spec)),
+            Run(argv=("restorecon", "-R", what), undo=("restorecon", "-R", what)),
+        ),
+        is_policy=True,
+    )
 
 
 CAUSE = Cause(

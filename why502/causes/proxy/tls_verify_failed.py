@@ -22,10 +22,14 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import family, reload, set_in_route
 from why502.deployment import Deployment, host_name
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Edit, Remedy, Run
 from why502.rule import risk, rule
+
+DEPTH = "3"  # nginx takes a chain of one by default
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,6 +46,33 @@ def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     reason = next((probe.certificate for probe in case.probes if probe.certificate), "")
     return f"the certificate of {case.target} does not verify: {reason}" if reason else ""
+
+
+_SAYS = {
+    "ssl_server_name": "send the server name (SNI): the backend then shows a certificate that verifies",
+    "ssl_name": "verify the certificate for {}, which it is for, if that is your backend",
+    "ssl_trusted_certificate": "trust the issuers in {}, of which one signed the certificate, if that is your backend",
+    "ssl_verify_depth": "take a chain of {} certificates between the backend's and the trusted one",
+}
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Set what a handshake of ours proved to be enough; verification itself is never switched off."""
+    route = case.route
+    if route is None or not route.verifies_tls:
+        return
+    said = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
+    found = next((probe.verifies_with for probe in case.probes if probe.verifies_with), ())
+    if not found and "certificate chain too long" in said:
+        found = (("ssl_verify_depth", DEPTH),)
+    for name, value in found:
+        change = set_in_route(case, f"{family(route)}_{name}", value)
+        # A name that nobody set is the address of proxy_pass, or a group's name: no certificate was ever meant to be for that.
+        is_policy = name == "ssl_trusted_certificate" or (
+            name == "ssl_name" and route.setting(f"{family(route)}_ssl_name") is not None
+        )
+        steps: tuple[Edit | Run, ...] = (change, *reload(case.proxy)) if change else ()
+        yield Remedy(says=_SAYS[name].format(value), steps=steps, is_policy=is_policy)
 
 
 @rule(63, "verification-without-ca", Severity.ERROR, "proxy-config-invalid")
@@ -104,6 +135,7 @@ CAUSE = Cause(
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     examine=examine,
     tell=tell,
+    remedies=remedies,
     foresee=(
         without_ca,
         not_verified,
