@@ -208,23 +208,37 @@ def rescheme(case: Case, scheme: str) -> Edit | None:
     return edit.replace(tree, word.start, word.end, f"{scheme}://{rest}") if found and old != scheme else None
 
 
-# What a uwsgi application needs to know of a request (PEP 3333 beside the HTTP_ fields, which uwsgi_pass sends by itself).
-_UWSGI = {
+# What an application needs to know of a request: uwsgi (PEP 3333, beside the HTTP_ fields, which nginx sends by itself),
+# FastCGI (RFC 3875; PHP refuses to run without REDIRECT_STATUS where it was built so).
+_TOLD = {
     "QUERY_STRING": "$query_string",
     "REQUEST_METHOD": "$request_method",
     "CONTENT_TYPE": "$content_type",
     "CONTENT_LENGTH": "$content_length",
     "REQUEST_URI": "$request_uri",
-    "PATH_INFO": "$document_uri",
     "SERVER_PROTOCOL": "$server_protocol",
     "REMOTE_ADDR": "$remote_addr",
     "SERVER_PORT": "$server_port",
     "SERVER_NAME": "$server_name",
 }
+_UWSGI = {**_TOLD, "PATH_INFO": "$document_uri"}
+_FASTCGI = {
+    **_TOLD,
+    "SCRIPT_NAME": "$fastcgi_script_name",
+    "DOCUMENT_URI": "$document_uri",
+    "DOCUMENT_ROOT": "$document_root",
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "REQUEST_SCHEME": "$scheme",
+    "HTTPS": "$https if_not_empty",
+    "REDIRECT_STATUS": "200",
+}
 
 
-def respell(case: Case, protocol: str) -> Edit | None:
-    """Return what passes a route on by another directive: `proxy_pass http://…`, or `uwsgi_pass …` with what uwsgi must be told."""
+def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
+    """Return what passes a route on by another directive, with what that protocol must be told; a line of its own for each.
+
+    `protocol`: http, uwsgi, h2, or fastcgi with the path of the `script`, in nginx's variables.
+    """
     route = case.route
     tree = tree_of(case, route.at if route else None)
     if route is None or route.at is None or tree is None or route.uri not in (None, "/"):
@@ -232,12 +246,15 @@ def respell(case: Case, protocol: str) -> Edit | None:
     address = route.passes.partition("://")[2].rstrip("/") or route.passes
     if "$" in address:
         return None
-    line = f"proxy_pass http://{address};"
-    if protocol == "uwsgi":
+    lines = [f"proxy_pass http://{address};"]
+    if protocol == "h2":
+        lines = [f"grpc_pass grpc://{address};"]
+    elif protocol in ("uwsgi", "fastcgi"):
         address = address.removesuffix(":") if address.startswith("unix:") else address
-        line = " ".join((f"uwsgi_pass {address};", *(f"uwsgi_param {name} {value};" for name, value in _UWSGI.items())))
+        told = {"SCRIPT_FILENAME": script, **_FASTCGI} if protocol == "fastcgi" else _UWSGI
+        lines = [f"{protocol}_pass {address};", *(f"{protocol}_param {name} {value};" for name, value in told.items())]
     try:
-        return edit.replace_directive(tree, route.at, line)
+        return edit.replace_directive(tree, route.at, edit.aligned(tree, route.at, lines))
     except Why502Error:
         return None
 

@@ -21,7 +21,7 @@ REPAIRED = frozenset(
 # Of those causes the scenes where no exact step is known: what is missing is the application's own.
 HOPELESS = frozenset(
     """
-    unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-h2 wrong-protocol-http-to-fastcgi wrong-port-dead-mount
+    unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-http-to-fastcgi wrong-port-dead-mount
     wrong-port-and-mistake
     """.split()
 )

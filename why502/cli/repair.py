@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.fix/1"
+SCRIPT_NOT_FOUND = "script-not-found"  # of the symptoms; a 404 that only says so heals nothing
 
 
 def with_diffs(plan: Plan) -> Plan:
@@ -190,6 +191,8 @@ def _with_log(entry: Entry, verdict: Verdict, logs: tuple[Mark, ...]) -> Verdict
     total = sum(found.values())
     since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
     says = f"{verdict.says}; the error log tells of {since}"
+    if missed := [name for name in found if name.startswith(SCRIPT_NOT_FOUND)] if entry.cause == "wrong-protocol" else []:
+        return msgspec.structs.replace(verdict, says=f"{verdict.says}; but {missed[0]}: another script is meant", helps=False)
     is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
     return msgspec.structs.replace(verdict, says=says, helps=not (is_unseen and name in entry.seen))
 

@@ -93,6 +93,14 @@ def replace_directive(tree: Tree, at: Position, line: str) -> Edit:
     return replace(tree, node.start, node.head[-1].end, line)
 
 
+def aligned(tree: Tree, at: Position, lines: Iterable[str]) -> str:
+    """Return directives that are to stand in the place of the one there: below each other where it has a line of its own."""
+    node, content = _source(tree).node_at(at), _source(tree).content.bytes
+    line_start = content.rfind(b"\n", 0, node.start) + 1
+    is_alone = not content[line_start : node.start].strip()
+    return (_newline(content) + _indent(content, node.start) if is_alone else " ").join(lines)
+
+
 def add_argument(tree: Tree, at: Position, value: str) -> Edit:
     """Return the addition of a further argument (`down`) to the directive at that place."""
     last = _source(tree).node_at(at).words[-1]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from why502.fix.commands import Master
 from why502.logs.formats.nginx_error import parse
 from why502.model.base import Value
-from why502.model.logs import LogRecord
+from why502.model.logs import LogRecord, Symptom
 from why502.model.snapshot import Proxy
 
 MOST_BYTES = 1 << 20
@@ -53,9 +53,13 @@ def news(before: Iterable[Mark], master: Master) -> Counter[str]:
     for mark in before:
         for line in _since(mark).decode("utf-8", "replace").splitlines():
             record = parse(line)
-            if record is not None and record.symptom is not None and record.pid in workers and record.is_gateway_failure:
+            if record is not None and record.symptom is not None and record.pid in workers and _is_failure(record):
                 found[_named(record)] += 1
     return found
+
+
+def _is_failure(record: LogRecord) -> bool:
+    return record.is_gateway_failure or record.symptom is Symptom.SCRIPT_NOT_FOUND
 
 
 def _since(mark: Mark) -> bytes:

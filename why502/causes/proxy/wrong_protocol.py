@@ -87,12 +87,30 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if scheme and route:
         change = rescheme(case, scheme)
         yield Remedy(says=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
-    elif spoken in ("fastcgi", "uwsgi", "http"):
-        says = f"use {'proxy' if spoken == 'http' else spoken}_pass for {case.target}"
-        change = (
-            respell(case, spoken) if spoken != "fastcgi" else None
-        )  # FastCGI needs to be told the script, which nobody here knows
+    elif spoken == "fastcgi":
+        yield from _to_fastcgi(case)
+    elif spoken in ("uwsgi", "http", "h2"):
+        says = f"use {_MODULES[spoken]}_pass for {case.target}"
+        change = respell(case, spoken)
         yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+
+
+_MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
+
+
+def _to_fastcgi(case: Case) -> Iterator[Remedy]:
+    """FastCGI must be told the script: the file of the request below `root`, or index.php there for all. Without `root` nobody knows."""
+    says = f"use fastcgi_pass for {case.target}"
+    root = case.route.setting("root") if case.route else None
+    if case.route is None or root is None or case.route.setting("alias"):
+        yield Remedy(says=f"{says}, with SCRIPT_FILENAME as the application needs it")
+        return
+    every = {"the file that is asked for": "$document_root$fastcgi_script_name"}
+    if "php" not in case.route.location:
+        every["index.php for everything"] = "$document_root/index.php"
+    for what, script in every.items():
+        change = respell(case, "fastcgi", script)
+        yield Remedy(says=f"{says}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
 
 
 _PHP_SOCKET = re.compile(r"/php[\w.-]*fpm[^/]*\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]*\.sock$")

@@ -6,7 +6,7 @@ from functools import partial
 
 from why502.lab.certificates import authority, certificate
 from why502.lab.fault import Fault
-from why502.lab.php import start_php
+from why502.lab.php import FILE, start_php
 from why502.lab.scenes import one_backend
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
@@ -27,12 +27,13 @@ def to_plain(stage: Stage, *, directive: str) -> str:
     return target
 
 
-def to_php(stage: Stage) -> str:
-    """Break it: proxy_pass to a PHP-FPM pool."""
+def to_php(stage: Stage, *, has_root: bool = False, path: str = "/") -> str:
+    """Break it: proxy_pass to a PHP-FPM pool. `has_root`: the folder of the scripts is known to nginx."""
     listen = str(stage.path("/run/php/php-fpm.sock"))
     start_php(stage, listen)
-    stage.nginx.start(f"proxy_pass http://unix:{listen};")
-    stage.send_many(6)
+    root = f"root {stage.path(FILE).parent};\n" if has_root else ""
+    stage.nginx.start(f"{root}proxy_pass http://unix:{listen};")
+    stage.send_many(6, path)
     return f"unix:{listen}"
 
 
@@ -57,6 +58,20 @@ FAULTS = (
         name="wrong-protocol-http-to-fastcgi",
         says="proxy_pass to PHP-FPM",
         build=to_php,
+        needs=frozenset({"php-fpm"}),
+        proves=ENDED,
+    ),
+    fault(
+        name="wrong-protocol-http-to-fastcgi-script",
+        says="proxy_pass to PHP-FPM, below a root that holds the script",
+        build=partial(to_php, has_root=True, path="/index.php"),
+        needs=frozenset({"php-fpm"}),
+        proves=ENDED,
+    ),
+    fault(
+        name="wrong-protocol-http-to-fastcgi-front",
+        says="proxy_pass to PHP-FPM, below a root whose index.php answers everything",
+        build=partial(to_php, has_root=True, path="/orders/7"),
         needs=frozenset({"php-fpm"}),
         proves=ENDED,
     ),
