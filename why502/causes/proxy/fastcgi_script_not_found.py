@@ -19,12 +19,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
 from why502.model.config import Position
-from why502.model.finding import Layer, Risk, Severity
+from why502.model.finding import Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+
+_FRONT = frozenset({"/", "/index.php"})
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it. Scanners ask for many scripts that no site has; this is where its front page is none either."""
+    tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
+    if tally is None or case.target is None or case.explains_notices:
+        return
+    asked = {request.partition(" ")[2].partition("?")[0] for request, _ in tally.requests}
+    traffic, logs = case.traffic, case.here.logs
+    statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
+    if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
+        says = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
+        yield supports(says, tally.seen_in, 5.0)
 
 
 @rule(122, "fastcgi-without-script", Severity.WARNING)
@@ -77,6 +93,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
     symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
+    examine=examine,
     foresee=(
         no_script,
         params_lost,
