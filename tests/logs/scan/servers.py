@@ -136,7 +136,7 @@ def answers(port: int) -> bool:
 
 @contextlib.contextmanager
 def s3(folder: Path) -> Iterator[Relay]:
-    """Run an S3 server that checks signatures of none and knows two keys' worth of nothing: whoever signs may read."""
+    """Run an S3 server; whoever signs may read, unless the environment of moto says otherwise."""
     port = free_port()
     with _child(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "s3.txt", lambda: answers(port)
@@ -146,6 +146,16 @@ def s3(folder: Path) -> Iterator[Relay]:
             yield relay
         finally:
             relay.close()
+
+
+def aws(port: int) -> dict[str, str]:
+    """Return the environment in which the S3 server is the one that is meant."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "AKIAABCDEFGHIJKLMNOP",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
     """Show progress on a terminal; the first Ctrl-C ends the reading in order, a second one at once."""
 
     def stop(_signal: int, _frame: object) -> None:
-        if job.is_over:
+        if job.is_over or not job.is_reading:  # nothing was seen yet
             raise KeyboardInterrupt
         job.is_over = True
 

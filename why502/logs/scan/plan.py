@@ -11,7 +11,8 @@ from why502.logs import window
 from why502.logs.lines import Window
 from why502.logs.scan.form import Form, find
 from why502.logs.scan.part import Ask, Part, _zone
-from why502.logs.scan.source import STANDARD_INPUT, Source, open_
+from why502.logs.scan.piped import Piped
+from why502.logs.scan.source import Source, open_
 from why502.logs.window import PROBE_BYTES, SLACK_S
 from why502.model.base import Value
 from why502.model.errors import HostError
@@ -36,7 +37,7 @@ def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
         with open_(source.path) as stream:
             head = window.head(stream)
             form = find(head, given)
-            if window.is_compressed(stream) or source.path == STANDARD_INPUT:
+            if window.is_compressed(stream) or isinstance(stream, Piped):
                 if ask.since > 0 and 0 < source.modified_s < ask.since - SLACK_S:
                     return Planned(source=source, form=form)
                 part = Part(path=source.path, form=form)

@@ -35,7 +35,7 @@ def _nothing(_: int) -> None:
 
 @dataclass
 class Job:
-    """What is to be read, and how far it is. `is_over`: set it to end the reading where it is."""
+    """What is to be read, and how far it is. `is_over`: set it to end the reading where it is. `is_reading`: it has begun."""
 
     paths: tuple[str, ...]
     ask: Ask
@@ -43,6 +43,7 @@ class Job:
     formats: Told = field(default_factory=Told)
     told: Callable[[int], None] = _nothing
     is_over: bool = False
+    is_reading: bool = False
     total_bytes: int = 0
 
     def plans(self) -> list[Planned]:
@@ -63,6 +64,7 @@ def run(
     """Return the report. Raises Why502Error where a path names nothing. `meanwhile` is called once, while others read."""
     plans = job.plans()
     parts = _numbered(plans)
+    job.is_reading = True
     try:
         total, reads = _read(parts, job, engine, jobs or engines.cores(), meanwhile)
     except Crowded:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import glob
-import importlib
-import io
 import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from why502.logs.files import COMPRESSED
+from why502.logs.scan.piped import Piped
 from why502.model.base import Value
 from why502.model.errors import Why502Error
 
@@ -21,7 +19,6 @@ _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
 _NUMBERED = re.compile(r"(.*?)\.(\d{1,4})$")
 _NOT_LOGS = re.compile(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
 STANDARD_INPUT = "-"
-HEAD_BYTES = 1 << 20
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -38,7 +35,7 @@ def expand(paths: tuple[str, ...]) -> list[Source]:
     for path in paths:
         several = list(_several(path))
         if not several:
-            raise Why502Error(f"{path}: no such log", "Check the path or pattern.")
+            raise Why502Error(f"{path}: no such log", "Check the path or pattern; `**` means the folders below, too.")
         for source in several:
             found.setdefault(source.path, source)
     return sorted(found.values(), key=_order)
@@ -49,51 +46,10 @@ def open_(path: str) -> BinaryIO:
     if path == STANDARD_INPUT:
         return cast(BinaryIO, _piped())
     if _REMOTE.match(path):
-        system, inner = _filesystem(path)
-        return cast(BinaryIO, system.open(inner, "rb"))
+        from why502.logs.scan import remote
+
+        return remote.open_(path)
     return open(path, "rb", buffering=0)
-
-
-class Piped(io.RawIOBase):
-    """A pipe that can be read from its begin again as long as no more than HEAD_BYTES were read."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._head = b""
-        self._at = 0
-        self._is_past = False
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True: as far as it goes."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, b"" at the end."""
-        if self._at < len(self._head):
-            found = self._head[self._at : self._at + size] if size >= 0 else self._head[self._at :]
-            self._at += len(found)
-            return found
-        found = self._stream.read1(size) if hasattr(self._stream, "read1") else self._stream.read(size)
-        if not self._is_past:
-            self._head += found
-            self._is_past = len(self._head) > HEAD_BYTES
-        self._at += len(found)
-        return found
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Go back to a place in the head."""
-        if whence or offset > len(self._head) or (self._is_past and self._at > len(self._head)):
-            raise OSError(errno.ESPIPE, "a pipe cannot be read twice")
-        self._at = offset
-        return offset
-
-    def close(self) -> None:
-        """Leave the pipe open: it is read from its begin again."""
 
 
 @lru_cache(1)
@@ -112,14 +68,21 @@ def _order(source: Source) -> tuple[str, int, float, str]:
     return stem, 0 if stem != name else 1, 0.0, source.path
 
 
+def is_no_log(name: str) -> bool:
+    """Return whether a file's name tells that it is none of the logs of a folder."""
+    return _NOT_LOGS.fullmatch(name) is not None
+
+
 def _several(path: str) -> Iterator[Source]:
     if path == STANDARD_INPUT:
         yield Source(path=path)
     elif _REMOTE.match(path):
-        yield from _remote(path)
+        from why502.logs.scan import remote
+
+        yield from remote.expand(path)
     elif Path(path).is_dir():
         for name in sorted(Path(path).iterdir()):
-            if name.is_file() and not _NOT_LOGS.fullmatch(name.name):
+            if name.is_file() and not is_no_log(name.name):
                 yield _local(str(name))
     elif Path(path).exists() or not glob.has_magic(path):
         yield _local(path)
@@ -141,56 +104,3 @@ def _local(path: str) -> Source:
             f"{path}: {(error.strerror or str(error)).lower()}", "Check the path, and that you may read it (root may)."
         ) from error
     return Source(path=path, size_bytes=status.st_size, modified_s=status.st_mtime)
-
-
-def _remote(path: str) -> Iterator[Source]:
-    system, inner = _filesystem(path)
-    scheme = path.split("://", 1)[0]
-    try:
-        names = (
-            sorted(system.glob(inner))
-            if glob.has_magic(inner)
-            else sorted(system.find(inner))
-            if system.isdir(inner)
-            else [inner]
-        )
-        for name in names:
-            told = system.info(name)
-            url = (
-                path
-                if name == inner
-                else system.unstrip_protocol(name)
-                if scheme in ("s3", "gs", "file", "memory")
-                else _rejoined(path, inner, name)
-            )
-            yield Source(path=url, size_bytes=int(told.get("size") or 0))
-    except Why502Error:
-        raise
-    except Exception as error:  # noqa: BLE001 - each file system of fsspec has errors of its own
-        raise Why502Error(
-            f"{path}: {str(error)[:200] or type(error).__name__}",
-            "Check the address, and the credentials that its own tools use.",
-        ) from error
-
-
-def _rejoined(path: str, inner: str, name: str) -> str:
-    base = path[: len(path) - len(inner)] if path.endswith(inner) else path.split("/", 3)[0] + "//" + path.split("/", 3)[2]
-    return base + name
-
-
-def _filesystem(path: str) -> tuple[Any, str]:
-    if path.startswith("ssh://"):
-        path = "sftp://" + path.removeprefix("ssh://")
-    try:
-        core = importlib.import_module("fsspec.core")
-    except ImportError as error:
-        raise Why502Error(f"{path}: reading from there needs fsspec", "pip install 'why502[remote]'") from error
-    try:
-        system, inner = core.url_to_fs(path)
-    except ImportError as error:
-        raise Why502Error(f"{path}: {error}", "pip install 'why502[remote]'") from error
-    except Exception as error:  # noqa: BLE001
-        raise Why502Error(
-            f"{path}: {str(error)[:200] or type(error).__name__}", "Check the address and the credentials."
-        ) from error
-    return system, inner

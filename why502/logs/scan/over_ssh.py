@@ -1,0 +1,117 @@
+"""Files of another machine over SFTP, through the machine's own `ssh`: so its keys, agent, jump hosts and known hosts hold."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+import paramiko
+from fsspec.implementations.sftp import SFTPFileSystem
+
+from why502.model.errors import Why502Error
+
+_OPTIONS = (
+    "BatchMode=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+)
+_MOST_SAID = 4096
+
+
+def reached(path: str) -> tuple[SFTPFileSystem, str]:
+    """Return the file system of `ssh://[USER@]HOST[:PORT]/PATH`, and PATH. Raises Why502Error."""
+    hint = "Write it like ssh://web1.example/var/log/nginx/access.log; USER@ and :PORT may stand around the host."
+    try:
+        parts = urlsplit(path)
+        host, user, port = parts.hostname or "", unquote(parts.username or ""), parts.port
+    except ValueError as error:
+        raise Why502Error(f"an ssh:// address cannot be read: {error}", hint) from error
+    if not host or not parts.path or host.startswith("-") or user.startswith("-"):
+        raise Why502Error("an ssh:// address has no host or no path", hint)
+    if parts.password:
+        raise Why502Error(f"ssh://{host}: ssh takes no password from an address", "Use a key or an agent, as for `ssh` itself.")
+    inner = path.split("://", 1)[1].partition("/")[2]  # a `?` is a pattern here, no query
+    return System(host, user=user, port=port), "/" + unquote(inner)
+
+
+class _Client(paramiko.SFTPClient):  # type: ignore[misc] # no types
+    """The protocol over a bare socket, which has no name to log."""
+
+    def _log(self, *_: object) -> None:
+        pass
+
+
+class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
+    """The files of one machine. One connection for each process."""
+
+    protocol = "why502-ssh"
+
+    def _connect(self) -> None:
+        user, port = self.ssh_kwargs.get("user"), self.ssh_kwargs.get("port")
+        argv = ["ssh", *(word for option in _OPTIONS for word in ("-o", option))]
+        argv += ["-l", user] if user else []
+        argv += ["-p", str(port)] if port else []
+        mine, its = socket.socketpair()
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as ssh
+        try:
+            with its:
+                process = subprocess.Popen(
+                    [*argv, "-s", "--", self.host, "sftp"],
+                    stdin=its.fileno(),
+                    stdout=its.fileno(),
+                    stderr=errors,
+                    start_new_session=True,  # Ctrl-C is ours
+                )
+        except OSError as error:
+            mine.close()
+            raise Why502Error(f"ssh://{self.host}: ssh: {error.strerror}", "Install the OpenSSH client.") from error
+        try:
+            self.ftp = _Client(mine)  # a socket serves, see BaseSFTP._read_all
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            mine.close()
+            process.wait()
+            raise Why502Error(
+                f"ssh://{self.host}: {_last(errors) or 'the connection ended'}", _hint(self.host, user, port)
+            ) from error
+        weakref.finalize(self, _end, mine, process, os.getpid())
+
+    def ranges(self, inner: str) -> tuple[Callable[[int, int], bytes], int, Callable[[], object]]:
+        """Return what fetches a range of a file, its size, and what closes it."""
+        stream = self.ftp.open(inner, "rb")
+        size = stream.stat().st_size or 0
+        lock = threading.Lock()  # one file may be read ahead by a thread
+
+        def fetch(start: int, end: int) -> bytes:
+            with lock:
+                return b"".join(stream.readv([(start, end - start)]))  # many requests at once
+
+        return fetch, size, stream.close
+
+
+def _end(mine: socket.socket, process: subprocess.Popen[bytes], pid: int) -> None:
+    mine.close()
+    if os.getpid() == pid:
+        process.terminate()
+        process.wait()
+
+
+def _last(errors: BinaryIO) -> str:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(size - _MOST_SAID, 0))
+    lines = errors.read(_MOST_SAID).decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _hint(host: str, user: Any, port: Any) -> str:
+    place = f"{user}@{host}" if user else host
+    return f"Try `ssh {f'-p {port} ' if port else ''}{place}` by hand: it must connect without asking."

@@ -1,0 +1,51 @@
+"""A stream that comes once: standard input, or a server that sends nothing but the whole."""
+
+from __future__ import annotations
+
+import errno
+import io
+from typing import BinaryIO
+
+HEAD_BYTES = 1 << 20
+
+
+class Piped(io.RawIOBase):
+    """A pipe that can be read from its begin again as long as no more than HEAD_BYTES were read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._head = b""
+        self._at = 0
+        self._is_past = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True: as far as it goes."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, b"" at the end."""
+        if self._at < len(self._head):
+            found = self._head[self._at : self._at + size] if size >= 0 else self._head[self._at :]
+            self._at += len(found)
+            return found
+        found = self._stream.read1(size) if hasattr(self._stream, "read1") else self._stream.read(size)
+        if not self._is_past:
+            self._head += found
+            self._is_past = len(self._head) > HEAD_BYTES
+        self._at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go back to a place in the head."""
+        if whence or offset > len(self._head) or (self._is_past and self._at > len(self._head)):
+            raise OSError(errno.ESPIPE, "a pipe cannot be read twice")
+        self._at = offset
+        return offset
+
+    def close(self) -> None:
+        """Leave the pipe open: it is read from its begin again."""
