@@ -127,6 +127,7 @@ class _Reader:
         self.progress = progress
         self.counts = session.counts
         self.window = Window(self.ask.since, self.ask.until, _zone(self.ask.localtime))
+        self.is_windowed = self.ask.since > Ask().since or self.ask.until < Ask().until
         self.at: int | None = None
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
@@ -160,11 +161,21 @@ class _Reader:
                 if odd:
                     text = fast.buffer
                     for begin, end in odd:
+                        self._look_back(text, begin)
                         self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
                 if done < length:
                     self.session.flush()
+            self._look_back(fast.buffer, length)
             self.progress(size)
         self.session.check()
+
+    def _look_back(self, text: memoryview, begin: int) -> None:
+        """Take the time of the line before, which the kernel read: one that tells none belongs to it, in the window or not."""
+        if self.is_windowed and begin:
+            before = bytes(text[max(begin - LINE_BYTES, 0) : begin]).rstrip(b"\n")
+            record = self.parse(before[before.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape"))
+            if record is not None and record.at is not None:
+                self.at = int(self.window.seconds(record.at) // 1)
 
     def _lines(self, chunk: Chunk) -> None:
         start = chunk.start
@@ -196,6 +207,8 @@ class _Reader:
         order = (self.part.index, start)
         where = "standard input" if self.part.path == "-" else self.part.path
         if record is None or (not record.format and not self.part.form.name):
+            if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
+                return
             if self.is_prose:
                 self.counts.lines += 1
             elif not self.ask.only:

@@ -33,6 +33,8 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
         if report.requests
         else f"{report.failures} {what}"
     )
+    if not report.lines:
+        said = "No lines in the window" if report.since or report.until else "No lines"
     if report.only:
         said = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
     yield paint(said, color, terminal)
