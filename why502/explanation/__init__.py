@@ -100,6 +100,9 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
 def line(text: str, record: LogRecord) -> Explanation:
     """Return what a record, read from that line, means."""
     failed = record.is_gateway_failure and record.symptom not in _HARMLESS
+    code = f"{record.status or 0:03d}"
+    if record.symptom is Symptom.GATEWAY_STATUS and not record.causes and code in STATUSES:
+        return _bare(text, record, code)
     found = candidates.of_record(record)
     best = found[0].cause if found and failed else None
     product = codes.product(record.proxy) if record.proxy else None
@@ -116,6 +119,23 @@ def line(text: str, record: LogRecord) -> Explanation:
         next=tuple(dict.fromkeys((*steps[:3], *(product.next[:2] if product and failed else ())))),
         remedies=candidates.remedies(best) if best else (),
         references=_references(best) if best else (),
+    )
+
+
+def _bare(text: str, record: LogRecord, code: str) -> Explanation:
+    """Return what the line of an access log means that has a status and nothing of the attempts: as much as the status does."""
+    status = _status(text, code, record.proxy if record.proxy in _makers(code) else None)
+    return Explanation(
+        input=text,
+        kind=LOG_LINE,
+        proxy=record.proxy,
+        gateway_failure=record.is_gateway_failure,
+        cause=status.cause if record.is_gateway_failure else None,
+        candidates=status.candidates,
+        fields=fields(record),
+        says=f"{status.says}; this line does not tell why, the proxy's error log at that second does",
+        next=status.next,
+        references=status.references,
     )
 
 
