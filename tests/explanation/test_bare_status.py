@@ -23,6 +23,6 @@ def test_it_is_ranked_as_the_status(status: str) -> None:
 
 def test_many_lines_are_answered_alike() -> None:
     text = "".join(LINE.format(status) + "\n" for status in ("502", "504", "502", "200"))
-    answers = b"".join(piece for pieces in Explainer(None).explain(iter([text.encode()])) for piece in pieces)
+    answers = b"".join(Explainer().explain([text.encode()]))
     found = [line.split(b'"cause":')[1].split(b",")[0] for line in io.BytesIO(answers)]
     assert found == [b'"premature-close"', b'"backend-too-slow"', b'"premature-close"', b"null"]
