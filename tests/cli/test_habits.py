@@ -10,8 +10,10 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from asking import GOLDEN, PROGRAM, ask, environment, run_program
 
@@ -149,6 +151,41 @@ def test_help_has_an_example(command: tuple[str, ...]) -> None:
     done = run_program(*command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^ +Examples?: why502 ", done.stdout, re.MULTILINE)
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command that does something."""
+    if not isinstance(command, click.Group):
+        yield path
+        return
+    for name in command.list_commands(click.Context(command)):
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        yield from leaves(found, (*path, name))
+
+
+@pytest.mark.parametrize("command", list(leaves(cli)), ids=" ".join)
+def test_every_command_has_the_options_of_all(command: tuple[str, ...]) -> None:
+    found: click.Command | None = cli
+    for name in command:
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), name)
+    assert found is not None
+    options = {option for parameter in found.params for option in parameter.opts}
+    assert {"--format", "--quiet", "-q", "--verbose", "-v"} <= options
+    assert "Example: why502 " in (found.help or "")
+
+
+def test_collect_tells_what_became_of_it(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("events {}\n")
+    bundle = tmp_path / "x.why502"
+    given = ("collect", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o", str(bundle))
+    quiet, plain, verbose = (ask(*given, *more) for more in (("-q",), (), ("-v",)))
+    assert [answer.out for answer in (quiet, plain, verbose)] == ["", "", ""]
+    assert quiet.err == "" and f"--bundle {bundle}" in plain.err and len(verbose.err) > len(plain.err)
+    said = json.loads(ask(*given, "--format", "json").out)
+    assert (said["schema"], said["file"], said["bytes"]) == ("why502.collected/1", str(bundle), bundle.stat().st_size)
+    assert said["gaps"] and set(said["gaps"][0]) == {"source", "why", "allow"}
 
 
 def test_version() -> None:

@@ -52,6 +52,8 @@ class Env:
     stderr: TextIO = field(default_factory=lambda: _stream(sys.stderr, "w"))
     now: Callable[[], datetime] = _now
     host: Callable[[], Host] = _local
+    is_quiet: bool = False  # -q, of the commands of which only the result is left then
+    is_verbose: bool = False
 
     def terminal(self, *, quiet: bool = False, verbose: bool = False) -> Terminal:
         """Return what standard output is: its width, and colours only on a terminal and without NO_COLOR (no-color.org)."""

@@ -17,21 +17,19 @@ from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
-    from why502.fix.error_log import Mark
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
-    from why502.fix.transaction import Progress, Verify
-    from why502.fix.verify import Verdict
+    from why502.fix.transaction import Progress
     from why502.model.remedy import Edit
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.fix/1"
-SCRIPT_NOT_FOUND = "script-not-found"  # of the symptoms; a 404 that only says so heals nothing
 
 
 def with_diffs(plan: Plan) -> Plan:
     """Return the plan with a diff of each change, also of files that the snapshot does not hold. Raises Why502Error."""
     from why502.config.edit import with_diff
+    from why502.fix.repair import NotApplied
 
     def full(change: Edit) -> Edit:
         try:
@@ -42,10 +40,6 @@ def with_diffs(plan: Plan) -> Plan:
             raise NotApplied(f"{change.file}: {(error.strerror or str(error)).lower()}", "Run it as root.") from error
 
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
-
-
-class NotApplied(Why502Error):
-    """One plan could not be carried out; everything is as before, unless the words say otherwise."""
 
 
 def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
@@ -92,12 +86,11 @@ def repair(
     reverts_at: datetime | None = None,
 ) -> Entry:
     """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error, NotApplied."""
-    from why502.fix import journal, transaction, verify
-    from why502.fix.apart import instead
+    from why502.fix import journal
+    from why502.fix.repair import reachable
+    from why502.fix.repair import repair as carry_out
 
-    if plan.is_apart:
-        why, todo = instead(plan)
-        raise NotApplied(f"not done from here: {why}", " ".join(line.strip() for line in todo))
+    reachable(plan)
     if not is_json:
         env.write(_text(plan))
     if is_asked:
@@ -106,15 +99,7 @@ def repair(
         click.confirm("Do it?", abort=True, err=True)
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
-        transaction.settled(where)
-        wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls, plan.cause))
-        progress = watched(env)
-        progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
-        before = verify.ask(env.host(), wanted)
-        try:
-            return transaction.apply(plan, where, env.now(), before, verifier(env), progress, reverts_at=reverts_at)
-        except Why502Error as error:
-            raise NotApplied(error.says, error.hint) from error
+        return carry_out(plan, snapshot, env.host(), where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
 
 
 def repair_with_first(
@@ -129,6 +114,7 @@ def repair_with_first(
 ) -> int:
     """Carry out one plan after the other until one helps; return 0 where one did, else 1. Raises Why502Error."""
     from why502.fix import journal, transaction
+    from why502.fix.repair import NotApplied
 
     tried: list[tuple[Plan, str]] = []
     for place, planned in enumerate(plans):
@@ -153,53 +139,10 @@ def repair_with_first(
     raise AssertionError("no plan")
 
 
-def verifier(env: Env) -> Verify:
-    """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
-    import time
-
-    from why502.fix import error_log, transaction, verify
-
-    def judge(entry: Entry) -> verify.Verdict:
-        logs = entry.logs
-        ends = time.monotonic() + transaction.patience_s(entry)
-        own = entry.lever.startswith("answer ")
-        while True:
-            after = verify.again(env.host(), entry.before)
-            verdict = (
-                verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
-            )
-            if verdict.helps:
-                return _with_log(entry, verdict, logs)
-            if time.monotonic() >= ends:
-                return verdict
-            time.sleep(0.5)  # what was started needs its time
-            logs = error_log.now(logs)  # what failed until then was only that
-
-    return judge
-
-
-def _with_log(entry: Entry, verdict: Verdict, logs: tuple[Mark, ...]) -> Verdict:
-    """Return a good verdict with what the error log says since; where no request shows the failure, the log decides alone."""
-    from why502.fix.error_log import news
-
-    found = news(logs, entry.master)
-    if not logs or not entry.ran:
-        return verdict
-    if not found:
-        return msgspec.structs.replace(verdict, says=f"{verdict.says}; the error log has no new failure")
-    (name, count), *_ = found.most_common(1)
-    total = sum(found.values())
-    since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
-    says = f"{verdict.says}; the error log tells of {since}"
-    if missed := [name for name in found if name.startswith(SCRIPT_NOT_FOUND)] if entry.cause == "wrong-protocol" else []:
-        return msgspec.structs.replace(verdict, says=f"{verdict.says}; but {missed[0]}: another script is meant", helps=False)
-    is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
-    return msgspec.structs.replace(verdict, says=says, helps=not (is_unseen and name in entry.seen))
-
-
 def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:
     """Undo the last fix, or finish one that was interrupted; return the exit status. Raises Why502Error where there is none."""
     from why502.fix import journal, transaction
+    from why502.fix.repair import judge
 
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
@@ -212,7 +155,7 @@ def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) 
                 "no fix was interrupted" if is_finished else "there is no fix to take back", f"The journal is in {where}."
             )
         if is_finished:
-            entry = transaction.resume(where, wanted[-1], verifier(env), watched(env))
+            entry = transaction.resume(where, wanted[-1], judge(env.host()), watched(env))
         else:
             entry = transaction.revert(where, wanted[-1], watched(env))
     ended(env, entry, None, is_json=is_json)
@@ -225,6 +168,8 @@ def watched(env: Env) -> Progress:
     from why502.render.words import safe
 
     def say(text: str) -> None:
+        if env.is_quiet:
+            return
         with contextlib.suppress(OSError, ValueError):
             env.stderr.write(f"  {safe(text)}\n")
             env.stderr.flush()

@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.model.snapshot import Snapshot
 
 
 @click.command()
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
 @click.option("--until", default="now", show_default=True, help="End of the window.")
 @click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
 @click.option("--anonymize", is_flag=True, help="Replace addresses, too.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to say what became of it; json is for standard output.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing about the file.")
+@click.option("-v", "--verbose", is_flag=True, help="Also name what could not be read.")
 @click.pass_obj
 def collect(
     env: Env,
@@ -39,7 +49,9 @@ def collect(
     until: str,
     no_probe: bool,
     anonymize: bool,
+    format_: str,
     quiet: bool,
+    verbose: bool,
 ) -> int:
     """Write what a diagnosis needs into one file, without secrets, to be diagnosed anywhere.
 
@@ -58,7 +70,21 @@ def collect(
         env.write_bytes(data)
         return 0
     write(output, data)
-    if not quiet:
+    if format_ == "json":
+        import msgspec
+
+        said = {"schema": "why502.collected/1", "file": output, "bytes": len(data), "gaps": _gaps(snapshot)}
+        env.write(msgspec.json.format(msgspec.json.encode(said), indent=2).decode() + "\n")
+    elif not quiet:
         gaps = f", {len(snapshot.gaps)} sources could not be read" if snapshot.gaps else ""
         env.stderr.write(f"{output}: {len(data)} bytes{gaps}. Diagnose it with: why502 diagnose --bundle {output}\n")
+        for gap in _gaps(snapshot) if verbose else ():
+            allow = f" ({gap['allow']})" if gap["allow"] else ""
+            env.stderr.write(f"  {gap['source']}: {gap['why']}{allow}\n")
     return 0
+
+
+def _gaps(snapshot: Snapshot) -> list[dict[str, str]]:
+    from why502.render.words import safe
+
+    return [{"source": safe(gap.source), "why": safe(gap.why), "allow": safe(gap.allow)} for gap in snapshot.gaps]

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from why502.cli.habits import loudness, only_format
+
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@only_format("text")
+@loudness
 @click.pass_obj
 def completion(env: Env, shell: str) -> int:
     """Print the completion script for SHELL.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from why502.cli.habits import loudness
+
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--since", default="15m", show_default=True, help="Begin of the window.")
 @click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@loudness
 @click.pass_obj
 def fix(
     env: Env,

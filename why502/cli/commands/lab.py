@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from why502.cli.habits import loudness
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ def lab() -> None:
 
 
 @lab.command("list")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@loudness
 @click.pass_obj
-def list_faults(env: Env) -> None:
+def list_faults(env: Env, format_: str) -> None:
     """Show every fault: its name, its cause, and what is broken.
 
     \b
@@ -33,6 +36,15 @@ def list_faults(env: Env) -> None:
     """
     from why502.lab.faults import faults
 
+    if format_ == "json":
+        import msgspec
+
+        rows = [
+            {"name": fault.name, "cause": fault.cause, "says": fault.says, "missing": fault.missing()}
+            for fault in faults().values()
+        ]
+        env.write(msgspec.json.format(msgspec.json.encode({"schema": "why502.lab/1", "faults": rows}), indent=2).decode() + "\n")
+        return
     for fault in faults().values():
         missing = fault.missing()
         env.write(f"{fault.name:<40} {fault.cause:<29} {fault.says}{f' [{missing}]' if missing else ''}\n")
@@ -42,7 +54,15 @@ def list_faults(env: Env) -> None:
 @click.argument("name")
 @click.option("--keep", is_flag=True, help="Leave the scene standing until Enter or Ctrl-C, to look around.")
 @click.option("--show-only", is_flag=True, help="Break it and show its log lines; no diagnosis.")
-@click.option("--format", "format_", default="text", show_default=True, help="Format of the diagnosis.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "jsonl", "html", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format of the diagnosis.",
+)
+@loudness
 @click.pass_context
 def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, format_: str) -> None:
     """Break a server in the way NAME, send it requests, and run `why502 diagnose` on it.
@@ -61,6 +81,8 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
     if missing := fault.missing():
         raise Why502Error(f"{name} {missing}", "Install it (or run as root), and try again.")
     flags = [*(["--keep"] if keep else []), *(["--show-only"] if show_only else []), "--option=--format", f"--option={format_}"]
+    env: Env = context.obj
+    flags += [*(["--option=-q"] if env.is_quiet else []), *(["--option=-v"] if env.is_verbose else [])]
     signal.signal(signal.SIGTERM, _end)
     with enter(fault, *flags) as process:
         if keep and (command := door(process)):

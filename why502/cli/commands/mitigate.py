@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from why502.cli.habits import loudness, only_format
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def mitigate() -> None:
 def state_option(command: F) -> F:
     """Add the options that every subcommand has."""
     formats = click.Choice(["text", "json"])
-    command = click.option("--format", "format_", type=formats, default="text", show_default=True)(command)
+    command = click.option("--format", "format_", type=formats, default="text", show_default=True)(loudness(command))
     return click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")(command)
 
 
@@ -168,6 +169,8 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
 @mitigate.command()
 @click.option("--wait", is_flag=True, help="Wait until the last one is over.")
 @click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
+@only_format("text")
+@loudness
 @click.pass_obj
 def expire(env: Env, wait: bool, state: str | None) -> int:
     """Take back every lever whose time (--for) is over. A timer calls this; so does every other `why502 mitigate`.

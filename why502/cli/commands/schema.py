@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from why502.cli.habits import loudness, only_format
+
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
@@ -14,6 +16,8 @@ _NAMES = ("diagnosis", "explanation", "bundle")
 
 @click.command()
 @click.argument("name", type=click.Choice(_NAMES), required=False)
+@only_format("json")
+@loudness
 @click.pass_obj
 def schema(env: Env, name: str | None) -> int:
     """Print the JSON Schema (draft 2020-12) of NAME, or all of them in one object.
