@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import signal
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,6 +72,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
     Example: why502 logs access.log error.log --since 2h --by target
     Example: why502 logs 's3://logs/nginx/*.gz' --format html > report.html
     """
+    engine = click.get_current_context().with_resource(_engine(paths, asked))
     from why502.cli.env import Exit
     from why502.logs.scan.run import Job, run
 
@@ -79,7 +82,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
             _write_parquet(job, parquet)
         is_short = quiet and format_ == "text"
         means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, _load)
-        found = run(job, engine=_engine(asked), jobs=asked["jobs"], means=means, meanwhile=meanwhile)
+        found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
     for file in found.files:
         if file.why:
             env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.why)}\n")
@@ -132,14 +135,38 @@ def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
     return configured.read(config) if config else configured.near(paths)
 
 
-def _engine(asked: dict[str, Any]) -> Any:
-    from why502.logs.scan import engine
+@contextlib.contextmanager
+def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
+    """Yield what reads. Where there is much to read, its processes get ready from now on."""
+    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores
 
     if asked["cluster"]:
         from why502.cluster import connect
 
-        return connect(asked["cluster"])
-    return engine.alone if asked["engine"] == "single" else engine.processes
+        yield connect(asked["cluster"])
+    elif asked["engine"] == "single":
+        from why502.logs.scan.engine import alone
+
+        yield alone
+    else:
+        is_much = CAN_FORK and sum(map(_plain_bytes, paths)) >= SMALL_BYTES
+        readers = Readers(asked["jobs"] or cores(), is_fast=not asked["pure"]) if is_much else None
+        try:
+            from why502.logs.scan.engine import processes
+
+            yield partial(processes, readers=readers)
+        finally:
+            if readers:
+                readers.close()
+
+
+def _plain_bytes(path: str) -> int:
+    """Return how much there is to read at a path, as far as that is told at once."""
+    try:
+        names = Path(path).iterdir() if Path(path).is_dir() else [Path(path)]
+        return sum(name.stat().st_size for name in names if name.suffix not in (".gz", ".bz2", ".xz", ".zst"))
+    except OSError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -199,7 +226,7 @@ def _means(symptom: str, cause: str) -> Meaning:
     best = CAUSES.get(cause) or max(CAUSES.values(), key=lambda one: one.symptoms.get(Symptom(symptom), 0.0))
     if not cause and best.symptoms.get(Symptom(symptom), 0.0) < SURE:
         is_bare = symptom == Symptom.GATEWAY_STATUS
-        return Meaning(says="the access log tells no more of it; the error log does" if is_bare else "")
+        return Meaning(says="the access log alone does not tell why; the error log does" if is_bare else "")
     return Meaning(best.id, best.says, SIDES[best.layer])
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from why502.logs.lines import Window
-from why502.logs.scan.engine import cores
 from why502.logs.scan.outcome import of, reasons
 from why502.logs.scan.part import Ask, Part, _chunks, _is_request, _zone
+from why502.logs.scan.readers import cores
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
 from why502.logs.verdicts import Fields

@@ -88,6 +88,18 @@ class Session:
         self.flush()
         return self.counts
 
+    def pack(self) -> tuple[Counts, Form | None, bytes]:
+        """Return the sum for another session to absorb, what the kernel holds as it stands."""
+        return (self.counts, None, b"") if self._fast is None else (self.counts, self._fast[0], self._fast[1].pack())
+
+    def absorb(self, counts: Counts, form: Form | None, packed: bytes) -> None:
+        """Add the sum of another session. Raises Crowded."""
+        self.counts.merge(counts)
+        if form is not None and (fast := self.fast(form)) is not None and not fast.absorb(packed):
+            self.flush()
+            fast.absorb(packed)
+        self.check()
+
     def fast(self, form: Form) -> kernel.Kernel | None:
         """Return the kernel that reads such lines, if there is one; it may hold counts of earlier parts."""
         if self._fast is not None and self._fast[0] == form:

@@ -18,7 +18,7 @@ from why502.model.base import Value
 from why502.model.errors import HostError
 
 SMALLEST, LARGEST = 8 << 20, 128 << 20
-PARTS = 8
+PARTS = 64  # small ones, so that those who read them end together
 
 
 class Planned(Value, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from why502.logs.scan.engine import Engine, Read
 from why502.logs.scan.form import Form
 from why502.logs.scan.part import Ask, Crowded, Part
 from why502.logs.scan.plan import Planned, by_path, plan
+from why502.logs.scan.readers import cores
 from why502.logs.scan.report import File, Report
 from why502.logs.scan.source import expand
 from why502.logs.scan.sum import report
@@ -66,7 +67,7 @@ def run(
     parts = _numbered(plans)
     job.is_reading = True
     try:
-        total, reads = _read(parts, job, engine, jobs or engines.cores(), meanwhile)
+        total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
     except Crowded:
         total, reads = _read(parts, job, engines.alone, 1, lambda: None)
     by_file: dict[str, list[int]] = {}

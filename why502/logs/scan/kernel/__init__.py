@@ -77,9 +77,19 @@ def program(log_format: str, escape: str) -> bytes | None:
     return bytes(result)
 
 
+_IS_PARALLEL = True  # whether several threads compile it
+
+
 def is_available() -> bool:
     """Return whether wasmtime is installed and runs here."""
     return _module() is not None
+
+
+def prepare() -> None:
+    """Load it, where it is available, without leaving threads behind: a process that has some should not be forked."""
+    global _IS_PARALLEL
+    _IS_PARALLEL = False
+    _module()
 
 
 class Kernel:
@@ -221,7 +231,9 @@ def _module() -> tuple[Any, Any, Any] | None:
     except (ImportError, OSError):
         return None
     try:
-        engine = wasmtime.Engine()
+        config = wasmtime.Config()
+        config.parallel_compilation = _IS_PARALLEL
+        engine = wasmtime.Engine(config)
         return wasmtime, engine, wasmtime.Module(engine, (Path(__file__).parent / "kernel.wasm").read_bytes())
     except wasmtime.WasmtimeError:
         return None

@@ -1,0 +1,213 @@
+"""Processes that read logs side by side, forked before it is known what to read: they load the kernel while this one finds that out.
+
+One of them forks the others when it has the kernel, takes what they counted, and hands over the sum. All end when who forked them does.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import select
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from why502.logs.scan.counts import Counts
+    from why502.logs.scan.engine import Read
+    from why502.logs.scan.part import Ask, Part, Session
+
+_POLL_MS = 100
+_NUMBER = 4  # bytes of the number of a part
+_BLOCK = 1 << 20
+SMALL_BYTES = 24 << 20  # so much is read before other processes would be running
+CAN_FORK = hasattr(os, "memfd_create")  # Linux
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Readers:
+    """So many processes, each for a processor."""
+
+    def __init__(self, jobs: int, *, is_fast: bool = True) -> None:
+        self._jobs = jobs
+        self._is_done = False
+        self._shared = _Shared(jobs)
+        order, self._order = os.pipe()
+        self._answer, answer = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(self._order)
+            os.close(self._answer)
+            _guarded(lambda: _lead(jobs, self._shared, order, answer, is_fast=is_fast))
+        os.close(order)
+        os.close(answer)
+
+    def start(self, parts: Sequence[Part], ask: Ask) -> None:
+        """Let them read."""
+        _send(self._order, (parts, ask))
+
+    def result(self, told: Callable[[int], bool]) -> tuple[list[Read], Counts] | None:
+        """Return what is told of each part, and the sum; None where there is too much to tell apart. Raises Why502Error.
+
+        `told` is called with the bytes read since, and returns whether to stop.
+        """
+        answer, seen = bytearray(), 0
+        poll = select.poll()
+        poll.register(self._answer)
+        while True:
+            if poll.poll(_POLL_MS):
+                if not (block := os.read(self._answer, _BLOCK)):
+                    break
+                answer += block
+            now = self._shared.read()
+            if told(now - seen):
+                self._shared.stop()
+            seen = now
+        if not answer:
+            raise Why502Error("a process that read logs was killed", "Give it more memory, or use --jobs 1.")
+        self._is_done = True
+        found: tuple[list[Read], Counts] | None = pickle.loads(answer)  # noqa: S301 - of a process of ours
+        return found
+
+    def close(self) -> None:
+        """End all processes."""
+        if self._pid:
+            if not self._is_done:
+                os.killpg(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+
+class _Shared:
+    """Memory that all processes share: how many bytes each has read, and whether to stop."""
+
+    def __init__(self, jobs: int) -> None:
+        self._cells = memoryview(mmap.mmap(-1, 8 * (jobs + 1))).cast("Q")
+
+    def add(self, job: int, size: int) -> None:
+        """Count bytes."""
+        self._cells[job] += size
+
+    def read(self) -> int:
+        """Return how many bytes all have read."""
+        return sum(self._cells[:-1])
+
+    def stop(self) -> None:
+        """Ask all to stop."""
+        self._cells[-1] = 1
+
+    def is_over(self) -> bool:
+        """Return whether to stop."""
+        return bool(self._cells[-1])
+
+
+def _guarded(work: Callable[[], None]) -> NoReturn:
+    """Do the work of a forked process, and end it."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        work()
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing may go back into the code of the process that forked
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _lead(jobs: int, shared: _Shared, order: int, answer: int, *, is_fast: bool) -> None:
+    os.setpgid(0, 0)
+    leader = os.getppid()
+    from why502.logs.scan import kernel
+    from why502.logs.scan.part import Crowded
+
+    if is_fast:
+        kernel.prepare()
+    if not (ordered := b"".join(_blocks(order))):
+        return
+    parts, ask = pickle.loads(ordered)  # noqa: S301
+    numbers = os.memfd_create("parts")  # all read it with one offset, so each number is read once
+    os.write(numbers, b"".join(number.to_bytes(_NUMBER) for number in range(len(parts))))
+    os.lseek(numbers, 0, os.SEEK_SET)
+    others = [_follow(job, parts, ask, shared, numbers) for job in range(1, min(jobs, len(parts)))]
+    try:
+        read, session = _work(0, parts, ask, shared, numbers, leader)
+        for _, pipe in others:
+            if not (answered := b"".join(_blocks(pipe))):
+                return  # it was killed
+            if (its := pickle.loads(answered)) is None:  # noqa: S301
+                raise Crowded
+            read += its[0]
+            session.absorb(*its[1:])
+        result = pickle.dumps((read, session.total()), pickle.HIGHEST_PROTOCOL)
+    except Crowded:
+        result = pickle.dumps(None)
+        for pid, _ in others:
+            os.kill(pid, signal.SIGKILL)
+    _write(answer, result)
+    os.close(answer)
+    for pid, _ in others:
+        os.waitpid(pid, 0)
+
+
+def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers: int) -> tuple[int, int]:
+    """Fork another reader; return its process and the pipe that it answers to."""
+    from why502.logs.scan.part import Crowded
+
+    mine, its = os.pipe()
+    leader = os.getpid()
+    if pid := os.fork():
+        os.close(its)
+        return pid, mine
+
+    def work() -> None:
+        try:
+            read, session = _work(job, parts, ask, shared, numbers, leader)
+            _send(its, (read, *session.pack()))
+        except Crowded:
+            _send(its, None)
+
+    _guarded(work)
+
+
+def _work(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers: int, leader: int) -> tuple[list[Read], Session]:
+    """Read the next part that nobody reads yet, until there is none."""
+    from why502.logs.scan.engine import Read
+    from why502.logs.scan.part import Session
+
+    def told(size: int) -> None:
+        shared.add(job, size)
+        if shared.is_over() or os.getppid() != leader:
+            raise KeyboardInterrupt
+
+    session = Session(ask)
+    read = []
+    while not session.counts.is_partial and (number := os.read(numbers, _NUMBER)):
+        if shared.is_over():
+            session.counts.is_partial = True
+            break
+        at = int.from_bytes(number)
+        read.append(Read(at, *session.read(parts[at], told)))
+    return read, session
+
+
+def _send(pipe: int, value: Any) -> None:
+    _write(pipe, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    os.close(pipe)
+
+
+def _write(pipe: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(pipe, rest) :]
+
+
+def _blocks(pipe: int) -> Iterable[bytes]:
+    return iter(lambda: os.read(pipe, _BLOCK), b"")
