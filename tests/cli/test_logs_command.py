@@ -25,7 +25,8 @@ http {{
   log_format own 'S=$status T=$time_iso8601 U=$upstream_addr/$upstream_status/$upstream_response_time "$request"';
   access_log {folder}/own.log own;
   upstream app {{ server 10.0.0.1:80; server 10.0.0.2:80; }}
-  server {{ listen 80; location / {{ proxy_pass http://app; proxy_read_timeout 7s; }} }}
+  server {{ listen 80; location / {{ proxy_pass http://app; proxy_read_timeout 7s; }} location /own {{ proxy_pass http://localhost:9; }} }}
+  server {{ listen 81; location / {{ proxy_pass http://localhost:9; proxy_read_timeout 5s; }} }}
 }}
 """
 
@@ -94,6 +95,17 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
     assert {row["group"] for row in targets.values()} == {"app"}
     assert targets["10.0.0.1:80"]["read_timeout_s"] == 7.0
     assert "10.0.0.1:80: p99 is 93% of the 7 s read timeout" in ask("logs", path, "--config", config).out
+
+
+def test_timeouts_of_locations_that_differ_are_told_as_a_range(tmp_path: Path) -> None:
+    row = 'S=200 T=2026-11-20T10:00:00+00:00 U=127.0.0.1:9/200/4.500 "GET / HTTP/1.1"\n'
+    path = write(tmp_path / "own.log", row * 50)
+    config = write(tmp_path / "nginx.conf", CONFIG.format(folder=tmp_path))
+    (target,) = json.loads(ask("logs", path, "--config", config, "--format", "json").out)["targets"]
+    assert (target["read_timeout_s"], target["longest_read_timeout_s"]) == (5.0, 60.0)
+    text = ask("logs", path, "--config", config).out
+    assert "5-60" in text
+    assert "127.0.0.1:9: p99 is 90% of the 5 s read timeout, the shortest in force" in text
 
 
 def test_the_window_is_as_asked(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from why502.logs.scan.form import Form
 from why502.logs.scan.run import Told
 from why502.logs.scan.targets import Known
 from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.target import Target
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 _MOST_BYTES = 16 << 20
@@ -51,18 +52,25 @@ def read(path: str) -> Told:
     known: dict[str, Known] = {}
     for route in found.routes:
         for peer in route.peers:
-            if peer.target is not None:
-                before = known.get(str(peer.target))
-                known[str(peer.target)] = Known(
-                    route.upstream or (before.group if before else ""),
-                    _shorter(before.connect_timeout_s if before else None, route.connect_timeout_s),
-                    _shorter(before.read_timeout_s if before else None, route.read_timeout_s),
+            for target in _as_logged(peer.target):
+                before = known.get(target, Known())
+                reads = [route.read_timeout_s, *(one for one in before[2:] if one is not None)]
+                known[target] = Known(
+                    route.upstream or before.group,
+                    min(route.connect_timeout_s, before.connect_timeout_s or route.connect_timeout_s),
+                    min(reads),
+                    max(reads),
                 )
     return Told(forms=forms, known=known)
 
 
-def _shorter(before: float | None, timeout_s: float) -> float:
-    return timeout_s if before is None else min(before, timeout_s)
+def _as_logged(target: Target | None) -> list[str]:
+    """Return a target as $upstream_addr has it: addresses. Of names only `localhost` is known without asking (RFC 6761, 6.3)."""
+    if target is None:
+        return []
+    if target.host == "localhost":
+        return [f"127.0.0.1:{target.port}", f"[::1]:{target.port}"]
+    return [str(target)]
 
 
 def _read(path: str) -> bytes:

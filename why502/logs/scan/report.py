@@ -60,7 +60,8 @@ class TargetRow(Value, frozen=True, kw_only=True):
     header: Times | None = None
     response: Times | None = None
     connect_timeout_s: float | None = None
-    read_timeout_s: float | None = None
+    read_timeout_s: float | None = None  # where locations differ the shortest
+    longest_read_timeout_s: float | None = None
     is_bad: bool = False  # it fails far more often than the others of its group
     others_share: float | None = None  # which share of the others' attempts failed
 
@@ -132,7 +133,7 @@ class Report(Value, frozen=True, kw_only=True):
     by_attempts: dict[str, Row] = {}
     step_s: int = 60  # 3600 for logs of more than 45 days
     minutes: tuple[Minute, ...] = ()
-    bursts: tuple[Burst, ...] = ()
+    bursts: tuple[Burst, ...] = ()  # of a partial reading none: what was not read looks like quiet
     causes: tuple[CauseRow, ...] = ()
     targets: tuple[TargetRow, ...] = ()
     routes: tuple[Row, ...] = ()

@@ -18,11 +18,12 @@ _BAD_SIGMAS = 4.0
 
 
 class Known(NamedTuple):
-    """What the configuration tells of a target."""
+    """What the configuration tells of a target, over all locations that use it."""
 
     group: str = ""
     connect_timeout_s: float | None = None
-    read_timeout_s: float | None = None
+    read_timeout_s: float | None = None  # the shortest, and the longest
+    longest_read_timeout_s: float | None = None
 
 
 def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[TargetRow, ...]:
@@ -51,6 +52,7 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
                     response=times(counts, RESPONSE, target),
                     connect_timeout_s=told.connect_timeout_s,
                     read_timeout_s=told.read_timeout_s,
+                    longest_read_timeout_s=told.longest_read_timeout_s,
                     is_bad=is_worse(failed, mine, others_failed, others),
                     others_share=others_failed / others if others else None,
                 )

@@ -38,6 +38,7 @@ def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -
         exactness=tables.exactness(report),
         source=tables.source,
         near=tables.close,
+        timeout=tables.timeout,
         version=__version__,
         data=Markup(_json(data(report))),  # noqa: S704 - escaped by _json
         uplot_css=Markup(_file("uplot/uPlot.min.css")),  # noqa: S704 - our own files
@@ -71,6 +72,7 @@ def data(report: Report) -> dict[str, Any]:
                 "failed": round(100 * row.share, 4),
                 "hidden": round(100 * row.hidden / row.attempts, 4) if row.attempts else 0,
                 "timeout": row.read_timeout_s,
+                "longest": row.longest_read_timeout_s if row.longest_read_timeout_s != row.read_timeout_s else None,
                 "times": {name[:-2]: getattr(row.response, name) for name in ("p50_s", "p95_s", "p99_s", "max_s")}
                 if row.response
                 else None,

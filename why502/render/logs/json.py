@@ -109,6 +109,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
                 "response": _times(row.response),
                 "connect_timeout_s": row.connect_timeout_s,
                 "read_timeout_s": row.read_timeout_s,
+                "longest_read_timeout_s": row.longest_read_timeout_s,
             }
             for row in report.targets
         ],

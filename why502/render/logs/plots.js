@@ -83,14 +83,14 @@
   const latency = () => {
     const rows = data.targets.filter((row) => row.times);
     const dots = (label, at) => ({ label, stroke: () => colour(at), fill: () => colour(at), paths: () => null, points: { show: true, size: 9, fill: () => colour(at) }, value: (_, value) => (value == null ? "" : value + " s") });
-    const limit = (label, at) => ({ label, stroke: () => colour(at), width: 2, dash: [8, 4], points: { show: true, size: 11 }, value: (_, value) => (value == null ? "unknown" : value + " s") });
-    const least = 0.001;
+    const limit = (label, at) => ({ label, stroke: () => colour(at), width: 2, dash: [8, 4], points: { show: true, size: 11 }, value: (_, value, __, at) => (at == null ? "" : value == null ? "unknown" : value + " s") });
+    const least = 0.001, longest = rows.some((row) => row.longest != null);
     const column = (key) => rows.map((row) => (row.times[key] == null ? null : Math.max(row.times[key], least)));
     draw("latency", {
       scales: { x: wide(rows), y: { distr: 3, range: (_, low, high) => [Math.max(low / 2, least / 2), high * 2] } },
       axes: [names(rows), axis({ size: 60, filter: (_, splits) => splits.map((value) => (Number.isInteger(Math.log10(+value.toPrecision(3))) ? value : null)), values: (_, values) => values.map((value) => (value == null ? "" : +value.toPrecision(2) + " s")) })],
-      series: [named(rows), limit("read timeout", 0), dots("p50", 4), dots("p95", 3), dots("p99", 1), dots("max", 2)],
-    }, [rows.map((_, i) => i), rows.map((row) => row.timeout), column("p50"), column("p95"), column("p99"), column("max")]);
+      series: [named(rows), limit("read timeout", 0), ...(longest ? [limit("the longest", 6)] : []), dots("p50", 4), dots("p95", 3), dots("p99", 1), dots("max", 2)],
+    }, [rows.map((_, i) => i), rows.map((row) => row.timeout), ...(longest ? [rows.map((row) => row.longest)] : []), column("p50"), column("p95"), column("p99"), column("max")]);
   };
 
   const all = () => {

@@ -80,12 +80,21 @@ def busiest(rows: tuple[Row, ...], top: int) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.requests, row.name))[:top])
 
 
+def timeout(row: TargetRow) -> str:
+    """Return the read timeouts in force, in seconds: `60`, or `30-60` where locations differ."""
+    if row.read_timeout_s is None:
+        return "-"
+    longest_s = row.longest_read_timeout_s or row.read_timeout_s
+    return f"{row.read_timeout_s:g}" + (f"-{longest_s:g}" if longest_s > row.read_timeout_s else "")
+
+
 def close(row: TargetRow) -> str:
     """Return how near the slowest answers come to the timeout in force, "" where it is unknown or far away."""
     if row.response is None or not row.read_timeout_s:
         return ""
     share = row.response.p99_s / row.read_timeout_s
-    return f"p99 is {share:.0%} of the {row.read_timeout_s:g} s read timeout" if share >= 0.5 else ""
+    shortest = "" if timeout(row) == f"{row.read_timeout_s:g}" else ", the shortest in force"
+    return f"p99 is {share:.0%} of the {row.read_timeout_s:g} s read timeout{shortest}" if share >= 0.5 else ""
 
 
 def source(row: CauseRow) -> str:

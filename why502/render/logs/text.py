@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from why502.logs.scan.report import Burst, Report, Row, TargetRow, Times
+from why502.logs.scan.report import Burst, CauseRow, Report, Row, TargetRow, Times
 from why502.render.logs import tables
 from why502.render.terminal import paint
 from why502.render.words import Terminal, clock, safe
@@ -49,23 +49,11 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         yield from ("", paint("Bursts", "bold", terminal))
         for burst in report.bursts[:top]:
             yield from _burst(burst)
-    elif report.failures and len(report.minutes) > 1:
+    elif report.failures and len(report.minutes) > 1 and not report.is_partial:
         yield from ("", "No bursts: the failures are spread evenly over the time")
     if report.causes:
         yield from ("", paint("Why", "bold", terminal))
-        rows = [
-            [
-                str(row.count),
-                row.cause or f"({row.symptom})",
-                tables.source(row),
-                ", ".join(f"{safe(target)} {count}" for target, count in list(row.targets.items())[:3]),
-            ]
-            for row in report.causes[: top if not terminal.is_verbose else None]
-        ]
-        yield from _grid(["count", "cause, or what was seen", "told by", "on"], rows, "<")
-        for row in report.causes[:3]:
-            if row.text:
-                yield f"  {safe(row.place)}: {safe(row.text)[:200]}"
+        yield from _why(report.causes[: top if not terminal.is_verbose else None])
     if report.by_status:
         yield from ("", paint("Statuses", "bold", terminal))
         yield "  " + ", ".join(f"{status} × {count}" for status, count in _most(report.by_status, 20))
@@ -101,8 +89,29 @@ def _burst(burst: Burst) -> Iterator[str]:
         yield f"    {safe(says)}"
 
 
+def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
+    rows = [
+        [
+            str(row.count),
+            row.symptom,
+            row.cause or "-",
+            tables.source(row),
+            ", ".join(f"{safe(target)} {count}" for target, count in list(row.targets.items())[:3]),
+        ]
+        for row in causes
+    ]
+    yield from _grid(["count", "seen", "usual cause", "told by", "on"], rows, "<")
+    for row in causes[:3]:
+        if row.text:
+            yield f"  {safe(row.place)}: {safe(row.text)[:200]}"
+        elif row.says and not row.cause:
+            yield f"  {row.symptom}: {row.says}"
+
+
 def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
     head = ["target", "attempts", "failed", "share", "hidden", "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
+    has_timeout = any(row.read_timeout_s for row in rows)
+    head += ["timeout"] if has_timeout else []
     body = [
         [
             safe(row.target),
@@ -113,6 +122,7 @@ def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
             _seconds(row.connect, "p95_s"),
             _seconds(row.header, "p95_s"),
             *(_seconds(row.response, name) for name in ("p50_s", "p95_s", "p99_s", "max_s")),
+            *([tables.timeout(row)] if has_timeout else []),
         ]
         for row in rows
     ]
@@ -123,6 +133,8 @@ def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
             yield paint(says, "problem", terminal)
         if says := tables.close(row):
             yield paint(f"  {safe(row.target)}: {says}", "warn", terminal)
+    if has_timeout:
+        yield "  timeout: proxy_read_timeout or its like, from the configuration; from the shortest to the longest of the locations"
 
 
 def _by(report: Report, by: str, top: int) -> Iterator[str]:
@@ -157,7 +169,7 @@ def _grid(head: list[str], body: list[list[str]], align: str = ">") -> Iterator[
     for line in (head, *body):
         cells = [
             text.ljust(width)
-            if (at in (0, len(head) - 1) and head[at] not in ("max", "share", "count")) or (align == "<" and at)
+            if (at in (0, len(head) - 1) and head[at] not in ("max", "timeout", "share", "count")) or (align == "<" and at)
             else text.rjust(width)
             for at, (text, width) in enumerate(zip(line, widths, strict=True))
         ]
