@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -356,8 +357,23 @@ class Case:
         return tuple(
             event
             for event in self.host.events or ()
-            if event.symptom in symptoms and event.at is not None and broke - CLOCK <= event.at <= broke + CLOCK
+            if event.symptom in symptoms and event.at is not None and broke - BEFORE <= event.at <= broke + AFTER
         )
+
+    def odds_of(self, event: Event) -> float:
+        """Return the log-odds that an event at the moment when the target broke, of which no more is known, is no coincidence.
+
+        The machine may kill others all the time: of so many groups at other moments, so likely is one by chance at this one.
+        """
+        events = self.host.events if self.host and event.at else None
+        others = {
+            other.cgroup or str(other.at)
+            for other in events or ()
+            if other.symptom is event.symptom and other.at and event.at and other.cgroup != event.cgroup
+        }
+        since, until = self.here.since, self.here.until or self.here.taken_at
+        moments = (until - since) / (BEFORE + AFTER) if since else 1.0
+        return math.log(max(moments, 1.0) / len(others)) if others else math.inf
 
     def kills_at_death(self) -> tuple[Event, ...]:
         """Return the kernel's kills for memory of the target's program at the moments when its manager saw it die by SIGKILL.
@@ -445,6 +461,7 @@ class Case:
 
 BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
+BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 
 

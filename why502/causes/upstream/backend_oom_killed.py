@@ -39,7 +39,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not hurt and case.target is not None:
         return
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
-        yield supports(f"{event.says}, just when the failures began; nothing listens since", event.seen_in, PROOF)
+        weight = min(PROOF, case.odds_of(event))
+        yield supports(f"{event.says}, just when the failures began; nothing listens since", event.seen_in, weight)
         return
     for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
         yield supports(event.says, event.seen_in, PROOF)

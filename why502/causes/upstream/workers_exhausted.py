@@ -47,7 +47,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if waiting and held and not stopped:
         yield supports(f"it holds {held} accepted connections meanwhile", "ss -tnp", WEAK)
     closed = kernel.worked_off.get(str(case.target), 0) if kernel else 0
-    if closed and not waiting and held and some_answered(case) and case.probe(Symptom.READ_TIMED_OUT):
+    silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in case.probes)
+    if closed and silent and held and not waiting and some_answered(case):
         says = (
             f"it holds {held} connections, answers some in time, and closed {closed} that the proxy had given up while we looked"
         )
