@@ -30,6 +30,15 @@ def since_then(stage: Stage) -> str:
     return target
 
 
+def in_a_location(stage: Stage) -> str:
+    """Break it: every answer takes twice the time that the one location of the site waits; the access log names no backend."""
+    target = f"127.0.0.1:{stage.port(3000)}"
+    stage.backend(3000, "--delay", "2")
+    stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;", log="combined")
+    stage.send_many(6, "/", at_once=6)
+    return target
+
+
 def body(stage: Stage) -> str:
     """Break it: the header comes at once, and the body stalls."""
     target = f"127.0.0.1:{stage.port(3000)}"
@@ -48,6 +57,12 @@ FAULTS = (
         says="an application that was fast takes 1.8 s for everything since its restart",
         build=since_then,
         statuses=frozenset({200, 504}),
+        proves=HEADER,
+    ),
+    fault(
+        name="backend-too-slow-in-a-location",
+        says="every answer takes 2 s, the only location waits 1 s; the access log is the usual one",
+        build=in_a_location,
         proves=HEADER,
     ),
     fault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
-from why502.lab.php import php_backend
+from why502.lab.php import FILE, passes, php_backend, start_php
 from why502.lab.scenes import group_of, one_backend
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
@@ -73,6 +73,17 @@ def unix(stage: Stage) -> None:
     stage.send_many(8)
 
 
+def php_scanned(stage: Stage) -> None:
+    """Serve PHP pages by their names, of which a scanner tries many."""
+    address = f"127.0.0.1:{stage.port(9000)}"
+    start_php(stage, address)
+    script = "fastcgi_param SCRIPT_FILENAME "
+    stage.nginx.start(passes(stage, address).replace(f"{script}{stage.path(FILE)}", f"{script}{stage.path(FILE).parent}$uri"))
+    stage.send_many(6, "/index.php")
+    for path in ("/wp-login.php", "/xmlrpc.php", "/admin.php"):
+        stage.send_many(2, path)
+
+
 def php(stage: Stage) -> None:
     """Have a PHP page that writes a notice to the error log."""
     php_backend(stage, "<?php error_log('could not connect to cache, upstream timed out'); echo 'ok';")
@@ -97,6 +108,12 @@ FAULTS = (
     fault(name="healthy-member-down", says="nothing; a member of the group is marked down", build=member_down),
     fault(name="healthy-old-errors", says="nothing; failures of hours ago", build=old_errors),
     fault(name="healthy-unix", says="nothing; a unix socket in a variable", build=unix),
+    fault(
+        name="healthy-php-scanned",
+        says="nothing; a scanner asks for scripts that PHP-FPM does not see",
+        build=php_scanned,
+        needs=frozenset({"php-fpm"}),
+    ),
     fault(name="healthy-php", says="nothing; a PHP page writes to the log", build=php, needs=frozenset({"php-fpm"})),
     fault(name="healthy-slow-pages", says="nothing; pages that take 0.8 s", build=slow),
 )

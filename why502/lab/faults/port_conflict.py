@@ -50,6 +50,17 @@ def gunicorn(stage: Stage) -> str:
     return _proxy(stage)
 
 
+def tries_on(stage: Stage) -> str:
+    """Break it: gunicorn tries for seconds to bind what an old program holds, and runs as supervisord sees it."""
+    stage.backend(3000, "--does", "reset")
+    stage.write("/run/shop/shop.py", WSGI)
+    command = f"{program('gunicorn')} --chdir {stage.path('/run/shop')} -b 127.0.0.1:{stage.port(3000)} shop:application"
+    supervise(stage, command, "autorestart=true")
+    stage.until(lambda: "onnection in use" in stage.read("/var/log/supervisor/shop.log"), "gunicorn cannot bind")
+    stage.until(lambda: "RUNNING" in supervised(stage), "supervisord takes it for running")
+    return _proxy(stage)
+
+
 def node(stage: Stage) -> str:
     """Break it: an application of pm2 cannot bind."""
     stage.backend(f"127.0.0.2:{stage.port(3000)}")
@@ -76,6 +87,12 @@ FAULTS = (
         name="port-conflict-gunicorn",
         says="gunicorn, under supervisord, cannot bind",
         build=gunicorn,
+        needs=frozenset({"isolation", "supervisord", "gunicorn"}),
+    ),
+    fault(
+        name="port-conflict-tries-on",
+        says="gunicorn tries again and again to bind, while another program resets what comes",
+        build=tries_on,
         needs=frozenset({"isolation", "supervisord", "gunicorn"}),
     ),
     fault(

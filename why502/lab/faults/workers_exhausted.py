@@ -20,12 +20,12 @@ def build(stage: Stage, *, workers: int = 2, listen: str = "") -> str:
     return address
 
 
-def of_gunicorn(stage: Stage) -> str:
-    """Break it: gunicorn with two sync workers, pages of 0.5 s, ten clients."""
+def of_gunicorn(stage: Stage, *, options: tuple[str, ...] = ("--workers", "2"), clients: int = 10) -> str:
+    """Break it: gunicorn with two sync workers, or threads with a queue of their own, pages of 0.5 s, and many clients."""
     target = f"127.0.0.1:{stage.port(3000)}"
-    gunicorn(stage, target, "--workers", "2")
+    gunicorn(stage, target, *options)
     stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;")
-    stage.keep_sending("/sleep/0.5", clients=10)
+    stage.keep_sending("/sleep/0.5", clients=clients)
     stage.until(lambda: {200, 504} <= stage.statuses, "some requests are served, some time out")
     return target
 
@@ -48,6 +48,12 @@ FAULTS = (
         name="workers-exhausted-gunicorn",
         says="gunicorn with two sync workers, pages of 0.5 s, ten clients",
         build=of_gunicorn,
+        needs=frozenset({"isolation", "gunicorn"}),
+    ),
+    fault(
+        name="workers-exhausted-threads",
+        says="gunicorn with two threads that takes every connection at once and lets it wait inside, thirty clients",
+        build=partial(of_gunicorn, options=("--threads", "2"), clients=30),
         needs=frozenset({"isolation", "gunicorn"}),
     ),
 )
