@@ -119,6 +119,14 @@ def test_metrics_are_well_formed() -> None:
     assert 'why502_logs_requests{status="502"} 60' in shown
 
 
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_prometheus_finds_no_fault_with_the_metrics() -> None:
+    shown = prometheus.render(report(), Terminal())
+    done = subprocess.run(["promtool", "check", "metrics"], input=shown, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 def test_a_partial_report_says_so() -> None:
     import msgspec
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROWS = 50_000  # of a row group
 # name -> type in Arrow's words, and what it holds
 SCHEMA = {
-    "at": ("timestamp[us, tz=UTC]", "when the request ended"),
+    "ended_at": ("timestamp[us, tz=UTC]", "when the request ended"),
     "client": ("string", "address of the client"),
     "server": ("string", "server name, else the Host that was asked for"),
     "method": ("string", "GET, POST…; null where the request line is none"),
@@ -113,7 +113,7 @@ def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callabl
     method, _, rest = record.request.partition(" ")
     tries = record.attempts
     return {
-        "at": round(at * 1_000_000),
+        "ended_at": round(at * 1_000_000),
         "client": shown(record.client) or None,
         "server": shown(record.server or record.host) or None,
         "method": shown(method) if rest else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from why502.logs.scan.report import CauseRow, Report
+from why502.logs.scan.report import Report
 from why502.render.logs import tables
 from why502.render.words import Terminal, safe
 
@@ -41,16 +42,16 @@ def _lines(report: Report, top: int) -> Iterator[str]:
     )
     yield from _metric(
         "target_response_seconds",
-        "Response time by target; the quantiles are estimated unless --exact is given.",
+        "Percentiles of the response time by target, estimated unless --exact is given.",
         (
-            ({"target": row.target, "quantile": quantile}, seconds)
+            ({"target": row.target, "percentile": percentile}, seconds)
             for row in report.targets
             if row.response
-            for quantile, seconds in (
-                ("0.5", row.response.p50_s),
-                ("0.95", row.response.p95_s),
-                ("0.99", row.response.p99_s),
-                ("1", row.response.max_s),
+            for percentile, seconds in (
+                ("50", row.response.p50_s),
+                ("95", row.response.p95_s),
+                ("99", row.response.p99_s),
+                ("100", row.response.max_s),
             )
         ),
     )
@@ -59,22 +60,18 @@ def _lines(report: Report, top: int) -> Iterator[str]:
         "Failed requests of the most failing routes.",
         (({"route": r.name}, r.failures) for r in tables.failing(report.routes, top)),
     )
+    causes: Counter[tuple[str, str, str]] = Counter()
+    for row in report.causes:
+        causes[row.cause, row.symptom, row.source] += row.count
     yield from _metric(
-        "cause_count",
+        "cause_events",
         "Failed attempts and error lines by what they stand for.",
-        (({"cause": r.cause, "symptom": r.symptom, "source": r.source}, r.count) for r in _summed(report)),
+        (({"cause": c, "symptom": s, "source": source}, n) for (c, s, source), n in causes.items()),
     )
     if report.last:
         yield from _metric(
             "last_line_timestamp_seconds", "Time of the last line that was counted.", [({}, report.last.timestamp())]
         )
-
-
-def _summed(report: Report) -> Iterable[CauseRow]:
-    seen: dict[tuple[str, str, str], CauseRow] = {}
-    for row in report.causes:
-        seen.setdefault((row.cause, row.symptom, row.source), row)
-    return seen.values()
 
 
 def _metric(name: str, says: str, samples: Iterable[Sample]) -> Iterator[str]:
