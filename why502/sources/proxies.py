@@ -23,6 +23,7 @@ from why502.sources.process_table import ProcessTable, Stat
 SECTION = "proxies"
 LIMIT_S = 10.0
 PROXIES = 64
+GENERATIONS = 64
 WORKERS = 64  # of one master that are looked at
 CLOCKS_S = 0.05  # ticks of 0.01 s, the moment of boot, and the coarse clock that files are stamped with
 
@@ -59,12 +60,32 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
             gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
     running += other_running.others(host, table)
     if not ask.configs:
+        if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
+            away = [proxy for proxy in running if proxy.network]
+            running = [proxy for proxy in running if not proxy.network]
+            if away:
+                why = f"{len(away)} nginx masters of other network namespaces were left out: why502 was started in this one"
+                gaps.append(Gap(source="proxies", why=why, allow="start it outside of the namespace, or name --config"))
         return Found(tuple(running or nginx_installed.all_stopped(host, gaps)), tuple(gaps))
     found: list[Proxy] = []
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or [_stopped(host, config, gaps)]
     return Found(tuple(found), tuple(gaps))
+
+
+def _is_sent_here(host: Host, table: ProcessTable) -> bool:
+    """Return whether somebody put us into our network namespace (`ip netns exec`, nsenter): a process that we come from is in another."""
+    pid = attempt(partial(host.link, "/proc/self")) or ""
+    stats = table.stats()
+    above = stats.get(int(pid)) if pid.isdigit() else None
+    for _ in range(GENERATIONS):
+        if above is None or above.ppid not in stats:
+            return False
+        if table.network(above.ppid):
+            return True
+        above = stats[above.ppid]
+    return False
 
 
 def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
