@@ -203,7 +203,7 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
     assert table.num_rows == found["requests"]
     rows = table.to_pylist()
     assert sum(row["failed"] for row in rows) == found["failures"]
-    assert min(row["at"] for row in rows).isoformat().replace("+00:00", "Z") == found["first"]
+    assert min(row["ended_at"] for row in rows).isoformat().replace("+00:00", "Z") == found["first"]
     several = next(row for row in rows if row["attempts"] == 2)
     assert len(several["targets"]) == len(several["connect_s"]) == 2
     assert TWO_LINES.fullmatch(ask("logs", str(tmp_path / "a.log"), "--parquet", str(folder)).err)  # never over others' files
