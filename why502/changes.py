@@ -33,11 +33,13 @@ def tree_of(case: Case, at: Position | None) -> Tree | None:
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
     """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
 
-    The reload takes itself back: once the files are as before, it loads those.
+    Of a proxy in a container both run in there (nsenter(1)): here, the same path is another binary with other files. The reload takes
+    itself back: once the files are as before, it loads those.
     """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
-    program = (proxy.exe, *proxy.options)
+    inside = ("nsenter", "--target", str(proxy.pid), "--all") if proxy.is_apart else ()
+    program = (*inside, proxy.exe, *proxy.options)
     load = (*program, "-s", "reload")
     return (Run(argv=(*program, "-t")), Run(argv=load, undo=load))
 

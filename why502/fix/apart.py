@@ -78,5 +78,5 @@ def instead(plan: Plan) -> tuple[str, tuple[str, ...]]:
             todo.append(f"{file} is of its image or its own layer: change what that is made from. Until then, in this one:")
             todo.append(f"  {shlex.join(('vi', f'/proc/{proxy.pid}/root{file}'))}")
     todo += ["Then:"] if todo and plan.runs else []
-    todo += [f"  {shlex.join(('nsenter', '--target', str(proxy.pid), '--all', *run.argv))}" for run in plan.runs]
+    todo += [f"  {shlex.join(run.argv)}" for run in plan.runs]
     return f"{proxy.kind} (process {proxy.pid}) {where} not those of the same path here", tuple(todo)
