@@ -81,6 +81,7 @@ def look_of(host: Host, known: Snapshot) -> Look:
         parents={pid: stat.ppid for pid, stat in stats.items()},
         names={pid: stat.name for pid, stat in stats.items()},
         pools=known.php_pools or (),
+        networks=frozenset(proxy.network for proxy in known.proxies or () if proxy.is_running) or frozenset({""}),
         since=known.since or until - WINDOW,
         until=until,
     )

@@ -63,6 +63,7 @@ class Look:
     pools: tuple[PhpPool, ...]
     since: datetime
     until: datetime
+    networks: frozenset[str] = frozenset({""})  # of the proxies, as Proxy.network has them
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, source: str, why: str, allow: str = "") -> None:
@@ -87,12 +88,15 @@ class Look:
         return tuple(target for target, owners in self.owners.items() if not owners)
 
 
-def named(host: Host, look: Look, what: Described, *, listens: bool) -> list[tuple[Target, str]]:
+def named(host: Host, look: Look, what: Described, *, listens: bool, network: str = "") -> list[tuple[Target, str]]:
     """Return the targets that a description names, and how: those that nothing listens on, and, where it listens on none, others'.
 
     Whether the service lost its address to the one that listens there, its last words must tell: it may try again for long.
+    `network` is the namespace of its manager, whose loopback is another than that of proxies elsewhere.
     """
-    wanted = look.silent if listens else look.owners
+    wanted: Iterable[Target] = look.silent if listens else look.owners
+    if network not in look.networks:
+        wanted = [target for target in wanted if target.is_unix or not target.is_loopback]
     return [(target, how) for target in wanted if (how := link(host, target, what))]
 
 

@@ -22,6 +22,7 @@ from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
+from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers.base import LISTENS, Described, Look, merge, moment, named, words
 from why502.sources.tail import NOTHING, tail
 
@@ -38,13 +39,13 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     """Return the applications that serve a target. Raises HostError."""
     daemons = {pid: _home(host, pid) for pid, name in look.names.items() if name.startswith("PM2")}
     found: list[Service] = []
-    for home in dict.fromkeys(home for home in daemons.values() if home):
+    for home, pid in {home: pid for pid, home in daemons.items() if home}.items():
         try:
             rows = monitored(host, posixpath.join(home, "rpc.sock"))
         except HostError as error:
             look.gap(f"pm2 in {home}", error.why, error.allow or "run as root, or as its user")
             continue
-        found += _services(host, look, rows, home, is_alive=True)
+        found += _services(host, look, rows, home, is_alive=True, network=ProcessTable(host).network(pid))
     running = set(daemons.values())
     for home in _homes(host):
         if home not in running and look.silent:
@@ -120,7 +121,9 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _services(host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool) -> Iterator[Service]:
+def _services(
+    host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = ""
+) -> Iterator[Service]:
     for row in rows:
         env = row.get("pm2_env")
         if not isinstance(env, dict) or not isinstance(row.get("name"), str):
@@ -129,7 +132,7 @@ def _services(host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, 
         pid = number if isinstance(number, int) else 0
         what = _described(env)
         targets = [(target, LISTENS) for target in look.served_by([pid])] if pid and is_alive else []
-        targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped")
+        targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
         if not targets:
             continue
         service = _service(row["name"], pid, env, what, home) if is_alive else _lost(row["name"], what, home)

@@ -27,6 +27,7 @@ from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
+from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import http
 from why502.sources.service_managers.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, words
 from why502.sources.tail import NOTHING, tail
@@ -68,13 +69,13 @@ def _of_daemon(host: Host, look: Look, pid: int) -> Iterator[Service]:
     except HostError as error:
         look.gap("supervisord", error.why, error.allow or "run as root")
         return
-    log = _log(host, look, pid, config, cwd)
+    log, network = _log(host, look, pid, config, cwd), ProcessTable(host).network(pid)
     for program in programs:
         section = _section(config, program)
         what = _described(section)
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
         targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)])]
-        targets += named(host, look, what, listens=bool(targets) or program["statename"] == "STOPPED")
+        targets += named(host, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
         if targets:
             yield _with_log(host, look, _service(program, section, what, name, argv, path), targets, program["name"], log)
 
