@@ -53,7 +53,9 @@ def report(
         by_attempts=seen.attempts(),
         step_s=60 * step,
         minutes=_over_time(seen, fails, step),
-        bursts=() if is_partial or counts.is_partial else bursts.find(bursts.Facets(seen.requests, fails, seen.facets)),
+        bursts=()
+        if is_partial or counts.is_partial
+        else bursts.find(bursts.Facets({} if only else seen.requests, fails, seen.facets)),
         causes=reasons(counts, seen, means),
         targets=compared(counts, seen, known or {}),
         routes=_rows(counts.routes, _statuses(counts), counts),

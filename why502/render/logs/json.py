@@ -61,7 +61,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
     }
     if by:
         found["by"] = by
-        found["rows"] = [_row(row, by) for row in tables.table(report, by)]
+        found["rows"] = _causes(report) if by == "cause" else [_row(row, by) for row in tables.table(report, by)]
         return found
     return found | {
         "bursts": [
@@ -77,22 +77,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
             }
             for burst in report.bursts
         ],
-        "causes": [
-            {
-                "cause": row.cause or None,
-                "symptom": row.symptom,
-                "says": row.says,
-                "side": row.side or None,
-                "source": tables.source(row),
-                "failure": row.is_failure,
-                "count": row.count,
-                "targets": {_text(target): count for target, count in row.targets.items()},
-                "first": _time(row.first),
-                "last": _time(row.last),
-                "sample": {"seen_in": _text(row.place), "text": _text(row.text)} if row.text else None,
-            }
-            for row in report.causes
-        ],
+        "causes": _causes(report),
         "targets": [
             {
                 "target": _text(row.target),
@@ -134,6 +119,25 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
             for minute in report.minutes
         ],
     }
+
+
+def _causes(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "cause": row.cause or None,
+            "symptom": row.symptom,
+            "says": row.says,
+            "side": row.side or None,
+            "source": tables.source(row),
+            "failure": row.is_failure,
+            "count": row.count,
+            "targets": {_text(target): count for target, count in row.targets.items()},
+            "first": _time(row.first),
+            "last": _time(row.last),
+            "sample": {"seen_in": _text(row.place), "text": _text(row.text)} if row.text else None,
+        }
+        for row in report.causes
+    ]
 
 
 def _row(row: Row, by: str) -> dict[str, Any]:

@@ -22,11 +22,6 @@ def table(report: Report, by: str) -> tuple[Row, ...]:
             Row(name=row.target, requests=row.attempts, failures=row.failures, statuses=row.statuses, times=row.response)
             for row in report.targets
         )
-    if by == "cause":
-        return tuple(
-            Row(name=row.cause or row.symptom, requests=row.count, failures=row.count if row.is_failure else 0)
-            for row in report.causes
-        )
     if by == "attempts":
         return tuple(report.by_attempts.values())
     if by == "method":

@@ -59,30 +59,31 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         yield "  " + ", ".join(f"{status} × {count}" for status, count in _most(report.by_status, 20))
     if report.targets:
         yield from ("", paint("Targets", "bold", terminal))
-        yield from _targets(report.targets[:top], terminal)
+        yield from _targets(report.targets[:top], report, terminal)
     if failing := tables.failing(report.routes, top):
         yield from ("", paint("Most failing routes", "bold", terminal))
-        yield from _rows(failing)
-    if slowest := tables.slowest(report, top):
+        yield from _rows(failing, report)
+    if not report.only and (slowest := tables.slowest(report, top)):
         yield from ("", paint("Slowest routes", "bold", terminal))
-        yield from _rows(slowest)
+        yield from _rows(slowest, report)
     if len(report.servers) > 1:
         yield from ("", paint("Server names", "bold", terminal))
-        yield from _rows(report.servers[:top])
+        yield from _rows(report.servers[:top], report)
     if len(report.by_attempts) > 1 and report.has_upstream_fields:
         yield from ("", paint("Attempts a request", "bold", terminal))
-        yield from _rows(report.by_attempts.values())
+        yield from _rows(report.by_attempts.values(), report)
     if failing := tables.failing(report.clients, top):
         yield from ("", paint("Clients with most failures", "bold", terminal))
-        yield from _rows(failing)
-    if report.clients:
+        yield from _rows(failing, report)
+    if report.clients and not report.only:
         yield from ("", paint("Clients with most requests", "bold", terminal))
-        yield from _rows(tables.busiest(report.clients, top))
+        yield from _rows(tables.busiest(report.clients, top), report)
 
 
 def _burst(burst: Burst) -> Iterator[str]:
+    of = f" of {burst.requests}" if burst.requests else ""
     yield (
-        f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures} of {burst.requests} requests failed; peak {burst.peak} a minute "
+        f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures}{of} requests failed; peak {burst.peak} a minute "
         f"at {burst.peak_at:%H:%M}Z, usual {burst.usual:g}"
     )
     for says in burst.changed:
@@ -108,17 +109,19 @@ def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
             yield f"  {row.symptom}: {row.says}"
 
 
-def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
-    head = ["target", "attempts", "failed", "share", "hidden", "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
+def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> Iterator[str]:
+    counts = ["failed"] if report.only else ["attempts", "failed", "share", "hidden"]
+    head = ["target", *counts, "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
     has_timeout = any(row.read_timeout_s for row in rows)
     head += ["timeout"] if has_timeout else []
     body = [
         [
             safe(row.target),
-            str(row.attempts),
-            str(row.failures),
-            f"{row.share:.2%}",
-            str(row.hidden),
+            *(
+                [str(row.failures)]
+                if report.only
+                else [str(row.attempts), str(row.failures), f"{row.share:.2%}", str(row.hidden)]
+            ),
             _seconds(row.connect, "p95_s"),
             _seconds(row.header, "p95_s"),
             *(_seconds(row.response, name) for name in ("p50_s", "p95_s", "p99_s", "max_s")),
@@ -138,25 +141,30 @@ def _targets(rows: Sequence[TargetRow], terminal: Terminal) -> Iterator[str]:
 
 
 def _by(report: Report, by: str, top: int) -> Iterator[str]:
+    yield ""
+    if by == "cause":
+        yield from _why(report.causes)
+        return
     rows = tables.table(report, by)
     shown = rows if by in ("minute", "hour", "status", "attempts") else rows[: max(top, 10)]
-    yield ""
-    yield from _rows(shown, name=by)
+    yield from _rows(shown, report, name=by)
     if len(rows) > len(shown):
         yield f"  and {len(rows) - len(shown)} more, with --top"
 
 
-def _rows(rows: Iterable[Row], name: str = "") -> Iterator[str]:
+def _rows(rows: Iterable[Row], report: Report, name: str = "") -> Iterator[str]:
     rows = list(rows)
-    has_times, has_statuses = any(row.times for row in rows), any(row.statuses for row in rows)
+    has_times, has_statuses = any(row.times for row in rows), name != "status" and any(row.statuses for row in rows)
     head = (
-        [name, "requests", "failed", "share"]
+        [name]
+        + (["failed"] if report.only else ["requests", "failed", "share"])  # of the others nothing is known
         + (["p50", "p95", "p99", "max"] if has_times else [])
         + (["statuses"] if has_statuses else [])
     )
     body = []
     for row in rows:
-        line = [_short(safe(row.name)), str(row.requests), str(row.failures), f"{row.share:.2%}"]
+        line = [_short(safe(row.name))]
+        line += [str(row.failures)] if report.only else [str(row.requests), str(row.failures), f"{row.share:.2%}"]
         line += [_seconds(row.times, one) for one in ("p50_s", "p95_s", "p99_s", "max_s")] if has_times else []
         line += [", ".join(f"{status} × {count}" for status, count in _most(row.statuses, 6))] if has_statuses else []
         body.append(line)
@@ -169,7 +177,8 @@ def _grid(head: list[str], body: list[list[str]], align: str = ">") -> Iterator[
     for line in (head, *body):
         cells = [
             text.ljust(width)
-            if (at in (0, len(head) - 1) and head[at] not in ("max", "timeout", "share", "count")) or (align == "<" and at)
+            if (at in (0, len(head) - 1) and head[at] not in ("max", "timeout", "share", "failed", "count"))
+            or (align == "<" and at)
             else text.rjust(width)
             for at, (text, width) in enumerate(zip(line, widths, strict=True))
         ]
