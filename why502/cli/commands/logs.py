@@ -7,7 +7,6 @@ import importlib
 import signal
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -138,7 +137,7 @@ def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
 @contextlib.contextmanager
 def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
     """Yield what reads. Where there is much to read, its processes get ready from now on."""
-    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores
+    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores, plain_bytes, taken
 
     if asked["cluster"]:
         from why502.cluster import connect
@@ -149,8 +148,9 @@ def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
 
         yield alone
     else:
-        is_much = CAN_FORK and sum(map(_plain_bytes, paths)) >= SMALL_BYTES
-        readers = Readers(asked["jobs"] or cores(), is_fast=not asked["pure"]) if is_much else None
+        readers = taken()
+        if readers is None and CAN_FORK and plain_bytes(paths) >= SMALL_BYTES:
+            readers = Readers(asked["jobs"] or cores(), is_fast=not asked["pure"])
         try:
             from why502.logs.scan.engine import processes
 
@@ -158,15 +158,6 @@ def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
         finally:
             if readers:
                 readers.close()
-
-
-def _plain_bytes(path: str) -> int:
-    """Return how much there is to read at a path, as far as that is told at once."""
-    try:
-        names = Path(path).iterdir() if Path(path).is_dir() else [Path(path)]
-        return sum(name.stat().st_size for name in names if name.suffix not in (".gz", ".bz2", ".xz", ".zst"))
-    except OSError:
-        return 0
 
 
 @contextlib.contextmanager

@@ -1,20 +1,20 @@
 """Processes that read logs side by side, forked before it is known what to read: they load the kernel while this one finds that out.
 
+So this module is imported before any other, and imports little itself.
+
 One of them forks the others when it has the kernel, takes what they counted, and hands over the sum. All end when who forked them does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import pickle
 import select
 import signal
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
-
-from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.logs.scan.counts import Counts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _POLL_MS = 100
 _NUMBER = 4  # bytes of the number of a part
 _BLOCK = 1 << 20
+_OTHER = ("--cluster", "--engine", "--jobs", "--pure", "--help", "-h")  # they change how many readers there are, or whether any
 SMALL_BYTES = 24 << 20  # so much is read before other processes would be running
 CAN_FORK = hasattr(os, "memfd_create")  # Linux
 
@@ -33,26 +34,52 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def plain_bytes(paths: Iterable[str]) -> int:
+    """Return how much there is to read in files and folders, as far as that is told at once."""
+    found = 0
+    for path in paths:
+        try:
+            names = [entry.path for entry in os.scandir(path)] if os.path.isdir(path) else [path]  # noqa: PTH112 - quick to import
+            found += sum(os.stat(name).st_size for name in names if not name.endswith((".gz", ".bz2", ".xz", ".zst")))  # noqa: PTH116
+        except OSError:
+            continue
+    return found
+
+
+def foresee(arguments: list[str]) -> None:
+    """Get readers ready where a command line surely wants as many as there are processors; `taken` hands them out."""
+    is_plain = arguments[:1] == ["logs"] and not any(argument.startswith(_OTHER) for argument in arguments)
+    if is_plain and CAN_FORK and plain_bytes(arguments[1:]) >= SMALL_BYTES:
+        _foreseen.append(Readers(cores()))
+
+
+def taken() -> Readers | None:
+    """Return the readers that were foreseen, once."""
+    return _foreseen.pop() if _foreseen else None
+
+
 class Readers:
     """So many processes, each for a processor."""
 
     def __init__(self, jobs: int, *, is_fast: bool = True) -> None:
-        self._jobs = jobs
-        self._is_done = False
+        self._is_done = self._is_started = False
         self._shared = _Shared(jobs)
         order, self._order = os.pipe()
         self._answer, answer = os.pipe()
-        self._pid = os.fork()
-        if not self._pid:
+        self.pid = os.fork()
+        if not self.pid:
             os.close(self._order)
             os.close(self._answer)
             _guarded(lambda: _lead(jobs, self._shared, order, answer, is_fast=is_fast))
+        os.setpgid(self.pid, self.pid)  # as it does itself: whoever is first
         os.close(order)
         os.close(answer)
 
     def start(self, parts: Sequence[Part], ask: Ask) -> None:
         """Let them read."""
-        _send(self._order, (parts, ask))
+        self._is_started = True
+        with contextlib.suppress(BrokenPipeError):  # `result` tells that nobody is there
+            _send(self._order, (parts, ask))
 
     def result(self, told: Callable[[int], bool]) -> tuple[list[Read], Counts] | None:
         """Return what is told of each part, and the sum; None where there is too much to tell apart. Raises Why502Error.
@@ -72,6 +99,8 @@ class Readers:
                 self._shared.stop()
             seen = now
         if not answer:
+            from why502.model.errors import Why502Error
+
             raise Why502Error("a process that read logs was killed", "Give it more memory, or use --jobs 1.")
         self._is_done = True
         found: tuple[list[Read], Counts] | None = pickle.loads(answer)  # noqa: S301 - of a process of ours
@@ -79,11 +108,17 @@ class Readers:
 
     def close(self) -> None:
         """End all processes."""
-        if self._pid:
+        if self.pid:
             if not self._is_done:
-                os.killpg(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+                os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+            os.close(self._answer)
+            if not self._is_started:
+                os.close(self._order)
+
+
+_foreseen: list[Readers] = []
 
 
 class _Shared:
@@ -117,6 +152,8 @@ def _guarded(work: Callable[[], None]) -> NoReturn:
         work()
         status = 0
     except BaseException:  # noqa: BLE001 - nothing may go back into the code of the process that forked
+        import traceback
+
         traceback.print_exc()
     finally:
         os._exit(status)
