@@ -6,12 +6,14 @@ import inspect
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from asking import GOLDEN, ROOT
 
 import why502
 from why502.model.finding import Verdict
+from why502.risks import RULES
 
 
 def test_a_bundle_is_diagnosed_in_two_lines() -> None:
@@ -23,6 +25,18 @@ def test_a_bundle_is_diagnosed_in_two_lines() -> None:
 
 def test_a_line_is_explained() -> None:
     assert why502.explain("AH01102").candidates
+
+
+def test_a_bundle_has_its_plan() -> None:
+    snapshot = why502.load((GOLDEN / "wrong-port.why502").read_bytes())
+    (plan, *_) = why502.plan(why502.diagnose(snapshot), snapshot)
+    assert (plan.cause, len(plan.edits), [run.argv[-1] for run in plan.runs]) == ("wrong-port", 1, ["-t", "reload"])
+
+
+def test_a_folder_is_linted_as_often_as_one_likes(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("events { }\nhttp { server { location / { proxy_pass http://0.0.0.0:3000; } } }\n")
+    for _ in range(2):  # what it imports must not take its place
+        assert "wildcard-target" in {RULES[risk.rule].name for risk in why502.lint(str(tmp_path))}
 
 
 @pytest.mark.real

@@ -5,6 +5,9 @@ The library in verbs; each imports what it needs when it is called:
     snapshot = why502.collect()             # look at this machine
     diagnosis = why502.diagnose(snapshot)   # think; looks at nothing
     why502.explain("AH01102")               # what a log line, a status, a code or a cause means
+    why502.lint("/etc/nginx/nginx.conf")    # what will fail, before it is deployed
+    why502.plan(diagnosis, snapshot)        # the repairs, best first; nothing is changed
+    why502.apply(plan, snapshot)            # one of them: done, verified, kept or put back
     why502.save(snapshot)                   # bytes of a bundle, secrets removed
     why502.load(data)                       # the snapshot in such bytes
 """
@@ -17,11 +20,13 @@ from typing import TYPE_CHECKING
 from why502.version import __version__
 
 if TYPE_CHECKING:
+    from why502.fix.journal import Entry
+    from why502.fix.plan import Plan
     from why502.model.explanation import Explanation
-    from why502.model.finding import Diagnosis
+    from why502.model.finding import Diagnosis, Risk
     from why502.model.snapshot import Snapshot
 
-__all__ = ["__version__", "collect", "diagnose", "explain", "load", "save"]
+__all__ = ["__version__", "apply", "collect", "diagnose", "explain", "lint", "load", "plan", "save"]
 
 
 def collect(
@@ -59,6 +64,44 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
     from why502.explanation import explain as look_up
 
     return look_up(text, proxy)
+
+
+def lint(*paths: str, nginx_version: str = "") -> tuple[Risk, ...]:
+    """Return the risks in configuration files and folders, in the order of the files; those that a comment accepts are left out.
+
+    `nginx_version`: that of the nginx that will run it ("1.22.1"); "" is the newest. Raises Why502Error where a path cannot be read.
+    """
+    from pathlib import Path
+
+    from why502.host.local import LocalHost
+    from why502.linter.given import gather
+    from why502.linter.repair import risks
+    from why502.risks import RULES
+
+    given = gather(LocalHost(), [str(Path(path).absolute()) for path in paths], nginx_version)
+    return risks(given, tuple(RULES.values()))
+
+
+def plan(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) -> tuple[Plan, ...]:
+    """Return what would repair the findings, or the named cause, the best first. Pure. Raises Why502Error where nothing would."""
+    from why502.fix.plan import plans
+
+    return plans(diagnosis, snapshot, cause)
+
+
+def apply(plan: Plan, snapshot: Snapshot, *, state: str | None = None) -> Entry:
+    """Carry out a plan on this machine; return its journal entry, whose phase is "kept", or "reverted" where it did not help.
+
+    `state`: the folder of backups and journal, /var/lib/why502 for root. Raises Why502Error where nothing was changed.
+    """
+    from why502.fix import journal
+    from why502.fix.repair import repair
+    from why502.fix.transaction import Progress
+    from why502.host.local import LocalHost
+
+    where = journal.folder(state)
+    with journal.lock(where):
+        return repair(plan, snapshot, LocalHost(), where, datetime.now(UTC), Progress())
 
 
 def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 from why502.causes import CAUSES
 from why502.deployment import Deployment
-from why502.lint import rules
+from why502.linter import rules
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.snapshot import Gap

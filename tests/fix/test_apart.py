@@ -15,9 +15,10 @@ from shop import Shop, stop
 
 from why502.changes import reload
 from why502.cli.env import Env
-from why502.cli.repair import NotApplied, repair_with_first, show, with_diffs
+from why502.cli.repair import repair_with_first, show, with_diffs
 from why502.fix.apart import source
 from why502.fix.plan import Plan
+from why502.fix.repair import NotApplied
 from why502.host.local import LocalHost
 from why502.lab.isolation import can_isolate
 from why502.model.snapshot import Snapshot

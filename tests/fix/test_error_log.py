@@ -7,9 +7,9 @@ import pytest
 from shop import NOW, Shop
 
 from why502.cli.env import Env
-from why502.cli.repair import verifier
 from why502.fix import error_log
 from why502.fix.commands import Master
+from why502.fix.repair import verifier
 from why502.fix.transaction import Progress, apply
 from why502.model.config import LogTarget
 
@@ -37,6 +37,6 @@ def test_where_no_request_shows_it_the_log_decides(shop: Shop, is_known: bool) -
     plan = msgspec.structs.replace(shop.plan(shop.change("shop.example", "shop.example other.example")), proxy=proxy, seen=seen)
     said: list[str] = []
     progress = Progress(say=said.append, at=lambda name: shop.status() and None if name == "journal loaded 2" else None)
-    entry = apply(plan, shop.state, NOW, (), verifier(Env()), progress)
+    entry = apply(plan, shop.state, NOW, (), verifier(Env().host()), progress)
     assert entry.phase == ("reverted" if is_known else "kept")
     assert any("the error log tells of one failure since: connect-refused" in text for text in said)

@@ -9,9 +9,9 @@ from shop import NOW, Shop
 from shop import shop as another_shop
 
 from why502.cli.env import Env
-from why502.cli.repair import verifier
 from why502.fix import journal, verify
 from why502.fix.commands import Master
+from why502.fix.repair import verifier
 from why502.fix.transaction import Progress, apply
 from why502.fix.verify import Asked, judge
 from why502.model.remedy import Edit
@@ -28,7 +28,7 @@ def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
     snapshot = shop.snapshot()
     before = verify.ask(Env().host(), tuple(verify.requests(snapshot, None)))
     said: list[str] = []
-    entry = apply(shop.plan(*edits), shop.state, NOW, before, verifier(Env()), Progress(say=said.append))
+    entry = apply(shop.plan(*edits), shop.state, NOW, before, verifier(Env().host()), Progress(say=said.append))
     return str(entry.phase), said
 
 

@@ -142,7 +142,7 @@ def repair_with_first(
 def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:
     """Undo the last fix, or finish one that was interrupted; return the exit status. Raises Why502Error where there is none."""
     from why502.fix import journal, transaction
-    from why502.fix.repair import judge
+    from why502.fix.repair import verifier
 
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
@@ -155,7 +155,7 @@ def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) 
                 "no fix was interrupted" if is_finished else "there is no fix to take back", f"The journal is in {where}."
             )
         if is_finished:
-            entry = transaction.resume(where, wanted[-1], judge(env.host()), watched(env))
+            entry = transaction.resume(where, wanted[-1], verifier(env.host()), watched(env))
         else:
             entry = transaction.revert(where, wanted[-1], watched(env))
     ended(env, entry, None, is_json=is_json)

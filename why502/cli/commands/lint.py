@@ -14,8 +14,8 @@ from why502.model.errors import HostError, Why502Error
 if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.host.base import Host
-    from why502.lint.given import Given
-    from why502.lint.report import Report
+    from why502.linter.given import Given
+    from why502.linter.report import Report
     from why502.model.finding import Risk
     from why502.rule import Rule
 
@@ -99,7 +99,7 @@ def lint(
     host = env.host()
     version = _version(host, nginx_version)
     if fix:
-        from why502.lint.repair import repair
+        from why502.linter.repair import repair
         from why502.render.words import safe
 
         given = _gather(env, host, paths, version)
@@ -117,7 +117,7 @@ def _words(options: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given:
-    from why502.lint.given import gather
+    from why502.linter.given import gather
 
     standard_input = None
     if "-" in paths:
@@ -136,9 +136,9 @@ def _report(
 ) -> Report:
     import msgspec
 
-    from why502.lint import baseline as baselines
-    from why502.lint import suppression
-    from why502.lint.report import Report
+    from why502.linter import baseline as baselines
+    from why502.linter import suppression
+    from why502.linter.report import Report
     from why502.render.words import safe
     from why502.risks import lint as think
 

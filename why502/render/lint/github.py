@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from why502.lint.report import Report
+from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.render.words import Terminal, safe
 from why502.risks import RULES

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from why502.lint.report import Report
+from why502.linter.report import Report
 from why502.logs.redact import redact
 from why502.model.finding import Risk, Severity
 from why502.render.words import Terminal

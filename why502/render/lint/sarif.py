@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from why502 import __version__
-from why502.lint.report import Report
+from why502.linter.report import Report
 from why502.logs.redact import redact
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit

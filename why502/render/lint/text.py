@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from why502.lint.report import Report
+from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
 from why502.render.words import Terminal, safe

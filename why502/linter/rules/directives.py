@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.config.nginx.files import Directive
 from why502.deployment import Deployment, Level
-from why502.lint.directives import PLUS, module_of, nearest, place, table
+from why502.linter.directives import PLUS, module_of, nearest, place, table
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from why502.config.edit import apply
 from why502.host.base import Host
-from why502.lint import suppression
-from why502.lint.given import Given
+from why502.linter import suppression
+from why502.linter.given import Given
 from why502.model.errors import HostError, Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
@@ -26,7 +26,7 @@ from why502.rule import Rule
 def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:
     """Apply what is safe, and yield a line for each file: what was done, or why not. `again` reads everything anew."""
     rules = tuple(chosen)
-    before = _risks(given, rules)
+    before = risks(given, rules)
     edits: dict[str, list[Edit]] = {}
     for risk in before:
         for step in _safe(risk):
@@ -56,7 +56,7 @@ def _repair_file(
         _write(file, apply(old, steps))
     except (OSError, Why502Error) as error:
         return f"{file}: not repaired: {error}"
-    after = _risks(again(), rules)
+    after = risks(again(), rules)
     errors = {(risk.rule, risk.says) for risk in after if risk.severity is Severity.ERROR}
     new = errors - {(risk.rule, risk.says) for risk in before}
     spoilt = [main for main, was_good in tested.items() if was_good and _test(host, main) is False]
@@ -66,7 +66,8 @@ def _repair_file(
     return f"{file}: repaired in {len(steps)} place{'s' if len(steps) != 1 else ''}"
 
 
-def _risks(given: Given, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
+def risks(given: Given, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
+    """Return what the rules find in what is given, without what comments accept."""
     found: dict[Risk, None] = {}
     for deployment in given.deployments:
         found.update(dict.fromkeys(lint(deployment, rules)[0]))

@@ -71,7 +71,7 @@ class Known(msgspec.Struct, frozen=True):
 @cache
 def table() -> dict[str, Known]:
     """Return all directives by name."""
-    text = (resources.files("why502.lint") / "directives.csv").read_text("ascii")
+    text = (resources.files("why502.linter") / "directives.csv").read_text("ascii")
     found = {}
     for line in text.splitlines():
         name, places, since, removed, obsolete, flag = line.split(",")
