@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from why502.joins import accepts, addresses, targets
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 
-def listeners(target: Target, known: Snapshot) -> tuple[Listener, ...]:
-    """Return the listening sockets of this machine that take connections to the target, from where its proxies are."""
-    is_here = target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses
-    networks = {proxy.network for proxy in known.proxies or () if _leads_to(proxy, target, known)} or {""}
-    return tuple(
-        one
-        for one in known.listeners or ()
-        if is_here and accepts(one.target, target, one.only_v6) and (target.is_unix or one.network in networks)
-    )
-
-
 def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
-    """Return, for every target that something on this machine listens on, the processes that hold that socket in order."""
-    found = {target: listeners(target, known) for target in targets(known)}
-    return {target: tuple(sorted({pid for one in ones for pid in one.pids})) for target, ones in found.items() if ones}
+    """Return, for every target that something on this machine listens on, the processes that hold that socket in order.
 
-
-def _leads_to(proxy: Proxy, target: Target, known: Snapshot) -> bool:
-    return any(target in addresses(peer, known) for route in proxy.routes for peer in route.peers)
+    Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
+    """
+    networks: dict[Target, set[str]] = {}
+    for proxy in known.proxies or ():
+        for target in {target for route in proxy.routes for peer in route.peers for target in addresses(peer, known)}:
+            networks.setdefault(target, set()).add(proxy.network)
+    by_port: dict[int, list[Listener]] = {}
+    for listener in known.listeners or ():
+        by_port.setdefault(listener.target.port, []).append(listener)
+    found: dict[Target, tuple[int, ...]] = {}
+    for target in targets(known):
+        if not (target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses):
+            continue
+        ones = [
+            one
+            for one in by_port.get(target.port, ())
+            if accepts(one.target, target, one.only_v6) and (target.is_unix or one.network in networks.get(target, {""}))
+        ]
+        if ones:
+            found[target] = tuple(sorted({pid for one in ones for pid in one.pids}))
+    return found
