@@ -351,7 +351,10 @@ class Case:
 
         For a target without a known service or process, of which no name is known.
         """
+        seen = {t.symptom for t in self.tallies}
+        has_served = bool(seen & BROKEN or (self.traffic and self.traffic.last_success))
         broke = min((t.first for t in self.tallies if t.symptom in BROKEN | {Symptom.CONNECT_REFUSED} and t.first), default=None)
+        broke = broke if has_served else None  # what never answered did not die just now
         if broke is None or self.host is None or self.listeners != () or self.services:
             return ()
         return tuple(
