@@ -26,6 +26,7 @@ _COLORS = {
 _SIGNS = {CheckStatus.PASS: "ok  ", CheckStatus.FAIL: "FAIL", CheckStatus.WARN: "warn", CheckStatus.SKIP: "skip"}
 _EVIDENCE = 6  # pieces of evidence shown of each finding
 _CONSIDERED = 4  # causes shown that were found too light
+_FINDINGS = 10  # findings shown: nobody reads hundreds at a terminal
 
 
 def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
@@ -36,11 +37,17 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
 def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     verdict = diagnosis.verdict.value
     yield from _wrapped(f"{verdict.upper()}: ", sentence(diagnosis), terminal, "  ", color=verdict)
-    for finding in asserted(diagnosis)[1:]:
+    found = asserted(diagnosis)
+    shown = found if terminal.is_verbose else found[:_FINDINGS]
+    for finding in shown[1:]:
         yield from _wrapped("   ALSO: ", finding.says, terminal, "  ", color=verdict)
+    if more := len(found) - len(shown):
+        yield from _wrapped(
+            "   ALSO: ", f"{more} more {'findings' if more > 1 else 'finding'}, with --verbose", terminal, "  ", color=verdict
+        )
     if terminal.is_quiet:
         return
-    for number, finding in enumerate(asserted(diagnosis), start=1):
+    for number, finding in enumerate(shown, start=1):
         yield ""
         yield from _finding(number, finding, terminal)
     if others := considered(diagnosis):

@@ -1,0 +1,40 @@
+"""What a person at a terminal is shown of very many findings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from why502.model.finding import Diagnosis, Finding, Layer, Verdict
+from why502.model.target import Target
+from why502.render.terminal import render
+from why502.render.words import Terminal
+
+
+def found(number: int) -> Diagnosis:
+    findings = tuple(
+        Finding(
+            cause="backend-not-running",
+            layer=Layer.UPSTREAM,
+            confidence=0.9,
+            says=f"nothing listens on 127.0.0.1:{port}",
+            target=Target(host="127.0.0.1", port=port),
+            ongoing=True,
+        )
+        for port in range(3000, 3000 + number)
+    )
+    return Diagnosis(taken_at=datetime(2026, 11, 21, tzinfo=UTC), verdict=Verdict.PROBLEM, findings=findings)
+
+
+@pytest.mark.parametrize(("number", "more"), [(1, ""), (10, ""), (11, "1 more finding,"), (250, "240 more findings,")])
+def test_so_many_findings_as_one_can_read_the_others_by_their_number(number: int, more: str) -> None:
+    text = render(found(number), Terminal())
+    assert text.count("on the side of") == min(number, 10)
+    assert ("with --verbose" in text) == bool(more) and more in text
+
+
+def test_all_of_them_where_that_is_asked_for() -> None:
+    text = render(found(250), Terminal(is_verbose=True))
+    assert text.count("on the side of") == 250
+    assert "with --verbose" not in text
