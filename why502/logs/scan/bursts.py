@@ -72,8 +72,13 @@ def _usual(failures: Mapping[int, int], span: int) -> float:
 def _shares(values: Mapping[str, Minutes], inside: Mapping[int, int]) -> _Shares:
     found = _Shares({first: Counter() for first in inside.values()}, Counter())
     for value, minutes in values.items():
+        outside = minutes.total()
         for minute, count in minutes.items():
-            (found.inside[inside[minute]] if minute in inside else found.outside)[value] += count
+            if minute in inside:
+                found.inside[inside[minute]][value] += count
+                outside -= count
+        if outside:
+            found.outside[value] += outside
     return found
 
 

@@ -45,11 +45,11 @@ class Minutes:
     def items(self) -> Iterator[tuple[int, int]]:
         """Yield each minute and its count, in the order of time."""
         self._sum()
-        return ((entry >> _BITS, entry & _COUNT) for entry in self._entries)
+        return zip(map(_BITS.__rrshift__, self._entries), map(_COUNT.__and__, self._entries), strict=True)
 
     def total(self) -> int:
         """Return the sum of all counts."""
-        return sum(entry & _COUNT for entry in self._entries)
+        return sum(map(_COUNT.__and__, self._entries))
 
     def span(self) -> tuple[int, int]:
         """Return the first and the last minute. Raises IndexError where there is none."""
@@ -77,6 +77,7 @@ class Minutes:
             return
         counts: dict[int, int] = {}
         for entry in self._entries:
-            counts[entry >> _BITS] = counts.get(entry >> _BITS, 0) + (entry & _COUNT)
+            minute = entry >> _BITS
+            counts[minute] = counts.get(minute, 0) + (entry & _COUNT)
         self._entries = array("q", (minute << _BITS | counts[minute] for minute in sorted(counts)))
         self._summed = len(self._entries)
