@@ -98,12 +98,22 @@ def examine(case: Case) -> Iterator[Evidence]:
     process = case.process_of(best)
     name = f"{process.name} (pid {process.pid})" if process else "an application"
     says = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
-    weight = LIKELY if len(found) == 1 else FAIR
+    is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
+    weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
     yield supports(says, "ss -ltnp", weight)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _is_chance(listener: Listener, case: Case) -> bool:
+    """Return whether the kernel chose the port of a listener, while the proxy's is one that somebody chose."""
+    kernel = case.host.kernel if case.host else None
+    if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
+        return False
+    chosen = range(kernel.ports_first, kernel.ports_last + 1)
+    return listener.target.port in chosen and case.target.port not in chosen
 
 
 def _alike(listener: Listener, case: Case) -> bool:
