@@ -203,6 +203,10 @@ class LogRecord(Value, frozen=True, kw_only=True):
     status: int | None = None
     upstream_status: int | None = None
     duration_s: float | None = None
+    # of the only attempt, in formats that tell of no other; each from the begin of the connection on, as nginx counts
+    connect_s: float | None = None
+    header_s: float | None = None
+    response_s: float | None = None
     bytes_sent: int | None = None
     attempts: tuple[Attempt, ...] = ()
     request_id: str = ""

@@ -52,6 +52,7 @@ def parse(line: str) -> LogRecord | None:
     status, own = number(match["elb_status"]), number(match["target_status"])
     row = _row(status, own, match, took_s, actions, reason, is_classic)
     times = [seconds(match[name]) for name in ("t1", "t2", "t3")]
+    waited_s = times[1] if match["target"] != "-" and not match["t2"].startswith("-") else None
     return said(
         row,
         format=NAME,
@@ -67,6 +68,8 @@ def parse(line: str) -> LogRecord | None:
         status=status,
         upstream_status=own,
         duration_s=took_s if took_s is not None and took_s >= 0 else sum(x for x in times if x is not None),
+        header_s=waited_s,
+        response_s=waited_s,  # until the response began; what its body took is told by nobody
         bytes_sent=number(match["tx"]),
         detail=reason if reason != "-" else "",
     )

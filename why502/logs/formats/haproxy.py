@@ -112,6 +112,7 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
         status=status if status and status > 0 else None,
         upstream_status=status if state == "--" and not server.startswith("<") else None,
         duration_s=took_ms / 1000 if took_ms is not None and took_ms >= 0 else None,
+        **_times(found),
         bytes_sent=number((found["B"] or "").lstrip("+")),
         code=found["ts"] or "",
     )
@@ -120,6 +121,23 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
     if symptom is None and code is not None and code.symptom is Symptom.OWN_STATUS:
         return replace(record, symptom=None, causes=(), is_gateway_failure=False)
     return replace(record, causes=tuple(causes.split())) if causes else record
+
+
+def _times(found: dict[str, str | None]) -> dict[str, float]:
+    """Return what the timers say of the server: Tc, Tc + Tr, and Ta less the waits before (TR, Tw); -1 is none. [configuration manual, 8.4]"""
+    ms = {
+        name: value
+        for name in ("TR", "Tw", "Tc", "Tr", "Ta")
+        if (value := number((found[name] or "").lstrip("+"))) is not None and value >= 0
+    }
+    if not ms.keys() >= {"TR", "Tw", "Tc"}:
+        return {}
+    times = {"connect_s": ms["Tc"] / 1000}
+    if "Tr" in ms:
+        times["header_s"] = (ms["Tc"] + ms["Tr"]) / 1000
+    if "Ta" in ms:
+        times["response_s"] = max(ms["Ta"] - ms["TR"] - ms["Tw"], 0) / 1000
+    return times
 
 
 def _meaning(

@@ -111,7 +111,7 @@ def _access(entry: dict[str, Any]) -> LogRecord:
         number(entry.get("OriginContentSize")),
     )
     is_own = own is not None and _OWN_SIZES.get(own) == size
-    duration = seconds(entry.get("Duration"))
+    duration, origin = seconds(entry.get("Duration")), seconds(entry.get("OriginDuration"))
     return _ended(
         status,
         own if not is_own else None,
@@ -124,6 +124,7 @@ def _access(entry: dict[str, Any]) -> LogRecord:
         request=" ".join(text for name in ("RequestMethod", "RequestPath", "RequestProtocol") if (text := text_of(entry, name))),
         bytes_sent=number(entry.get("DownstreamContentSize")),
         duration_s=duration / 1e9 if duration is not None else None,
+        response_s=origin / 1e9 if origin else None,
     )
 
 

@@ -16,7 +16,7 @@ from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.routes import route
 from why502.logs.verdicts import Fields, is_failure
-from why502.model.logs import LogRecord
+from why502.model.logs import Attempt, LogRecord
 
 MOST_KEYS = 100_000
 MOST_SAID = 2000
@@ -135,7 +135,8 @@ class Counts:
         if record.format == NGINX_ACCESS:
             self.fields = self.fields.seen(record)
         total_s = record.duration_s
-        for one, attempt in zip(outcome.tries, record.attempts, strict=False):
+        timed: tuple[Attempt | LogRecord, ...] = record.attempts or (record,)
+        for one, attempt in zip(outcome.tries, timed, strict=False):
             for whose, value in ((CONNECT, attempt.connect_s), (HEADER, attempt.header_s), (RESPONSE, attempt.response_s)):
                 if value is not None:
                     self._took(whose, one.where, value)

@@ -54,7 +54,8 @@ def of(record: LogRecord) -> Outcome:
         )
         for attempt in record.attempts
     )
-    if not tries and (record.target or record.group):
+    is_nobody = record.group.endswith("<NOSRV>") and not record.is_gateway_failure  # HAProxy: a request that came to no server
+    if not tries and (record.target or record.group) and not is_nobody:
         tries = (Try(str(record.target) if record.target else record.group, record.upstream_status or record.status),)
     if record.format == NGINX_ACCESS:
         return Outcome(record.status, tries)
