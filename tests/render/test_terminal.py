@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from why502.model.finding import Diagnosis, Finding, Layer, Verdict
 from why502.model.target import Target
@@ -38,3 +40,14 @@ def test_all_of_them_where_that_is_asked_for() -> None:
     text = render(found(250), Terminal(is_verbose=True))
     assert text.count("on the side of") == 250
     assert "with --verbose" not in text
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
+def test_what_is_over_is_said_to_be_in_the_first_line(form: str) -> None:
+    diagnosis = found(2)
+    last = datetime(2026, 11, 21, 4, 37, 24, tzinfo=UTC)
+    over = tuple(replace(finding, ongoing=False, last_seen=last, first_seen=last) for finding in diagnosis.findings)
+    show = importlib.import_module(f"why502.render.{form}").render
+    assert "it is over" not in show(diagnosis, Terminal())
+    text = " ".join(show(replace(diagnosis, findings=over), Terminal()).split())
+    assert text.count("(it is over: last seen 2026-11-21 04:37:24Z)") >= 2

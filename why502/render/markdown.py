@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis, Finding
 from why502.model.remedy import Edit
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, told, where
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
@@ -34,7 +34,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"# {diagnosis.verdict.value.upper()}: {_plain(sentence(diagnosis))}"
     for finding in asserted(diagnosis)[1:]:
         yield ""
-        yield f"Also: {_plain(finding.says)}"
+        yield f"Also: {_plain(told(finding))}"
     yield ""
     yield f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} failures."
     for finding in asserted(diagnosis):

@@ -8,7 +8,19 @@ from collections.abc import Iterator
 
 from why502.model.finding import CheckStatus, Diagnosis, Finding
 from why502.model.remedy import Edit, Remedy
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, where
+from why502.render.words import (
+    SIDES,
+    Terminal,
+    asserted,
+    clock,
+    considered,
+    diff_lines,
+    how_often,
+    safe,
+    sentence,
+    told,
+    where,
+)
 
 _COLORS = {
     "problem": "1;31",
@@ -40,7 +52,7 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     found = asserted(diagnosis)
     shown = found if terminal.is_verbose else found[:_FINDINGS]
     for finding in shown[1:]:
-        yield from _wrapped("   ALSO: ", finding.says, terminal, "  ", color=verdict)
+        yield from _wrapped("   ALSO: ", told(finding), terminal, "  ", color=verdict)
     if more := len(found) - len(shown):
         yield from _wrapped(
             "   ALSO: ", f"{more} more {'findings' if more > 1 else 'finding'}, with --verbose", terminal, "  ", color=verdict

@@ -79,7 +79,7 @@ def sentence(diagnosis: Diagnosis) -> str:
     """Return the answer in one sentence: of several findings the first one's."""
     found = asserted(diagnosis)
     if found:
-        return found[0].says
+        return told(found[0])
     if diagnosis.verdict == "healthy":
         asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
         return f"{asked} gateway failure in the window, and every check passes"
@@ -90,6 +90,13 @@ def sentence(diagnosis: Diagnosis) -> str:
     if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
         return f"a check fails ({failed.says}: {failed.detail}), and the evidence does not decide why{missing}"
     return f"too little could be seen to tell{missing}"
+
+
+def told(finding: Finding) -> str:
+    """Return a finding in one sentence, and that it is over where it is."""
+    if finding.ongoing:
+        return finding.says
+    return f"{finding.says} (it is over{f': last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
 
 
 def how_often(finding: Finding) -> str:
