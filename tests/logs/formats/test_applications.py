@@ -72,6 +72,9 @@ LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (docker, "Error response from daemon: driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is already allocated", Symptom.ADDRESS_IN_USE, {"target": "0.0.0.0:8080"}),
     (docker, "nginx exited with code 1", Symptom.PROCESS_EXITED, {"process": "nginx"}),
     (application, "Error: Environment variable DATABASE_URL is not set", Symptom.START_FAILED, {}),
+    (nodejs, "Error: DATABASE_URL is not set", Symptom.START_FAILED, {"detail": "Error: DATABASE_URL is not set"}),
+    (python_traceback, "ValueError: SECRET_KEY must be set", Symptom.START_FAILED, {}),
+    (java, "2026-11-21 01:00:00 ERROR main: API_TOKEN is required", Symptom.START_FAILED, {}),
     (application, "Server is running on port 3000", Symptom.LISTENS_ON, {"target": ":3000"}),
     (application, "Listening on 0.0.0.0:8000", Symptom.LISTENS_ON, {"target": "0.0.0.0:8000"}),
     (application, "Segmentation fault (core dumped)", Symptom.PROCESS_CRASHED, {}),
@@ -98,6 +101,11 @@ CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES
 4f66ad9ab5dd   app:1   "node s.js"   3 minutes ago   Up 2 minutes   0.0.0.0:3000->3000/tcp   web
 good   RUNNING   pid 24961, uptime 0:00:13
 """
+
+
+@pytest.mark.parametrize("line", ["INFO SENTRY_DSN is not set", "Error: CACHE_URL is not set, using the default"])
+def test_a_variable_that_may_be_missing_stops_nothing(line: str) -> None:
+    assert application.parse(line) is None
 
 
 @pytest.mark.parametrize(("form", "line", "symptom", "told"), LINES)

@@ -151,3 +151,14 @@ def test_only_what_nginx_alone_writes_is_called_nginx() -> None:
 def test_lines_of_others(line: str) -> None:
     assert parse(line) is None
     assert fits([line]) == 0.0
+
+
+def test_objects_in_json() -> None:
+    line = (
+        '{"ts":"2026-11-20T21:46:40+00:00","req":"GET /x HTTP/1.1","status":"502","duration":0.1,'
+        '"upstream":{"addr":"10.0.0.1:80","status":"502","time":"0.100","connect":"-","header":"-"}}'
+    )
+    record = parse(line)
+    assert record is not None
+    assert (record.status, record.request, record.duration_s) == (502, "GET /x HTTP/1.1", 0.1)
+    assert record.attempts == (Attempt(target=FIRST, status=502, response_s=0.1),)

@@ -34,12 +34,24 @@ time.sleep(600)
 """
 
 
+TRIES = """\
+import socket, sys, time
+while True:
+    try:
+        socket.socket().bind(("127.0.0.1", int(sys.argv[2])))
+    except OSError as error:
+        print("OSError:", error, file=sys.stderr, flush=True)
+    time.sleep(0.2)
+"""
+
+
 class Machine:
     def __init__(self, folder: Path) -> None:
         self.serves, self.lost, self.none = free_ports(3)
         self.log = folder / "supervisord.log"
         serve = folder / "serve.py"
         serve.write_text(SERVE)
+        (folder / "tries.py").write_text(TRIES)
         server = f"{sys.executable} {serve}"
         (folder / "supervisord.conf").write_text(
             dedent(f"""
@@ -65,6 +77,9 @@ class Machine:
             command={server} --port {self.serves} after
             startsecs=100
             startretries=1
+            [program:tries]
+            command={sys.executable} {folder}/tries.py --port {self.serves}
+            startsecs=0
             [program:nobin]
             command=/nonexistent/bin --port {self.none}
             startretries=0
@@ -95,7 +110,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_services(machine: Machine) -> None:
     targets = [Target(host="127.0.0.1", port=port) for port in (machine.serves, machine.lost, machine.none)]
     found = {service.name: service for service in ask(LocalHost(), *targets)}
-    assert set(found) == {"serves", "clash", "nobin", "broken"}
+    assert set(found) == {"serves", "clash", "nobin", "broken", "tries"}
+    assert (found["tries"].is_running, found["tries"].targets) == (True, (targets[0],))  # it says that it lost the address
     assert (found["serves"].is_running, found["serves"].link) == (True, "its process listens on it")
     assert found["serves"].targets == (targets[0],)
     clash = found["clash"]
