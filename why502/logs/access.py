@@ -297,6 +297,7 @@ class AccessLog:
             most=most,
             connection=record.connection,
             targets=frozenset(attempt.target for attempt in record.attempts if attempt.target),
+            path=record.request if record.request.startswith("/") else "",
         )
 
     def _alone(

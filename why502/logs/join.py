@@ -135,16 +135,17 @@ class Joiner:
         most: int | None = None,
         connection: int | None = None,
         targets: frozenset[Target] = frozenset(),
+        path: str = "",
     ) -> list[int]:
         """Return the lines of one request that ended at `end`, oldest first; they are not given out again.
 
         A first line is looked for within the duration and SLACK_S around it, then those of its other attempts on the same
         connection. `most` is the number of attempts where the access log tells it. Where it does not, a target that comes
         a second time belongs to the next request: nginx tries each server at most once. [ngx_http_upstream_round_robin.c, tried]
-        `targets` are looked for where the log has neither client nor request.
+        `targets`, else a `path`, are looked for where the log has neither client nor request.
         """
         errors = self.errors
-        if not errors or not (client or request or targets):
+        if not errors or not (client or request or targets or path):
             return []
         anywhere = bool(client or request)
         index = self._index(bool(client), bool(request))
@@ -155,7 +156,7 @@ class Joiner:
                 place
                 for place in islice(near, STEPS)
                 if self._fits(index.order[place], *wanted)
-                and (anywhere or self._goal(index.order[place])[0] in targets)
+                and (anywhere or self._is_of(index.order[place], targets, path))
                 and connection in (None, errors.connections[index.order[place]])
             ),
             None,
@@ -236,6 +237,11 @@ class Joiner:
     def _goal(self, line: int) -> tuple[Target | None, str]:
         kind = self.kinds[self.errors.waiting[line]].kind
         return kind.target, kind.group
+
+    def _is_of(self, line: int, targets: frozenset[Target], path: str) -> bool:
+        if targets:
+            return self._goal(line)[0] in targets
+        return self.shown[self.errors.texts[line]].partition(" ")[2].partition("?")[0] == path.partition("?")[0]
 
     def _fits(self, line: int, client: int | None, request: int | None) -> bool:
         return (client is None or self.errors.clients[line] == client) and (

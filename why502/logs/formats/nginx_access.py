@@ -170,6 +170,7 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         return None
     attempts = _attempts(values)
     last = attempts[-1] if attempts else None
+    values.setdefault("request_uri", values.get("uri", ""))
     request = values.get("request") or " ".join(
         text for name in ("request_method", "request_uri", "server_protocol") if (text := values.get(name))
     )
