@@ -30,6 +30,7 @@ http {
     [
         (["GET /"], 502, 3000),
         (["GET /", "POST /x"], 504, 3000),
+        (["/"], 502, 3000),  # a log without the method
         (["GET /"], 499, 3000),
         (["GET /two/"], 502, None),  # which of them
         (["GET /", "GET /two/"], 502, None),

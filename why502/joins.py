@@ -120,7 +120,7 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
     def target(tally: Tally) -> Target | None:
         found: set[Target | None] = set()
         for request, _ in tally.requests:
-            path = request.partition(" ")[2]
+            path = request if request.startswith("/") else request.partition(" ")[2]
             servers = {tally.server} if tally.server else names
             ways = [matcher.find("", path, server=name) for matcher in matchers for name in servers]
             routes = [route for route in ways if route is not None]
