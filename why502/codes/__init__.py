@@ -104,7 +104,7 @@ def product(name: str) -> Product | None:
 def find(text: str) -> Iterator[tuple[Product, Code]]:
     """Yield every code that is written like that, exactly where there is one, else without regard to case."""
     found = [(product, product.codes[text]) for product in products().values() if text in product.codes]
-    yield from found or _any_case().get(text.lower(), ())
+    yield from found or _any_case().get(text.lower(), [])
 
 
 @lru_cache(1)
