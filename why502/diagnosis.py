@@ -51,6 +51,7 @@ LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
 # Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
 _APART = frozenset({"proxy-config-invalid"})
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -280,7 +281,17 @@ def _goes_on(case: Case, last: datetime | None) -> bool:
     traffic = case.traffic
     if traffic and traffic.last_success and traffic.last_success > last:
         return False
+    if _came_back(case, last):
+        return False
     return last >= case.here.taken_at - RECENT
+
+
+def _came_back(case: Case, last: datetime) -> bool:
+    """Return whether all that failed was that nobody listened, and somebody does who began after that."""
+    if not case.listeners or any(tally.symptom is not Symptom.CONNECT_REFUSED for tally in case.failures):
+        return False
+    begun = [process.started_at for listener in case.listeners if (process := case.process_of(listener))]
+    return bool(begun) and all(at is not None and at > last + SECOND for at in begun)
 
 
 def _settle(weighed: list[_Weighed]) -> list[_Weighed]:

@@ -78,6 +78,11 @@ def tell(case: Case) -> str:
         return f"nothing listens on {case.target}; run as root to see whether the application is what listens on {told}"
     if case.listeners == ():
         return f"nothing listens on {case.target}: the application that should answer there does not run"
+    first = case.first_failure
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        if process and process.started_at and first and process.started_at > first and not case.probe(Symptom.CONNECT_REFUSED):
+            return f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid {process.pid}) began"
     return ""
 
 
