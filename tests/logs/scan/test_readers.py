@@ -39,14 +39,14 @@ def test_several_count_what_one_counts(tmp_path: Path, jobs: int, ask: Ask) -> N
     path.write_bytes(lines(3000, odd=False))
     mine = Readers(jobs, is_fast=ask.is_fast)
     try:
-        mine.start(parts_of(path, 9), ask)
+        mine.start(parts_of(path, 150), ask)
         found = mine.result(going_on)
     finally:
         mine.close()
     assert found is not None
     whole = count(path, FORM, ask)
     assert plain(found[1]) == plain(whole)
-    assert sorted(read.number for read in found[0]) == list(range(9))
+    assert sorted(read.number for read in found[0]) == list(range(150))
     assert sum(read.lines for read in found[0]) == whole.lines
 
 

@@ -8,6 +8,7 @@ One of them forks the others when it has the kernel, takes what they counted, an
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import pickle
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from why502.logs.scan.part import Ask, Part, Session
 
 _POLL_MS = 100
-_NUMBER = 4  # bytes of the number of a part
 _BLOCK = 1 << 20
 _OTHER = ("--cluster", "--engine", "--jobs", "--pure", "--help", "-h")  # they change how many readers there are, or whether any
 SMALL_BYTES = 24 << 20  # so much is read before other processes would be running
@@ -114,6 +114,7 @@ class Readers:
             os.waitpid(self.pid, 0)
             self.pid = 0
             os.close(self._answer)
+            self._shared.close()
             if not self._is_started:
                 os.close(self._order)
 
@@ -122,10 +123,23 @@ _foreseen: list[Readers] = []
 
 
 class _Shared:
-    """Memory that all processes share: how many bytes each has read, and whether to stop."""
+    """Memory that all processes share: how many bytes each has read, how many parts were begun, and whether to stop."""
 
     def __init__(self, jobs: int) -> None:
-        self._cells = memoryview(mmap.mmap(-1, 8 * (jobs + 1))).cast("Q")
+        self._cells = memoryview(mmap.mmap(-1, 8 * (jobs + 2))).cast("Q")
+        self._lock = os.memfd_create("parts")
+
+    def next(self) -> int:
+        """Return the number of a part that nobody has begun."""
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        number = self._cells[-2]
+        self._cells[-2] = number + 1
+        fcntl.lockf(self._lock, fcntl.LOCK_UN)
+        return number
+
+    def close(self) -> None:
+        """Forget it, in this process."""
+        os.close(self._lock)
 
     def add(self, job: int, size: int) -> None:
         """Count bytes."""
@@ -133,7 +147,7 @@ class _Shared:
 
     def read(self) -> int:
         """Return how many bytes all have read."""
-        return sum(self._cells[:-1])
+        return sum(self._cells[:-2])
 
     def stop(self) -> None:
         """Ask all to stop."""
@@ -170,12 +184,9 @@ def _lead(jobs: int, shared: _Shared, order: int, answer: int, *, is_fast: bool)
     if not (ordered := b"".join(_blocks(order))):
         return
     parts, ask = pickle.loads(ordered)  # noqa: S301
-    numbers = os.memfd_create("parts")  # all read it with one offset, so each number is read once
-    os.write(numbers, b"".join(number.to_bytes(_NUMBER) for number in range(len(parts))))
-    os.lseek(numbers, 0, os.SEEK_SET)
-    others = [_follow(job, parts, ask, shared, numbers) for job in range(1, min(jobs, len(parts)))]
+    others = [_follow(job, parts, ask, shared) for job in range(1, min(jobs, len(parts)))]
     try:
-        read, session = _work(0, parts, ask, shared, numbers, leader)
+        read, session = _work(0, parts, ask, shared, leader)
         for _, pipe in others:
             if not (answered := b"".join(_blocks(pipe))):
                 return  # it was killed
@@ -194,7 +205,7 @@ def _lead(jobs: int, shared: _Shared, order: int, answer: int, *, is_fast: bool)
         os.waitpid(pid, 0)
 
 
-def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers: int) -> tuple[int, int]:
+def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared) -> tuple[int, int]:
     """Fork another reader; return its process and the pipe that it answers to."""
     from why502.logs.scan.part import Crowded
 
@@ -206,7 +217,7 @@ def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers:
 
     def work() -> None:
         try:
-            read, session = _work(job, parts, ask, shared, numbers, leader)
+            read, session = _work(job, parts, ask, shared, leader)
             _send(its, (read, *session.pack()))
         except Crowded:
             _send(its, None)
@@ -214,7 +225,7 @@ def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers:
     _guarded(work)
 
 
-def _work(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers: int, leader: int) -> tuple[list[Read], Session]:
+def _work(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, leader: int) -> tuple[list[Read], Session]:
     """Read the next part that nobody reads yet, until there is none."""
     from why502.logs.scan.engine import Read
     from why502.logs.scan.part import Session
@@ -226,11 +237,10 @@ def _work(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, numbers: i
 
     session = Session(ask)
     read = []
-    while not session.counts.is_partial and (number := os.read(numbers, _NUMBER)):
+    while not session.counts.is_partial and (at := shared.next()) < len(parts):
         if shared.is_over():
             session.counts.is_partial = True
             break
-        at = int.from_bytes(number)
         read.append(Read(at, *session.read(parts[at], told)))
     return read, session
 
