@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import stat
@@ -85,3 +86,16 @@ def test_a_folder_that_is_gone(tmp_path: Path, line: str, status: int) -> None:
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     assert status != 2 or TWO_LINES.fullmatch(done.stderr), done.stderr
+
+
+def test_what_a_command_prints_can_be_given_as_a_log_and_as_a_configuration(tmp_path: Path) -> None:
+    """bash(1), Process Substitution."""
+    (tmp_path / "error.log").write_text(REFUSED)
+    (tmp_path / "a.conf").write_text("events {} http { server { listen 80; location / { proxy_pass http://127.0.0.1:3001; } } }")
+    given = "--offline --since 2026-11-21T00:00Z --log <(cat error.log) --log <(gzip -c error.log) --config <(cat a.conf)"
+    command = f"cd {tmp_path} && {shlex.join([*PROGRAM, 'diagnose'])} {given} --format json"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (1, "")
+    first = json.loads(done.stdout)["findings"][0]
+    assert (first["target"], first["failures"], first["route"]["location"]) == ("127.0.0.1:3001", 2, "/")

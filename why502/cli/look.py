@@ -118,15 +118,24 @@ def _target(text: str) -> Target:
 def _host(env: Env, ask: Ask) -> Host:
     """Return the machine as the options allow to see it."""
     host, files = env.host(), (*ask.configs, *ask.logs)
+    pipes = [path for path in dict.fromkeys(files) if _is_pipe(path)]
     if ask.offline:
         from why502.host.offline import OfflineHost
 
-        host = OfflineHost(host, (path for path in files if path != INPUT))
-    if INPUT in files:
+        host = OfflineHost(host, (path for path in files if path != INPUT and path not in pipes))
+    if INPUT in files or pipes:
         from why502.host.standard_input import WithInput
 
-        host = WithInput(host, env.stdin.buffer)
+        host = WithInput(host, env.stdin.buffer) if INPUT in files else host
+        for path in pipes:
+            with open(path, "rb") as stream:
+                host = WithInput(host, stream, path)
     return host
+
+
+def _is_pipe(path: str) -> bool:
+    """Return whether a path is that of a pipe which the shell gave us open: `<(journalctl -u nginx)`."""
+    return path.startswith(("/dev/fd/", "/proc/self/fd/")) and Path(path).is_fifo()
 
 
 def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:

@@ -1,4 +1,4 @@
-"""Standard input as a file of the machine: the path `-`."""
+"""Standard input, or another pipe, as a file of the machine: the path `-`, or its own."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ INPUT = "-"
 
 
 class WithInput:
-    """A Host that also has a file `-`: what a stream holds. It is kept in a file without a name until this goes."""
+    """A Host that also has a file `path`: what a stream holds. It is kept in a file without a name until this goes."""
 
-    def __init__(self, behind: Host, stream: BinaryIO) -> None:
+    def __init__(self, behind: Host, stream: BinaryIO, path: str = INPUT) -> None:
         self.name = behind.name
         self._behind = behind
+        self._path = path
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as we
         shutil.copyfileobj(stream, self._file)
         self._file.flush()
 
     def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
         """Return a file's content, at most `limit_bytes` of it."""
-        if path != INPUT:
+        if path != self._path:
             return self._behind.read(path, limit_bytes=limit_bytes)
         with self.open(path) as file:
             return file.read(limit_bytes)
 
     def open(self, path: str) -> BinaryIO:
         """Return a seekable binary stream of a file, with a position of its own."""
-        return open(f"/proc/self/fd/{self._file.fileno()}", "rb") if path == INPUT else self._behind.open(path)
+        return open(f"/proc/self/fd/{self._file.fileno()}", "rb") if path == self._path else self._behind.open(path)
 
     def list(self, path: str) -> list[str]:
         """Return the names in a folder, sorted."""
@@ -41,7 +42,7 @@ class WithInput:
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
         """Return what stat(2) (or lstat(2)) tells."""
-        return as_stat(os.fstat(self._file.fileno())) if path == INPUT else self._behind.stat(path, follow=follow)
+        return as_stat(os.fstat(self._file.fileno())) if path == self._path else self._behind.stat(path, follow=follow)
 
     def link(self, path: str) -> str:
         """Return what a symbolic link holds."""
