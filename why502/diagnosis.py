@@ -173,7 +173,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
         if symptom in NOTICES and not case.explains_notices:
             continue
         tally, probe = case.tally(symptom), case.probe(symptom)
-        if tally is None and case.failures:
+        if tally is None and any(failure.symptom is not Symptom.GATEWAY_STATUS for failure in case.failures):
             weight *= 0.5  # the log tells of other failures than our own request meets
         if tally is not None:
             found = supports(count(tally), tally.seen_in, weight)

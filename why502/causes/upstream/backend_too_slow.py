@@ -31,7 +31,7 @@ from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, re
 from why502.model.logs import Symptom
 
 USUAL_S = 60.0  # the default of every nginx module
-QUICK = 0.1  # of the limit
+QUICK = 0.5  # of the limit
 MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
 
 
@@ -45,9 +45,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         says = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
         yield supports(says, "access log", weight)
     limit = case.route.read_timeout_s if case.route else USUAL_S
-    took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), 0.0)
-    if took >= QUICK * limit and case.tally(Symptom.READ_TIMED_OUT):  # one that is quick again may as well have been stuck
-        yield supports(f"it is alive: our own request was answered after {took:.2f} s", "probe", WEAK)
+    took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
+    if took is not None and case.tally(Symptom.READ_TIMED_OUT):
+        if took >= QUICK * limit:
+            yield supports(f"it is alive: our own request was answered after {took:.2f} s", "probe", WEAK)
+        elif case.answers_now:
+            says = (
+                f"our own request, alone, was answered after {took:.2f} s: it may have been stuck, or busy with too many at once"
+            )
+            yield refutes(says, "probe", WEAK)
     if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
         yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
