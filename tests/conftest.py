@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+JANITOR = Path(__file__).with_name("janitor.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,3 +22,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be rewritten."""
     return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def janitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have nothing left that the tests start, also where they are killed: all of it has to do with one of these two folders.
+
+    pytest's own folder is closed to others; nginx's workers run as another user.
+    """
+    usual = tempfile.gettempdir()
+    base = tmp_path_factory.getbasetemp()
+    folder = tempfile.mkdtemp(prefix="why502-tests-")
+    os.chmod(folder, 0o755)
+    keeper = subprocess.Popen([sys.executable, str(JANITOR)], stdin=subprocess.PIPE, text=True, start_new_session=True, cwd="/")
+    assert keeper.stdin
+    keeper.stdin.write(f"{folder}\n{base}\n")
+    keeper.stdin.flush()
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = os.environ["TMPDIR"] = usual
+        keeper.stdin.close()
+        is_left = keeper.wait(30)
+    assert not is_left, "the tests left processes behind: see above"

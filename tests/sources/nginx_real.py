@@ -94,7 +94,7 @@ class Nginx:
     def stop(self) -> None:
         """Kill master and workers, and wait until they are gone."""
         if pid := self.pid:
-            for number in (*self.workers(), pid):
+            for number in (pid, *self.workers()):  # the master first: it would start others
                 try:
                     os.kill(number, signal.SIGKILL)
                 except ProcessLookupError:
