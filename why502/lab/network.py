@@ -60,3 +60,14 @@ def far(stage: Stage, *, rule: str, log: str = "upstream") -> str:
     stage.backend(f"{THERE}:{PORT}", wrap=inside)
     _deny(stage, rule, *inside)
     return _connect(stage, THERE, log)
+
+
+def absent(stage: Stage, *, patience: str) -> str:
+    """Lead to an address in the network beside this machine that nobody there has; nginx waits so long. Return the target."""
+    stage.sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
+    stage.sh("ip", "address", "add", f"{HERE}/24", "dev", "near")
+    for device in ("near", "far"):
+        stage.sh("ip", "link", "set", device, "up")
+    stage.nginx.start(f"proxy_pass http://{THERE}:{PORT};\nproxy_connect_timeout {patience};")
+    stage.send_many(6, at_once=6)
+    return f"{THERE}:{PORT}"

@@ -30,6 +30,10 @@ from why502.model.logs import Symptom
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
 
+SOON_S = (
+    0.5  # where the proxy asked in vain just before, the kernel may already have waited for a dead neighbour most of that time
+)
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -37,19 +41,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     if target is None or target.is_unix:
         return
     probe = case.probe(Symptom.CONNECT_REFUSED, Symptom.HOST_UNREACHABLE, Symptom.CONNECT_DENIED)
+    path = case.path
+    is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
     if probe is not None and case.listeners:
         yield supports(f"a process listens on {target}, and a connection from here is rejected all the same", "probe", PROOF)
     if case.seen(Symptom.HOST_UNREACHABLE):
         if case.is_local:
             yield supports(f"{target} is an address of this machine: no route can be missing, only a rule can reject", "", PROOF)
         elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
-            if probe.total_s < AT_ONCE_S and probe.errno == 113:
+            is_soon = probe.total_s < (AT_ONCE_S if case.tally(Symptom.HOST_UNREACHABLE) else SOON_S)
+            if is_soon and probe.errno == 113 and not is_dead:
                 yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: somebody answered", "probe", STRONG)
             elif probe.total_s >= AT_ONCE_S:
                 yield refutes(f"the answer took {probe.total_s:.1f} s: nobody was there", "probe", STRONG)
     unreachable = case.tally(Symptom.HOST_UNREACHABLE)
-    path = case.path
-    if unreachable and not case.is_local and path is not None:
+    if case.seen(Symptom.HOST_UNREACHABLE) and not case.is_local and path is not None:
         if path.route == "prohibit":
             yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
         elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
@@ -58,9 +64,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"ip neigh show {path.gateway or target.host}",
                 FAIR,
             )
-        elif path.route != "unicast" or path.neighbour in ("FAILED", "INCOMPLETE"):
+        elif path.route != "unicast" or is_dead:
             yield refutes(f"the way there ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
-    if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local:
+    if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:
         if unreachable.duration_max_s < AT_ONCE_S:
             yield supports(
                 f"the requests failed within {unreachable.duration_max_s:.2f} s: somebody answered", "access log", WEAK

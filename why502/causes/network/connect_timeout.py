@@ -26,7 +26,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.config.nginx import units
 from why502.deployment import Deployment
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
@@ -35,6 +35,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if not case.seen(*CAUSE.symptoms):
         return
+    path = case.path
+    if path is not None and path.neighbour in ("FAILED", "INCOMPLETE") and case.tally(Symptom.CONNECT_TIMED_OUT):
+        yield supports(
+            f"{path.words}: that host is down, or has another address", f"ip neigh show {path.gateway or path.address}"
+        )
     if case.answers_now is True and case.last_failure is not None:
         yield refutes("the target takes connections now", "probe", WEAK)
     for listener in case.listeners or ():

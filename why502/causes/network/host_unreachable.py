@@ -31,7 +31,8 @@ from why502.rule import risk, rule
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     path = case.path
-    if path is not None and not case.is_local and case.seen(Symptom.HOST_UNREACHABLE, Symptom.CONNECT_FAILED):
+    told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel does: a timeout
+    if path is not None and not case.is_local and told and case.seen(*CAUSE.symptoms):
         if path.route in ("unreachable", "none", "blackhole") or path.neighbour in ("FAILED", "INCOMPLETE"):
             where = f"ip route get {case.target.host}" if case.target else ""
             yield supports(path.words, where, STRONG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
-from why502.lab.network import blocked, far
+from why502.lab.network import absent, blocked, far
 from why502.model.finding import Layer
 
 fault = partial(
@@ -20,4 +20,9 @@ FAULTS = (
     fault(name="connect-timeout", says="a firewall drops what goes to another machine", build=partial(far, rule="drop")),
     fault(name="connect-timeout-local", says="a firewall on this machine drops what comes", build=partial(blocked, rule="drop")),
     fault(name="connect-timeout-combined-log", says="the same", build=partial(far, rule="drop", log="combined")),
+    fault(
+        name="connect-timeout-host-down",
+        says="the host is down, and nginx gives up before the kernel does",
+        build=partial(absent, patience="800ms"),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from why502.lab.fault import Fault
+from why502.lab.network import absent
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -32,5 +33,11 @@ FAULTS = (
         says="the route to the target's network says unreachable",
         build=partial(build, route="unreachable"),
         proves=(r"connect\(\) to \S+ failed \(113: No route to host\) while connecting to upstream",),
+    ),
+    fault(
+        name="host-unreachable-host-down",
+        says="the host is down, and the kernel gives up before nginx does",
+        build=partial(absent, patience="10s"),
+        proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),
 )
