@@ -32,4 +32,4 @@ def test_a_daemon_is_found_by_what_it_has_open_and_killed(tmp_path: Path) -> Non
     assert (done.returncode, f"left behind by the tests: {pid} " in done.stderr) == (1, True), done.stderr
     assert not Path(f"/proc/{pid}/cwd").exists()
     assert not folder.exists()
-    assert subprocess.run(program, input=f"{folder}\n", capture_output=True, check=False).returncode == 0
+    assert subprocess.run(program, input=f"{folder}\n", text=True, check=False).returncode == 0
