@@ -1,0 +1,100 @@
+"""One repair from its plan to its end: the requests are asked, the transaction runs, and the same requests judge it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from why502.fix import error_log, transaction, verify
+from why502.fix.apart import instead
+from why502.fix.error_log import Mark
+from why502.fix.journal import Entry
+from why502.fix.plan import Plan
+from why502.fix.transaction import Progress, Verify
+from why502.host.base import Host
+from why502.model.errors import Why502Error
+from why502.model.logs import Symptom
+from why502.model.snapshot import Snapshot
+
+PAUSE_S = 0.5  # between two looks at what was started and needs its time
+
+
+class NotApplied(Why502Error):
+    """One plan could not be carried out; everything is as before, unless the words say otherwise."""
+
+
+def reachable(plan: Plan) -> None:
+    """Raise NotApplied, with what to do instead, where the plan is one for files that are not this machine's."""
+    if plan.is_apart:
+        why, todo = instead(plan)
+        raise NotApplied(f"not done from here: {why}", " ".join(line.strip() for line in todo))
+
+
+def repair(
+    plan: Plan,
+    snapshot: Snapshot,
+    host: Host,
+    where: Path,
+    now: datetime,
+    progress: Progress,
+    *,
+    urls: Iterable[str] = (),
+    reverts_at: datetime | None = None,
+) -> Entry:
+    """Carry a plan out and return its entry, kept, or reverted where it did not help. The caller holds the lock of `where`.
+
+    Raises NotApplied where this plan cannot be carried out, Why502Error where none can.
+    """
+    reachable(plan)
+    transaction.settled(where)
+    wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls, plan.cause))
+    progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
+    before = verify.ask(host, wanted)
+    try:
+        return transaction.apply(plan, where, now, before, verifier(host), progress, reverts_at=reverts_at)
+    except Why502Error as error:
+        raise NotApplied(error.says, error.hint) from error
+
+
+def verifier(host: Host) -> Verify:
+    """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
+
+    def verdict_of(entry: Entry) -> verify.Verdict:
+        logs = entry.logs
+        ends = time.monotonic() + transaction.patience_s(entry)
+        own = entry.lever.startswith("answer ")
+        while True:
+            after = verify.again(host, entry.before)
+            verdict = (
+                verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
+            )
+            if verdict.helps:
+                return _with_log(entry, verdict, logs)
+            if time.monotonic() >= ends:
+                return verdict
+            time.sleep(PAUSE_S)
+            logs = error_log.now(logs)  # what failed until then was only that it was not up yet
+
+    return verdict_of
+
+
+def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:
+    """Return a good verdict with what the error log says since; where no request shows the failure, the log decides alone."""
+    found = error_log.news(logs, entry.master)
+    if not logs or not entry.ran:
+        return verdict
+    if not found:
+        return msgspec.structs.replace(verdict, says=f"{verdict.says}; the error log has no new failure")
+    missed = [name for name in found if name.startswith(Symptom.SCRIPT_NOT_FOUND)]
+    if missed and entry.cause == "wrong-protocol":  # a 404 that only says so heals nothing
+        return msgspec.structs.replace(verdict, says=f"{verdict.says}; but {missed[0]}: another script is meant", helps=False)
+    (name, count), *_ = found.most_common(1)
+    total = sum(found.values())
+    since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
+    is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
+    says = f"{verdict.says}; the error log tells of {since}"
+    return msgspec.structs.replace(verdict, says=says, helps=not (is_unseen and name in entry.seen))
