@@ -97,6 +97,29 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
     assert "10.0.0.1:80: p99 is 93% of the 7 s read timeout" in ask("logs", path, "--config", config).out
 
 
+def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "access.log", GOOD.replace("\n", " 1500000\n") * 50)
+    config = write(
+        tmp_path / "apache2.conf",
+        'ServerName x\nLogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\" %D" timed\n'
+        f"ServerRoot {tmp_path}\nCustomLog access.log timed\n",
+    )
+    monkeypatch.chdir(tmp_path)
+    for argv in (("access.log",), (str(tmp_path / "access.log"),)):
+        found = json.loads(ask("logs", *argv, "--config", config, "--format", "json").out)
+        assert found["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
+    assert "times" not in json.loads(ask("logs", "access.log", "--format", "json").out)["routes"][0]  # of a unit that nobody told
+    given = ask(
+        "logs",
+        "access.log",
+        "--log-format",
+        r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\" %D",
+        "--format",
+        "json",
+    )
+    assert json.loads(given.out)["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
+
+
 def test_timeouts_of_locations_that_differ_are_told_as_a_range(tmp_path: Path) -> None:
     row = 'S=200 T=2026-11-20T10:00:00+00:00 U=127.0.0.1:9/200/4.500 "GET / HTTP/1.1"\n'
     path = write(tmp_path / "own.log", row * 50)

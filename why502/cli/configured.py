@@ -1,20 +1,25 @@
-"""What an nginx configuration tells of logs: the format of each, the group of each target, the timeouts that are in force."""
+"""What a configuration tells of logs: of nginx the format of each, the group of each target, the timeouts in force; of Apache the formats."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import posixpath
+import re
 from pathlib import Path
 
+from why502.logs.formats.apache_log_format import of_logs
 from why502.logs.formats.nginx_access import NAME
-from why502.logs.scan.form import Form
+from why502.logs.scan.form import Form, of_format
 from why502.logs.scan.run import Told
 from why502.logs.scan.targets import Known
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.target import Target
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
+APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
+APACHE_FOLDERS = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
+_SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\"\n]+?)\"?[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _MOST_BYTES = 16 << 20
 
 
@@ -23,6 +28,11 @@ def near(paths: tuple[str, ...]) -> Told:
     folders = {
         posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
     }
+    for main in APACHE_USUAL:
+        with contextlib.suppress(HostError):
+            forms = _apache(main)
+            if folders & {posixpath.dirname(path) for path in forms}:
+                return Told(forms=forms)
     for main in USUAL:
         with contextlib.suppress(OSError, Why502Error):
             text = Path(main).read_bytes()
@@ -35,10 +45,13 @@ def near(paths: tuple[str, ...]) -> Told:
 
 def read(path: str) -> Told:
     """Return what a configuration tells. Raises Why502Error where it cannot be read."""
+    from why502.config.detect import kind
     from why502.config.nginx.load import load
 
     main = str(Path(path).absolute())
     try:
+        if kind(_read(main).decode("utf-8", "replace")) == "apache":
+            return Told(forms=_apache(main))
         found = load(_read, _list, main, version="")
     except HostError as error:
         raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
@@ -62,6 +75,20 @@ def read(path: str) -> Told:
                     max(reads),
                 )
     return Told(forms=forms, known=known)
+
+
+def _apache(main: str) -> dict[str, Form]:
+    """Return the forms of the logs that Apache's configuration names: of its main file, and of the folders that distributions include."""
+    folder = Path(main).parent
+    included = [path for pattern in APACHE_FOLDERS for path in sorted(folder.glob(pattern))[:200]]
+    texts = [_read(str(path)).decode("utf-8", "replace") for path in (Path(main), *included) if path.is_file()]
+    root = _SERVER_ROOT.search(texts[0]) if texts else None
+    logs = of_logs(texts, {"APACHE_LOG_DIR": "/var/log/apache2"})
+    forms = {}
+    for path, text in logs.items():
+        with contextlib.suppress(ValueError, re.error):
+            forms[posixpath.join(root[1] if root else str(folder), path)] = of_format(text, said_by=f"the LogFormat in {main}")
+    return forms
 
 
 def _as_logged(target: Target | None) -> list[str]:

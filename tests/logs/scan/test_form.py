@@ -23,6 +23,12 @@ JSON_LINE = (
 LINES = {
     "common": (HEAD, "nginx_access", True),
     "combined": (f'{HEAD} "-" "curl/7"', "nginx_access", True),
+    "a number that may mean anything": (f'{HEAD} "-" "curl/7" 1194', "nginx_access", True),
+    "an escaped request": (
+        HEAD.replace("GET /a HTTP/1.1", r"\x16\x03 \x22").replace(" 502 ", " 400 ") + ' "-" "-"',
+        "nginx_access",
+        True,
+    ),
     "named timings": (f'{HEAD} "-" "curl/7" rt=0.1 uct="0.0" uht="-" urt="0.1" ua="10.0.0.1:80" us="502"', "nginx_access", True),
     "timings in a row": (f'{HEAD} "-" "curl/7" 10.0.0.1:80 502 0.000 - 0.001', "nginx_access", True),
     "JSON": (

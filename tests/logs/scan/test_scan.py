@@ -216,3 +216,13 @@ def test_a_line_at_the_edge_of_a_part_counts_once_where_the_kernel_is_full(tmp_p
     for edge in (full - len(text), full - 100, full - 1, full, full + 1, full + 100):
         found = count(path, form, Ask(), (edge,))
         assert (found.lines, found.unfit) == (number, 0), edge
+
+
+def test_logs_of_apache_are_read_alike_by_the_kernel_and_by_python(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    row = '10.0.0.{n} - - [20/Nov/2026:00:00:{n:02d} +0000] "GET /a\\"{n}\\\\ HTTP/1.1" {status} 1 "-" "say \\"hi\\"" {n}\n'
+    path.write_text("".join(row.format(n=n % 60, status=502 if n % 9 == 0 else 200) for n in range(2000)))
+    fast, slow = reported(path), reported(path, ask=Ask(is_fast=False))
+    assert (fast.requests, fast.unfit, fast.failures) == (2000, 0, 223)
+    assert fast.files[0].log_format.endswith("$unknown")
+    assert told(fast) == told(slow)

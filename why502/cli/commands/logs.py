@@ -40,7 +40,9 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
     help="Read only the lines of requests that failed: much faster.",
 )
 @click.option(
-    "--log-format", metavar="FORMAT", help="How the access logs are written: the text of an nginx log_format, or `combined`."
+    "--log-format",
+    metavar="FORMAT",
+    help="How the access logs are written: the text of an nginx log_format or an Apache LogFormat, or `combined`.",
 )
 @click.option(
     "--escape", type=click.Choice(("default", "json", "none")), default="default", help="The escape= of that log_format."
@@ -117,13 +119,15 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
 def _given(asked: dict[str, Any]) -> Any:
     if not asked["log_format"]:
         return None
+    from why502.logs.formats.apache_log_format import is_one
     from why502.logs.formats.nginx_log_format import COMBINED, MAIN
     from why502.logs.scan.form import of_format
 
     text = {"combined": COMBINED, "main": MAIN}.get(asked["log_format"], asked["log_format"])
-    if "$" not in text:
+    if "$" not in text and not is_one(text):
         raise Why502Error(
-            f"--log-format {text!r} holds no variable", "Give the text of a log_format: '$remote_addr [$time_local] …'."
+            f"--log-format {text!r} holds no variable",
+            "Give the text of a log_format of nginx, '$remote_addr [$time_local] …', or of a LogFormat of Apache, '%h %t …'.",
         )
     return of_format(text, asked["escape"])
 

@@ -49,6 +49,8 @@ _BARE = re.compile(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes ma
 _SPLIT = re.compile(r", | : ")
 _NAMES = {  # by what people call them in the formats that they write themselves
     "request_time": "rt request_time reqtime req_time requesttime rtime duration",
+    "request_time_ms": "request_time_ms duration_ms latency_ms response_time_ms elapsed_ms took_ms",
+    "request_time_us": "request_time_us duration_us latency_us response_time_us elapsed_us took_us",
     "upstream_addr": "uaddr upstream upstream_addr upstreamaddr upstream_address upstreamhost upstream_host",
     "upstream_status": "us ustatus upstream_status upstreamstatus ust",
     "upstream_connect_time": "uct upstream_connect upstream_connect_time upstreamconnecttime",
@@ -194,7 +196,7 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         upstream=values.get("upstream_addr", "")[:_TEXT],
         status=status,
         upstream_status=last.status if last else None,
-        duration_s=_seconds(values.get("request_time")),
+        duration_s=_duration(values),
         bytes_sent=_number(values.get("body_bytes_sent") or values.get("bytes_sent")),
         attempts=attempts,
         request_id=values.get("request_id", ""),
@@ -269,6 +271,13 @@ def _number(text: str | None) -> int | None:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and re.fullmatch(r"\d{1,12}(?:\.\d{1,9})?", text, re.ASCII) else None
+
+
+def _duration(values: dict[str, str]) -> float | None:
+    for name, unit_s in (("request_time_us", 1e-6), ("request_time_ms", 1e-3), ("request_time", 1.0)):  # the finest
+        if (found := _seconds(values.get(name))) is not None:
+            return found * unit_s
+    return None
 
 
 def _at(values: dict[str, str]) -> datetime | None:

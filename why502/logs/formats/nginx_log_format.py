@@ -21,7 +21,20 @@ _PATTERNS = {
     "status": r"\d{3}|-",
     "remote_addr": r"[^\s\"]*",
     "upstream_addr": r"[^\s,\"|;]*(?:(?:, | : )[^\s,\"|;]*)*",
-    **dict.fromkeys(("msec", "request_time", "body_bytes_sent", "bytes_sent", "request_length", "connection", "pid"), _NUMBER),
+    **dict.fromkeys(
+        (
+            "msec",
+            "request_time",
+            "request_time_ms",
+            "request_time_us",
+            "body_bytes_sent",
+            "bytes_sent",
+            "request_length",
+            "connection",
+            "pid",
+        ),
+        _NUMBER,
+    ),
     **dict.fromkeys(("connection_requests", "remote_port", "server_port", "gzip_ratio"), _NUMBER),
     **{
         f"upstream_{name}": _NUMBERS
@@ -57,11 +70,14 @@ class LineFormat:
         match = self._regex.fullmatch(line)
         if match is None:
             return None
-        return {name: self._plain(text) for name, text in match.groupdict().items() if text and text != "-"}
+        return {name: self.plain(text) for name, text in match.groupdict().items() if text and text != "-"}
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
+        """Return a value unescaped."""
         if "\\" not in text or self.escape == "none":
             return text
+        if self.escape == "apache":
+            text = text.replace('\\"', '"')
         if self.escape == "json":
             try:
                 return str(json.loads(f'"{text}"', strict=False))
@@ -80,7 +96,7 @@ class LineFormat:
             value = _PATTERNS.get(name)
             group = "(?:" if name in self.names or not name.isidentifier() else f"(?P<{name}>"
             if value is None and before.endswith('"') and after.startswith('"') and self.escape != "none":
-                value = r'(?:[^"\\]|\\.)*+' if self.escape == "json" else r'[^"]*+'
+                value = r'(?:[^"\\]|\\.)*+' if self.escape in ("json", "apache") else r'[^"]*+'
             if value is not None:
                 pattern += f"{group}{value})"
             elif not after:

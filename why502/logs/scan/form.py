@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from why502.logs.formats import nginx_access
+from why502.logs.formats import apache_log_format, nginx_access
 from why502.logs.formats.nginx_log_format import LineFormat
 from why502.logs.scan import template
 from why502.model.base import Value
@@ -48,7 +48,9 @@ class Form(Value, frozen=True, kw_only=True):
 
 
 def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
-    """Return the form of a `log_format`."""
+    """Return the form of a `log_format`, or of a LogFormat of Apache."""
+    if apache_log_format.is_one(text):
+        text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
     return Form(name=nginx_access.NAME, log_format=text, escape=escape, said_by=said_by)
 

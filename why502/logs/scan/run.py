@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
 
+from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
 from why502.logs.scan import engine as engines
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.engine import Engine, Read
@@ -49,7 +51,10 @@ class Job:
 
     def plans(self) -> list[Planned]:
         """Return the files to read, with their parts."""
-        found = [plan(source, self.ask, self.given or by_path(self.formats.forms, source.path)) for source in expand(self.paths)]
+        found = [
+            plan(source, self.ask, self.given or by_path(self.formats.forms, posixpath.abspath(source.path)))
+            for source in expand(self.paths)
+        ]
         self.total_bytes = sum(planned.read_bytes for planned in found)
         return found
 
@@ -129,6 +134,8 @@ def words(form: Form) -> str:
     """Return the name of a form, for people."""
     if form.w3c:
         return "W3C extended"
+    if form.name == NGINX_ACCESS:  # so do many others write
+        return "JSON access log" if form.log_format.lstrip().startswith("{") else "access log"
     return (form.name or "unknown").replace("_", " ")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from why502.logs.formats import nginx_access
+from why502.logs.formats.apache_log_format import APACHE
 from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
+from why502.logs.formats.nginx_log_format import LineFormat
 from why502.model.logs import LogRecord
 
 _FITTING = 0.5
@@ -19,10 +21,12 @@ _COMBINED = re.compile(
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
 _PAIR = re.compile(r"([A-Za-z][\w.-]{0,40}[=:] ?)(?:(\")[^\"]*\"|((?:[^\s\",]+(?:, | : ))*[^\s\",]+))")
 _ADDRESSES = re.compile(rf"{_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
+_BARE = re.compile(r'(?: (?:[^\s"]+|"(?:[^"\\]|\\.)*+"))+')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _WORD = re.compile(r"\w")
 _MEMBER = re.compile(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
 _LTSV = re.compile(r"([\w.-]{1,40}):([^\t]*)")
+_TOOK = frozenset("responsetime response_time duration latency elapsed took time_taken timetaken".split())
 _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
     "host": "remote_addr",
     "vhost": "host",
@@ -40,7 +44,7 @@ def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, st
     for line in lines[:5]:
         if only_combined and not _COMBINED.match(line):
             return None
-        for text, escape in _candidates(line):
+        for text, escape in _candidates(line, is_else=not only_combined):
             if _agrees(text, escape, lines):
                 return text, escape
     return None
@@ -85,15 +89,16 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
     return parse
 
 
-def _candidates(line: str) -> Iterator[tuple[str, str]]:
+def _candidates(line: str, *, is_else: bool) -> Iterator[tuple[str, str]]:
+    """Yield templates and their `escape=`. `is_else`: the line is of no other known format, so its last values may mean anything."""
     if line.startswith("{"):
         yield from ((text, "json") for text in _json(line))
     elif match := _COMBINED.match(line):
         head = f'{"$host " if match["host"] else ""}$remote_addr {"-" if match["ident"] == "-" else "$ident"} $remote_user [$time_local] "$request" $status $body_bytes_sent'
         head += ' "$http_referer"' if match["referer"] else ""
         head += ' "$http_user_agent"' if match["agent"] else ""
-        for more in _more(line[match.end() :]):
-            yield head + more, "default"
+        for more in _more(line[match.end() :], is_else=is_else):
+            yield head + more, APACHE if '\\"' in line else "default"
     elif "\t" in line and all(_LTSV.fullmatch(part) for part in line.split("\t")):
         yield _ltsv(line), "default"
 
@@ -131,6 +136,8 @@ def _ltsv(line: str) -> str:
 def _variable(key: str, value: str) -> str:
     """Return the variable that a key stands for; times by how they look."""
     name = KNOWN.get(key.lower(), "")
+    if not name and key.lower() in _TOOK and re.fullmatch(r"\d+\.\d{3}", value):  # so does nginx write seconds
+        return "request_time"
     if name in ("time_local", "time_iso8601", "msec"):
         if re.fullmatch(r"\d\d/\w{3}/\d{4}:.*", value):
             return "time_local"
@@ -140,7 +147,7 @@ def _variable(key: str, value: str) -> str:
     return name
 
 
-def _more(rest: str) -> Iterator[str]:
+def _more(rest: str, *, is_else: bool) -> Iterator[str]:
     """Yield what may have made the text after a common format: named values, or the five usual ones of the upstream in a row."""
     if not rest:
         yield ""
@@ -149,6 +156,8 @@ def _more(rest: str) -> Iterator[str]:
     if named is not None:
         yield named
     yield from _positional(rest)
+    if is_else and _BARE.fullmatch(rest):  # values of no known meaning, such as Apache's %D, which may be seconds elsewhere
+        yield re.sub(r'[^\s"]+', "$unknown", _quoted(rest).replace('"$unknown"', '""')).replace('""', '"$unknown"')
 
 
 def _named(rest: str) -> str | None:
@@ -193,7 +202,7 @@ def _positional(rest: str) -> Iterator[str]:
 
 def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
     """Return whether the lines fit, the general reader finds nothing else in them, and times of an attempt do not run backwards."""
-    parse = nginx_access.compile(text, escape).parse
+    parse, plain = nginx_access.compile(text, escape).parse, LineFormat(text, escape).plain
     fitting = 0
     for line in lines:
         mine, general = parse(line), nginx_access.parse(line)
@@ -209,7 +218,7 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
                 (mine.at, general.at),
                 (mine.status, general.status),
                 (mine.client, general.client),
-                (mine.request, general.request),
+                (mine.request, plain(general.request)),  # which leaves it as written
             )
             if any(one != other for one, other in same):
                 return False

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from why502.logs.formats.apache_log_format import APACHE
 from why502.logs.scan.counts import CONNECT, HEADER, MOST_KEYS, RESPONSE, ROUTE, Counts
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import decoded
@@ -54,7 +55,7 @@ def program(log_format: str, escape: str) -> bytes | None:
     names = [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
     if any(len(literal) > _MOST_LITERAL or b"\n" in literal for literal in literals) or len(names) > _MOST_FIELDS:
         return None
-    if not all(literals[1:-1]) or escape not in ("default", "json", "none"):
+    if not all(literals[1:-1]) or escape not in ("default", "json", "none", APACHE):
         return None
     found: list[int] = []
     wanted = {"server_name", "host", "http_host"} & set(names)
@@ -62,7 +63,7 @@ def program(log_format: str, escape: str) -> bytes | None:
     for name in names:
         role = 0 if name in ignored else _ROLES.get(name, 0)
         found.append(0 if role in found else role)
-    if 4 not in found or not _TIMES & set(found):
+    if 4 not in found or not _TIMES & set(found) or {"request_time_ms", "request_time_us"} & set(names):
         return None
     if not {5} & set(found) and not {6, 7} <= set(found):
         return None
@@ -70,7 +71,7 @@ def program(log_format: str, escape: str) -> bytes | None:
         return None
     if {12, 13, 14} & set(found) and 10 not in found:
         return None
-    flags = escape == "json"
+    flags = escape in ("json", APACHE)  # a quote behind a backslash does not end a value
     result = bytearray([flags, len(literals[0])]) + literals[0]
     for name, role, literal in zip(names, found, literals[1:], strict=True):
         result += bytes([role | (128 if name in _NUMBERS else 0), len(literal)]) + literal
@@ -93,7 +94,7 @@ def prepare() -> None:
 
 
 class Kernel:
-    """One instance, with a program. `buffer` is where the text of a log is put before `scan`."""
+    """One instance, with a program. `buffer` is where the text of a log is put before `scan`; each scan may replace it."""
 
     def __init__(self, log_format: str, escape: str, since: int, until: int, *, is_exact: bool) -> None:
         code = program(log_format, escape)
@@ -112,12 +113,11 @@ class Kernel:
         self._view()[place : place + len(code)] = code
         if self._call("configure", len(code), since, until):
             raise ValueError("the kernel refused the program")
-        self._input, self.capacity = self._call("input"), self._call("capacity")
+        self._pages, self.buffer = 0, self._input()
 
-    @property
-    def buffer(self) -> memoryview:
-        """Return where the text goes; valid until the next call."""
-        return self._view()[self._input : self._input + self.capacity]
+    def _input(self) -> memoryview:
+        begin = self._call("input")
+        return self._view()[begin : begin + self._call("capacity")]
 
     def lines(self) -> int:
         """Return how many lines were counted since the last reset."""
@@ -137,8 +137,10 @@ class Kernel:
 
         Return how many bytes were read (fewer when it is full: dump and reset, then go on) and the lines that it could not read.
         """
-        consumed = self._call("scan_failures", length, int(only == "5xx")) if only else self._call("scan", length)
-        count = self._call("rejected_count")
+        told = self._call("scan_failures", length, int(only == "5xx")) if only else self._call("scan", length)
+        consumed, count, pages = told & (1 << 22) - 1, told >> 22 & (1 << 18) - 1, told >> 40
+        if pages != self._pages:
+            self._pages, self.buffer = pages, self._input()
         if not count:
             return consumed, []
         places = self._array("I", self._call("rejected"), 2 * count)
@@ -160,8 +162,8 @@ class Kernel:
         for kind, ranking in ((_CLIENT, found.clients), (_SERVER, found.servers), (_ROUTE, found.routes)):
             entries = self._entries(kind)
             routes = self._strings(arena, entries)
-            ranking.total.update(dict(zip(routes, entries[2::12], strict=True)))
-            ranking.failed.update({name: count for name, count in zip(routes, entries[3::12], strict=True) if count})
+            ranking.total.update(dict(zip(routes, entries[2::16], strict=True)))
+            ranking.failed.update({name: count for name, count in zip(routes, entries[3::16], strict=True) if count})
         if not self._has_route:
             found.routes.total[NONE] = found.lines
         begin = 0
@@ -200,12 +202,12 @@ class Kernel:
         return runs, self._array("q", place + 16 * length, length), self._array("q", place + 24 * length, length)
 
     def _entries(self, kind: int) -> array[int]:
-        """Return what the kernel knows of each string of a kind: twelve numbers each, of which the first four count."""
-        return self._array("I", self._call("strings", kind), 12 * self._call("strings_count", kind))
+        """Return what the kernel knows of each string of a kind: sixteen numbers each, of which the first four count."""
+        return self._array("I", self._call("strings", kind), 16 * self._call("strings_count", kind))
 
     def _strings(self, arena: bytes, entries: array[int]) -> list[str]:
         raw = arena.decode("ascii") if arena.isascii() else None
-        places = zip(entries[0::12], entries[1::12], strict=True)
+        places = zip(entries[0::16], entries[1::16], strict=True)
         if raw is not None:
             return [raw[begin : begin + length] for begin, length in places]
         return [arena[begin : begin + length].decode("utf-8", "surrogateescape") for begin, length in places]

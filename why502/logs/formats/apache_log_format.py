@@ -1,0 +1,71 @@
+"""From a LogFormat of Apache to an nginx `log_format` whose lines look the same, with `escape` APACHE. [mod_log_config, Custom Log Formats]"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+APACHE = "apache"  # how it escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
+_DIRECTIVE = re.compile(r"%(?:[<>]|!?\d{3}(?:,\d{3})*)*(?:\{([^}]*)\})?(\^[A-Za-z]{2}|[A-Za-z%])")
+_VARIABLES = {
+    "h": "remote_addr",
+    "a": "remote_addr",
+    "u": "remote_user",
+    "r": "request",
+    "m": "request_method",
+    "U": "request_uri",
+    "s": "status",
+    "b": "body_bytes_sent",
+    "B": "body_bytes_sent",
+    "O": "bytes_sent",
+    "D": "request_time_us",
+    "T": "request_time",
+    "v": "server_name",
+    "V": "server_name",
+    "L": "request_id",
+}
+_HEADERS = {"referer": "http_referer", "user-agent": "http_user_agent", "host": "host", "x-forwarded-for": "http_x_forwarded_for"}
+_UNITS = {"ms": "request_time_ms", "us": "request_time_us", "s": "request_time", "": "request_time"}
+_FORMAT = re.compile(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
+_LOG = re.compile(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
+_KNOWN = {"common": r"%h %l %u %t \"%r\" %>s %b", "combined": r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\""}
+
+
+def is_one(text: str) -> bool:
+    """Return whether a format is Apache's rather than nginx's."""
+    return "$" not in text and len(_DIRECTIVE.findall(text)) > 1
+
+
+def as_nginx(text: str) -> str:
+    """Return the same as a `log_format`. What has no counterpart becomes a variable of no meaning."""
+    seen: set[str] = set()
+
+    def variable(match: re.Match[str]) -> str:
+        argument, letter = match[1], match[2]
+        if letter == "%":
+            return "%"
+        if letter == "t" and not argument:
+            return "[$time_local]"
+        name = _VARIABLES.get(letter, "")
+        if letter == "i":
+            name = _HEADERS.get((argument or "").lower(), "")
+        elif letter == "T":
+            name = _UNITS.get(argument or "", "")
+        elif argument and letter != "a":  # %{c}a and the like are addresses, too
+            name = ""
+        name = name if name and name not in seen else f"unknown_{len(seen)}"
+        seen.add(name)
+        return f"${{{name}}}"
+
+    return _DIRECTIVE.sub(variable, text.replace('\\"', '"').replace("\\t", "\t"))
+
+
+def of_logs(texts: Iterable[str], variables: dict[str, str]) -> dict[str, str]:
+    """Return the LogFormat of each log that configuration texts name, by its path as written; `${NAME}` from `variables`."""
+    named, logs = dict(_KNOWN), {}
+    whole = "\n".join(texts)
+    named.update({nickname: text for text, nickname in _FORMAT.findall(whole)})
+    for path, text, nickname in _LOG.findall(whole):
+        if format := text or named.get(nickname, ""):
+            logs[re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), path)] = format
+    return logs
