@@ -180,3 +180,17 @@ def test_no_nginx_at_all(form: str) -> None:
     assert TWO_LINES.fullmatch(done.stderr), done.stderr
     assert "no nginx runs here" in done.stderr
     assert "--config" in done.stderr
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_log_of_another_day_is_unknown_and_not_healthy(files: Path, is_compressed: bool) -> None:
+    line = (
+        "2025/03/04 01:10:00 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+        'client: 192.0.2.1, server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "a"\n'
+    ).encode()
+    (files / "old.log").write_bytes(gzip.compress(line * 3) if is_compressed else line * 3)
+    out = json.loads(ask("diagnose", "--offline", "--log", "old.log", "--format", "json").out)
+    assert (out["verdict"], out["findings"]) == ("unknown", [])
+    (gap,) = [gap for gap in out["gaps"] if gap["source"].endswith("old.log")]
+    assert "2025-03-04 01:10:00" in gap["why"] and gap["allow"].endswith("--since 2025-03-04")
+    assert ask("diagnose", "--offline", "--log", "old.log", "--since", "2025-03-04", "-q").status == 1

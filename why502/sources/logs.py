@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import msgspec
 
 from why502.host.base import Host
 from why502.joins import placed
+from why502.logs import stamps
 from why502.logs.summary import LogInput, summarise
+from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
 from why502.model.logs import LogSummary
@@ -50,7 +53,31 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
     summary = addressed(summary, known.proxies or ())
     read = any(not file.why for file in summary.files)
+    if ask.logs and read and not any(file.lines for file in summary.files if not file.why):
+        others = [gap for file in summary.files if not file.why and (gap := _of_another_time(host, file.path))]
+        gaps += others
+        read = not others
     return Found(summary if read else None, (*gaps, *more))
+
+
+def _of_another_time(host: Host, path: str) -> Gap | None:
+    """Return the Gap of a log that has lines, and none of the window; None for one that is empty, or tells no times."""
+    try:
+        with host.open(path) as stream:
+            is_cut = is_compressed(stream)  # only its begin is read
+            if is_cut:
+                data = head(stream)
+            else:
+                stream.seek(max(0, stream.seek(0, io.SEEK_END) - PROBE_BYTES))
+                data = stream.read(PROBE_BYTES)
+    except (HostError, OSError):
+        return None
+    lines = data.decode("utf-8", "replace").splitlines()
+    at = next((at for line in (lines if is_cut else reversed(lines)) if (at := stamps.find(line))), None)
+    if at is None:
+        return None
+    why = f"no line of it is of the window: its {'first' if is_cut else 'last'} is of {at:%Y-%m-%d %H:%M:%S}"
+    return Gap(source=path, why=why, allow=f"name its time: --since {at:%Y-%m-%d}")
 
 
 def _given(path: str, known: Snapshot) -> LogInput:
