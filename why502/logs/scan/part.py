@@ -303,8 +303,8 @@ def _filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple
         if not got:
             break
         size = left + got
-        yield from _whole(fast, position, size)
-        end = _last_feed(fast.buffer, size)
+        if end := _last_feed(fast.buffer, size):
+            yield position, end
         rest = bytes(fast.buffer[end:size]) if size - end < LINE_BYTES else b""
         position += size - len(rest)
         left = len(rest)
@@ -323,8 +323,8 @@ def _filled_by(source: Iterator[bytes], fast: kernel.Kernel) -> Iterator[tuple[i
             piece = block[begin : begin + BLOCK_BYTES]
             fast.buffer[size : size + len(piece)] = piece
             size += len(piece)
-            yield from _whole(fast, position, size)
-            end = _last_feed(fast.buffer, size)
+            if end := _last_feed(fast.buffer, size):
+                yield position, end
             rest = bytes(fast.buffer[end:size]) if size - end < LINE_BYTES else b""
             position += size - len(rest)
             size = len(rest)
@@ -332,11 +332,6 @@ def _filled_by(source: Iterator[bytes], fast: kernel.Kernel) -> Iterator[tuple[i
     if size:
         fast.buffer[size] = 10
         yield position, size + 1
-
-
-def _whole(fast: kernel.Kernel, position: int, size: int) -> Iterator[tuple[int, int]]:
-    if end := _last_feed(fast.buffer, size):
-        yield position, end
 
 
 def _last_feed(buffer: memoryview, size: int) -> int:

@@ -114,6 +114,7 @@ class Kernel:
         if self._call("configure", len(code), since, until):
             raise ValueError("the kernel refused the program")
         self._pages, self.buffer = 0, self._input()
+        self.capacity = len(self.buffer)
 
     def _input(self) -> memoryview:
         begin = self._call("input")
@@ -185,18 +186,20 @@ class Kernel:
 
     def pack(self) -> bytes:
         """Return what was counted since the last reset, for another kernel of the same program."""
-        size, place = self._call("pack"), self._call("room", 0)
+        size, place = self._call("pack"), self._room()
         return bytes(self._view()[place : place + size])
 
     def absorb(self, packed: bytes) -> bool:
         """Add what another kernel packed. Return whether there was place for it; in an empty one there is."""
-        place = self._call("room", len(packed))
+        place = self._room(len(packed))
         self._view()[place : place + len(packed)] = packed
-        return not self._call("absorb", len(packed))
+        has_place = not self._call("absorb", len(packed))
+        self.buffer = self._input()
+        return has_place
 
     def _dumped(self) -> tuple[array[int], array[int], array[int]]:
         """Return the runs of counters, and of all counters what they count by and how often; see `dump` of the kernel."""
-        number, place = self._call("dump"), self._call("room", 0)
+        number, place = self._call("dump"), self._room()
         runs = self._array("Q", place, 2 * number)
         length = runs[-1] if runs else 0
         return runs, self._array("q", place + 16 * length, length), self._array("q", place + 24 * length, length)
@@ -211,6 +214,12 @@ class Kernel:
         if raw is not None:
             return [raw[begin : begin + length] for begin, length in places]
         return [arena[begin : begin + length].decode("utf-8", "surrogateescape") for begin, length in places]
+
+    def _room(self, size: int = 0) -> int:
+        """Return where the kernel takes and leaves much at once. What was called before may have made its memory grow."""
+        place = self._call("room", size)
+        self.buffer = self._input()
+        return place
 
     def _array(self, kind: str, begin: int, count: int) -> array[int]:
         found = array(kind)

@@ -80,8 +80,8 @@ const IS_TIME: u8 = 32; // often the same as that of the line before
 
 const NO_FIELD: Field = Field { delimiter: u64x2(0, 0), begin: 0, mask: 0, length: 0, role: 0, flags: 0, byte: 0, literal: [0; 64] };
 
-/// One string: its first 32 bytes stand in it, so that a short one is compared without looking elsewhere.
-#[repr(C)]
+/// One string: its first 32 bytes stand in it, so that a short one is compared without leaving its cache line.
+#[repr(C, align(64))]
 struct Entry {
     begin: u32, // in the arena
     length: u32,
@@ -122,6 +122,10 @@ static mut TIME: usize = 0; // the role that tells when
 static mut IS_COMBINED: bool = false; // the program begins as the combined format does, and more follows
 static mut TAIL: usize = 0; // the first of those last fields that single spaces part
 static mut FITS: bool = false;
+static mut CLIENT_SEEN: Span = (0 as _, 0 as _); // whose hash is known already
+static mut CLIENT_CODE: u32 = 0;
+static mut CLIENT_SLOT: u64 = 0; // these are read early, so that they are near when they are needed
+static mut CLIENT_TOTAL: u32 = 0;
 static mut FIELD_COUNT: usize = 0;
 static mut BEGIN: [u8; 256 + PAD] = [0; 256 + PAD];
 static mut BEGIN_LENGTH: usize = 0;
@@ -939,6 +943,10 @@ unsafe fn part_combined(begin: *const u8) -> *const u8 {
     if load64(user) & 0xffff_ffff_ffff != u64::from_le_bytes(*b" - - [\0\0") || STAMP_LENGTH < 16 || !is_stamp(time) {
         return null;
     }
+    let length = user.offset_from(begin) as usize;
+    CLIENT_SEEN = (begin, user);
+    CLIENT_CODE = code_of(&head_of(begin, length), begin, length);
+    CLIENT_SLOT = *STRINGS[WHO].slots.add((CLIENT_CODE & STRINGS[WHO].mask) as usize);
     let ended = time.add(STAMP_LENGTH);
     let request = ended.add(3);
     let status = find_quote(request);
@@ -1170,6 +1178,17 @@ unsafe fn fields() -> bool {
     if STAMP_SECONDS < SINCE || STAMP_SECONDS > UNTIL {
         return true;
     }
+    // by whom: the hash now, what it leads to later
+    let (who, who_end) = SPANS[CLIENT];
+    let who_length = who_end.offset_from(who) as usize;
+    if CLIENT_SEEN != SPANS[CLIENT] {
+        if who_length > 64 {
+            return false;
+        }
+        CLIENT_CODE = code_of(&head_of(who, who_length), who, who_length);
+        CLIENT_SLOT = *STRINGS[WHO].slots.add((CLIENT_CODE & STRINGS[WHO].mask) as usize);
+    }
+    CLIENT_TOTAL = (*STRINGS[WHO].entries.add((CLIENT_SLOT as u32).saturating_sub(1) as usize)).total;
     // how it ended
     let plain = plain();
     let (mut ended_as, mut has_failed, mut total) = (UNKNOWN, 0, u64::MAX);
@@ -1197,16 +1216,12 @@ unsafe fn fields() -> bool {
             None => return false,
         }
     }
-    // by whom, and of whom
-    let (who, who_end) = SPANS[CLIENT];
     let (host, host_end) = SPANS[SERVER];
-    let (who_length, host_length) = (who_end.offset_from(who) as usize, host_end.offset_from(host) as usize);
+    let host_length = host_end.offset_from(host) as usize;
     if who_length > 64 || host_length > 255 || has_backslash(host, host_length) {
         return false;
     }
-    let head = head_of(who, who_length);
-    let code = code_of(&head, who, who_length);
-    let mut client = known(&STRINGS[WHO], who, who_length, &head, code);
+    let mut client = known(&STRINGS[WHO], who, who_length, &head_of(who, who_length), CLIENT_CODE);
     if client.is_null() && !is_word(who, who_length, false) {
         return false;
     }
@@ -1256,7 +1271,7 @@ unsafe fn fields() -> bool {
     *of_minute += 1;
     if who_length > 0 {
         if client.is_null() {
-            client = add_string(WHO, who, who_length, code);
+            client = add_string(WHO, who, who_length, CLIENT_CODE);
         }
         (*client).total += 1;
         (*client).failures += has_failed;
@@ -1602,14 +1617,21 @@ pub unsafe extern "C" fn reset() {
     MEMO = [NO_MEMO; MEMOS];
 }
 
-/// Count the lines of the first `length` bytes, which end with a line feed; return how many bytes were read: fewer when a table is full.
+/// Return what Python wants to know after each scan in one number, since each call costs it: pages of memory, lines rejected, bytes read.
+#[inline(always)]
+unsafe fn told(read: usize) -> u64 {
+    (memory_size(0) as u64) << 40 | (REJECTED_COUNT as u64) << 22 | read as u64
+}
+
+/// Count the lines of the first `length` bytes, which end with a line feed. Fewer are read when a table is full.
 #[no_mangle]
-pub unsafe extern "C" fn scan(length: usize) -> usize {
+pub unsafe extern "C" fn scan(length: usize) -> u64 {
     let begin = INPUT_BUFFER.as_ptr();
     let end = begin.add(length);
     let mut at = begin;
     REJECTED_COUNT = 0;
     STAMP_SEEN = 0 as _;
+    CLIENT_SEEN = (0 as _, 0 as _);
     let mut number = 0u32;
     while at < end {
         if number & 63 == 0 && is_full() {
@@ -1618,17 +1640,18 @@ pub unsafe extern "C" fn scan(length: usize) -> usize {
         number += 1;
         at = line(at);
     }
-    at.offset_from(begin) as usize
+    told(at.offset_from(begin) as usize)
 }
 
 /// The same for the lines alone whose status is a failure (only 5xx with `is_only_5xx`): others are passed over unread.
 #[no_mangle]
-pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> usize {
+pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> u64 {
     let begin = INPUT_BUFFER.as_ptr();
     let end = begin.add(length);
     let mut at = begin;
     REJECTED_COUNT = 0;
     STAMP_SEEN = 0 as _;
+    CLIENT_SEEN = (0 as _, 0 as _);
     let (first, second, five) = (u8x16_splat(STATUS_MARK[0]), u8x16_splat(STATUS_MARK[1]), u8x16_splat(b'5'));
     let (four, zero) = (u8x16_splat(b'4'), u8x16_splat(b'0'));
     let mut from = begin; // begin of a line that was not passed yet
@@ -1656,7 +1679,7 @@ pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> usize
                 continue;
             }
             if is_full() {
-                return from.offset_from(begin) as usize;
+                return told(from.offset_from(begin) as usize);
             }
             let mut start = found;
             while start > from && *start.sub(1) != b'\n' {
@@ -1666,7 +1689,7 @@ pub unsafe extern "C" fn scan_failures(length: usize, is_only_5xx: u32) -> usize
             from = next;
         }
     }
-    length
+    told(length)
 }
 
 /// Count a line that holds what looks like the status of a failure, where it is one. Return the begin of the next.
@@ -1716,11 +1739,6 @@ pub unsafe extern "C" fn rejected() -> usize {
 }
 
 #[no_mangle]
-pub unsafe extern "C" fn rejected_count() -> usize {
-    REJECTED_COUNT
-}
-
-#[no_mangle]
 pub unsafe extern "C" fn lines() -> u64 {
     LINES
 }
@@ -1740,7 +1758,7 @@ pub unsafe extern "C" fn strings_count(kind: usize) -> usize {
     STRINGS[kind].count as usize
 }
 
-/// Where the entries of a kind are: begin in the arena, length, total and failures in four bytes each, then 16 other bytes.
+/// Where the entries of a kind are: begin in the arena, length, total and failures in four bytes each, then 48 other bytes.
 #[no_mangle]
 pub unsafe extern "C" fn strings(kind: usize) -> usize {
     STRINGS[kind].entries as usize
