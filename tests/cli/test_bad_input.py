@@ -185,9 +185,9 @@ def test_no_nginx_at_all(form: str) -> None:
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_a_log_of_another_day_is_unknown_and_not_healthy(files: Path, is_compressed: bool) -> None:
     line = (
-        "2025/03/04 01:10:00 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, "
-        'client: 192.0.2.1, server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "a"\n'
-    ).encode()
+        b"2025/03/04 01:10:00 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+        b'client: 192.0.2.1, server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "a"\n'
+    )
     (files / "old.log").write_bytes(gzip.compress(line * 3) if is_compressed else line * 3)
     out = json.loads(ask("diagnose", "--offline", "--log", "old.log", "--format", "json").out)
     assert (out["verdict"], out["findings"]) == ("unknown", [])
