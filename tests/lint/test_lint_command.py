@@ -249,3 +249,36 @@ def test_hostile_text_reaches_no_terminal(site: Path) -> None:
     for format_ in ("text", "github", "junit", "json", "sarif"):
         answer = ask("lint", str(site), "--format", format_)
         assert answer.status in (0, 1) and "\x1b" not in answer.out
+
+
+def repository(folder: Path, **files: str) -> Path:
+    """Write a repository that holds /etc/nginx in a folder, as an image is made from; return that folder."""
+    home = folder / "rootfs/etc/nginx"
+    (home / "conf.d").mkdir(parents=True)
+    (home / "nginx.conf").write_text("events {}\nhttp { include /etc/nginx/conf.d/*.conf; }\n")
+    for name, text in files.items():
+        (home / f"conf.d/{name}.conf").write_text(text)
+    return home
+
+
+def test_what_a_repository_means_for_etc_is_told_where_it_lies_and_once(tmp_path: Path) -> None:
+    home = repository(tmp_path, site=BAD)
+    answer = json.loads(ask("lint", str(tmp_path), "--format", "json").out)
+    assert [finding["file"] for finding in answer["findings"]] == [str(home / "conf.d/site.conf")]
+    assert answer["files"] == 2
+
+
+def test_files_of_which_one_is_deployed_do_not_contradict_each_other(tmp_path: Path) -> None:
+    server = "server { listen 81 default_server; location / { return 204; } }"
+    repository(tmp_path, development=server, production=server)
+    assert rules(str(tmp_path)) == []
+    repository(tmp_path / "other", shop=server, blog=server)
+    assert rules(str(tmp_path / "other")) == ["W502-015"]
+
+
+def test_a_server_that_listens_who_knows_where_is_no_loop(tmp_path: Path) -> None:
+    server = "server {{ {} location / {{ proxy_pass http://127.0.0.1:80; }} }}"
+    repository(tmp_path, site=server.format("include /etc/nginx/listen/missing.conf;"))
+    assert "W502-066" not in rules(str(tmp_path))
+    repository(tmp_path / "other", site=server.format(""))
+    assert "W502-066" in rules(str(tmp_path / "other"))

@@ -197,17 +197,35 @@ class _Reader:
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
-        home = posixpath.dirname(path)
+        home, lying = posixpath.dirname(path), {path}
+
+        def where(name: str) -> str:
+            try:
+                found = self._where(name, home)
+            except Missing:
+                return name
+            lying.add(found)
+            return found
 
         def read(name: str) -> bytes:
             if name == path and content is not None:
                 return content
-            return self.host.read(self._where(name, home))
+            return self.host.read(self._known(name, lying))
 
         def names(folder: str) -> list[str]:
-            return self.host.list(self._where(folder, home))
+            return self.host.list(self._known(folder, lying))
 
-        return load(read, names, path, version=self.version)
+        return load(read, names, path, version=self.version, where=where)
+
+    @staticmethod
+    def _known(name: str, lying: set[str]) -> str:
+        """Return the path, which is one of those that were found, or below one. Raises Missing."""
+        above = name
+        while above not in lying:
+            if above in ("/", ""):
+                raise Missing("it lies outside of what was given")
+            above = posixpath.dirname(above)
+        return name
 
     def _where(self, name: str, home: str) -> str:
         """Return where a file that a configuration names lies. Raises Missing.

@@ -74,6 +74,9 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
             continue
         if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
             continue
+        level = deployment.level(route)
+        if level is None or not level.is_known:  # where it listens may be what could not be read
+            continue
         for peer in route.peers:
             target = peer.target
             if target is None or target.is_unix or not (target.is_loopback or target.is_wildcard):

@@ -20,6 +20,7 @@ from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 
 Read = Callable[[str], bytes]
 Listing = Callable[[str], list[str]]
+Where = Callable[[str], str]  # from a path that an include names to where it lies
 
 MAX_FILES = 10_000
 MAX_BYTES = 16 << 20  # of all files; also what a host reads of one file
@@ -46,8 +47,9 @@ class Directive(msgspec.Struct, frozen=True, kw_only=True):
 class Files:
     """The files read so far, in nginx's order, and what went wrong with them. Make one by `gather`."""
 
-    def __init__(self, read: Read, listing: Listing, main: str) -> None:
+    def __init__(self, read: Read, listing: Listing, main: str, where: Where = str) -> None:
         self.main = main
+        self._where = where
         self.folder = posixpath.dirname(main)
         self.trees: dict[str, Tree] = {}
         self.records: list[ConfigFile] = []
@@ -130,8 +132,11 @@ class Files:
 
     def _paths(self, pattern: str) -> tuple[str, ...]:
         full = posixpath.join(self.folder, pattern)
-        if not _WILD.search(full):
-            return (full,)
+        wild = _WILD.search(full)
+        if wild is None:
+            return (self._where(full),)
+        fixed = full.rfind("/", 0, wild.start())
+        full = self._where(full[:fixed]) + full[fixed:] if fixed > 0 else full
         if full not in self._named:
             self._named[full] = tuple(sorted(self._expand(full), key=lambda path: path.encode("utf-8", "surrogateescape")))
         return self._named[full]
@@ -170,9 +175,9 @@ class Files:
             self.gaps.append(gap)
 
 
-def gather(read: Read, listing: Listing, main: str) -> tuple[Files, list[Directive]]:
+def gather(read: Read, listing: Listing, main: str, where: Where = str) -> tuple[Files, list[Directive]]:
     """Return the files of a configuration and its directives. Raises HostError where the main file cannot be read."""
-    files = Files(read, listing, main)
+    files = Files(read, listing, main, where)
     tree = files.open(main)
     if tree is None:
         raise HostError(files.gaps[0].allow)
