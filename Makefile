@@ -45,7 +45,7 @@ format:
 	.venv/bin/ruff check --fix .
 
 lock:
-	uv pip compile pyproject.toml --group dev --extra zstd --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o locks/dev.txt
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o locks/dev.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis

@@ -204,7 +204,7 @@ def _zstd(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
         zstandard = importlib.import_module("zstandard")
     except ImportError as error:
         raise HostError(
-            "reading .zst needs the zstandard package", "pip install 'why502[zstd]', or give the file decompressed"
+            "reading .zst needs the zstandard package", "pip install zstandard, or give the file decompressed"
         ) from error
     reader = zstandard.ZstdDecompressor(max_window_size=XZ_MEMORY_BYTES).stream_reader(stream, read_across_frames=True)
     try:
