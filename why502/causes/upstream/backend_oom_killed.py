@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not hurt and case.target is not None:
         return
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
-        weight = min(PROOF, case.odds_of(event))
+        weight = min(LIKELY, case.odds_of(event))  # nothing but the moment joins the two
         yield supports(f"{event.says}, just when the failures began; nothing listens since", event.seen_in, weight)
         return
     for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
