@@ -44,6 +44,21 @@ TRAEFIK = (
 )
 
 
+CADDY = (
+    '{"level":"%s","ts":1795235653.18,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"10.0.0.9","proto":"HTTP/1.1","method":"GET",'
+    '"host":"shop.example","uri":"/a"},"duration":0.25,"size":13,"status":%d,"resp_headers":{"Server":["Caddy"]}}\n'
+)
+
+
+def test_requests_of_caddy_are_requests_whatever_their_level(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text(CADDY % ("info", 200) * 20 + CADDY % ("error", 502))
+    found = reported(tmp_path / "access.log")
+    assert (found.requests, found.failures, found.by_status) == (21, 1, {"200": 20, "502": 1})
+    times = found.routes[0].times
+    assert times is not None
+    assert times.p50_s == pytest.approx(0.25, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("text", "target", "times"),
     [

@@ -40,18 +40,24 @@ def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> 
     return LogRecord(symptom=symptom, **cut)
 
 
+_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+
+
 def number(text: object) -> int | None:
     """Return a whole number written in at most 18 digits; None for anything else."""
     if isinstance(text, int):
         return text if abs(text) < 10**18 else None
-    return int(text) if isinstance(text, str) and re.fullmatch(r"-?\d{1,18}", text, re.ASCII) else None
+    if not isinstance(text, str):
+        return None
+    digits = text[1:] if text[:1] == "-" else text
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
 
 
 def seconds(text: object) -> float | None:
     """Return a duration of zero or more as a number; None for `-`, -1 and anything else."""
     if isinstance(text, int | float):
         return float(text) if 0 <= text < 1e12 else None
-    return float(text) if isinstance(text, str) and re.fullmatch(r"\d{1,12}(?:\.\d{1,9})?", text, re.ASCII) else None
+    return float(text) if isinstance(text, str) and _SECONDS.fullmatch(text) else None
 
 
 def iso(text: object) -> datetime | None:

@@ -235,7 +235,9 @@ class Counts:
 
     def _took(self, whose: int, name: str, seconds: float) -> None:
         micros = min(max(round(seconds * 1_000_000), 0), LONGEST_MICROS)
-        self.times.setdefault((whose, name), Counter())[micros if self.is_exact else bucket(micros)] += 1
+        if (times := self.times.get((whose, name))) is None:
+            times = self.times[whose, name] = Counter()
+        times[micros if self.is_exact else bucket(micros)] += 1
 
 
 def _merge(mine: dict[_Key, _Sum], its: Mapping[_Key, _Sum]) -> None:
