@@ -20,7 +20,7 @@ from why502.model.errors import HostError
 from why502.model.logs import LogSummary
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources.base import Ask, Found
-from why502.sources.other_proxies import addressed
+from why502.sources.other_proxies import addressed, once
 
 SECTION = "logs"
 WINDOW = timedelta(minutes=15)
@@ -51,7 +51,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
     summary, more = summarise(host, logs, since, until, patience_s=PATIENCE_S)
     summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
-    summary = addressed(summary, known.proxies or ())
+    summary = once(addressed(summary, known.proxies or ()))
     read = any(not file.why for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.why):
         others = [gap for file in summary.files if not file.why and (gap := _of_another_time(host, file.path))]

@@ -6,13 +6,14 @@ They are read from their file alone; none of their processes is looked for.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from msgspec.structs import replace
 
 from why502.config import apache, detect, haproxy, nginx
 from why502.host.base import Host
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary
+from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 
@@ -69,3 +70,26 @@ def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
         for tally in summary.tallies
     )
     return replace(summary, tallies=tallies)
+
+
+def once(summary: LogSummary) -> LogSummary:
+    """Return the summary with each failure of Apache counted once: its error log has no request to find the access line by.
+
+    Of the access lines with a status, as many are of the failures that the error log tells of as there are such.
+    """
+    told: Counter[int] = Counter()
+    for tally in summary.tallies:
+        if tally.proxy == "apache" and tally.symptom is not Symptom.GATEWAY_STATUS and tally.status is not None:
+            told[tally.status] += tally.count
+    if not told:
+        return summary
+    tallies = []
+    for tally in summary.tallies:
+        if tally.symptom is not Symptom.GATEWAY_STATUS or tally.target is not None or tally.status is None:
+            tallies.append(tally)
+            continue
+        again = min(told[tally.status], tally.count)
+        told[tally.status] -= again
+        if tally.count > again:
+            tallies.append(replace(tally, count=tally.count - again))
+    return replace(summary, tallies=tuple(tallies))
