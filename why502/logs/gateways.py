@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from why502.model.logs import LogRecord, Phase, Symptom
 
 # Not httpd: behind another proxy it is as often the application.
 _PROGRAMS = {"nginx": "nginx", "openresty": "nginx", "haproxy": "haproxy", "envoy": "envoy", "traefik": "traefik", "caddy": "caddy", "varnishd": "varnish", "varnish": "varnish", "cache-main": "varnish"}  # fmt: skip
+# The names that distributions give the units, which is all that systemd before 246 says of a start that failed.
+_DESCRIPTION = re.compile(
+    r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*"
+    r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit|controller|log))"
+    r"|high performance web server and a reverse proxy)",
+    re.IGNORECASE,
+)
 _MEANS = {
     Symptom.PROCESS_CRASHED: (Symptom.PROXY_WORKER_DIED, Phase.PROCESS),
     Symptom.PROCESS_EXITED: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
@@ -22,8 +31,13 @@ def as_gateway(record: LogRecord | None) -> LogRecord | None:
     if record is None:
         return None
     name = record.unit.removesuffix(".service") or record.process.partition(":")[0].strip()
-    product = _PROGRAMS.get(name)
+    product = _PROGRAMS.get(name) or (_described(record.detail) if not name else None)
     if product is None or record.symptom not in _MEANS:
         return record
     symptom, phase = _MEANS[record.symptom]
     return replace(record, proxy=product, symptom=symptom, phase=phase)
+
+
+def _described(text: str) -> str | None:
+    match = _DESCRIPTION.match(text)
+    return _PROGRAMS[(match["name"] or "nginx").lower()] if match else None

@@ -26,6 +26,7 @@ from why502.logs.formats import (
     rust,
     supervisord,
     uwsgi,
+    websocket,
 )
 from why502.model.logs import Symptom
 
@@ -71,6 +72,15 @@ LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (docker, '            "OOMKilled": true,', Symptom.OOM_KILLED, {}),
     (docker, "Error response from daemon: driver failed programming external connectivity on endpoint web: Bind for 0.0.0.0:8080 failed: port is already allocated", Symptom.ADDRESS_IN_USE, {"target": "0.0.0.0:8080"}),
     (docker, "nginx exited with code 1", Symptom.PROCESS_EXITED, {"process": "nginx"}),
+    (supervisord, "2024-02-01 10:00:00,123 INFO exited: api (exit status 2; not expected)", Symptom.PROCESS_EXITED, {"process": "api", "code": "2"}),
+    (gunicorn, "    raise HaltServer(reason, self.APP_LOAD_ERROR)", Symptom.START_FAILED, {}),
+    (ruby, "/srv/gems/puma-6.0.0/lib/puma/binder.rb:380:in `add_unix_listener': There is already a server bound to: /run/shop/puma.sock (RuntimeError)", Symptom.ADDRESS_IN_USE, {"target": "unix:/run/shop/puma.sock"}),
+    (puma, "=== puma startup: 2024-02-01 10:00:00 +0100 ===", Symptom.PROCESS_STARTED, {}),
+    (websocket, "Handshake failed due to invalid Upgrade header: null", Symptom.UPGRADE_REFUSED, {}),
+    (websocket, "upgrade: websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header", Symptom.UPGRADE_REFUSED, {}),
+    (websocket, 'http: handshake error: bad "Upgrade" header', Symptom.UPGRADE_REFUSED, {}),
+    (websocket, "websockets.exceptions.InvalidUpgrade: missing Connection header", Symptom.UPGRADE_REFUSED, {}),
+    (websocket, "Failed to upgrade to WebSocket (REQUEST_METHOD: GET, HTTP_CONNECTION: close, HTTP_UPGRADE: )", Symptom.UPGRADE_REFUSED, {}),
     (application, "Error: Environment variable DATABASE_URL is not set", Symptom.START_FAILED, {}),
     (nodejs, "Error: DATABASE_URL is not set", Symptom.START_FAILED, {"detail": "Error: DATABASE_URL is not set"}),
     (python_traceback, "ValueError: SECRET_KEY must be set", Symptom.START_FAILED, {}),
@@ -99,6 +109,7 @@ INFO:     Waiting for application startup.
 WSGI app 0 (mountpoint='') ready in 0 seconds on interpreter 0x7f2010d60018 pid: 15040 (default app)
 CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES
 4f66ad9ab5dd   app:1   "node s.js"   3 minutes ago   Up 2 minutes   0.0.0.0:3000->3000/tcp   web
+Failed to upgrade to WebSocket (REQUEST_METHOD: GET, HTTP_CONNECTION: Upgrade, HTTP_UPGRADE: websocket)
 good   RUNNING   pid 24961, uptime 0:00:13
 """
 

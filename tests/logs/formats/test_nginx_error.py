@@ -240,3 +240,18 @@ def test_a_syslog_server_that_does_not_answer_is_no_name_server() -> None:
     silent, resolving = parse(head + said), parse(head + said + " while resolving, resolver: 127.0.0.1:53")
     assert silent and silent.symptom is None
     assert resolving and resolving.symptom is Symptom.NAME_SERVER_FAILED
+
+
+def test_an_errno_whose_rest_was_lost_still_counts() -> None:
+    line = "2024/02/01 10:00:00 [crit] 8#8: *1 connect() to unix:/run/shop.sock failed (2: No such file or"
+    record = nginx_error.parse(line)
+    assert record is not None and record.errno == 2 and record.symptom is Symptom.SOCKET_PATH_MISSING
+
+
+def test_a_client_that_fails_the_tls_handshake_breaks_no_request_off() -> None:
+    line = (
+        "2024/02/01 10:00:00 [crit] 8#8: *1 SSL_do_handshake() failed (SSL: error:14209102:SSL routines:tls_early_post_process_client_hello"
+        ":unsupported protocol) while SSL handshaking, client: 192.0.2.7, server: 0.0.0.0:443"
+    )
+    record = nginx_error.parse(line)
+    assert record is not None and record.symptom is None and not record.is_gateway_failure

@@ -59,7 +59,7 @@ def test_what_stands_around_a_text_decides() -> None:
     assert symptom("recv() failed", 104, "reading response header from upstream") is Symptom.RESET_BEFORE_HEADER
     assert symptom("recv() failed", 104, "reading upstream") is Symptom.RESET_IN_BODY
     assert not look_up("recv() failed", 104, "reading client request line", level="info").is_gateway_failure  # type: ignore[union-attr]
-    assert symptom("SSL_do_handshake() failed", None, "SSL handshaking", level="info") is Symptom.CLIENT_CLOSED
+    assert symptom("SSL_do_handshake() failed", None, "SSL handshaking", level="info") is None  # a client's own trouble
     assert symptom("SSL_do_handshake() failed", None, "SSL handshaking to upstream") is Symptom.TLS_FAILED
     assert (
         symptom("SSL_do_handshake() failed", None, "SSL handshaking to upstream", reason="WRONG_VERSION_NUMBER")

@@ -24,7 +24,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.changes import start
 from why502.drop_ins import PAUSE, put
-from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
@@ -76,7 +76,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="the service manager starts it again and again, and it dies again and again",
     headline="what should answer on {target} dies and is started again and again",
-    symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.CONNECT_REFUSED: 0.5},
+    symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.PROCESS_EXITED: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),
     needs=frozenset({"services"}),
     examine=examine,

@@ -26,7 +26,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.drop_ins import revive
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
@@ -51,6 +51,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(events[0].says, events[0].seen_in, PROOF)
     elif words and (broken or refused or case.target is None):
         yield supports(f"its log says that it died: {words[0].detail or words[0].symptom.value}", words[0].seen_in, PROOF)
+    elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
+        yield supports(f"its manager says that it ended by itself, and started it anew: {ended.detail}", ended.seen_in, FAIR)
     for service in case.services:
         if service.signal is not None and not service.oom_killed:
             yield supports(
@@ -86,6 +88,12 @@ def examine(case: Case) -> Iterator[Evidence]:
                 break
 
 
+def _ended_alive(case: Case) -> Tally | None:
+    """Return what tells that a program ended with an error which its manager also started."""
+    started = {(tally.process, tally.unit) for tally in case.words(Symptom.PROCESS_STARTED)} - {("", "")}
+    return next((tally for tally in case.words(Symptom.PROCESS_EXITED) if (tally.process, tally.unit) in started), None)
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service again, where it is known; and have systemd do that from now on."""
     for service in case.services:
@@ -104,6 +112,7 @@ CAUSE = Cause(
         Symptom.CLOSED_IN_BODY: 0.5,
         Symptom.RESET_IN_BODY: 0.5,
         Symptom.PROCESS_CRASHED: LIKELY,
+        Symptom.PROCESS_EXITED: FAIR,
     },
     yields_to=frozenset(
         {

@@ -36,6 +36,12 @@ PHRASES = (
         Symptom.PROCESS_EXITED,
     ),
     Phrase("Worker failed to boot", r"(?P<detail>Worker failed to boot)", Symptom.START_FAILED, _START),
+    Phrase(
+        "raise HaltServer(",  # of a traceback that was cut before its last line
+        r"(?P<detail>raise HaltServer\(reason, self\.(?:WORKER_BOOT|APP_LOAD)_ERROR\))",
+        Symptom.START_FAILED,
+        _START,
+    ),
     Phrase("App failed to load", r"(?P<detail>App failed to load)", Symptom.START_FAILED, _START),
     Phrase("Exception in worker process", r"\] (?P<detail>Exception in worker process)", Symptom.START_FAILED, _START),
     Phrase(

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from why502.logs.formats.lua_messages import meaning as lua_meaning
 from why502.logs.formats.nginx_messages import ACTIONS, Meaning, look_up
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.target import Target
@@ -17,6 +18,7 @@ from why502.model.target import Target
 FORMAT = "nginx_error"
 LIMIT = 2048  # characters of a message that are looked at
 _ERRNO = re.compile(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
+_ERRNO_CUT = re.compile(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest was lost, with the parenthesis
 _ERRNO_WORDS = re.compile(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line told without its number
 _SPREAD = re.compile(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks that a translator or an editor put in
 _NO_ERRNO = re.compile(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
@@ -106,6 +108,9 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
     if "(" in message and message[-1] != '"' and (match := _ERRNO.search(message)) and not _NO_ERRNO.search(message):
         errno = _ERRNOS.get(match[2].strip().lower(), int(match[1]))
         message = message[: match.start()] + message[match.end() :]
+    elif " failed (" in message and (match := _ERRNO_CUT.search(message)):
+        errno = int(match[1])
+        message = message[: match.start()] + " failed"
     elif "failed (" in message and (match := _ERRNO_WORDS.search(message)) and match[1].lower() in _ERRNOS:
         errno = _ERRNOS[match[1].lower()]
         message = message[: match.start()] + message[match.end() :]
@@ -123,6 +128,8 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
     if where == "client" and action.endswith("upstream"):  # somebody left the request out
         zones = _ZONES["request"]
     meaning = look_up(message, errno, action, kind=kind, reason=reason, level=level, zones=zones, stream=where == "stream")
+    if message.startswith("[lua] "):
+        meaning = lua_meaning(message) or Meaning(phase=ACTIONS.get(action))
     if meaning is None:
         meaning = Meaning(phase=ACTIONS.get(action))
         if is_conf and level in ("", "emerg"):

@@ -57,6 +57,7 @@ _LATER = {  # what a symptom is called once the response header was passed on
 _WIRE = frozenset(  # failures of a connection: on the client's they are the client's
     {*_LATER, *_LATER.values(), Symptom.SEND_FAILED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.CONNECTION_DIED}
 )
+_TLS = (Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS)
 _LATE = (Phase.READ_BODY, Phase.UPGRADED)
 _STORING = frozenset({Symptom.TEMP_DENIED, Symptom.DISK_FULL, Symptom.IO_FAILED, Symptom.FILES_EXHAUSTED})
 _GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that this failed
@@ -287,6 +288,8 @@ def _look_up(text: str, seen: _Seen) -> Meaning | None:
         found = _best([row for row in rows if row.fits(text)], seen)
     if found is None and phase in (Phase.READ_HEADER, Phase.READ_BODY) and text.startswith("upstream sent"):
         found = Meaning(symptom=Symptom.HEADER_INVALID, status=502, causes=("invalid-response",), is_gateway_failure=True)
+    if seen.action == "resolving" and (found is None or found.phase is not Phase.RESOLVE):
+        return Meaning(symptom=Symptom.NAME_SERVER_FAILED, phase=Phase.RESOLVE, causes=("dns-resolver-failure",))
     return _placed(found, seen) if found else None
 
 
@@ -302,6 +305,8 @@ def _placed(meaning: Meaning, seen: _Seen) -> Meaning:
         return Meaning(symptom=Symptom.PROXY_INTERNAL, phase=phase, status=status, is_gateway_failure=meaning.is_gateway_failure)
     on_client = seen.phase is Phase.CLIENT and seen.action != _SENDING
     if symptom in _WIRE and (on_client or (seen.level in ("info", "debug") and phase not in _LATE)):
+        if symptom in _TLS:  # a client or a scanner of another age: no request was broken off
+            return Meaning(phase=Phase.CLIENT)
         return Meaning(symptom=Symptom.CLIENT_CLOSED, phase=Phase.CLIENT, causes=("client-closed-request",))
     if phase in _LATE or (seen.action == _SENDING and symptom in _WIRE | _STORING):
         status = None if meaning.is_gateway_failure else status  # the header was passed on: the status cannot change any more

@@ -13,7 +13,7 @@ from why502.model.logs import LogRecord, Phase, Symptom
 NAME = "php_fpm"
 _START = Phase.STARTUP
 _POOL = r"\[pool (?P<process>[^\]]+)\] "
-_CHILD = r"(?:\[pool (?P<process>[^\]]+)\] )?child (?P<pid>\d+)"
+_CHILD = r"(?:\[pool (?P<process>[^\]]+)\] )?\bchild (?:(?P<pid>\d+)|[xX*#_<>.-]{1,12}|<\w{1,10}>)"
 _HEAD = re.compile(
     r"\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?\] (?:DEBUG|NOTICE|WARNING|ERROR|ALERT): |\[pool [^\]]+\] "
 )

@@ -39,6 +39,7 @@ PHRASES = (
     Phrase("Puma caught this error", r"Puma caught this error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),
     Phrase("* Listening on ", r"\* Listening on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
     Phrase("Puma starting in ", r"(?P<detail>Puma starting in \w+ mode)", Symptom.PROCESS_STARTED, _START),
+    Phrase("puma startup: ", r"=== (?P<detail>puma startup): ", Symptom.PROCESS_STARTED, _START),
     Phrase("puma shutdown: ", r"=== (?P<detail>puma shutdown): ", Symptom.PROCESS_STOPPED),
 )
 MARKS = marks(PHRASES)

@@ -19,6 +19,9 @@ PHRASES = (
         _START,
     ),
     Phrase("(Errno::EADDRINUSE)", r"(?P<detail>Address already in use).*?(?P<path>/[^\s\"')]+)?", Symptom.ADDRESS_IN_USE, _START),
+    Phrase(
+        "lready a server bound to", r"(?P<detail>[Aa]lready a server bound to): (?P<path>/\S+)", Symptom.ADDRESS_IN_USE, _START
+    ),
     Phrase("(LoadError)", r"(?P<detail>cannot load such file -- .*) \(LoadError\)", Symptom.START_FAILED, _START),
     Phrase("key not found: ", r'(?P<detail>key not found: "[A-Z][A-Z0-9_]+" \(KeyError\))', Symptom.START_FAILED, _START),
     Phrase("(SyntaxError)", _IN + r"(?P<detail>.*) \(SyntaxError\)", Symptom.START_FAILED, _START),

@@ -64,6 +64,8 @@ PHRASES = (
     Phrase("(code=exited, status=", r"(?P<detail>(?:Main PID|Process): (?P<pid>\d+) .*\(code=exited, status=(?P<code>(?!0/)\d+)\S*\))", Symptom.PROCESS_EXITED),
     Phrase("Failed to start ", _BY_SYSTEMD + r"|^)(?P<detail>Failed to start " + _UNIT + r"(?: - .*)?)", Symptom.START_FAILED, _START),
     Phrase("Failed to start ", r"systemd(?:\[\d+\])?: (?P<detail>Failed to start .*)", Symptom.START_FAILED, _START),
+    Phrase("Starting ", _BY_SYSTEMD + r"|^)(?P<detail>Starting " + _UNIT + r"(?: - .*)?(?:\.\.\.|…)$)", None),
+    Phrase("Starting ", r"systemd\[\d+\]: (?P<detail>Starting .+(?:\.\.\.|…))$", None),
     Phrase("Started ", _BY_SYSTEMD + r"|^)(?P<detail>Started " + _UNIT + r"(?: - .*)?\.?$)", Symptom.PROCESS_STARTED, _START),
     Phrase("Started ", r"systemd\[\d+\]: (?P<detail>Started .+)", Symptom.PROCESS_STARTED, _START),
     Phrase("Stopped ", _BY_SYSTEMD + r"|^)(?P<detail>Stopped " + _UNIT + r"(?: - .*)?\.?$)", Symptom.PROCESS_STOPPED),
