@@ -43,6 +43,11 @@ def test_json_is_all_of_standard_output() -> None:
     assert json.loads(line)["verdict"] == "problem"
 
 
+def test_jsonl_is_one_object_a_line_also_of_everything() -> None:
+    (line,) = ask("explain", "--format", "jsonl").out.splitlines()
+    assert json.loads(line) == json.loads(ask("explain", "--format", "json").out)
+
+
 def test_quiet_is_the_verdict_alone_and_verbose_is_more() -> None:
     lengths = [len(ask("diagnose", "--bundle", WRONG_PORT, *option).out.splitlines()) for option in (["-q"], [], ["-v"])]
     assert lengths[0] <= 2 < lengths[1] < lengths[2]

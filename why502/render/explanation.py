@@ -139,8 +139,8 @@ def everything(terminal: Terminal) -> str:
     return page.text()
 
 
-def everything_json() -> str:
-    """Return the same as one JSON object."""
+def everything_json(*, is_line: bool = False) -> str:
+    """Return the same as one JSON object, on one line where that is asked for."""
     found = {
         "schema": "why502.reference/1",
         "causes": [{"cause": cause.id, "layer": cause.layer, "says": cause.says} for cause in CAUSES.values()],
@@ -151,7 +151,8 @@ def everything_json() -> str:
             {"proxy": product.name, "says": product.title, "codes": list(product.codes)} for product in products().values()
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+    data = msgspec.json.encode(found)
+    return (data if is_line else msgspec.json.format(data, indent=2)).decode() + "\n"
 
 
 class _Page:

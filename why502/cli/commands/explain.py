@@ -84,7 +84,7 @@ def _inputs(texts: tuple[str, ...], proxy: str | None) -> list[str]:
 def _list(env: Env, format_: str) -> None:
     from why502.render.explanation import everything, everything_json
 
-    env.write(everything(env.terminal()) if format_ == "text" else everything_json())
+    env.write(everything(env.terminal()) if format_ == "text" else everything_json(is_line=format_ == "jsonl"))
 
 
 def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, verbose: bool) -> None:
