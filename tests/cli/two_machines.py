@@ -72,7 +72,7 @@ def machine(number: int) -> Iterator[tuple[str, ...]]:
 def main(folder: Path) -> None:
     program = folder / "bin" / "why502"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m why502 "$@"\n')
+    program.write_text(f'#!/bin/sh\necho Welcome, all is logged.\nexec {shlex.quote(sys.executable)} -m why502 "$@"\n')
     program.chmod(0o755)
     for name in ("host", "user"):
         sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))

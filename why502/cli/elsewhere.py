@@ -29,6 +29,7 @@ _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "For
 _PLACES = "$PATH:/usr/local/bin:$HOME/.local/bin"  # a shell that is no login shell may not know the last two
 _NOT_FOUND, _NO_CONNECTION = 127, 255  # POSIX shell, 2.8.2; ssh(1), EXIT STATUS
 _MOST_SAID = 4096
+_BUNDLE, _GREETING = b"\x1f\x8b\x08", 65536  # how it begins; what a shell there may print before it
 
 
 class Address(Value, frozen=True, kw_only=True):
@@ -149,7 +150,7 @@ def _collected(address: Address, options: Sequence[str]) -> bytes:
         if is_late.is_set():
             raise Why502Error(f"{address} did not answer within {LIMIT_S:g} s", _by_hand(address))
         if process.returncode == 0 or len(data) > LIMIT_BYTES:
-            return data
+            return data[max(0, data.find(_BUNDLE, 0, _GREETING)) :]
         raise _failure(address, process.returncode, _said(errors))
 
 
