@@ -153,6 +153,22 @@ def test_rotated_sets_are_read_in_the_order_of_time(tmp_path: Path) -> None:
     assert [os.path.basename(source.path) for source in expand((f"{tmp_path}/access.log*",))] == names[:4]
 
 
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [
+        (["access.log-2026-11-18.gz", "access.log-2026-11-19", "access.log-2026-11-20"], "access.log"),
+        (["access.log-20261119-1795000000.zst", "access.log-20261120-1795086400.bz2"], "access.log"),
+        (["access-20261119.log.gz", "access-20261120.log"], "access.log"),
+        (["access.2026-11-19.log", "access.2026-11-20.log"], "access.log"),
+        (["access_20261119T2300.log.xz", "access_20261120T0000.log"], "access.log"),
+    ],
+)
+def test_dated_names_come_in_the_order_of_time(tmp_path: Path, names: list[str], last: str) -> None:
+    for name in (*names, last, "other.log"):
+        (tmp_path / name).write_text("x\n")
+    assert [os.path.basename(source.path) for source in expand((str(tmp_path),))] == [*names, last, "other.log"]
+
+
 def test_what_is_not_there_is_said() -> None:
     for path in ("/nonexistent/x.log", "/nonexistent/*.log", "/dev/null"):
         with pytest.raises(Why502Error):

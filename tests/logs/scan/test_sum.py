@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_a_burst_is_named_with_what_changed(tmp_path: Path) -> None:
 def test_even_failures_are_no_burst() -> None:
     facets = bursts.Facets(dict.fromkeys(range(60), 100), {minute: 20 + minute % 3 for minute in range(60)}, {})
     assert bursts.find(facets) == ()
+
+
+@pytest.mark.parametrize("calm", [3, 5, 8])
+def test_a_failure_that_goes_on_for_most_of_the_time_is_a_burst(calm: int) -> None:
+    failures = {minute: 50 if minute >= calm else 1 for minute in range(15)}
+    (burst,) = bursts.find(bursts.Facets(dict.fromkeys(range(15), 100), failures, {}))
+    assert (burst.start.minute, burst.end.minute, burst.usual) == (calm, 15, 1.0)
+
+
+@pytest.mark.parametrize("mean", [0.3, 1, 3, 5, 8, 30])
+def test_chance_is_no_burst(mean: float) -> None:
+    rng = random.Random(1)
+    failures = {minute: sum(rng.random() < mean / 300 for _ in range(300)) for minute in range(2000)}
+    assert len(bursts.find(bursts.Facets(dict.fromkeys(range(2000), 1000), failures, {}))) == 0
 
 
 def test_a_single_burst_in_silence_is_found() -> None:

@@ -17,6 +17,8 @@ LEAST = 5  # failures in a minute
 MOST = 20
 _SHARE = 0.3  # of the burst's failures that something must have to be named
 _TIMES = 1.8  # and so many times its share outside
+_CALM = 0.15  # of the minutes must be calm for a failure that goes on to be told from what is usual
+_LONG = 2  # minutes
 
 
 class Facets(NamedTuple):
@@ -41,32 +43,68 @@ def find(facets: Facets) -> tuple[Burst, ...]:
         return ()
     known = set(facets.requests) | set(failures)
     span = max(known) - min(known) + 1
-    usual = _usual(failures, span)
-    limit = max(usual + 4 * math.sqrt(usual) + 1, 3 * usual, LEAST)
-    runs: list[list[int]] = []
-    for minute in sorted(minute for minute, count in failures.items() if count >= limit):
-        if runs and minute - runs[-1][-1] <= GAP + 1:
-            runs[-1].append(minute)
-        else:
-            runs.append([minute])
-    found = [(run[0], run[-1]) for run in runs]
+    usual = _usual(failures, span, 0.5)
+    found = _runs(failures, _limit(usual or _mean(failures, span), span))
+    if not found:  # it may go on for most of the time that is looked at
+        usual = _usual(failures, span, _CALM)
+        found = [run for run in _runs(failures, _limit(usual, span)) if _stands_out(failures, span, run)]
     found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
     inside = {minute: first for first, last in found for minute in range(first, last + 1)}
     shares = {facet: _shares(values, inside) for facet, values in facets.by.items()}
     others = [count for minute, count in facets.requests.items() if minute not in inside]
-    usually = statistics.median(others) if others else 0.0
+    usually = statistics.median(others) if len(others) > _LONG else 0.0
     return tuple(
         _burst(facets, range(first, last + 1), usual, _changed(facets, range(first, last + 1), shares, usually))
         for first, last in sorted(found[:MOST])
     )
 
 
-def _usual(failures: Mapping[int, int], span: int) -> float:
-    """Return the failures of a usual minute: the median, minutes without any counted."""
+def _usual(failures: Mapping[int, int], span: int, share: float) -> float:
+    """Return below which number of failures so large a share of the minutes is, minutes without any counted."""
     counts = sorted(failures.values())
     zeros = span - len(counts)
-    at = (span - 1) // 2
+    at = int((span - 1) * share)
     return 0.0 if at < zeros else float(counts[at - zeros])
+
+
+def _mean(failures: Mapping[int, int], span: int) -> float:
+    """Return the mean of the minutes with few failures, nine of ten: what is usual where most minutes have none."""
+    most = int(span * 0.9)
+    return sum(sorted(failures.values())[: max(most - (span - len(failures)), 0)]) / max(most, 1)
+
+
+def _limit(usual: float, span: int) -> float:
+    """Return how many failures in a minute are more than chance, three times the usual ones and LEAST.
+
+    Chance: in so many minutes the Poisson distribution with the usual mean reaches it once in ten such logs.
+    """
+    if usual > 100:
+        return max(usual + 6 * math.sqrt(usual), 3 * usual)
+    limit, exact, tail = 0, math.exp(-usual), 1.0
+    while tail * span > 0.1:
+        tail -= exact
+        limit += 1
+        exact *= usual / limit
+    return max(limit, 3 * usual, LEAST)
+
+
+def _runs(failures: Mapping[int, int], limit: float) -> list[tuple[int, int]]:
+    """Return the first and the last minute of each time with so many failures."""
+    runs: list[tuple[int, int]] = []
+    for minute in sorted(minute for minute, count in failures.items() if count >= limit):
+        if runs and minute - runs[-1][1] <= GAP + 1:
+            runs[-1] = runs[-1][0], minute
+        else:
+            runs.append((minute, minute))
+    return runs
+
+
+def _stands_out(failures: Mapping[int, int], span: int, run: tuple[int, int]) -> bool:
+    """Return whether a time differs from the rest as a whole, not by chance: minutes differ when the usual ones are few."""
+    length = run[1] - run[0] + 1
+    count = sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1))
+    rest = span - length
+    return length >= _LONG and rest >= _LONG and count / length >= 3 * (sum(failures.values()) - count) / rest
 
 
 def _shares(values: Mapping[str, Minutes], inside: Mapping[int, int]) -> _Shares:
@@ -107,7 +145,8 @@ def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usua
         share = count / here.total()
         before = there[value] / there.total() if there else 0.0
         if share >= _SHARE and share >= _TIMES * before:
-            told.append((share - before, f"{facet} {value}: {share:.0%} of these failures, {before:.0%} of the others"))
+            others = f", {before:.0%} of the others" if there else ""
+            told.append((share - before, f"{facet} {value}: {share:.0%} of these failures{others}"))
     rate = _rate(facets.requests, minutes)
     if usually and rate >= 1.5 * usually:
         told.append((1.0, f"requests: {rate:.0f} a minute instead of {usually:.0f}"))

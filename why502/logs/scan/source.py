@@ -17,6 +17,7 @@ from why502.model.errors import Why502Error
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
 _NUMBERED = re.compile(r"(.*?)\.(\d{1,4})$")
+_DATED = re.compile(r"[._-](?:\d{8}|\d{4}-\d\d-\d\d)(?:[T_-]\d[\d:.-]{1,9})?(?=\.|$)")  # dateformat of logrotate(8)
 _NOT_LOGS = re.compile(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
 STANDARD_INPUT = "-"
 
@@ -64,7 +65,7 @@ def _order(source: Source) -> tuple[str, int, float, str]:
         name = name.removesuffix(ending)
     if match := _NUMBERED.match(name):
         return match[1], -int(match[2]), 0.0, source.path
-    stem = re.sub(r"[.-]\d{8}(?:[T_-]?\d{2,6})?(?=\.|$)", "", name)
+    stem = _DATED.sub("", name)
     return stem, 0 if stem != name else 1, 0.0, source.path
 
 

@@ -50,7 +50,7 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         for burst in report.bursts[:top]:
             yield from _burst(burst)
     elif report.failures and len(report.minutes) > 1 and not report.is_partial:
-        yield from ("", "No bursts: the failures are spread evenly over the time")
+        yield from ("", "No bursts: no minute has far more failures than the others")
     if report.causes:
         yield from ("", paint("Why", "bold", terminal))
         yield from _why(report.causes[: top if not terminal.is_verbose else None])
