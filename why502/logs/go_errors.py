@@ -20,7 +20,12 @@ class GoError(NamedTuple):
 _TEXTS = tuple(
     (re.compile(pattern), symptom)
     for pattern, symptom in (
+        # the client's side: Caddy says since 2.7 which one failed; the two texts that come without are of Go's own servers
+        (r"(?:response|error=).{0,40}\bwriting: |http2: stream closed|stream \d+ canceled (?:by \w+ )?with error code|Incoming request ended abruptly", Symptom.CLIENT_CLOSED),
+        (r"aborting with incomplete response.{0,40}(?:context canceled|client disconnected|write (?:tcp|udp) )", Symptom.CLIENT_CLOSED),
         (r"dial tcp (?P<t>\S+?): (?:connect: |connectex: )?.{0,60}(?:connection refused|actively refused)", Symptom.CONNECT_REFUSED),
+        (r"dial tcp (?P<t>\S+?): connectex: .{0,80}did not properly respond", Symptom.CONNECT_TIMED_OUT),
+        (r"dial tcp (?P<t>\S+?): connectex: .{0,60}unreachable", Symptom.HOST_UNREACHABLE),
         (r"lookup (?P<h>[^\s:]*)(?: on \S+?)?: (?:no such host|Name or service not known)", Symptom.NAME_NOT_FOUND),
         (r"lookup (?P<h>[^\s:]+)(?: on \S+?)?: (?:server misbehaving|i/o timeout|dial udp|read udp|connection refused|[Tt]emporary failure)", Symptom.NAME_SERVER_FAILED),
         (r"dial tcp (?P<t>[^:\s]\S*?|<[^>]{1,60}>:\d+): (?:connect: )?(?:connection timed out|i/o timeout|operation timed out)", Symptom.CONNECT_TIMED_OUT),
@@ -42,7 +47,7 @@ _TEXTS = tuple(
         (r"TLS handshake timeout", Symptom.TLS_TIMED_OUT),
         (r"server closed idle connection|Unsolicited response received on idle", Symptom.CLOSED_BEFORE_HEADER),
         (r"server response headers exceeded|too many .{0,20}response headers", Symptom.HEADER_TOO_BIG),
-        (r"stream error: stream ID \d+; PROTOCOL_ERROR|http2: (?:unexpected|invalid|frame|server sent)|frame_size_error", Symptom.OTHER_PROTOCOL),
+        (r"stream error: stream ID \d+; (?:PROTOCOL_ERROR|HTTP_1_1_REQUIRED)|http2: (?:unexpected|invalid|frame|server sent)|frame_size_error", Symptom.OTHER_PROTOCOL),
         (r"stream error: stream ID \d+; \w+|GOAWAY", Symptom.STREAM_RESET),
         (r"malformed HTTP (?:response|status code|version)|malformed MIME header|transport connection broken|invalid header field|http2: ", Symptom.HEADER_INVALID),
         (r"timeout awaiting response headers|Client\.Timeout exceeded while awaiting headers", Symptom.READ_TIMED_OUT),
@@ -50,6 +55,10 @@ _TEXTS = tuple(
         (r"read (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: (?:read: |i/o timeout|use of closed).{0,20}(?:connection reset by peer)", Symptom.RESET_BEFORE_HEADER),
         (r"read (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: i/o timeout", Symptom.READ_TIMED_OUT),
         (r"write (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: (?:write: )?(?:broken pipe|connection reset by peer)", Symptom.SEND_FAILED),
+        # Windows: the words are of the machine's language, the call before them is not
+        (r"read tcp \S*?(?:->(?P<t>\S+?))?: wsarecv: ", Symptom.RESET_BEFORE_HEADER),
+        (r"write tcp \S*?(?:->(?P<t>\S+?))?: wsasend: ", Symptom.SEND_FAILED),
+        (r"fcgi: invalid header version", Symptom.HEADER_INVALID),
         (r"connection reset by peer", Symptom.RESET_BEFORE_HEADER),
         (r"no upstreams available|no available server", Symptom.NO_LIVE_UPSTREAMS),
         (r"making dial info: |unsupported protocol scheme|unknown network|missing port in address|too many colons in address|invalid port \"|unknown port|first path segment in URL", Symptom.TARGET_INVALID),

@@ -27,23 +27,25 @@ MARKS = (
     b"HTTP request failed",
     b"http.reverse_proxy",
     b"[ERROR ",
+    b"making dial info",
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = re.compile(
-    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?)\s+(?P<level>DEBUG|INFO|WARN|ERROR)\s+(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s+(?P<msg>[^\t{]{0,2000}?)\s*(?P<json>\{.*)?$",
+    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s+(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s+(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s+(?P<msg>[^\t{]{0,2000}?)\s*(?P<json>\{.*)?$",
     re.DOTALL,
 )
 _TIMELESS = re.compile(
     r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s+)?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s+(?P<msg>[^\t{]{1,2000}?)\s*$"
 )
 _FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
-    r"(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) \[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
+    r"(?:(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) )?\[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
     re.DOTALL,
 )
-_CUT = re.compile(r'"logger":"(?P<logger>http[^"]{0,80})","msg":"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
+_CUT = re.compile(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
+_DIAL = re.compile(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
 _BARE = re.compile(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
 _told: deque[tuple[str, ...]] = deque(maxlen=64)  # the requests whose line in http.log.error was read
-_TS = re.compile(r'"ts":(\d{9,11}(?:\.\d{1,9})?)')
+_TS = re.compile(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
 
 
 def fits(sample: list[str]) -> float:
@@ -55,7 +57,7 @@ def parse(line: str) -> LogRecord | None:
     """Return what one line says; None if Caddy did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     if match := _CONSOLE.search(line):
-        at = iso(match["at"].replace("/", "-").replace(" ", "T"))
+        at = epoch(float(match["at"])) if "e+" in match["at"] else iso(match["at"].replace("/", "-").replace(" ", "T"))
         entry = members(match["json"]) if match["json"] else {}
         return _entry(match["logger"], match["msg"].strip(), entry, at, match["level"].lower())
     start = line.find("{")
@@ -71,7 +73,9 @@ def parse(line: str) -> LogRecord | None:
             return _entry(match["logger"], match["msg"].replace('\\"', '"'), {}, at, "error")
     if match := _FIRST.search(line):
         entry = {"status": int(match["status"]), "request": {"uri": match["uri"]}}
-        return _entry("http.log.error", match["msg"], entry, clf(match["at"]), "error")
+        return _entry("http.log.error", match["msg"], entry, clf(match["at"] or ""), "error")
+    if match := _DIAL.search(line):
+        return _entry("http.log.error", match[1].replace('\\"', '"'), {}, None, "error")
     if (match := _TIMELESS.search(line)) and understand(match["msg"]):
         return _entry(match["logger"], match["msg"], {}, None, (match["level"] or "").lower())
     if (match := _BARE.search(line)) and understand(match["msg"]):
@@ -120,6 +124,7 @@ def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any], *
     headers = entry.get("resp_headers")
     names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
     common["bytes_sent"] = number(entry.get("size"))
+    common["level"] = ""  # Caddy says "error" of each 5xx: that is the status once more
     if status in (0, 499):
         return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
     if status is not None and status >= 500 and is_told:  # the line in http.log.error says why

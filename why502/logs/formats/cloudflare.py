@@ -27,8 +27,19 @@ MARKS = (
     b"rror code",
     b"Serve tunnel error",
     b"error code",
+    *(
+        b"eb server is",
+        b"SSL handshake failed",
+        b"nvalid SSL cert",
+        b"timeout occurred",
+        b"rigin is unreachable",
+        b"onnection timed out",
+    ),
 )
-_PAGE = re.compile(r"(?:Error|error code:?) (?P<code>5(?:2[0-7]|30)|10(?:0[0-2]|06|14|15|16|18|19|20|33)|110[12])\b")
+_PAGE = re.compile(
+    r"(?:Error|error code:?) (?P<code>5(?:2[0-7]|30)|10(?:0[0-2]|06|14|15|16|18|19|20|33)|110[12])\b"
+    r"|\b(?P<titled>52[0-6])[:,|]? {1,3}[-–|]? ?(?i:web server is (?:down|returning)|connection timed out|origin is unreachable|a timeout occurred|ssl handshake failed|invalid ssl cert)"
+)
 _AGENT = re.compile(r"Unable to reach the origin service\.[^:]{0,200}: (?P<why>.*)|\boriginService=(?P<to>\S+)", re.DOTALL)
 _TUNNEL = re.compile(
     r"Serve tunnel error|Unregistered tunnel connection|Failed to dial (?:to )?edge|no more connections active", re.IGNORECASE
@@ -57,7 +68,8 @@ def parse(line: str) -> LogRecord | None:
     if _TUNNEL.search(line):
         return said(None, Symptom.TUNNEL_DOWN, program="cloudflared", **common)
     if match := _PAGE.search(line):
-        return said(PRODUCT.codes[match["code"]], status=_shown(match["code"]), **common)
+        found_code = match["code"] or match["titled"]
+        return said(PRODUCT.codes[found_code], status=_shown(found_code), **common)
     return None
 
 

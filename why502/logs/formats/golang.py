@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from why502.logs import stamps
+from why502.logs.formats.coded import said
+from why502.logs.go_errors import understand
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
 
@@ -26,7 +29,8 @@ PHRASES = (
     Phrase("when reading request headers", r"(?P<detail>error when reading request headers: (?:small read buffer|too big).*)", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase("Listening and serving HTTP", r"\[GIN-debug\] Listening and serving HTTPS? on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
-MARKS = marks(PHRASES)
+MARKS = (*marks(PHRASES), b"http: proxy error: ")
+_PROXY = re.compile(r"http: proxy error: (?P<why>.{1,2000})", re.DOTALL)  # net/http/httputil, ReverseProxy
 
 
 def fits(sample: list[str]) -> float:
@@ -36,4 +40,15 @@ def fits(sample: list[str]) -> float:
 
 def parse(line: str) -> LogRecord | None:
     """Return what one line says of a panic, a failed start or a request; None for all other lines."""
+    if (match := _PROXY.search(line)) and (found := understand(match["why"])):
+        return said(
+            None,
+            found.symptom,
+            format=NAME,
+            proxy="go",
+            target=found.target,
+            detail=found.detail,
+            at=stamps.find(line),
+            message=line,
+        )
     return read(line, PHRASES, NAME)

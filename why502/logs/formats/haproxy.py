@@ -21,7 +21,7 @@ MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
     *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"Layer4 ", b"Layer6 ", b"Layer7 "),
     *(b" reached ", b"Error(s) found in configuration", b"Fatal errors found in configuration", b" : config : ", b"unknown keyword"),
-    *(b"SSL handshake failure", b"enters drain state"),
+    *(b"SSL handshake failure", b"enters drain state", b"): invalid response", b"): invalid request"),
 )  # fmt: skip
 IS_UNMISTAKABLE = True
 _NUMBER = r"[-+]?\d{1,12}"
@@ -35,6 +35,11 @@ _CLF = re.compile(
     r"(?<!\S)(?P<client>\S{1,100}) - - \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<r>(?:[^\"\\]|\\.)*+)\" (?P<ST>-?\d{1,4}) "
     rf"(?P<B>{_NUMBER}) \"\" \"\" (?P<cp>\d{{1,5}}) \d{{1,6}} \"(?P<ft>[^\"]*)\" \"(?P<b>[^\"]*)\" \"(?P<s>[^\"]*)\" (?P<TR>{_NUMBER}) (?P<Tw>{_NUMBER}) "
     rf"(?P<Tc>{_NUMBER}) (?P<Tr>{_NUMBER}) (?P<Ta>{_NUMBER}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>.*)",
+    re.DOTALL,
+)
+_CUT = re.compile(  # its begin was cut, up to the frontend's name; the counters behind the state show what it is
+    rf"(?P<ft>\S{{1,200}}) (?P<b>[^/ ]{{1,200}})/(?P<s>\S{{1,200}}) (?P<TR>{_NUMBER})/(?P<Tw>{_NUMBER})/(?P<Tc>{_NUMBER})/(?P<Tr>{_NUMBER})/(?P<Ta>{_NUMBER}) "
+    rf"(?P<ST>-?\d{{1,4}}) (?P<B>{_NUMBER}) (?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>(?:\d{{1,9}}/){{4}}\+?\d.*)",
     re.DOTALL,
 )
 _REQUEST = re.compile(r"\"((?:[A-Z]{1,20}|<BADREQ>)[^\"]{0,4000})")
@@ -61,6 +66,8 @@ _MESSAGES = tuple(
     (re.compile(pattern), symptom, causes)
     for pattern, symptom, causes in (
         (r"(?:backend|proxy|listen|frontend) (?P<b>\S{1,200}) has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
+        (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors
+        (r"\] frontend (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid request)", None, ""),
         (r"could not resolve address '(?P<detail>[^']{1,255})'", Symptom.NAME_NOT_FOUND, "dns-host-not-found proxy-not-running proxy-config-invalid"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>no free ports|local address already in use)", Symptom.NO_LOCAL_PORT, "ephemeral-ports-exhausted"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>cannot bind to source address)", Symptom.BIND_FAILED, "proxy-bind-failed"),
@@ -85,7 +92,7 @@ def parse(line: str) -> LogRecord | None:
     line = line[:LIMIT].rstrip("\r\n")
     if match := _CLF.search(line):
         return _request(match.groupdict(), match["r"])
-    if match := _HTTP.search(line):
+    if match := _HTTP.search(line) or _CUT.search(line):
         request = _REQUEST.search(match["rest"])
         return _request(match.groupdict(), request[1] if request else "")
     return _message(line)
@@ -104,9 +111,9 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
         proxy="haproxy",
         program="haproxy",
         is_final=True,
-        at=clf(found["at"] or ""),
+        at=clf(found.get("at") or ""),
         group=f"{found['b']}/{server}",
-        client=found["client"] or "",
+        client=found.get("client") or "",
         server=(found["ft"] or "").rstrip("~"),
         request=request,
         status=status if status and status > 0 else None,

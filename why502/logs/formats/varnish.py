@@ -40,6 +40,18 @@ _ERRNOS = {
     111: Symptom.CONNECT_REFUSED,
     113: Symptom.HOST_UNREACHABLE,
 }
+_WORDS = {  # strerror(3): other systems have other numbers
+    "Connection refused": Symptom.CONNECT_REFUSED,
+    "timed out": Symptom.CONNECT_TIMED_OUT,
+    "No route to host": Symptom.HOST_UNREACHABLE,
+    "unreachable": Symptom.HOST_UNREACHABLE,
+    "Permission denied": Symptom.CONNECT_DENIED,
+    "No such file": Symptom.SOCKET_PATH_MISSING,
+    "Cannot assign": Symptom.NO_LOCAL_PORT,
+    "Can't assign": Symptom.NO_LOCAL_PORT,
+    "Too many open files": Symptom.FILES_EXHAUSTED,
+    "reset by peer": Symptom.CONNECT_RESET,
+}
 _BACKEND = re.compile(r"(?:backend|Director) (?P<b>[\w.()-]{1,200}):? ")
 _FAIL = re.compile(r"fail errno (\d{1,3})|Open error (\d{1,3})")
 _TEXTS = tuple(
@@ -101,7 +113,8 @@ def parse(line: str) -> LogRecord | None:
 
 def _meaning(text: str) -> tuple[Code | None, Symptom | None]:
     if match := _FAIL.search(text):
-        return None, _ERRNOS.get(int(match[1] or match[2]))
+        said_so = next((symptom for words, symptom in _WORDS.items() if words in text[match.end() :]), None)
+        return None, said_so or _ERRNOS.get(int(match[1] or match[2]))
     return next((row for pattern, row in _TEXTS if pattern.search(text)), None), None
 
 

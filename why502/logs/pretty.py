@@ -1,0 +1,26 @@
+"""JSON objects spread over several lines, as jq, a browser or a person writes them, brought back to one line each."""
+
+from __future__ import annotations
+
+import re
+
+MOST_BYTES = 16 << 20
+_BEGIN = re.compile(rb"^\{[ \t]*\r?$", re.MULTILINE)
+_OBJECT = re.compile(
+    rb"^\{[ \t]*\r?\n(?:[ \t]+[^\n]*+\n|\r?\n)*+(?:\}[ \t]*,?\r?$|\Z)", re.MULTILINE
+)  # each line belongs to one object only
+
+
+def is_spread(sample: bytes) -> bool:
+    """Return whether some object begins on a line of its own."""
+    return _BEGIN.search(sample) is not None
+
+
+def joined(content: bytes) -> bytes:
+    """Return the content with each object on the line where it begins, and empty lines after it: lines keep their numbers."""
+    return _OBJECT.sub(_line, content)
+
+
+def _line(match: re.Match[bytes]) -> bytes:
+    text = match[0]
+    return b" ".join(part.strip() for part in text.rstrip(b", \t\r").split(b"\n")) + b"\n" * text.count(b"\n")
