@@ -221,7 +221,7 @@ def _text(plan: Plan) -> str:
     from why502.fix.plan import risk
     from why502.render.words import diff_lines, safe
 
-    lines = [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
+    lines = [safe(plan.says)] if plan.lever else [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
         lines += ["", *(f"  {line}" for line in diff_lines(edit)), f"  risk: {risk(edit)}"]
     for run in plan.runs:
