@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.config import Answer
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
@@ -43,16 +44,26 @@ def examine(case: Case) -> Iterator[Evidence]:
     own = case.tally(Symptom.OWN_STATUS) or case.tally(Symptom.GATEWAY_STATUS)
     if own is None:
         return
-    statuses = {t.status for t in case.tallies if t.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)}
+    seen = [t for t in case.tallies if t.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)]
+    limited = case.tally(Symptom.RATE_LIMITED)
     for proxy in case.proxies:
         for answer in proxy.answers:
-            if answer.status in statuses:
-                yield supports(
-                    f"the configuration returns {answer.status} in {answer.location or answer.server}",
-                    str(answer.at or ""),
-                    LIKELY,
-                )
+            asked = [t for t in seen if t.status == answer.status]
+            if asked:
+                where = f"the configuration returns {answer.status} in {answer.location or answer.server}"
+                yield supports(where, str(answer.at or ""), LIKELY)
+                if limited and not any(_is_there(answer, request) for t in asked for request, _ in t.requests):
+                    break
                 return
+    if limited:
+        yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.seen_in, PROOF)
+
+
+def _is_there(answer: Answer, request: str) -> bool:
+    """Return whether a request ("GET /path") is of the location that answers by itself, as far as its path tells."""
+    path = request.partition(" ")[2]
+    sign, _, prefix = answer.location.rpartition(" ")
+    return path == prefix if sign == "=" else sign in ("", "^~") and path.startswith(prefix)
 
 
 @rule(78, "all-servers-down", Severity.WARNING)
@@ -91,7 +102,6 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
     symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
-    yields_to=frozenset({"rate-limited"}),
     examine=examine,
     foresee=(
         all_down,
