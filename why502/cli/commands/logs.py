@@ -82,7 +82,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
         if parquet:
             _write_parquet(job, parquet)
         is_short = quiet and format_ == "text"
-        means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, _load)
+        means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
     for file in found.files:
         if file.why:
@@ -196,9 +196,10 @@ def _write_parquet(job: Job, folder: str) -> None:
     write(job, folder)
 
 
-def _load() -> None:
+def _load(format_: str) -> None:
     """Import what the report will need, while other processes read."""
-    importlib.import_module("why502.causes")
+    for name in ("causes", "render.words", f"render.logs.{format_}"):
+        importlib.import_module(f"why502.{name}")
 
 
 def _nothing() -> None:
