@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from why502.host.local import LocalHost
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 from why502.sources.other_running import others
 from why502.sources.process_table import ProcessTable
@@ -63,7 +63,7 @@ def serving(port: int, *argv: str) -> Iterator[None]:
 def found(folder: Path) -> list[Proxy]:
     """Return the proxies whose files lie in a folder."""
     host = LocalHost()
-    return [proxy for proxy in others(host, ProcessTable(host)) if proxy.config.startswith(str(folder))]
+    return [proxy for proxy in others(host, ProcessTable(host), []) if proxy.config.startswith(str(folder))]
 
 
 def program(name: str) -> str:
@@ -108,3 +108,15 @@ def test_apache(tmp_path: Path, includes: bool) -> None:
         ("error", f"{tmp_path}/error.log"),
         ("access", f"{tmp_path}/access.log"),
     }
+
+
+def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "gone.cfg"
+    config.write_text(f"listen web\n  bind 127.0.0.1:{port}\n  server a1 127.0.0.1:3001\n")
+    with serving(port, program("haproxy"), "-db", "-f", str(config)):
+        config.unlink()
+        host, gaps = LocalHost(), list[Gap]()
+        proxies = others(host, ProcessTable(host), gaps)
+    assert not [proxy for proxy in proxies if proxy.config == str(config)]
+    assert [gap.source for gap in gaps if str(config) in gap.why] == ["proxies"]

@@ -16,7 +16,8 @@ from why502.config import apache, haproxy
 from why502.config.configuration import Configuration
 from why502.host.base import Host
 from why502.model.config import LogTarget
-from why502.model.snapshot import Process, Proxy
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Process, Proxy
 from why502.sources.attempt import attempt
 from why502.sources.process_table import ProcessTable
 
@@ -32,16 +33,28 @@ _LOG = re.compile(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\
 _VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
 
 
-def others(host: Host, table: ProcessTable) -> list[Proxy]:
-    """Return those that lead somewhere: one that only serves files is no proxy. Raises HostError."""
+def others(host: Host, table: ProcessTable, gaps: list[Gap]) -> list[Proxy]:
+    """Return those that lead somewhere: one that only serves files is no proxy. Raises HostError.
+
+    Where its files cannot be read, that is a gap of an HAProxy; nobody knows whether an Apache is a proxy.
+    """
     stats = table.stats()
     masters = [
         pid
         for pid, stat in stats.items()
         if stat.name in _KINDS and stat.state != "Z" and (stat.ppid not in stats or stats[stat.ppid].name != stat.name)
     ]
-    looks = (attempt(partial(_proxy, host, table, pid, stats[pid].name)) for pid in sorted(masters)[:MOST])
-    return [proxy for proxy in looks if proxy is not None and proxy.routes]
+    found: list[Proxy] = []
+    for pid in sorted(masters)[:MOST]:
+        try:
+            proxy = _proxy(host, table, pid, stats[pid].name)
+        except HostError as error:
+            if stats[pid].name == "haproxy":
+                gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
+            continue
+        if proxy.routes:
+            found.append(proxy)
+    return found
 
 
 def _proxy(host: Host, table: ProcessTable, pid: int, name: str) -> Proxy:

@@ -58,7 +58,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
             running.append(_running(host, table, master, gaps))
         except HostError as error:
             gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
-    running += other_running.others(host, table)
+    running += other_running.others(host, table, gaps)
     if not ask.configs:
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             away = [proxy for proxy in running if proxy.network]
