@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from why502.logs.scan import over_ssh
 
 WAIT_S = 30
 
@@ -197,6 +200,8 @@ def openssh(folder: Path) -> Iterator[tuple[Relay, Path]]:
         try:
             yield relay, bin_
         finally:
+            over_ssh.System.clear_instance_cache()  # fsspec keeps a connection for as long as the process lives
+            gc.collect()
             relay.close()
 
 
