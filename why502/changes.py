@@ -30,6 +30,12 @@ def tree_of(case: Case, at: Position | None) -> Tree | None:
     return next((parse(content(file), file.path) for proxy in case.proxies for file in proxy.files if file.path == at.file), None)
 
 
+def own_servers(case: Case) -> tuple[str, ...]:
+    """Return the machine's own name servers, as nginx writes them, that know what the proxy could not resolve; at most two."""
+    found = dict.fromkeys(server for told in case.here.names or () for server in told.servers)
+    return tuple(f"[{server}]" if ":" in server else server for server in list(found)[:2])
+
+
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
     """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from why502.lab.stage import Stage
 
 
-def variable_target(stage: Stage, *, rcode: str | None) -> None:
+def variable_target(stage: Stage, *, rcode: str | None, is_known: bool = False) -> None:
     """Have nginx resolve a name at each request; the name server answers with a response code, or (None) does not run.
 
-    No address is ever connected to, so there is no target.
+    No address is ever connected to, so there is no target. `is_known`: the machine's own name server knows the name.
     """
     server = f"127.0.0.1:{stage.port(5353)}"
+    if is_known:
+        stage.backend("127.0.0.2:53", "app.internal=127.0.0.1", script="names.py")
+        stage.resolver("nameserver 127.0.0.2\n")
+        stage.backend(3000)
     if rcode:
         stage.backend(server, "--rcode", rcode, script="names.py")
     stage.nginx.start(

@@ -160,6 +160,7 @@ class Resolution(Value, frozen=True, kw_only=True):
     outcome: str = "ok"  # ok, not-found, no-address, failed, timed-out
     detail: str = ""
     is_resolver: bool = False  # asked through the proxy's own `resolver`
+    servers: tuple[str, ...] = ()  # the machine's own name servers that know it, where the proxy could not resolve it
 
 
 class Probe(Value, frozen=True, kw_only=True):

@@ -37,9 +37,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ..
     """Return what each name means to each that is asked. Name servers are asked only where probes are allowed."""
     gaps: list[Gap] = []
     questions: dict[tuple[str, ...], Callable[[], Resolution]] = {}
+    missed = frozenset(_logged(known))
     for proxy in known.proxies or ():
         for name in _names(proxy, known):
-            questions.setdefault((name, proxy.root, proxy.network), partial(_by_system, host, proxy, name, ask))
+            question = partial(_by_system, host, proxy, name, ask, is_missed=name in missed)
+            questions.setdefault((name, proxy.root, proxy.network), question)
         for name, server, with_v6 in _at_run_time(proxy, known):
             if ask.probes:
                 questions.setdefault((name, server), partial(_by_resolver, host, proxy, name, server, with_v6))
@@ -121,7 +123,7 @@ def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool
             yield from ((name, server, with_v6) for server in servers)
 
 
-def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask) -> Resolution:
+def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool) -> Resolution:
     seen = host.inside(proxy.root) if proxy.root else host
     if proxy.root or proxy.network:
         if addresses := parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name):
@@ -134,10 +136,16 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask) -> Resolution:
     done = host.run("getent", "ahosts", name, timeout_s=_SYSTEM_S)
     if addresses := parse_ahosts(done.stdout):
         in_file = parse_hosts(attempt(partial(host.read, _HOSTS)) or b"", name)
-        return Resolution(
-            name=name, source=_HOSTS if in_file and set(addresses) <= set(in_file) else "system", addresses=addresses
-        )
+        source = _HOSTS if in_file and set(addresses) <= set(in_file) else "system"
+        servers = _own_servers(host, name) if ask.probes and is_missed else ()
+        return Resolution(name=name, source=source, addresses=addresses, servers=servers)
     return _why_not(host, name, ask)
+
+
+def _own_servers(host: Host, name: str) -> tuple[str, ...]:
+    """Return which of the machine's name servers know a name."""
+    servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"")[:2]
+    return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome == "ok")
 
 
 def _why_not(host: Host, name: str, ask: Ask) -> Resolution:

@@ -21,8 +21,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import own_servers, reload, tree_of
+from why502.config import edit
 from why502.model.finding import FAIR, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -37,10 +40,26 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Ask this machine's own name servers, which know the name, in the place of those that fail."""
+    servers = own_servers(case)
+    for route in case.routes if servers else ():
+        setting = route.setting("resolver") if route.has_variables else None
+        tree = tree_of(case, setting.at) if setting else None
+        if setting is None or setting.at is None or tree is None or set(servers) <= set(setting.args):
+            continue
+        proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
+        options = [word for word in setting.args if "=" in word]
+        change = edit.replace_directive(tree, setting.at, f"resolver {' '.join((*servers, *options))};")
+        yield Remedy(says=f"ask {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
+        return
+
+
 CAUSE = Cause(
     id="dns-resolver-failure",
     layer=Layer.NETWORK,
     says="the name server itself did not answer or failed",
     symptoms={Symptom.NAME_SERVER_FAILED: 5.0},
     examine=examine,
+    remedies=remedies,
 )

@@ -22,12 +22,11 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, rename, set_in_route
+from why502.changes import own_servers, reload, rename, set_in_route
 from why502.deployment import Deployment, host_name
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.target import Target
 from why502.rule import risk, rule
 
 
@@ -46,11 +45,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
             if change:
                 yield Remedy(says=f"name {v4}, which {host} is on this machine", steps=(change, *reload(proxy)))
                 return
-        servers = dict.fromkeys(x.source for x in case.here.names or () if not x.is_resolver and Target.parse(f"{x.source}:53"))
-        found = [f"[{x}]" if ":" in x else x for x in servers if re.fullmatch(r"[0-9a-f.:]+", x)]
-        change = set_in_route(case, "resolver", f"{' '.join(found[:2])} valid=30s", route) if found else None
+        found = own_servers(case)
+        change = set_in_route(case, "resolver", f"{' '.join(found)} valid=30s", route) if found else None
         if change:
-            yield Remedy(says=f"ask {' and '.join(found[:2])}, this machine's own name servers", steps=(change, *reload(proxy)))
+            yield Remedy(says=f"ask {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
             return
 
 

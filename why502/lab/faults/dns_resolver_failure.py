@@ -17,6 +17,13 @@ FAULTS = (
         proves=(r"app\.internal could not be resolved \(2: Server failure\)",),
     ),
     fault(
+        name="dns-resolver-failure-own",
+        says="no name server runs at the resolver's address; the machine's own knows the name",
+        build=partial(variable_target, rcode=None, is_known=True),
+        needs=frozenset({"isolation"}),
+        proves=(r"app\.internal could not be resolved \(110: Operation timed out\)",),
+    ),
+    fault(
         name="dns-resolver-failure-refused",
         says="the name server refuses to answer us",
         build=partial(variable_target, rcode="REFUSED"),
