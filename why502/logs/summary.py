@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from why502.logs import bulk, detect, stamps
+from why502.logs import bulk, detect, pretty, stamps
 from why502.logs.access import MOST_CLOSE, AccessLog
 from why502.logs.files import Files, Part, regular, rotated, unlinked
 from why502.logs.formats import nginx_access, nginx_error
@@ -123,6 +123,10 @@ class _Run:
         while part := (found.pop(0) if found else next(older, None)):
             one = self._open(log, part)
             if one is None:
+                continue
+            if log.is_given and (content := _spread(one)) is not None:
+                one.stream.close()
+                yield from self.open(msgspec.structs.replace(log, content=content))
                 continue
             opened.append(one)
             if log.is_given and (other := _beside(one.reader, _lines(head(one.stream)))):
@@ -287,6 +291,17 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
 
 def _lines(sample: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+
+
+def _spread(one: _Opened) -> bytes | None:
+    """Return the content of a file whose JSON objects go over several lines, each on one; None for all other files."""
+    try:
+        if not pretty.is_spread(head(one.stream)):
+            return None
+        content = head(one.stream, pretty.MOST_BYTES)
+    except HostError:
+        return None
+    return pretty.joined(content) if len(content) < pretty.MOST_BYTES else None
 
 
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from why502.codes import Code
+from why502.codes import code as row
 from why502.codes.apache import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.logs.formats.coded import LIMIT, iso, said
 from why502.logs.phrases import share
@@ -24,6 +25,16 @@ NAME = "apache"
 MARKS = (
     *(b"AH0", b"AH1", b"proxy: ", b"proxy:", b"disabling worker", b"disabled connection", b"MaxClients", b"MaxRequestWorkers"),
     *(b"exit signal", b"make_sock", b"workers", b"AJP", b"ajp_", b"Error dispatching", b"[error] [client", b"SSL Proxy"),
+    *(
+        b"FastCGI: ",
+        b"mod_fcgid: ",
+        b"script headers",
+        b"output before headers",
+        b"header from script",
+        b"lb method",
+        b"perhaps misspelled",
+    ),
+    *(b"DNS lookup failure for", b"Error reading from remote server", b"temporary directory failed", b"emporary file"),
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
@@ -105,6 +116,18 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
         (r"Error during SSL Handshake with remote server", "AH00898"),
     )
 )
+_NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
+    (re.compile(pattern), code)
+    for pattern, code in (
+        (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
+        (r"FastCGI: comm with .{0,300} aborted: (?:first read )?idle timeout|mod_fcgid: read data timeout|FastCGI: .{0,200}idle timeout", row("FastCGI", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short backend-hung", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: read failed", row("FastCGI", "the connection broke off", Symptom.RESET_BEFORE_HEADER, "connection-reset backend-crashed", "500")),
+        (r"FastCGI: incomplete headers \(|Premature end of script headers|End of script output before headers|mod_fcgid: error reading data", row("FastCGI", "it ended before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout", "500")),
+        (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
+        (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
+    )
+)  # fmt: skip
 _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
@@ -141,12 +164,18 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _code(name: str, message: str) -> Code | None:
+    if name == "AH00526" and (found := _no_code(message)):
+        return found
     if name in PRODUCT.codes:
         return PRODUCT.codes[name]
     if name:
-        return Code(code=name, says="", is_gateway_failure=False)
+        return _no_code(message) or Code(code=name, says="", is_gateway_failure=False)
     known = next((code for pattern, code in _WORDS if pattern.search(message[:1000])), None)
-    return PRODUCT.codes[known] if known else None
+    return PRODUCT.codes[known] if known else _no_code(message)
+
+
+def _no_code(message: str) -> Code | None:
+    return next((code for pattern, code in _NO_CODE if pattern.search(message[:1000])), None)
 
 
 def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, str]) -> LogRecord:
@@ -225,6 +254,8 @@ def _errno(fields: dict[str, str], message: str) -> int | None:
 def _symptom(code: Code, errno: int | None, written: str, message: str) -> Symptom | None:
     """Return what the errno, or the text, makes of a code."""
     match code.code:
+        case "FastCGI" if code.symptom is Symptom.CONNECT_FAILED:
+            return CONNECT.get(errno or 0)
         case "AH00957":
             return CONNECT.get(errno or 0)
         case "AH00952":

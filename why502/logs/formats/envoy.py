@@ -19,7 +19,7 @@ from why502.model.logs import LogRecord, Symptom
 NAME = "envoy"
 MARKS = (
     *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),
-    *(b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
+    *(b"response_flag", b"responseFlags", b"responseCodeDetails", b"resp_flag", b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
 )  # fmt: skip
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
@@ -73,6 +73,10 @@ _TRACE = (  # what only the debug and trace levels tell of a refused response
     (re.compile(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
     (re.compile(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
 )  # fmt: skip
+_CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
+_KEYED = re.compile(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
+_PAIR = re.compile(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
+_PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
 _twice: dict[str, str] = {}  # the framing header that the last trace line of a connection told
 _CONNECTION = re.compile(r"\[C(\d{1,18})\]")
 _DETAIL = re.compile("|".join(re.escape(row.code) for row in DETAILS))
@@ -93,8 +97,13 @@ def parse(line: str) -> LogRecord | None:
         return _text(match, match["request"])
     if (match := _LOOSE.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         return _text(match, match["quoted"] or match["bare"] or "")
-    if '"response_flags"' in line or '"response_code_details"' in line:
-        entry = members(line)
+    if (
+        '"response_flags"' in line
+        or '"response_code_details"' in line
+        or '"responseFlags"' in line
+        or '"responseCodeDetails"' in line
+    ):
+        entry = {_CAMEL.sub(r"_\1", name).lower(): value for name, value in members(line).items()}
         return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
     return None if line.lstrip().startswith("{") else _other(line)
 
@@ -222,11 +231,32 @@ def _other(line: str) -> LogRecord | None:
         return said(None, symptom, detail=line[:200], **common) if symptom else None
     if "no healthy upstream" in line:
         return said(PRODUCT.codes["UH"], **common)
+    if (match := _KEYED.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        return _keyed(match["flags"], line)
     if detail := _DETAIL.search(line) if "upstream_reset_" in line else None:
         return said(_BY_DETAIL[detail[0]], **common)
     if not _OWN.search(line[:200]):
         return None
     return _trace(line, common)
+
+
+def _keyed(flags: str, line: str) -> LogRecord:
+    """Return what a line of `name=value` says, as people make them of Envoy's fields."""
+    values = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(line)}
+    named = {part: value for name, value in values.items() for part in _PARTS if part in name}
+    return _record(
+        flags=flags,
+        details=next((value for value in values.values() if _DETAIL.match(value)), ""),
+        transport=named.get("transport_failure", ""),
+        status=number(next((values[name] for name in ("status", "response_code", "code") if name in values), "")) or 0,
+        has_service_time=named.get("service_time", "-").isdigit(),
+        host=next((values[name] for name in ("upstream", "upstream_host", "host") if name in values), ""),
+        duration_ms=number(named.get("duration") or named.get("total_time") or ""),
+        at=iso(line[:32].split(" ")[0].strip("[]")),
+        request=" ".join(values[name] for name in ("method", "request", "path") if name in values),
+        server=values.get("authority", ""),
+        message=line,
+    )
 
 
 def _trace(line: str, common: dict[str, Any]) -> LogRecord:
