@@ -22,10 +22,12 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.changes import reload, repoint
 from why502.deployment import Deployment
 from why502.joins import accepts
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.model.target import Target
 from why502.rule import risk, rule
 
@@ -60,6 +62,15 @@ def _same(listen: Target, text: str) -> bool:
     if address.isdigit():
         return listen.port == int(address)
     return (parsed is not None and (parsed.port or 80) == listen.port) or address == f"*:{listen.port}"
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Name the one application that listens where no route leads."""
+    if len(case.strays) == 1 and case.target is not None:
+        listener = case.strays[0]
+        change = repoint(case, listener.target)
+        says = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application"
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(66, "passes-to-itself", Severity.ERROR)
@@ -101,5 +112,6 @@ CAUSE = Cause(
     headline="{proxy} passes requests to itself",
     symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
     examine=examine,
+    remedies=remedies,
     foresee=(to_itself,),
 )

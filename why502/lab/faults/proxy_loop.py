@@ -9,12 +9,14 @@ from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
 
-def build(stage: Stage, *, host: str = "", connections: int = 65) -> str:
+def build(stage: Stage, *, host: str = "", connections: int = 65, has_application: bool = False) -> str:
     """Break it: proxy_pass names nginx's own port; the default Host leads to the same server again.
 
     It ends when no connection is left: for the next request to itself (500), or to accept it (then that is reset, 502).
     """
     target = f"127.0.0.1:{stage.port(80)}"
+    if has_application:
+        stage.backend(3000)
     stage.nginx.start(f"proxy_pass http://{target};\n{host}", connections=connections)
     stage.send_many(3)
     return target
@@ -26,6 +28,11 @@ ends_at_connect = partial(
 )
 FAULTS = (
     ends_at_connect(name="proxy-loop", says="proxy_pass names nginx's own port", build=build),
+    ends_at_connect(
+        name="proxy-loop-application",
+        says="the same, and the application listens on a port that no route names",
+        build=partial(build, has_application=True),
+    ),
     ends_at_connect(
         name="proxy-loop-host",
         says="the same, with the Host passed on",
