@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from why502.logs.lines import Window
 from why502.logs.scan.outcome import of, reasons
-from why502.logs.scan.part import Ask, Part, _chunks, _is_request, _zone
+from why502.logs.scan.part import Ask, Part
+from why502.logs.scan.pieces import chunks
 from why502.logs.scan.readers import cores
+from why502.logs.scan.reading import is_request, zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
 from why502.logs.verdicts import Fields
@@ -94,13 +96,13 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
     from why502.logs.redact import clean, redact
 
     parse = part.form.parser()
-    window = Window(ask.since, ask.until, _zone(ask.localtime))
+    window = Window(ask.since, ask.until, zone(ask.localtime))
     fields = Fields.of(part.form.log_format)
     with open_(part.path) as stream:
-        for chunk in _chunks(stream, part):
+        for chunk in chunks(stream, part):
             for raw in chunk.data.split(b"\n"):
                 record = parse(raw.decode("utf-8", "surrogateescape").rstrip("\r")) if raw.strip() else None
-                if record is None or record.at is None or not _is_request(record):
+                if record is None or record.at is None or not is_request(record):
                     continue
                 at = window.seconds(record.at)
                 if ask.since <= at <= ask.until:

@@ -10,8 +10,9 @@ from typing import BinaryIO
 from why502.logs import window
 from why502.logs.lines import Window
 from why502.logs.scan.form import Form, find
-from why502.logs.scan.part import Ask, Part, _zone
+from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.piped import Piped
+from why502.logs.scan.reading import zone
 from why502.logs.scan.source import Source, open_
 from why502.logs.window import PROBE_BYTES, SLACK_S
 from why502.model.base import Value
@@ -55,7 +56,7 @@ def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
 
 def _range(stream: BinaryIO, size_bytes: int, form: Form, ask: Ask) -> tuple[int, int]:
     """Return the bytes that may hold lines of the window, found by bisection; of a file without times all."""
-    parse, when = form.parser(), Window(ask.since, ask.until, _zone(ask.localtime))
+    parse, when = form.parser(), Window(ask.since, ask.until, zone(ask.localtime))
 
     def time_of(line: bytes) -> float | None:
         record = parse(line.decode("utf-8", "surrogateescape"))

@@ -1,0 +1,171 @@
+"""From the lines of one part to counts: what the kernel does not read is parsed here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from datetime import UTC, tzinfo
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+from zoneinfo import ZoneInfo
+
+from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.logs.lines import Entry, Window, entries, place
+from why502.logs.redact import clean, redact
+from why502.logs.scan import kernel
+from why502.logs.scan.counts import Said
+from why502.logs.scan.form import Parse
+from why502.logs.scan.pieces import chunks, filled
+from why502.logs.window import LINE_BYTES, Chunk
+from why502.model.logs import LogRecord
+
+if TYPE_CHECKING:
+    from why502.logs.scan.part import Part, Progress, Session
+
+_TEXT = 200
+
+
+class Reader:
+    """Reads one part into the counts of a session."""
+
+    def __init__(self, session: Session, part: Part, progress: Progress) -> None:
+        self.session = session
+        self.part = part
+        self.ask = session.ask
+        self.progress = progress
+        self.counts = session.counts
+        self.window = Window(self.ask.since, self.ask.until, zone(self.ask.localtime))
+        self.at: int | None = None
+        self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
+
+    @cached_property
+    def parse(self) -> Parse:
+        """Return what reads a line that the kernel does not."""
+        return self.part.form.parser()
+
+    def read(self, stream: BinaryIO) -> None:
+        """Count the lines."""
+        form = self.part.form
+        if form.is_error_log or not form.name:
+            self._entries(stream)
+        elif (fast := self.session.fast(form)) is not None:
+            self._fast(stream, fast)
+        else:
+            for chunk in chunks(stream, self.part):
+                self._lines(chunk)
+                self.progress(len(chunk.data))
+                self.session.check()
+
+    def _fast(self, stream: BinaryIO, fast: kernel.Kernel) -> None:
+        for begin_, size in filled(stream, self.part, fast):
+            start, length, done = begin_, size, 0
+            while done < length:
+                if done:
+                    rest = bytes(fast.buffer[done:length])
+                    fast.buffer[: len(rest)] = rest
+                    start, length, done = start + done, len(rest), 0
+                done, odd = fast.scan(length, self.ask.only)
+                if odd:
+                    text = fast.buffer
+                    for begin, end in odd:
+                        self._look_back(text, begin)
+                        self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
+                if done < length:
+                    self.session.flush()
+            self._look_back(fast.buffer, length)
+            self.progress(size)
+        self.session.check()
+
+    def _look_back(self, text: memoryview, begin: int) -> None:
+        """Take the time of the line before, which the kernel read: one that tells none belongs to it, in the window or not."""
+        if self.ask.is_windowed and begin:
+            before = bytes(text[max(begin - LINE_BYTES, 0) : begin]).rstrip(b"\n")
+            record = self.parse(before[before.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape"))
+            if record is not None and record.at is not None:
+                self.at = int(self.window.seconds(record.at) // 1)
+
+    def _lines(self, chunk: Chunk) -> None:
+        start = chunk.start
+        for raw in chunk.data.split(b"\n"):
+            if raw:
+                self._line(raw, start)
+            start += len(raw) + 1
+
+    def _line(self, raw: bytes, start: int) -> None:
+        text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+        if not text.strip() or (text[0] == "#" and self.part.form.w3c):
+            return
+        self._record(self.parse(text), text, start)
+
+    def _entries(self, stream: BinaryIO) -> None:
+        from why502.logs.formats.nginx_error import continues
+
+        goes_on = continues if self.part.form.is_error_log else None
+        whole = entries(_told(chunks(stream, self.part, goes_on=goes_on), self.progress), goes_on)
+        for number, entry in enumerate(whole):
+            if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
+                continue  # the part before read it
+            self._entry(entry)
+
+    def _entry(self, entry: Entry) -> None:
+        self._record(self.parse(entry.text), entry.text, entry.start)
+
+    def _record(self, record: LogRecord | None, text: str, start: int) -> None:
+        order = (self.part.index, start)
+        where = "standard input" if self.part.path == "-" else self.part.path
+        if record is None or (not record.format and not self.part.form.name):
+            if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
+                return
+            if self.is_prose:
+                self.counts.lines += 1
+            elif not self.ask.only:
+                self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
+            return
+        if record.at is not None:
+            self.at = int(self.window.seconds(record.at) // 1)
+        at = self.at
+        if at is not None and not self.ask.since <= at <= self.ask.until:
+            return
+        self.is_prose = bool(record.format) and not is_request(record)
+        if is_request(record):
+            if at is None:
+                self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
+            elif not self.ask.only or _is_wanted(record.status, self.ask.only):
+                self.counts.add(record, at)
+            return
+        if record.symptom is None:
+            self.counts.lines += 1
+            return
+        said = Said(
+            record.symptom.value,
+            record.proxy or record.program or record.format,
+            clean(str(record.target)) if record.target else clean(record.group),
+            clean(record.server[:255]),
+            record.causes[0] if record.causes else "",
+            record.is_gateway_failure,
+        )
+        self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+
+
+def is_request(record: LogRecord) -> bool:
+    """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
+    is_access = record.format == NGINX_ACCESS or record.request or record.attempts or record.target
+    return record.status is not None and not record.level and bool(is_access)
+
+
+def _is_wanted(status: int | None, only: str) -> bool:
+    from why502.logs.verdicts import is_failure
+
+    return is_failure(status) and (only != "5xx" or (status or 0) >= 500)
+
+
+@lru_cache(4)
+def zone(localtime: bytes) -> tzinfo:
+    """Return the zone of a tzfile(5), UTC for none."""
+    return ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
+
+
+def _told(source: Iterator[Chunk], progress: Progress) -> Iterator[Chunk]:
+    for chunk in source:
+        yield chunk
+        progress(len(chunk.data))
