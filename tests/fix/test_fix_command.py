@@ -23,6 +23,11 @@ def test_a_plan_for_scripts() -> None:
     assert load["run"] == load["undo"]
 
 
+def test_the_command_that_does_it_is_told_whole() -> None:
+    told = ask("fix", "wrong-port", "--bundle", BUNDLE, "--remedy", "1")
+    assert told.out.endswith("Nothing was changed. Do it with: why502 fix wrong-port --remedy 1 --apply, on that machine\n")
+
+
 def test_nothing_to_fix() -> None:
     told = ask("fix", "--bundle", str(GOLDEN / "healthy.why502"))
     assert (told.status, told.err) == (0, "")
@@ -38,6 +43,8 @@ def test_nothing_to_fix() -> None:
         (("wrong-port", "--undo"), "leave CAUSE and other options away"),
         (("no-such-cause",), "no cause is called 'no-such-cause'"),
         (("tls-verify-failed", "--bundle", BUNDLE), "tls-verify-failed is not found here"),
+        (("--bundle", BUNDLE, "--remedy", "2"), "--remedy 2: there is only 1"),
+        (("--undo", "--remedy", "1"), "leave CAUSE and other options away"),
         (("--bundle", BUNDLE, "--apply"), "--bundle only shows a plan"),
         (("--bundle", "/nonexistent"), "no such file"),
         (("--since", "yesterday-ish"), "is neither a duration nor a time"),

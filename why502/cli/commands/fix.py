@@ -80,9 +80,10 @@ def fix(
     choices = plans(diagnosis, snapshot, cause)
     if remedy is not None:
         if remedy > len(choices):
-            raise click.UsageError(f"--remedy {remedy}: there are {len(choices)}")
+            raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")
         choices = choices[remedy - 1 : remedy]
     if is_applied:
         return repair_with_first(env, choices, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
-    how = "why502 fix --apply, on that machine" if bundle else "--apply"
+    how = " ".join(("why502 fix", *([cause] if cause else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
+    how += ", on that machine" if bundle else ""
     return show(env, with_diffs(choices[0]), is_json=is_json, how=how, others=choices[1:])
