@@ -20,6 +20,7 @@ read timeout ends the wait (504).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
@@ -27,6 +28,8 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+AT_ONCE = 0.05  # of the limit: too quick for one that is slow, or that many at once keep busy
+MANY = 3
 LONG_S = 5.0  # who has not answered by then answers nothing that a person would wait for
 
 
@@ -41,10 +44,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
         )
         return
-    if case.answers_now is True:
+    was_stuck = stuck_then(case)
+    if was_stuck:
+        yield supports(was_stuck, "probe", STRONG)
+    elif case.answers_now is True:
         yield refutes("it answers now", "probe", STRONG)
     traffic = case.traffic
-    if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
+    if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
     stuck = unread(case)
     if closed := worked_off(case):
@@ -62,6 +68,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"{stuck} connections that the proxy has given up are still held open by it", "ss -tn state close-wait", FAIR
             )
+
+
+def stuck_then(case: Case) -> str:
+    """Return that the same process answers at once now what timed out; "" where it does not, or where that proves nothing."""
+    tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
+    if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
+        return ""
+    took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)
+    limit = case.route.read_timeout_s
+    began = [process.started_at for process in case.processes]
+    is_same = bool(began) and all(at is not None and at + timedelta(seconds=limit) < first for at in began)
+    if took is None or took > AT_ONCE * limit or not is_same:
+        return ""
+    return f"what timed out {tally.count} times is answered after {took:.2f} s now, by the same process: it was stuck meanwhile"
 
 
 def unread(case: Case) -> int:

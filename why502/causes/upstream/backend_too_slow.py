@@ -49,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if took is not None and case.tally(Symptom.READ_TIMED_OUT):
         if took >= QUICK * limit:
             yield supports(f"it is alive: our own request was answered after {took:.2f} s", "probe", WEAK)
-        elif case.answers_now:
+        elif case.answers_now and any(p.repeats for p in case.probes):
             says = (
                 f"our own request, alone, was answered after {took:.2f} s: it may have been stuck, or busy with too many at once"
             )
