@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.logs.scan.summing import reported
 from why502.logs.scan import bursts
+from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.targets import is_worse
 
 HEAD = '10.0.0.9 - - [20/Nov/2026:10:{minute:02d}:00 +0000] "GET /{path} HTTP/1.1" {status} 1 "-" "-"'
@@ -56,7 +56,9 @@ def test_chance_is_no_burst(mean: float) -> None:
 
 
 def test_a_single_burst_in_silence_is_found() -> None:
-    facets = bursts.Facets(dict.fromkeys(range(60), 100), {7: 5}, {"status": {7: Counter({"502": 5})}})
+    failed = Minutes()
+    failed.add(7, 5)
+    facets = bursts.Facets(dict.fromkeys(range(60), 100), {7: 5}, {"status": {"502": failed}})
     assert [burst.failures for burst in bursts.find(facets)] == [5]
 
 

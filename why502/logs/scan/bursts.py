@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ def find(facets: Facets) -> tuple[Burst, ...]:
         usual = _usual(failures, span, _CALM)
         found = [run for run in _runs(failures, _limit(usual, span)) if _stands_out(failures, span, run)]
     found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
-    inside = {minute: first for first, last in found for minute in range(first, last + 1)}
-    shares = {facet: _shares(values, inside) for facet, values in facets.by.items()}
+    inside = {minute for first, last in found for minute in range(first, last + 1)}
+    shares = {facet: _shares(values, found) for facet, values in facets.by.items()}
     others = [count for minute, count in facets.requests.items() if minute not in inside]
     usually = statistics.median(others) if len(others) > _LONG else 0.0
     return tuple(
@@ -107,16 +107,16 @@ def _stands_out(failures: Mapping[int, int], span: int, run: tuple[int, int]) ->
     return length >= _LONG and rest >= _LONG and count / length >= 3 * (sum(failures.values()) - count) / rest
 
 
-def _shares(values: Mapping[str, Minutes], inside: Mapping[int, int]) -> _Shares:
-    found = _Shares({first: Counter() for first in inside.values()}, Counter())
+def _shares(values: Mapping[str, Minutes], runs: Iterable[tuple[int, int]]) -> _Shares:
+    found = _Shares({first: Counter() for first, _ in runs}, Counter())
     for value, minutes in values.items():
         outside = minutes.total()
-        for minute, count in minutes.items():
-            if minute in inside:
-                found.inside[inside[minute]][value] += count
+        for first, last in runs:
+            if count := minutes.between(first, last):
+                found.inside[first][value] = count
                 outside -= count
         if outside:
-            found.outside[value] += outside
+            found.outside[value] = outside
     return found
 
 

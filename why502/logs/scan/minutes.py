@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 
 _BITS = 30  # of an entry for the count; the minutes reach beyond the year 9999
@@ -35,8 +36,8 @@ class Minutes:
         if not self._entries:
             self._entries, self._summed = other._entries[:], other._summed
         elif len(other):
-            (minute, count), *_ = other.items()
-            self.add(minute, count)
+            first = other._entries[0]
+            self.add(first >> _BITS, first & _COUNT)
             is_after = self._summed == len(self._entries)
             self._entries.extend(other._entries[1:])
             self._summed = len(self._entries) if is_after else self._summed
@@ -46,6 +47,18 @@ class Minutes:
         """Yield each minute and its count, in the order of time."""
         self._sum()
         return zip(map(_BITS.__rrshift__, self._entries), map(_COUNT.__and__, self._entries), strict=True)
+
+    def add_to(self, counts: dict[int, int]) -> None:
+        """Add the counts to those of other things, by minute."""
+        for entry in self._entries:
+            minute = entry >> _BITS
+            counts[minute] = counts.get(minute, 0) + (entry & _COUNT)
+
+    def between(self, first: int, last: int) -> int:
+        """Return the sum of the counts from one minute to another, both included."""
+        self._sum()
+        begin, end = (bisect_left(self._entries, minute << _BITS) for minute in (first, last + 1))
+        return sum(map(_COUNT.__and__, self._entries[begin:end]))
 
     def total(self) -> int:
         """Return the sum of all counts."""
@@ -76,8 +89,6 @@ class Minutes:
         if self._summed == len(self._entries):
             return
         counts: dict[int, int] = {}
-        for entry in self._entries:
-            minute = entry >> _BITS
-            counts[minute] = counts.get(minute, 0) + (entry & _COUNT)
+        self.add_to(counts)
         self._entries = array("q", (minute << _BITS | counts[minute] for minute in sorted(counts)))
         self._summed = len(self._entries)

@@ -38,7 +38,7 @@ class Seen:
         """Return the failures by minute."""
         found: Counter[int] = Counter()
         for minutes in self.facets["status" if self.requests else "symptom"].values():
-            found.update(dict(minutes.items()))
+            minutes.add_to(found)
         return found
 
     def attempts(self) -> dict[str, Row]:
@@ -50,7 +50,7 @@ class Seen:
 
     def _add(self, outcome: Outcome, told: _Told, minutes: Minutes) -> None:
         count = minutes.total()
-        self.requests.update(dict(minutes.items()))
+        minutes.add_to(self.requests)
         self.by_status[told.status] += count
         self._attempts[len(outcome.tries)][0] += count
         for one in outcome.tries:
@@ -66,7 +66,7 @@ class Seen:
             self.symptom_spans[key] = min(first, before[0]), max(last, before[1])
             if not told.failed:
                 self.hidden[where] += count
-                self.hidden_minutes.update(dict(minutes.items()))
+                minutes.add_to(self.hidden_minutes)
         if told.reasons and not told.failed:
             self.hidden_requests += count
         if told.failed:
