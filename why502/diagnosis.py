@@ -270,8 +270,16 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
     return found or tuple(Remedy(says=advice) for advice in section(cause.id, "Fix"))
 
 
+def _is_left_behind(case: Case, last: datetime) -> bool:
+    """Return whether the proxy has loaded a configuration since that does not name the target any more."""
+    loads = [proxy.loaded_at for proxy in case.proxies if proxy.is_running]
+    return case.target is not None and not case.is_named and bool(loads) and all(at is not None and at > last for at in loads)
+
+
 def _goes_on(case: Case, last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
+    if last is not None and _is_left_behind(case, last):
+        return False
     if case.answers_now is False or any(probe.symptom or (probe.status or 0) >= SERVER_ERROR for probe in case.entrances):
         return True
     if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
