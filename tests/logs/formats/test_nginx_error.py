@@ -255,3 +255,8 @@ def test_a_client_that_fails_the_tls_handshake_breaks_no_request_off() -> None:
     )
     record = nginx_error.parse(line)
     assert record is not None and record.symptom is None and not record.is_gateway_failure
+
+
+def test_typeset_quotation_marks_are_quotation_marks() -> None:
+    record = nginx_error.parse(HEAD + REFUSED + FIELDS.replace('"', "”").replace(" ”", " “"))
+    assert record is not None and str(record.target) == "127.0.0.1:3001" and record.request.startswith("GET /cart")

@@ -45,6 +45,7 @@ CAUSE = Cause(
             "keepalive-race",
             "listen-backlog-overflow",
             "php-fpm-crashed",
+            "unix-socket-missing",
             "port-conflict",
             "request-header-too-big",
             "truncated-response",

@@ -18,6 +18,7 @@ PHRASES = (
     Phrase("http: panic serving ", r"(?P<detail>http: panic serving (?P<client>\S+): .*)", Symptom.APPLICATION_ERROR),
     Phrase("bind: address already in use", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase(": bind: ", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: .*)", Symptom.START_FAILED, _START),
+    Phrase("panic recovered", r"\[Recovery\] .*(?P<detail>panic recovered):", Symptom.APPLICATION_ERROR),
     Phrase("panic: ", _LINE + r"(?P<detail>panic: .*)", Symptom.PROCESS_CRASHED),
     Phrase("fatal error: ", r"^(?P<detail>fatal error: (?:all goroutines|concurrent map|runtime|stack overflow|out of memory|unexpected signal|index out|sync|unlock of|newproc|schedule|morestack|malloc).*)", Symptom.PROCESS_CRASHED),
     Phrase("[signal SIG", r"^\[signal (?P<signal>SIG[A-Z]+): (?P<detail>.*)\]", Symptom.PROCESS_CRASHED),
@@ -29,8 +30,10 @@ PHRASES = (
     Phrase("when reading request headers", r"(?P<detail>error when reading request headers: (?:small read buffer|too big).*)", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase("Listening and serving HTTP", r"\[GIN-debug\] Listening and serving HTTPS? on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
-MARKS = (*marks(PHRASES), b"http: proxy error: ")
-_PROXY = re.compile(r"http: proxy error: (?P<why>.{1,2000})", re.DOTALL)  # net/http/httputil, ReverseProxy
+MARKS = (*marks(PHRASES), b"roxy error")
+_PROXY = re.compile(
+    r"\b[Pp]roxy error\b[\]\[:, ]{1,4}(?:[Ee]rror[:=] ?)?(?P<why>.{1,2000})", re.DOTALL
+)  # net/http/httputil, ReverseProxy
 
 
 def fits(sample: list[str]) -> float:

@@ -37,6 +37,12 @@ PHRASES = (
     ),
     Phrase("Worker failed to boot", r"(?P<detail>Worker failed to boot)", Symptom.START_FAILED, _START),
     Phrase(
+        "self.halt(reason=inst.reason",
+        r"(?P<detail>self\.halt\(reason=inst\.reason, exit_status=inst\.exit_status\))",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase(
         "raise HaltServer(",  # of a traceback that was cut before its last line
         r"(?P<detail>raise HaltServer\(reason, self\.(?:WORKER_BOOT|APP_LOAD)_ERROR\))",
         Symptom.START_FAILED,

@@ -34,12 +34,13 @@ _STARTS = re.compile(
     rf"\s*(?:\d{{4}}[/-]\d\d[/-]\d\d[ T]|\[(?:{_LEVELS})\]|nginx: |\*\d+ |[A-Z][a-z]{{2}} [ \d]\d \d\d:|<\d+>|\{{|\[\d|[\d.]+ - )",
     re.IGNORECASE,
 )
+_TYPESET = dict.fromkeys(map(ord, "“”„«»"), '"')  # what a word processor or a chat makes of quotation marks
 _STDERR = re.compile(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
 
 
 def fits(sample: list[str]) -> float:
     """Return the share of lines that are of an nginx error log; lines that go on with an entry do not count, bare messages half."""
-    counted = [line for line in sample if line.strip() and not line[0].isspace() and line[0] != "#"]
+    counted = [line for line in sample if line.strip() and not line[0].isspace() and line[0] not in "#`("]
     return sum(map(_sureness, counted)) / len(counted) if counted else 0.0
 
 
@@ -58,7 +59,9 @@ def continues(line: str) -> bool:
 
 def parse(line: str) -> LogRecord | None:
     """Return what one entry says; None if nginx did not write it. `at` is naive local time. An entry may hold line breaks."""
-    line = line[:_LONGEST].rstrip("\r\n")
+    line = line[:_LONGEST].rstrip("\r\n`")
+    if not line.isascii():
+        line = line.translate(_TYPESET)
     match = _HEAD.match(line)
     if match:
         at, level, pid, connection = match.groups()
@@ -95,7 +98,7 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     """Return the record of what follows the connection number."""
     stderr = _STDERR.match(rest) if rest[:4] in ("Fast", "fast") else None
     if stderr is None and "\n" in rest:
-        rest = " ".join(rest.split())
+        rest = " ".join(" ".join(part.strip(" `") for part in rest.split("\n")).split())
     cut = stderr.end() if stderr else fields.start(rest)
     tail = rest[cut:]
     client, server, request, subrequest, upstream, host, referrer = fields.read(tail) if tail else fields.NO_FIELDS

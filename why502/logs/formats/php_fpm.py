@@ -19,6 +19,7 @@ _HEAD = re.compile(
 )
 PHRASES = (
     Phrase("said into std", _CHILD + r".*? said into std(?:err|out): \"(?P<detail>.*PHP (?:Fatal|Parse) error.*)", Symptom.APPLICATION_ERROR),
+    Phrase("said into std", _CHILD + r".*? said into std(?:err|out): \"(?:NOTICE: PHP message: )?(?:ERROR: )?(?P<detail>Unable to open primary script: (?P<file>/\S+).*|Primary script unknown|Access to the script '[^']*' has been denied.*?)\"?$", Symptom.SCRIPT_NOT_FOUND),
     Phrase("said into std", _CHILD + r".*? said into std(?:err|out): ", None),
     Phrase("max_children setting", _POOL + r"(?P<detail>server reached (?:pm\.)?max_children setting \(\d+\).*)", Symptom.PHP_MAX_CHILDREN),
     Phrase("'process.max'", r"(?P<detail>The maximum number of processes has been reached\..*)", Symptom.PHP_MAX_CHILDREN),

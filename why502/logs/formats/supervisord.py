@@ -17,7 +17,8 @@ _LOG = r"(?:CRIT|ERRO|WARN|INFO) "
 _NAME = r"(?P<process>[\w:.@-]+)"
 PHRASES = (
     Phrase("exited: ", _LOG + r"exited: " + _NAME + r" \((?P<detail>terminated by (?P<signal>SIG\w+)(?: \(core dumped\))?; not expected)\)", Symptom.PROCESS_CRASHED),
-    Phrase("exited: ", _LOG + r"exited: " + _NAME + r" \((?P<detail>exit status (?P<code>126|127); not expected)\)", Symptom.START_FAILED, _START),
+    Phrase("exited: ", _LOG + r"exited: " + _NAME + r" \((?P<detail>exit status (?P<code>78|126|127); not expected)\)", Symptom.START_FAILED, _START),  # 78: EX_CONFIG (sysexits.h), PHP-FPM's own
+    Phrase("exited: ", _LOG + r"exited: (?P<process>[\w:.@-]*php[\w.]*-?fpm[\w:.@-]*) \((?P<detail>exit status (?P<code>64|70); not expected)\)", Symptom.START_FAILED, _START),
     Phrase("exited: ", _LOG + r"exited: " + _NAME + r" \((?P<detail>exit status (?P<code>\d+); not expected)\)", Symptom.PROCESS_EXITED),
     Phrase("exited: ", _LOG + r"exited: " + _NAME + r" \((?P<detail>.*; expected)\)", Symptom.PROCESS_STOPPED),
     Phrase("gave up: ", _LOG + r"gave up: " + _NAME + r" (?P<detail>entered FATAL state, too many start retries too quickly)", Symptom.RESTART_LOOP),

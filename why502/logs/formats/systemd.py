@@ -34,6 +34,7 @@ PHRASES = (
     Phrase("ain process exited, code=", _OF + r"(?P<detail>[Mm]ain process exited, code=(?:killed|dumped),? status=(?:15|2|1)/(?:TERM|INT|HUP))", Symptom.PROCESS_STOPPED),
     Phrase("ain process exited, code=", _OF + r"(?P<detail>[Mm]ain process exited, code=(?:killed|dumped),? status=(?P<signal>\d+)/\w+)", Symptom.PROCESS_CRASHED),
     Phrase("ain process exited, code=", _OF + r"(?P<detail>[Mm]ain process exited, code=exited,? status=(?:0/SUCCESS|143/n/a|143))", Symptom.PROCESS_STOPPED),
+    Phrase("ain process exited, code=", _OF + r"(?P<detail>[Mm]ain process exited, code=exited,? status=(?P<code>78)(?:/\S+)?)(?!\d)", Symptom.START_FAILED, _START),
     Phrase("ain process exited, code=", _OF + r"(?P<detail>[Mm]ain process exited, code=exited,? status=(?P<code>\d+)\S*)", Symptom.PROCESS_EXITED),
     Phrase("Failed with result '", _OF + r"(?P<detail>Failed with result '(?:signal|core-dump|watchdog)')", Symptom.PROCESS_CRASHED),
     Phrase("Failed with result '", _OF + r"(?P<detail>Failed with result '(?:resources|protocol|exec-condition)')", Symptom.START_FAILED, _START),
