@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -161,6 +162,15 @@ def test_a_web_server_without_ranges_is_read_from_begin_to_end(folder: Path) -> 
         for name in ("access.log", "access.log.1.gz"):
             assert told(f"{address}/{name}") == told(str(folder / name))
         assert told(f"{address}/access.log", *WINDOW) == told(str(folder / "access.log"), *WINDOW)
+
+
+def test_logs_within_an_archive_are_read(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "logs.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "access.log", "web/access.log")
+    with servers.web(tmp_path) as relay:
+        for place in (str(tmp_path), f"http://127.0.0.1:{relay.port}"):
+            for name in ("access.log", "*.log"):
+                assert told(f"zip://web/{name}::{place}/logs.zip")["requests"] == SECONDS
 
 
 def test_secrets_in_addresses_are_not_shown(folder: Path) -> None:

@@ -135,7 +135,7 @@ def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callabl
         "response_s": [one.response_s for one in tries],
         "request_id": shown(record.request_id) or None,
         "proxy": record.proxy,
-        "file": path,
+        "file": shown(path),
     }
 
 

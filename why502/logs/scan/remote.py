@@ -55,7 +55,9 @@ def open_(path: str) -> BinaryIO:
         if hasattr(system, "ranges"):
             return cast(BinaryIO, Ranged(*system.ranges(inner)))
         stream = system.open(inner, "rb", block_size=FIRST_BYTES, cache_type="none")
-        return cast(BinaryIO, Ranged(_reader(stream), system.info(inner)["size"], stream.close))
+        found = Ranged(_reader(stream), system.info(inner)["size"], stream.close)
+        found.system = system  # some close their files when nobody holds them any more
+        return cast(BinaryIO, found)
     except Exception as error:  # noqa: BLE001
         raise OSError(errno.EIO, _says(error)) from error
 
@@ -65,6 +67,7 @@ class Ranged(io.RawIOBase):
 
     def __init__(self, fetch: Callable[[int, int], bytes], size_bytes: int, close: Callable[[], object]) -> None:
         super().__init__()
+        self.system: object = None
         self._fetch = fetch
         self._size = size_bytes
         self._close = close
