@@ -270,6 +270,8 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
             return Symptom.TLS_FAILED if errno == 20014 else None
         case "AH01110":
             return BODY.get(errno or 0)
+        case "AH01075" if "reading input brigade" in message:  # of the request's body: the client's side
+            return Symptom.CLIENT_TIMED_OUT if errno == 70007 else Symptom.CLIENT_CLOSED
         case "AH01075":
             if "response body" in message or "writing brigade" in message:
                 return Symptom.CLIENT_CLOSED if errno == 32 else BODY.get(errno or 0, Symptom.CLOSED_IN_BODY)

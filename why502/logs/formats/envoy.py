@@ -18,8 +18,9 @@ from why502.model.logs import LogRecord, Symptom
 
 NAME = "envoy"
 MARKS = (
+    *(b"503 U", b"504 U", b"502 U", b"503 N", b"404 N", b"503 L", b"0 UF,"),
     *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),
-    *(b"response_flag", b"responseFlags", b"responseCodeDetails", b"resp_flag", b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
+    *(b"response_flag", b"responseFlags", b"responseCodeDetails", b"response-code", b"resp_flag", b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
 )  # fmt: skip
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
@@ -73,10 +74,15 @@ _TRACE = (  # what only the debug and trace levels tell of a refused response
     (re.compile(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
     (re.compile(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
 )  # fmt: skip
+_IN_JSON = re.compile(r'"response[_-]?(?:[fF]lags|[cC]ode[_-]?[dD]etails)"')
 _CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
 _KEYED = re.compile(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
 _PAIR = re.compile(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
 _PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
+_BLANKS = re.compile(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
+_FLAGGED = re.compile(
+    rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*"
+)
 _twice: dict[str, str] = {}  # the framing header that the last trace line of a connection told
 _CONNECTION = re.compile(r"\[C(\d{1,18})\]")
 _DETAIL = re.compile("|".join(re.escape(row.code) for row in DETAILS))
@@ -97,13 +103,8 @@ def parse(line: str) -> LogRecord | None:
         return _text(match, match["request"])
     if (match := _LOOSE.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         return _text(match, match["quoted"] or match["bare"] or "")
-    if (
-        '"response_flags"' in line
-        or '"response_code_details"' in line
-        or '"responseFlags"' in line
-        or '"responseCodeDetails"' in line
-    ):
-        entry = {_CAMEL.sub(r"_\1", name).lower(): value for name, value in members(line).items()}
+    if _IN_JSON.search(line):
+        entry = {_CAMEL.sub(r"_\1", name).lower().replace("-", "_"): value for name, value in members(line).items()}
         return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
     return None if line.lstrip().startswith("{") else _other(line)
 
@@ -203,7 +204,7 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
     reason = next((found for pattern, found in _REASONS if transport and pattern.search(transport)), None)
     if reason is not None and (not rows or any(name in ("UF", "URX", "UC") for name in names)):
         return rows[0] if rows else _OWN_5XX, reason
-    detail = _DETAIL.match(details)
+    detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
     known = _BY_DETAIL[detail[0]] if detail else None
     if known is not None and known.symptom is not None and (known.code != "via_upstream" or status >= 500):
         return known, None
@@ -231,9 +232,21 @@ def _other(line: str) -> LogRecord | None:
         return said(None, symptom, detail=line[:200], **common) if symptom else None
     if "no healthy upstream" in line:
         return said(PRODUCT.codes["UH"], **common)
+    if (match := _FLAGGED.fullmatch(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        details = match["details"] or ""
+        return _record(
+            flags=match["flags"],
+            details=details,
+            transport="",
+            status=int(match["code"]),
+            has_service_time=False,
+            host="",
+            duration_ms=None,
+        )
     if (match := _KEYED.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         return _keyed(match["flags"], line)
-    if detail := _DETAIL.search(line) if "upstream_reset_" in line else None:
+    plain = _BLANKS.sub(lambda match: match[0].replace(" ", "_"), line)
+    if detail := _DETAIL.search(plain) if "upstream_reset_" in line else None:
         return said(_BY_DETAIL[detail[0]], **common)
     if not _OWN.search(line[:200]):
         return None
