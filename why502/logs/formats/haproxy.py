@@ -7,12 +7,13 @@ without zone, except in CLF. What was really connected to stands nowhere: `group
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from msgspec.structs import replace
 
 from why502.codes import Code
 from why502.codes.haproxy import CHECKS, PRODUCT
-from why502.logs.formats.coded import LIMIT, clf, number, said
+from why502.logs.formats.coded import LIMIT, clf, members, number, said, text_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
@@ -21,7 +22,7 @@ MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
     *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"Layer4 ", b"Layer6 ", b"Layer7 "),
     *(b" reached ", b"Error(s) found in configuration", b"Fatal errors found in configuration", b" : config : ", b"unknown keyword"),
-    *(b"SSL handshake failure", b"enters drain state", b"): invalid response", b"): invalid request"),
+    *(b"ermination_state", b"SSL handshake failure", b"enters drain state", b"): invalid response", b"): invalid request", b"not found for service", b"for service"),
 )  # fmt: skip
 IS_UNMISTAKABLE = True
 _NUMBER = r"[-+]?\d{1,12}"
@@ -42,6 +43,20 @@ _CUT = re.compile(  # its begin was cut, up to the frontend's name; the counters
     rf"(?P<ST>-?\d{{1,4}}) (?P<B>{_NUMBER}) (?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>(?:\d{{1,9}}/){{4}}\+?\d.*)",
     re.DOTALL,
 )
+_NAMES = {
+    "ts": ("termination_state", "haproxy_termination_state"),
+    "at": ("haproxy_timestamp", "accept_date", "request_date", "timestamp"),
+    "ST": ("http_status", "status_code", "status"),
+    "b": ("backend_name", "backend"),
+    "s": ("server_name", "server"),
+    "address": ("upstream_addr", "server_ip"),
+    "ft": ("frontend_name", "frontend"),
+    "client": ("client_ip", "client"),
+    "Tc": ("upstream_connect_time", "connect_time", "time_backend_connect"),
+    "Tr": ("upstream_response_time", "response_time", "time_backend_response"),
+    "Ta": ("active_time", "session_duration", "time_duration", "total_time"),
+    "request": ("http_request", "request"),
+}
 _REQUEST = re.compile(r"\"((?:[A-Z]{1,20}|<BADREQ>)[^\"]{0,4000})")
 _SERVER = r"(?:Backup )?[Ss]erver (?P<b>[^\s/]{1,200})/(?P<s>[^\s,]{1,200})"
 _REASON = re.compile(
@@ -68,6 +83,7 @@ _MESSAGES = tuple(
         (r"(?:backend|proxy|listen|frontend) (?P<b>\S{1,200}) has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
         (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors
         (r"\] frontend (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid request)", None, ""),
+        (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),  # ingress
         (r"could not resolve address '(?P<detail>[^']{1,255})'", Symptom.NAME_NOT_FOUND, "dns-host-not-found proxy-not-running proxy-config-invalid"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>no free ports|local address already in use)", Symptom.NO_LOCAL_PORT, "ephemeral-ports-exhausted"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>cannot bind to source address)", Symptom.BIND_FAILED, "proxy-bind-failed"),
@@ -95,7 +111,26 @@ def parse(line: str) -> LogRecord | None:
     if match := _HTTP.search(line) or _CUT.search(line):
         request = _REQUEST.search(match["rest"])
         return _request(match.groupdict(), request[1] if request else "")
+    if "ermination_state" in line and (entry := members(line)):
+        return _json(entry)
     return _message(line)
+
+
+def _json(entry: dict[str, Any]) -> LogRecord | None:
+    """Return what an object of somebody's own log-format says, by the names that people give the fields."""
+    values = {name: text_of(entry, *names) for name, names in _NAMES.items()}
+    if not re.fullmatch(r"[CSPLRIDUKcs-][RQCHDLT-][\w-]{0,2}", values["ts"]):
+        return None
+    server = values["s"] or values["address"] or "-"
+    return _request(
+        {
+            **dict.fromkeys(("TR", "Tw", "Tc", "Tr", "Ta", "B", "ft", "client"), ""),
+            **values,
+            "b": values["b"] or "-",
+            "s": server,
+        },
+        values["request"],
+    )
 
 
 def _request(found: dict[str, str | None], request: str) -> LogRecord:

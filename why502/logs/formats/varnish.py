@@ -57,15 +57,16 @@ _FAIL = re.compile(r"fail errno (\d{1,3})|Open error (\d{1,3})")
 _TEXTS = tuple(
     (re.compile(pattern), row)
     for pattern, row in (
+        (r"Cannot allocate memory", code("memory", "", Symptom.MEMORY_EXHAUSTED, "memory-pressure cache-storage-full")),
         (r": unhealthy", code("unhealthy", "", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured")),
         (r": busy", code("busy", "", Symptom.PEER_LIMIT, "upstream-connection-limit backend-too-slow")),
         (r"returned no backend", code("no backend", "", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members")),
         (r"^No backend$", code("no backend", "", Symptom.NO_MEMBERS, "no-upstream-members")),
         (r"no backend connection", code("no backend connection", "", Symptom.CONNECT_FAILED, "backend-not-running connect-timeout all-upstreams-down")),
-        (r"first byte timeout|^HTC timeout|^HTC idle|^timeout|http first read error: -1 11", code("first byte timeout", "", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung workers-exhausted")),
-        (r"^HTC eof|backend closed|http (?:first )?read error: EOF|http first read error: -1", code("HTC eof", "", Symptom.CLOSED_BEFORE_HEADER, "premature-close connection-reset keepalive-race backend-crashed wrong-protocol")),
-        (r"^overflow|^HTC overflow|http read error: overflow", code("overflow", "", Symptom.HEADER_TOO_BIG, "response-header-too-big")),
-        (r"http format error|Received junk|HTC junk", code("http format error", "", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol")),
+        (r"first byte timeout|^HTC timeout|^HTC idle|^HTC status -?3|^timeout|http first read error: -1 11", code("first byte timeout", "", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung workers-exhausted")),
+        (r"^HTC eof|^HTC status -[14]|backend closed|http (?:first )?read error: EOF|http first read error: -1", code("HTC eof", "", Symptom.CLOSED_BEFORE_HEADER, "premature-close connection-reset keepalive-race backend-crashed wrong-protocol")),
+        (r"^overflow|^HTC overflow|^HTC status -2|http read error: overflow", code("overflow", "", Symptom.HEADER_TOO_BIG, "response-header-too-big")),
+        (r"http format error|Received junk|HTC junk|^HTC status -5", code("http format error", "", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol")),
         (r"straight (?:insufficient bytes|read_error|from backend)|eof read_error|[Cc]hunked (?:read err|header|tail)", code("short body", "", Symptom.CLOSED_IN_BODY, "truncated-response backend-too-slow backend-crashed")),
         (r"req\.body read error", code("request body", "", Symptom.SEND_FAILED, "connection-reset client-closed-request request-too-large")),
         (r"Resource temporarily unavailable", code("between bytes timeout", "", Symptom.BODY_TIMED_OUT, "truncated-response backend-too-slow")),
