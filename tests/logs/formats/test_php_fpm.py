@@ -16,6 +16,7 @@ LINES = [
     ("[21-Nov-2026 00:00:00] WARNING: [pool www] child 10276 exited on signal 11 (SIGSEGV) after 0.747193 seconds from start", Symptom.PHP_CHILD_DIED, WWW | {"code": "SIGSEGV", "process_pid": 10276}),
     ("[20-Nov-2026 09:00:01] WARNING: [pool shop] child 8 exited with code 1 after 3.260371 seconds from start", Symptom.PHP_CHILD_DIED, {"code": "1", "process_pid": 8}),
     ('[21-Nov-2026 00:00:00] WARNING: [pool www] child 12 said into stderr: "ERROR: Unable to open primary script: /srv/shop/index.php (No such file or directory)"', Symptom.SCRIPT_NOT_FOUND, WWW | {"file": "/srv/shop/index.php"}),
+    ("[21-Nov-2026 00:00:00] ERROR: [pool www] please specify user and group other than root", Symptom.START_FAILED, WWW),
     ("child *** exited on signal 6 (SIGABRT)", Symptom.PHP_CHILD_DIED, {"code": "SIGABRT", "process_pid": None}),
     ("[09-Jan-2019 12:25:50] WARNING: [pool www] child 9 exited on signal 11 (SIGSEGV - core dumped) after 55.035600 seconds from start", Symptom.PHP_CHILD_DIED, {"code": "SIGSEGV"}),
     ("[21-Nov-2026 00:00:00] WARNING: [pool www] child 10300 exited on signal 15 (SIGTERM) after 3.4 seconds from start", None, {}),

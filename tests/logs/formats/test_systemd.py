@@ -16,6 +16,8 @@ LINES = [
     ("app.service: Main process exited, code=exited, status=203/EXEC", Symptom.START_FAILED, APP | {"code": "203"}),
     ("app.service: Main process exited, code=exited, status=217/USER", Symptom.START_FAILED, APP | {"code": "217"}),
     ("app.service: Main process exited, code=exited, status=78/CONFIG", Symptom.START_FAILED, APP | {"code": "78"}),
+    ("app.service: control process exited, code=exited status=1", Symptom.START_FAILED, APP),
+    ("app.service holdoff time over, scheduling restart.", Symptom.PROCESS_STARTED, APP),
     ("app.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED", Symptom.PROCESS_EXITED, APP | {"code": "3"}),
     ("app.service: Main process exited, code=exited, status=143/n/a", Symptom.PROCESS_STOPPED, APP),
     ("app.service: Control process exited, code=exited, status=1/FAILURE", Symptom.START_FAILED, APP),

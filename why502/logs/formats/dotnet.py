@@ -13,6 +13,8 @@ _STACK = re.compile(r"^\s+at [\w.<>`\[\],]+\(.*\)(?: in .*:line \d+)?$|^(?:info|
 PHRASES = (
     Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?): address already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?)[:.]?(?:\s.*)?)$", Symptom.START_FAILED, _START),
+    Phrase("Unable to bind to ", r"(?P<detail>Unable to bind to (?P<address>\S+) on the IPv6 loopback interface)", None),  # IPv4 serves
+    Phrase("Unable to bind to ", r"(?P<detail>Unable to bind to (?P<address>\S+) on the IPv4 loopback interface: .*)", Symptom.START_FAILED, _START),
     Phrase("You must install or update .NET", r"(?P<detail>You must install or update \.NET to run this application)", Symptom.START_FAILED, _START),
     Phrase("compatible framework version", r"(?P<detail>It was not possible to find any compatible framework version)", Symptom.START_FAILED, _START),
     Phrase("was not found.", r"(?P<detail>[Tt]he framework '[^']*', version '[^']*' .*was not found\.)", Symptom.START_FAILED, _START),

@@ -42,6 +42,7 @@ PHRASES = (
     Phrase("Unable to include ", r"(?P<detail>Unable to include \S+ from \S+ at line \d+)", Symptom.START_FAILED, _START),
     Phrase("ERROR: [/", r"ERROR: \[(?P<file>/[^:\]]+):(?P<line>\d+)\] (?P<detail>.*)", Symptom.START_FAILED, _START),
     Phrase("ALERT: [pool ", r"ALERT: " + _POOL + r"(?P<detail>.*)", Symptom.START_FAILED, _START),
+    Phrase("please specify user and group", r"ERROR: " + _POOL + r"(?P<detail>please specify user and group other than root)", Symptom.START_FAILED, _START),
     Phrase("cannot get ", r"ERROR: (?:\[pool (?P<process>[^\]]+)\] )?(?P<detail>cannot get [ug]id for (?:user|group) '[^']*'.*)", Symptom.START_FAILED, _START),
     Phrase("failed to open error_log", r"(?P<detail>failed to open error_log \((?P<file>[^)]*)\): .*)", Symptom.START_FAILED, _START),
     Phrase("fpm is running, pid", r"(?P<detail>fpm is running, pid (?P<pid>\d+))", Symptom.PROCESS_STARTED, _START),

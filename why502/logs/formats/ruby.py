@@ -41,6 +41,12 @@ PHRASES = (
         Symptom.START_FAILED,
         _START,
     ),
+    Phrase(
+        "Cannot checkout session because",
+        r"(?P<detail>Cannot checkout session because a spawning error occurred)",
+        Symptom.START_FAILED,
+        _START,
+    ),
     Phrase("equest queue ", r"(?P<detail>[Rr]equest queue (?:is )?full.*)", Symptom.QUEUE_FULL),
     Phrase("[BUG] ", r"(?P<detail>\[BUG\] .*)", Symptom.PROCESS_CRASHED),
     Phrase("in `", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),

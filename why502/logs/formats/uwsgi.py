@@ -75,6 +75,11 @@ PHRASES = (
         Symptom.LISTENS_ON,
         _START,
     ),
+    Phrase(
+        "=> generated ",
+        r"(?P<request>[A-Z]{3,8} \S+) => (?P<detail>generated \d+ bytes in \d+ msecs \(HTTP/[\d.]+ (?P<status>5\d\d)\))",
+        Symptom.APPLICATION_ERROR,
+    ),
     Phrase("Starting uWSGI ", r"\*\*\* (?P<detail>Starting uWSGI \S+)", Symptom.PROCESS_STARTED, _START),
     Phrase("killing workers...", r"(?P<detail>SIGINT/SIG\w+ received\.\.\.killing workers)", Symptom.PROCESS_STOPPED),
     Phrase("goodbye to uWSGI", r"(?P<detail>goodbye to uWSGI)", Symptom.PROCESS_STOPPED),
