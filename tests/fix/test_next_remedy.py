@@ -12,7 +12,7 @@ from shop import NOW, Shop, free_port
 from why502.cli.env import Env
 from why502.cli.repair import repair_with_first
 from why502.fix import journal
-from why502.fix.plan import Plan, plans
+from why502.fix.plan import NothingToDo, Plan, plans
 from why502.model.errors import Why502Error
 from why502.model.finding import Diagnosis, Finding, Layer, Verdict
 from why502.model.remedy import Remedy, Run
@@ -74,6 +74,18 @@ def test_nothing_is_tried_after_one_that_was_interrupted(shop: Shop) -> None:
 
 def finding(cause: str, *remedies: Remedy, confidence: float = 0.9, ongoing: bool = True) -> Finding:
     return Finding(cause=cause, layer=Layer.UPSTREAM, confidence=confidence, says="it fails", remedies=remedies, ongoing=ongoing)
+
+
+def test_nothing_is_left_to_do_where_all_is_over() -> None:
+    def of(ongoing: bool) -> Diagnosis:
+        over = finding("backend-not-running", Remedy(says="words"), ongoing=ongoing)
+        return Diagnosis(taken_at=NOW, verdict=Verdict.PROBLEM, findings=(over,))
+
+    empty = Snapshot(taken_at=NOW, host="here")
+    with pytest.raises(NothingToDo, match="what failed is over: it fails"):
+        plans(of(False), empty)
+    with pytest.raises(Why502Error, match="backend-not-running cannot be fixed from here"):
+        plans(of(True), empty)
 
 
 def test_what_is_tried_and_in_which_order() -> None:

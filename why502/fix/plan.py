@@ -23,6 +23,10 @@ MANAGERS = ("systemctl", "supervisorctl", "pm2", "docker", "podman", "kill")  # 
 MOST = 4  # so many remedies are tried one after the other
 
 
+class NothingToDo(Why502Error):
+    """What was found is over, and nothing is left to be changed."""
+
+
 class Plan(Value, frozen=True, kw_only=True):
     """What would be done about one finding, or by one lever. `warnings` are for the person who decides; `at` is the route's place."""
 
@@ -52,7 +56,7 @@ class Plan(Value, frozen=True, kw_only=True):
 def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) -> tuple[Plan, ...]:
     """Return what can be done, the best first: each remedy with steps of each finding, or of the named cause only.
 
-    Raises Why502Error where there is none.
+    Raises Why502Error where there is none, NothingToDo where none is needed any more.
     """
     found = [f for f in diagnosis.findings if f.confidence >= ASSERTED and (cause is None or f.cause == cause)]
     if not found:
@@ -67,6 +71,8 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) ->
         for remedy in (*finding.remedies, *own):
             if remedy.steps and (cause is not None or not remedy.is_policy):
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
+    if not made and not any(finding.ongoing for finding in found):
+        raise NothingToDo(f"what failed is over: {found[0].says}", _helps(found[0]))
     if not made:
         raise _hopeless(found[0], is_named=cause is not None)
     return tuple(made.values())[:MOST]
@@ -78,9 +84,12 @@ def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
             f"{first.cause} is not fixed without being named, since that changes what is trusted or allowed: {first.says}",
             f"See the steps with: why502 fix {first.cause}",
         )
-    advice = "; ".join(remedy.says for remedy in first.remedies) or f"See `why502 explain {first.cause}`."
-    what = "cannot be fixed from here" if first.ongoing else "does not go on, and nothing can be changed from here"
-    return Why502Error(f"{first.cause} {what}: {first.says}", f"What helps: {advice}")
+    return Why502Error(f"{first.cause} cannot be fixed from here: {first.says}", _helps(first))
+
+
+def _helps(finding: Finding) -> str:
+    advice = "; ".join(remedy.says for remedy in finding.remedies) or f"See `why502 explain {finding.cause}`."
+    return f"What helps: {advice}"
 
 
 def of_edits(edits: tuple[Edit, ...], snapshot: Snapshot) -> Proxy | None:

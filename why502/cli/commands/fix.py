@@ -67,7 +67,8 @@ def fix(
     from why502.causes import CAUSES
     from why502.cli.look import look
     from why502.diagnosis import diagnose as think
-    from why502.fix.plan import plans
+    from why502.fix.plan import NothingToDo, plans
+    from why502.render.words import safe
 
     if cause is not None and cause not in CAUSES:
         raise click.UsageError(f"no cause is called {cause!r}")
@@ -77,7 +78,10 @@ def fix(
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
-    choices = plans(diagnosis, snapshot, cause)
+    try:
+        choices = plans(diagnosis, snapshot, cause)
+    except NothingToDo as over:
+        return nothing(env, f"Nothing to fix now: {safe(over.says)}", is_json=is_json)
     if remedy is not None:
         if remedy > len(choices):
             raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")
