@@ -79,10 +79,12 @@ def peak_mb(argv: list[str]) -> float:
 
 
 def _children(pid: int) -> list[int]:
+    """Return the children of a process, and theirs."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+    return found + [grandchild for child in found for grandchild in _children(child)]
 
 
 def say(what: str, mine: Took, its: Took, peer: str, wanted: str, *, faster: bool = True) -> None:
