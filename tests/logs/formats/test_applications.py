@@ -82,6 +82,10 @@ LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (uwsgi, "[pid: 31|app: 0|req: 1/1] 127.0.0.1 () {54 vars in 926 bytes} [Thu Feb  1 10:00:00 2024] GET /cart => generated 21 bytes in 3 msecs (HTTP/1.1 500) 2 headers in 83 bytes (0 switches on core 0)", Symptom.APPLICATION_ERROR, {"status": 500, "request": "GET /cart"}),
     (dotnet, "      Unable to bind to http://localhost:5000 on the IPv4 loopback interface: 'Permission denied'.", Symptom.START_FAILED, {"target": "localhost:5000"}),
     (dotnet, "      Unable to bind to http://localhost:5000 on the IPv6 loopback interface: 'Cannot assign requested address'.", None, {}),
+    (docker, "exec /entrypoint.sh: no such file or directory", Symptom.START_FAILED, {}),
+    (docker, "standard_init_linux.go:228: exec user process caused: exec format error", Symptom.START_FAILED, {}),
+    (python_traceback, "django.core.exceptions.DisallowedHost: Invalid HTTP_HOST header: 'shop_backend:8000'. You may need to add 'shop_backend' to ALLOWED_HOSTS.", Symptom.WRONG_HOST, {}),
+    (ruby, "[ActionDispatch::HostAuthorization::DefaultResponseApp] Blocked hosts: web:3000", Symptom.WRONG_HOST, {}),
     (gunicorn, "    raise HaltServer(reason, self.APP_LOAD_ERROR)", Symptom.START_FAILED, {}),
     (ruby, "/srv/gems/puma-6.0.0/lib/puma/binder.rb:380:in `add_unix_listener': There is already a server bound to: /run/shop/puma.sock (RuntimeError)", Symptom.ADDRESS_IN_USE, {"target": "unix:/run/shop/puma.sock"}),
     (puma, "=== puma startup: 2024-02-01 10:00:00 +0100 ===", Symptom.PROCESS_STARTED, {}),
@@ -147,3 +151,10 @@ def test_no_text_breaks_a_format(text: str, seed: int) -> None:
         for line in (text, mark + text, text + mark + text):
             form.parse(line)
             assert 0 <= form.fits([line]) <= 1
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "shop.example", "localhost:8000", "www.shop.example:443"])
+def test_a_host_that_any_scanner_sends_tells_nothing_of_the_proxy(host: str) -> None:
+    for line in (f"Invalid HTTP_HOST header: '{host}'. You may need to add '{host}' to ALLOWED_HOSTS.", f"Blocked hosts: {host}"):
+        record = parse_any(line)
+        assert record is None or record.symptom is not Symptom.WRONG_HOST

@@ -27,6 +27,7 @@ PHRASES = (
     ),
     Phrase("ImproperlyConfigured", _LAST + r"ImproperlyConfigured\b.*)", Symptom.START_FAILED, _START),
     Phrase("validation error", r"(?:^|: )(?P<detail>(?:pydantic\S*\.)?ValidationError: \d+ validation errors? for \w*(?:Settings|Config)\w*)", Symptom.START_FAILED, _START),
+    Phrase("Invalid HTTP_HOST header: ", r"(?P<detail>Invalid HTTP_HOST header: '(?!localhost)(?:[A-Za-z][\w-]*(?::\d+)?|/\S+)'.*)", Symptom.WRONG_HOST, Phase.CLIENT),  # the name of a group or container: a scanner would send an address or a domain
     Phrase("can't open file ", r"(?P<detail>can't open file '[^']*': \[Errno (?P<errno>\d+)\] .*)", Symptom.START_FAILED, _START),
     Phrase("No module named ", r"^\S*python[\d.]*: (?P<detail>No module named \S+)", Symptom.START_FAILED, _START),
     Phrase(

@@ -47,6 +47,12 @@ PHRASES = (
         Symptom.START_FAILED,
         _START,
     ),
+    Phrase(
+        "Blocked host",
+        r"(?P<detail>Blocked hosts?: (?!localhost)[A-Za-z][\w-]*(?::\d+)?)(?![\w.:-])",
+        Symptom.WRONG_HOST,
+        Phase.CLIENT,
+    ),
     Phrase("equest queue ", r"(?P<detail>[Rr]equest queue (?:is )?full.*)", Symptom.QUEUE_FULL),
     Phrase("[BUG] ", r"(?P<detail>\[BUG\] .*)", Symptom.PROCESS_CRASHED),
     Phrase("in `", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),
