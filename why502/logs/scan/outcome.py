@@ -110,7 +110,9 @@ def _where(address: str) -> str:
     if address == "-":
         return ""
     target = Target.parse(address)
-    return str(target) if target is not None and target.is_address else address
+    if target is None:  # what Python makes nothing of either
+        return ""
+    return str(target) if target.is_address else address
 
 
 def _split(text: str) -> list[str]:
