@@ -19,6 +19,7 @@ from why502.logs.join import Errors, Joiner
 from why502.logs.lines import Window, entries
 from why502.logs.records import RecordLog
 from why502.logs.tallies import Tallies
+from why502.logs.unwrap import unwrap
 from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head
 from why502.logs.zone import zone
 from why502.model.base import Value
@@ -29,6 +30,7 @@ from why502.model.snapshot import Gap
 PATIENCE_S = 60.0
 SAMPLE_LINES = 200
 FITTING = 0.8  # share of the sample that must be of a format
+_QUOTATION = " \t\"'`>"  # what may stand around a line that was pasted
 READ_BYTES = 4 << 30  # of one file; of a plain one the newest part
 
 
@@ -281,8 +283,11 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
     is_undated = log.is_given and not any(_has_time(_parse_any(line)) for line in lines)  # as people paste it
     if name == nginx_error.NAME and (has_time or is_undated):
-        parse = _parse_mixed if log.is_given else nginx_error.parse
-        return _Reader(name, False, parse, nginx_error.continues)
+        if not log.is_given:
+            return _Reader(name, False, nginx_error.parse, nginx_error.continues)
+        return _Reader(name, False, _parse_mixed, _continues)
+    if name == nginx_error.NAME and log.is_given:  # behind a wrapper
+        return _Reader(name, False, _parse_mixed, _continues)
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
@@ -318,6 +323,12 @@ def _parse_mixed(line: str) -> LogRecord | None:
         return record
     other = _parse_other(line)  # what nginx wrote may stand behind a wrapper
     return other if record is None or (other is not None and other.symptom is not None) else record
+
+
+def _continues(line: str) -> bool:
+    """Return whether a line of a paste goes on with nginx's entry before it, and is none of another program, nor behind a wrapper."""
+    is_bare = unwrap(line).line.strip(_QUOTATION) == line.strip(_QUOTATION)
+    return is_bare and nginx_error.continues(line) and _parse_any(line) is None
 
 
 def _parse_access(line: str) -> LogRecord | None:

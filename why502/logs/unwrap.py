@@ -65,6 +65,8 @@ def peel(line: str, today: date | None = None) -> Iterator[Inner]:
         yield Inner(line, at, program)
     if (entry := _ENTRY.search(line)) and entry.start():  # whatever stands before it
         yield Inner(line[entry.start() :], at, program)
+    elif (start := line.find("nginx: [")) > 0:
+        yield Inner(line[start:], at, program)
     plain = html.unescape(line).replace('\\"', '"')
     if plain != line:
         yield Inner(plain, at, program)

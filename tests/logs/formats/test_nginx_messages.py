@@ -97,6 +97,8 @@ def test_a_newer_message_of_the_same_kind_is_not_lost() -> None:
         ("2026/11/20 09:00:01 [error] 9#9: app.internal could not be resolved (110: Operation timed out)", Symptom.NAME_SERVER_FAILED, "dns-resolver-failure", None),
         ("2026/11/20 09:00:01 [error] 9#9: app.internal could not be resolved (3: Host not found)", Symptom.NAME_NOT_FOUND, "dns-host-not-found", None),
         ("*2 upstream rejected request with error 7 while reading response header from upstream", Symptom.STREAM_RESET, "http2-stream-refused", None),
+        ("2026/11/20 09:00:01 [alert] 9#9: recv() failed (5: Input/output error) while resolving, resolver: 10.0.0.2:53", Symptom.NAME_SERVER_FAILED, "dns-resolver-failure", 5),
+        ("2026/11/20 09:00:01 [crit] 9#9: *2 connect() to `\n`unix:/run/shop.sock failed`\n`(2: No such file or directory) while connecting to upstream`", Symptom.SOCKET_PATH_MISSING, "unix-socket-missing", 2),
     ],
 )  # fmt: skip
 def test_a_line_that_was_cut_or_typed_anew(line: str, symptom: Symptom, cause: str | None, errno: int | None) -> None:

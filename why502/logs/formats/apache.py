@@ -41,7 +41,7 @@ _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug S
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug|trace[1-8]"
 _HEAD = re.compile(
     r"\[(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,9})?) (?P<year>\d{4})\] "
-    rf"\[(?:(?P<module>[\w.-]{{0,40}}):)?(?P<level>{_LEVELS})\] (?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
+    rf"\[(?:(?P<module>[\w.-]{{0,40}}):)?(?P<level>{_LEVELS})\] ?(?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
 )
 _SHORT = re.compile(
     rf"\[(?P<module>[\w.-]{{0,40}}):(?P<level>{_LEVELS})\] (?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
@@ -74,6 +74,7 @@ _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "no such file or directory": 2,
     "permission denied": 13,
     "too many open files": 24,
+    "no space left on device": 28,
     "address family not supported by protocol": 97,
     "internal error": 20014,
     "end of file found": 70014,
@@ -104,6 +105,9 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
         (r"ajp_ilink_receive\(\) received bad header|got bad signature", "AH01080"),
         (r"ajp_ilink_receive\(\) can't receive header|ajp_read_header|read response failed from", "AH00878"),
         (r"cping/cpong failed", "AH00897"),
+        (r"search for temporary directory failed", "AH01089"),
+        (r"creation of temporary file in directory", "AH01090"),
+        (r"write to temporary file \S+ failed", "AH01091"),
         (r"server reached (?:MaxClients|MaxRequestWorkers|ServerLimit) setting", "AH00484"),
         (r"exit signal", "AH00052"),
         (r"could not bind to address", "AH00072"),
@@ -288,6 +292,8 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
             if _NO_SCRIPT.search(message):
                 return Symptom.SCRIPT_NOT_FOUND
             return Symptom.APPLICATION_ERROR if _FATAL.search(message) else None
+        case "AH01090" | "AH01091":
+            return Symptom.DISK_FULL if errno == 28 else None
     return None
 
 

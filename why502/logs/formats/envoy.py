@@ -168,6 +168,8 @@ def _record(
     **fields: Any,
 ) -> LogRecord:
     row, symptom = _meaning(flags, details, transport, status, has_service_time or host.strip("-") != "")
+    if row is not None and row.symptom is Symptom.CONNECT_FAILED and symptom is None and (duration_ms or 0) >= _LONG_MS:
+        symptom = Symptom.CONNECT_TIMED_OUT  # refused, it had failed within milliseconds
     record = said(
         row,
         symptom,
@@ -191,6 +193,7 @@ def _record(
     return record
 
 
+_LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
 _NOTHING = Code(code="FLAGLESS", says="", is_gateway_failure=False)
 _OWN_5XX = Code(
     code="", says="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)

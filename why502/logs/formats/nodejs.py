@@ -18,8 +18,8 @@ _STACK = re.compile(
 )
 PHRASES = (
     Phrase(
-        "listen EADDRINUSE",
-        r"(?P<detail>listen EADDRINUSE\b:?(?: address already in use:?)?) ?(?P<address>[^\s].*)?$",
+        " EADDRINUSE",
+        r"(?P<detail>(?:listen|bind) EADDRINUSE\b:?(?: address already in use:?)?) ?(?P<address>[^\s].*)?$",
         Symptom.ADDRESS_IN_USE,
         _START,
     ),
