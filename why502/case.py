@@ -410,7 +410,11 @@ class Case:
             tally
             for tally in self.anywhere(*symptoms)
             if tally.proxy is None
-            and (tally.target in (None, self.target) or tally.symptom is Symptom.LISTENS_ON)
+            and (
+                tally.target in (None, self.target)
+                or tally.symptom is Symptom.LISTENS_ON
+                or (self.target is None and not failing)  # an application alone names the address that it wants itself
+            )
             and (
                 alone or tally.unit in units - {""} or any(_same_program(tally.process or tally.program, name) for name in names)
             )

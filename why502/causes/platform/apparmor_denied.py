@@ -24,14 +24,19 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, PROOF, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+
+NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if not case.seen(Symptom.SOCKET_DENIED, Symptom.CONNECT_DENIED, Symptom.TEMP_DENIED):
         return
+    denied = case.tally(Symptom.SOCKET_DENIED)
+    if denied and denied.errno == NO_SUCH_FAMILY:
+        yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.seen_in, STRONG)
     for tally in case.anywhere(Symptom.APPARMOR_DENIED)[:1]:
         yield supports("an AppArmor denial stands beside it", tally.seen_in, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.APPARMOR_DENIED][:1]:

@@ -28,7 +28,7 @@ from why502.changes import KEPT, keep_open, reload
 from why502.config import edit
 from why502.deployment import Deployment, Level
 from why502.model.config import Route
-from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.rule import risk, rule
@@ -36,6 +36,9 @@ from why502.rule import risk, rule
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    lost = case.tally(Symptom.NO_LOCAL_PORT)
+    if lost and case.target is not None and ":" in case.target.host:
+        yield refutes("it is an IPv6 address: more often this machine has none itself to connect from", lost.seen_in, STRONG)
     kernel = case.here.kernel
     if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:
         room = kernel.ports_last - kernel.ports_first + 1

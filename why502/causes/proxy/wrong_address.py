@@ -43,6 +43,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         says = "no socket of that address family can be made here (97), as where IPv6 is off and the name gives ::1"
         yield supports(says, denied.seen_in, LIKELY)
     target = case.target
+    lost = case.tally(Symptom.NO_LOCAL_PORT)
+    if lost and target is not None and ":" in target.host:
+        yield supports("the target is an IPv6 address, and there is none to connect to it from (99)", lost.seen_in, LIKELY)
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
     if target.is_wildcard and case.listeners is None:

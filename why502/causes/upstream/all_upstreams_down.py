@@ -191,7 +191,16 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="every server of the group is marked failed or down, so there was none to try",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
-    yields_to=frozenset({"dns-host-not-found", "maintenance-response", "upstream-connection-limit"}),
+    yields_to=frozenset(
+        {
+            "apparmor-denied",
+            "dns-host-not-found",
+            "maintenance-response",
+            "sandbox-network-denied",
+            "selinux-denied",
+            "upstream-connection-limit",
+        }
+    ),
     examine=examine,
     remedies=remedies,
     foresee=(
