@@ -26,6 +26,7 @@ CONNECT_S, READ_S, KNOCK_S = 10, 60, 20
 FIRST_BYTES, MOST_BYTES = 1 << 16, 8 << 20  # of one request: after a jump, and while one follows another
 _WEB = ("http", "https")
 _SSH = ("ssh", "sftp")
+_used: set[Any] = set()  # classes of file systems, which keep their instances
 _NOISY = ("aiobotocore", "asyncio", "botocore", "fsspec", "gcsfs", "google", "paramiko", "s3fs", "urllib3")
 
 
@@ -60,6 +61,19 @@ def open_(path: str) -> BinaryIO:
         return cast(BinaryIO, found)
     except Exception as error:  # noqa: BLE001
         raise OSError(errno.EIO, _says(error)) from error
+
+
+def renew() -> None:
+    """Forget all connections, and the loop that waits for them: a process that is forked now must not share them with this one.
+
+    It would: epoll(7) instances survive fork(2), and what a child takes out of one is out of it for all.
+    """
+    if _used:
+        fsspec = importlib.import_module("fsspec")
+        for kind in {*_used, *fsspec.registry.values()}:  # with those that stand behind others, as in zip://…::http://…
+            kind.clear_instance_cache()
+        fsspec.asyn.reset_after_fork()
+    _used.clear()
 
 
 class Ranged(io.RawIOBase):
@@ -256,6 +270,7 @@ def _reached(path: str) -> tuple[Any, str]:
         if scheme in _SSH:
             from why502.logs.scan import over_ssh
 
+            _used.add(over_ssh.System)
             return over_ssh.reached(path)
         core = importlib.import_module("fsspec.core")
         system, inner = core.url_to_fs(path, **({} if "::" in path else _options(scheme)))
@@ -267,6 +282,7 @@ def _reached(path: str) -> tuple[Any, str]:
         raise
     except Exception as error:  # noqa: BLE001
         raise _trouble(path, error) from error
+    _used.add(type(system))
     return system, inner
 
 

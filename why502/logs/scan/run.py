@@ -18,7 +18,7 @@ from why502.logs.scan.part import Ask, Crowded, Part
 from why502.logs.scan.plan import Planned, by_path, plan
 from why502.logs.scan.readers import cores
 from why502.logs.scan.report import File, Report
-from why502.logs.scan.source import expand
+from why502.logs.scan.source import expand, renew
 from why502.logs.scan.sum import report
 from why502.logs.scan.targets import Known
 from why502.logs.scan.why import Meaning
@@ -70,6 +70,7 @@ def run(
     """Return the report. Raises Why502Error where a path names nothing. `meanwhile` is called once, while others read."""
     plans = job.plans()
     parts = _numbered(plans)
+    renew()
     job.is_reading = True
     try:
         total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)

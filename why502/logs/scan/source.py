@@ -74,6 +74,12 @@ def is_no_log(name: str) -> bool:
     return _NOT_LOGS.fullmatch(name) is not None
 
 
+def renew() -> None:
+    """Forget all connections to other machines, which processes that are forked now could not share."""
+    if (remote := sys.modules.get(f"{__package__}.remote")) is not None:
+        remote.renew()
+
+
 def _several(path: str) -> Iterator[Source]:
     if path == STANDARD_INPUT:
         yield Source(path=path)
