@@ -72,7 +72,7 @@ def renew() -> None:
         fsspec = importlib.import_module("fsspec")
         for kind in {*_used, *fsspec.registry.values()}:  # with those that stand behind others, as in zip://…::http://…
             kind.clear_instance_cache()
-        fsspec.asyn.reset_after_fork()
+        importlib.import_module("fsspec.asyn").reset_after_fork()
     _used.clear()
 
 
