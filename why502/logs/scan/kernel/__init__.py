@@ -169,17 +169,17 @@ class Kernel:
             found.routes.total[NONE] = found.lines
         begin = 0
         for run, end in zip(runs[::2], runs[1::2], strict=True):
-            table, owner, is_ordered, its = run >> 28, run >> 4 & 0xFFFFFF, bool(run & 1), slice(begin, end)
+            table, owner, its = run >> 27, run >> 3 & 0xFFFFFF, slice(begin, end)
             begin = end
             if table == 1:
-                found.outcomes.setdefault(outcomes[owner], Minutes()).update(Minutes(lasts[its], is_ordered=is_ordered))
+                found.outcomes.setdefault(outcomes[owner], Minutes()).update(Minutes(lasts[its], is_ordered=True))
             elif table == 2:
                 for status, count in zip(lasts[its], counts[its], strict=True):
                     found.route_statuses[routes[owner], status] += count
             elif table == 4:
-                found.route_minutes[routes[owner]] = Minutes(lasts[its], is_ordered=is_ordered)
+                found.route_minutes[routes[owner]] = Minutes(lasts[its], is_ordered=True)
             else:
-                where = (ROUTE, routes[owner]) if table == 3 else (_WHOSE[table - 5], outcomes[owner].tries[run >> 1 & 7].where)
+                where = (ROUTE, routes[owner]) if table == 3 else (_WHOSE[table - 5], outcomes[owner].tries[run & 7].where)
                 times = dict(zip(lasts[its], counts[its], strict=True))
                 found.times.setdefault(where, Counter()).update(times)
         return found

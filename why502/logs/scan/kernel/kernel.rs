@@ -1827,9 +1827,9 @@ unsafe fn sort(from: *const Counter, to: *mut Counter, length: usize, shift: u32
 
 /// Write what was counted into the room; return how many runs that are, of counters alike but for their minute, bucket or status.
 ///
-/// Two numbers of each run: its name (the key without its last 33 bits), doubled, and one more if it is in order; where it ends among
-/// the counters. Then, behind sixteen bytes for each counter, the last bits of all keys, with the count in the last 30 bits where they
-/// are minutes; then all counts.
+/// Two numbers of each run: its name (the key without its last 33 bits), and where it ends among the counters, which are in order. Then,
+/// behind sixteen bytes for each counter, the last bits of all keys, with the count in the last 30 bits where they are minutes; then all
+/// counts.
 #[no_mangle]
 pub unsafe extern "C" fn dump() -> usize {
     flush();
@@ -1842,8 +1842,10 @@ pub unsafe extern "C" fn dump() -> usize {
         *to = Counter { key, count };
         to = to.add(1);
     });
-    sort(counters, other, length, 33);
-    sort(other, counters, length, 49);
+    for shift in [0, 32] {
+        sort(counters, other, length, shift);
+        sort(other, counters, length, shift + 16);
+    }
     let (runs, lasts, counts) = (counters as *mut u64, other as *mut u64, (other as *mut u64).add(length));
     let (mut run, mut before) = (0, Counter { key: 0, count: 0 });
     for number in 0..length {
@@ -1853,10 +1855,8 @@ pub unsafe extern "C" fn dump() -> usize {
         *lasts.add(number) = if is_minute { last << 30 | counter.count } else { last };
         *counts.add(number) = counter.count;
         if number == 0 || counter.key >> 33 != before.key >> 33 {
-            *runs.add(2 * run) = counter.key >> 33 << 1 | 1;
+            *runs.add(2 * run) = counter.key >> 33;
             run += 1;
-        } else if counter.key < before.key {
-            *runs.add(2 * run - 2) &= !1;
         }
         *runs.add(2 * run - 1) = number as u64 + 1;
         before = counter;
