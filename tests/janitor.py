@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-GRACE_S = 2.0  # for what is ending
+GRACE_S = 5.0  # for what is ending
 PATIENCE_S = 10.0
 
 
