@@ -102,6 +102,8 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
         return None
     stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
     says = "the configuration on disk is the one that runs"
+    if refused := [p.config for p in known if p.is_running and p.test == "failed"]:
+        return _check("config-loaded", says, CheckStatus.WARN, f"{', '.join(refused)}: refused, so an older one runs")
     if not stale:
         return _check("config-loaded", says, CheckStatus.PASS)
     detail = "; ".join(f"{p.config}: changed {p.changed_at:%H:%M:%S}, loaded {p.loaded_at:%H:%M:%S}" for p in stale)

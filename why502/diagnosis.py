@@ -272,8 +272,10 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
 
 def _is_left_behind(case: Case, last: datetime) -> bool:
     """Return whether the proxy has loaded a configuration since that does not name the target any more."""
-    loads = [proxy.loaded_at for proxy in case.proxies if proxy.is_running]
-    return case.target is not None and not case.is_named and bool(loads) and all(at is not None and at > last for at in loads)
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    if case.target is None or case.is_named or not running or any(proxy.test == "failed" for proxy in running):
+        return False
+    return all(proxy.loaded_at is not None and proxy.loaded_at > last + SECOND for proxy in running)
 
 
 def _goes_on(case: Case, last: datetime | None) -> bool:

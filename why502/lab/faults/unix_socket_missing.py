@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 from why502.lab.fault import Fault
 from why502.lab.managers import SERVER, unit
-from why502.lab.stage import Stage
+from why502.lab.stage import BACKENDS, Stage
 from why502.model.finding import Layer
 
 
@@ -22,7 +23,8 @@ def build(stage: Stage, *, listens: str = "", asked: str = "/run/app.sock", wrap
 
 def of_unit(stage: Stage) -> str:
     """Break it: the unit of the application has PrivateTmp=, and its socket lies in /tmp."""
-    unit(stage, f"{SERVER} unix:/tmp/app.sock", "PrivateTmp=yes")
+    own = "\n".join(f"BindReadOnlyPaths={path}" for path in {sys.prefix, str(BACKENDS)})  # this program may lie in /tmp itself
+    unit(stage, f"{SERVER} unix:/tmp/app.sock", f"PrivateTmp=yes\n{own}")
     stage.until(lambda: "/tmp/app.sock" in stage.sh("ss", "-Hlx"), "it listens")
     stage.nginx.start("proxy_pass http://unix:/tmp/app.sock;")
     stage.send_many(6)
