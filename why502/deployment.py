@@ -20,7 +20,7 @@ from why502.config.php_fpm import Entry
 from why502.config.systemd import Unit
 from why502.config.tree import Tree
 from why502.model.base import Value
-from why502.model.config import Peer, Position, Route, Server, Setting, Upstream
+from why502.model.config import Peer, Position, Route, Server, Upstream
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
 
@@ -199,11 +199,6 @@ def _matters(args: tuple[str, ...]) -> bool:
     """Return whether a file that could not be read may say something of routes."""
     name = args[0] if args else ""
     return not (name.endswith("mime.types") or "modules" in name)
-
-
-def own_settings(level: Level, name: str) -> tuple[Setting, ...]:
-    """Return the occurrences of a directive in the block itself."""
-    return tuple(Setting(args=directive.args, at=directive.at) for directive in level.own(name))
 
 
 def _levels(directives: Sequence[Directive]) -> Iterator[Level]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,12 +64,6 @@ def _read(connection: socket.socket, end: float) -> bytes:
     except ConnectionResetError:
         return answer
     raise TimeoutError
-
-
-def abort(connection: socket.socket) -> None:
-    """Close a connection with a reset (SO_LINGER of 0 seconds, socket(7))."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
 
 
 def spread(send: Callable[[], int], times: int, at_once: int) -> list[int]:

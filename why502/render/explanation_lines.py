@@ -51,7 +51,7 @@ class Explainer:
     """Explains line after line. `proxy` as in `explain`; `unrecognised` counts the lines that nobody could read."""
 
     def __init__(self, proxy: str | None = None) -> None:
-        self.proxy = proxy
+        self.proxy = product_of(proxy)
         self.unrecognised = 0
         self._exact: dict[_Key, str] = {}
         self._loose: dict[_Key, _Shape] = {}
@@ -103,7 +103,7 @@ class Explainer:
         loose = (key[0], _VARIES.sub("0", says), *key[2:])
         if shape := self._loose.get(loose):
             return shape
-        explanation = self._explain(line)
+        explanation = explain(line, self.proxy)
         expected = dict(zip(("client", "server", "request", "host"), match.group(4, 5, 6, 9), strict=True))
         if explanation.kind != LOG_LINE or any(
             (explanation.fields.get(name) or None) != (part or None) for name, part in expected.items()
@@ -126,7 +126,7 @@ class Explainer:
 
     def _anew(self, line: str) -> str:
         """Return the object for a line of any format: read anew, and answered as the last one that was read alike."""
-        record = parse(line, product_of(self.proxy))
+        record = parse(line, self.proxy)
         if record is None or record.at is None:
             return self._unlike(line)
         alike = _ALIKE(record)
@@ -152,13 +152,10 @@ class Explainer:
         return begin + rest[len(b'{"fields":{') :].decode() + "\n"
 
     def _unlike(self, line: str) -> str:
-        explanation = self._explain(line)
+        explanation = explain(line, self.proxy)
         if explanation.kind == UNRECOGNISED and line.strip():
             self.unrecognised += 1
         return render_line(explanation).decode()
-
-    def _explain(self, line: str) -> Explanation:
-        return explain(line, self.proxy)
 
 
 def _is_plain(text: str) -> bool:

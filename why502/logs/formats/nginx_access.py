@@ -84,7 +84,6 @@ class Reader:
     def __init__(self, form: LineFormat) -> None:
         self._form = form
         self.has_upstream = any(name.startswith("upstream_") for name in form.names)
-        self.has_header_time = "upstream_header_time" in form.names
 
     def parse(self, line: str) -> LogRecord | None:
         """Return what one line says; None if it is not of this format. `at` is UTC."""
