@@ -1,5 +1,5 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
-# make test                everything: unit, properties, golden, real servers; what fails is run again, real scenes twice, and named at the end
+# make test                everything: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
@@ -20,7 +20,7 @@ check:
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTHON) -m pytest -n $(WORKERS) -m "not real and not machine" --reruns 1 -rR
+	$(PYTHON) -m pytest -n $(WORKERS) -m "not real and not machine"
 
 test: check
 	@scripts/setup --tests
