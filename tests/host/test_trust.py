@@ -1,0 +1,235 @@
+"""Who could replace what a path leads to: owners, groups, access lists, links, sticky directories, mounts, processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from why502.host import trust
+from why502.model.errors import Denied, HostError, Missing
+
+STRANGER = 61234
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+
+
+@pytest.fixture
+def folder() -> Path:
+    """A directory that only we can change, as the ones above it, and that others may enter."""
+    made = Path(tempfile.mkdtemp(prefix="trust-"))
+    made.chmod(0o755)
+    (made / "bin").mkdir(mode=0o755)
+    (made / "bin/nginx").write_bytes(b"program")
+    (made / "bin/nginx").chmod(0o755)
+    assert not trust.stranger(str(made / "bin/nginx"))
+    return made
+
+
+def _own(path: Path) -> None:
+    os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+
+
+def _grant(path: Path, kind: int, right: int, *, mask: int) -> None:
+    """Give the user or group STRANGER a right by an access list (linux/posix_acl_xattr.h)."""
+    everybody = 0xFFFFFFFF
+    rows = ((0x01, 7, everybody), (kind, right, STRANGER), (0x04, 5, everybody), (0x10, mask, everybody), (0x20, 5, everybody))
+    entries = b"".join(struct.pack("<HHI", *row) for row in sorted(rows))
+    os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + entries)
+
+
+def _swap_for_link(folder: Path) -> None:
+    (folder / "his").mkdir()
+    (folder / "bin").rename(folder / "his/bin")
+    (folder / "bin").symlink_to("his/bin")
+    _own(folder / "his")
+
+
+def _go_through(folder: Path) -> None:
+    (folder / "his").mkdir()
+    _own(folder / "his")
+    (folder / "bin").rename(folder / "real")
+    (folder / "bin").symlink_to("his/../real")  # he can put a link in the place of `his`
+
+
+def _sticky_link(folder: Path) -> None:
+    (folder / "bin").rename(folder / "real")
+    (folder / "bin").symlink_to("real")
+    os.lchown(folder / "bin", STRANGER, STRANGER)
+    folder.chmod(0o1777)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "the file is his": lambda at: _own(at / "bin/nginx"),
+    "the directory is his": lambda at: _own(at / "bin"),
+    "a directory above is his": _own,
+    "everybody may write to the file": lambda at: (at / "bin/nginx").chmod(0o757),
+    "everybody may write to the directory": lambda at: (at / "bin").chmod(0o777),
+    "a group may write to the directory": lambda at: (os.chown(at / "bin", 0, STRANGER), (at / "bin").chmod(0o775)),
+    "a link leads through his directory": _swap_for_link,
+    "a link leads through his directory and back": _go_through,
+    "the link is his, in a sticky directory": _sticky_link,
+    "an access list names him": lambda at: _grant(at / "bin/nginx", 0x02, 6, mask=6),
+    "an access list names a group": lambda at: _grant(at / "bin", 0x08, 7, mask=7),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("change", CHANGES)
+def test_who_can_change_it_is_seen(folder: Path, change: str) -> None:
+    path = str(folder / "bin/nginx")
+    CHANGES[change](folder)
+    assert trust.writers(path) & {STRANGER, trust.SOMEBODY}
+    assert "could be changed by others than root" in trust.stranger(path)
+    with pytest.raises(Denied), trust.held(path):
+        raise AssertionError("it was held")
+
+
+@needs_root
+def test_he_may_change_what_he_trusts_himself(folder: Path) -> None:
+    _own(folder / "bin/nginx")
+    _own(folder / "bin")
+    assert not trust.stranger(str(folder / "bin/nginx"), {STRANGER})
+    assert trust.stranger(str(folder / "bin/nginx"), {STRANGER + 1})
+
+
+@needs_root
+def test_what_does_no_harm(folder: Path) -> None:
+    path = str(folder / "bin/nginx")
+    folder.chmod(0o1777)  # sticky, as /tmp: an entry of root's stays
+    _grant(folder / "bin/nginx", 0x02, 4, mask=6)
+    assert not trust.writers(path)
+    _grant(folder / "bin/nginx", 0x02, 6, mask=4)  # the mask takes the right away
+    assert not trust.writers(path)
+    os.chown(folder / "bin", 0, 0)
+    (folder / "bin").chmod(0o775)  # group 0
+    assert not trust.writers(path)
+
+
+@needs_root
+def test_a_file_that_is_yet_to_be_made(folder: Path) -> None:
+    path = str(folder / "conf.d/new.conf")
+    with pytest.raises(Missing):
+        trust.stranger(path)
+    assert not trust.stranger(path, missing=True)
+    folder.chmod(0o1777)
+    assert "everybody may write to" in trust.stranger(path, missing=True)
+    with trust.walked(path, missing=True) as held:
+        assert (held.real, held.descriptor) == (path, -1)
+
+
+def test_what_is_held_is_what_was_checked(folder: Path) -> None:
+    program = folder / "bin/nginx"
+    shutil.copy("/bin/echo", program)
+    (folder / "link").symlink_to(program)
+    with trust.held(str(folder / "link")) as held:
+        assert held.real == str(program)
+        program.rename(folder / "old")
+        shutil.copy("/bin/false", program)
+        done = subprocess.run(["nginx", "the first"], executable=held.program, capture_output=True, text=True, check=True)
+        assert done.stdout == "the first\n"
+
+
+def test_ways_that_lead_nowhere(folder: Path) -> None:
+    (folder / "round").symlink_to("round")
+    for path in (f"{folder}/round", f"{folder}/bin/nginx/deeper", f"{folder}/{'a/' * 300}", "/a\0b", f"{folder}/bin/none"):
+        with pytest.raises(HostError):
+            trust.writers(path)
+    assert not trust.stranger(f"{folder}/bin/../bin/./nginx")
+
+
+def test_no_descriptor_is_left(folder: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for path in (f"{folder}/bin/nginx", f"{folder}/bin/none", "/a\0b"):
+        for _ in range(3):
+            try:
+                trust.writers(path)
+            except HostError:
+                pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@contextmanager
+def _sleeping(program: str, *, uid: int = 0) -> Iterator[int]:
+    process = subprocess.Popen([program, "60"], user=uid, group=uid, extra_groups=[])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+@needs_root
+def test_a_process_of_root_is_signalled(folder: Path) -> None:
+    shutil.copy("/bin/sleep", folder / "bin/nginx")
+    with _sleeping(f"{folder}/bin/nginx") as pid, trust.process(pid) as handle:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+
+
+@needs_root
+def test_no_process_of_another_is_signalled(folder: Path) -> None:
+    shutil.copy("/bin/sleep", folder / "bin/nginx")
+    with _sleeping(f"{folder}/bin/nginx", uid=STRANGER) as pid:
+        with pytest.raises(Denied, match=str(STRANGER)), trust.process(pid):
+            raise AssertionError
+        with trust.process(pid, {STRANGER}) as handle:
+            assert handle >= 0
+    _own(folder / "bin/nginx")
+    with _sleeping(f"{folder}/bin/nginx") as pid, pytest.raises(Denied, match="owns"), trust.process(pid):
+        raise AssertionError
+
+
+@needs_root
+def test_a_program_that_was_upgraded_is_still_known(folder: Path) -> None:
+    shutil.copy("/bin/sleep", folder / "bin/nginx")
+    with _sleeping(f"{folder}/bin/nginx") as pid:
+        (folder / "bin/nginx").unlink()
+        with pytest.raises(Missing), trust.process(pid):
+            raise AssertionError
+        shutil.copy("/bin/sleep", folder / "bin/nginx")
+        with trust.process(pid) as handle:
+            assert handle >= 0
+
+
+FUSE = """
+    # A file system whose root directory claims to be root's: FUSE_INIT and FUSE_GETATTR are answered (linux/fuse.h).
+    import ctypes, os, struct, sys, threading
+    from why502.host import trust
+    libc = ctypes.CDLL(None, use_errno=True)
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fuse},rootmode=40000,user_id=61234,group_id=61234,allow_other".encode()
+    assert libc.mount(b"fuse", sys.argv[1].encode(), b"fuse", 0, options) == 0, os.strerror(ctypes.get_errno())
+    def serve():
+        while True:
+            head = os.read(fuse, 1 << 20)
+            size, code, unique = struct.unpack_from("<IIQ", head)
+            body, error = b"", -38
+            if code == 26:
+                body, error = struct.pack("<IIIIHHIII", 7, 31, 0, 0, 0, 0, 4096, 0, 0) + bytes(28), 0
+            elif code == 3:
+                body, error = struct.pack("<QII", 60, 0, 0) + struct.pack("<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, 0, 0, 0, 0, 0), 0
+            if code not in (2, 42):
+                os.write(fuse, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+    threading.Thread(target=serve, daemon=True).start()
+    assert os.stat(sys.argv[1]).st_uid == 0
+    print(trust.stranger(sys.argv[1]))
+    os._exit(0)
+"""
+
+
+@needs_root
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
+def test_the_owner_that_a_file_system_of_a_user_claims_is_not_believed(folder: Path) -> None:
+    argv = ["unshare", "-m", sys.executable, "-c", textwrap.dedent(FUSE), folder]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert f"user {STRANGER} mounted the file system of {folder}" in done.stdout, done.stderr

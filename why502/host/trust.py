@@ -1,0 +1,319 @@
+"""Who could replace what a path leads to: asked before a program is run, a file is edited or a process is signalled.
+
+Root must never act for a stranger. A program is run as root, and a file is read by root's proxy or written by root, only where
+nobody but root (and the user who started us) can change the file, a directory on the way to it, or a link that is followed:
+
+    with trust.held(proxy.exe) as exe:                                # HostError: "user 1000 could change … (owns /home/x)"
+        subprocess.run(argv, executable=exe.program)                  # runs the very file that was checked
+    if why := trust.stranger(proxy.config):                           # the same question as text, "" where all is well
+        raise HostError(why)
+    trust.stranger("/etc/nginx/conf.d/new.conf", missing=True)        # a file that is yet to be made
+    with trust.process(pid) as handle:                                # a pidfd, of a process of a trusted user and program
+        signal.pidfd_send_signal(handle, signal.SIGHUP)
+
+There is no gap between the check and the use. `Held.descriptor` is open (O_PATH) on what was checked. And where nobody but the
+trusted can write to any directory on the way, `Held.real` leads to the same file until one of them changes it.
+
+Group write counts as a stranger's, but for group 0 and the group of the same name that a trusted user has alone (USERGROUPS_ENAB,
+login.defs(5)). Write access to a sticky directory (/tmp) does not count, since others' entries stay safe there (inode(7)); the owner of
+the directory and of each entry counts. An ordinary user's FUSE mount can claim any owner, so the user who mounted it counts
+(`user_id`, mount.fuse3(8)). Access lists count as the kernel applies them (acl(5)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from why502.host.bounded import bounded
+from why502.host.files import access_list, failure
+from why502.model.errors import Denied, HostError, Missing
+
+SOMEBODY = -1  # a writer who is not one user: a group, or everybody
+PATIENCE_S = 2.0
+_LINKS = 40  # followed in one path, as the kernel's own limit
+_STEPS = 256
+_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Writer(NamedTuple):
+    """Somebody other than root who could replace what a path leads to: `uid` or SOMEBODY, where, and by what right."""
+
+    uid: int
+    place: str
+    how: str
+
+    @property
+    def words(self) -> str:
+        """Return it as the reason in a sentence about a path: "user 1000 owns /home/x"."""
+        return f"{self.how} {self.place}"
+
+
+@dataclass(slots=True, frozen=True)
+class Held:
+    """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist."""
+
+    path: str
+    real: str
+    descriptor: int
+    writers: tuple[Writer, ...]
+
+    @property
+    def program(self) -> str:
+        """Return a path that runs or opens this very file while it is held, also from a child process of ours (proc_pid_fd(5))."""
+        return f"/proc/{os.getpid()}/fd/{self.descriptor}"
+
+    def stranger(self, uids: Collection[int] | None = None) -> str:
+        """Return why it is not to be trusted: the first writer who is not root and not in `uids` (by default: us); else ""."""
+        allowed = trusted_users() if uids is None else {0, *uids}
+        found = next((writer for writer in self.writers if writer.uid not in allowed), None)
+        return f"{self.path} could be changed by others than root: {found.words}" if found else ""
+
+
+def trusted_users() -> frozenset[int]:
+    """Return who may be acted for: root and the user who started us. SUDO_UID is not asked: sudo may allow only this program."""
+    return frozenset((0, os.getuid(), os.geteuid()))
+
+
+def writers(path: str) -> frozenset[int]:
+    """Return the users other than root who could replace what a path leads to, SOMEBODY for a group or everybody.
+
+    Raises HostError where the path cannot be followed.
+    """
+    with walked(path) as held:
+        return frozenset(writer.uid for writer in held.writers)
+
+
+def stranger(path: str, uids: Collection[int] | None = None, *, missing: bool = False) -> str:
+    """Return why a path is not to be trusted, "" where only root and `uids` (by default: us) can change what it leads to.
+
+    With `missing` it need not exist: then it is the question who could put something there. Raises HostError.
+    """
+    with walked(path, missing=missing) as held:
+        return held.stranger(uids)
+
+
+@contextlib.contextmanager
+def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
+    """Yield what a path leads to, open. Raises HostError where others than root and `uids` could change it."""
+    with walked(path) as found:
+        if why := found.stranger(uids):
+            raise Denied(why, "give it and its directories to root, or run this as the user who owns them")
+        yield found
+
+
+@contextlib.contextmanager
+def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
+    """Yield a pidfd of a process that may be signalled: it runs as root or one of `uids`, its program is theirs alone.
+
+    The number cannot go to another process meanwhile: the pidfd is opened first (pidfd_open(2)). Raises HostError.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError as error:
+        raise failure(error, f"process {pid}") from error
+    try:
+        allowed = trusted_users() if uids is None else {0, *uids}
+        if others := _users(pid) - allowed:
+            raise Denied(f"process {pid} runs as user {min(others)}", "only its own user or root's own proxy is signalled")
+        try:
+            path, its = os.readlink(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid}/exe")
+        except OSError as error:
+            raise failure(error, f"the program of process {pid}") from error
+        _same_program(pid, path.removesuffix(" (deleted)"), its, allowed, is_gone=path.endswith(" (deleted)"))
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _same_program(pid: int, path: str, its: os.stat_result, allowed: Collection[int], *, is_gone: bool) -> None:
+    """Raise HostError unless a process runs the file at a path of this machine that only the allowed can change.
+
+    After an upgrade of the package another file stands there (`is_gone`): then the owner of the old one is asked as well.
+    """
+    with held(path, allowed) as found:
+        ours = os.fstat(found.descriptor)
+    if (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino):
+        return
+    if not is_gone or its.st_uid not in allowed:
+        raise Denied(f"process {pid} runs a program that is not {path} of this machine", "look into its container")
+
+
+def _users(pid: int) -> set[int]:
+    """Return the real, effective, saved and file system user of a process. Raises HostError."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            line = next(line for line in file.read(1 << 16).splitlines() if line.startswith(b"Uid:"))
+        return {int(word) for word in line.split()[1:]}
+    except OSError as error:
+        raise failure(error, f"process {pid}") from error
+    except (StopIteration, ValueError) as error:
+        raise HostError(f"/proc/{pid}/status does not name the user") from error
+
+
+@contextlib.contextmanager
+def walked(path: str, *, missing: bool = False) -> Iterator[Held]:
+    """Yield what a path leads to, with everybody but root who could replace it. Raises HostError where it cannot be followed.
+
+    With `missing` the way may end early: then those count who could make the rest of it.
+    """
+    try:
+        found = bounded(PATIENCE_S, _walk, path, missing=missing)
+    except OSError as error:
+        raise failure(error, path) from error
+    except ValueError as error:  # a NUL byte in the path
+        raise HostError(f"{path!r}: {error}") from error
+    try:
+        yield found
+    finally:
+        if found.descriptor >= 0:
+            os.close(found.descriptor)
+
+
+def _walk(path: str, *, missing: bool) -> Held:
+    """Follow a path from the root, one component after the other, links included; no help of the kernel that could be misled."""
+    links, steps = _LINKS, _STEPS
+    whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
+    left = whole.split("/")[::-1]
+    found: list[Writer] = []
+    mounts = _Mounts()
+    way: list[tuple[str, int]] = []  # names and descriptors of the directories that lead here
+    opened: list[int] = []
+    try:
+        opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        way.append(("", opened[-1]))
+        found += _writers(opened[-1], "/", mounts)
+        while left:
+            name = left.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                way = way[:-1] or way
+                continue
+            steps -= 1
+            if not steps:
+                raise HostError(f"{path}: too many components")
+            here = "/".join([*(part for part, _ in way), name])
+            try:
+                entry = os.open(name, _FLAGS, dir_fd=way[-1][1])
+            except FileNotFoundError:
+                if not missing:
+                    raise Missing(f"{path}: {os.strerror(errno.ENOENT)}", errno=errno.ENOENT) from None
+                found += _makers(way[-1][1], _name_of(way))
+                rest = "/".join([here, *(part for part in reversed(left) if part not in ("", "."))])
+                return Held(path=path, real=rest, descriptor=-1, writers=tuple(dict.fromkeys(found)))
+            opened.append(entry)
+            if stat.S_ISLNK(os.fstat(entry).st_mode):
+                links -= 1
+                if not links:
+                    raise HostError(f"{path}: too many symbolic links")
+                found += _owner(os.fstat(entry), here)  # in a sticky directory its owner may replace it
+                aim = os.readlink("", dir_fd=entry)
+                if aim.startswith("/"):
+                    way = way[:1]
+                left += aim.split("/")[::-1]
+            else:
+                found += _writers(entry, here, mounts)
+                way.append((name, entry))
+        return Held(path=path, real=_name_of(way), descriptor=os.dup(way[-1][1]), writers=tuple(dict.fromkeys(found)))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _name_of(way: list[tuple[str, int]]) -> str:
+    return "/".join(part for part, _ in way) or "/"
+
+
+def _owner(seen: os.stat_result, place: str) -> Iterator[Writer]:
+    if seen.st_uid != 0:
+        yield Writer(seen.st_uid, place, f"user {seen.st_uid} owns")
+
+
+def _writers(descriptor: int, place: str, mounts: _Mounts) -> Iterator[Writer]:
+    """Yield who could change a file, or replace an entry of a directory that is there."""
+    seen = os.fstat(descriptor)
+    yield from _owner(seen, place)
+    if mounter := mounts.mounter(descriptor):
+        yield Writer(mounter, place, f"user {mounter} mounted the file system of")
+    if not (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
+        yield from _permitted(descriptor, seen, place)
+
+
+def _makers(descriptor: int, place: str) -> Iterator[Writer]:
+    """Yield who could make a new entry in a directory, a sticky one too."""
+    yield from _permitted(descriptor, os.fstat(descriptor), place)
+
+
+def _permitted(descriptor: int, seen: os.stat_result, place: str) -> Iterator[Writer]:
+    """Yield who may write by the mode and the access list. With an access list the group bits are its mask (acl(5))."""
+    if seen.st_mode & stat.S_IWOTH:
+        yield Writer(SOMEBODY, place, "everybody may write to")
+    if not seen.st_mode & stat.S_IWGRP:
+        return
+    entries = access_list(f"/proc/self/fd/{descriptor}")
+    rights = [(kind, number) for kind, number, right in (entry.split(":") for entry in entries) if "w" in right]
+    if not entries or ("group", "") in rights:
+        rights.append(("group", str(seen.st_gid)))
+    for kind, number in rights:
+        if kind == "user" and number and number != "0":
+            yield Writer(int(number), place, f"user {number} may write to")
+        elif kind == "group" and number and number != "0":
+            alone = _alone_in(int(number))
+            yield Writer(SOMEBODY if alone is None else alone, place, f"group {number} may write to")
+
+
+def _alone_in(gid: int) -> int | None:
+    """Return the one user of a group that is a user's own, named as the user is; None where it is no such group."""
+    try:
+        group = grp.getgrgid(gid)
+        user = pwd.getpwnam(group.gr_name)
+    except KeyError:
+        return None
+    is_own = user.pw_gid == gid and set(group.gr_mem) <= {user.pw_name}
+    return user.pw_uid if is_own else None
+
+
+class _Mounts:
+    """Which user mounted the file system of an open file, of the kinds that tell any owner they like."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def mounter(self, descriptor: int) -> int:
+        """Return the user of a FUSE mount; 0 for root's and any other kind. Raises HostError where the mount is not known."""
+        number = _mount_id(descriptor)
+        if number not in self._known:
+            if not self._known:
+                self._known[number] = 0  # our root: in a chroot(2) its mount is not listed
+            self._known.update(_mounters())
+        if number not in self._known:
+            raise HostError("a file system on the way was unmounted meanwhile")
+        return self._known[number]
+
+
+def _mount_id(descriptor: int) -> int:
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+        for line in file.read(4096).splitlines():
+            if line.startswith(b"mnt_id:"):
+                return int(line.split()[1])
+    raise HostError("the kernel does not tell the mount of an open file")
+
+
+def _mounters() -> Iterator[tuple[int, int]]:
+    """Yield each mount that we see by its number, with the user who answers for what it shows (proc_pid_mountinfo(5))."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        lines = file.read(16 << 20).splitlines()
+    for line in lines:
+        words = line.split(b" ")
+        mark = words.index(b"-", 6)
+        options = words[mark + 3].split(b",") if words[mark + 1].startswith(b"fuse") else []
+        user = next((int(option[8:]) for option in options if option.startswith(b"user_id=")), 0)
+        yield int(words[0]), user
