@@ -105,3 +105,17 @@ class Host(Protocol):
     def inside(self, root: str) -> Host:
         """Return what can be seen of the machine below another root folder (`/proc/PID/root`), where nothing runs."""
         ...
+
+    def acting_as(self, uid: int) -> Host:
+        """Return this machine as a user may see it: nothing is read, connected to or run there that the user could not.
+
+        Whoever supplies a fact (a process title, a configuration, a log) supplies all that it leads to. 0 is root.
+        """
+        ...
+
+    def supplier(self, path: str) -> int:
+        """Return the user who can decide what a file says: 0 where only root (or whoever started us) can write it and replace it.
+
+        NOBODY where several can, or a group. Raises HostError.
+        """
+        ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import time
 from typing import Any
@@ -20,19 +21,35 @@ class SocketConnection:
         self._target = target
 
     @classmethod
-    def to(cls, target: Target, timeout_s: float) -> SocketConnection:
-        """Return an open connection. Raises HostError with its errno, Expired after `timeout_s`."""
+    def to(cls, target: Target, timeout_s: float, path: str = "") -> SocketConnection:
+        """Return an open connection. Raises HostError with its errno, Expired after `timeout_s`. `path`: where a unix socket lies."""
         until = time.monotonic() + timeout_s
+        family, address = (socket.AF_UNIX, path) if path else address_of(target, timeout_s)
         try:
-            family, address = bounded(timeout_s, _address, target)
             stream = socket.socket(family, socket.SOCK_STREAM)
-        except (OSError, ValueError, UnicodeError) as error:
+        except OSError as error:
             raise _failure(error, target) from error
         try:
             stream.settimeout(max(0.001, until - time.monotonic()))
             stream.connect(address)
             stream.settimeout(timeout_s)
         except (OSError, ValueError) as error:
+            stream.close()
+            raise _failure(error, target) from error
+        return cls(stream, target)
+
+    @classmethod
+    def over(cls, stream: socket.socket, target: Target, timeout_s: float, left_s: float) -> SocketConnection:
+        """Return the connection over a socket that is connecting, within `left_s`. Raises HostError with its errno, Expired."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(stream, selectors.EVENT_WRITE)
+                if not selector.select(max(0.001, left_s)):
+                    raise TimeoutError
+            if number := stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(number, os.strerror(number))
+            stream.settimeout(timeout_s)
+        except OSError as error:
             stream.close()
             raise _failure(error, target) from error
         return cls(stream, target)
@@ -62,6 +79,14 @@ class SocketConnection:
             self._socket.close()
         except OSError:
             pass
+
+
+def address_of(target: Target, timeout_s: float) -> tuple[socket.AddressFamily, str | tuple[Any, ...]]:
+    """Return family and address of a target; a name is resolved. Raises HostError, Expired."""
+    try:
+        return bounded(timeout_s, _address, target)
+    except (OSError, ValueError, UnicodeError) as error:
+        raise _failure(error, target) from error
 
 
 def _address(target: Target) -> tuple[socket.AddressFamily, str | tuple[Any, ...]]:

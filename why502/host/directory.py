@@ -6,12 +6,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from why502.host.base import Connection, Finished, Space, Stat
+from why502.host.base import Connection, Finished, Host
 from why502.host.bounded import bounded
-from why502.host.files import LIST_LIMIT, READ_FLAGS, access_list, as_file, as_space, as_stat, content, failure
-from why502.model.errors import HostError
+from why502.host.connection import SocketConnection
+from why502.host.descriptors import DescriptorHost
+from why502.host.files import failure
+from why502.host.trust import supplier
+from why502.model.errors import Denied, HostError
 from why502.model.target import Target
 
 T = TypeVar("T")
@@ -20,7 +23,7 @@ _LINKS = 40  # followed in one path, as the kernel's own limit
 _STEPS = 256
 
 
-class DirectoryHost:
+class DirectoryHost(DescriptorHost):
     """A Host over a folder. No path leads out of it: absolute links and `..` count from its root, as after chroot(2).
 
     The walk holds a descriptor of every folder on the way and follows no link by the kernel's help, so whoever may change
@@ -31,34 +34,6 @@ class DirectoryHost:
         self.root = root.rstrip("/") or "/"
         self.name = name or root
         self._patience_s = patience_s
-
-    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
-        """Return a file's content, at most `limit_bytes` of it."""
-        return self._look(path, lambda at: content(_open(at, path), limit_bytes))
-
-    def open(self, path: str) -> BinaryIO:
-        """Return a seekable binary stream of a file."""
-        return self._look(path, lambda at: _open(at, path))
-
-    def list(self, path: str) -> list[str]:
-        """Return the names in a folder, sorted; of a huge one only some."""
-        return self._look(path, _names)
-
-    def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
-        return self._look(path, lambda at: as_stat(os.fstat(at)), follow=follow)
-
-    def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
-        return self._look(path, lambda at: os.readlink("", dir_fd=at), follow=False)
-
-    def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
-        return self._look(path, lambda at: access_list(f"/proc/self/fd/{at}"))
-
-    def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
-        return self._look(path, lambda at: as_space(os.fstatvfs(at)))
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
         """Raise HostError: nothing of a folder is ever run."""
@@ -72,10 +47,27 @@ class DirectoryHost:
         """Return what can be seen below a folder of this folder."""
         return DirectoryHost(self.root + "/" + root.lstrip("/"), self.name)
 
+    def acting_as(self, uid: int) -> DirectoryHost:  # noqa: ARG002
+        """Return this host: what lies in the directory is read and nothing else is done with it."""
+        return self
+
+    def supplier(self, path: str) -> int:
+        """Return the user who can decide what a file says; an unpacked archive is all of whoever unpacked it."""
+        return supplier(path, self.root)
+
+    @contextmanager
+    def held(self, path: str) -> Iterator[int]:
+        """Yield an O_PATH descriptor of what a path leads to. Raises HostError."""
+        try:
+            with self._found(path, follow=True) as descriptor:
+                yield descriptor
+        except OSError as error:
+            raise failure(error, path) from error
+
     def _refuse(self, what: str) -> NoReturn:
         raise HostError(f"{what} in the folder {self.root}", "look at the machine itself")
 
-    def _look(self, path: str, call: Callable[[int], T], *, follow: bool = True) -> T:
+    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:  # noqa: ARG002
         def look() -> T:
             with self._found(path, follow=follow) as descriptor:
                 return call(descriptor)
@@ -104,6 +96,7 @@ class DirectoryHost:
                 steps -= 1
                 if not steps:
                     raise HostError(f"{path}: too many components")
+                self._may_pass(way[-1], path)
                 entry = _close_with(stack, os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=way[-1]))
                 if stat.S_ISLNK(os.fstat(entry).st_mode) and (follow or any(part for part in left)):
                     links -= 1
@@ -117,25 +110,46 @@ class DirectoryHost:
                     way.append(entry)
             yield way[-1]
 
+    def _may_pass(self, descriptor: int, path: str) -> None:
+        """Raise HostError where a directory on the way is not to be entered."""
+
+
+class PublicHost(DirectoryHost):
+    """What everybody may see of this machine: for facts of another user, where we have no right to become that user."""
+
+    def __init__(self, name: str, root: str = "/", *, patience_s: float = 1.0) -> None:
+        super().__init__(root, name, patience_s=patience_s)
+
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+        """Open a connection, to a unix socket only where everybody may write to it."""
+        if not target.is_unix:
+            return SocketConnection.to(target, timeout_s)
+        with self.held(target.path) as descriptor:
+            _is_for_all(os.fstat(descriptor), stat.S_IWOTH, target.path)
+            return SocketConnection.to(target, timeout_s, f"/proc/self/fd/{descriptor}")
+
+    def inside(self, root: str) -> PublicHost:
+        """Return what everybody may see below another root directory."""
+        return PublicHost(self.name, self.root.rstrip("/") + root, patience_s=self._patience_s)
+
+    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
+        def look(at: int) -> T:
+            found = os.fstat(at)
+            if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+                _is_for_all(found, stat.S_IROTH, path)
+            return call(at)
+
+        return super()._look(path, look, again, follow=follow)
+
+    def _may_pass(self, descriptor: int, path: str) -> None:
+        _is_for_all(os.fstat(descriptor), stat.S_IXOTH, path)
+
+
+def _is_for_all(found: os.stat_result, right: int, path: str) -> None:
+    if not found.st_mode & right:
+        raise Denied(f"{path}: not everybody may see it, and another user names it", "run as root")
+
 
 def _close_with(stack: ExitStack, descriptor: int) -> int:
     stack.callback(os.close, descriptor)
     return descriptor
-
-
-def _open(at: int, path: str) -> BinaryIO:
-    return as_file(_reopened(at), path)
-
-
-def _names(at: int) -> list[str]:
-    descriptor = _reopened(at, os.O_DIRECTORY)
-    try:
-        with os.scandir(descriptor) as entries:
-            return sorted(entry.name for entry, _ in zip(entries, range(LIST_LIMIT), strict=False))
-    finally:
-        os.close(descriptor)
-
-
-def _reopened(at: int, flags: int = 0) -> int:
-    """Return a readable descriptor of what an O_PATH descriptor holds (open(2), O_PATH)."""
-    return os.open(f"/proc/self/fd/{at}", READ_FLAGS | flags)

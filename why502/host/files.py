@@ -50,6 +50,11 @@ def content(file: BinaryIO, limit_bytes: int) -> bytes:
         return b"".join(chunks)
 
 
+def as_kind(mode: int) -> tuple[str, int]:
+    """Return the kind of a file, as Stat has it, and its permission bits."""
+    return _KINDS.get(stat.S_IFMT(mode), "other"), stat.S_IMODE(mode)
+
+
 def as_stat(found: os.stat_result) -> Stat:
     """Return the parts of stat(2) that matter here."""
     return Stat(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+import re
 import selectors
 import shutil
 import signal
 import socket
+import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
-from why502.host.base import Finished, Space, Stat
+from why502.host.base import Finished, Host
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
-from why502.host.directory import DirectoryHost
-from why502.host.files import LIST_LIMIT, READ_FLAGS, access_list, as_file, as_space, as_stat, content, failure
+from why502.host.descriptors import DescriptorHost
+from why502.host.directory import DirectoryHost, PublicHost
+from why502.host.files import failure
+from why502.host.openat2 import without_links
+from why502.host.owner import OwnerHost
+from why502.host.trust import only_user, resolve, supplier
 from why502.model.errors import Expired, HostError, Missing
 from why502.model.target import Target
 
@@ -27,41 +35,21 @@ OUTPUT_LIMIT = 4 << 20  # bytes of each stream of a program
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class LocalHost:
+_KERNELS = ("/proc/", "/sys/")
+_BELOW = re.compile(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
+# A link on the way; a kernel before 5.6, or a sandbox that does not know openat2(2).
+_UNSURE = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
+
+
+class LocalHost(DescriptorHost):
     """A Host that looks at this machine. `patience_s` is how long one look at a file may take."""
 
     def __init__(self, *, patience_s: float = 1.0) -> None:
         self.name = socket.gethostname()
         self._patience_s = patience_s
         self._hung: set[str] = set()
-
-    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
-        """Return a file's content, at most `limit_bytes` of it."""
-        return self._look(path, lambda: content(_opened(path), limit_bytes))
-
-    def open(self, path: str) -> BinaryIO:
-        """Return a seekable binary stream of a file."""
-        return self._look(path, lambda: _opened(path))
-
-    def list(self, path: str) -> list[str]:
-        """Return the names in a folder, sorted; of a huge one only some."""
-        return self._look(path, lambda: _names(path))
-
-    def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
-        return self._look(path, lambda: as_stat(os.stat(path, follow_symlinks=follow)))
-
-    def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
-        return self._look(path, lambda: os.readlink(path))
-
-    def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
-        return self._look(path, lambda: access_list(path))
-
-    def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
-        return self._look(path, lambda: as_space(os.statvfs(path)))
+        self._users: dict[int, Host] = {}
+        self._lock = threading.Lock()
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program in a session of its own, which ends as a whole with it or at the time limit.
@@ -98,19 +86,65 @@ class LocalHost:
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
         """Open a connection. A host name is resolved first, within the same time."""
-        return SocketConnection.to(target, timeout_s)
+        if not target.is_unix:
+            return SocketConnection.to(target, timeout_s)
+        # The descriptor is what connect(2) gets: the path cannot lead elsewhere meanwhile, and may be of any length.
+        if below := _BELOW.fullmatch(target.path):
+            with DirectoryHost(below[1]).held(below[2]) as descriptor:
+                return SocketConnection.to(target, timeout_s, f"/proc/self/fd/{descriptor}")
+        try:
+            return self._bounded(
+                target.path, lambda at: SocketConnection.to(target, timeout_s, f"/proc/self/fd/{at}"), patience_s=timeout_s + 1
+            )
+        except _PlacedBy as error:
+            return self.acting_as(error.uid).connect(target, timeout_s=timeout_s)  # type: ignore[return-value]
 
     def inside(self, root: str) -> DirectoryHost:
-        """Return what can be seen below another root folder."""
+        """Return what can be seen below another root directory, with our own rights: `acting_as` comes first, if at all."""
         return DirectoryHost(root)
 
-    def _look(self, path: str, call: Callable[[], T]) -> T:
-        """Return what `call` returns, within the time limit. A folder where a look hung is not looked at again."""
+    def acting_as(self, uid: int) -> Host:
+        """Return this machine as a user may see it."""
+        own = os.geteuid()
+        if uid in (0, own):
+            return self
+        if uid not in self._users:
+            with self._lock:
+                if own != 0:
+                    self._users[uid] = PublicHost(self.name)
+                elif uid not in self._users:
+                    self._users[uid] = OwnerHost(uid, self.name, patience_s=self._patience_s)
+        return self._users[uid]
+
+    def supplier(self, path: str) -> int:
+        """Return the user who can decide what a file says."""
+        below = _BELOW.fullmatch(path)
+        return supplier(below[2], below[1]) if below else supplier(path)
+
+    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
+        """Return what `call` returns, within the time limit. What others than root placed there is looked at with their rights."""
+        if below := _BELOW.fullmatch(path):
+            return DirectoryHost(below[1], patience_s=self._patience_s)._look(below[2], call, again, follow=follow)
+        try:
+            return self._bounded(path, call, follow=follow, patience_s=self._patience_s)
+        except _PlacedBy as error:
+            return again(self.acting_as(error.uid))
+
+    def _bounded(self, path: str, call: Callable[[int], T], *, patience_s: float, follow: bool = True) -> T:
+        """Return what `call` returns, within the time limit. A directory where a look hung is not looked at again."""
         folder = posixpath.dirname(path)
         if folder in self._hung:
-            raise Expired(f"{path}: its folder did not answer before")
+            raise Expired(f"{path}: its directory did not answer before")
+
+        def look() -> T:
+            at = _descriptor(path, follow=follow)
+            try:
+                return call(at)
+            finally:
+                os.close(at)
+
         try:
-            return bounded(self._patience_s, call)
+            return bounded(patience_s, look)
         except OSError as error:
             raise failure(error, path) from error
         except ValueError as error:  # a NUL byte in the path
@@ -120,13 +154,34 @@ class LocalHost:
             raise Expired(f"{path}: {error.why}", "look whether its file system answers") from error
 
 
-def _opened(path: str) -> BinaryIO:
-    return as_file(os.open(path, READ_FLAGS), path)
+class _PlacedBy(Exception):
+    """A link on the way, or a second name of the file, that somebody else placed there."""
+
+    def __init__(self, uid: int) -> None:
+        super().__init__(uid)
+        self.uid = uid
 
 
-def _names(path: str) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(entry.name for entry, _ in zip(entries, range(LIST_LIMIT), strict=False))
+def _descriptor(path: str, *, follow: bool) -> int:
+    """Return an O_PATH descriptor of what a path leads to. Raises OSError, _PlacedBy."""
+    flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    if path.startswith(_KERNELS):  # the kernel's own names
+        return os.open(path, flags)
+    try:
+        at = without_links(path, flags)
+    except OSError as error:
+        if error.errno not in _UNSURE:
+            raise
+    else:
+        found = os.fstat(at)
+        if found.st_nlink == 1 or not stat.S_ISREG(found.st_mode):
+            return at
+        os.close(at)
+    held = resolve(path, follow=follow)
+    if uid := only_user(held.placers):
+        os.close(held.descriptor)
+        raise _PlacedBy(uid)
+    return held.descriptor
 
 
 def _not_run(error: OSError | ValueError, program: str) -> HostError:

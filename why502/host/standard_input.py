@@ -67,3 +67,12 @@ class WithInput:
     def inside(self, root: str) -> Host:
         """Return what can be seen below another root folder."""
         return self._behind.inside(root)
+
+    def acting_as(self, uid: int) -> Host:
+        """Return this machine as a user may see it."""
+        behind = self._behind.acting_as(uid)
+        return self if behind is self._behind else behind
+
+    def supplier(self, path: str) -> int:
+        """Return the user who can decide what a file says; what came in is ours."""
+        return 0 if path == self._path else self._behind.supplier(path)

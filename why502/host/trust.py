@@ -27,6 +27,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -36,10 +37,12 @@ from why502.host.bounded import bounded
 from why502.host.files import access_list, failure
 from why502.model.errors import Denied, HostError, Missing
 
+NOBODY = 65534
 SOMEBODY = -1  # a writer who is not one user: a group, or everybody
 PATIENCE_S = 2.0
 _LINKS = 40  # followed in one path, as the kernel's own limit
 _STEPS = 256
+_ANOTHER = re.compile(r"/proc/[0-9]+/root")
 _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -58,12 +61,17 @@ class Writer(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Held:
-    """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist."""
+    """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist.
+
+    `placers`: the users other than root, or SOMEBODY, who could have put a link there that was followed, or a second name of the
+    file: who decides what the path means, whoever may write the file itself (fs.protected_symlinks, proc_sys_fs(5)).
+    """
 
     path: str
     real: str
     descriptor: int
     writers: tuple[Writer, ...]
+    placers: frozenset[int] = frozenset()
 
     @property
     def program(self) -> str:
@@ -82,13 +90,29 @@ def trusted_users() -> frozenset[int]:
     return frozenset((0, os.getuid(), os.geteuid()))
 
 
-def writers(path: str) -> frozenset[int]:
+def writers(path: str, root: str = "/") -> frozenset[int]:
     """Return the users other than root who could replace what a path leads to, SOMEBODY for a group or everybody.
 
-    Raises HostError where the path cannot be followed.
+    `root` is where the path counts from: "/", or `/proc/PID/root`. Raises HostError where the path cannot be followed.
     """
-    with walked(path) as held:
+    with walked(path, root=root) as held:
         return frozenset(writer.uid for writer in held.writers)
+
+
+def supplier(path: str, root: str = "/") -> int:
+    """Return the user who decides what a file says: 0 where only root or we can write or replace it; NOBODY for several, or a group.
+
+    Raises HostError.
+    """
+    return only_user(writers(path, root))
+
+
+def only_user(uids: Collection[int]) -> int:
+    """Return the one user of these who is neither root nor we; 0 for none, NOBODY for several or SOMEBODY."""
+    others = set(uids) - trusted_users()
+    if not others:
+        return 0
+    return others.pop() if len(others) == 1 and SOMEBODY not in others else NOBODY
 
 
 def stranger(path: str, uids: Collection[int] | None = None, *, missing: bool = False) -> str:
@@ -159,13 +183,13 @@ def _users(pid: int) -> set[int]:
 
 
 @contextlib.contextmanager
-def walked(path: str, *, missing: bool = False) -> Iterator[Held]:
+def walked(path: str, *, missing: bool = False, root: str = "/") -> Iterator[Held]:
     """Yield what a path leads to, with everybody but root who could replace it. Raises HostError where it cannot be followed.
 
     With `missing` the way may end early: then those count who could make the rest of it.
     """
     try:
-        found = bounded(PATIENCE_S, _walk, path, missing=missing)
+        found = bounded(PATIENCE_S, resolve, path, missing=missing, root=root)
     except OSError as error:
         raise failure(error, path) from error
     except ValueError as error:  # a NUL byte in the path
@@ -177,17 +201,21 @@ def walked(path: str, *, missing: bool = False) -> Iterator[Held]:
             os.close(found.descriptor)
 
 
-def _walk(path: str, *, missing: bool) -> Held:
-    """Follow a path from the root, one component after the other, links included; no help of the kernel that could be misled."""
+def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool = True) -> Held:
+    """Follow a path from the root, one component after the other, links included; no help of the kernel that could be misled.
+
+    The caller closes the descriptor; nothing bounds the time. Raises HostError, OSError.
+    """
     links, steps = _LINKS, _STEPS
     whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
     left = whole.split("/")[::-1]
     found: list[Writer] = []
-    mounts = _Mounts()
+    placers: list[Writer] = []
+    mounts = _Mounts(root)
     way: list[tuple[str, int]] = []  # names and descriptors of the directories that lead here
     opened: list[int] = []
     try:
-        opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        opened.append(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         way.append(("", opened[-1]))
         found += _writers(opened[-1], "/", mounts)
         while left:
@@ -210,19 +238,31 @@ def _walk(path: str, *, missing: bool) -> Held:
                 rest = "/".join([here, *(part for part in reversed(left) if part not in ("", "."))])
                 return Held(path=path, real=rest, descriptor=-1, writers=tuple(dict.fromkeys(found)))
             opened.append(entry)
-            if stat.S_ISLNK(os.fstat(entry).st_mode):
+            if stat.S_ISLNK(os.fstat(entry).st_mode) and (follow or any(left)):
                 links -= 1
                 if not links:
                     raise HostError(f"{path}: too many symbolic links")
                 found += _owner(os.fstat(entry), here)  # in a sticky directory its owner may replace it
+                placers = list(found)
                 aim = os.readlink("", dir_fd=entry)
                 if aim.startswith("/"):
                     way = way[:1]
                 left += aim.split("/")[::-1]
             else:
+                seen = os.fstat(entry)
+                if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:  # whoever may make names here may have made this one
+                    placers = [*found, *_makers(way[-1][1], _name_of(way))]
                 found += _writers(entry, here, mounts)
                 way.append((name, entry))
-        return Held(path=path, real=_name_of(way), descriptor=os.dup(way[-1][1]), writers=tuple(dict.fromkeys(found)))
+        last = os.dup(way[-1][1])
+        os.set_inheritable(last, False)
+        return Held(
+            path=path,
+            real=_name_of(way),
+            descriptor=last,
+            writers=tuple(dict.fromkeys(found)),
+            placers=frozenset(writer.uid for writer in placers),
+        )
     finally:
         for descriptor in opened:
             os.close(descriptor)
@@ -284,8 +324,9 @@ def _alone_in(gid: int) -> int | None:
 class _Mounts:
     """Which user mounted the file system of an open file, of the kinds that tell any owner they like."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str = "/") -> None:
         self._known: dict[int, int] = {}
+        self._table = root.removesuffix("root") + "mountinfo" if _ANOTHER.fullmatch(root) else "/proc/self/mountinfo"
 
     def mounter(self, descriptor: int) -> int:
         """Return the user of a FUSE mount; 0 for root's and any other kind. Raises HostError where the mount is not known."""
@@ -293,7 +334,7 @@ class _Mounts:
         if number not in self._known:
             if not self._known:
                 self._known[number] = 0  # our root: in a chroot(2) its mount is not listed
-            self._known.update(_mounters())
+            self._known.update(_mounters(self._table))
         if number not in self._known:
             raise HostError("a file system on the way was unmounted meanwhile")
         return self._known[number]
@@ -307,9 +348,9 @@ def _mount_id(descriptor: int) -> int:
     raise HostError("the kernel does not tell the mount of an open file")
 
 
-def _mounters() -> Iterator[tuple[int, int]]:
+def _mounters(table: str) -> Iterator[tuple[int, int]]:
     """Yield each mount that we see by its number, with the user who answers for what it shows (proc_pid_mountinfo(5))."""
-    with open("/proc/self/mountinfo", "rb") as file:
+    with open(table, "rb") as file:
         lines = file.read(16 << 20).splitlines()
     for line in lines:
         words = line.split(b" ")

@@ -1,0 +1,73 @@
+"""What can be looked at through a descriptor (O_PATH) that holds what a path leads to; how to get there differs by host."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+from why502.host.base import Host, Space, Stat
+from why502.host.files import LIST_LIMIT, READ_FLAGS, access_list, as_file, as_space, as_stat, content
+
+T = TypeVar("T")
+
+
+class DescriptorHost:
+    """The looks at files that kinds of hosts share."""
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+
+        def again(host: Host) -> bytes:
+            return host.read(path, limit_bytes=limit_bytes)
+
+        return self._look(path, lambda at: content(opened(at, path), limit_bytes), again)
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable binary stream of a file."""
+        return self._look(path, lambda at: opened(at, path), lambda host: host.open(path))
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; of a huge one only some."""
+        return self._look(path, names, lambda host: host.list(path))
+
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
+        """Return what stat(2) (or lstat(2)) tells."""
+        return self._look(path, lambda at: as_stat(os.fstat(at)), lambda host: host.stat(path, follow=follow), follow=follow)
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link holds."""
+        return self._look(path, lambda at: os.readlink("", dir_fd=at), lambda host: host.link(path), follow=False)
+
+    def acl(self, path: str) -> tuple[str, ...]:
+        """Return the POSIX access list in numbers."""
+        return self._look(path, lambda at: access_list(f"/proc/self/fd/{at}"), lambda host: host.acl(path))
+
+    def space(self, path: str) -> Space:
+        """Return how full the file system of a path is."""
+        return self._look(path, lambda at: as_space(os.fstatvfs(at)), lambda host: host.space(path))
+
+    @abstractmethod
+    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
+        """Return what `call` makes of the descriptor of what a path leads to. `again` does the same look on another host."""
+
+
+def opened(at: int, path: str) -> BinaryIO:
+    """Return a stream of the regular file that a descriptor holds. Raises HostError for anything else, without opening it."""
+    return as_file(_reopened(at), path)
+
+
+def names(at: int) -> list[str]:
+    """Return the names in the directory that a descriptor holds, sorted; of a huge one only some."""
+    descriptor = _reopened(at, os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as entries:
+            return sorted(entry.name for entry, _ in zip(entries, range(LIST_LIMIT), strict=False))
+    finally:
+        os.close(descriptor)
+
+
+def _reopened(at: int, flags: int = 0) -> int:
+    """Return a readable descriptor of what an O_PATH descriptor holds (open(2), O_PATH)."""
+    return os.open(f"/proc/self/fd/{at}", READ_FLAGS | flags)

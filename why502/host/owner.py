@@ -1,0 +1,268 @@
+"""This machine as one of its users may see it: whatever that user could not do, we do not do for them.
+
+Process titles, configuration files, logs and socket paths that a user controls are facts which that user supplies. What they lead
+to is read, listed, connected to and run by a process with the user's own rights (see `owner_process`), which the kernel enforces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import pwd
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from why502.host.base import Finished, Host, Space, Stat
+from why502.host.bounded import bounded
+from why502.host.connection import SocketConnection, address_of
+from why502.host.files import as_file, as_kind, failure, parse_acl
+from why502.host.trust import NOBODY
+from why502.model.errors import Denied, Expired, HostError
+from why502.model.target import Target
+
+FAILURES_MOST = 3  # of the process of one user: one who ends or stops it is not looked at for ever
+_PROGRAM = str(Path(__file__).with_name("owner_process.py"))
+_START_S = 2.0
+_ANSWER_BYTES = 8 << 20
+
+
+class OwnerHost:
+    """A Host that acts with the rights of `uid`. `root`: the directory that its paths count from; nothing runs in another one."""
+
+    def __init__(self, uid: int, name: str, root: str = "", *, patience_s: float = 1.0) -> None:
+        self.uid = uid
+        self.name = name
+        self._root = root
+        self._patience_s = patience_s
+        self._helper: _Helper | None = None
+        self._failures = 0
+        self._lock = threading.Lock()
+        self._inside: dict[str, OwnerHost] = {}
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        """Return a file's content, at most `limit_bytes` of it."""
+        return self._ask(path, {"op": "read", "path": path, "limit": limit_bytes}, most=limit_bytes)[1]
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a seekable binary stream of a file."""
+        return as_file(self._ask(path, {"op": "open", "path": path})[2], path)
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; of a huge one only some."""
+        return [str(name) for name in json.loads(self._ask(path, {"op": "list", "path": path})[1])]
+
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
+        """Return what stat(2) (or lstat(2)) tells."""
+        mode, inode, device, _, uid, gid, size, _, modified, _ = self._ask(path, {"op": "stat", "path": path, "follow": follow})[
+            0
+        ]["stat"]
+        kind, bits = as_kind(mode)
+        return Stat(kind=kind, mode=bits, uid=uid, gid=gid, size_bytes=size, modified_s=modified, inode=inode, device=device)
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link holds."""
+        return str(self._ask(path, {"op": "link", "path": path})[0]["link"])
+
+    def acl(self, path: str) -> tuple[str, ...]:
+        """Return the POSIX access list in numbers."""
+        try:
+            return parse_acl(self._ask(path, {"op": "acl", "path": path})[1])
+        except HostError as error:
+            if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+                return ()
+            raise
+
+    def space(self, path: str) -> Space:
+        """Return how full the file system of a path is."""
+        _, unit, blocks, _, free, files, _, free_files, flags, _ = self._ask(path, {"op": "space", "path": path})[0]["space"]
+        return Space(
+            free_bytes=free * unit,
+            total_bytes=blocks * unit,
+            free_inodes=free_files if files else None,
+            total_inodes=files or None,
+            is_read_only=bool(flags & os.ST_RDONLY),
+        )
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program as the user, in a session of its own, which ends as a whole with it or at the time limit."""
+        if self._root:
+            raise HostError(f"{argv[0]}: no program runs below {self._root}", "look at the machine itself")
+        helper = self._started()
+        try:
+            order = {"op": "run", "argv": list(argv), "timeout": timeout_s}
+            fields, content, _ = helper.ask(order, timeout_s + 1.0, most=16 << 20)
+        finally:
+            helper.end()
+        if fields.get("expired"):
+            raise Expired(f"{argv[0]}: did not end within {timeout_s:g} s")
+        cut = int(fields["stdout"])
+        texts = (content[:cut].decode("utf-8", "replace"), content[cut:].decode("utf-8", "replace"))
+        return Finished(status=int(fields["status"]), stdout=texts[0], stderr=texts[1])
+
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
+        """Open a connection. A host name is resolved first, within the same time."""
+        until = time.monotonic() + timeout_s
+        if target.is_unix:
+            order: dict[str, Any] = {"op": "connect", "path": target.path}
+        else:
+            family, address = address_of(target, timeout_s)
+            order = {"op": "connect", "family": int(family), "address": list(address)}
+        descriptor = self._ask(str(target), order)[2]
+        return SocketConnection.over(socket.socket(fileno=descriptor), target, timeout_s, until - time.monotonic())
+
+    def inside(self, root: str) -> OwnerHost:
+        """Return what the user can see below another root directory."""
+        if root not in self._inside:
+            self._inside[root] = OwnerHost(self.uid, self.name, self._root + root, patience_s=self._patience_s)
+        return self._inside[root]
+
+    def acting_as(self, uid: int) -> Host:
+        """Return this host: nobody gets other rights back."""
+        return self if uid == self.uid else OwnerHost(NOBODY, self.name, self._root, patience_s=self._patience_s)
+
+    def supplier(self, path: str) -> int:  # noqa: ARG002
+        """Return the user: all that it finds counts as this user's."""
+        return self.uid
+
+    def _ask(self, about: str, order: dict[str, Any], *, most: int = _ANSWER_BYTES) -> tuple[dict[str, Any], bytes, int]:
+        """Return the answer's fields, content and descriptor. A process that is gone or late is replaced, a few times."""
+        with self._lock:
+            if self._helper is None:
+                self._helper = self._started()
+            try:
+                fields, content, descriptor = self._helper.ask(order, self._patience_s, most=most)
+            except HostError as error:
+                self._failures += 1
+                self._helper.end()
+                self._helper = None
+                raise type(error)(f"{about}: {error.why}", error.allow) from error
+        if "errno" in fields:
+            self._refuse(about, fields)
+        return fields, content, descriptor
+
+    def _refuse(self, about: str, fields: dict[str, Any]) -> NoReturn:
+        number, message = fields["errno"], str(fields["message"])[:200]
+        if not isinstance(number, int):
+            raise HostError(f"{about}: {message}")
+        if number in (errno.EACCES, errno.EPERM, errno.ELOOP):
+            why = f"{about}: {os.strerror(number).lower()} for user {self.uid}, who names it"
+            raise Denied(why, "why502 reads for a user only what that user may read", errno=number)
+        raise failure(OSError(number, message), about)
+
+    def _started(self) -> _Helper:
+        """Return a new process of the user. Raises HostError."""
+        if self._failures >= FAILURES_MOST:
+            raise HostError(f"the process with the rights of user {self.uid} was ended or did not answer too often")
+        return _Helper(self.uid, self._root)
+
+
+class _Helper:
+    """One process with a user's rights, and the channel to it."""
+
+    def __init__(self, uid: int, root: str) -> None:
+        gid, groups = bounded(_START_S, groups_of, uid)
+        self._channel, theirs = socket.socketpair()
+        below = -1
+        try:
+            below = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if root else -1
+            self._process = _spawn(uid, gid, groups, theirs.fileno(), below)
+        except OSError as error:
+            self._channel.close()
+            raise failure(error, root or "a process with a user's rights") from error
+        finally:
+            theirs.close()
+            if below >= 0:
+                os.close(below)
+
+    def ask(self, order: dict[str, Any], timeout_s: float, *, most: int) -> tuple[dict[str, Any], bytes, int]:
+        """Return what it answers. Raises Expired, or HostError where it is gone."""
+        until = time.monotonic() + timeout_s + _START_S
+        body = json.dumps(order).encode()
+        received: list[int] = []
+        try:
+            self._channel.settimeout(max(0.01, until - time.monotonic()))
+            self._channel.sendall(struct.pack("!I", len(body)) + body)
+            (length,) = struct.unpack("!I", self._exactly(4, until, received))
+            if length > _ANSWER_BYTES:
+                raise HostError("the answer is too long")
+            fields = json.loads(self._exactly(length, until, received))
+            size = int(fields["size"])
+            if not 0 <= size <= most:
+                raise HostError("the answer is too long")
+            content = self._exactly(size, until, received)
+        except TimeoutError as error:
+            _close(received)
+            raise Expired(f"no answer within {timeout_s:g} s") from error
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            _close(received)
+            raise HostError("the process with the user's rights is gone") from error
+        if fields.get("has_descriptor"):
+            if not received:
+                raise HostError("the answer came without its file")
+            return fields, content, received[0]
+        _close(received)
+        return fields, content, -1
+
+    def _exactly(self, size: int, until: float, received: list[int]) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            self._channel.settimeout(max(0.001, until - time.monotonic()))
+            chunk, descriptors, _, _ = socket.recv_fds(self._channel, min(size - len(found), 1 << 20), 1)
+            received += descriptors
+            if not chunk:
+                raise EOFError
+            found += chunk
+        return bytes(found)
+
+    def end(self) -> None:
+        """End it."""
+        self._channel.close()
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        threading.Thread(target=self._process.wait, daemon=True).start()
+
+    def __del__(self) -> None:
+        process = getattr(self, "_process", None)
+        if process is not None and process.returncode is None:
+            self._channel.close()
+            with contextlib.suppress(OSError):
+                process.kill()
+                process.wait()
+
+
+def _spawn(uid: int, gid: int, groups: list[int], channel: int, below: int) -> subprocess.Popen[bytes]:
+    """Start the process with no variables, no terminal, and no descriptors but these two."""
+    numbers = [number for number in (channel, below) if number >= 0]
+    argv = [sys.executable, "-I", "-S", _PROGRAM, str(uid), str(gid), ",".join(map(str, groups)), str(channel), str(below)]
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+        pass_fds=numbers,
+        start_new_session=True,
+    )
+
+
+def groups_of(uid: int) -> tuple[int, list[int]]:
+    """Return the main and the other groups of a user; nobody's where no account is known (getgrouplist(3))."""
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        return NOBODY, []
+    return account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
