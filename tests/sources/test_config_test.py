@@ -155,8 +155,9 @@ def test_a_users_program_runs_as_that_user(open_folder: Path) -> None:
         )
         proxy, gaps = examined(nginx)
         assert (proxy.test, gaps) == ("ok", ())
-        command = config_test._from_outside(LocalHost(), proxy, (), (65534, 65534), ("/proc/self/exe",))
-        assert command[command.index("--") + 1] == "setpriv"
+        stopped = msgspec.structs.replace(proxy, pid=None, owner_uid=65534)
+        told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(stopped,)), Ask())
+        assert [gap.why for gap in told.gaps] == [f"{nginx.config}: its configuration is of user 65534, and nothing runs it"]
     finally:
         nginx.stop()
 

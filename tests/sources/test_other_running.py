@@ -63,7 +63,7 @@ def serving(port: int, *argv: str) -> Iterator[None]:
 def found(folder: Path) -> list[Proxy]:
     """Return the proxies whose files lie in a folder."""
     host = LocalHost()
-    return [proxy for proxy in others(host, ProcessTable(host), []) if proxy.config.startswith(str(folder))]
+    return [proxy for proxy in others(host, ProcessTable(host), {}, []) if proxy.config.startswith(str(folder))]
 
 
 def program(name: str) -> str:
@@ -88,25 +88,24 @@ def test_haproxy(tmp_path: Path, flags: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("includes", [True, False])
-def test_apache(tmp_path: Path, includes: bool) -> None:
+def test_apache(open_folder: Path, includes: bool) -> None:
     httpd, port = program("apache2"), free_port()
-    tmp_path.chmod(0o755)
-    (tmp_path / "sites").mkdir()
-    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {tmp_path}/access.log common\n</VirtualHost>\n"
-    (tmp_path / "sites" / "shop.conf").write_text(site)
+    (open_folder / "sites").mkdir()
+    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {open_folder}/access.log common\n</VirtualHost>\n"
+    (open_folder / "sites" / "shop.conf").write_text(site)
     more = "IncludeOptional sites/*.conf" if includes else ""
-    (tmp_path / "httpd.conf").write_text(APACHE.format(folder=tmp_path, modules=MODULES, port=port, more=more))
-    with serving(port, httpd, "-X", "-f", f"{tmp_path}/httpd.conf"):
-        proxies = found(tmp_path)
+    (open_folder / "httpd.conf").write_text(APACHE.format(folder=open_folder, modules=MODULES, port=port, more=more))
+    with serving(port, httpd, "-X", "-f", f"{open_folder}/httpd.conf"):
+        proxies = found(open_folder)
     if not includes:  # it leads nowhere
         assert proxies == []
         return
     (proxy,) = proxies
-    assert (proxy.kind, proxy.is_running, proxy.config) == ("apache", True, f"{tmp_path}/httpd.conf")
-    assert [route.at and (route.at.file, route.at.line) for route in proxy.routes] == [(f"{tmp_path}/sites/shop.conf", 2)]
+    assert (proxy.kind, proxy.is_running, proxy.config) == ("apache", True, f"{open_folder}/httpd.conf")
+    assert [route.at and (route.at.file, route.at.line) for route in proxy.routes] == [(f"{open_folder}/sites/shop.conf", 2)]
     assert {(log.kind, log.path) for log in proxy.logs} == {
-        ("error", f"{tmp_path}/error.log"),
-        ("access", f"{tmp_path}/access.log"),
+        ("error", f"{open_folder}/error.log"),
+        ("access", f"{open_folder}/access.log"),
     }
 
 
@@ -117,6 +116,6 @@ def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
     with serving(port, program("haproxy"), "-db", "-f", str(config)):
         config.unlink()
         host, gaps = LocalHost(), list[Gap]()
-        proxies = others(host, ProcessTable(host), gaps)
+        proxies = others(host, ProcessTable(host), {}, gaps)
     assert not [proxy for proxy in proxies if proxy.config == str(config)]
     assert [gap.source for gap in gaps if str(config) in gap.why] == ["proxies"]

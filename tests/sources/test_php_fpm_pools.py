@@ -20,6 +20,7 @@ from why502.model.snapshot import PhpPool, Snapshot
 from why502.model.target import Target
 from why502.sources import php_fpm, php_fpm_files, php_fpm_status
 from why502.sources.base import Ask
+from why502.sources.suppliers import Rights
 
 FPM = next((str(path) for path in sorted(Path("/usr/sbin").glob("php-fpm*"))), None) or shutil.which("php-fpm")
 needs_fpm = pytest.mark.skipif(not FPM, reason="php-fpm is not installed")
@@ -140,7 +141,7 @@ def test_files_mean_the_same_as_to_fpm_itself(tmp_path):
         elif " = " in text:
             name, _, value = text.partition(" = ")
             section[name] = value
-    entries, _ = php_fpm_files.read(LocalHost(), str(tmp_path / "fpm.conf"), "/usr")
+    entries, _ = php_fpm_files.read(Rights(LocalHost(), 0), str(tmp_path / "fpm.conf"), "/usr")
     for pool in php_fpm.pools(entries, "/usr", environment):
         theirs = said.pop(pool.name)
         assert {theirs["listen"], f"unix:{theirs['listen']}"} & {str(pool.target)}
@@ -152,7 +153,7 @@ def test_files_mean_the_same_as_to_fpm_itself(tmp_path):
 
 def test_an_include_that_names_itself_ends(tmp_path):
     (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
-    entries, gaps = php_fpm_files.read(DirectoryHost(str(tmp_path)), "/a.conf", "/usr")
+    entries, gaps = php_fpm_files.read(Rights(DirectoryHost(str(tmp_path)), 0), "/a.conf", "/usr")
     assert entries
     assert "more than can be followed" in gaps[0].why
 

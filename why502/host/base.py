@@ -39,6 +39,20 @@ class Finished(Value, frozen=True, kw_only=True):
     stderr: str
 
 
+class Sandbox(Value, frozen=True, kw_only=True):
+    """What a program is tried out with. `program`: its path, or that of a running process where `pid` is not 0.
+
+    `directories` and `files` are those that it may make, or write to: in overlays, which vanish.
+    """
+
+    program: str = ""
+    pid: int = 0
+    enters_mounts: bool = False  # of the process
+    enters_network: bool = False
+    directories: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
 class Connection(Protocol):
     """An open connection to a target. Times out by itself; each method raises HostError."""
 
@@ -96,6 +110,10 @@ class Host(Protocol):
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program without a shell, C locale, no standard input; return its output (each stream at most 4 MiB)."""
+        ...
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program of root's, that nobody else can change, as root and so that it changes nothing. Raises HostError."""
         ...
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:

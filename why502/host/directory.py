@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
-from why502.host.base import Connection, Finished, Host
+from why502.host.base import Connection, Finished, Host, Sandbox
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
 from why502.host.descriptors import DescriptorHost
@@ -37,6 +37,10 @@ class DirectoryHost(DescriptorHost):
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
         """Raise HostError: nothing of a folder is ever run."""
+        self._refuse(f"{argv[0]}: no program runs")
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+        """Raise HostError."""
         self._refuse(f"{argv[0]}: no program runs")
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002

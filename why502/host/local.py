@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import posixpath
 import re
@@ -12,12 +13,15 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from why502.host.base import Finished, Host
+from why502.host import trust
+from why502.host.base import Finished, Host, Sandbox
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
 from why502.host.descriptors import DescriptorHost
@@ -25,8 +29,9 @@ from why502.host.directory import DirectoryHost, PublicHost
 from why502.host.files import failure
 from why502.host.openat2 import without_links
 from why502.host.owner import OwnerHost
+from why502.host.sandbox_process import NO_ROOM
 from why502.host.trust import only_user, resolve, supplier
-from why502.model.errors import Expired, HostError, Missing
+from why502.model.errors import Denied, Expired, HostError, Missing
 from why502.model.target import Target
 
 T = TypeVar("T")
@@ -35,6 +40,7 @@ OUTPUT_LIMIT = 4 << 20  # bytes of each stream of a program
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_SANDBOX = str(Path(__file__).with_name("sandbox_process.py"))
 _KERNELS = ("/proc/", "/sys/")
 _BELOW = re.compile(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
 # A link on the way; a kernel before 5.6, or a sandbox that does not know openat2(2).
@@ -56,6 +62,29 @@ class LocalHost(DescriptorHost):
 
         The system's own folders come first in its PATH. Output beyond OUTPUT_LIMIT is read and dropped.
         """
+        return self._run(argv, timeout_s)
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program of root's on a machine that it cannot change; see `sandbox_process`. Raises HostError."""
+        if os.geteuid() != 0:
+            raise Denied(f"{argv[0]}: only root can try it out", "run as root")
+        with trust.program(sandbox.program, sandbox.pid) as descriptor:
+            order = {
+                "program": descriptor,
+                "argv": argv,
+                "pid": sandbox.pid,
+                "mounts": sandbox.enters_mounts,
+                "network": sandbox.enters_network,
+                "directories": sandbox.directories,
+                "files": sandbox.files,
+            }
+            words = (sys.executable, "-I", "-S", _SANDBOX, json.dumps(order))
+            done = self._run(words, timeout_s, descriptor)
+        if done.status == NO_ROOM:
+            raise HostError(f"{argv[0]}: nothing could be laid over what it writes to: {done.stderr.strip()[:200]}")
+        return done
+
+    def _run(self, argv: tuple[str, ...], timeout_s: float, *descriptors: int) -> Finished:
         environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
         environment.pop("NGINX", None)  # names inherited sockets to an nginx that we ask
         if "/" not in argv[0] and shutil.which(argv[0], path=environment["PATH"]) is None:
@@ -68,6 +97,7 @@ class LocalHost(DescriptorHost):
                 stderr=subprocess.PIPE,
                 env=environment,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         except (OSError, ValueError) as error:
             raise _not_run(error, argv[0]) from error

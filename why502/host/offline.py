@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from why502.host.base import Connection, Finished, Host, Space, Stat
+from why502.host.base import Connection, Finished, Host, Sandbox, Space, Stat
 from why502.model.errors import HostError
 from why502.model.target import Target
 
@@ -49,6 +49,10 @@ class OfflineHost:
         raise _refusal(path)
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+        """Raise HostError."""
+        raise _refusal(argv[0])
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
         """Raise HostError."""
         raise _refusal(argv[0])
 

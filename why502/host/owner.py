@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from why502.host.base import Finished, Host, Space, Stat
+from why502.host.base import Finished, Host, Sandbox, Space, Stat
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection, address_of
 from why502.host.files import as_file, as_kind, failure, parse_acl
@@ -106,6 +106,10 @@ class OwnerHost:
         cut = int(fields["stdout"])
         texts = (content[:cut].decode("utf-8", "replace"), content[cut:].decode("utf-8", "replace"))
         return Finished(status=int(fields["status"]), stdout=texts[0], stderr=texts[1])
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+        """Raise HostError."""
+        raise HostError(f"{argv[0]}: only root tries a program out")
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
         """Open a connection. A host name is resolved first, within the same time."""

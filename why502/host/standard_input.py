@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from typing import BinaryIO
 
-from why502.host.base import Connection, Finished, Host, Space, Stat
+from why502.host.base import Connection, Finished, Host, Sandbox, Space, Stat
 from why502.host.files import as_stat
 from why502.model.target import Target
 
@@ -59,6 +59,10 @@ class WithInput:
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program."""
         return self._behind.run(*argv, timeout_s=timeout_s)
+
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
+        """Run a program so that it changes nothing."""
+        return self._behind.try_out(sandbox, *argv, timeout_s=timeout_s)
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Open a connection."""

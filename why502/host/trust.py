@@ -134,6 +134,29 @@ def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
+def program(path: str, pid: int = 0) -> Iterator[int]:
+    """Yield a descriptor of a program that may be run as root: the one at a path, or that of a running process of root's.
+
+    Only root can change it or a directory above it. It is what was checked, whatever lies at the path by now. Raises HostError.
+    """
+    if not pid:
+        with held(path, (0,)) as found:
+            yield found.descriptor
+        return
+    with process(pid, (0,)):
+        try:
+            descriptor = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            raise failure(error, f"the program of process {pid}") from error
+        try:
+            if writer := next(_writers(descriptor, f"the program of process {pid}", _Mounts()), None):
+                raise Denied(f"it could be changed by others than root: {writer.words}")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
 def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
     """Yield a pidfd of a process that may be signalled: it runs as root or one of `uids`, its program is theirs alone.
 

@@ -49,6 +49,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     pid: int | None = None  # of the master process: whose TZ and open files count
     is_rotated: bool = True  # its rotated siblings belong to it
     is_given: bool = False  # the user named it: it may be a fragment, of several programs, without times
+    owner_uid: int = 0  # the user, other than root, with whose rights it is to be read
 
 
 class _Reader(NamedTuple):

@@ -28,6 +28,7 @@ class ConfigFile(Value, frozen=True, kw_only=True):
     text: str = ""  # bytes decoded as latin-1 where they are no UTF-8, so that offsets stay bytes: see is_latin1
     is_latin1: bool = False
     modified_at: datetime | None = None
+    owner_uid: int = 0  # the user, other than root, who can change it: what it names is looked at with that user's rights
 
 
 class ConfigProblem(Value, frozen=True, kw_only=True):
@@ -106,11 +107,18 @@ class Proxy(Value, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     logs: tuple[LogTarget, ...] = ()
     why_stopped: str = ""  # the service manager's words where it does not run
+    owner_uid: int = 0  # the user who runs it, or can change its main file where nothing runs
 
     @property
     def is_running(self) -> bool:
         """True while a master process is there."""
         return self.pid is not None
+
+    def supplier(self, at: Position | None) -> int:
+        """Return the user who supplies what stands at a place of its configuration: its own, or of root's one who can write there."""
+        if self.owner_uid or at is None:
+            return self.owner_uid
+        return next((file.owner_uid for file in self.files if file.path == at.file), 0)
 
 
 class Listener(Value, frozen=True, kw_only=True):
@@ -240,6 +248,7 @@ class Service(Value, frozen=True, kw_only=True):
     why: tuple[str, ...] = ()  # its last words about a failure
     targets: tuple[Target, ...] = ()  # the targets it is believed to serve
     link: str = ""  # how we know: "listens on it", "its command names port 3000", "its folder is …"
+    owner_uid: int = 0  # the user who runs its manager, or can change what the manager knows
 
 
 class PhpPool(Value, frozen=True, kw_only=True):
@@ -274,6 +283,7 @@ class PhpPool(Value, frozen=True, kw_only=True):
     child_pss_bytes: int | None = None  # mean of the children, shared pages counted in parts
     queued: int | None = None  # connections that wait to be accepted
     answers_ping: bool | None = None  # None: not asked
+    owner_uid: int = 0  # the user who runs its master, or can change its file
 
 
 class Pressure(Value, frozen=True, kw_only=True):

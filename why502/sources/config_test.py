@@ -1,21 +1,22 @@
 """The proxy's own test of its configuration on disk: `nginx -t` by the very binary that runs, leaving no trace.
 
 `nginx -t` writes: it makes missing log files, pid file and folders, and gives temporary folders to the workers' user
-(ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So it runs in a mount namespace of
-its own where overlays take all that it writes, and vanish with it. It needs root; without, the test runs only where it
-would find all these files in place. One trace stays: where nginx is stopped, the test holds its free ports for a millisecond.
+(ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox
+where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with that
+user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds its free ports for a millisecond.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+import time
 from collections.abc import Iterator
 from functools import partial
 
 import msgspec
 
-from why502.host.base import Host
+from why502.host.base import Host, Sandbox
 from why502.model.config import Position
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
@@ -25,12 +26,13 @@ from why502.sources.nginx_build import build_option
 from why502.sources.nginx_effective import option
 from why502.sources.nginx_writes import written_files, written_folders
 from why502.sources.process_table import ProcessTable, parse_status
+from why502.sources.suppliers import ROOT, supplier_of
 
 SECTION = "proxies"
 LIMIT_S = 8.0
 
 _TIME_S = 4.0
-_NO_ROOM = 97  # exit status of the script when it could not lay the overlays
+_TIME_OF_USER_S = 1.5  # for all of one user other than root: one who lets them hang costs nobody else the test
 _SINCE_E = (1, 19, 5)  # option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
 _SAYS = re.compile(
@@ -38,41 +40,9 @@ _SAYS = re.compile(
     re.MULTILINE,
 )
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
-# Log files come as arguments, "-", folders, "--" and the program. Mounts below a folder are brought back on top of its
-# overlay. Log files stand empty in the overlay: to open one for writing would copy it whole into memory.
-_SCRIPT = """
-trap 'exit 97' EXIT
-set -e
-for t in /dev/shm /mnt /media; do [ -d $t ] && break; done
-mount -t tmpfs -o mode=0755 why502 $t
-n=0
-: > $t/done
-: > $t/logs
-while [ "$1" != - ]; do
-  if [ -f "$1" ]; then readlink -f -- "$1" >> $t/logs; fi
-  shift
-done
-shift
-while [ "$1" != -- ]; do
-  d=$(cd -P -- "$1" && pwd); shift
-  [ "$d" != / ]
-  while read -r c; do case "$d/" in "$c"/*) continue 2;; esac; done < $t/done
-  n=$((n + 1)); s=$t/$n
-  mkdir $s $s/up $s/work $s/was
-  chown --reference="$d" $s/up && chmod --reference="$d" $s/up
-  while read -r f; do
-    case "$f" in "$d"/*) (cd "$d" && cp --parents --attributes-only --preserve=mode,ownership -- "${f#"$d"/}" $s/up) || true;; esac
-  done < $t/logs
-  mount --rbind "$d" $s/was
-  cat /proc/self/mountinfo > $s/mounts
-  mount -t overlay -o lowerdir=$s/was,upperdir=$s/up,workdir=$s/work why502 "$d"
-  while read -r _ _ _ _ m _; do case "$m" in $s/was/?*) mount --rbind "$m" "$d/${m#$s/was/}";; esac; done < $s/mounts
-  printf '%s\\n' "$d" >> $t/done
-done
-shift
-trap - EXIT
-exec "$@"
-"""
+# Directives that have the test run code of other files, or another program's (lua-nginx-module, ngx_http_perl_module).
+_RUNS_CODE = re.compile(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
+_MODULE = re.compile(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
@@ -80,39 +50,41 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
     if not known.proxies or ask.offline:
         return Found(None)
     gaps: list[Gap] = []
-    tested = []
-    for proxy in known.proxies:
+    tested: dict[int, Proxy] = {}
+    until = time.monotonic() + LIMIT_S - 0.5
+    spent: dict[int, float] = {}
+    for number, proxy in sorted(enumerate(known.proxies), key=lambda item: (item[1].owner_uid != ROOT, item[0])):
+        uid, begun = proxy.owner_uid, time.monotonic()
+        left_s = min(_TIME_S, until - begun) if uid == ROOT else min(_TIME_OF_USER_S - spent.get(uid, 0.0), until - begun)
         try:
-            tested.append(_tested(host, proxy))
+            if left_s <= 0.05:
+                raise HostError("the time for configuration tests was up")
+            tested[number] = _tested(host, proxy, left_s)
         except HostError as error:
             name = f"{proxy.kind} process {proxy.pid}" if proxy.pid else proxy.config
             gaps.append(Gap(source="config test", why=f"{name}: {error.why}", allow=error.allow))
-            tested.append(proxy)
-    return Found(tuple(tested), tuple(gaps))
+            tested[number] = proxy
+        spent[uid] = spent.get(uid, 0.0) + time.monotonic() - begun
+    return Found(tuple(tested[number] for number in range(len(known.proxies))), tuple(gaps))
 
 
 _TESTS = {"haproxy": "run `haproxy -c -f {}` yourself", "apache": "run `apachectl -t -f {}` yourself"}
 
 
-def _tested(host: Host, proxy: Proxy) -> Proxy:
+def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     if proxy.kind != "nginx":
         raise HostError("its own test is not asked for", _TESTS.get(proxy.kind, "").format(proxy.config))
     if not proxy.exe or not proxy.files:
         raise HostError("there is no program that could test it" if not proxy.exe else "its configuration cannot be read")
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
-    command = (f"/proc/{proxy.pid}/exe" if proxy.pid else proxy.exe, "-t", *_options(proxy))
-    folders = tuple(_folders(proxy))
-    if own[0] == 0:
-        argv = _from_outside(host, proxy, folders, user, command)
+    if own[0] == ROOT and proxy.owner_uid == ROOT:
+        done = host.try_out(_sandbox(host, proxy), proxy.exe, "-t", *_options(proxy), timeout_s=timeout_s)
     else:
-        _may_run_plainly(host, proxy, own[0], user[0])
-        argv = command
-    done = host.run(*argv, timeout_s=_TIME_S)
-    if argv is not command and (done.status == _NO_ROOM or done.stderr.startswith("unshare:")):
-        if path := _written(host, proxy):
-            raise HostError(f"its test would write to {path}, and no overlay could take it", "run `nginx -t` yourself")
-        done = host.run(*command, timeout_s=_TIME_S)
+        acting = host.acting_as(proxy.owner_uid)
+        _may_run_plainly(acting, proxy, own[0], user[0])
+        program = f"/proc/{proxy.pid}/exe" if proxy.pid else proxy.exe
+        done = acting.run(program, "-t", *_options(proxy), timeout_s=timeout_s)
     problems = parse_test(done.stderr)
     if done.status == 0:
         return msgspec.structs.replace(proxy, test="ok")
@@ -138,43 +110,32 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
     return tuple(dict.fromkeys(problems))
 
 
-def _from_outside(
-    host: Host, proxy: Proxy, folders: tuple[str, ...], user: tuple[int, int], command: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return the command that tests as root without a trace. Raises HostError where the binary is not to be trusted.
+def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
+    """Return what the test of root's nginx is run with. Raises HostError where it would do more than root alone has it do.
 
-    A master of uid 0 in our user namespace was started by root, who trusts it. Any other binary runs as its own user.
+    What root's configuration names is root's; what a file says that others can change is theirs, and code in it would run as root.
     """
-    enter: tuple[str, ...] = ()
-    if proxy.pid and (proxy.root or proxy.network):
-        if proxy.root and not _is_our_root(host, proxy.pid, proxy.root, user[0]):
-            raise HostError(
-                "it runs in a container: no program of another root is run from here", "run `nginx -t` in the container"
-            )
-        enter = ("nsenter", *((f"--mount=/proc/{proxy.pid}/ns/mnt",) if proxy.root else ()))
-        enter += (f"--net=/proc/{proxy.pid}/ns/net",) if proxy.network else ()
-    drop: tuple[str, ...] = ()
-    if user[0] != 0:
-        drop = ("setpriv", f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups", "--no-new-privs", "--inh-caps=-all")
-        drop += ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C")
-    there = host.inside(proxy.root) if proxy.root else host
-    present = tuple(folder for folder in folders if attempt(partial(there.stat, folder)) is not None)
-    return (
-        *enter,
-        "unshare",
-        "-m",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        _SCRIPT,
-        "sh",
-        *_logs(proxy),
-        "-",
-        *present,
-        "--",
-        *drop,
-        *command,
+    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
+        raise HostError(
+            f"{theirs.path} can be changed by others than root, so it is not tested as root", "run `nginx -t` yourself"
+        )
+    if code := next((match for file in proxy.files if (match := _RUNS_CODE.search(file.text))), None):
+        raise HostError(f"its test would run the code of {code[1]}", "run `nginx -t` yourself")
+    seen = host.inside(proxy.root) if proxy.root else host
+    for file in proxy.files:
+        for match in _MODULE.finditer(file.text):
+            path = posixpath.join(proxy.prefix, match[1])
+            if supplier_of(seen, path) != ROOT:
+                raise HostError(f"the module {path} could be changed by others than root", "run `nginx -t` yourself")
+    if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
+        raise HostError("it runs in a container: no program of another root is run from here", "run `nginx -t` in the container")
+    return Sandbox(
+        program=proxy.exe,
+        pid=proxy.pid or 0,
+        enters_mounts=bool(proxy.root),
+        enters_network=bool(proxy.network),
+        directories=tuple(_folders(proxy)),
+        files=_logs(proxy),
     )
 
 
@@ -188,7 +149,9 @@ def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
 
 def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
     """Raise HostError unless the test runs as the proxy's own user, in our own root, and would write nothing."""
-    if proxy.root or proxy.network or user != own or (not proxy.pid and proxy.prefix.startswith("/usr")):
+    if not proxy.pid and proxy.owner_uid not in (ROOT, own):
+        raise HostError(f"its configuration is of user {proxy.owner_uid}, and nothing runs it", "run `nginx -t` as its user")
+    if proxy.root or proxy.network or own not in (ROOT, user) or (not proxy.pid and proxy.prefix.startswith("/usr")):
         raise HostError("only its own user or root can test it", "run as root")
     if path := _written(host, proxy):
         raise HostError(f"its test would write to {path}", "run `nginx -t` yourself")

@@ -19,7 +19,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:  
     disks: dict[str, Disk] = {}
     gaps: list[Gap] = []
     for proxy in known.proxies or ():
-        seen = host.inside(proxy.root) if proxy.root else host
+        acting = host.acting_as(proxy.owner_uid)
+        seen = acting.inside(proxy.root) if proxy.root else acting
         for folder in dict.fromkeys(folders(proxy)):
             try:
                 if (disk := _disk(seen, folder)) is not None:

@@ -16,6 +16,7 @@ from time import monotonic
 import msgspec
 
 from why502.host.base import Host
+from why502.host.trust import NOBODY
 from why502.logs import stamps
 from why502.logs.detect import parse_any
 from why502.logs.formats import audit, formats, kernel
@@ -32,6 +33,7 @@ from why502.sources.base import Ask, Found
 from why502.sources.event_order import joined, only_loops
 from why502.sources.kernel_log import kernel_lines
 from why502.sources.service_managers import docker
+from why502.sources.suppliers import of_process
 from why502.sources.tail import Tail, tail
 
 SECTION = "events"
@@ -159,12 +161,12 @@ class Window:
         """Return what the log files of the services and of PHP-FPM say. Raises HostError."""
         found: list[Event] = []
         local = attempt(partial(zone, self._host, self._host)) or UTC
-        for path, service, pid in self._logs():
+        for path, service, pid, uid in self._logs():
             if monotonic() > self._deadline:
                 self.gaps.append(Gap(source=path, why="not read for lack of time"))
                 continue
             try:
-                content = tail(self._host, path, FILE_BYTES)
+                content = tail(self._host.acting_as(uid), path, FILE_BYTES)
             except Missing:
                 continue
             except HostError as error:
@@ -205,21 +207,22 @@ class Window:
             if event := self._event(parse_any(text), f"{service.manager} logs {service.name}", at):
                 yield _of_service(event, service)
 
-    def _logs(self) -> list[tuple[str, Service | None, int | None]]:
-        """Return the log files, each once, with the service that it is known to be of."""
-        found: dict[str, tuple[Service | None, int | None]] = {}
+    def _logs(self) -> list[tuple[str, Service | None, int | None, int]]:
+        """Return the log files, each once, with the service that it is known to be of, and the user who names it."""
+        found: dict[str, tuple[Service | None, int | None, int]] = {}
         for service in self._known.services or ():
             for path in service.logs:
-                found.setdefault(path, (service, service.main_pid))
+                found.setdefault(path, (service, service.main_pid, service.owner_uid))
         by_pid = {service.main_pid: service for service in self._known.services or () if service.main_pid}
         listening = {pid for pids in owners.owners(self._known).values() for pid in pids}
         for pid in sorted(listening):
+            uid = attempt(partial(of_process, self._host, pid))
             for path in _open_logs(self._host, pid):
-                found.setdefault(path, (by_pid.get(pid), pid))
+                found.setdefault(path, (by_pid.get(pid), pid, NOBODY if uid is None else uid))
         for pool in self._known.php_pools or ():
             for path in (pool.log, pool.slowlog):
                 if path.startswith("/"):
-                    found.setdefault(path, (None, pool.master_pid))
+                    found.setdefault(path, (None, pool.master_pid, pool.owner_uid))
         configured = {log.path for proxy in self._known.proxies or () for log in proxy.logs}
         kept = [(path, *rest) for path, rest in found.items() if path not in configured and not _PROXY_LOG.search(path)]
         return kept[:FILES]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import posixpath
 import re
+import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
 from why502.host.base import Host
+from why502.host.trust import only_user
 from why502.joins import placed
 from why502.logs import stamps
 from why502.logs.summary import LogInput, summarise
@@ -19,15 +23,19 @@ from why502.model.config import LogTarget
 from why502.model.errors import HostError
 from why502.model.logs import LogSummary
 from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.other_proxies import addressed, once
+from why502.sources.suppliers import ROOT
 
 SECTION = "logs"
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
+PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
 LIMIT_S = PATIENCE_S + 10.0  # what was read must still be counted
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
+DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
 _HIDES_ERRORS = ("crit", "alert", "emerg")
@@ -49,7 +57,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     if not logs:
         why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
-    summary, more = summarise(host, logs, since, until, patience_s=PATIENCE_S)
+    summary, more = _of_all_owners(host, logs, since, until)
     summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
     summary = once(addressed(summary, known.proxies or ()))
     read = any(not file.why for file in summary.files)
@@ -58,6 +66,50 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         gaps += others
         read = not others
     return Found(summary if read else None, (*gaps, *more))
+
+
+def _of_all_owners(host: Host, logs: list[LogInput], since: datetime, until: datetime) -> tuple[LogSummary, tuple[Gap, ...]]:
+    """Return the sum of all logs, each read with the rights of whoever names it, root's first.
+
+    Lines of different owners are never joined, and a tally says whose it is: anybody can write a log of their own.
+    """
+    by_owner: dict[int, list[LogInput]] = {}
+    for log in logs:
+        by_owner.setdefault(log.owner_uid, []).append(log)
+    deadline = time.monotonic() + PATIENCE_S
+    total: LogSummary | None = None
+    gaps: list[Gap] = []
+    for uid in sorted(by_owner):
+        left_s = max(0.0, deadline - time.monotonic())
+        patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
+        found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s)
+        gaps += more
+        if uid != ROOT:
+            owned = tuple(msgspec.structs.replace(tally, owner_uid=uid) for tally in found.tallies)
+            found = msgspec.structs.replace(found, tallies=owned)
+        total = found if total is None else _with(total, found)
+    return total or LogSummary(), tuple(gaps)
+
+
+def _with(total: LogSummary, other: LogSummary) -> LogSummary:
+    """Return the summary with the failures of another user's logs, and the traffic of targets that only those tell of."""
+    known = {traffic.target for traffic in total.targets}
+    by_minute = Counter(total.by_minute)
+    by_minute.update(other.by_minute)
+    by_status = Counter(total.by_status)
+    by_status.update(other.by_status)
+    return LogSummary(
+        files=(*total.files, *other.files),
+        tallies=(*total.tallies, *other.tallies),
+        targets=(*total.targets, *(traffic for traffic in other.targets if traffic.target not in known)),
+        requests=total.requests + other.requests,
+        by_status=dict(by_status),
+        by_minute=dict(sorted(by_minute.items())),
+        has_access=total.has_access or other.has_access,
+        has_upstream_fields=total.has_upstream_fields or other.has_upstream_fields,
+        has_error=total.has_error or other.has_error,
+        clients=total.clients + other.clients,
+    )
 
 
 def _of_another_time(host: Host, path: str) -> Gap | None:
@@ -98,10 +150,12 @@ def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps
         match targets[0].goes_to:
             case "file":
                 gaps.extend(_hidden(targets))
-                yield _log(proxy, targets, place)
+                yield _log(proxy, targets, place, _owner(host, proxy, targets, place))
             case "variable":
-                paths = _matching(host.inside(proxy.root) if proxy.root else host, place)
-                yield from (_log(proxy, targets, path) for path in paths)
+                owner = only_user({proxy.supplier(target.at) for target in targets})
+                acting = host.acting_as(owner)
+                paths = _matching(acting.inside(proxy.root) if proxy.root else acting, place)
+                yield from (_log(proxy, targets, path, owner) for path in paths)
                 if not paths:
                     why = f"no file fits the path of the {kind} log, which holds variables"
                     gaps.append(Gap(source=place, why=why, allow="name the logs with --log"))
@@ -111,9 +165,24 @@ def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps
     yield from _streams(host, proxy, streams, since, until, gaps)
 
 
-def _log(proxy: Proxy, targets: list[LogTarget], path: str) -> LogInput:
+def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
+    """Return the user with whose rights a log is read: of whoever can write where it is named, of root where root's master has it open.
+
+    A file that root's own master holds open for writing is its log, whoever may edit the configuration by now.
+    """
+    owner = only_user({proxy.supplier(target.at) for target in targets})
+    if owner == ROOT or proxy.owner_uid != ROOT or proxy.pid is None or proxy.root:
+        return owner
+    stat = attempt(partial(host.stat, path))
+    folder = f"/proc/{proxy.pid}/fd"
+    held = (attempt(partial(host.stat, f"{folder}/{name}")) for name in (attempt(partial(host.list, folder)) or ())[:DESCRIPTORS])
+    is_held = stat is not None and any(one is not None and (one.device, one.inode) == (stat.device, stat.inode) for one in held)
+    return ROOT if is_held else owner
+
+
+def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
     if proxy.kind != "nginx":  # its content tells
-        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid)
+        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
     first, servers = targets[0], {target.server for target in targets}
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(
@@ -126,6 +195,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str) -> LogInput:
         server=servers.pop() if len(servers) == 1 else "",
         proxy=proxy.kind,
         pid=proxy.pid,
+        owner_uid=owner,
     )
 
 
@@ -156,7 +226,15 @@ def _streams(
     for kind, place in streams:
         path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
         if path:
-            yield LogInput(path=path, root=proxy.root, kind=kind, candidates=_formats(proxy), proxy=proxy.kind, pid=proxy.pid)
+            yield LogInput(
+                path=path,
+                root=proxy.root,
+                kind=kind,
+                candidates=_formats(proxy),
+                proxy=proxy.kind,
+                pid=proxy.pid,
+                owner_uid=proxy.owner_uid,
+            )
         else:
             left.append((kind, place))
     if not left:
@@ -164,7 +242,13 @@ def _streams(
     journal = _journal(host, proxy.unit, since, until) if proxy.unit else None
     if isinstance(journal, str) and journal.strip():
         errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
-        log = LogInput(path=f"journalctl -u {proxy.unit}", proxy=proxy.kind, pid=proxy.pid, candidates=_formats(proxy))
+        log = LogInput(
+            path=f"journalctl -u {proxy.unit}",
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            candidates=_formats(proxy),
+            owner_uid=proxy.owner_uid,
+        )
         for kind in dict(left):
             yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others)
         return

@@ -124,7 +124,8 @@ def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool
 
 
 def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool) -> Resolution:
-    seen = host.inside(proxy.root) if proxy.root else host
+    acting = host.acting_as(proxy.owner_uid)
+    seen = acting.inside(proxy.root) if proxy.root else acting
     if proxy.root or proxy.network:
         if addresses := parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name):
             return Resolution(name=name, source=_HOSTS, addresses=addresses)

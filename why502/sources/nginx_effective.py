@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -10,16 +9,19 @@ import msgspec
 
 from why502.config import nginx
 from why502.host.base import Host
-from why502.model.errors import Denied, HostError
-from why502.model.snapshot import Gap, Process, Proxy
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Proxy
 from why502.sources.attempt import attempt
+from why502.sources.suppliers import Rights
 
 
-def configured(proxy: Proxy, seen: Host, read: Callable[[str], bytes], gaps: list[Gap]) -> Proxy:
+def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
     """Return the proxy with what its configuration tells; with a Gap instead where that cannot be read."""
+    seen = rights.own
+
     try:
         found = nginx.load(
-            read,
+            rights.read,
             seen.list,
             proxy.config,
             proxy.prefix,
@@ -27,13 +29,17 @@ def configured(proxy: Proxy, seen: Host, read: Callable[[str], bytes], gaps: lis
             build_arguments=proxy.build,
             command_line=option(proxy, "-g"),
             error_log=option(proxy, "-e"),
+            rights=rights.reading,
         )
     except HostError as error:
         name = f"nginx process {proxy.pid}" if proxy.pid else "nginx"
         gaps.append(Gap(source="proxies", why=f"configuration of {name}: {error.why}", allow=error.allow))
         return proxy
     gaps.extend(found.gaps)
-    files = tuple(msgspec.structs.replace(file, modified_at=_modified_at(seen, file.path)) for file in found.files)
+    files = tuple(
+        msgspec.structs.replace(file, modified_at=_modified_at(seen, file.path), owner_uid=rights.supplier(file.path))
+        for file in found.files
+    )
     return msgspec.structs.replace(
         proxy,
         files=files,
@@ -50,23 +56,6 @@ def configured(proxy: Proxy, seen: Host, read: Callable[[str], bytes], gaps: lis
         logs=found.logs,
         pid_file=found.pid_file,
     )
-
-
-def read_as(seen: Host, process: Process, path: str) -> bytes:
-    """Return a file's content where the process may read it by its modes; else raise Denied.
-
-    Whoever starts an nginx of his own names its files: what he could not read himself, we do not read for him.
-    """
-    stat = seen.stat(path)
-    if stat.uid == process.uid:
-        may = stat.mode & 0o400
-    elif stat.gid in (process.gid, *process.groups):
-        may = stat.mode & 0o040
-    else:
-        may = stat.mode & 0o004
-    if not may and not seen.acl(path):
-        raise Denied(f"{path}: the user {process.user}, whose nginx names it, may not read it")
-    return seen.read(path)
 
 
 def option(proxy: Proxy, letter: str) -> str:

@@ -13,6 +13,7 @@ from why502.model.snapshot import Gap, Proxy
 from why502.sources.attempt import attempt
 from why502.sources.nginx_build import Build, build_option, read_build
 from why502.sources.nginx_effective import configured
+from why502.sources.suppliers import Rights, supplier_of
 
 # Folder of the configuration, programs that may read it, service: as packages and `make install` place them.
 _PLACES = (
@@ -55,8 +56,9 @@ def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "
         config=config,
         prefix=prefix,
         options=() if build_option(build.options, "conf-path") == config else ("-c", config),
+        owner_uid=supplier_of(host, config),
     )
-    proxy = configured(proxy, host, host.read, gaps)
+    proxy = configured(proxy, Rights(host, proxy.owner_uid), gaps)
     return msgspec.structs.replace(proxy, why_stopped="; ".join(_reasons(host, proxy, service)))
 
 
@@ -69,7 +71,8 @@ def _reasons(host: Host, proxy: Proxy, service: str) -> list[str]:
         except HostError:
             pass
     for log in proxy.logs:
-        if log.kind == "error" and log.path and (line := _last_emerg(host, log.path)):
+        acting = host.acting_as(proxy.supplier(log.at))
+        if log.kind == "error" and log.path and (line := _last_emerg(acting, log.path)):
             reasons.append(f"{log.path}: {line}")
             break
     return reasons

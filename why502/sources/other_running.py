@@ -8,9 +8,12 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
+
+import msgspec
 
 from why502.config import apache, haproxy
 from why502.config.configuration import Configuration
@@ -18,10 +21,13 @@ from why502.host.base import Host
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy
+from why502.sources import suppliers
 from why502.sources.attempt import attempt
 from why502.sources.process_table import ProcessTable
+from why502.sources.suppliers import Allowance, Rights
 
 MOST = 16
+MOST_OF_USER = 4  # of each user other than root
 MOST_FILES = 256
 _LIMIT = 4 << 20
 _KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache"}
@@ -33,7 +39,7 @@ _LOG = re.compile(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\
 _VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
 
 
-def others(host: Host, table: ProcessTable, gaps: list[Gap]) -> list[Proxy]:
+def others(host: Host, table: ProcessTable, allowances: dict[int, Allowance], gaps: list[Gap]) -> list[Proxy]:
     """Return those that lead somewhere: one that only serves files is no proxy. Raises HostError.
 
     Where its files cannot be read, that is a gap of an HAProxy; nobody knows whether an Apache is a proxy.
@@ -45,9 +51,15 @@ def others(host: Host, table: ProcessTable, gaps: list[Gap]) -> list[Proxy]:
         if stat.name in _KINDS and stat.state != "Z" and (stat.ppid not in stats or stats[stat.ppid].name != stat.name)
     ]
     found: list[Proxy] = []
-    for pid in sorted(masters)[:MOST]:
+    owners = {pid: uid for pid in masters if (uid := attempt(partial(suppliers.of_process, host, pid))) is not None}
+    taken: Counter[int] = Counter()
+    for pid in sorted(owners, key=lambda pid: (owners[pid] != suppliers.ROOT, pid)):
+        taken[owners[pid]] += 1
+        if taken[owners[pid]] > (MOST if owners[pid] == suppliers.ROOT else MOST_OF_USER) or taken.total() > 2 * MOST:
+            continue
         try:
-            proxy = _proxy(host, table, pid, stats[pid].name)
+            rights = Rights(host, owners[pid], table.root(pid), allowances.setdefault(owners[pid], Allowance()))
+            proxy = _proxy(rights, table.process(pid), pid, stats[pid].name)
         except HostError as error:
             if stats[pid].name == "haproxy":
                 gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
@@ -57,12 +69,11 @@ def others(host: Host, table: ProcessTable, gaps: list[Gap]) -> list[Proxy]:
     return found
 
 
-def _proxy(host: Host, table: ProcessTable, pid: int, name: str) -> Proxy:
-    process = table.process(pid)
-    seen = host.inside(process.root) if process.root else host
+def _proxy(rights: Rights, process: Process, pid: int, name: str) -> Proxy:
+    seen = rights.own
     kind = _KINDS[name]
     mains = _files(process, name)
-    texts = list(_haproxy_texts(seen, mains) if kind == "haproxy" else _apache_texts(seen, process, mains[0]))
+    texts = list(_haproxy_texts(rights, mains) if kind == "haproxy" else _apache_texts(rights, process, mains[0]))
     reader = haproxy.load if kind == "haproxy" else apache.load
     read: list[Configuration] = [reader(text, path) for path, text in texts]
     logs = _haproxy_logs(seen) if kind == "haproxy" else tuple(_apache_logs(texts, process))
@@ -75,7 +86,8 @@ def _proxy(host: Host, table: ProcessTable, pid: int, name: str) -> Proxy:
         unit=process.unit,
         user=process.user,
         started_at=process.started_at,
-        files=tuple(file for each in read for file in each.files),
+        files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
+        owner_uid=rights.owner_uid,
         routes=tuple(route for each in read for route in each.routes),
         upstreams=tuple(group for each in read for group in each.upstreams),
         logs=logs,
@@ -91,35 +103,37 @@ def _files(process: Process, name: str) -> list[str]:
     return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [_MAIN[name]]
 
 
-def _text(host: Host, path: str) -> str:
-    return host.read(path, limit_bytes=_LIMIT).decode("utf-8", "surrogateescape")
+def _decoded(content: bytes) -> str:
+    return content[:_LIMIT].decode("utf-8", "surrogateescape")
 
 
-def _haproxy_texts(host: Host, mains: list[str]) -> Iterator[tuple[str, str]]:
+def _haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each file with its text; a folder stands for its `*.cfg`, in the order of their names."""
     for main in mains:
-        names = attempt(partial(host.list, main))
+        names = attempt(partial(rights.own.list, main))
         paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
         for path in paths[:MOST_FILES]:
-            yield path, _text(host, path)
+            yield path, _decoded(rights.read(path))
 
 
-def _apache_texts(host: Host, process: Process, main: str) -> Iterator[tuple[str, str]]:
-    """Yield the main file and what it includes, each once."""
-    base, left, done = posixpath.dirname(main), [main], set[str]()
+def _apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[str, str]]:
+    """Yield the main file and what it includes, each once, each read with the rights of whoever supplies the file that names it."""
+    base, left, done = posixpath.dirname(main), [(main, "")], set[str]()
     while left and len(done) < MOST_FILES:
-        path = left.pop(0)
+        path, by = left.pop(0)
         if path in done:
             continue
         done.add(path)
-        text = _text(host, path) if path == main else attempt(partial(_text, host, path))
-        if text is None:
+        content = rights.read(path) if not by else attempt(partial(rights.reading(by)[0], path))
+        if content is None:
             continue
+        text = _decoded(content)
         yield path, text
         if path == main and (root := _ROOT.search(text)):
             base = posixpath.join(base, _named(root[1], process))
         for match in _INCLUDE.finditer(text):
-            left += _fitting(host, posixpath.join(base, _named(match[1], process)))
+            fitting = _fitting(rights.of(path), posixpath.join(base, _named(match[1], process)))
+            left += [(each, path) for each in fitting]
 
 
 def _fitting(host: Host, pattern: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -17,6 +18,7 @@ import msgspec
 
 from why502.config.php_fpm import listen_target, pools
 from why502.host.base import Host
+from why502.host.trust import NOBODY
 from why502.model.base import Value
 from why502.model.errors import Expired, HostError
 from why502.model.snapshot import Gap, PhpPool, Snapshot
@@ -28,10 +30,12 @@ from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable, parse_cgroup, parse_status
 from why502.sources.sockets import Socket
+from why502.sources.suppliers import ROOT, Allowance, Rights, of_process, supplier_of
 
 SECTION = "php_pools"
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
+_MASTERS_OF_USER = 4  # of each user other than root
 _MEASURED = 8  # children of a pool whose memory is read
 _MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
 _CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
@@ -49,6 +53,7 @@ class Master(Value, frozen=True, kw_only=True):
     unit: str = ""
     environment: dict[str, str] = {}
     children: dict[str, tuple[int, ...]] = {}
+    owner_uid: int = 0
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:  # noqa: ARG001
@@ -56,25 +61,26 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]
     gaps: list[Gap] = []
     running = masters(host)
     used = {(one.root, *_identity(host, one)) for one in running}
-    idle = (Master(config=path) for path in files.found(host))
+    idle = (Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host))
+    allowances: dict[int, Allowance] = {}
     found: list[PhpPool] = []
     until = time.monotonic() + STATUS_S
     tables: dict[str, list[Socket]] = {}
     for master in (*running, *(one for one in idle if ("", *_identity(host, one)) not in used)):
-        where = host.inside(master.root) if master.root else host
+        rights = Rights(host, master.owner_uid, master.root, allowances.setdefault(master.owner_uid, Allowance()))
         prefix = files.default_prefix(master.config, master.exe)
         try:
-            entries, unread = files.read(where, master.config, prefix)
+            entries, unread = files.read(rights, master.config, prefix)
         except HostError as error:
             gaps.append(Gap(source=f"PHP-FPM {master.config}", why=error.why, allow=error.allow or "run why502 as root"))
             continue
         gaps += unread
         for pool in pools(entries, prefix, master.environment):
-            seen = _owned(pool, master)
+            seen = _owned(pool, master, rights.supplier(pool.file))
             if master.pid:
                 seen = _measured(host, seen, master, tables)
             if master.pid and ask.probes and not ask.offline:
-                seen = _asked(host, seen, prefix, until, gaps)
+                seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
             found.append(seen)
     return Found(tuple(found), tuple(gaps))
 
@@ -100,9 +106,22 @@ def masters(host: Host) -> tuple[Master, ...]:
             unit=parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1],
             environment=parse_environment(attempt(partial(host.read, f"/proc/{pid}/environ")) or b""),
             children=children.get(pid, {}),
+            owner_uid=uid,
         )
-        for pid, config in heads[:_MASTERS]
+        for pid, config, uid in _roots_first(host, heads)
     )
+
+
+def _roots_first(host: Host, heads: list[tuple[int, str]]) -> list[tuple[int, str, int]]:
+    """Return pid, configuration and user of the masters that are looked at: root's, then a few of each other user."""
+    owned = [(attempt(partial(of_process, host, pid)), pid, config) for pid, config in heads]
+    taken: Counter[int] = Counter()
+    found = []
+    for uid, pid, config in sorted((NOBODY if uid is None else uid, pid, config) for uid, pid, config in owned):
+        taken[uid] += 1
+        if taken[uid] <= (_MASTERS if uid == ROOT else _MASTERS_OF_USER):
+            found.append((pid, config, uid))
+    return found[:_MASTERS]
 
 
 def parse_environment(content: bytes) -> dict[str, str]:
@@ -127,7 +146,7 @@ def version(config: str, exe: str, environment: Mapping[str, str]) -> str:
     return ".".join(environment.get("PHP_VERSION", "").split(".")[:2])
 
 
-def _owned(pool: PhpPool, master: Master) -> PhpPool:
+def _owned(pool: PhpPool, master: Master, supplier_uid: int) -> PhpPool:
     children = master.children.get(pool.name, ())
     return msgspec.structs.replace(
         pool,
@@ -137,6 +156,7 @@ def _owned(pool: PhpPool, master: Master) -> PhpPool:
         unit=master.unit,
         root=master.root,
         network=master.network,
+        owner_uid=supplier_uid,
     )
 
 
@@ -214,7 +234,7 @@ def _page(host: Host, pool: PhpPool, apart: Target | None, path: str, until: flo
 
 def _identity(host: Host, master: Master) -> tuple[int, int, str]:
     """Return what tells a file apart, under whichever name: device and inode, or its path where it cannot be seen."""
-    where = host.inside(master.root) if master.root else host
+    where = Rights(host, master.owner_uid, master.root).own
     stat = attempt(partial(where.stat, master.config))
     return (stat.device, stat.inode, "") if stat else (0, 0, master.config)
 

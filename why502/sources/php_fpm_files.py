@@ -13,6 +13,7 @@ from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap
 from why502.sources.attempt import attempt
+from why502.sources.suppliers import Rights
 
 # Debian, Ubuntu; Fedora, RHEL; Arch; Alpine; PHP's own build and its container image; Software Collections; hosting panels.
 PLACES = (
@@ -43,7 +44,7 @@ def found(host: Host) -> list[str]:
     return list(seen.values())
 
 
-def read(host: Host, path: str, prefix: str) -> tuple[tuple[Entry, ...], tuple[Gap, ...]]:
+def read(rights: Rights, path: str, prefix: str) -> tuple[tuple[Entry, ...], tuple[Gap, ...]]:
     """Return the entries of a configuration and all that it includes, in FPM's order. Raises HostError for the main file.
 
     An included file continues the section that is open, and leaves its own last one open (fpm_conf_load_ini_file).
@@ -52,25 +53,25 @@ def read(host: Host, path: str, prefix: str) -> tuple[tuple[Entry, ...], tuple[G
     gaps: list[Gap] = []
     files = includes = 0
 
-    def load(path: str, depth: int) -> None:
+    def load(content: bytes, path: str, depth: int) -> None:
         nonlocal files, includes
         files += 1
-        for entry in parse(host.read(path, limit_bytes=_FILE_BYTES), path):
+        for entry in parse(content[:_FILE_BYTES], path):
             section = entries[-1].section if entry.name and entries else entry.section
             entries.append(msgspec.structs.replace(entry, section=section))
             if entry.name != "include":
                 continue
             includes += 1
-            for included in expand(host, full_path(entry.value, prefix)) if includes <= _INCLUDES else ():
+            for included in expand(rights.of(path), full_path(entry.value, prefix)) if includes <= _INCLUDES else ():
                 if depth >= _DEPTH or files >= _FILES:
                     gaps.append(Gap(source=path, why="it includes more than can be followed"))
                     return
                 try:
-                    load(included, depth + 1)
+                    load(rights.reading(path)[0](included), included, depth + 1)
                 except HostError as error:
                     gaps.append(Gap(source=included, why=error.why, allow=error.allow))
 
-    load(path, 1)
+    load(rights.read(path), path, 1)
     return tuple(entries), tuple(dict.fromkeys(gaps))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,19 +12,22 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.base import Stat as FileStat
+from why502.host.trust import NOBODY
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
-from why502.sources import nginx_installed, other_proxies, other_running
+from why502.sources import nginx_installed, other_proxies, other_running, suppliers
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
 from why502.sources.nginx_command import Options, Title, is_nginx, parse_options, parse_title
-from why502.sources.nginx_effective import configured, read_as
+from why502.sources.nginx_effective import configured
 from why502.sources.process_table import ProcessTable, Stat
+from why502.sources.suppliers import Allowance, Rights
 
 SECTION = "proxies"
 LIMIT_S = 10.0
 PROXIES = 64
+PROXIES_OF_USER = 4  # of each user other than root: 70 masters that call themselves nginx must not hide the real one
 GENERATIONS = 64
 WORKERS = 64  # of one master that are looked at
 CLOCKS_S = 0.05  # ticks of 0.01 s, the moment of boot, and the coarse clock that files are stamped with
@@ -41,6 +46,7 @@ class Master(msgspec.Struct, frozen=True):
     workers: tuple[tuple[int, Stat, Title], ...] = ()
     program: str = ""  # as it was called
     is_alone: bool = False  # `master_process off`: it does the workers' work itself
+    owner_uid: int = 0  # who supplies its title
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:  # noqa: ARG001
@@ -49,16 +55,16 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
     if ask.offline:
         return Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
     table = ProcessTable(host)
-    masters = find_masters(table)
-    if len(masters) > PROXIES:
-        gaps.append(Gap(source="proxies", why=f"only {PROXIES} of {len(masters)} nginx masters were looked at"))
+    masters = _roots_first(host, find_masters(table), gaps)
+    allowances: dict[int, Allowance] = {}
     running: list[Proxy] = []
-    for master in masters[:PROXIES]:
+    for master in masters:
+        allowance = allowances.setdefault(master.owner_uid, Allowance())
         try:
-            running.append(_running(host, table, master, gaps))
+            running.append(_running(host, table, master, allowance, gaps))
         except HostError as error:
             gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
-    running += other_running.others(host, table, gaps)
+    running += other_running.others(host, table, allowances, gaps)
     if not ask.configs:
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             away = [proxy for proxy in running if proxy.network]
@@ -66,12 +72,34 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]: 
             if away:
                 why = f"{len(away)} nginx masters of other network namespaces were left out: why502 was started in this one"
                 gaps.append(Gap(source="proxies", why=why, allow="start it outside of the namespace, or name --config"))
-        return Found(tuple(running or nginx_installed.all_stopped(host, gaps)), tuple(gaps))
+        # What another user runs says nothing of the nginx that is installed and does not run.
+        is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
+        return Found((*running, *(() if is_ours else nginx_installed.all_stopped(host, gaps))), tuple(gaps))
     found: list[Proxy] = []
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or [_stopped(host, config, gaps)]
     return Found(tuple(found), tuple(gaps))
+
+
+def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Master]:
+    """Return the masters that are looked at, each with its owner: root's, then ours, then a few of each other user."""
+    owned = []
+    for master in masters:
+        uid = attempt(partial(suppliers.of_process, host, master.pid))
+        owned.append(msgspec.structs.replace(master, owner_uid=NOBODY if uid is None else uid))
+    ours = os.geteuid()
+    owned.sort(key=lambda master: (master.owner_uid != suppliers.ROOT, master.owner_uid != ours, master.pid))
+    taken: Counter[int] = Counter()
+    kept: list[Master] = []
+    for master in owned:
+        taken[master.owner_uid] += 1
+        most = PROXIES if master.owner_uid in (suppliers.ROOT, ours) else PROXIES_OF_USER
+        if taken[master.owner_uid] <= most and len(kept) < PROXIES:
+            kept.append(master)
+    if len(kept) < len(masters):
+        gaps.append(Gap(source="proxies", why=f"only {len(kept)} of {len(masters)} nginx masters were looked at"))
+    return kept
 
 
 def _is_sent_here(host: Host, table: ProcessTable) -> bool:
@@ -131,11 +159,12 @@ def find_masters(table: ProcessTable) -> list[Master]:
     return sorted(found, key=lambda master: master.pid)
 
 
-def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -> Proxy:
+def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowance, gaps: list[Gap]) -> Proxy:
     process = table.process(master.pid)
-    seen = host.inside(process.root) if process.root else host
+    rights = Rights(host, master.owner_uid, process.root, allowance)
+    seen = rights.own
     exe = process.exe.removesuffix(" (deleted)") or _program(seen, master.program)
-    build = _build(host, seen, process, exe, gaps)
+    build = _build(host.acting_as(master.owner_uid), seen, process, exe, gaps)
     options = master.options
     if options.prefix and not options.prefix.startswith("/") and not process.cwd:
         raise HostError(f"its folder, from which its prefix {options.prefix} counts, cannot be seen", "run as root")
@@ -158,9 +187,9 @@ def _running(host: Host, table: ProcessTable, master: Master, gaps: list[Gap]) -
         started_at=process.started_at,
         loaded_at=_loaded_at(table, master),
         options=tuple(_options(options)),
+        owner_uid=master.owner_uid,
     )
-    read = partial(read_as, seen, process) if process.uid else seen.read
-    proxy = configured(proxy, seen, read, gaps)
+    proxy = configured(proxy, rights, gaps)
     is_apart = bool(process.root) and not all(_is_one(host, seen, file.path) for file in proxy.files)
     return msgspec.structs.replace(proxy, user=workers[0].user if workers else proxy.user or process.user, is_apart=is_apart)
 

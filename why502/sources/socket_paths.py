@@ -27,12 +27,13 @@ _TMP = ("/tmp", "/var/tmp")
 
 
 class Viewer:
-    """A proxy's worker: what it sees, who it is, and what its accounts call others."""
+    """A proxy's worker: what it sees, who it is, and what its accounts call others. It looks where `supplier_uid` may look."""
 
-    def __init__(self, host: Host, proxy: Proxy) -> None:
+    def __init__(self, host: Host, proxy: Proxy, supplier_uid: int = 0) -> None:
         worker = next(iter(proxy.workers), None)
         root = f"/proc/{worker.pid}/root" if worker and worker.mounts else proxy.root
-        self.seen = host.inside(root) if root else host
+        acting = host.acting_as(supplier_uid)
+        self.seen = acting.inside(root) if root else acting
         self.user = proxy.user
         self.accounts = list(parse_passwd(self._text("/etc/passwd")))
         self.groups = list(parse_groups(self._text("/etc/group")))
@@ -66,14 +67,27 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
     """Return the way to every unix socket in routes and in logs, once for each proxy that uses it."""
     gaps: list[Gap] = []
     found: list[SocketPath] = []
-    logged = [tally.target.path for tally in (known.logs.tallies if known.logs else ()) if tally.target and tally.target.is_unix]
+    logged = [
+        (tally.target.path, tally.owner_uid)
+        for tally in (known.logs.tallies if known.logs else ())
+        if tally.target and tally.target.is_unix
+    ]
     for proxy in known.proxies or ():
-        named = [peer.target.path for route in proxy.routes for peer in route.peers if peer.target and peer.target.is_unix]
-        paths = [path for path in dict.fromkeys((*named, *logged)) if path.startswith("/")]
-        if not paths:
-            continue
-        viewer = Viewer(host, proxy)
+        named = [
+            (peer.target.path, proxy.supplier(route.at))
+            for route in proxy.routes
+            for peer in route.peers
+            if peer.target and peer.target.is_unix
+        ]
+        suppliers: dict[str, int] = {}
+        for path, uid in (*named, *((path, uid) for path, uid in logged if uid == proxy.owner_uid)):
+            if path.startswith("/"):
+                suppliers[path] = min(uid, suppliers.get(path, uid))  # root, where root's files name it too
+        paths = list(suppliers)
+        viewers: dict[int, Viewer] = {}
         for path in paths[:PATHS]:
+            uid = suppliers[path]
+            viewer = viewers[uid] = viewers.get(uid) or Viewer(host, proxy, uid)
             try:
                 found.append(_way(host, known, viewer, path))
             except HostError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -21,10 +22,12 @@ from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 Read = Callable[[str], bytes]
 Listing = Callable[[str], list[str]]
 Where = Callable[[str], str]  # from a path that an include names to where it lies
+Rights = Callable[[str], tuple[Read, Listing]]  # from a file to what may read and list what it includes
 
 MAX_FILES = 10_000
 MAX_BYTES = 16 << 20  # of all files; also what a host reads of one file
 MAX_DATA_BYTES = 1 << 20  # of a file within `geo` or the like: address lists of many MiB are usual there and tell us nothing
+MAX_FOLDERS = 2_000  # that patterns of includes are looked up in: `include /*/*/*/*;` would list the whole machine
 MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can mean a huge configuration
 MAX_INCLUDES = 64  # within one another
 MAX_DEPTH = 100  # of blocks, includes counted
@@ -47,7 +50,7 @@ class Directive(msgspec.Struct, frozen=True, kw_only=True):
 class Files:
     """The files read so far, in nginx's order, and what went wrong with them. Make one by `gather`."""
 
-    def __init__(self, read: Read, listing: Listing, main: str, where: Where = str) -> None:
+    def __init__(self, read: Read, listing: Listing, main: str, where: Where = str, rights: Rights | None = None) -> None:
         self.main = main
         self._where = where
         self.folder = posixpath.dirname(main)
@@ -56,10 +59,11 @@ class Files:
         self.problems: list[ConfigProblem] = []
         self.gaps: list[Gap] = []
         self._read = read
-        self._listing = listing
+        self._rights: Rights = rights or (lambda _: (read, listing))
         self._bytes = 0
+        self._lists_left = MAX_FOLDERS
         self._left = MAX_DIRECTIVES
-        self._named: dict[str, tuple[str, ...]] = {}
+        self._named: dict[tuple[str, str], tuple[str, ...]] = {}
         self._expanded: dict[tuple[str, str], list[Directive]] = {}
 
     def expand(self, items: Iterable[Node], around: tuple[str, ...], block: str = "", depth: int = 0) -> list[Directive]:
@@ -70,7 +74,7 @@ class Files:
         out: list[Directive] = []
         for node in items:
             if node.name == "include" and len(node.words) == 2 and node.body is None and block not in _NO_INCLUDES:
-                paths = self._paths(node.args[0])
+                paths = self._paths(node.args[0], node.at.file)
                 for path in paths:
                     out.extend(self._included(path, node.at, around, block, depth))
                     if len(out) > MAX_DIRECTIVES:
@@ -109,7 +113,7 @@ class Files:
             self._gap(f"{path} was not read", f"the configuration has more than {MAX_FILES} files")
             return None
         try:
-            content = self._read(path)
+            content = (self._read if at is None else self._rights(at.file)[0])(path)
         except HostError as error:
             if at is None:
                 raise
@@ -130,18 +134,20 @@ class Files:
         self.problems.extend(tree.problems)
         return tree
 
-    def _paths(self, pattern: str) -> tuple[str, ...]:
+    def _paths(self, pattern: str, file: str) -> tuple[str, ...]:
+        """Return the paths that an include in a file names."""
         full = posixpath.join(self.folder, pattern)
         wild = _WILD.search(full)
         if wild is None:
             return (self._where(full),)
         fixed = full.rfind("/", 0, wild.start())
         full = self._where(full[:fixed]) + full[fixed:] if fixed > 0 else full
-        if full not in self._named:
-            self._named[full] = tuple(sorted(self._expand(full), key=lambda path: path.encode("utf-8", "surrogateescape")))
-        return self._named[full]
+        if (full, file) not in self._named:
+            found = self._expand(full, self._rights(file)[1])
+            self._named[full, file] = tuple(sorted(found, key=lambda path: path.encode("utf-8", "surrogateescape")))
+        return self._named[full, file]
 
-    def _expand(self, pattern: str) -> Iterator[str]:
+    def _expand(self, pattern: str, listing: Listing) -> Iterator[str]:
         """Yield the paths that a pattern of glob(3) fits."""
         found = ["/" if pattern.startswith("/") else ""]
         parts = [part for part in pattern.split("/") if part]
@@ -149,15 +155,19 @@ class Files:
             is_last = number == len(parts) - 1
             if _WILD.search(part) or (is_last and number):
                 fits = _pattern(part)
-                found = [posixpath.join(folder, name) for folder in found for name in self._names(folder) if fits(name)]
+                names = ((folder, name) for folder in found[:MAX_FOLDERS] for name in self._names(folder, listing) if fits(name))
+                found = [posixpath.join(folder, name) for folder, name in islice(names, MAX_FILES)]
             else:
                 found = [posixpath.join(folder, part) for folder in found]
-            found = found[:MAX_FILES]
         yield from found
 
-    def _names(self, folder: str) -> list[str]:
+    def _names(self, folder: str, listing: Listing) -> list[str]:
+        self._lists_left -= 1
+        if self._lists_left < 0:
+            self._gap("its includes name too many directories", f"at most {MAX_FOLDERS} are listed")
+            return []
         try:
-            return self._listing(folder)
+            return listing(folder)
         except Denied as error:
             self._gap(f"{folder}: {error.why}", error.allow)
         except HostError:
@@ -175,9 +185,11 @@ class Files:
             self.gaps.append(gap)
 
 
-def gather(read: Read, listing: Listing, main: str, where: Where = str) -> tuple[Files, list[Directive]]:
+def gather(
+    read: Read, listing: Listing, main: str, where: Where = str, rights: Rights | None = None
+) -> tuple[Files, list[Directive]]:
     """Return the files of a configuration and its directives. Raises HostError where the main file cannot be read."""
-    files = Files(read, listing, main, where)
+    files = Files(read, listing, main, where, rights)
     tree = files.open(main)
     if tree is None:
         raise HostError(files.gaps[0].allow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from why502.config.configuration import Configuration
 from why502.config.nginx import routes, scope, units
 from why502.config.nginx.defaults import WORKER_CONNECTIONS, build, by_version
-from why502.config.nginx.files import Directive, Listing, Read, Where, dumped, gather, split_dump
+from why502.config.nginx.files import Directive, Listing, Read, Rights, Where, dumped, gather, split_dump
 from why502.config.nginx.logs import Logs
 from why502.config.nginx.parse import parse
 from why502.model.errors import Why502Error
@@ -22,15 +22,17 @@ def load(
     command_line: str = "",
     error_log: str = "",
     where: Where = str,
+    rights: Rights | None = None,
 ) -> Configuration:
     """Return what the configuration with this main file (an absolute path) means. Raises the HostError of `read` for that file.
 
     `read(path)` returns a file's content, `listing(folder)` the names in a folder; both raise HostError. `prefix`: option -p.
     `version`: "1.22.1". `build_arguments`: the configure arguments of `nginx -V`; without them no built-in path is known.
     `command_line`: the directives of option -g. `error_log`: option -e. `where(path)`: where what an include names lies, if elsewhere.
+    `rights(file)`: what reads and lists what that file includes, if not `read` and `listing`.
     """
     built = build(build_arguments, prefix, error_log)
-    files, directives = gather(read, listing, main, where)
+    files, directives = gather(read, listing, main, where, rights)
     given = parse(command_line.encode(), "-g") if command_line else None
     if given is not None:
         directives = files.expand(given.children, (main,)) + directives

@@ -77,9 +77,14 @@ class Look:
             found.append(above)
         return tuple(found)
 
-    def served_by(self, pids: Iterable[int]) -> tuple[Target, ...]:
-        """Return the targets that one of these processes, or a child of theirs, listens on."""
+    def served_by(self, pids: Iterable[int], manager_uid: int = 0) -> tuple[Target, ...]:
+        """Return the targets that one of these processes, or a child of theirs, listens on.
+
+        A manager of another user than root speaks for that user's processes alone, whatever numbers it tells.
+        """
         mine = frozenset(pids) - {0}
+        if manager_uid:
+            mine = frozenset(pid for pid in mine if (found := self.processes.get(pid)) is not None and found.uid == manager_uid)
         return tuple(t for t, owners in self.owners.items() if any(mine & frozenset(self.line(pid)) for pid in owners))
 
     @property

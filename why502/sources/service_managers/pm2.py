@@ -10,7 +10,7 @@ import posixpath
 import re
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers.base import LISTENS, Described, Look, merge, moment, named, words
+from why502.sources.suppliers import of_process, supplier_of
 from why502.sources.tail import NOTHING, tail
 
 NAME = "pm2"
@@ -41,18 +42,29 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     found: list[Service] = []
     for home, pid in {home: pid for pid, home in daemons.items() if home}.items():
         try:
-            rows = monitored(host, posixpath.join(home, "rpc.sock"))
+            uid = of_process(host, pid)
+            acting = host.acting_as(uid)
+            rows = monitored(acting, posixpath.join(home, "rpc.sock"))
         except HostError as error:
             look.gap(f"pm2 in {home}", error.why, error.allow or "run as root, or as its user")
             continue
-        found += _services(host, look, rows, home, is_alive=True, network=ProcessTable(host).network(pid))
+        network = ProcessTable(host).network(pid)
+        found += _owned(uid, _services(acting, look, rows, home, is_alive=True, network=network, uid=uid))
     running = set(daemons.values())
     for home in _homes(host):
         if home not in running and look.silent:
-            content = attempt(partial(host.read, posixpath.join(home, "dump.pm2"), limit_bytes=LIMIT_BYTES))
+            path = posixpath.join(home, "dump.pm2")
+            uid = supplier_of(host, path)
+            acting = host.acting_as(uid)
+            content = attempt(partial(acting.read, path, limit_bytes=LIMIT_BYTES))
             rows = [{"name": row.get("name"), "pm2_env": row} for row in _rows(content or b"[]")]
-            found += _services(host, look, rows, home, is_alive=False)
+            found += _owned(uid, _services(acting, look, rows, home, is_alive=False, uid=uid))
     return tuple(found)
+
+
+def _owned(uid: int, services: Iterable[Service]) -> Iterator[Service]:
+    """Yield the services as those of a user's daemon."""
+    return (msgspec.structs.replace(service, owner_uid=uid) for service in services)
 
 
 def _home(host: Host, pid: int) -> str:
@@ -122,7 +134,7 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
 
 
 def _services(
-    host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = ""
+    host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = "", uid: int = 0
 ) -> Iterator[Service]:
     for row in rows:
         env = row.get("pm2_env")
@@ -131,7 +143,7 @@ def _services(
         number = row.get("pid")
         pid = number if isinstance(number, int) else 0
         what = _described(env)
-        targets = [(target, LISTENS) for target in look.served_by([pid])] if pid and is_alive else []
+        targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
         if not targets:
             continue

@@ -30,6 +30,7 @@ from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import http
 from why502.sources.service_managers.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, words
+from why502.sources.suppliers import of_process, supplier_of
 from why502.sources.tail import NOTHING, tail
 
 NAME = "supervisord"
@@ -51,9 +52,10 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         found += _of_daemon(host, look, pid)
     if not daemons:
         for path in DEFAULTS:
-            config, files = _config(host, path)
+            acting = host.acting_as(supplier_of(host, path))
+            config, files = _config(acting, path)
             if files:
-                found += _stopped(host, look, config, path)
+                found += _stopped(acting, look, config, path)
                 break
     return tuple(found)
 
@@ -62,22 +64,26 @@ def _of_daemon(host: Host, look: Look, pid: int) -> Iterator[Service]:
     """Yield the programs of one running supervisord that serve a target."""
     argv = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=8192)) or b"").decode("utf-8", "replace").split("\0")
     cwd = attempt(partial(host.link, f"/proc/{pid}/cwd")) or "/"
-    path = _config_path(host, argv, cwd)
-    config, _ = _config(host, path)
+    uid = of_process(host, pid)
+    path = _config_path(host.acting_as(uid), argv, cwd)
+    uid = uid or supplier_of(host, path)
+    acting = host.acting_as(uid)
+    config, _ = _config(acting, path)
     try:
-        programs = _call(host, config, posixpath.dirname(path))
+        programs = _call(acting, config, posixpath.dirname(path))
     except HostError as error:
         look.gap("supervisord", error.why, error.allow or "run as root")
         return
-    log, network = _log(host, look, pid, config, cwd), ProcessTable(host).network(pid)
+    log, network = _log(acting, look, pid, config, cwd), ProcessTable(host).network(pid)
     for program in programs:
         section = _section(config, program)
         what = _described(section)
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
-        targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)])]
-        targets += named(host, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
+        targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)], uid)]
+        targets += named(acting, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
         if targets:
-            yield _with_log(host, look, _service(program, section, what, name, argv, path), targets, program["name"], log)
+            service = msgspec.structs.replace(_service(program, section, what, name, argv, path), owner_uid=uid)
+            yield _with_log(acting, look, service, targets, program["name"], log)
 
 
 def _config_path(host: Host, argv: list[str], cwd: str) -> str:

@@ -1,0 +1,171 @@
+"""Runs a program of root's on a machine that it cannot change: all file systems are read-only, some directories have overlays.
+
+Run as root by `LocalHost.try_out`, as a script that imports the standard library alone. Its argument is JSON: `program` (descriptor of
+the program, which the caller has checked), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`, `network` (which of
+them), `directories` and `files` that the program may write to or make.
+
+In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so nothing that the program is
+led to by a configuration can be changed. Directories get an overlay (tmpfs) that ends with the namespace. They are found component by
+component and held by descriptors: no link is followed that others than root could have placed, and no path is looked up twice.
+Exit status NO_ROOM: the sandbox could not be made, and nothing was run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+NO_ROOM = 97
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
+_SCRATCH = ("/dev/shm", "/mnt", "/media", "/srv")  # noqa: S108 - a file system of our own is mounted over it
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LINKS = 40
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Attributes(ctypes.Structure):
+    _fields_ = (("set", ctypes.c_uint64), ("clear", ctypes.c_uint64), ("propagation", ctypes.c_uint64), ("user", ctypes.c_uint64))
+
+
+def main(order: dict[str, Any]) -> NoReturn:
+    """Make the sandbox and become the program."""
+    try:
+        _enter(order)
+        _check(_libc.unshare(_CLONE_NEWNS), "unshare")
+        _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+        held = [(_directory(path), path) for path in order["directories"]]
+        _read_only()
+        _overlay([(number, path) for number, path in held if number >= 0], order["files"])
+    except (OSError, ValueError, KeyError) as error:
+        os.write(2, f"sandbox: {error}\n".encode())
+        os._exit(NO_ROOM)
+    os.chdir("/")
+    os.execve(order["program"], order["argv"], {"PATH": _PATH, "LC_ALL": "C"})  # noqa: S606 - no shell is wanted
+
+
+def _enter(order: dict[str, Any]) -> None:
+    """Enter the namespaces of a process; both are opened first."""
+    kinds = [("net", _CLONE_NEWNET)] * bool(order["network"]) + [("mnt", _CLONE_NEWNS)] * bool(order["mounts"])
+    opened = [(os.open(f"/proc/{order['pid']}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC), flag) for kind, flag in kinds]
+    for number, flag in opened:
+        _check(_libc.setns(number, flag), "setns")
+
+
+def _read_only() -> None:
+    """Make every mount of this namespace read-only."""
+    wanted = _Attributes(set=_ATTR_RDONLY)
+    size = ctypes.c_size_t(ctypes.sizeof(wanted))
+    if _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, b"/", _AT_RECURSIVE, ctypes.byref(wanted), size) == 0:
+        return
+    for point, options in _mounts():  # a kernel before 5.12
+        flags = sum(_FLAGS.get(option, 0) for option in options) | _MS_REMOUNT | _MS_BIND | _MS_RDONLY
+        _mount("none", point, "", flags)
+
+
+def _mounts() -> Iterator[tuple[str, list[str]]]:
+    """Yield mount points and their options (proc_pid_mountinfo(5))."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [line.split(" ") for line in file]
+    for row in rows:
+        yield _OCTAL.sub(lambda match: chr(int(match[1], 8)), row[4]), row[5].split(",")
+
+
+def _directory(path: str) -> int:
+    """Return a descriptor (O_PATH) of a directory; -1 where there is none, or where others than root lead to it by a link."""
+    left, way, links = path.split("/")[::-1], [os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)], _LINKS
+    is_roots = True
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            way = way[:-1] or way
+            continue
+        is_roots = is_roots and _is_roots(os.fstat(way[-1]))
+        try:
+            number = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=way[-1])
+        except (FileNotFoundError, NotADirectoryError):
+            return -1
+        found = os.fstat(number)
+        if stat.S_ISLNK(found.st_mode):
+            links -= 1
+            if not links or not is_roots:
+                return -1
+            aim = os.readlink("", dir_fd=number)
+            way = way[:1] if aim.startswith("/") else way
+            left += aim.split("/")[::-1]
+        else:
+            way.append(number)
+    return way[-1] if stat.S_ISDIR(os.fstat(way[-1]).st_mode) and len(way) > 1 else -1
+
+
+def _is_roots(found: os.stat_result) -> bool:
+    """Return whether only root can make names in a directory, or replace those of root."""
+    mode = found.st_mode
+    return found.st_uid == 0 and (bool(mode & stat.S_ISVTX) or (not mode & 0o002 and (found.st_gid == 0 or not mode & 0o020)))
+
+
+def _overlay(held: list[tuple[int, str]], files: list[str]) -> None:
+    """Lay overlays over the directories, outer ones first."""
+    scratch = next(path for path in _SCRATCH if os.path.isdir(path) and not os.path.islink(path))
+    _mount("tmpfs", scratch, "tmpfs", 0, "mode=0755,size=64m")
+    below = sorted({point for point, _ in _mounts()})
+    done: list[str] = []
+    for count, (number, path) in enumerate(held):
+        real = os.readlink(f"/proc/self/fd/{number}")
+        if any(real == over or real.startswith(f"{over}/") for over in done) or real == scratch:
+            continue
+        base, found = f"{scratch}/{count}", os.fstat(number)
+        for name in ("", "/up", "/work"):
+            os.mkdir(base + name)
+        os.chown(f"{base}/up", found.st_uid, found.st_gid)
+        os.chmod(f"{base}/up", stat.S_IMODE(found.st_mode))
+        for file in files:
+            _stand_in(file, path, number, f"{base}/up")
+        inner = [(os.open(point, os.O_PATH | os.O_CLOEXEC), point) for point in below if point.startswith(f"{real}/")]
+        layers = f"lowerdir=/proc/self/fd/{number},upperdir={base}/up,workdir={base}/work"
+        _mount("why502", f"/proc/self/fd/{number}", "overlay", 0, layers)
+        for point, again in inner:
+            if os.path.lexists(again):
+                _mount(f"/proc/self/fd/{point}", again, "", _MS_BIND | _MS_REC)
+        done.append(real)
+
+
+def _stand_in(file: str, path: str, directory: int, up: str) -> None:
+    """Let a file of a directory stand empty in its overlay: to open a large one for writing would copy it whole into memory."""
+    above, _, name = file.rpartition("/")
+    if above != path or not name:
+        return
+    with contextlib.suppress(OSError):
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            os.close(os.open(f"{up}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.chown(f"{up}/{name}", found.st_uid, found.st_gid)
+            os.chmod(f"{up}/{name}", stat.S_IMODE(found.st_mode))
+
+
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None)
+    _check(_libc.mount(*arguments), f"mount {target}")
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
