@@ -208,7 +208,7 @@ def _descriptor(path: str, *, follow: bool) -> int:
             return at
         os.close(at)
     held = resolve(path, follow=follow)
-    if uid := only_user(held.placers):
+    if uid := only_user({writer.uid for writer in held.leaders}):
         os.close(held.descriptor)
         raise _PlacedBy(uid)
     return held.descriptor

@@ -63,15 +63,15 @@ class Writer(NamedTuple):
 class Held:
     """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist.
 
-    `placers`: the users other than root, or SOMEBODY, who could have put a link there that was followed, or a second name of the
-    file: who decides what the path means, whoever may write the file itself (fs.protected_symlinks, proc_sys_fs(5)).
+    `leaders` are those of the writers who could choose where it leads: by a link that was followed, or by a second name of the file
+    (fs.protected_symlinks, fs.protected_hardlinks, proc_sys_fs(5)).
     """
 
     path: str
     real: str
     descriptor: int
     writers: tuple[Writer, ...]
-    placers: frozenset[int] = frozenset()
+    leaders: tuple[Writer, ...] = ()
 
     @property
     def program(self) -> str:
@@ -233,7 +233,7 @@ def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool =
     whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
     left = whole.split("/")[::-1]
     found: list[Writer] = []
-    placers: list[Writer] = []
+    leaders: tuple[Writer, ...] = ()
     mounts = _Mounts(root)
     way: list[tuple[str, int]] = []  # names and descriptors of the directories that lead here
     opened: list[int] = []
@@ -259,14 +259,14 @@ def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool =
                     raise Missing(f"{path}: {os.strerror(errno.ENOENT)}", errno=errno.ENOENT) from None
                 found += _makers(way[-1][1], _name_of(way))
                 rest = "/".join([here, *(part for part in reversed(left) if part not in ("", "."))])
-                return Held(path=path, real=rest, descriptor=-1, writers=tuple(dict.fromkeys(found)))
+                return Held(path, rest, -1, tuple(dict.fromkeys(found)), leaders)
             opened.append(entry)
             if stat.S_ISLNK(os.fstat(entry).st_mode) and (follow or any(left)):
                 links -= 1
                 if not links:
                     raise HostError(f"{path}: too many symbolic links")
                 found += _owner(os.fstat(entry), here)  # in a sticky directory its owner may replace it
-                placers = list(found)
+                leaders = tuple(dict.fromkeys(found))
                 aim = os.readlink("", dir_fd=entry)
                 if aim.startswith("/"):
                     way = way[:1]
@@ -274,18 +274,12 @@ def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool =
             else:
                 seen = os.fstat(entry)
                 if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:  # whoever may make names here may have made this one
-                    placers = [*found, *_makers(way[-1][1], _name_of(way))]
+                    leaders = tuple(dict.fromkeys((*found, *_makers(way[-1][1], _name_of(way)))))
                 found += _writers(entry, here, mounts)
                 way.append((name, entry))
         last = os.dup(way[-1][1])
         os.set_inheritable(last, False)
-        return Held(
-            path=path,
-            real=_name_of(way),
-            descriptor=last,
-            writers=tuple(dict.fromkeys(found)),
-            placers=frozenset(writer.uid for writer in placers),
-        )
+        return Held(path, _name_of(way), last, tuple(dict.fromkeys(found)), leaders)
     finally:
         for descriptor in opened:
             os.close(descriptor)

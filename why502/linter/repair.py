@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from why502.config.edit import apply
+from why502.host import trust
 from why502.host.base import Host
 from why502.linter import suppression
 from why502.linter.given import Given
@@ -36,7 +37,11 @@ def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[],
             if step not in others and all(step.end <= other.start or other.end <= step.start for other in others):
                 others.append(step)
     whole = [deployment.configuration for deployment in given.deployments if deployment.is_whole]
-    mains = {configuration.files[0].path for configuration in whole if configuration.files} - given.dumped
+    mains = {
+        configuration.files[0].path
+        for configuration in whole
+        if configuration.files and not any(_stranger(file.path) for file in configuration.files)
+    } - given.dumped
     tested = {main: _test(host, main) for main in mains} if edits else {}
     for file, steps in sorted(edits.items()):
         yield _repair_file(file, steps, before, rules, again, host, tested)
@@ -51,6 +56,8 @@ def _repair_file(
     host: Host,
     tested: dict[str, bool | None],
 ) -> str:
+    if why := _stranger(file):
+        return f"{file}: not repaired: {why}"
     try:
         old = Path(file).read_bytes()
         _write(file, apply(old, steps))
@@ -79,6 +86,14 @@ def _safe(risk: Risk) -> Iterator[Edit]:
     for remedy in risk.remedies:
         if remedy.safe and all(isinstance(step, Edit) for step in remedy.steps):
             yield from (step for step in remedy.steps if isinstance(step, Edit))
+
+
+def _stranger(file: str) -> str:
+    """Return why a file is not changed, nor nginx run with it: others could change it (`load_module` runs what they like)."""
+    try:
+        return trust.stranger(file)
+    except HostError as error:
+        return error.why
 
 
 def _test(host: Host, main: str) -> bool | None:

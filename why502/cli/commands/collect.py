@@ -62,8 +62,10 @@ def collect(
     """
     from why502.bundle import save
     from why502.cli.look import look
-    from why502.cli.output import write
+    from why502.host.output import may_write, write
 
+    if output != "-":
+        may_write(output)
     (snapshot,) = look(env, configs=configs, logs=logs, urls=urls, targets=targets, since=since, until=until, probes=not no_probe)
     data = save(snapshot, anonymize=anonymize)
     if output == "-":

@@ -103,7 +103,7 @@ def diagnose(
     )
     if save_to:
         from why502.bundle import save
-        from why502.cli.output import write
+        from why502.host.output import write
 
         write(save_to, save(snapshots[0]))
     diagnosis = think(*snapshots, offline=offline)

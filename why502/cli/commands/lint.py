@@ -136,6 +136,7 @@ def _report(
 ) -> Report:
     import msgspec
 
+    from why502.host import output
     from why502.linter import baseline as baselines
     from why502.linter import suppression
     from why502.linter.report import Report
@@ -156,7 +157,7 @@ def _report(
     left, suppressed = suppression.split(dict.fromkeys(risks), suppressions)
     new = left
     if write_baseline:
-        _write(write_baseline, baselines.write(left, given.texts, base))
+        output.write(write_baseline, baselines.write(left, given.texts, base), mode=output.usual_mode(write_baseline))
         new = ()
     elif baseline:
         try:
@@ -176,13 +177,6 @@ def _report(
         base=base,
         fingerprints=baselines.fingerprints(new, given.texts, base),
     )
-
-
-def _write(path: str, content: bytes) -> None:
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Name a file that you may write.") from error
 
 
 def _version(host: Host, asked: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -52,18 +53,15 @@ SCHEMA = {
 
 
 def write(job: Job, folder: str) -> int:
-    """Write the records of a job's files and return how many there are. Raises Why502Error."""
+    """Write the records of a job's files and return how many there are. Raises Why502Error.
+
+    The folder is there, and nobody else can put anything into it.
+    """
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise Why502Error("--parquet needs pyarrow", "pip install 'why502[parquet]'") from error
     place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Why502Error(
-            f"--parquet {folder}: {(error.strerror or str(error)).lower()}", "Give a folder that you may write to."
-        ) from error
     if any(place.glob("part-*.parquet")):
         raise Why502Error(f"--parquet {folder}: holds records already", "Give another folder, or empty it.")
     parts = [part for planned in job.plans() for part in planned.parts if not part.form.is_error_log and part.path != "-"]
@@ -80,7 +78,8 @@ def write_part(part: Part, ask: Ask, target: str) -> int:
     parquet: Any = importlib.import_module("pyarrow.parquet")
     schema = arrow.schema([arrow.field(name, _type(arrow, kind)) for name, (kind, _) in SCHEMA.items()])
     count = 0
-    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         for row in _rows(part, ask):
             rows.append(row)

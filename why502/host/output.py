@@ -1,0 +1,203 @@
+"""Files that we write because the user named them: whole or not at all, for nobody else to read, and never where a stranger leads.
+
+Everything happens below an open descriptor of the directory, so nobody can put another one in its place meanwhile: a new name (O_EXCL),
+the content, fsync(2), rename(2). What stands there is replaced, not written into, and only where it is ours. A link on the way counts
+as the user's own only where root or the user made it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+
+from why502.host import trust
+from why502.model.errors import HostError, Why502Error
+
+_OPEN = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
+_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_HINT = "Name a file in a directory that you may write to."
+
+
+def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file; an older one of ours stays as it is until the new one is complete. Raises Why502Error.
+
+    An open stream (`/dev/stdout`, `/dev/fd/3`), a character device (`/dev/null`) or a pipe of ours is written to. Links, pipes and
+    files of other users are refused, and so are sockets, block devices and directories.
+    """
+    try:
+        if (number := _stream(name)) is not None:
+            _into(os.dup(number), data)
+            return
+        with _place(name) as (directory, last):
+            present = _present(directory, last, name)
+            if present is not None and (stat.S_ISFIFO(present) or stat.S_ISCHR(present)):
+                _into(_opened(directory, last, name), data)
+            else:
+                _replace(directory, last, data, mode)
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or _HINT) from error
+    except (OSError, ValueError) as error:
+        raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", _HINT) from error
+
+
+def may_write(name: str) -> None:
+    """Raise Why502Error where `write` would be refused, as far as that can be known before there is something to write."""
+    try:
+        if (number := _stream(name)) is not None:
+            os.fstat(number)
+            return
+        with _place(name) as (directory, last):
+            present = _present(directory, last, name)
+            if present is None or not (stat.S_ISFIFO(present) or stat.S_ISCHR(present)):
+                os.unlink(_made(directory, b"", 0o600), dir_fd=directory)
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or _HINT) from error
+    except (OSError, ValueError) as error:
+        raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", _HINT) from error
+
+
+def usual_mode(name: str) -> int:
+    """Return the mode for a file that is no secret: that of the one which is there, else what the umask leaves of 0666."""
+    with contextlib.suppress(OSError, ValueError):
+        return stat.S_IMODE(os.lstat(name).st_mode) & 0o777 if stat.S_ISREG(os.lstat(name).st_mode) else 0o600
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def directory(name: str) -> str:
+    """Return the real path of a directory for our own files, made where it is missing (mode 0700), that no stranger can change.
+
+    Raises Why502Error.
+    """
+    hint = "Name a directory of your own."
+    try:
+        real = _our_own(name)
+        os.makedirs(real, mode=0o700, exist_ok=True)
+        return _our_own(name)
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or hint) from error
+    except (OSError, ValueError) as error:
+        raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", hint) from error
+
+
+def _our_own(name: str) -> str:
+    """Return the real path of a directory. Raises HostError where a stranger could put a file into it."""
+    with trust.walked(f"{name}/{_name()}", missing=True) as found:
+        if why := dataclasses.replace(found, path=name).stranger():
+            raise HostError(why, "Name a directory of your own.")
+        return os.path.dirname(found.real)
+
+
+def _stream(name: str) -> int | None:
+    """Return the number of the open stream that a path of the kernel's names (proc_pid_fd(5)); None for any other path."""
+    plain = os.path.normpath(name) if name else name
+    match = _OPEN.fullmatch(plain)
+    return int(match[1]) if match else _STREAMS.get(plain)
+
+
+@contextlib.contextmanager
+def _place(name: str) -> Iterator[tuple[int, str]]:
+    """Yield an open descriptor of the directory, and the last name. Raises HostError, OSError."""
+    head, last = os.path.split(name)
+    if not name:
+        raise HostError("the name of the file to write is empty", _HINT)
+    if last in ("", ".", ".."):
+        raise IsADirectoryError(0, "is a directory")
+    with trust.walked(head or ".") as found:
+        allowed = trust.trusted_users()
+        if stranger := next((writer for writer in found.leaders if writer.uid not in allowed), None):
+            raise HostError(
+                f"{name}: a link that others may have made leads to {found.real}: {stranger.words}",
+                "Name the directory itself, without links.",
+            )
+        yield found.descriptor, last
+
+
+def _present(directory: int, last: str, name: str) -> int | None:
+    """Return the mode of what stands there and may be replaced or written to; None where nothing is. Raises HostError, OSError."""
+    try:
+        seen = os.stat(last, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(seen.st_mode):
+        raise IsADirectoryError(0, "is a directory")
+    if stat.S_ISCHR(seen.st_mode):
+        return seen.st_mode  # only root can make one
+    if stat.S_ISBLK(seen.st_mode) or stat.S_ISSOCK(seen.st_mode):
+        raise HostError(f"{name} is a {'block device' if stat.S_ISBLK(seen.st_mode) else 'socket'}", "Name a file.")
+    if seen.st_uid not in (os.geteuid(), os.getuid()):
+        kind = "link" if stat.S_ISLNK(seen.st_mode) else "pipe" if stat.S_ISFIFO(seen.st_mode) else "file"
+        raise HostError(f"{name} is a {kind} of user {seen.st_uid}", "Name another file, or remove that one first.")
+    return seen.st_mode
+
+
+def _opened(directory: int, last: str, name: str) -> int:
+    """Return a pipe or device open for writing: the very one that was checked. Raises HostError, OSError."""
+    found = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        seen = os.fstat(found)
+        if not stat.S_ISCHR(seen.st_mode) and not (stat.S_ISFIFO(seen.st_mode) and seen.st_uid in (os.geteuid(), os.getuid())):
+            raise HostError(f"{name} was replaced meanwhile", "Name another file.")
+        return os.open(f"/proc/self/fd/{found}", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
+
+
+def _replace(directory: int, last: str, data: bytes, mode: int) -> None:
+    new = _made(directory, data, mode)
+    try:
+        os.rename(new, last, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        _forget(directory, new)
+        raise
+    with contextlib.suppress(OSError):  # a directory that we may write to and not read
+        handle = os.open(f"/proc/self/fd/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _made(directory: int, data: bytes, mode: int) -> str:
+    """Return the name of a new file with that content. Raises OSError."""
+    new = _name()
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        try:
+            _all(handle, data)
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        _forget(directory, new)
+        raise
+    return new
+
+
+def _name() -> str:
+    return f".why502-{secrets.token_hex(8)}"
+
+
+def _forget(directory: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=directory)
+
+
+def _into(handle: int, data: bytes) -> None:
+    try:
+        _all(handle, data)
+    finally:
+        os.close(handle)
+
+
+def _all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
