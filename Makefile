@@ -1,6 +1,7 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
 # make test                everything: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
+# make attack              what a hostile user, bundle or file could have root do
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
@@ -8,7 +9,7 @@ FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check accuracy lab-vm docs format lock clean
+.PHONY: demo test check attack accuracy lab-vm docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -25,6 +26,9 @@ check:
 test: check
 	@scripts/setup --tests
 	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine" --reruns 2 -rR
+
+attack:
+	$(PYTHON) -m pytest tests/attack
 
 accuracy:
 	@scripts/setup --tests
