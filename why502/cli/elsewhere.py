@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +21,7 @@ from why502.model.base import Value
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
+from why502.model.times import of_iso
 
 LIMIT_S = 120.0  # for one machine, with its connection
 MOST_TARGETS = 64  # that a machine is asked about
@@ -98,10 +99,8 @@ def window(since: str, until: str) -> tuple[str, ...]:
 
 
 def _with_zone(text: str) -> str:
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone(UTC).isoformat()
-    except ValueError:
-        return text
+    at = of_iso(text.strip())
+    return text if at is None else at.astimezone(UTC).isoformat()
 
 
 class _Refused(Why502Error):

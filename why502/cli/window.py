@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from why502.model.errors import Why502Error
+from why502.model.times import of_iso
 
-_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|secs|m|min|mins|h|hour|hours|d|day|days|w|week|weeks)\s*", re.I)
+_SPAN = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(s|sec|secs|m|min|mins|h|hour|hours|d|day|days|w|week|weeks)", re.I | re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=365 * 100)
 
@@ -19,13 +20,11 @@ def moment(text: str, now: datetime, option: str) -> datetime:
     """
     if text.strip().lower() == "now":
         return now
-    if match := _SPAN.fullmatch(text):
+    if match := _SPAN.fullmatch(text.strip()):
         span = timedelta(seconds=min(float(match[1]) * _UNIT_S[match[2][0].lower()], _LONGEST.total_seconds()))
         return now - span
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
+    if (at := of_iso(text.strip())) is None:
         raise Why502Error(
             f"{option} {text!r} is neither a duration nor a time", "Write it like 15m, 2h, 3d, or 2026-11-21T08:30."
-        ) from None
+        )
     return at.astimezone(UTC)

@@ -5,15 +5,17 @@ It only has to be right where it matches: a line that it does not match is left 
 
 from __future__ import annotations
 
-import calendar
 import re
 from datetime import datetime
+
+from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, zone_of
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 TIMES = ("msec", "time_iso8601", "time_local")
 _WANTED = ("status", "upstream_addr", "upstream_status", "upstream_response_time", "request_time")
 _REQUESTS = ("request", "request_method", "request_uri")
-_MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_LOCAL = re.compile(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
+_MSEC = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 MOST_TIMES = 1 << 16
 
 
@@ -67,18 +69,25 @@ def compile(format: str, escape: str) -> Columns | None:
 
 def seconds(name: str, text: bytes) -> float | None:
     """Return the time in seconds since the epoch that a variable ($msec, $time_iso8601, $time_local) holds."""
-    try:
-        if name == "msec":
-            return float(text)
-        if name == "time_iso8601":
-            return datetime.fromisoformat(text.decode("ascii")).timestamp()
-        clock = calendar.timegm(
-            (int(text[7:11]), _MONTHS[text[3:6]], int(text[:2]), int(text[12:14]), int(text[15:17]), int(text[18:20]))
-        )
-        offset = int(text[22:24]) * 3600 + int(text[24:26]) * 60
-        return float(clock + offset if text[21:22] == b"-" else clock - offset)
-    except (ValueError, KeyError, OverflowError, UnicodeDecodeError):
+    written = text.decode("latin-1")
+    at = msec(written) if name == "msec" else of_iso(written) if name == "time_iso8601" else local(written)
+    return None if at is None else at.timestamp()
+
+
+def msec(text: str) -> datetime | None:
+    """Return the time of `1763678800.123`, in UTC."""
+    return of_epoch(float(text)) if _MSEC.fullmatch(text) else None
+
+
+def local(text: str) -> datetime | None:
+    """Return the time of `20/Nov/2026:22:46:40 +0000`, in UTC."""
+    match = _LOCAL.fullmatch(text)
+    zone = zone_of(text[21:]) if match else None
+    if match is None or zone is None:
         return None
+    day, month, *rest = match.groups()
+    year, hour, minute, second = map(int, rest)
+    return of_parts(year, MONTHS.get(month, 0), int(day), hour, minute, second, zone=zone)
 
 
 def _value(after: str, escape: str) -> str:

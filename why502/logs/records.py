@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import NamedTuple
 
 from why502.logs.join import Errors, Waiting
@@ -15,6 +14,7 @@ from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
 from why502.logs.redact import without_query
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import LogRecord
+from why502.model.times import of_iso
 
 MOST_SHAPES = 4096
 # What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
@@ -144,10 +144,9 @@ class RecordLog:
         if at not in self._times:
             if len(self._times) > MOST_SHAPES:
                 self._times.clear()
-            try:
-                self._times[at] = self.window.seconds(datetime.strptime(at, "%Y/%m/%d %H:%M:%S"))  # noqa: DTZ007 (the log tells no zone)
-            except ValueError:
+            if (moment := of_iso(at.replace("/", "-"))) is None:
                 return None
+            self._times[at] = self.window.seconds(moment)
         return Line(
             line.kind,
             line.number,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
-_MONTHS = {name: i for i, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+from why502.model.times import MONTHS, of_epoch, of_parts, zone_of
+
 _CLOCK = r"(?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?"
 _ZONE = r"(?: ?(?P<zone>Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d))?"
 _FORMS = tuple(
-    re.compile(form)
+    re.compile(form, re.ASCII)
     for form in (
         # 2026-11-21 00:28:28 +0000 · 2026-11-21T00:22:33,123456+00:00 · 2015-11-09 22:25:15,356 · 2009/11/10 23:00:00
         r"(?<!\d)(?P<Y>\d{4})[-/](?P<M>\d\d)[-/](?P<D>\d\d)[T ]" + _CLOCK + _ZONE,
@@ -21,34 +22,26 @@ _FORMS = tuple(
         r"(?<!\d)(?P<M>\d\d)/(?P<D>\d\d)/(?P<Y>\d{4}) " + _CLOCK,
     )
 )
-_EPOCH = re.compile(r"audit\((?P<s>\d{9,11})\.(?P<f>\d{1,6}):\d+\)")
+_EPOCH = re.compile(r"audit\((?P<s>\d{9,11})\.(?P<f>\d{1,6}):\d{1,20}\)", re.ASCII)
 
 
 def find(line: str) -> datetime | None:
     """Return the time in the first 120 characters: aware (UTC) where its zone stands there, else naive; None without one."""
     head = line[:120]
     if match := _EPOCH.search(head):
-        return datetime.fromtimestamp(int(match["s"]), UTC) + timedelta(seconds=float("0." + match["f"]))
+        whole = of_epoch(int(match["s"]))
+        return whole and whole + timedelta(seconds=float("0." + match["f"]))
     for form in _FORMS:
         if (match := form.search(head)) is None:
             continue
         part = match.groupdict()
-        month = _MONTHS.get(part["b"], 0) if part.get("b") else int(part["M"])
+        month = MONTHS.get(part["b"], 0) if part.get("b") else int(part["M"])
         micros = int(((part["f"] or "") + "000000")[:6])
-        try:
-            at = datetime(int(part["Y"]), month, int(part["D"]), int(part["h"]), int(part["m"]), int(part["s"]), micros)  # noqa: DTZ001
-            zone = _zone(part.get("zone"))
-            return at if zone is None else at.replace(tzinfo=zone).astimezone(UTC)
-        except (ValueError, OverflowError):
+        written = part.get("zone")
+        zone = zone_of(written) if written else None
+        if written and zone is None:
             continue
+        clock = (int(part["h"]), int(part["m"]), int(part["s"]))
+        if (at := of_parts(int(part["Y"]), month, int(part["D"]), *clock, micros, zone)) is not None:
+            return at
     return None
-
-
-def _zone(text: str | None) -> timezone | None:
-    if not text:
-        return None
-    if text[0] not in "+-":
-        return UTC
-    digits = text[1:].replace(":", "")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text[0] == "-" else offset)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from why502.model.logs import LogFile, LogSummary, Phase, Sample, Symptom, Tally, TargetTraffic
 from why502.model.target import Target
+from why502.model.times import of_epoch
 
 MOST_KINDS = 2000
 MOST_TARGETS = 1000
@@ -276,7 +277,7 @@ def mark(text: str) -> int:
 
 def moment(at: float) -> datetime | None:
     """Return seconds since the epoch as a time; None for the infinities that stand for "never"."""
-    return None if math.isinf(at) else datetime.fromtimestamp(at, UTC)
+    return of_epoch(at)
 
 
 def _bump(counter: Counter[str], key: str, most: int, count: int = 1) -> None:

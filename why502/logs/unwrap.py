@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import msgspec
+
+from why502.model.times import MONTHS, number, of_epoch, of_iso, of_parts
 
 LIMIT = 65536  # characters of a line that are looked at
 _DEPTH = 8  # wrappers in wrappers
@@ -17,7 +19,7 @@ _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _SHORT = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
 _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _WRAPPERS = tuple(
-    re.compile(pattern)
+    re.compile(pattern, re.ASCII)
     for pattern in (
         rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",  # RFC 5424
         rf"(?:<\d{{1,3}}>)?(?P<short>{_SHORT}) (?:[\w.:-]{{1,255}} )?{_TAG}",  # RFC 3164, journalctl
@@ -33,7 +35,6 @@ _WRAPPERS = tuple(
     )
 )
 _ENTRY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 class Inner(NamedTuple):
@@ -93,7 +94,7 @@ def _once(line: str, today: date | None) -> Inner:
     for wrapper in _WRAPPERS:
         if match := wrapper.match(line):
             values = match.groupdict()
-            at = _iso(values["iso"]) if values.get("iso") else _short(values["short"], today) if values.get("short") else None
+            at = of_iso(values["iso"]) if values.get("iso") else _short(values["short"], today) if values.get("short") else None
             inner = line[match.end() :]
             if match[0].strip() in ('"', "'", "`", "“", "‘"):
                 inner = inner.rstrip("\"'`”’,")
@@ -116,31 +117,20 @@ def _from_json(line: str) -> Inner:
         return Inner(line)
     at = None
     stamp = entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry.get("__REALTIME_TIMESTAMP")
-    if isinstance(stamp, str) and stamp.isdigit() and len(stamp) < 18:
-        at = datetime.fromtimestamp(int(stamp) / 1e6, UTC)
+    if isinstance(stamp, str) and (micros := number(stamp)) is not None:
+        at = of_epoch(micros / 1e6)
     elif isinstance(stamp := entry.get("time") or entry.get("timestamp") or entry.get("@timestamp"), str):
-        at = _iso(stamp)
+        at = of_iso(stamp)
     program = entry.get("SYSLOG_IDENTIFIER") or entry.get("_COMM") or ""
     return Inner(text.rstrip("\r\n"), at, program if isinstance(program, str) else "")
 
 
-def _iso(text: str) -> datetime | None:
-    """Return the time of an ISO 8601 text; the fraction is cut to microseconds."""
-    text = re.sub(r"[.,](\d{1,6})\d*", r".\1", text, count=1)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else at
-
-
 def _short(text: str, today: date | None) -> datetime | None:
-    """Return the time of `Nov 20 22:46:40` (RFC 3164) in the latest year that is not in the future."""
+    """Return the time of `Nov 20 22:46:40` (RFC 3164) in the latest year that has this day and is not in the future."""
     last = today or datetime.now(UTC).date()
-    month = _MONTHS.index(text[:3]) + 1
-    try:
-        clock = datetime.strptime(text[7:15], "%H:%M:%S").time()  # noqa: DTZ007 (syslog tells no zone)
-        at = datetime.combine(date(last.year, month, int(text[4:6])), clock)
-    except ValueError:
-        return None
-    return at if at.date() <= last + timedelta(days=1) else at.replace(year=last.year - 1)
+    month, day = MONTHS[text[:3]], int(text[4:6])
+    clock = (int(text[7:9]), int(text[10:12]), int(text[13:15]))
+    latest = last.toordinal() + 1
+    years = range(last.year + 1, last.year - 9, -1)  # eight years pass between two leap days around 2100
+    found = (of_parts(year, month, day, *clock) for year in years)
+    return next((at for at in found if at is not None and at.toordinal() <= latest), None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from why502.host.base import Host
 from why502.model.errors import HostError
+from why502.model.times import of_epoch
 
 TIMEOUT_S = 3.0
 _FIELDS = "MESSAGE,_PID,UNIT,_SYSTEMD_UNIT,COREDUMP_UNIT,COREDUMP_PID,COREDUMP_COMM,SYSLOG_IDENTIFIER,_TRANSPORT,_COMM,_SYSTEMD_CGROUP,PRIORITY"
@@ -47,8 +48,10 @@ def parse(text: str) -> tuple[Entry, ...]:
     for line in text.splitlines():
         try:
             given: dict[str, Any] = msgspec.json.decode(line)
-            at = datetime.fromtimestamp(int(given["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+            at = of_epoch(int(given["__REALTIME_TIMESTAMP"]) / 1e6)
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError):
+            continue
+        if at is None:
             continue
         message = _text(given.get("MESSAGE"))
         unit = _text(given.get("COREDUMP_UNIT") or given.get("UNIT") or given.get("_SYSTEMD_UNIT"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from why502.host.base import Host
@@ -12,6 +13,7 @@ from why502.sources.process_table import boot_time
 
 TIMEOUT_S = 3.0
 LINES = 5000
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Lines = list[tuple[datetime, str]]
 
 
@@ -56,6 +58,6 @@ def parse_seconds(text: str, boot: datetime) -> Lines:
     for line in text.splitlines()[-LINES:]:
         head, closed, rest = line.partition("] ")
         number = head.lstrip("[").strip()
-        if closed and head.startswith("[") and number.replace(".", "", 1).isdigit():
+        if closed and head.startswith("[") and _SECONDS.fullmatch(number):
             found.append((boot + timedelta(seconds=float(number)), rest))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -11,6 +11,7 @@ from why502.config import nginx
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Proxy
+from why502.model.times import of_epoch
 from why502.sources.attempt import attempt
 from why502.sources.suppliers import Rights
 
@@ -66,4 +67,4 @@ def option(proxy: Proxy, letter: str) -> str:
 
 def _modified_at(seen: Host, path: str) -> datetime | None:
     stat = attempt(partial(seen.stat, path))
-    return datetime.fromtimestamp(stat.modified_s, UTC) if stat else None
+    return of_epoch(stat.modified_s) if stat else None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 
 from why502.host.base import Host, Stat
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Gap, PathStep, Proxy, Snapshot, SocketPath
+from why502.model.times import of_epoch
 from why502.sources.access import SEARCH, WRITE, Identity, identity, permits
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
@@ -110,7 +110,7 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
         steps=tuple(step for step, _ in steps),
         is_reachable=False if blocked else None if is_unsure or last.kind == "missing" else True,
         blocked_at=blocked.path if blocked else "",
-        modified_at=datetime.fromtimestamp(stat.modified_s, UTC) if stat else None,
+        modified_at=of_epoch(stat.modified_s) if stat else None,
         seen_elsewhere=tuple(dict.fromkeys(_elsewhere(host, known, path))) if last.kind != "socket" else (),
     )
 

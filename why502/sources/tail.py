@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from why502.host.base import Host
 from why502.model.errors import HostError
+from why502.model.times import of_epoch
 
 BYTES = 1 << 20
 UNTIMED_LINES = 60  # of a log without times, that may be from now
@@ -69,4 +70,4 @@ def tail(host: Host, path: str, size_bytes: int = BYTES) -> Tail:
         raise HostError(f"{path}: {error}") from error
     if start:
         data = data.partition(b"\n")[2]
-    return Tail(data, datetime.fromtimestamp(stat.modified_s, UTC))
+    return Tail(data, of_epoch(stat.modified_s))

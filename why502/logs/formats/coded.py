@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -12,11 +12,10 @@ import msgspec
 from why502.codes import Code, phase_of
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
+from why502.model.times import MONTHS, of_epoch, of_iso
 
 LIMIT = 65536  # characters of a line that are looked at
 TEXT = 2048  # characters of a value that are kept
-_MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
-_FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
 def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
@@ -60,15 +59,7 @@ def seconds(text: object) -> float | None:
     return float(text) if isinstance(text, str) and _SECONDS.fullmatch(text) else None
 
 
-def iso(text: object) -> datetime | None:
-    """Return the time of an ISO 8601 text, in UTC where it names a zone; None for anything else."""
-    if not isinstance(text, str) or len(text) > 64:
-        return None
-    try:
-        at = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
-        return at.astimezone(UTC) if at.tzinfo else at
-    except (ValueError, OverflowError):
-        return None
+iso = of_iso
 
 
 def epoch(number: object) -> datetime | None:
@@ -77,7 +68,7 @@ def epoch(number: object) -> datetime | None:
         return None
     while number > 1e11:
         number /= 1000
-    return datetime.fromtimestamp(number, UTC)
+    return of_epoch(number)
 
 
 @lru_cache(256)
@@ -85,7 +76,7 @@ def clf(text: str) -> datetime | None:
     """Return the time of `20/Nov/2026:22:46:40 +0000`, naive without a zone, also with a fraction (`22:43:31.909`)."""
     head, _, zone = text.strip().partition(" ")
     try:
-        month = _MONTHS[head[3:6]]
+        month = MONTHS[head[3:6]]
     except KeyError:
         return None
     return iso(f"{head[7:11]}-{month:02d}-{head[:2]}T{head[12:]}{zone}")

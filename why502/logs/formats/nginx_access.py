@@ -6,14 +6,17 @@ What the variables hold: src/http/ngx_http_upstream.c ngx_http_upstream_*_variab
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache
 
 import msgspec
 
+from why502.logs.bulk import local, msec
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN, LineFormat
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 from why502.model.target import Target
+from why502.model.times import number as whole
+from why502.model.times import of_iso
 
 NAME = "nginx_access"
 MARKS: tuple[bytes, ...] = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
@@ -31,7 +34,6 @@ _OWN_LIMITS = {
     496: Symptom.CLIENT_BAD_REQUEST,
     497: Symptom.CLIENT_PROTOCOL,
 }
-_MONTHS = {name: at + 1 for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
 _COMBINED = re.compile(
     r"(?:(?P<host>[\w.*:\[\]-]+) )?(?P<remote_addr>[^\s\"\[>|•*{][^\s\"\[|]*) (?P<ident>\S+) (?P<remote_user>[^\[\"]{0,255}) "
     r"\[(?P<time_local>\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" (?P<status>\d{3}|-) "
@@ -265,7 +267,7 @@ def _target(text: str) -> tuple[Target | None, str]:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+    return whole(text)
 
 
 def _seconds(text: str | None) -> float | None:
@@ -283,21 +285,9 @@ def _at(values: dict[str, str]) -> datetime | None:
     text = values.get("time_local")
     if text:
         return _local(text)
-    if (seconds := _seconds(values.get("msec"))) is not None:
-        return datetime.fromtimestamp(seconds, UTC) if seconds < 1e11 else None
-    try:
-        at = datetime.fromisoformat(values.get("time_iso8601", ""))
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else at
+    if text := values.get("msec"):
+        return msec(text)
+    return of_iso(values.get("time_iso8601"))
 
 
-@lru_cache(256)
-def _local(text: str) -> datetime | None:
-    """Return the time of `20/Nov/2026:22:46:40 +0000`, in UTC."""
-    try:
-        day, month, year = int(text[:2]), _MONTHS[text[3:6]], int(text[7:11])
-        zone = timezone((-1 if text[21] == "-" else 1) * timedelta(hours=int(text[22:24]), minutes=int(text[24:26])))
-        return datetime(year, month, day, int(text[12:14]), int(text[15:17]), int(text[18:20]), tzinfo=zone).astimezone(UTC)
-    except (ValueError, KeyError, IndexError, OverflowError):
-        return None
+_local = lru_cache(256)(local)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from why502.logs.formats import nginx_fields as fields
 from why502.logs.formats.nginx_head import FORMAT, stderr_template, template
 from why502.model.logs import LogRecord, Symptom
+from why502.model.times import of_iso
 
 NAME = FORMAT
 MARKS: tuple[bytes, ...] = (
@@ -88,10 +89,7 @@ def parse(line: str) -> LogRecord | None:
 
 @lru_cache(256)
 def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.replace("/", "-"))
-    except ValueError:
-        return None
+    return of_iso(text.replace("/", "-"))
 
 
 def _record(rest: str, at: datetime | None, level: str, pid: int | None, connection: int | None) -> LogRecord:

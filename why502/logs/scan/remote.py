@@ -229,7 +229,7 @@ def _modified_s(told: dict[str, Any]) -> float:
     """Return the time of the last write as a file system tells it, seconds since the epoch; 0 where it does not."""
     for name in ("LastModified", "mtime", "updated", "Last-Modified", "last_modified"):
         value = told.get(name)
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, OverflowError):
             if isinstance(value, str):
                 value = parsedate_to_datetime(value) if value[:1].isalpha() else datetime.fromisoformat(value)
             if isinstance(value, datetime):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -23,6 +23,7 @@ from why502.logs.scan.sum import report
 from why502.logs.scan.targets import Known
 from why502.logs.scan.why import Meaning
 from why502.model.base import Value
+from why502.model.times import of_epoch
 
 
 class Told(Value, frozen=True, kw_only=True):
@@ -141,4 +142,4 @@ def words(form: Form) -> str:
 
 
 def _moment(at: int) -> datetime | None:
-    return datetime.fromtimestamp(at, UTC) if abs(at) < 1 << 40 else None
+    return of_epoch(at)

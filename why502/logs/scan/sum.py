@@ -13,6 +13,7 @@ from why502.logs.scan.seen import Seen, by_step, status_name, summed
 from why502.logs.scan.targets import Known, compared
 from why502.logs.scan.times import times
 from why502.logs.scan.why import Meaning, Means, reasons
+from why502.model.times import of_epoch
 
 TIME_ERROR = 1 / 128  # of a bucket's middle
 MOST_ROWS = 1000
@@ -112,4 +113,4 @@ def _statuses(counts: Counts) -> dict[str, dict[str, int]]:
 
 
 def _moment(at: int | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC)
+    return of_epoch(at)

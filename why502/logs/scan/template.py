@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from why502.logs.formats import nginx_access
 from why502.logs.formats.apache_log_format import APACHE
 from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
 from why502.logs.formats.nginx_log_format import LineFormat
 from why502.model.logs import LogRecord
+from why502.model.times import number, of_iso
 
 _FITTING = 0.5
 _LINES = 50
@@ -70,9 +70,10 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             return None
         said = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
         try:
-            at = datetime.fromisoformat(f"{said['date']}T{said['time'][:8]}").replace(tzinfo=UTC)
-            status = int(said["sc-status"])
-        except (ValueError, KeyError):
+            at, status = of_iso(f"{said['date']}T{said['time'][:8]}+00:00"), number(said["sc-status"], 9)
+        except KeyError:
+            return None
+        if at is None or status is None:
             return None
         took = said.get("time-taken", "")
         path = said.get("cs-uri-stem") or said.get("cs-uri", "")
@@ -83,7 +84,7 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             client=said.get("c-ip", ""),
             server=said.get("cs-host", said.get("s-computername", "")),
             request=f"{said.get('cs-method', '')} {path}".strip(),
-            duration_s=int(took) / 1000 if took.isascii() and took.isdigit() and len(took) < 12 else None,
+            duration_s=whole / 1000 if (whole := number(took, 11)) is not None else None,
         )
 
     return parse

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 from why502.host.base import Host
 from why502.model.snapshot import Gap, PhpPool, Process, Service
 from why502.model.target import Target
+from why502.model.times import of_epoch
 from why502.sources.attempt import attempt
 
 CONFIG_BYTES = 256 << 10
@@ -200,8 +201,8 @@ def words(command: str) -> tuple[str, ...]:
 def moment(seconds: Any) -> datetime | None:
     """Return a time from seconds since the epoch; None for 0 and what is no time."""
     try:
-        return datetime.fromtimestamp(float(seconds), UTC) if seconds else None
-    except (ValueError, OverflowError, OSError, TypeError):
+        return of_epoch(float(seconds))
+    except (ValueError, OverflowError, TypeError):
         return None
 
 

@@ -18,6 +18,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
 from why502.model.snapshot import Service
 from why502.model.target import Target
+from why502.model.times import of_epoch
 from why502.sources import journal
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
@@ -211,7 +212,7 @@ def _environment_files(unit: Unit) -> Iterator[tuple[str, bool]]:
 def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
     def at(name: str) -> datetime | None:
         micros = _number(unit.get(name))
-        return boot + timedelta(microseconds=micros) if boot and micros else None
+        return of_epoch(boot.timestamp() + micros / 1e6) if boot and micros else None
 
     state, sub, result = unit.get("ActiveState", ""), unit.get("SubState", ""), unit.get("Result", "")
     code, status = _number(unit.get("ExecMainCode")) or 0, _number(unit.get("ExecMainStatus")) or 0

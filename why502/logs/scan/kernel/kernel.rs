@@ -479,7 +479,7 @@ fn month_days(year: i64, month: i64) -> i64 {
 
 unsafe fn moment(y: i64, mo: i64, d: i64, clock: *const u8, zone: *const u8, has_colon: bool) -> Option<i64> {
     let (h, m, s) = (digits(clock, 2)?, digits(clock.add(3), 2)?, digits(clock.add(6), 2)?);
-    if *clock.add(2) != b':' || *clock.add(5) != b':' || h > 23 || m > 59 || s > 59 || y < 1970 || !(1..=12).contains(&mo) {
+    if *clock.add(2) != b':' || *clock.add(5) != b':' || h > 23 || m > 59 || s > 59 || !(1970..=9998).contains(&y) || !(1..=12).contains(&mo) {
         return None;
     }
     if d < 1 || d > month_days(y, mo) {
@@ -525,7 +525,7 @@ unsafe fn read_time(role: usize, at: *const u8, length: usize) -> Option<i64> {
                 return None;
             }
             digits(at.add(11), length - 11)?;
-            digits(at, 10)
+            digits(at, 10).filter(|seconds| *seconds > 0)
         }
     }
 }
