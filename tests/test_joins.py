@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from why502.config.nginx.load import load_dump
-from why502.joins import placed
+from why502.joins import placed, takes
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import Listener, Proxy
 from why502.model.target import Target
 
 DUMP = """# configuration file /etc/nginx/nginx.conf:
@@ -51,3 +52,12 @@ def test_a_status_is_placed_where_its_requests_lead_to_one_address(requests: lis
     )
     expected = Target(host="127.0.0.1", port=port) if port else None
     assert [tally.target for tally in placed([seen], [proxy])] == [expected]
+
+
+def test_a_socket_whose_path_leads_elsewhere_takes_nothing() -> None:
+    """Another mount namespace, or a file that was replaced: the name is the same, the file is not."""
+    path = Target(path="/run/app.sock")
+    listener = Listener(target=path, inode=1)
+    assert takes(listener, path)
+    assert takes(msgspec.structs.replace(listener, is_at_path=True), path)
+    assert not takes(msgspec.structs.replace(listener, is_at_path=False), path)

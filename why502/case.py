@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from why502.joins import Joins, accepts, addresses, is_failure, merged
+from why502.joins import Joins, accepts, addresses, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
@@ -192,7 +192,7 @@ class Case:
         """The sockets that would take a connection to the target; None where that could not be seen."""
         if self.target is None or self.host is None or self.host.listeners is None:
             return None
-        return tuple(listener for listener in self._reachable if accepts(listener.target, self.target, listener.only_v6))
+        return tuple(listener for listener in self._reachable if takes(listener, self.target))
 
     @cached_property
     def _reachable(self) -> tuple[Listener, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import accepts, is_failure, routes, targets, unheard
+from why502.joins import is_failure, routes, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Listener, Proxy, Snapshot
@@ -168,7 +168,7 @@ def _backend_listens(here: Snapshot) -> Check:
         str(target)
         for target in known
         if target.is_loopback or target.host in own
-        if any(accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()))
+        if any(takes(x, target) for x in by_port.get(target.port, ()))
     ]
     if not bad and not good:
         why = "no target lies on this machine" if known else "no target is known of"

@@ -100,9 +100,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
     return tuple(
         target
         for target, network in dict.fromkeys(wanted)
-        if not any(
-            accepts(x.target, target, x.only_v6) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network
-        )
+        if not any(takes(x, target) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network)
     )
 
 
@@ -176,6 +174,11 @@ def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> b
     if wanted.host in ("0.0.0.0", "::"):  # connecting to the wildcard reaches loopback
         return listening.is_loopback
     return wanted.host == "localhost" and listening.is_loopback
+
+
+def takes(listener: Listener, wanted: Target) -> bool:
+    """Return whether a listener takes connections to a target: not where the path of its unix socket leads to another file, or none."""
+    return listener.is_at_path is not False and accepts(listener.target, wanted, listener.only_v6)
 
 
 @dataclass(frozen=True, eq=False)

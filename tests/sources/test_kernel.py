@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from why502.host.base import KernelSocket, SocketTable
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, Missing
@@ -42,13 +43,6 @@ TCP6 = b"""\
    5: 0000000000000000FFFF00000100007F:9864 0000000000000000FFFF00000100007F:B508 01 00000000:0000006E 00:00000000 00000000     0        0 0 1 00000000e11ad694 20 4 30 10 -1
    9: 00000000000000000000000001000000:9864 00000000000000000000000001000000:B508 08 00000000:0000006E 00:00000000 00000000     0        0 0 1 00000000e11ad694 20 4 30 10 -1
 """  # noqa: E501
-UNIX = b"""\
-Num       RefCount Protocol Flags    Type St Inode Path
-0000000076c8478a: 00000003 00000000 00000000 0001 02     0 /run/app one.sock
-000000008335dc56: 00000002 00000000 00010000 0001 01 21766 /run/app one.sock
-00000000881d5222: 00000003 00000000 00000000 0001 03 21376 /run/app one.sock
-00000000881d5223: 00000003 00000000 00000000 0001 03 21377
-"""
 CONNTRACK = b"""\
 entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error
 0000001f  00000000 00000000 00000000 00000002 00000000 00000000 00000000 00000000 00000000 0000000a 00000000 00000000
@@ -74,13 +68,28 @@ def test_what_goes_to_a_target():
     assert ports == {name: 3}
 
 
+class Answering(LocalHost):
+    """A host whose kernel tells of these unix sockets."""
+
+    def __init__(self, *found: KernelSocket) -> None:
+        super().__init__()
+        self._found = found
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
+        assert connected
+        assert not pids
+        return (SocketTable(sockets=self._found),)
+
+
 def test_what_the_backend_holds_and_what_waits():
     rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
     assert sockets.use(V4, rows, []) == (1, 2, 0)
     assert sockets.use(Target(host="::", port=0x9864), rows, []) == (1, 3, 1)
     assert sockets.use(Target(host="::1", port=0x9864), rows, []) == (0, 1, 1)
-    unix = list(sockets.parse_unix(UNIX))
-    assert sockets.use(Target(path="/run/app one.sock"), rows, unix) == (1, 1, None)
+    path = Target(path="/run/app one.sock")
+    host = Answering(KernelSocket(path, 1, True, queued=1), KernelSocket(path, 2, False, peer_inode=3), KernelSocket(Target(), 3, False, peer_inode=2))  # fmt: skip
+    assert sockets.use(path, rows, sockets.read_unix(host)) == (1, 1, None)
+    assert sockets.read_unix_peers(host) == {3: "/run/app one.sock"}
 
 
 def test_addresses_there_and_back():
@@ -93,20 +102,12 @@ def test_addresses_there_and_back():
 
 def test_damaged_tables():
     assert list(sockets.parse_tcp(b"x\n 1: a\n 2: 0100007F:B508 0100007F:9864 01")) == []
-    assert list(sockets.parse_unix(b"x\n1: 2 3 zz 5 6 7 /a\n1: 2 3 4 5 6 x /a\n")) == []
 
 
-SS = """\
-u_str ESTAB  0      768    /tmp/my app.sock 21376            * 21787
-u_str ESTAB  0      0                     * 21787            * 21376
-u_dgr ESTAB  0      0      /run/systemd/journal/dev-log 9    * 10
-garbage
-"""
 STAT = b"77 (php fpm) x) S 1 1 1 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 1 0 99 1 1"
 
 
 def test_what_a_backend_does():
-    assert sockets.parse_unix_peers(SS) == {21787: "/tmp/my app.sock", 10: "/run/systemd/journal/dev-log"}
     assert backend.parse_ticks(STAT) == 1.75
     assert backend.parse_ticks(b"77 (x") is None
     before = {("a", 1): backend.Ticks(used_s=1.0, at_s=5.0), ("a", 2): backend.Ticks(used_s=1.0, at_s=5.0)}

@@ -1,8 +1,9 @@
-"""Listening sockets: recorded output of ss and /proc/net, and real sockets of every kind."""
+"""Listening sockets: recorded /proc/net, real sockets of every kind beside what ss says of them, and names made to deceive."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,66 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from why502.host.base import SocketTable
 from why502.host.local import LocalHost
-from why502.model.errors import Missing
-from why502.model.snapshot import Listener, Snapshot
+from why502.model.errors import HostError
+from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 from why502.sources import listeners
 from why502.sources.base import Ask
-from why502.sources.listeners import parse_ss
 from why502.sources.proc_net import hex_address, parse_tcp, parse_unix
 
 NOW = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC))
-
-SS = """\
-tcp   LISTEN 0      511          0.0.0.0:80         0.0.0.0:*    users:(("nginx",pid=71,fd=6),("nginx",pid=70,fd=6)) ino:501 sk:1 cgroup:/system.slice/nginx.service <->
-tcp   LISTEN 3      2          127.0.0.1:3000       0.0.0.0:*    users:(("node",pid=90,fd=18)) uid:33 ino:502 sk:2 <->
-tcp   LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=5,fd=14)) uid:101 ino:503 sk:3 <->
-tcp   LISTEN 0      511             [::]:80            [::]:*    users:(("nginx",pid=71,fd=7)) ino:504 sk:4 v6only:1 <->
-tcp   LISTEN 0      128                *:8080             *:*    users:(("java",pid=91,fd=9)) ino:505 sk:5 v6only:0 <->
-tcp   LISTEN 0      128            [::1]:9000          [::]:*    ino:506 sk:6 v6only:1 <->
-tcp   LISTEN 0      50  [::ffff:127.0.0.1]:8081           *:*    users:(("java",pid=91,fd=11)) ino:507 sk:7 v6only:0 <->
-u_str LISTEN 2      128   /run/app/shop.sock 2001            * 0 users:(("gunicorn",pid=95,fd=5)) <->
-u_str LISTEN 0      128   /run/a b.sock 2002            * 0 users:(("x",pid=96,fd=5)) <->
-u_str LISTEN 0      4096  @/tmp/.X11-unix/X0 2003            * 0 <->
-u_seq LISTEN 0      4096  /run/udev/control 2004            * 0 <->
-u_str ESTAB  0      0     /run/app/shop.sock 2005            * 2006 <->
-"""
-
-
-def by_target(found: tuple[Listener, ...]) -> dict[str, Listener]:
-    return {str(listener.target): listener for listener in found}
-
-
-def test_ss() -> None:
-    found = by_target(parse_ss(SS))
-    assert set(found) == {"0.0.0.0:80", "127.0.0.1:3000", "127.0.0.53:53", "[::]:80", "[::]:8080", "[::1]:9000", "127.0.0.1:8081", "unix:/run/app/shop.sock", "unix:/run/a b.sock"}  # fmt: skip
-    assert found["0.0.0.0:80"] == Listener(
-        target=Target(host="0.0.0.0", port=80), pids=(71, 70), inode=501, queued=0, backlog=511
-    )
-    assert (found["127.0.0.1:3000"].queued, found["127.0.0.1:3000"].backlog) == (3, 2)
-    assert found["[::]:80"].only_v6 is True
-    assert found["[::]:8080"].only_v6 is False
-    assert found["[::1]:9000"].pids == ()
-    assert found["unix:/run/app/shop.sock"] == Listener(
-        target=Target(path="/run/app/shop.sock"), pids=(95,), inode=2001, queued=2, backlog=128
-    )
-
-
-def test_a_process_cannot_name_itself_into_another() -> None:
-    line = 'tcp LISTEN 0 1 127.0.0.1:1 0.0.0.0:* users:(("",pid=1,fd=1)",pid=200,fd=3),("b c)",pid=201,fd=4)) ino:1 sk:1\n'
-    assert parse_ss(line)[0].pids == (200, 201)
-
-
-def test_limits_that_ss_did_not_get_are_unknown() -> None:
-    assert parse_ss("tcp LISTEN 0 0 127.0.0.1:1 0.0.0.0:* ino:1\n")[0].backlog is None
-
-
-@given(st.text(max_size=120))
-def test_any_text_is_read(text: str) -> None:
-    for start in ("", "tcp LISTEN 0 1 ", "u_str LISTEN 0 1 "):
-        parse_ss(start + text)
-
 
 TCP6 = b"""\
   sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -94,15 +45,38 @@ Num       RefCount Protocol Flags    Type St Inode Path
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="recorded on a little-endian machine")
 def test_proc_net() -> None:
-    assert list(parse_tcp(TCP6)) == [
-        Listener(target=Target(host="::1", port=9000), inode=777, queued=3),
-        Listener(target=Target(host="127.0.0.1", port=8080), inode=778, queued=0),
-    ]
-    assert [(x.target.path, x.inode, x.queued) for x in parse_unix(UNIX)] == [
-        ("/run/app.sock", 900, None),
-        ("/run/a b.sock", 904, None),
-    ]
+    assert parse_tcp(TCP6) == (
+        [
+            Listener(target=Target(host="::1", port=9000), inode=777, queued=3, uid=1000),
+            Listener(target=Target(host="127.0.0.1", port=8080), inode=778, queued=0, uid=0),
+        ],
+        0,
+    )
+    found, misfits = parse_unix(UNIX)
+    assert [(x.target.path, x.inode, x.queued) for x in found] == [("/run/app.sock", 900, None), ("/run/a b.sock", 904, None)]
+    assert misfits == 0
     assert hex_address("0100007F") == "127.0.0.1"
+
+
+def test_a_damaged_row_is_lost_alone() -> None:
+    first, second = TCP6.split(b"\n")[1:3]
+    found, misfits = parse_tcp(b"head\n" + first + b"\n" + second[:40] + b"\n   9: zz:0 x\n")
+    assert [x.inode for x in found] == [777]
+    assert misfits == 2
+    assert parse_unix(b"head\n" + UNIX.split(b"\n")[1] + b"\n1: 2 3 zz 5 6 7 /a\n") == (parse_unix(UNIX)[0][:1], 1)
+
+
+def test_a_row_with_the_inode_of_another_is_neither() -> None:
+    forged = UNIX + b"0000000000000000: 00000002 00000000 00010000 0001 01 904 /run/app.sock\n"
+    found, misfits = parse_unix(forged)
+    assert [x.inode for x in found] == [900]
+    assert misfits == 2
+
+
+@given(st.binary(max_size=200))
+def test_any_rows_are_read(content: bytes) -> None:
+    parse_tcp(b"head\n" + content)
+    parse_unix(b"head\n" + content)
 
 
 @pytest.fixture
@@ -121,15 +95,15 @@ def sockets(tmp_path: Path) -> Iterator[dict[str, socket.socket]]:
         one.close()
 
 
-class WithoutPrograms(LocalHost):
-    """A machine without ss."""
+class WithoutNetlink(LocalHost):
+    """A machine whose kernel answers no sock_diag."""
 
-    def run(self, *argv: str, timeout_s: float = 5.0) -> object:  # type: ignore[override]
-        raise Missing(f"{argv[0]}: No such file or directory")
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
+        raise HostError("sock_diag: Protocol not supported")
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("kind", [LocalHost, WithoutPrograms])
+@pytest.mark.parametrize("kind", [LocalHost, WithoutNetlink])
 def test_real_sockets(sockets: dict[str, socket.socket], tmp_path: Path, kind: type[LocalHost]) -> None:
     waiting = [socket.create_connection(sockets["v4"].getsockname()) for _ in range(2)]
     found = listeners.collect(kind(), NOW, Ask())
@@ -141,14 +115,112 @@ def test_real_sockets(sockets: dict[str, socket.socket], tmp_path: Path, kind: t
     assert seen["v6"].target.host == "::1"
     assert seen["both"].target.host == seen["only6"].target.host == "::"
     assert seen["unix"].target.path == f"{tmp_path}/a b.sock"
-    if kind is LocalHost and shutil.which("ss"):
+    assert all(listener.uid == os.getuid() for name, listener in seen.items() if name != "unix" or kind is LocalHost)
+    if kind is LocalHost:
+        file = os.stat(f"{tmp_path}/a b.sock")
+        assert (seen["unix"].device, seen["unix"].file_inode, seen["unix"].is_at_path) == (file.st_dev, file.st_ino, True)
         assert (seen["v4"].backlog, seen["v6"].backlog, seen["unix"].backlog) == (7, 8, 3)
         assert (seen["both"].only_v6, seen["only6"].only_v6) == (False, True)
     else:
         assert seen["v4"].backlog is None
-        assert any("ss" in gap.allow for gap in found.gaps)
+        assert any("sock_diag" in gap.allow for gap in found.gaps)
     for connection in waiting:
         connection.close()
+
+
+@pytest.mark.real
+def test_the_kernel_says_what_ss_says(sockets: dict[str, socket.socket], tmp_path: Path) -> None:
+    waiting = [socket.create_connection(sockets["v4"].getsockname()) for _ in range(2)]
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(f"{tmp_path}/a b.sock")
+    own = {x.inode: x for x in listeners.collect(LocalHost(), NOW, Ask()).value or ()}
+    lines = subprocess.run(["ss", "-Hlntxpe"], capture_output=True, text=True, check=True).stdout.splitlines()
+    for name, one in sockets.items():
+        inode = os.fstat(one.fileno()).st_ino
+        ours = own[inode]
+        pattern = rf"u_str .* {inode} +\* 0 " if name == "unix" else rf"tcp .*\bino:{inode} "
+        line = next(line for line in lines if re.match(pattern, line))
+        words = line.split()
+        assert (str(ours.queued), str(ours.backlog)) == (words[2], words[3])
+        assert {int(pid) for pid in re.findall(r"pid=(\d+)", line)} == set(ours.pids)
+        if name == "unix":
+            assert f" {ours.target.path} {inode}" in line
+            continue
+        assert words[4] in {str(ours.target), f"*:{ours.target.port}"}
+        only_v6 = re.search(r"v6only:(\d)", line)
+        assert ours.only_v6 is (only_v6[1] == "1" if only_v6 else None)
+    for connection in (*waiting, client):
+        connection.close()
+
+
+FORGER = r"""
+import ctypes, os, socket, sys
+path = sys.argv[1]
+os.setgid(65534); os.setuid(65534)
+sockets = []
+for text in (
+    "\n0000000000000000: 00000002 00000000 00010000 0001 01 %d " + path,
+    "\ntcp   LISTEN 0      511    127.0.0.1:59  0.0.0.0:* users:((\"nginx\",pid=1,fd=6)) ino:%d sk:1 <->",
+    "\nu_str LISTEN 0      4096   " + path + " %d * 0",
+):
+    held = socket.socket()  # an inode of its own, which no unix socket has
+    number = os.fstat(held.fileno()).st_ino
+    one = socket.socket(socket.AF_UNIX)
+    one.bind("\0" + (text % number)[:106])
+    one.listen()
+    sockets += [held, one]
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("kind", [LocalHost, WithoutNetlink])
+@pytest.mark.parametrize("has_file", [True, False])
+def test_nobody_forges_a_listener_by_the_name_of_a_socket(kind: type[LocalHost], *, has_file: bool) -> None:
+    path = f"/run/w{os.getpid()}.sock"
+    if has_file:  # what an application that died leaves
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(path)
+    process = subprocess.Popen([sys.executable, "-c", FORGER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout and process.stdout.readline() == b"up\n"
+        assert f" {path}\n".encode() in Path("/proc/net/unix").read_bytes(), "the rows are not there: the test shows nothing"
+        found = listeners.collect(kind(), NOW, Ask())
+        assert not [x for x in found.value or () if x.target.path == path or x.target.port == 59 or process.pid in x.pids]
+        assert (kind is LocalHost) or any("forged" in gap.why for gap in found.gaps)
+    finally:
+        process.kill()
+        process.communicate()
+        Path(path).unlink(missing_ok=True)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
+def test_a_path_of_another_mount_namespace_leads_elsewhere() -> None:
+    """Whoever may make a user namespace may mount over /run in it, and bind any path there."""
+    path = f"/run/w{os.getpid()}.sock"
+    code = f"import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind({path!r}); s.listen(); print('up', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh", sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(path)
+            assert process.stdout and process.stdout.readline() == b"up\n"
+            found = [x for x in listeners.collect(LocalHost(), NOW, Ask()).value or () if process.pid in x.pids]
+            assert [x.is_at_path for x in found] == [False]
+            there = Proxy(pid=process.pid, root=f"/proc/{process.pid}/root")
+            known = Snapshot(taken_at=NOW.taken_at, proxies=(there,))
+            found = [x for x in listeners.collect(LocalHost(), known, Ask()).value or () if process.pid in x.pids]
+            assert [x.is_at_path for x in found] == [True]
+    finally:
+        process.kill()
+        process.communicate()
+        Path(path).unlink(missing_ok=True)
 
 
 @pytest.mark.real
@@ -166,7 +238,7 @@ def test_a_relative_path_counts_from_its_owners_folder(tmp_path: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
-@pytest.mark.parametrize("kind", [LocalHost, WithoutPrograms])
+@pytest.mark.parametrize("kind", [LocalHost, WithoutNetlink])
 def test_another_network_namespace(tmp_path: Path, kind: type[LocalHost]) -> None:
     code = "import socket,sys; s=socket.create_server(('0.0.0.0', 3456), backlog=5); print('up', flush=True); sys.stdin.read()"
     process = subprocess.Popen(["unshare", "-n", sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Protocol
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple, Protocol
 
 from why502.model.base import Value
 from why502.model.target import Target
@@ -51,6 +52,35 @@ class Sandbox(Value, frozen=True, kw_only=True):
     enters_network: bool = False
     directories: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+
+
+class KernelSocket(NamedTuple):
+    """A socket of a network namespace, as the kernel lists it (sock_diag(7)).
+
+    `target` is its own address; the path of an abstract unix socket begins with `@`. `peer_inode` is the other end of a unix
+    socket. `device` and `file_inode` are those of the file that a unix socket is bound to, as stat(2) tells them; of
+    `file_inode` only the lower 32 bits.
+    """
+
+    target: Target
+    inode: int
+    is_listening: bool
+    uid: int | None = None
+    queued: int = 0
+    backlog: int = 0
+    only_v6: bool | None = None
+    peer_inode: int = 0
+    device: int | None = None
+    file_inode: int | None = None
+
+
+class SocketTable(NamedTuple):
+    """The sockets of one network namespace, or the reason why it has none to show. `network` is the namespace's inode."""
+
+    network: str = ""
+    sockets: tuple[KernelSocket, ...] = ()
+    reason: str = ""
+    is_whole: bool = True  # False: there are more sockets than were read
 
 
 class Connection(Protocol):
@@ -118,6 +148,27 @@ class Host(Protocol):
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Open a connection. Raises HostError with its `errno` where there is one, Expired after `timeout_s`."""
+        ...
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files, in order, at most `limit_bytes` of each; None where one cannot be read."""
+        ...
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, in order; None where one cannot be read."""
+        ...
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
+        """Return the kernel's listening TCP and unix sockets: of our network namespace, or of each process's.
+
+        `connected`: unix sockets alone, those that are connected as well. Raises HostError where the kernel cannot be asked.
+        """
+        ...
+
+    def holders(
+        self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Return which of the processes hold each of the sockets, and how many processes there was no time to look at."""
         ...
 
     def inside(self, root: str) -> Host:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
-from why502.host.base import Connection, Finished, Host, Sandbox
+from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection
 from why502.host.descriptors import DescriptorHost
 from why502.host.files import failure
+from why502.host.many import holders, link_all, read_all
 from why502.host.trust import supplier
 from why502.model.errors import Denied, HostError
 from why502.model.target import Target
@@ -46,6 +47,24 @@ class DirectoryHost(DescriptorHost):
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
         """Raise HostError: a folder has no network."""
         self._refuse(f"{target}: no connection leads")
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files, None where one cannot be read."""
+        return read_all(self, paths, limit_bytes)
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, None where one cannot be read."""
+        return link_all(self, paths)
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+        """Raise HostError: a folder has no kernel to ask."""
+        self._refuse("sockets: no kernel is asked")
+
+    def holders(
+        self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        return holders(self, inodes, pids, timeout_s)
 
     def inside(self, root: str) -> DirectoryHost:
         """Return what can be seen below a folder of this folder."""

@@ -16,17 +16,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from why502.host import trust
-from why502.host.base import Finished, Host, Sandbox
+from why502.host import fd_scan, sock_diag, trust
+from why502.host.base import Finished, Host, Sandbox, SocketTable
 from why502.host.bounded import bounded
+from why502.host.bulk import each
 from why502.host.connection import SocketConnection
 from why502.host.descriptors import DescriptorHost
 from why502.host.directory import DirectoryHost, PublicHost
-from why502.host.files import failure
+from why502.host.files import READ_FLAGS, failure
 from why502.host.openat2 import without_links
 from why502.host.owner import OwnerHost
 from why502.host.sandbox_process import NO_ROOM
@@ -129,6 +130,24 @@ class LocalHost(DescriptorHost):
         except _PlacedBy as error:
             return self.acting_as(error.uid).connect(target, timeout_s=timeout_s)  # type: ignore[return-value]
 
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files, None where one cannot be read."""
+        return each(paths, lambda path: _start(path, limit_bytes), self._patience_s)
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, None where one cannot be read."""
+        return each(paths, os.readlink, self._patience_s)
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
+        """Return the kernel's listening sockets: of our network namespace, or of each process's."""
+        return sock_diag.tables(pids, connected=connected)
+
+    def holders(
+        self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        return fd_scan.holders(inodes, pids, timeout_s)
+
     def inside(self, root: str) -> DirectoryHost:
         """Return what can be seen below another root directory, with our own rights: `acting_as` comes first, if at all."""
         return DirectoryHost(root)
@@ -212,6 +231,20 @@ def _descriptor(path: str, *, follow: bool) -> int:
         os.close(held.descriptor)
         raise _PlacedBy(uid)
     return held.descriptor
+
+
+def _start(path: str, limit_bytes: int) -> bytes:
+    """Return the start of a file of the kernel's, which tell no sizes. Raises OSError."""
+    if not path.startswith(_KERNELS):
+        raise PermissionError(errno.EPERM, "only the kernel's own files are read in bulk")
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        found = os.read(descriptor, limit_bytes)
+        while found and len(found) < limit_bytes and (more := os.read(descriptor, limit_bytes - len(found))):
+            found += more
+        return found
+    finally:
+        os.close(descriptor)
 
 
 def _not_run(error: OSError | ValueError, program: str) -> HostError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
-from why502.host.base import Connection, Finished, Host, Sandbox, Space, Stat
+from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable, Space, Stat
+from why502.host.many import link_all, read_all
 from why502.model.errors import HostError
 from why502.model.target import Target
 
@@ -59,6 +60,28 @@ class OfflineHost:
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
         """Raise HostError."""
         raise _refusal(str(target))
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files, None where one cannot be read."""
+        return read_all(self, paths, limit_bytes)
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, None where one cannot be read."""
+        return link_all(self, paths)
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+        """Raise HostError."""
+        raise _refusal("sockets")
+
+    def holders(
+        self,
+        inodes: frozenset[int],  # noqa: ARG002
+        pids: Sequence[int],  # noqa: ARG002
+        *,
+        timeout_s: float = 1.5,  # noqa: ARG002
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Raise HostError."""
+        raise _refusal("/proc")
 
     def inside(self, root: str) -> Host:
         """Raise HostError."""

@@ -17,13 +17,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from why502.host.base import Finished, Host, Sandbox, Space, Stat
+from why502.host.base import Finished, Host, Sandbox, SocketTable, Space, Stat
 from why502.host.bounded import bounded
 from why502.host.connection import SocketConnection, address_of
 from why502.host.files import as_file, as_kind, failure, parse_acl
+from why502.host.many import holders, link_all, read_all
 from why502.host.trust import NOBODY
 from why502.model.errors import Denied, Expired, HostError
 from why502.model.target import Target
@@ -121,6 +123,24 @@ class OwnerHost:
             order = {"op": "connect", "family": int(family), "address": list(address)}
         descriptor = self._ask(str(target), order)[2]
         return SocketConnection.over(socket.socket(fileno=descriptor), target, timeout_s, until - time.monotonic())
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files, None where one cannot be read."""
+        return read_all(self, paths, limit_bytes)
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, None where one cannot be read."""
+        return link_all(self, paths)
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+        """Raise HostError: the kernel's sockets are asked for by root."""
+        raise HostError("the kernel's sockets are not asked for with a user's rights")
+
+    def holders(
+        self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        return holders(self, inodes, pids, timeout_s)
 
     def inside(self, root: str) -> OwnerHost:
         """Return what the user can see below another root directory."""

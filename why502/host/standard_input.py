@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from typing import BinaryIO
 
-from why502.host.base import Connection, Finished, Host, Sandbox, Space, Stat
+from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable, Space, Stat
 from why502.host.files import as_stat
 from why502.model.target import Target
 
@@ -67,6 +68,24 @@ class WithInput:
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Open a connection."""
         return self._behind.connect(target, timeout_s=timeout_s)
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        """Return the contents of many small files of the machine, None where one cannot be read."""
+        return self._behind.read_all(paths, limit_bytes=limit_bytes)
+
+    def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
+        """Return what many symbolic links hold, None where one cannot be read."""
+        return self._behind.link_all(paths)
+
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
+        """Return the kernel's listening sockets."""
+        return self._behind.sockets(*pids, connected=connected)
+
+    def holders(
+        self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
+    ) -> tuple[dict[int, tuple[int, ...]], int]:
+        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        return self._behind.holders(inodes, pids, timeout_s=timeout_s)
 
     def inside(self, root: str) -> Host:
         """Return what can be seen below another root folder."""

@@ -131,6 +131,10 @@ class Listener(Value, frozen=True, kw_only=True):
     backlog: int | None = None
     network: str = ""  # inode of its network namespace where it is another than ours
     only_v6: bool | None = None
+    uid: int | None = None  # user that made the socket
+    device: int | None = None  # of the file that a unix socket is bound to, and the lower 32 bits of its inode
+    file_inode: int | None = None
+    is_at_path: bool | None = None  # whether the path of a unix socket leads to it, as we or a proxy see it
 
 
 class PathStep(Value, frozen=True, kw_only=True):

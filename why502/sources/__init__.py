@@ -20,6 +20,7 @@ import msgspec
 from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Gap, Snapshot
+from why502.sources import process_table
 from why502.sources.base import Ask, Found
 
 # Each stage needs what those before it found; the sources of one stage run at the same time.
@@ -37,8 +38,9 @@ LIMIT_S = 2.5
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
     """Return what is known of the machine. It always comes: what failed or took too long is a Gap."""
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets)
-    for stage in STAGES:
-        known = _run(stage, host, known, ask)
+    with process_table.shared(host):
+        for stage in STAGES:
+            known = _run(stage, host, known, ask)
     return known
 
 

@@ -52,8 +52,7 @@ def connections(host: Host, known: Snapshot, tcp: list[Socket], gaps: list[Gap])
             gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
             break
         if peers is None:
-            done = attempt(partial(host.run, "ss", "-Hx", timeout_s=1.0))
-            peers = sockets.parse_unix_peers(done.stdout) if done else {}
+            peers = attempt(partial(sockets.read_unix_peers, host)) or {}
         for inode in mine:
             row = by_inode.get(inode)
             if row and _port(row) not in listening and (remote := sockets.place(row.remote)):

@@ -1,136 +1,199 @@
 """Listening sockets: TCP of both families and unix, with their accept queues and owners.
 
-`ss` asks the kernel by netlink (sock_diag(7)), which alone knows the accept queue's limit, and unix sockets' queues. Without
-it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked at through a process in them.
+The kernel is asked by netlink (sock_diag(7)): it alone knows the limit of an accept queue, and its answers cannot be forged by the
+name of a socket. Without it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked at
+through a process in them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain, zip_longest
 
 import msgspec
 
-from why502.host.base import Host
-from why502.model.errors import HostError
+from why502.host.base import Host, KernelSocket, SocketTable
+from why502.model.config import Peer
+from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
-from why502.sources.inodes import socket_owners
 from why502.sources.proc_net import parse_tcp, parse_unix
-from why502.sources.process_table import ProcessTable
+from why502.sources.process_table import ProcessTable, Stat, parse_status
 
 SECTION = "listeners"
+LIMIT_S = 4.0
 NETWORKS = 32  # other network namespaces looked at
+LISTENERS = 10_000  # that are kept
+ROOTS = 16  # of proxies in other mount namespaces, below which paths are looked up
 
-_SS = ("ss", "-Hlntxpe")
-_LINE = re.compile(r"(?P<kind>tcp|u_str)\s+LISTEN\s+(?P<queued>\d{1,10})\s+(?P<backlog>\d{1,10})\s+(?P<rest>\S.*)")
-_UNIX = re.compile(r"(?P<path>.*?)\s+(?P<inode>\d{1,20})\s+\*\s+0(?:\s|$)")
-_OWNER = re.compile(r'\("(.{0,15})",pid=(\d{1,10}),fd=\d+\)')  # the name is free text of at most 15 bytes
-_ZONE = re.compile(r"%[^\]:]+")
+_KERNEL_THREADS = 2  # parent of all of them
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
     """Return every listening socket of our network namespace and of those of other processes. Raises HostError."""
     table = ProcessTable(host)
+    stats = table.stats()
     gaps: list[Gap] = []
-    found = list(_listeners(host, "", "self", gaps))
-    networks: dict[str, int] = {}
-    for pid in table.pids():
-        if network := table.network(pid):
-            networks.setdefault(network, pid)
-    for network, pid in list(networks.items())[:NETWORKS]:
-        try:
-            found += _listeners(host, network, str(pid), gaps)
-        except HostError as error:
-            gaps.append(Gap(source="listeners", why=f"network namespace of process {pid}: {error.why}", allow=error.allow))
-    if len(networks) > NETWORKS:
-        gaps.append(Gap(source="listeners", why=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
+    networks = _networks(table, known, stats, gaps)
+    found = _asked(host, networks, gaps)
+    found = _first(found, known, gaps)
+    owners, unseen = host.holders(frozenset(one.inode for one in found if one.inode), _candidates(stats))
+    if unseen:
+        gaps.append(
+            Gap(source="listeners", why=f"no time was left to look whether {unseen} of {len(stats)} processes own a socket")
+        )
+    found = [msgspec.structs.replace(one, pids=owners.get(one.inode, ())) for one in found]
     hidden = sum(1 for listener in found if not listener.pids)
     if (
         hidden and attempt(partial(host.list, "/proc/1/fd")) is None
     ):  # else they are the kernel's own, or of another PID namespace
         gaps.append(Gap(source="listeners", why=f"the owners of {hidden} listening sockets are not visible", allow="run as root"))
-    return Found(tuple(_whole(host, listener) for listener in found), tuple(gaps))
+    return Found(tuple(_placed(host, known, [_whole(host, one) for one in found], gaps)), tuple(gaps))
 
 
-def _listeners(host: Host, network: str, pid: str, gaps: list[Gap]) -> tuple[Listener, ...]:
-    """Return the listeners of one network namespace, "" for ours, with the process `pid` in it."""
+def _candidates(stats: Mapping[int, Stat]) -> list[int]:
+    """Return the processes that can hold a socket: not the kernel's own, nor those that ended."""
+    return [pid for pid, stat in stats.items() if stat.state != "Z" and stat.ppid != _KERNEL_THREADS]
+
+
+def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], gaps: list[Gap]) -> dict[str, int]:
+    """Return the other network namespaces, each with a process in it: those of proxies first, those of other user namespaces last."""
+    networks = {proxy.network: proxy.pid for proxy in known.proxies or () if proxy.network and proxy.pid}
+    for pid, network in table.networks(_candidates(stats)).items():
+        if network:
+            networks.setdefault(network, pid)
+    if len(networks) > NETWORKS:
+        own = {proxy.network for proxy in known.proxies or ()}
+        ranked = sorted(networks.items(), key=lambda each: (each[0] not in own, not table.is_of_our_users(each[1]), each[1]))
+        gaps.append(Gap(source="listeners", why=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
+        return dict(ranked[:NETWORKS])
+    return networks
+
+
+def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Listener]:
+    """Return the listeners of our network namespace and of the others. Raises HostError where ours cannot be seen."""
+    found: list[Listener] = []
     try:
-        done = host.run(*(("nsenter", f"--net=/proc/{pid}/ns/net") if network else ()), *_SS, timeout_s=2.0)
-        if done.status == 0:
-            return parse_ss(done.stdout, network)
-        why = done.stderr.strip().splitlines()[:1] or [f"exit status {done.status}"]
+        own = host.sockets()[0]
+        found += _told(own, "", gaps)
     except HostError as error:
-        why = [error.why]
-    read = partial(host.read, limit_bytes=64 << 20)
-    tables = {name: attempt(partial(read, f"/proc/{pid}/net/{name}")) for name in ("tcp", "tcp6", "unix")}
-    if tables["tcp"] is None:
-        read(f"/proc/{pid}/net/tcp")  # for its reason
-    found = (
-        *parse_tcp(tables["tcp"] or b""),
-        *parse_tcp(tables["tcp6"] or b""),
-        *parse_unix(tables["unix"] or b""),
-    )
-    gaps.append(Gap(source="listeners", why=f"accept queue limits: {why[0]}", allow="install ss (iproute2)"))
-    return tuple(_owned(found, socket_owners(host, {listener.inode for listener in found}), network))
+        found += _read(host, "", "self", error.why, gaps)
+    others = (attempt(partial(host.sockets, *networks.values())) if networks else None) or ()
+    for number, (network, pid) in enumerate(networks.items()):
+        table = others[number] if number < len(others) else SocketTable(reason="the kernel could not be asked")
+        try:
+            if not table.reason and table.network == network:
+                found += _told(table, network, gaps)
+            else:
+                found += _read(host, network, str(pid), table.reason or "the process is another one now", gaps)
+        except HostError as error:
+            gaps.append(Gap(source="listeners", why=f"network namespace of process {pid}: {error.why}", allow=error.allow))
+    return found
 
 
-def parse_ss(output: str, network: str = "") -> tuple[Listener, ...]:
-    """Return the listeners in the output of `ss -Hlntxpe`.
-
-    For a listening socket Recv-Q is the accept queue and Send-Q its limit. Where `ss` itself had to read /proc/net it prints
-    0 for every limit: unknown then.
-    """
-    found = tuple(listener for line in output.splitlines() if (listener := _parse_line(line, network)))
-    if any(listener.backlog for listener in found):
-        return found
-    return tuple(msgspec.structs.replace(listener, backlog=None) for listener in found)
+def _told(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
+    """Return the listeners that the kernel told of one network namespace."""
+    if not table.is_whole:
+        gaps.append(Gap(source="listeners", why="very many sockets listen; only the first were read"))
+    return [listener for one in table.sockets if (listener := _listener(one, network))]
 
 
-def _parse_line(line: str, network: str) -> Listener | None:
-    match = _LINE.match(line)
-    if match is None:
+def _listener(one: KernelSocket, network: str) -> Listener | None:
+    """Return a socket of the kernel as a listener; None for an abstract unix socket, and for one that has no name or port."""
+    if not one.is_listening or one.target.path.startswith("@") or not (one.target.path or one.target.port):
         return None
-    rest = match["rest"]
-    pids = tuple(dict.fromkeys(int(pid) for _, pid in _OWNER.findall(rest.partition("users:(")[2])))
-    queued, backlog = int(match["queued"]), int(match["backlog"])
-    if match["kind"] == "u_str":
-        unix = _UNIX.match(rest)
-        if unix is None or unix["path"].startswith(("@", "*")):
-            return None
-        return Listener(
-            target=Target(path=unix["path"]), pids=pids, inode=int(unix["inode"]), queued=queued, backlog=backlog, network=network
-        )
-    address = rest.split(maxsplit=1)[0]
-    target = Target.parse(_address(address))
-    if target is None or not target.port:
-        return None
-    inode = re.search(r"\bino:(\d{1,20})", rest)
-    only_v6 = re.search(r"\bv6only:(\d)", rest)
     return Listener(
-        target=target,
-        pids=pids,
-        inode=int(inode[1]) if inode else 0,
-        queued=queued,
-        backlog=backlog,
+        target=one.target,
+        inode=one.inode,
+        queued=one.queued,
+        backlog=one.backlog,
         network=network,
-        only_v6=only_v6[1] == "1" if only_v6 else False if address.startswith("*:") else None,
+        only_v6=one.only_v6,
+        uid=one.uid,
+        device=one.device,
+        file_inode=one.file_inode,
     )
 
 
-def _address(text: str) -> str:
-    """Return an address of ss in the usual form: `*:80` is the wildcard of both families, `%lo` an interface."""
-    if text.startswith("*:"):
-        return "[::]" + text[1:]
-    return text if text.startswith("[fe80") else _ZONE.sub("", text)
+def _read(host: Host, network: str, pid: str, reason: str, gaps: list[Gap]) -> list[Listener]:
+    """Return the listeners that the tables of /proc/PID/net show, of unix sockets those that are their owner's beyond doubt."""
+    read = partial(host.read, limit_bytes=64 << 20)
+    tcp = read(f"/proc/{pid}/net/tcp")
+    found: list[Listener] = []
+    misfits = 0
+    for content in (tcp, attempt(partial(read, f"/proc/{pid}/net/tcp6")) or b""):
+        rows, bad = parse_tcp(content)
+        found, misfits = found + rows, misfits + bad
+    unix, bad = parse_unix(attempt(partial(read, f"/proc/{pid}/net/unix")) or b"")
+    vouched = _vouched(host, unix)
+    if misfits + bad:
+        gaps.append(Gap(source="listeners", why=f"{misfits + bad} rows of /proc/{pid}/net were not understood, or may be forged"))
+    if doubtful := len(unix) - len(vouched):
+        gaps.append(
+            Gap(
+                source="listeners",
+                why=f"{doubtful} listening unix sockets could not be told from forged ones",
+                allow="run as root",
+            )
+        )
+    gaps.append(
+        Gap(source="listeners", why=f"accept queue limits: {reason}", allow="let why502 ask the kernel by netlink (sock_diag)")
+    )
+    return [msgspec.structs.replace(one, network=network) for one in (*found, *vouched)]
 
 
-def _owned(found: tuple[Listener, ...], owners: Mapping[int, tuple[int, ...]], network: str) -> Iterator[Listener]:
-    for listener in found:
-        yield msgspec.structs.replace(listener, pids=owners.get(listener.inode, ()), network=network)
+def _vouched(host: Host, found: list[Listener]) -> list[Listener]:
+    """Return the unix listeners that a process of root or of the owner of their file holds: nobody else can forge such a row."""
+    pids = [int(name) for name in host.list("/proc") if name.isdecimal()] if found else []
+    holders, _ = host.holders(frozenset(one.inode for one in found), pids) if found else ({}, 0)
+    kept = []
+    for one in (_whole(host, msgspec.structs.replace(one, pids=holders.get(one.inode, ()))) for one in found):
+        file = attempt(partial(host.stat, one.target.path))
+        uids = {_uid(host, pid) for pid in one.pids}
+        if file is not None and file.kind == "socket" and uids & {0, file.uid}:
+            kept.append(one)
+    return kept
+
+
+def _uid(host: Host, pid: int) -> int | None:
+    """Return the effective user of a process: the owner of its folder is root where it may not be traced."""
+    content = attempt(partial(host.read, f"/proc/{pid}/status")) or b""
+    words = parse_status(content.decode("utf-8", "replace")).get("Uid", "").split()
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
+
+
+def _peers(known: Snapshot) -> Iterable[Peer]:
+    groups = {id(route.peers): route.peers for proxy in known.proxies or () for route in proxy.routes}
+    return chain.from_iterable(groups.values())
+
+
+def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[Listener]:
+    """Return no more listeners than are kept: those that a proxy's targets may mean first, of the rest each user's in turn."""
+    if len(found) <= LISTENERS:
+        return found
+    gaps.append(Gap(source="listeners", why=f"only {LISTENERS} of {len(found)} listening sockets were looked at"))
+    meant = {(peer.target.port, peer.target.path) for peer in _peers(known) if peer.target}
+    meant |= {(target.port, target.path) for target in known.asked}
+    first = [one for one in found if (one.target.port, one.target.path) in meant]
+    by_user: dict[int | None, list[Listener]] = {}
+    for one in found:
+        if (one.target.port, one.target.path) not in meant:
+            by_user.setdefault(one.uid, []).append(one)
+    rest = (one for each in zip_longest(*by_user.values()) for one in each if one is not None)
+    return [one for one, _ in zip(chain(_in_turns(first), rest), range(LISTENERS), strict=False)]
+
+
+def _in_turns(found: Iterable[Listener]) -> list[Listener]:
+    """Return the listeners, the first of each user first: one user's thousands do not push out another's only one."""
+    counts: dict[int | None, int] = {}
+    ranked = []
+    for one in found:
+        counts[one.uid] = counts.get(one.uid, 0) + 1
+        ranked.append((counts[one.uid], one))
+    return [one for _, one in sorted(ranked, key=lambda each: each[0])]
 
 
 def _whole(host: Host, listener: Listener) -> Listener:
@@ -142,3 +205,36 @@ def _whole(host: Host, listener: Listener) -> Listener:
     if folder is None:
         return listener
     return msgspec.structs.replace(listener, target=Target(path=f"{folder.rstrip('/')}/{path}"))
+
+
+def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap]) -> list[Listener]:
+    """Return the listeners, of unix sockets with whether their path leads to them: seen from here, or by a proxy in another root.
+
+    A path alone says little: whoever has a mount namespace of his own can bind any path in it, and a file may be replaced while an
+    older socket still listens.
+    """
+    roots = list(dict.fromkeys(("", *(proxy.root for proxy in known.proxies or () if proxy.root))))
+    if len(roots) > ROOTS:
+        gaps.append(Gap(source="listeners", why=f"unix sockets were looked up as only {ROOTS} of {len(roots)} proxies see them"))
+    hosts = [host.inside(root) if root else host for root in roots[:ROOTS]]
+    files: dict[str, list[tuple[int, int] | None]] = {}
+    kept = []
+    for one in found:
+        path, is_at_path = one.target.path, None
+        if path and one.device is not None and one.file_inode is not None:
+            if path not in files:
+                files[path] = [_identity(where, path) for where in hosts]
+            is_at_path = True if (one.device, one.file_inode) in files[path] else None if None in files[path] else False
+        kept.append(msgspec.structs.replace(one, is_at_path=is_at_path))
+    return kept
+
+
+def _identity(host: Host, path: str) -> tuple[int, int] | None:
+    """Return what tells a file apart, with the lower half of its inode; (0, 0) where there is none, None where it may not be seen."""
+    try:
+        file = host.stat(path)
+    except Missing:
+        return 0, 0
+    except HostError:
+        return None
+    return file.device, file.inode & 0xFFFFFFFF

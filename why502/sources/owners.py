@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from why502.joins import accepts, addresses, targets
+from why502.joins import addresses, takes, targets
 from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
@@ -26,7 +26,7 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
         ones = [
             one
             for one in by_port.get(target.port, ())
-            if accepts(one.target, target, one.only_v6) and (target.is_unix or one.network in networks.get(target, {""}))
+            if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))
         ]
         if ones:
             found[target] = tuple(sorted({pid for one in ones for pid in one.pids}))

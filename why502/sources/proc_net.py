@@ -1,41 +1,75 @@
-"""Parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5))."""
+"""Strict parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5)): each row is matched as a whole, and one that does not fit is lost alone.
+
+The names in /proc/net/unix are as their makers chose them, line feeds too: a row there may be forged. See `parse_unix`.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
 
 from why502.model.snapshot import Listener
 from why502.model.target import Target
 
-_LISTEN = "0A"
+_LISTEN = b"0A"
 _ACCEPTS = 0x00010000  # __SO_ACCEPTCON, linux/net.h
-_STREAM = "0001"
+_STREAM = b"0001"
+_TCP_ROW = re.compile(
+    rb" *\d+: (?P<address>[0-9A-F]{8}|[0-9A-F]{32}):(?P<port>[0-9A-F]{4}) (?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}"
+    rb" (?P<state>[0-9A-F]{2}) [0-9A-F]{8,16}:(?P<queued>[0-9A-F]{8}) [0-9A-F]{2}:[0-9A-F]{8,16} [0-9A-F]{8}"
+    rb" +(?P<uid>\d{1,10}) +-?\d+ (?P<inode>\d{1,20})(?: .*)?"
+)
+_UNIX_ROW = re.compile(
+    rb"[0-9a-f]{8,16}: [0-9A-F]{8} [0-9A-F]{8} (?P<flags>[0-9A-F]{8}) (?P<type>[0-9A-F]{4}) [0-9A-F]{2} +(?P<inode>\d{1,20})"
+    rb"(?: (?P<path>.*))?",
+    re.DOTALL,
+)
 
 
-def parse_tcp(content: bytes) -> Iterator[Listener]:
-    """Yield the listening rows of /proc/net/tcp or tcp6. Their rx queue is the accept queue; its limit is not told."""
-    for line in content.decode("ascii", "replace").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 10 or fields[3] != _LISTEN:
+def parse_tcp(content: bytes) -> tuple[list[Listener], int]:
+    """Return the listening rows of /proc/net/tcp or tcp6, and how many rows do not fit.
+
+    Their rx queue is the accept queue; its limit is not told.
+    """
+    found: list[Listener] = []
+    misfits = 0
+    for line in content.split(b"\n")[1:]:
+        if not line:
             continue
-        address, _, port = fields[1].partition(":")
-        yield Listener(
-            target=Target(host=hex_address(address), port=int(port, 16)),
-            inode=int(fields[9]),
-            queued=int(fields[4].partition(":")[2], 16),
-        )
+        row = _TCP_ROW.fullmatch(line.rstrip())
+        if row is None:
+            misfits += 1
+        elif row["state"] == _LISTEN:
+            target = Target(host=hex_address(row["address"].decode()), port=int(row["port"], 16))
+            found.append(Listener(target=target, inode=int(row["inode"]), queued=int(row["queued"], 16), uid=int(row["uid"])))
+    return found, misfits
 
 
-def parse_unix(content: bytes) -> Iterator[Listener]:
-    """Yield the listening stream sockets with a path in /proc/net/unix. Queues are not told there."""
-    for line in content.decode("utf-8", "surrogateescape").splitlines()[1:]:
-        fields = line.split(maxsplit=7)
-        if len(fields) == 8 and int(fields[3], 16) & _ACCEPTS and fields[4] == _STREAM and not fields[7].startswith("@"):
-            yield Listener(
-                target=Target(path=fields[7].encode("utf-8", "surrogateescape").decode("utf-8", "replace")), inode=int(fields[6])
-            )
+def parse_unix(content: bytes) -> tuple[list[Listener], int]:
+    """Return the listening stream sockets with a path in /proc/net/unix, and how many rows do not fit. Queues are not told there.
+
+    An inode that stands in two rows is in neither of the listeners: one of the two was written by the name of a socket. A
+    forged row with an inode of its own can look like any other: whoever takes it must know that the file is its owner's.
+    """
+    rows: list[tuple[int, bytes]] = []
+    misfits = 0
+    inodes: Counter[int] = Counter()
+    for line in content.split(b"\n")[1:]:
+        if not line:
+            continue
+        row = _UNIX_ROW.fullmatch(line)
+        if row is None:
+            misfits += 1
+            continue
+        inodes[int(row["inode"])] += 1
+        if int(row["flags"], 16) & _ACCEPTS and row["type"] == _STREAM and row["path"] and not row["path"].startswith(b"@"):
+            rows.append((int(row["inode"]), row["path"]))
+    found = [
+        Listener(target=Target(path=path.decode("utf-8", "replace")), inode=inode) for inode, path in rows if inodes[inode] == 1
+    ]
+    return found, misfits + len(rows) - len(found)
 
 
 def hex_address(digits: str) -> str:

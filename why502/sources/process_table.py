@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Lock
 
 import msgspec
 
@@ -33,14 +35,41 @@ class Stat(msgspec.Struct, frozen=True):
     started_s: float
 
 
+class _Kept:
+    """What the tables of one host share during a collection. Of a process that was seen once, its stat and title are not read again."""
+
+    def __init__(self, host: Host) -> None:
+        self.lock = Lock()
+        self.boot = boot_time(host)
+        self.own = {kind: _namespace_of(attempt(partial(host.link, f"/proc/self/ns/{kind}"))) for kind in ("net", "mnt", "user")}
+        self.stats: dict[int, Stat] = {}
+        self.titles: dict[int, tuple[str, ...]] = {}
+        self.accounts: dict[str, dict[int, str]] = {}
+
+
+_kept: dict[int, _Kept] = {}  # by the identity of the host
+
+
+@contextmanager
+def shared(host: Host) -> Iterator[None]:
+    """Let all tables of a host share what they read, until this ends."""
+    _kept[id(host)] = _Kept(host)
+    try:
+        yield
+    finally:
+        _kept.pop(id(host), None)
+
+
 class ProcessTable:
     """The processes of a host. Every method that reads raises HostError; a process that is gone raises Missing."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._boot = boot_time(host)
-        self._own = {kind: self._namespace("self", kind) for kind in ("net", "mnt", "user")}
-        self._accounts: dict[str, dict[int, str]] = {}
+        self._is_shared = id(host) in _kept
+        self._kept = _kept.get(id(host)) or _Kept(host)
+        self._boot = self._kept.boot
+        self._own = self._kept.own
+        self._accounts = self._kept.accounts
         self._mounts: str | None = None
 
     def pids(self) -> list[int]:
@@ -49,8 +78,27 @@ class ProcessTable:
 
     def stats(self) -> dict[int, Stat]:
         """Return what is quickly said of every process; those that end meanwhile are left out."""
-        looks = ((pid, attempt(partial(self.stat, pid))) for pid in self.pids())
-        return {pid: stat for pid, stat in looks if stat is not None}
+        pids = self.pids()
+        with self._kept.lock:
+            old = self._kept.stats if self._is_shared else {}
+            missing = [pid for pid in pids if pid not in old]
+            contents = self._host.read_all([f"/proc/{pid}/stat" for pid in missing], limit_bytes=4096)
+            new = {pid: stat for pid, content in zip(missing, contents, strict=True) if content and (stat := _stat(content))}
+            found = {pid: stat for pid in pids if (stat := old.get(pid) or new.get(pid)) is not None}
+            self._kept.stats = found
+            self._kept.titles = {pid: title for pid, title in self._kept.titles.items() if pid in found}
+            return found.copy()
+
+    def titles(self) -> dict[int, tuple[str, ...]]:
+        """Return the command line of every process that has one; those that end meanwhile, or may not be seen, are left out."""
+        stats = self.stats()
+        with self._kept.lock:
+            old = self._kept.titles if self._is_shared else {}
+            missing = [pid for pid in stats if pid not in old]
+            contents = self._host.read_all([f"/proc/{pid}/cmdline" for pid in missing], limit_bytes=1 << 16)
+            new = {pid: split_argv(content) for pid, content in zip(missing, contents, strict=True) if content is not None}
+            self._kept.titles = {pid: title for pid in stats if (title := old.get(pid, new.get(pid))) is not None}
+            return {pid: title for pid, title in self._kept.titles.items() if title}
 
     def stat(self, pid: int) -> Stat:
         """Return what is quickly said of one process."""
@@ -67,6 +115,11 @@ class ProcessTable:
     def network(self, pid: int) -> str:
         """Return the inode of its network namespace, "" where it is ours or may not be seen."""
         return self._other(pid, "net")
+
+    def networks(self, pids: Sequence[int]) -> dict[int, str]:
+        """Return the inode of each process's network namespace, "" where it is ours or may not be seen."""
+        found = map(_namespace_of, self._host.link_all([f"/proc/{pid}/ns/net" for pid in pids]))
+        return {pid: "" if inode == self._own["net"] else inode for pid, inode in zip(pids, found, strict=True)}
 
     def mounts(self, pid: int) -> str:
         """Return the inode of its mount namespace, "" where it is ours or may not be seen."""
@@ -133,8 +186,7 @@ class ProcessTable:
         return self._host.read(f"/proc/{pid}/{name}", limit_bytes=1 << 20).decode("utf-8", "replace")
 
     def _namespace(self, pid: str, kind: str) -> str:
-        link = attempt(lambda: self._host.link(f"/proc/{pid}/ns/{kind}")) or ""
-        return link.partition("[")[2].rstrip("]")
+        return _namespace_of(attempt(lambda: self._host.link(f"/proc/{pid}/ns/{kind}")))
 
     def _other(self, pid: int, kind: str) -> str:
         inode = self._namespace(str(pid), kind)
@@ -149,6 +201,17 @@ class ProcessTable:
         if self._mounts is None:
             self._mounts = attempt(lambda: self._host.read("/proc/self/mountinfo").decode("utf-8", "replace")) or ""
         return private_tmp(attempt(lambda: self._text(pid, "mountinfo")) or "", self._mounts)
+
+
+def _namespace_of(link: str | None) -> str:
+    return (link or "").partition("[")[2].rstrip("]")
+
+
+def _stat(content: bytes) -> Stat | None:
+    try:
+        return parse_stat(content.decode("utf-8", "replace"))
+    except HostError:
+        return None
 
 
 def boot_time(host: Host) -> datetime | None:

@@ -127,11 +127,11 @@ def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
 
 def find_masters(table: ProcessTable) -> list[Master]:
     """Return the serving nginx processes, by number. Those that only test or signal another are none. Raises HostError."""
-    stats = table.stats()
+    stats, lines = table.stats(), table.titles()
     titles: dict[int, Title] = {}
     single: dict[int, tuple[str, Options]] = {}
     for pid, stat in stats.items():
-        if stat.state == "Z" or not (argv := attempt(partial(table.argv, pid))):
+        if stat.state == "Z" or not (argv := lines.get(pid)):
             continue
         if (title := parse_title(argv)) is not None and (is_nginx(title.product) or is_nginx(stat.name)):
             titles[pid] = title

@@ -1,17 +1,17 @@
-"""The kernel's socket tables: /proc/net/tcp, tcp6 (proc_pid_net(5), net/ipv4/tcp_ipv4.c) and unix (net/unix/af_unix.c).
+"""The kernel's socket tables: /proc/net/tcp, tcp6 (proc_pid_net(5), net/ipv4/tcp_ipv4.c), and unix sockets by sock_diag(7).
 
-Both show without any right which connections the backend has not accepted yet: their socket has no inode.
+Both show without any right which connections the backend has not accepted yet: a TCP socket without inode, and the queue of a
+unix socket. /proc/net/unix is not read: it shows names as they are, line feeds too, so anybody can write rows into it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from why502.host.base import Host
+from why502.host.base import Host, KernelSocket
 from why502.model.errors import HostError, Missing
 from why502.model.target import Target
 from why502.sources.proc_net import hex_address
@@ -35,9 +35,6 @@ _TCP_STATES = {
     b"0B": "CLOSING",
     b"0C": "SYN_RECV",
 }
-_LISTENS = 0x10000  # __SO_ACCEPTCON
-_PEERS = re.compile(r"u_\w+\s+ESTAB\s+\d+\s+\d+\s+(?P<path>\S.*?)\s+\d+\s+\*\s+(?P<peer>\d+)(?:\s|$)")
-_UNIX_STATES = {b"01": "UNCONNECTED", b"02": QUEUED, b"03": ESTABLISHED, b"04": "CLOSING"}
 
 
 class Socket(NamedTuple):
@@ -60,8 +57,32 @@ def read_tcp(host: Host, folder: str = "/proc/net") -> tuple[list[Socket], bool]
 
 
 def read_unix(host: Host, folder: str = "/proc/net") -> list[Socket]:
-    """Return the unix sockets that have a path. Raises HostError."""
-    return list(parse_unix(host.read(f"{folder}/unix", limit_bytes=LIMIT_BYTES)))
+    """Return the unix stream sockets that have a name: those that listen, are connected, or wait to be accepted. Raises HostError."""
+    return [row for one in _unix(host, folder) for row in _rows(one)]
+
+
+def read_unix_peers(host: Host) -> dict[int, str]:
+    """Return the name at the other end of each connected unix socket, by the inode of this end. Raises HostError."""
+    found = _unix(host, "/proc/net")
+    return {one.peer_inode: one.target.path for one in found if one.peer_inode and one.target.path.startswith(("/", "@"))}
+
+
+def _unix(host: Host, folder: str) -> tuple[KernelSocket, ...]:
+    pid = folder.split("/")[2]
+    table = host.sockets(*((int(pid),) if pid.isdecimal() else ()), connected=True)[0]
+    if table.reason:
+        raise HostError(table.reason)
+    return table.sockets
+
+
+def _rows(one: KernelSocket) -> Iterator[Socket]:
+    """Yield a socket with a name as a row; of a listening one also a row for each connection that waits to be accepted."""
+    if not one.target.path:
+        return
+    name = one.target.path.encode("utf-8", "surrogateescape")
+    yield Socket(name, b"", LISTEN if one.is_listening else ESTABLISHED, one.inode)
+    if one.is_listening:
+        yield from (Socket(name, b"", QUEUED, 0) for _ in range(one.queued))
 
 
 def parse_tcp(content: bytes) -> Iterator[Socket]:
@@ -70,19 +91,6 @@ def parse_tcp(content: bytes) -> Iterator[Socket]:
         words = line.split(None, 10)
         if len(words) > 9 and (state := _TCP_STATES.get(words[3])) and words[9].isdigit():
             yield Socket(words[1], words[2], state, int(words[9]))
-
-
-def parse_unix(content: bytes) -> Iterator[Socket]:
-    """Yield the rows of /proc/net/unix with a path. QUEUED: connected, and not accepted yet."""
-    for line in content.splitlines()[1:]:
-        words = line.split(None, 7)
-        if len(words) == 8 and words[6].isdigit():
-            try:
-                listens = int(words[3], 16) & _LISTENS
-            except ValueError:
-                continue
-            state = LISTEN if listens else _UNIX_STATES.get(words[5], "UNCONNECTED")
-            yield Socket(words[7], b"", state, int(words[6]))
 
 
 def place(text: bytes) -> Target | None:
@@ -139,12 +147,6 @@ def use(target: Target, tcp: list[Socket], unix: list[Socket]) -> Use:
             queued += 1
         abandoned += row.state == CLOSE_WAIT
     return Use(held, queued, None if target.is_unix else abandoned)
-
-
-def parse_unix_peers(text: str) -> dict[int, str]:
-    """Return what `ss -Hx` tells of connected unix sockets: the path at the other end, by the inode of this one."""
-    matches = (_PEERS.match(line) for line in text.splitlines())
-    return {int(match["peer"]): match["path"] for match in matches if match and match["path"].startswith(("/", "@"))}
 
 
 def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
