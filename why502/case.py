@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from why502.joins import Joins, accepts, addresses, is_failure, merged, takes
+from why502.joins import Joins, accepts, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
@@ -77,12 +77,12 @@ class Case:
         if self.target is None:
             return self.joins.routes
         named = () if self.here.names is not None else self.joins.routes_by_name.get(self.target.port, ())
-        return tuple(self.joins.routes_to.get(self.target, named))
+        return self.joins.routes_to(self.target) or tuple(named)
 
     @cached_property
     def is_named(self) -> bool:
         """True where some file on disk names the target, or a name or variable there may mean it."""
-        return self.joins.is_open or self.target in self.joins.routes_to
+        return self.joins.is_open or self.joins.leads_to(self.target)
 
     @cached_property
     def route(self) -> Route | None:
@@ -107,16 +107,18 @@ class Case:
     def peer(self) -> Peer | None:
         """The configured member that means the target."""
         for route in self.routes:
-            for peer in route.peers:
-                if self.target in addresses(peer, self.here) or (len(route.peers) == 1):
-                    return peer
+            if len(route.peers) == 1:
+                return route.peers[0]
+            if self.target is not None and (peer := self.joins.members(route.peers).get(self.target)):
+                return peer
         return None
 
     @cached_property
     def group(self) -> Upstream | None:
         """The named group that the target belongs to."""
         names = {route.upstream for route in self.routes if route.upstream}
-        return next((group for proxy in self.proxies for group in proxy.upstreams if group.name in names), None)
+        found = [self.joins.groups[name] for name in names if name in self.joins.groups]
+        return min(found, key=lambda each: each[0])[1] if found else None
 
     @cached_property
     def proxies(self) -> tuple[Proxy, ...]:
@@ -128,7 +130,7 @@ class Case:
         """The proxy whose routes lead to the target."""
         if self.target is None:
             return self.proxies[0] if len(self.proxies) == 1 else None
-        return next((proxy for proxy in self.proxies if any(route in proxy.routes for route in self.routes)), None)
+        return self.joins.proxy_of.get(id(self.routes[0])) if self.routes else None
 
     @cached_property
     def protocol(self) -> str:

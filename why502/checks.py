@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import is_failure, routes, takes, targets, unheard
+from why502.joins import is_failure, peer_sets, routes, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Listener, Proxy, Snapshot
@@ -143,7 +143,7 @@ def _requests_succeed(here: Snapshot) -> Check:
 
 def _names_resolve(here: Snapshot) -> Check | None:
     says = "the backends' names resolve"
-    named = any(peer.target and not peer.target.is_address for route in routes(here) for peer in route.peers)
+    named = any(peer.target and not peer.target.is_address for peers in peer_sets(routes(here)) for peer in peers)
     if here.names is None:
         return _skip(here, "names-resolve", says, "names") if named else None
     if not here.names:

@@ -9,7 +9,7 @@ from functools import cached_property
 import msgspec
 
 from why502.config.nginx.match import Matcher
-from why502.model.config import Peer, Position, Route
+from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
@@ -70,10 +70,19 @@ def routes(snapshot: Snapshot) -> tuple[Route, ...]:
     return tuple(route for proxy in snapshot.proxies or () for route in proxy.routes)
 
 
+def peer_sets(routes: Iterable[Route]) -> tuple[tuple[Peer, ...], ...]:
+    """Return the peers of some routes: those of a group once, however many routes lead to it."""
+    return tuple({id(route.peers): route.peers for route in routes}.values())
+
+
 def targets(snapshot: Snapshot) -> tuple[Target, ...]:
     """Return every address that some proxy is configured to connect to, or that its logs say it did, and what was asked for."""
     configured = (
-        target for route in routes(snapshot) for peer in route.peers if not peer.is_down for target in addresses(peer, snapshot)
+        target
+        for peers in peer_sets(routes(snapshot))
+        for peer in peers
+        if not peer.is_down
+        for target in addresses(peer, snapshot)
     )
     logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
     return tuple(dict.fromkeys((*snapshot.asked, *configured, *logged)))
@@ -91,8 +100,8 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
         (target, proxy.network)
         for proxy in snapshot.proxies or ()
         if proxy.is_running
-        for route in proxy.routes
-        for peer in route.peers
+        for peers in peer_sets(proxy.routes)
+        for peer in peers
         if not peer.is_down
         for target in addresses(peer, snapshot)
         if target.is_loopback or target.host in own
@@ -114,6 +123,12 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
     own = {answer.status for proxy in nginx for answer in proxy.answers}
     matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
     names = {server.names[0] if server.names else "" for proxy in nginx for server in proxy.servers}
+    ends: dict[int, set[Target | None]] = {}
+
+    def aims(route: Route) -> set[Target | None]:
+        if id(route.peers) not in ends:
+            ends[id(route.peers)] = {peer.target for peer in route.peers if not peer.is_down}
+        return ends[id(route.peers)]
 
     def target(tally: Tally) -> Target | None:
         found: set[Target | None] = set()
@@ -122,7 +137,7 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
             servers = {tally.server} if tally.server else names
             ways = [matcher.find("", path, server=name) for matcher in matchers for name in servers]
             routes = [route for route in ways if route is not None]
-            peers = {peer.target for route in routes for peer in route.peers if not peer.is_down}
+            peers = {end for route in {id(route.peers): route for route in routes}.values() for end in aims(route)}
             found |= peers if peers and all(route.peers for route in routes) else {None}
         only = found.pop() if len(found) == 1 else None
         return only if only and only.is_address else None
@@ -203,12 +218,60 @@ class Joins:
         return unheard(self.here) or ()
 
     @cached_property
-    def routes_to(self) -> dict[Target, list[Route]]:
-        """The routes by target."""
-        found: dict[Target, list[Route]] = {}
-        for route in self.routes:
-            for target in dict.fromkeys(target for peer in route.peers for target in addresses(peer, self.here)):
-                found.setdefault(target, []).append(route)
+    def _members(self) -> dict[int, dict[Target, Peer]]:
+        return {}
+
+    def members(self, peers: tuple[Peer, ...]) -> dict[Target, Peer]:
+        """Return the first peer that means each target. `peers`: of a route or group of this snapshot."""
+        if id(peers) not in self._members:
+            found: dict[Target, Peer] = {}
+            for peer in peers:
+                for target in addresses(peer, self.here):
+                    found.setdefault(target, peer)
+            self._members[id(peers)] = found
+        return self._members[id(peers)]
+
+    @cached_property
+    def _routes_of(self) -> dict[int, list[int]]:
+        """The places of the routes, by the identity of their peers."""
+        found: dict[int, list[int]] = {}
+        for place, route in enumerate(self.routes):
+            found.setdefault(id(route.peers), []).append(place)
+        return found
+
+    @cached_property
+    def _sets_to(self) -> dict[Target, list[int]]:
+        """The identities of the peers that mean each target."""
+        found: dict[Target, list[int]] = {}
+        for peers in peer_sets(self.routes):
+            for target in self.members(peers):
+                found.setdefault(target, []).append(id(peers))
+        return found
+
+    def leads_to(self, target: Target | None) -> bool:
+        """Return whether some route leads to a target."""
+        return target in self._sets_to
+
+    def routes_to(self, target: Target) -> tuple[Route, ...]:
+        """Return the routes that lead to a target, in order."""
+        places = sorted(place for peers in self._sets_to.get(target, ()) for place in self._routes_of[peers])
+        return tuple(self.routes[place] for place in places)
+
+    @cached_property
+    def proxy_of(self) -> dict[int, Proxy]:
+        """The proxies by the identity of their routes."""
+        found: dict[int, Proxy] = {}
+        for proxy in self.here.proxies or ():
+            for route in proxy.routes:
+                found.setdefault(id(route), proxy)
+        return found
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[int, Upstream]]:
+        """The first group of each name, with its place among all groups."""
+        found: dict[str, tuple[int, Upstream]] = {}
+        for place, group in enumerate(group for proxy in self.here.proxies or () for group in proxy.upstreams):
+            found.setdefault(group.name, (place, group))
         return found
 
     @cached_property
@@ -225,18 +288,20 @@ class Joins:
     def routes_by_name(self) -> dict[int, list[Route]]:
         """The routes that name a host and port, by port."""
         found: dict[int, list[Route]] = {}
+        ports = {
+            id(peers): {peer.target.port for peer in peers if peer.target and not peer.target.is_address}
+            for peers in peer_sets(self.routes)
+        }
         for route in self.routes:
-            for port in {peer.target.port for peer in route.peers if peer.target and not peer.target.is_address}:
+            for port in ports[id(route.peers)]:
                 found.setdefault(port, []).append(route)
         return found
 
     @cached_property
     def is_open(self) -> bool:
         """True where some route may lead to an address that does not stand in the configuration: by a name or variable."""
-        return any(
-            (route.has_variables and not route.peers)
-            or any(peer.target is None or not peer.target.is_address for peer in route.peers)
-            for route in self.routes
+        return any(route.has_variables and not route.peers for route in self.routes) or any(
+            peer.target is None or not peer.target.is_address for peers in peer_sets(self.routes) for peer in peers
         )
 
     @cached_property

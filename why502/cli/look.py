@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -57,6 +58,8 @@ def look(
         raise Why502Error("--offline needs files to look at", "Name them with --log, --config or --bundle.")
     from why502.sources import collect
     from why502.sources.base import Ask
+
+    gc.disable()  # a large configuration is a million objects without cycles, which the collector would look through again and again
 
     ask = Ask(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in configs),

@@ -116,7 +116,7 @@ class Proxy(Value, frozen=True, kw_only=True):
 
     def supplier(self, at: Position | None) -> int:
         """Return the user who supplies what stands at a place of its configuration: its own, or of root's one who can write there."""
-        if self.owner_uid or at is None:
+        if self.owner_uid or at is None or not any(file.owner_uid for file in self.files):
             return self.owner_uid
         return next((file.owner_uid for file in self.files if file.path == at.file), 0)
 

@@ -76,7 +76,7 @@ class Target(Value, frozen=True, kw_only=True, order=True):
         return cls(host=host) if _BARE.fullmatch(host) else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)

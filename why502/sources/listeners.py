@@ -14,6 +14,7 @@ from itertools import chain, zip_longest
 import msgspec
 
 from why502.host.base import Host, KernelSocket, SocketTable
+from why502.joins import peer_sets, routes
 from why502.model.config import Peer
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Gap, Listener, Snapshot
@@ -166,8 +167,7 @@ def _uid(host: Host, pid: int) -> int | None:
 
 
 def _peers(known: Snapshot) -> Iterable[Peer]:
-    groups = {id(route.peers): route.peers for proxy in known.proxies or () for route in proxy.routes}
-    return chain.from_iterable(groups.values())
+    return chain.from_iterable(peer_sets(routes(known)))
 
 
 def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[Listener]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from why502.host.base import Host
+from why502.joins import peer_sets
 from why502.model.config import Peer
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
@@ -96,7 +97,7 @@ def _answer(question: Callable[[], Resolution]) -> Resolution | HostError:
 
 def _names(proxy: Proxy, known: Snapshot) -> list[str]:
     """Return the names of peers, and those that failed by the logs."""
-    return list(dict.fromkeys((*_peer_names(peer for route in proxy.routes for peer in route.peers), *_logged(known))))
+    return list(dict.fromkeys((*_peer_names(peer for peers in peer_sets(proxy.routes) for peer in peers), *_logged(known))))
 
 
 def _peer_names(peers: Iterable[Peer]) -> Iterator[str]:
@@ -115,7 +116,10 @@ def _logged(known: Snapshot) -> Iterator[str]:
 def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool]]:
     """Yield the names that nginx itself resolves, the server that it would ask, and whether for IPv6."""
     logged = tuple(_logged(known))
+    open_sets = {id(peers): any(_peer_names(peers)) for peers in peer_sets(proxy.routes)}
     for route in proxy.routes:
+        if not (open_sets[id(route.peers)] or (route.has_variables and logged)):
+            continue
         setting = route.setting("resolver")
         servers, with_v6 = resolver_servers(setting.args if setting else route.resolver)
         names = _peer_names(peer for peer in route.peers if peer.resolves or route.has_variables)

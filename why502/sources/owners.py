@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from why502.joins import addresses, takes, targets
+from why502.joins import addresses, peer_sets, takes, targets
 from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
@@ -14,7 +14,7 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     """
     networks: dict[Target, set[str]] = {}
     for proxy in known.proxies or ():
-        for target in {target for route in proxy.routes for peer in route.peers for target in addresses(peer, known)}:
+        for target in {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}:
             networks.setdefault(target, set()).add(proxy.network)
     by_port: dict[int, list[Listener]] = {}
     for listener in known.listeners or ():

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from why502.host.base import Host
-from why502.joins import addresses, is_passed_on
-from why502.model.config import Route
+from why502.joins import addresses, is_passed_on, peer_sets
+from why502.model.config import Peer, Route
 from why502.model.errors import HostError, Why502Error
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
@@ -31,11 +31,16 @@ SECTION = "probes"
 LIMIT_S = 16.0  # a probe takes milliseconds; a patient one, and the second after it, about 12 s
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
+CONSIDERED = 256  # targets of one route
+ALIKE = 4  # routes considered for one target that did not fail, of those that send it the same
 AT_ONCE = 16
 BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
 ENTRANCES = 8
 PATIENT_S = 8.0  # where requests timed out: only patience tells a slow backend from one that hangs
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
+
+
+_NONE: Counter[object] = Counter()
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -82,60 +87,87 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     """Return one job for each target, protocol, Host and SNI, what fails first, within the bounds; and what was left out."""
     every: dict[tuple[object, ...], Job] = {}
     gaps: dict[str, None] = {}
-    for job in sorted(_jobs(known, gaps), key=lambda job: -job.failures):
+    targets: dict[Target, None] = {}
+    for job in sorted(_jobs(known, gaps, targets), key=lambda job: -job.failures):
         request = job.request
         every.setdefault((request.address or request.target, request.protocol, request.host, request.tls), job)
     counts: Counter[Target] = Counter()
     kept: list[Job] = []
-    left: dict[Target, None] = {}
     for job in every.values():
         target = job.request.target
         if target not in counts and len(counts) >= TARGETS:
-            left[target] = None
-        elif counts[target] < REQUESTS_PER_TARGET:
+            continue
+        if counts[target] < REQUESTS_PER_TARGET:
             counts[target] += 1
             kept.append(job)
-    if left:
+    if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
         gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: at most {TARGETS} are"] = None
     return kept, [Gap(source=SECTION, why=why) for why in gaps]
 
 
-def _jobs(known: Snapshot, gaps: dict[str, None]) -> Iterator[Job]:
+def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> Iterator[Job]:
+    """Yield what can be asked; of targets that did not fail no more than are probed. `every` is filled with all of them."""
+    planned: dict[Target, Counter[object]] = {}
+    tallies = _Tallies(known)
     for proxy in known.proxies or ():
         if not proxy.is_running:
             continue
+        ends = {id(peers): _targets(peers, known) for peers in peer_sets(proxy.routes)}
+        every.update(dict.fromkeys(target for targets in ends.values() for target in targets))
+        near = {  # those that fail first, and as many others as are probed
+            peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:TARGETS])))[:CONSIDERED]
+            for peers, targets in ends.items()
+        }
         for route in proxy.routes:
-            for target in _targets(route, known):
+            shape = (route.server_at, route.directive, route.protocol, route.host_header, route.http_version, route.proxy_host)
+            for target in near[id(route.peers)]:
+                failures = sorted(tallies.failures(route, target), key=lambda tally: -tally.count)
+                is_known = target in planned or len(planned) < TARGETS
+                if not failures and not (is_known and planned.get(target, _NONE)[shape] < ALIKE):
+                    continue
+                planned.setdefault(target, Counter())[shape] += 1
                 if proxy.network and not target.is_unix:
                     gaps[
                         f"{target} lies in the network namespace of process {proxy.pid}, where a probe from here says nothing"
                     ] = None
                     continue
-                failures = sorted(_failures(known, route, target), key=lambda tally: -tally.count)
                 request = plan(proxy, route, target, failures)
                 if request.repeats and any(tally.symptom in LATE for tally in failures):
                     request = msgspec.structs.replace(request, answer_s=PATIENT_S)
                 yield Job(request, proxy, route, sum(tally.count for tally in failures))
 
 
-def _targets(route: Route, known: Snapshot) -> tuple[Target, ...]:
-    """Return the addresses of a route now, and those that the log shows behind its names: an old one may still be in use."""
-    configured = [target for peer in route.peers if not peer.is_down for target in addresses(peer, known)]
-    ports = {peer.target.port for peer in route.peers if peer.target and not peer.target.is_address}
+def _targets(peers: tuple[Peer, ...], known: Snapshot) -> tuple[Target, ...]:
+    """Return the addresses of peers now, and those that the log shows behind their names: an old one may still be in use."""
+    configured = [target for peer in peers if not peer.is_down for target in addresses(peer, known)]
+    ports = {peer.target.port for peer in peers if peer.target and not peer.target.is_address}
     logged = [
-        tally.target for tally in _tallies(known) if tally.target and tally.target.is_address and tally.target.port in ports
+        tally.target
+        for tally in (_tallies(known) if ports else ())
+        if tally.target and tally.target.is_address and tally.target.port in ports
     ]
     return tuple(dict.fromkeys((*configured, *(target for target in logged if not target.is_unix))))
 
 
-def _failures(known: Snapshot, route: Route, target: Target) -> Iterator[Tally]:
-    """Yield the failures that may be this route's: of its target or group, and of its server and location where these are told."""
-    for tally in _tallies(known):
-        is_its = tally.target == target or (tally.target is None and bool(tally.group) and tally.group == route.upstream)
-        paths = [request.partition(" ")[2] for request, _ in tally.requests]
-        is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
-        if is_its and is_here and not is_passed_on(tally) and (not paths or any(fits(route, path) for path in paths)):
-            yield tally
+class _Tallies:
+    """The tallies of a snapshot by target, and those without one by group."""
+
+    def __init__(self, known: Snapshot) -> None:
+        self.by_target: dict[Target, list[Tally]] = {}
+        self.by_group: dict[str, list[Tally]] = {}
+        for tally in _tallies(known):
+            if tally.target is not None:
+                self.by_target.setdefault(tally.target, []).append(tally)
+            elif tally.group:
+                self.by_group.setdefault(tally.group, []).append(tally)
+
+    def failures(self, route: Route, target: Target) -> Iterator[Tally]:
+        """Yield the failures that may be a route's: of its target or group, and of its server and location where these are told."""
+        for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
+            paths = [request.partition(" ")[2] for request, _ in tally.requests]
+            is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
+            if is_here and not is_passed_on(tally) and (not paths or any(fits(route, path) for path in paths)):
+                yield tally
 
 
 def _tallies(known: Snapshot) -> tuple[Tally, ...]:
@@ -154,10 +186,11 @@ def _is_own(job: Job, known: Snapshot) -> bool:
 def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
     """Return one request to the proxy for each route, at most ENTRANCES."""
     found: dict[tuple[object, ...], Request] = {}
+    tallies = _Tallies(known)
     for job in jobs:
         if job.proxy.network or len(found) >= ENTRANCES:
             continue
-        failures = sorted(_failures(known, job.route, job.request.target), key=lambda tally: -tally.count)
+        failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
         if request := of_route(job.route, failures):
             found.setdefault((request.target, request.url), request)
     return list(found.values())

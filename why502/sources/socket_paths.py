@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from why502.host.base import Host, Stat
+from why502.joins import peer_sets
+from why502.model.config import Route
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Gap, PathStep, Proxy, Snapshot, SocketPath
 from why502.model.times import of_epoch
@@ -73,12 +75,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
         if tally.target and tally.target.is_unix
     ]
     for proxy in known.proxies or ():
-        named = [
-            (peer.target.path, proxy.supplier(route.at))
-            for route in proxy.routes
-            for peer in route.peers
+        named = (
+            (peer.target.path, uid)
+            for uid, routes in _by_supplier(proxy).items()
+            for peers in peer_sets(routes)
+            for peer in peers
             if peer.target and peer.target.is_unix
-        ]
+        )
         suppliers: dict[str, int] = {}
         for path, uid in (*named, *((path, uid) for path, uid in logged if uid == proxy.owner_uid)):
             if path.startswith("/"):
@@ -96,6 +99,14 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
         if len(paths) > PATHS:
             gaps.append(Gap(source="socket paths", why=f"only {PATHS} of {len(paths)} unix sockets were looked at"))
     return Found(tuple(dict.fromkeys(found)), tuple(gaps))
+
+
+def _by_supplier(proxy: Proxy) -> dict[int, list[Route]]:
+    """Return the routes by the user who supplies them."""
+    found: dict[int, list[Route]] = {}
+    for route in proxy.routes:
+        found.setdefault(proxy.supplier(route.at), []).append(route)
+    return found
 
 
 def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:

@@ -41,17 +41,33 @@ class Aim(Value, frozen=True, kw_only=True):
     problems: tuple[ConfigProblem, ...] = ()
 
 
-def aim(directive: Directive, kind: Pass, values: variables.Values, upstreams: Mapping[str, Upstream], *, is_tls: bool) -> Aim:
-    """Return where a pass directive leads. `is_tls`: whether `$scheme` is https there."""
+def aim(
+    directive: Directive,
+    kind: Pass,
+    values: variables.Values,
+    upstreams: Mapping[str, Upstream],
+    members: dict[str, tuple[Peer, ...]],
+    *,
+    is_tls: bool,
+) -> Aim:
+    """Return where a pass directive leads. `is_tls`: whether `$scheme` is https there.
+
+    `members`: the peers of groups by name, which all routes to a group share; it is filled on the way.
+    """
     written = directive.args[0]
     is_fixed = not variables.is_in(written)
     known = {"scheme": ("https" if is_tls else "http",), **values}
     ways = [split(text, kind) for text in variables.expanded(written, known)]
     groups = {way.authority.lower(): upstreams.get(way.authority.lower()) for way in ways}
     peers: dict[str, Peer] = {}
+    shared: tuple[Peer, ...] = ()
     for way in ways:
         if found := groups[way.authority.lower()]:
-            peers.update((peer.name, peer) for peer in found.peers)
+            if found.name not in members:
+                members[found.name] = _members(found)
+            if len(ways) == 1:
+                shared = members[found.name]
+            peers.update((peer.name, peer) for peer in (() if shared else members[found.name]))
         elif way.authority:
             peer = Peer(name=way.authority, target=target(way.authority, kind.ports.get(way.protocol, 0)), at=directive.at)
             is_name = peer.target is not None and not peer.target.is_address
@@ -62,9 +78,15 @@ def aim(directive: Directive, kind: Pass, values: variables.Values, upstreams: M
         uri=way.uri,
         proxy_host=_proxy_host(way, kind),
         upstream=next(iter(groups.values())) if len(groups) == 1 else None,
-        peers=tuple(peers.values()),
+        peers=shared or tuple(peers.values()),
         problems=tuple(_refusals(way, kind, directive.at, upstreams)) if is_fixed else (),
     )
+
+
+def _members(group: Upstream) -> tuple[Peer, ...]:
+    """Return the peers of a group, the last of those with the same name."""
+    named = {peer.name: peer for peer in group.peers}
+    return tuple(named.values()) if len(named) < len(group.peers) else group.peers
 
 
 def _proxy_host(way: Passed, kind: Pass) -> str:

@@ -12,7 +12,7 @@ from why502.config.nginx.defaults import PASSES, STREAM_PASS, Defaults
 from why502.config.nginx.files import Directive
 from why502.config.nginx.logs import Logs
 from why502.config.nginx.scope import Settings
-from why502.model.config import Answer, Location, Position, Route, Server, Upstream
+from why502.model.config import Answer, Location, Peer, Position, Route, Server, Upstream
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
@@ -27,6 +27,7 @@ class World(msgspec.Struct, kw_only=True):
     is_stream: bool = False
     settings: Settings = {}
     upstreams: dict[str, Upstream] = {}  # by lower-case name
+    members: dict[str, tuple[Peer, ...]] = {}  # of groups, by name: one tuple for all routes
     values: dict[str, tuple[str, ...]] = {}  # of variables
     routes: list[Route] = []
     answers: list[Answer] = []
@@ -185,7 +186,7 @@ def _answers(block: Iterable[Directive], place: Place | None, world: World) -> N
 def _route(directive: Directive, settings: Settings, place: Place, world: World) -> None:
     kind = STREAM_PASS if world.is_stream else PASSES[directive.name]
     known = {**place.elsewhere, **place.values}
-    aim = passes.aim(directive, kind, known, world.upstreams, is_tls=place.is_tls)
+    aim = passes.aim(directive, kind, known, world.upstreams, world.members, is_tls=place.is_tls)
     world.problems.extend(aim.problems)
     world.routes.append(
         Route(
