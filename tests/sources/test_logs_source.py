@@ -38,7 +38,8 @@ class Journal(LocalHost):
         self.argv = argv
         if self.text is None:
             raise Missing("journalctl: no such program")
-        return Finished(status=0, stdout=self.text, stderr="")
+        text = "".join(reversed(self.text.splitlines(keepends=True))) if "--reverse" in argv else self.text
+        return Finished(status=0, stdout=text, stderr="")
 
 
 def collect(*targets: LogTarget, host: LocalHost | None = None, ask: Ask | None = None, **proxy: object) -> Found[LogSummary]:

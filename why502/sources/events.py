@@ -128,10 +128,10 @@ class Window:
         """Return what the journals of the units behind the targets, and the audit messages of the journal, say. Raises HostError."""
         if attempt(partial(self._host.stat, "/run/systemd/system")) is None:
             return []
-        match = [word for unit in self._units() for word in ("-u", unit)]
+        units = self._units()
         found: list[Event] = []
-        if match:
-            for entry in journal.read(self._host, *match, since=self._since, until=self._until, lines=2000):
+        if units:
+            for entry in journal.of_units(self._host, units, self._since, self._until, lines=2000):
                 found += self._of_entry(entry)
         for entry in attempt(partial(journal.read, self._host, "_TRANSPORT=audit", since=self._since, until=self._until)) or ():
             if event := self._event(audit.parse(entry.message), "journalctl _TRANSPORT=audit", entry.at):

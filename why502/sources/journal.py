@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -28,8 +31,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(host: Host, *match: str, since: datetime | None, until: datetime | None = None, lines: int = 500) -> tuple[Entry, ...]:
-    """Return the newest entries that match (`-u`, `app.service`, `_TRANSPORT=kernel`), oldest first. Raises HostError."""
-    argv = ["journalctl", "-o", "json", "-q", "--no-pager", f"--output-fields={_FIELDS}", "-n", str(lines)]
+    """Return the newest entries that match (`-u`, `app.service`, `_TRANSPORT=kernel`), oldest first. Raises HostError.
+
+    With --since, journalctl of systemd 252 shows the oldest lines instead of the newest, unless they are asked for in reverse.
+    """
+    argv = ["journalctl", "-o", "json", "-q", "--no-pager", f"--output-fields={_FIELDS}", "--reverse", "-n", str(lines)]
     if since is not None:
         argv.append(f"--since=@{since.timestamp():.0f}")
     if until is not None:
@@ -39,11 +45,31 @@ def read(host: Host, *match: str, since: datetime | None, until: datetime | None
         why = done.stderr.strip().splitlines()
         if why and "No journal files" not in why[0]:
             raise HostError(f"journalctl: {why[0][:200]}", "run as root, or as a member of the group systemd-journal")
-    return parse(done.stdout)
+    return parse(done.stdout)[::-1]
+
+
+def of_units(
+    host: Host, names: Sequence[str], since: datetime | None, until: datetime | None = None, *, lines: int
+) -> tuple[Entry, ...]:
+    """Return the newest entries about and of these units, in order of time. Raises HostError.
+
+    One unit that writes very much does not hide the others: each has its share of the lines.
+    """
+    found = read(host, *(word for name in names for word in ("-u", name)), since=since, until=until, lines=lines)
+    share = lines // max(1, len(names))
+    counts = Counter(entry.unit for entry in found)
+    if len(found) < lines or len(names) == 1:
+        return found
+    began = monotonic()
+    kept = {name: [entry for entry in found if entry.unit == name][-max(share, 1) :] for name in names}
+    for name in names:
+        if counts[name] < share and monotonic() - began < TIMEOUT_S:
+            kept[name] = list(read(host, "-u", name, since=since, until=until, lines=share))
+    return tuple(sorted((entry for each in kept.values() for entry in each), key=lambda entry: entry.at))
 
 
 def parse(text: str) -> tuple[Entry, ...]:
-    """Return the entries of journalctl's JSON lines; a line that is none is left out."""
+    """Return the entries of journalctl's JSON lines, in their order; a line that is none is left out."""
     found = []
     for line in text.splitlines():
         try:

@@ -279,16 +279,20 @@ def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
 
 
 def _journal(host: Host, unit: str, since: datetime, until: datetime) -> str | HostError:
-    """Return the lines of a unit as it wrote them; see journalctl(1)."""
+    """Return the newest lines of a unit as it wrote them, oldest first; see journalctl(1), and `journal.read` for the order."""
     window = (f"--since=@{int(since.timestamp())}", f"--until=@{int(until.timestamp()) + 1}")
     try:
         found = host.run(
-            *("journalctl", "--no-pager", "--quiet", "--output=cat", f"--unit={unit}", *window, f"--lines={JOURNAL_LINES}"),
+            *("journalctl", "--no-pager", "--quiet", "--output=cat", "--reverse", f"--unit={unit}", *window),
+            f"--lines={JOURNAL_LINES}",
             timeout_s=JOURNAL_S,
         )
     except HostError as error:
         return error
-    return found.stdout if found.status == 0 else HostError(found.stderr.strip()[:200] or f"journalctl ended with {found.status}")
+    if found.status:
+        return HostError(found.stderr.strip()[:200] or f"journalctl ended with {found.status}")
+    whole = found.stdout[: found.stdout.rfind("\n") + 1]  # output beyond the limit is cut, which is of the oldest lines here
+    return "".join(reversed(whole.splitlines(keepends=True)))
 
 
 def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:

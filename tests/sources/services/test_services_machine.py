@@ -33,7 +33,7 @@ import msgspec
 from asked import ask, happened
 from why502.host.local import LocalHost
 from why502.model.target import Target
-targets = [Target(host="127.0.0.1", port=port) for port in range(3101, 3110)] + [Target(path="/run/app/app.sock")]
+targets = [Target(host="127.0.0.1", port=port) for port in range(3101, 3120)] + [Target(path="/run/app/app.sock")]
 print(msgspec.json.encode([ask(LocalHost(), *targets), happened(LocalHost(), *targets)]).decode())
 """
 OFTEN = "[Unit]\nStartLimitBurst=4\nStartLimitIntervalSec=60\n"
@@ -48,6 +48,7 @@ UNITS = {
     "noenv": "[Service]\nEnvironmentFile=/etc/nosuch.env\nExecStart=/bin/sleep 1 --port=3107\n",
     "stopped": "[Service]\nExecStart=/bin/sleep 1 --port=3108\n",
     "silent": f"[Service]\nExecStart={PYTHON} -c 'print(\"Listening on 127.0.0.1:\" + str(3000 + 109), flush=True); raise SystemExit(7)'\n",
+    "chatty": f'[Service]\nExecStart={PYTHON} -c \'print(*range(5000), sep="\\\\n", flush=True); raise KeyError("SECRET_KEY")\' --port 3110\n',
     "sock": f"[Service]\nRuntimeDirectory=app\nWorkingDirectory=/run/app\nExecStart={PYTHON} -m nosuch --bind unix:app.sock\n",
 }
 
@@ -97,8 +98,10 @@ def test_services(told: tuple[dict[str, Service], list[Event]]) -> None:
         "noenv": ("resources", None, None),
         "stopped": ("", None, None),
         "silent": ("exit-code", 7, None),
+        "chatty": ("exit-code", 1, None),
         "sock": ("exit-code", 1, None),
     }
+    assert found["chatty"].why[-1] == "KeyError: 'SECRET_KEY'"  # the newest lines of its journal, not the oldest
     assert (found["loop"].restarts, found["loop"].why[-1]) == (4, "KeyError: 'DATABASE_URL'")
     assert found["clash"].why[-1] == "OSError: [Errno 98] Address already in use"
     assert found["noenv"].settings["EnvironmentFileMissing"] == "/etc/nosuch.env"

@@ -272,10 +272,8 @@ def _by_their_words(
     names = [unit["Id"] for unit in idle[:DOUBTFUL]]
     if not names:
         return
-    match = [word for name in names for word in ("-u", name)]
-    entries = (
-        attempt(partial(journal.read, host, *match, since=look.since - timedelta(hours=24), until=look.until, lines=1000)) or ()
-    )
+    since = look.since - timedelta(hours=24)
+    entries = attempt(partial(journal.of_units, host, names, since, look.until, lines=1000)) or ()
     for entry in entries:
         if entry.unit not in names or (record := parse_any(entry.message)) is None or record.target is None:
             continue
