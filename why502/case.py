@@ -213,7 +213,7 @@ class Case:
         return tuple(
             listener
             for listener in self._reachable
-            if listener.target.port == self.target.port and not accepts(listener.target, self.target, listener.only_v6)
+            if listener.target.port == self.target.port and not takes(listener, self.target)
         )
 
     @cached_property
@@ -292,7 +292,12 @@ class Case:
     def pools(self) -> tuple[PhpPool, ...]:
         """The PHP-FPM pools that listen on the target."""
         found = (self.host.php_pools if self.host else None) or ()
-        return tuple(x for x in found if self.target is not None and x.target is not None and accepts(x.target, self.target))
+        if self.target is None:
+            return ()
+        names = {listener.target for listener in self.listeners or () if listener.target.is_unix}
+        if self.socket_path is not None and self.socket_path.steps:
+            names.add(Target(path=self.socket_path.steps[-1].path))  # where its links lead, also to what is missing
+        return tuple(x for x in found if x.target is not None and (accepts(x.target, self.target) or x.target in names))
 
     @cached_property
     def pool(self) -> PhpPool | None:

@@ -192,7 +192,12 @@ def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> b
 
 
 def takes(listener: Listener, wanted: Target) -> bool:
-    """Return whether a listener takes connections to a target: not where the path of its unix socket leads to another file, or none."""
+    """Return whether a listener takes connections to a target, under any of its names.
+
+    Not where the path that a unix socket was bound to leads to another file by now, or to none.
+    """
+    if wanted.is_unix and wanted.path in listener.names:
+        return True
     return listener.is_at_path is not False and accepts(listener.target, wanted, listener.only_v6)
 
 
@@ -365,5 +370,5 @@ class Joins:
         return tuple(
             listener
             for listener in self.here.listeners or ()
-            if not any(accepts(listener.target, target, listener.only_v6) for target in by_port.get(listener.target.port, ()))
+            if not any(takes(listener, target) for target in by_port.get(listener.target.port, ()))
         )

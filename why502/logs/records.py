@@ -6,14 +6,17 @@ A request's error line waits (join.py) for its access line; everything else is c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
 from why502.logs.redact import without_query
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import LogRecord
+from why502.model.target import Target
 from why502.model.times import of_iso
 
 MOST_SHAPES = 4096
@@ -21,7 +24,7 @@ MOST_SHAPES = 4096
 _SHAPE = re.compile(
     r"(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>\[\w+\] )\d+#\d+: \*(?P<connection>\d{1,18}) "
     r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*), server: (?P<server>[^,\n]*), "
-    r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w+://(?:unix:[^:"\n]*:|[^/"\n]*))[^"\n]*", host: "[^"\n]*"'
+    r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w+://(?:unix:[^:"\n]*:|(?!unix:)[^/"\n]*))[^"\n]*", host: "[^"\n]*"'
     r'(?:, referrer: "[^"\n]*")?'
 )
 
@@ -41,6 +44,15 @@ class Line(NamedTuple):
     is_final: bool = False
 
 
+def configured(target: Target, sockets: Collection[str]) -> Target:
+    """Return the configured unix socket that a path begins with, the longest: nginx may write a URI right behind it."""
+    path = target.path
+    if path in sockets:
+        return target
+    longest = max((x for x in sockets if path.startswith(x) and path[len(x) : len(x) + 1] in ("/", "?")), key=len, default="")
+    return Target(path=longest) if longest else target
+
+
 class RecordLog:
     """Reads one log into tallies and `errors`."""
 
@@ -53,6 +65,7 @@ class RecordLog:
         parse: Callable[[str], LogRecord | None],
         is_nginx: bool = False,
         is_given: bool = False,
+        sockets: Sequence[str] = (),
     ) -> None:
         self.window = window
         self.tallies = tallies
@@ -60,6 +73,7 @@ class RecordLog:
         self.parse = parse
         self.is_nginx = is_nginx
         self.is_given = is_given
+        self.sockets = frozenset(sockets)  # paths of the unix sockets that are configured
         self.span = Span()
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
@@ -105,6 +119,8 @@ class RecordLog:
         record = self.parse(text)
         if record is None:
             return None
+        if self.is_nginx and self.sockets and record.target is not None and record.target.is_unix:
+            record = msgspec.structs.replace(record, target=configured(record.target, self.sockets))
         kind, number = kind_of(record), None
         if (
             kind

@@ -73,13 +73,20 @@ class _Opened(NamedTuple):
 
 
 def summarise(
-    files: Files, logs: Sequence[LogInput], since: datetime, until: datetime, *, patience_s: float = PATIENCE_S
+    files: Files,
+    logs: Sequence[LogInput],
+    since: datetime,
+    until: datetime,
+    *,
+    patience_s: float = PATIENCE_S,
+    sockets: Sequence[str] = (),
 ) -> tuple[LogSummary, tuple[Gap, ...]]:
     """Return what the logs tell of the window, and what could not be read of them. Nothing is raised for a bad log.
 
-    Error logs and other logs are read first, then access logs, whose lines take the error lines of their requests.
+    Error logs and other logs are read first, then access logs, whose lines take the error lines of their requests. `sockets` are
+    the paths of the unix sockets that are configured.
     """
-    run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s)
+    run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s, sockets)
     opened: list[_Opened] = []
     try:
         for log in logs:
@@ -96,11 +103,12 @@ def summarise(
 class _Run:
     """One call of summarise."""
 
-    def __init__(self, files: Files, since: float, until: float, deadline: float) -> None:
+    def __init__(self, files: Files, since: float, until: float, deadline: float, sockets: Sequence[str] = ()) -> None:
         self.files = files
         self.since = since
         self.until = until
         self.deadline = deadline
+        self.sockets = sockets
         self.tallies = Tallies()
         self.errors = Errors()
         self.gaps: list[Gap] = []
@@ -148,6 +156,7 @@ class _Run:
             parse=one.reader.parse,
             is_nginx=is_nginx,
             is_given=one.log.is_given,
+            sockets=self.sockets,
         )
         cut: list[HostError] = []
         reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)

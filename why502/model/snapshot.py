@@ -122,7 +122,10 @@ class Proxy(Value, frozen=True, kw_only=True):
 
 
 class Listener(Value, frozen=True, kw_only=True):
-    """A listening socket. `queued` is the accept queue, `backlog` its limit, both in connections; None is unknown."""
+    """A listening socket. `queued` is the accept queue, `backlog` its limit, both in connections; None is unknown.
+
+    `names` are further paths that lead to the same socket file, as routes and logs write them: links, other mounts.
+    """
 
     target: Target
     pids: tuple[int, ...] = ()
@@ -135,6 +138,7 @@ class Listener(Value, frozen=True, kw_only=True):
     device: int | None = None  # of the file that a unix socket is bound to, and the lower 32 bits of its inode
     file_inode: int | None = None
     is_at_path: bool | None = None  # whether the path of a unix socket leads to it, as we or a proxy see it
+    names: tuple[str, ...] = ()
 
 
 class PathStep(Value, frozen=True, kw_only=True):

@@ -51,20 +51,26 @@ class Target(Value, frozen=True, kw_only=True, order=True):
         return ip is not None and ip.is_unspecified
 
     @classmethod
+    def unix(cls, path: str) -> Target:
+        """Return the unix socket of a path; repeated slashes mean one (path_resolution(7)), so that `unix:///run/x` is `unix:/run/x`."""
+        return cls(path=re.sub("/{2,}", "/", path))
+
+    @classmethod
     def parse(cls, text: str) -> Target | None:
         """Return the target that text names: `host:port`, `[v6]:port`, `unix:/path`, or a bare name; else None.
 
         A URL as nginx logs it (`http://127.0.0.1:3001/uri`, `http://unix:/path:/uri`) is also understood.
         """
         text = text.strip().strip("\"'")
-        _, found, rest = text.partition("://")
-        if found:
+        scheme, found, rest = text.partition("://")
+        if found and scheme != "unix":
             text = rest
         if text.startswith("unix:"):
-            path = text.removeprefix("unix:").split(":", 1)[0] if found else text.removeprefix("unix:").rstrip(":")
-            return cls(path=path) if path else None
+            is_url = found and scheme != "unix"
+            path = text.removeprefix("unix:").split(":", 1)[0] if is_url else text.removeprefix("unix:").rstrip(":")
+            return cls.unix(path) if path else None
         if text.startswith("/") and not found:
-            return cls(path=text)
+            return cls.unix(text)
         if match := _HOST_PORT.match(text):
             port = int(match["port"])
             if port > 65535:

@@ -27,6 +27,7 @@ from why502.sources.base import Ask, Found
 STAGES: tuple[tuple[str, ...], ...] = (
     ("proxies", "addresses"),
     ("listeners", "logs", "php_fpm"),
+    ("socket_names",),
     ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
     ("socket_paths", "services", "disks", "kernel", "pressure", "paths"),
     ("events", "security"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -96,11 +96,16 @@ def parse_conntrack(content: bytes) -> tuple[int, int] | None:
     return rows[0].get("entries", 0), sum(row.get("drop", 0) for row in rows)
 
 
-def towards(wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket]) -> tuple[dict[str, int], dict[str, int]]:
-    """Return sockets by "target state", and local ports in use by target: the client's side of what is connected to each."""
+def towards(
+    wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket], bound: Mapping[str, str] | None = None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return sockets by "target state", and local ports in use by target: the client's side of what is connected to each.
+
+    `bound` has the paths at which unix sockets were bound, by their other names.
+    """
     connections: Counter[str] = Counter()
     ports: dict[str, set[bytes]] = {}
-    forms = {form: str(target) for target in wanted for form in sockets.names(target)}
+    forms = {form: str(target) for target in wanted for form in sockets.names(_at(target, bound or {}))}
     for row in tcp:
         if name := forms.get(row.remote):
             connections[f"{name} {row.state}"] += 1
@@ -111,12 +116,18 @@ def towards(wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket]) -> 
     return dict(connections), {name: len(local) for name, local in ports.items()}
 
 
+def _at(target: Target, bound: Mapping[str, str]) -> Target:
+    """Return the target with the path that the kernel knows its socket by."""
+    return Target(path=bound[target.path]) if target.path in bound else target
+
+
 def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], fronts: int) -> dict[str, object]:
     rows = ([row for tcp, _ in tables[:fronts] for row in tcp], [row for _, unix in tables[:fronts] for row in unix])
-    connections, ports = towards(targets(known), *rows)
+    bound = {name: listener.target.path for listener in known.listeners or () for name in listener.names}
+    connections, ports = towards(targets(known), *rows, bound)
     sides = {}
     for target in owners(known):
-        uses = [sockets.use(target, tcp, unix) for tcp, unix in tables]
+        uses = [sockets.use(_at(target, bound), tcp, unix) for tcp, unix in tables]
         sides[str(target)] = max(uses, key=lambda use: use.held + use.queued)
     return {
         "connections": connections,

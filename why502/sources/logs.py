@@ -15,7 +15,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import placed
+from why502.joins import peer_sets, placed, routes
 from why502.logs import stamps
 from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
@@ -57,7 +57,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     if not logs:
         why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
-    summary, more = _of_all_owners(host, logs, since, until)
+    peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
+    sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
+    summary, more = _of_all_owners(host, logs, since, until, sockets)
     summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
     summary = once(addressed(summary, known.proxies or ()))
     read = any(not file.why for file in summary.files)
@@ -68,7 +70,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     return Found(summary if read else None, (*gaps, *more))
 
 
-def _of_all_owners(host: Host, logs: list[LogInput], since: datetime, until: datetime) -> tuple[LogSummary, tuple[Gap, ...]]:
+def _of_all_owners(
+    host: Host, logs: list[LogInput], since: datetime, until: datetime, sockets: tuple[str, ...]
+) -> tuple[LogSummary, tuple[Gap, ...]]:
     """Return the sum of all logs, each read with the rights of whoever names it, root's first.
 
     Lines of different owners are never joined, and a tally says whose it is: anybody can write a log of their own.
@@ -82,7 +86,7 @@ def _of_all_owners(host: Host, logs: list[LogInput], since: datetime, until: dat
     for uid in sorted(by_owner):
         left_s = max(0.0, deadline - time.monotonic())
         patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
-        found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s)
+        found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets)
         gaps += more
         if uid != ROOT:
             owned = tuple(msgspec.structs.replace(tally, owner_uid=uid) for tally in found.tallies)

@@ -63,7 +63,7 @@ def test_a_line_cut_anywhere_never_names_another_target(end: int) -> None:
     ("upstream", "target", "protocol"),
     [
         ("http://unix:/run/a.sock:/x:y", Target(path="/run/a.sock"), "http"),
-        ("uwsgi://unix:///srv/a.sock:", Target(path="///srv/a.sock"), "uwsgi"),
+        ("uwsgi://unix:///srv/a.sock:", Target(path="/srv/a.sock"), "uwsgi"),
         ("fastcgi://127.0.0.1:9000", Target(host="127.0.0.1", port=9000), "fastcgi"),
         ("https://[2001:db8::1]:443/", Target(host="2001:db8::1", port=443), "https"),
         ("passenger:/tmp/p/request:", Target(path="/tmp/p/request"), "passenger"),

@@ -206,7 +206,7 @@ def target(name: str, port: int = 0) -> Target | None:
     if variables.is_in(name):
         return None
     if name[:5].lower() == "unix:":
-        return Target(path=name[5:]) if name[5:] else None
+        return Target.unix(name[5:]) if name[5:] else None
     found = Target.parse(name)
     if found is None or found.is_unix or found.port:
         return found

@@ -100,7 +100,7 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     cut = stderr.end() if stderr else fields.start(rest)
     tail = rest[cut:]
     client, server, request, subrequest, upstream, host, referrer = fields.read(tail) if tail else fields.NO_FIELDS
-    protocol, target, kind = fields.address(upstream, tail) if upstream else fields.NO_ADDRESS
+    protocol, target, kind = fields.address(upstream, tail, request) if upstream else fields.NO_ADDRESS
     if stderr:
         base = stderr_template(stderr[1], stderr[2] or "")
     else:

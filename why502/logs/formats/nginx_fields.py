@@ -34,6 +34,8 @@ class Address(NamedTuple):
 
 
 NO_FIELDS = Fields()
+_WITH_URI = ("http://unix:", "https://unix:")  # of the others nginx writes no URI at all
+_SOCKET_NAME = re.compile(r"\w+://unix:/\S*?\.sock(?:et)?(?=[/?])")
 NO_ADDRESS = Address()
 _WELL_FORMED = re.compile(
     r', client: ([^,]*), server: ([^,]*)(?:, request: "([^"]*)")?(?:, subrequest: "([^"]*)")?(?:, upstream: "([^"]*)")?'
@@ -101,14 +103,30 @@ def _anyhow(found: Fields, text: str) -> Fields:
     return found._replace(**more)
 
 
-def address(upstream: str, text: str) -> Address:
-    """Return what an upstream field names. Where the line `text` was cut in it, it counts only if its address is complete."""
+def address(upstream: str, text: str, request: str = "") -> Address:
+    """Return what an upstream field names. Where the line `text` was cut in it, it counts only if its address is complete.
+
+    Of a unix socket that timed out nginx writes no colon between path and URI (ngx_http_upstream_next has forgotten the address's
+    family): the URI is that of the `request`, or what follows a name that ends in .sock.
+    """
     after = upstream.find("://") + 3 if "://" in upstream else 0
     is_path = upstream.startswith(("unix:", "passenger:"), after)
     end = upstream.find(":", after + 10) if is_path else upstream.find("/", after)
     if end >= 0:
         return _address(upstream[:end])
+    if is_path and upstream.startswith(_WITH_URI):
+        upstream, text = _without_uri(upstream, request), text.replace(upstream, _without_uri(upstream, request), 1)
     return _address(upstream) if upstream + '"' in text else NO_ADDRESS
+
+
+def _without_uri(upstream: str, request: str) -> str:
+    """Return `http://unix:/path/uri` without the URI, as far as it can be told from the path."""
+    _, _, uri = request.partition(" ")
+    uri = uri.partition(" ")[0]
+    if uri.startswith("/") and upstream.endswith(uri) and not upstream.removesuffix(uri).endswith(":"):
+        return upstream.removesuffix(uri)
+    match = _SOCKET_NAME.match(upstream)
+    return match[0] if match else upstream
 
 
 @lru_cache(1024)
