@@ -180,8 +180,9 @@ class Case:
 
     @cached_property
     def answers_now(self) -> bool | None:
-        """True where every probe of the target was answered properly, None where there was no probe."""
-        return all(probe.symptom is None for probe in self.probes) if self.probes else None
+        """True where every probe of the target was answered properly, None where there was none that asked for something."""
+        told = [probe for probe in self.probes if probe.symptom or probe.is_answer]
+        return all(probe.symptom is None for probe in told) if told else None
 
     def seen(self, *symptoms: Symptom) -> bool:
         """Return whether logs or probes show one of these symptoms on the target."""

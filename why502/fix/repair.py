@@ -51,7 +51,7 @@ def repair(
     """
     reachable(plan)
     transaction.settled(where)
-    wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls, plan.cause))
+    wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
     progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
     before = verify.ask(host, wanted)
     try:

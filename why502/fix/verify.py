@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from why502.case import BROKEN
 from why502.host.base import Host
+from why502.joins import addresses
 from why502.model.base import Value
 from why502.model.config import Position, Route
 from why502.model.errors import HostError
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Proxy, Snapshot
 from why502.probing.entrance import of_route, of_url
-from why502.probing.plan import fits
+from why502.probing.plan import fits, harmful
 from why502.probing.probe import probe
 from why502.probing.request import Request
 
@@ -25,7 +25,6 @@ MOST = 96
 AT_ONCE = 4  # few: the proxy may be short of connections
 ANSWER_S = 10.0
 LONGEST_S = 130.0  # where the proxy's own timer is what fails
-DEATHS = ("backend-crashed", "backend-crash-loop", "backend-oom-killed", "php-fpm-crashed")
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 SERVER_ERROR = 500
 # What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
@@ -49,14 +48,13 @@ class Verdict(Value, frozen=True, kw_only=True):
 
 
 def requests(
-    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = (), cause: str = ""
+    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = ()
 ) -> Iterator[tuple[Request, bool, int]]:
     """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
 
-    Of a route those that failed and may be repeated (GET and HEAD, without their query), else one of its location. A group
-    with several peers is asked more often, so that each of them gets its turn. `proxy` may be one that is to be started. Where the
-    `cause` is that the backend died, what was broken off is not asked: it may be what killed it. Raises Why502Error for a URL that
-    leads to no proxy.
+    Of a route those that failed and may be repeated (GET and HEAD that had no query, and did not cause their failure themselves),
+    else one of its location. A group with several peers is asked more often, so that each of them gets its turn. `proxy` may be one
+    that is to be started. Raises Why502Error for a URL that leads to no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
@@ -67,20 +65,18 @@ def requests(
     for route in sorted(every, key=lambda route: at is not None and route.at != at)[:ROUTES]:
         concerns = at is None or route.at == at
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 else 1
-        for request in _of(route, snapshot, BROKEN if cause in DEATHS else ()):
+        for request in _of(route, snapshot):
             key = _key(request)
             known = found.get(key)
             found[key] = (request, concerns or bool(known and known[1]), max(times, known[2] if known else 1))
     yield from list(found.values())[:MOST]
 
 
-def _of(route: Route, snapshot: Snapshot, spared: Container[Symptom]) -> Iterator[Request]:
+def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
     tallies = [
         tally
         for tally in (snapshot.logs.tallies if snapshot.logs else ())
-        if tally.proxy is not None
-        and tally.symptom not in spared
-        and (not tally.server or tally.server in (route.server, *route.server_names))
+        if tally.proxy is not None and (not tally.server or tally.server in (route.server, *route.server_names))
     ]
     is_late = any(tally.symptom in LATE for tally in tallies)
     singles: dict[str, Tally] = {}
@@ -88,8 +84,12 @@ def _of(route: Route, snapshot: Snapshot, spared: Container[Symptom]) -> Iterato
         for text, count in tally.requests:
             singles.setdefault(text, msgspec.structs.replace(tally, requests=((text, count),)))
     wanted = [single for text, single in singles.items() if fits(route, text.partition(" ")[2])][:FAILED]
-    made = [request for single in wanted if (request := of_route(route, (single,))) and request.repeats]
-    for request in made or filter(None, [of_route(route, ())]):
+    targets = {target for peer in route.peers for target in addresses(peer, snapshot)} | {tally.target for tally in tallies} - {
+        None
+    }
+    harm = frozenset(path for target in targets if target for path in harmful(snapshot, target))
+    made = [request for single in wanted if (request := of_route(route, (single,), harm)) and request.repeats]
+    for request in made or filter(None, [of_route(route, (), harm)]):
         answer_s = min(LONGEST_S, 2 * route.read_timeout_s + 5) if is_late else ANSWER_S
         yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s), repeats=False)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from why502.logs.bulk import MOST_TIMES, Columns, seconds
 from why502.logs.join import IN_BODY, Joiner, whole
 from why502.logs.lines import Span, Window, sample_of
-from why502.logs.redact import clean, without_query
+from why502.logs.redact import clean, listed
 from why502.logs.tallies import Kind, Tallies, Traffic, mark
 from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is_failure, meaning
 from why502.logs.window import Chunk
@@ -327,7 +327,7 @@ class AccessLog:
             kind,
             end,
             sample=sample_of(*seen) if self.tallies.wants_sample(kind) else None,
-            request=without_query(record.request),
+            request=listed(record.request),
             duration_s=took,
             is_hidden=is_hidden,
         )

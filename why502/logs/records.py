@@ -13,7 +13,7 @@ import msgspec
 
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
-from why502.logs.redact import without_query
+from why502.logs.redact import listed
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import LogRecord
 from why502.model.target import Target
@@ -176,7 +176,7 @@ class RecordLog:
         )
 
     def _count(self, line: Line, kind: Kind, at: float | None, entry: Entry, path: str) -> None:
-        shown = without_query(line.request)
+        shown = listed(line.request)
         number = line.number
         if number is not None and at is not None:
             wants = self.errors.wants_sample(number)

@@ -91,6 +91,11 @@ def without_query(request: str) -> str:
     return _redacted(f"{method} {path}".strip()[:200])
 
 
+def listed(request: str) -> str:
+    """Return the request line as `without_query` does, with a "?" at the end where it had a query."""
+    return without_query(request) + ("?" if "?" in request else "")
+
+
 @lru_cache(4096)
 def _redacted(text: str) -> str:
     return redact(text)

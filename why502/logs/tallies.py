@@ -77,6 +77,10 @@ class Count:
 
     def tally(self, kind: Kind) -> Tally:
         """Return the value."""
+        requests: Counter[str] = Counter()
+        for request, count in self.requests.items():
+            requests[request.removesuffix("?")] += count
+        listed = tuple(sorted(requests.items(), key=lambda item: (-item[1], item[0]))[:REQUESTS])
         return Tally(
             **kind._asdict(),
             count=self.count,
@@ -85,7 +89,8 @@ class Count:
             last=moment(self.last),
             duration_min_s=None if math.isinf(self.shortest) else self.shortest,
             duration_max_s=None if math.isinf(self.longest) else self.longest,
-            requests=tuple(sorted(self.requests.items(), key=lambda item: (-item[1], item[0]))[:REQUESTS]),
+            requests=listed,
+            queried=tuple(request for request, _ in listed if f"{request}?" in self.requests),
             samples=tuple(self.samples),
         )
 

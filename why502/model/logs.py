@@ -252,6 +252,7 @@ class Tally(Value, frozen=True, kw_only=True):
     duration_max_s: float | None = None
     bytes_min: int | None = None  # fewest bytes that a client got
     requests: tuple[tuple[str, int], ...] = ()  # most frequent "METHOD /path" (query removed), at most 8
+    queried: tuple[str, ...] = ()  # of them, those that had a query
     samples: tuple[Sample, ...] = ()  # the first 3
     owner_uid: int = 0  # the user, other than root, whose gateway or file names the log: who can make it say anything
 

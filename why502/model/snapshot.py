@@ -179,6 +179,10 @@ class Resolution(Value, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()  # the machine's own name servers that know it, where the proxy could not resolve it
 
 
+CONNECT = "connect"  # Probe.request where nothing was sent
+_ASKED = frozenset({"http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"})  # the others say nothing without a client
+
+
 class Probe(Value, frozen=True, kw_only=True):
     """One request of ours to a target, the way the proxy sends it. `symptom` None: it was answered properly.
 
@@ -208,6 +212,11 @@ class Probe(Value, frozen=True, kw_only=True):
     verifies_with: tuple[tuple[str, str], ...] = ()  # settings with which it would, without their module's name: ssl_name, …
     at: datetime | None = None
     route_at: Position | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """True where the target answered; a connection alone is no answer of an application that could be asked for more."""
+        return self.symptom is None and (self.request != CONNECT or self.protocol not in _ASKED)
 
 
 class Event(Value, frozen=True, kw_only=True):

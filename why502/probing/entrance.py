@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from urllib.parse import urlsplit
 
 from why502.model.config import Route
@@ -20,10 +20,12 @@ LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 PROXY_LINE = "PROXY UNKNOWN\r\n"  # where the server listens with proxy_protocol
 
 
-def of_route(route: Route, failures: Iterable[Tally]) -> Request | None:
-    """Return the request that leads to the route, as a visitor sends it; None where the server cannot be asked from here."""
+def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Request | None:
+    """Return the request that leads to the route, as a visitor sends it; None where none can be sent, or none should (see `asked`)."""
     name = server_name(route)
-    method, path, repeats = asked(route, failures)
+    method, path, repeats, _ = asked(route, failures, harmful)
+    if not path:
+        return None
     if route.location.startswith("@"):
         path = "/"
     for listen in route.listens or ("80",):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import NamedTuple
 
 from why502.model.config import Route
-from why502.model.logs import Tally
-from why502.model.snapshot import Proxy
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.request import Request, Tls
 from why502.probing.tls import sni_of
@@ -19,22 +20,36 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of our own making, or made from the client's request, which a probe has none of.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
+CUT = 200  # characters of a request that logs.redact keeps
+BROKEN_OFF = (
+    Symptom.CLOSED_BEFORE_HEADER,
+    Symptom.RESET_BEFORE_HEADER,
+    Symptom.CLOSED_IN_BODY,
+    Symptom.RESET_IN_BODY,
+    Symptom.SEND_FAILED,
+    Symptom.CONNECTION_DIED,
+    Symptom.STREAM_RESET,
+)
+LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CLIENT_CLOSED)
 EMPTY = ("query_string", "args", "is_args", "content_type", "content_length")
 STRICT_SINCE = (1, 23)  # nginx: "upstream sent duplicate header line" and the like are refused
 
 
-def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] = ()) -> Request:
-    """Return the request for one target. `failures` are those of this route, the most frequent first."""
+def plan(
+    proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] = (), harmful: Container[str] = frozenset()
+) -> Request:
+    """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see `asked`."""
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
-    method, path, repeats = asked(route, failures)
+    choice = asked(route, failures, harmful)
+    method, path, repeats = choice.method, choice.path, choice.repeats
     params = _params(route, values, method, path)
     return Request(
         target=target,
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
         protocol=route.protocol,
         method=method,
-        path=mapped(route, path),
+        path=mapped(route, path or "/"),
         host=host_of(route, values),
         headers=_headers(route, values),
         params=params,
@@ -43,6 +58,8 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
         tls=tls,
         route_connect_s=route.connect_timeout_s,
         repeats=repeats,
+        only_connects=not path,
+        spared=choice.spared,
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
         route_read_s=route.read_timeout_s,
         buffer_bytes=route.buffer_size_bytes,
@@ -51,20 +68,74 @@ def plan(proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] =
     )
 
 
-def asked(route: Route, failures: Iterable[Tally]) -> tuple[str, str, bool]:
-    """Return method, path and whether a failed request had these; if repeating one is not safe, GET of the location, or of /.
+class Choice(NamedTuple):
+    """What is asked of a route. `path` "": nothing, it is only connected. `spared`: a request of visitors' that is not repeated."""
 
-    The path of a `location = /x` is asked only if visitors ask it: it may do something. Queries are never sent: they may be secret.
+    method: str
+    path: str
+    repeats: bool
+    spared: str = ""
+
+
+def asked(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Choice:
+    """Return a request that failed, if repeating it is safe; else GET of the location or of /, and nothing where that failed so.
+
+    `harmful` are the paths of requests that may have caused what happened to them. One that had a query is not repeated either:
+    without the query, which may be secret, it is another request. The path of a `location = /x` is asked only if visitors ask it.
     """
+    spared = ""
     for tally in failures:
         for request, _ in tally.requests:
             method, _, rest = request.partition(" ")
             path = rest.split(" ")[0].split("?")[0]
-            if method in SAFE and PLAIN_PATH.fullmatch(path) and fits(route, path):
-                return method, path, True
+            if path in harmful:
+                spared = spared or f"{method} {path}"
+            elif request in tally.queried or "?" in rest or len(request) >= CUT:
+                continue
+            elif method in SAFE and PLAIN_PATH.fullmatch(path) and fits(route, path):
+                return Choice(method, path, repeats=True)
     prefix = prefix_of(route)
     is_exact = route.location.startswith("=")
-    return "GET", prefix if prefix and not is_exact and PLAIN_PATH.fullmatch(prefix) else "/", False
+    own = prefix if prefix and not is_exact and PLAIN_PATH.fullmatch(prefix) else "/"
+    path = next((path for path in (own, "/") if path not in harmful), "")
+    return Choice("GET", path, repeats=False, spared=spared)
+
+
+def harmful(known: Snapshot, target: Target) -> frozenset[str]:
+    """Return the paths of requests that may have caused their failure on a target, or on none that is known."""
+    told = [tally for tally in (known.logs.tallies if known.logs else ()) if tally.target in (target, None)]
+    late = min((tally.first for tally in told if tally.symptom in LATE and tally.first), default=None)
+    traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)
+    if traffic is not None and traffic.attempts:
+        meanwhile = traffic.last_success is not None and (late is None or traffic.last_success >= late)
+    else:  # what other backends answered, or files, may be among these
+        meanwhile = known.logs is None or not known.logs.has_access or _has_success(known)
+    return _may_harm(told, others_succeed=meanwhile)
+
+
+def has_answered(known: Snapshot, target: Target) -> bool:
+    """Return whether the logs show an answer of the target, or may hold one."""
+    traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)
+    return traffic.last_success is not None if traffic is not None and traffic.attempts else _has_success(known)
+
+
+def _has_success(known: Snapshot) -> bool:
+    return any(status[:1] in ("2", "3") and count for status, count in (known.logs.by_status if known.logs else {}).items())
+
+
+def _may_harm(tallies: Iterable[Tally], *, others_succeed: bool) -> frozenset[str]:
+    """Return the paths of requests that may have caused their failure, so that the same request may do it again.
+
+    Those that were broken off: the process may have died of them. Those that timed out, where others are answered: each holds a
+    worker. Those of which no more is known than their status.
+    """
+    suspects = (*BROKEN_OFF, *LATE, Symptom.GATEWAY_STATUS) if others_succeed else BROKEN_OFF
+    return frozenset(
+        request.partition(" ")[2].split(" ")[0].split("?")[0]
+        for tally in tallies
+        if tally.symptom in suspects
+        for request, _ in tally.requests
+    )
 
 
 def prefix_of(route: Route) -> str | None:

@@ -13,7 +13,7 @@ import msgspec
 from why502.host.base import Host
 from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Probe
+from why502.model.snapshot import CONNECT, Probe
 from why502.probing import fastcgi, http1, http2, memcached, scgi, uwsgi
 from why502.probing.head import shown
 from why502.probing.line import Failed, Line, connect, number
@@ -85,7 +85,8 @@ def probe(host: Host, request: Request) -> Probe:
     if not speaks and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
     if answer.is_suspect and speaks and failed is None:
-        says = f"answered {answer.status}, as a server does that speaks {speaks} and not {request.protocol}"
+        how = f"answered {answer.status}" if answer.status else "answered a greeting"
+        says = f"{how}, as a server does that speaks {speaks} and not {request.protocol}"
         failed = Failed(Symptom.OTHER_PROTOCOL, says, status=answer.status, header_bytes=answer.header_bytes)
     return Probe(
         target=request.target,
@@ -118,6 +119,8 @@ def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
     """Return what the peer speaks, if not what the proxy does; "" where nothing was found. Asks for a sign of life only."""
     own, until = OWN.get(request.protocol, request.protocol), time.monotonic() + 2 * SECOND_LOOK_S
     for name in AFTER_SILENCE.get(request.protocol, ()) if is_silent else GREETED:
+        if name == "h2" and request.only_connects:  # to a server of HTTP/1 it looks like a request
+            continue
         if name != own and time.monotonic() < until and (found := _answer_to(name, host, request)) and found != own:
             return found
     return ""
@@ -148,8 +151,8 @@ def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Fail
 
 def _sent(request: Request) -> str:
     """Return what was asked, in a few words; a query is not repeated."""
-    if request.protocol not in ASK:
-        return "connect"
+    if request.protocol not in ASK or request.only_connects:
+        return CONNECT
     asked = f"{request.method} {request.path.partition('?')[0]}"
     return asked if request.script else SENT.get(_spoken(request), asked)
 
@@ -167,6 +170,8 @@ def _spoken(request: Request) -> str:
 
 def _ask(line: Line, request: Request) -> Answer:
     """Return the answer; a line that breaks before a whole header is the target's fault."""
+    if request.only_connects:
+        return Answer(detail="connected; nothing was asked", is_suspect=request.greets)
     if request.protocol not in ASK:
         return Answer(detail="connected; nothing was sent")
     try:

@@ -51,10 +51,14 @@ class Request(Value, frozen=True, kw_only=True):
     buffer_bytes: int = 4096
     is_strict: bool = False  # framing errors are refused (nginx from 1.23.0)
     repeats: bool = False  # a request that failed, by the logs
+    only_connects: bool = False  # nothing is sent that the application would see: what was asked of it may have harmed it
+    greets: bool = False  # then it may be greeted in other protocols: it never answered anything in this one
+    spared: str = ""  # the visitors' request that is not repeated for that reason
     is_in_route: bool = True  # the path belongs to the route, so a 503 for it is one that visitors get
     through_proxy: bool = False
     url: str = ""
     route_at: Position | None = None
+    owner_uid: int = 0  # the user, other than root, who has it sent: with that user's rights
 
     @property
     def silence(self) -> str:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from why502.host.base import Host
+from why502.host.trust import only_user
 from why502.joins import addresses, is_passed_on, peer_sets
 from why502.model.config import Peer, Route
 from why502.model.errors import HostError, Why502Error
@@ -22,7 +23,7 @@ from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
-from why502.probing.plan import fits, plan
+from why502.probing.plan import LATE, fits, harmful, has_answered, plan
 from why502.probing.probe import probe
 from why502.probing.request import Request
 from why502.sources.base import Ask, Found
@@ -37,7 +38,8 @@ AT_ONCE = 16
 BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
 ENTRANCES = 8
 PATIENT_S = 8.0  # where requests timed out: only patience tells a slow backend from one that hangs
-LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
+SPARED = "{request} was not repeated, since it may be what caused its failure; {asked}"
+ALLOW = "name a request that does no harm with --url"
 
 
 _NONE: Counter[object] = Counter()
@@ -102,7 +104,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
             kept.append(job)
     if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
         gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: at most {TARGETS} are"] = None
-    return kept, [Gap(source=SECTION, why=why) for why in gaps]
+    return kept, [Gap(source=SECTION, why=why, allow=ALLOW if why.endswith("asked instead") else "") for why in gaps]
 
 
 def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> Iterator[Job]:
@@ -118,6 +120,7 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
             peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:TARGETS])))[:CONSIDERED]
             for peers, targets in ends.items()
         }
+        suppliers = {file.path: file.owner_uid for file in proxy.files if file.owner_uid}
         for route in proxy.routes:
             shape = (route.server_at, route.directive, route.protocol, route.host_header, route.http_version, route.proxy_host)
             for target in near[id(route.peers)]:
@@ -131,7 +134,13 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                         f"{target} lies in the network namespace of process {proxy.pid}, where a probe from here says nothing"
                     ] = None
                     continue
-                request = plan(proxy, route, target, failures)
+                uid = _supplier(proxy, suppliers, route, target)
+                failures = [tally for tally in failures if tally.owner_uid == uid]
+                request = plan(proxy, route, target, failures, harmful(known, target))
+                greets = request.only_connects and not has_answered(known, target)
+                request = msgspec.structs.replace(request, greets=greets, owner_uid=uid)
+                if request.spared:
+                    gaps[SPARED.format(request=request.spared, asked=_words(request))] = None
                 if request.repeats and any(tally.symptom in LATE for tally in failures):
                     request = msgspec.structs.replace(request, answer_s=PATIENT_S)
                 yield Job(request, proxy, route, sum(tally.count for tally in failures))
@@ -170,6 +179,16 @@ class _Tallies:
                 yield tally
 
 
+def _words(request: Request) -> str:
+    return "nothing was asked instead" if request.only_connects else f"{request.method} {request.path} was asked instead"
+
+
+def _supplier(proxy: Proxy, suppliers: dict[str, int], route: Route, target: Target) -> int:
+    """Return the user who has the proxy connect to a target: who supplies the route, or the peer in its group; NOBODY for two."""
+    places = [peer.at for peer in route.peers if peer.target == target and peer.at is not None] if suppliers else []
+    return proxy.owner_uid or only_user({suppliers.get(place.file, 0) for place in (route.at, *places) if place is not None})
+
+
 def _tallies(known: Snapshot) -> tuple[Tally, ...]:
     return known.logs.tallies if known.logs else ()
 
@@ -191,7 +210,9 @@ def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
         if job.proxy.network or len(found) >= ENTRANCES:
             continue
         failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
-        if request := of_route(job.route, failures):
+        failures = [tally for tally in failures if tally.owner_uid == job.request.owner_uid]
+        if request := of_route(job.route, failures, harmful(known, job.request.target)):
+            request = msgspec.structs.replace(request, owner_uid=job.request.owner_uid)
             found.setdefault((request.target, request.url), request)
     return list(found.values())
 
@@ -214,7 +235,7 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
         if time.monotonic() - begun > BEGIN_WITHIN_S:
             return Gap(source=SECTION, why=f"{request.target} was not probed: the time was up")
         try:
-            return probe(host, request)
+            return probe(host.acting_as(request.owner_uid), request)
         except HostError as error:
             return Gap(source=SECTION, why=f"{request.target} could not be probed: {error.why}", allow=error.allow)
 
