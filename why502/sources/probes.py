@@ -18,7 +18,7 @@ from why502.host.base import Host
 from why502.host.trust import only_user
 from why502.joins import addresses, is_passed_on, peer_sets
 from why502.model.config import Peer, Route
-from why502.model.errors import HostError, Why502Error
+from why502.model.errors import Denied, HostError, Why502Error
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
@@ -235,7 +235,12 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
         if time.monotonic() - begun > BEGIN_WITHIN_S:
             return Gap(source=SECTION, why=f"{request.target} was not probed: the time was up")
         try:
-            return probe(host.acting_as(request.owner_uid), request)
+            found = probe(host.acting_as(request.owner_uid), request)
+            if (
+                request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
+            ):  # what the proxy's workers may do is not known by that
+                raise Denied(f"user {request.owner_uid}, who can change the configuration that names it, may not connect to it")
+            return found
         except HostError as error:
             return Gap(source=SECTION, why=f"{request.target} could not be probed: {error.why}", allow=error.allow)
 
