@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import is_failure, peer_sets, routes, takes, targets, unheard
+from why502.joins import Joins, is_failure, peer_sets, routes, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.snapshot import Event, Listener, Proxy, Snapshot
 from why502.model.words import words
+from why502.served import Reason, Unserved, last_words, unserved
 
+SERVED = "clients-served"
 # The proxy's own limits on what a client sends: told of, but no failure of the gateway.
 _LIMITS = {
     "400": "malformed request",
@@ -24,12 +26,15 @@ _LIMITS = {
     "431": "header too large",
     "494": "header too large",
 }
+UNREAD = 0.5  # share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log
 _LOW_SPACE = 0.02  # share of a file system below which it is as good as full
 
 
 def check_all(here: Snapshot, *, offline: bool = False) -> tuple[Check, ...]:
     """Return every step of the checklist for the proxy's machine, in order. `offline`: only files were looked at."""
+    refused = unserved(here)
     steps = (
+        _clients_served(here, refused),
         _proxy_runs(here) if not offline else _check("proxy-runs", "a proxy runs", CheckStatus.SKIP, "not looked at: --offline"),
         _config_passes(here),
         _config_is_loaded(here),
@@ -42,7 +47,7 @@ def check_all(here: Snapshot, *, offline: bool = False) -> tuple[Check, ...]:
         _through_proxy(here),
         _service_runs(here),
         _machine(here) if not offline else None,
-        _limits(here),
+        _limits(here, refused),
     )
     return tuple(step for step in steps if step is not None)
 
@@ -119,7 +124,11 @@ def _logs_read(here: Snapshot) -> Check:
     if here.logs is None:
         return _skip(here, "logs-readable", says, "logs", *_log_paths(here))
     bad = [f"{file.path}: {file.why}" for file in here.logs.files if file.why]
-    lost = [f"{file.path}: {file.unread} lines fit no known format" for file in here.logs.files if file.unread]
+    lost = [
+        f"{file.path}: {file.unread} of {file.lines} lines fit no known format"
+        for file in here.logs.files
+        if file.unread > UNREAD * file.lines
+    ]
     good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.why)
     if bad:
         return _check("logs-readable", says, CheckStatus.WARN, "; ".join(bad[:4]))
@@ -239,21 +248,39 @@ def _machine(here: Snapshot) -> Check:
         for d in here.disks or ()
         if (d.total_bytes and d.free_bytes / d.total_bytes < _LOW_SPACE) or (d.total_inodes and d.free_inodes == 0)
     ]
-    killed = Counter(event.process or "a process" for event in here.events or () if event.symptom is Symptom.OOM_KILLED)
-    bad += [f"the kernel killed {count} × {name} for lack of memory" for name, count in killed.most_common()]
-    if bad:
-        return _check("machine-resources", says, CheckStatus.WARN, "; ".join(bad[:4]))
-    return _check("machine-resources", says, CheckStatus.PASS)
+    kills = [event for event in here.events or () if event.symptom is Symptom.OOM_KILLED]
+    own = {service.name for service in here.services or () if service.targets}
+    bad += _killed(event for event in kills if event.unit in own)
+    others = _killed(event for event in kills if event.unit not in own)
+    detail = "; ".join([*bad[:4], *(f"{each}; it is not known to serve a target" for each in others[:4])])
+    return _check("machine-resources", says, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
 
 
-def _limits(here: Snapshot) -> Check | None:
+def _killed(events: Iterable[Event]) -> list[str]:
+    killed = Counter(event.process or "a process" for event in events)
+    return [f"the kernel killed {count} × {name} for lack of memory" for name, count in killed.most_common()]
+
+
+def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
+    """Return whether clients stay within the proxy's limits; a few that do not are no fault of anybody here."""
     seen = here.logs.by_status if here.logs else {}
     told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
     if not told:
         return None
-    return _check(
-        "client-limits",
-        "requests stay within the limits of the proxy",
-        CheckStatus.WARN,
-        "; ".join(told) + ": request-too-large, client-bad-request",
-    )
+    over = [one.says for one in refused if one.reason is Reason.LIMIT]
+    detail = "; ".join([*over[:4], *told]) + ": request-too-large, client-bad-request"
+    status = CheckStatus.WARN if over else CheckStatus.PASS
+    return _check("client-limits", "requests stay within the limits of the proxy", status, detail)
+
+
+def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
+    """Return the routes whose clients are mostly refused, with the application's own last error; None where there is none."""
+    bad = [one for one in refused if one.reason is not Reason.LIMIT]
+    if not bad:
+        return None
+    joins = Joins(here)
+    told = [
+        f"{one.says}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
+    ]
+    status = CheckStatus.WARN if all(one.is_over for one in bad) else CheckStatus.FAIL
+    return _check(SERVED, "clients get what they ask for", status, "; ".join(told))

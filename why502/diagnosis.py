@@ -86,7 +86,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         unexplained
         or logs is None
         or (offline and any(map(_is_unread, logs.files)))
-        or any(check.status is CheckStatus.FAIL for check in checks)
+        or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) for check in checks)
     ):
         verdict = Verdict.UNKNOWN
     else:

@@ -10,7 +10,7 @@ import msgspec
 
 from why502.config.nginx.match import Matcher
 from why502.model.config import Peer, Position, Route, Upstream
-from why502.model.logs import Symptom, Tally, TargetTraffic
+from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -36,6 +36,7 @@ NOTICES = frozenset(
     }
 )
 
+MOST_REFUSED = 100  # paths that were refused, told one by one
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
 
 
@@ -151,6 +152,49 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
         and tally.status not in (None, *own)
         else tally
         for tally in tallies
+    )
+
+
+def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[PathTraffic, ...]:
+    """Return the traffic of paths with the route that each takes; of those that were never refused only the sum of each route.
+
+    Where the log does not name the server, a path has a route only if all servers that know it agree.
+    """
+    nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
+    matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
+    names = {server.names[0] if server.names else "" for proxy in nginx for server in proxy.servers}
+
+    def taken(path: PathTraffic) -> Route | None:
+        url = path.request.partition(" ")[2].replace("*", "0")
+        if path.server:
+            found = [matcher.find(path.server, url) for matcher in matchers]
+        else:
+            found = [matcher.find("", url, server=name) for matcher in matchers for name in names]
+        ways = {route.at: route for route in found if route is not None}
+        return next(iter(ways.values())) if len(ways) == 1 else None
+
+    kept: list[PathTraffic] = []
+    sums: dict[tuple[str, Position | None], PathTraffic] = {}
+    for each in paths:
+        route = taken(each) if each.request else None
+        path = msgspec.structs.replace(each, at=route.at, location=route.location) if route else each
+        if path.last_refused is not None and len(kept) < MOST_REFUSED:
+            kept.append(path)
+            continue
+        key = (path.server, path.at)
+        sums[key] = _added(sums[key], path) if key in sums else msgspec.structs.replace(path, request="")
+    return (*kept, *sums.values())
+
+
+def _added(one: PathTraffic, other: PathTraffic) -> PathTraffic:
+    """Return the sum of two paths of one route."""
+    statuses = {status: one.statuses.get(status, 0) + other.statuses.get(status, 0) for status in one.statuses | other.statuses}
+    return msgspec.structs.replace(
+        one,
+        statuses=dict(sorted(statuses.items())),
+        clients=max(one.clients, other.clients),
+        last_refused=max(filter(None, (one.last_refused, other.last_refused)), default=None),
+        last_served=max(filter(None, (one.last_served, other.last_served)), default=None),
     )
 
 

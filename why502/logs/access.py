@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from why502.logs.join import IN_BODY, Joiner, whole
 from why502.logs.lines import Span, Window, sample_of
 from why502.logs.redact import clean, listed
 from why502.logs.tallies import Kind, Tallies, Traffic, mark
-from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is_failure, meaning
+from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, REFUSALS, Fields, has_failed, is_failure, meaning
 from why502.logs.window import Chunk
 from why502.model.logs import AGENT, Attempt, LogRecord, Symptom
 from why502.model.target import Target
@@ -84,7 +85,7 @@ class AccessLog:
     def read(self, chunks: Iterable[Chunk], path: str) -> None:
         """Count the lines of the window."""
         for chunk in chunks:
-            left = self._bulk(chunk) if self.columns else None
+            left, apart = self._bulk(chunk) if self.columns else (None, None)
             start, number = chunk.start, chunk.line
             lines = chunk.data.split(b"\n")
             wanted: Iterable[int] = range(len(lines)) if left is None else left
@@ -94,7 +95,8 @@ class AccessLog:
                     start += len(lines[passed]) + 1
                 position = index
                 if lines[index].strip():
-                    self._line(lines[index], path, start, None if number is None else number + index)
+                    is_counted = apart is not None and index not in apart
+                    self._line(lines[index], path, start, None if number is None else number + index, is_counted=is_counted)
 
     def settle(self) -> None:
         """Give the error lines that no failed request claimed to the lines that look healthy."""
@@ -106,8 +108,8 @@ class AccessLog:
                 self.tallies.fail(end, mark(record.client))
             self._attempts(record, end, is_cut=is_cut)
 
-    def _bulk(self, chunk: Chunk) -> list[int]:
-        """Count the healthy lines; return the numbers (from 0) of the lines that need a closer look."""
+    def _bulk(self, chunk: Chunk) -> tuple[list[int], frozenset[int]]:
+        """Count the healthy lines; return the numbers (from 0) of the lines that need a closer look, and those whose path is not counted yet."""
         columns = self.columns
         assert columns is not None
         rows = columns.rows(chunk.data)
@@ -129,6 +131,7 @@ class AccessLog:
             lines = chunk.data.split(b"\n")
             own = [number for number in numbers if _OWN in lines[number]]
             numbers = sorted(set(numbers).difference(own))
+        apart = self._answers(rows, numbers, at)
         closer = [number for number in numbers if combos[number] not in plain]
         hot = {time for time in inside if int(at[time] or 0) in self._hot}
         if hot:
@@ -141,8 +144,44 @@ class AccessLog:
         self._add([rows[n] for n in numbers if n not in looked], [combos[n] for n in numbers if n not in looked], at)
         if self.is_hurried:
             self._count_only(Counter((combos[n], rows[n][columns.time]) for n in closer), at)
-            return own
-        return sorted((*closer, *own))
+            return own, apart
+        return sorted((*closer, *own)), apart
+
+    def _answers(self, rows: list[tuple[bytes, ...]], numbers: Iterable[int], at: dict[bytes, float | None]) -> frozenset[int]:
+        """Count what each path was answered; return the numbers of the lines that this could not be told of."""
+        columns = self.columns
+        assert columns is not None
+        time, status, request, method, server = columns.time, columns.status, columns.request, columns.method, columns.server
+        fitting = [number for number in numbers if rows[number][status].isdigit() and at[rows[number][time]] is not None]
+        apart = frozenset(numbers).difference(fitting)
+        if request < 0:
+            return apart
+        told = [rows[number] for number in fitting]
+        keys = [
+            (row[server] if server >= 0 else b"", row[method] + b" " if method >= 0 else b"", row[request], row[status])
+            for row in told
+        ]
+        last: dict[tuple[bytes, ...], float] = {}
+        for key, moment in set(zip(keys, (row[time] for row in told), strict=True)):
+            last[key] = max(last.get(key, 0.0), at[moment] or 0.0)
+        clients: dict[tuple[bytes, ...], set[int]] = {}
+        if columns.client >= 0:
+            refused = {key for key in last if int(key[3]) in REFUSALS}
+            for key, row in zip(keys, told, strict=True) if refused else ():
+                if key in refused:
+                    clients.setdefault(key, set()).add(zlib.crc32(row[columns.client]))
+        for key, count in Counter(keys).items():
+            name, verb, line, code = key
+            host = clean(name.decode("utf-8", "surrogateescape")) if name not in (b"", b"-", b"_") else ""
+            self.tallies.paths.add(
+                self.server or host,
+                (verb + line).decode("utf-8", "surrogateescape"),
+                int(code),
+                last[key],
+                count,
+                clients.get(key, ()),
+            )
+        return apart
 
     def _count_only(self, lines: Counter[tuple[tuple[bytes, bytes, bytes], bytes]], at: dict[bytes, float | None]) -> None:
         """Count failures without a look at each: statuses, times and traffic are right, their reasons are not looked for."""
@@ -194,8 +233,8 @@ class AccessLog:
                 if (traffic := self._traffic(address)) is not None and (response_s := _number(took)) is not None:
                     traffic.took(response_s, count)
 
-    def _line(self, raw: bytes, path: str, start: int, number: int | None) -> None:
-        """Count one line that was looked at closely."""
+    def _line(self, raw: bytes, path: str, start: int, number: int | None, *, is_counted: bool = False) -> None:
+        """Count one line that was looked at closely; `is_counted`: what its path was answered is counted already."""
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
         record = self.parse(text)
         if record is None or record.at is None:
@@ -215,6 +254,9 @@ class AccessLog:
         self.tallies.requests += 1
         if record.status is not None:
             self.tallies.by_status[f"{record.status:03d}"] += 1
+            if not is_counted:
+                name = self.server or clean(record.server or record.host)
+                self.tallies.paths.add(name, record.request, record.status, end, clients=(mark(record.client),))
         if not self.knows_fields:
             self.fields = self.fields.seen(record)
         is_cut = False

@@ -16,6 +16,8 @@ _WANTED = ("status", "upstream_addr", "upstream_status", "upstream_response_time
 _REQUESTS = ("request", "request_method", "request_uri")
 _LOCAL = re.compile(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
 _MSEC = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_SERVERS = ("server_name", "host", "http_host")  # where the server stands, best first
+_CLIENT = "remote_addr"
 MOST_TIMES = 1 << 16
 
 
@@ -32,6 +34,8 @@ class Columns:
         is_apart = "request" not in groups and {"request_method", "request_uri"} <= groups.keys()
         self.request = groups.get("request_uri" if is_apart else "request", 0) - 1
         self.method = groups["request_method"] - 1 if is_apart else -1  # where the request line is written in parts
+        self.server = next((groups[name] for name in _SERVERS if name in groups), 0) - 1
+        self.client = groups.get(_CLIENT, 0) - 1
         self.address, self.upstream_status, self.response_time = (groups.get(name, 0) - 1 for name in _WANTED[1:4])
 
     def rows(self, data: bytes) -> list[tuple[bytes, ...]]:
@@ -56,7 +60,7 @@ def compile(format: str, escape: str) -> Columns | None:
         if after == "$":
             return None
         value = _value(after, escape)
-        wanted = name in (*_WANTED, *TIMES, *_REQUESTS) and name not in names
+        wanted = name in (*_WANTED, *TIMES, *_REQUESTS, *_SERVERS, _CLIENT) and name not in names
         pattern += f"(?P<{name}>{value})" if wanted else value
         names.add(name)
     pattern += re.escape(format[position:])

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 from why502.logs.redact import clean, redact
-from why502.logs.tallies import Kind, moment
+from why502.logs.tallies import Kind
 from why502.logs.window import Chunk
-from why502.logs.zone import aware
+from why502.logs.zone import aware, moment
 from why502.model.logs import LogFile, LogRecord, Sample
 from why502.model.target import Target
 

@@ -13,7 +13,7 @@ import msgspec
 
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
-from why502.logs.redact import listed
+from why502.logs.redact import clean, listed
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import LogRecord
 from why502.model.target import Target
@@ -42,6 +42,7 @@ class Line(NamedTuple):
     connection: int | None
     duration_s: float | None
     is_final: bool = False
+    server: str = ""  # of a line that tells how a request ended
 
 
 def configured(target: Target, sockets: Collection[str]) -> Target:
@@ -101,6 +102,8 @@ class RecordLog:
                 self.span.unread += 1
                 continue
             self.span.see(at)
+            if line.is_final and line.status is not None and line.request:
+                self.tallies.paths.add(line.server, line.request, line.status, at, clients=(mark(line.client),))
             if line.kind is not None:
                 self._count(line, line.kind, at, entry, path)
         self._settle(undated, None, path)
@@ -141,6 +144,7 @@ class RecordLog:
             connection=record.connection,
             duration_s=record.duration_s,
             is_final=record.is_final,
+            server=clean(record.server or record.host) if record.is_final else "",
         )
 
     def _known(self, text: str) -> Line | None:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from why502.logs.paths import Paths
+from why502.logs.zone import moment
 from why502.model.logs import LogFile, LogSummary, Phase, Sample, Symptom, Tally, TargetTraffic
 from why502.model.target import Target
-from why502.model.times import of_epoch
 
 MOST_KINDS = 2000
 MOST_TARGETS = 1000
@@ -185,6 +186,7 @@ class Tallies:
         self.minutes: Counter[int] = Counter()
         self.kinds: dict[Kind, Count] = {}
         self.targets: dict[Target, Traffic] = {}
+        self.paths = Paths()
         self.clients: set[int] = set()
 
     def add(
@@ -238,6 +240,7 @@ class Tallies:
         for target, traffic in other.targets.items():
             if (mine := self.traffic(target)) is not None:
                 mine.merge(traffic)
+        self.paths.merge(other.paths)
         self.clients |= set(sorted(other.clients)[: MOST_CLIENTS - len(self.clients)])
 
     def value(
@@ -254,6 +257,7 @@ class Tallies:
             files=files,
             tallies=tuple(sorted(tallies, key=lambda tally: (-tally.count, tally.symptom, str(tally.target), repr(tally)))),
             targets=tuple(self.targets[target].value(target) for target in sorted(self.targets)),
+            paths=self.paths.value(),
             requests=self.requests,
             by_status=dict(sorted(self.by_status.items())),
             by_minute={
@@ -278,11 +282,6 @@ class Tallies:
 def mark(text: str) -> int:
     """Return a number for a text, the same in every process."""
     return zlib.crc32(text.encode("utf-8", "surrogateescape"))
-
-
-def moment(at: float) -> datetime | None:
-    """Return seconds since the epoch as a time; None for the infinities that stand for "never"."""
-    return of_epoch(at)
 
 
 def _bump(counter: Counter[str], key: str, most: int, count: int = 1) -> None:

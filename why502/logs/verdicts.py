@@ -13,6 +13,11 @@ _FAILED = frozenset({0, NOT_HTTP, 460, 463, CLIENT_CLOSED})
 _MADE_BY_NGINX = frozenset({500, 502, 504})  # for an attempt; every other status is the backend's own
 
 
+# Answers by which a client does not get what it asked for, although the way to the backend works. Not among them: a login (401),
+# limits on robots (429), and what a client must correct in a form (409, 422).
+REFUSALS = frozenset({400, 403, 404, 405, 408, 411, 413, 414, 415, 421, 426, 431, 494, 497, 500, 501, 505})
+
+
 class Fields(NamedTuple):
     """Which times of an attempt a log has at all: without the field, "no header came" is unknown."""
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from why502.logs.files import Files
 from why502.model.errors import HostError, Missing
+from why502.model.times import of_epoch
 
 _TZ = re.compile(rb"(?:^|\0)TZ=:?([A-Za-z][A-Za-z0-9_+/-]{0,63})(?=\0|$)")
 _FOLDER = "/usr/share/zoneinfo"
@@ -50,3 +51,8 @@ def _read(files: Files, path: str) -> tzinfo | None:
         return ZoneInfo.from_file(io.BytesIO(files.read(path, limit_bytes=1 << 18)))
     except (ValueError, EOFError, IndexError):
         return None
+
+
+def moment(at: float) -> datetime | None:
+    """Return seconds since the epoch as a time; None for the infinities that stand for "never"."""
+    return of_epoch(at)

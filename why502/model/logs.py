@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from why502.model.base import Value
+from why502.model.config import Position
 from why502.model.target import Target
 
 AGENT = "why502-probe"  # how our own requests call themselves in a log
@@ -278,6 +279,19 @@ class TargetTraffic(Value, frozen=True, kw_only=True):
     statuses: dict[str, int] = {}
 
 
+class PathTraffic(Value, frozen=True, kw_only=True):
+    """What clients were answered on one path. `request` is its method and path with `*` for numbers; "" sums paths that were never refused."""
+
+    server: str = ""  # as the log names it; "" where it does not
+    request: str = ""
+    location: str = ""  # of the route that the request takes, where that is known
+    at: Position | None = None  # of the directive that passes it on
+    statuses: dict[str, int] = {}
+    clients: int = 0  # different clients that were refused, counted up to 8
+    last_refused: datetime | None = None
+    last_served: datetime | None = None
+
+
 class LogFile(Value, frozen=True, kw_only=True):
     """One log that was read (or not): how much of it lay in the window, how many lines nobody could read."""
 
@@ -297,6 +311,7 @@ class LogSummary(Value, frozen=True, kw_only=True):
     files: tuple[LogFile, ...] = ()
     tallies: tuple[Tally, ...] = ()
     targets: tuple[TargetTraffic, ...] = ()
+    paths: tuple[PathTraffic, ...] = ()
     requests: int = 0
     by_status: dict[str, int] = {}
     by_minute: dict[str, int] = {}  # failures per minute, key "2026-11-21T00:14"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis
 from why502.model.remedy import Edit, Run
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, told, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, headlines, how_often, safe, where
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -24,8 +24,8 @@ td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right
 td:first-child { white-space: nowrap; width: 1% }
 h2 small { font-weight: normal }
 </style>
-<h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ sentence }}</h1>
-{% for finding in found[1:] %}<p class="also">Also: {{ told(finding)|safe_text }}</p>
+<h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ headlines[0]|safe_text }}</h1>
+{% for also in headlines[1:] %}<p class="also">Also: {{ also|safe_text }}</p>
 {% endfor %}
 <p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
 {% for finding in found %}
@@ -57,14 +57,13 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - a
     environment.filters["lines"] = _lines
     return environment.from_string(_PAGE).render(
         diagnosis=diagnosis,
-        sentence=safe(sentence(diagnosis)),
+        headlines=headlines(diagnosis),
         since=clock(diagnosis.since),
         until=clock(diagnosis.until),
         found=asserted(diagnosis),
         others=considered(diagnosis),
         sides=SIDES,
         how_often=how_often,
-        told=told,
         where=where,
     )
 

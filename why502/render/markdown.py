@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis, Finding
 from why502.model.remedy import Edit
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, how_often, safe, sentence, told, where
+from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, headlines, how_often, safe, where
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
@@ -31,18 +31,19 @@ def _code(text: str) -> str:
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
-    yield f"# {diagnosis.verdict.value.upper()}: {_plain(sentence(diagnosis))}"
-    for finding in asserted(diagnosis)[1:]:
+    first, *others = headlines(diagnosis)
+    yield f"# {diagnosis.verdict.value.upper()}: {_plain(first)}"
+    for also in others:
         yield ""
-        yield f"Also: {_plain(told(finding))}"
+        yield f"Also: {_plain(also)}"
     yield ""
     yield f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} failures."
     for finding in asserted(diagnosis):
         yield ""
         yield from _finding(finding)
-    if others := considered(diagnosis):
+    if light := considered(diagnosis):
         yield ""
-        yield "Also considered: " + ", ".join(f"{finding.cause} ({finding.confidence:.0%})" for finding in others) + "."
+        yield "Also considered: " + ", ".join(f"{finding.cause} ({finding.confidence:.0%})" for finding in light) + "."
     yield ""
     yield "| check | result | detail |"
     yield "| --- | --- | --- |"

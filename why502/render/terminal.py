@@ -15,10 +15,9 @@ from why502.render.words import (
     clock,
     considered,
     diff_lines,
+    headlines,
     how_often,
     safe,
-    sentence,
-    told,
     where,
 )
 
@@ -48,11 +47,12 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
 
 def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     verdict = diagnosis.verdict.value
-    yield from _wrapped(f"{verdict.upper()}: ", sentence(diagnosis), terminal, "  ", color=verdict)
+    first, *others = headlines(diagnosis)
+    yield from _wrapped(f"{verdict.upper()}: ", first, terminal, "  ", color=verdict)
     found = asserted(diagnosis)
     shown = found if terminal.is_verbose else found[:_FINDINGS]
-    for finding in shown[1:]:
-        yield from _wrapped("   ALSO: ", told(finding), terminal, "  ", color=verdict)
+    for also in others if terminal.is_verbose else others[: _FINDINGS - 1]:
+        yield from _wrapped("   ALSO: ", also, terminal, "  ", color=verdict)
     if more := len(found) - len(shown):
         yield from _wrapped(
             "   ALSO: ", f"{more} more {'findings' if more > 1 else 'finding'}, with --verbose", terminal, "  ", color=verdict
@@ -62,10 +62,10 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     for number, finding in enumerate(shown, start=1):
         yield ""
         yield from _finding(number, finding, terminal)
-    if others := considered(diagnosis):
+    if light := considered(diagnosis):
         yield ""
         yield paint("Also considered", "bold", terminal)
-        for finding in others if terminal.is_verbose else others[:_CONSIDERED]:
+        for finding in light if terminal.is_verbose else light[:_CONSIDERED]:
             yield from _wrapped("  ", _dismissed(finding), terminal, "    ")
     yield ""
     yield paint("Checked", "bold", terminal)

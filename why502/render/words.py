@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from why502.checks import SERVED
 from why502.logs.masked import in_place
 from why502.logs.redact import redact
 from why502.model.base import Value
@@ -75,11 +76,16 @@ def span(first: datetime, last: datetime) -> str:
     return f"from {clock(first)} to {f'{last:%H:%M:%S}Z' if first.date() == last.date() else clock(last)}"
 
 
-def sentence(diagnosis: Diagnosis) -> str:
-    """Return the answer in one sentence: of several findings the first one's."""
-    found = asserted(diagnosis)
-    if found:
-        return told(found[0])
+def headlines(diagnosis: Diagnosis) -> list[str]:
+    """Return the answer in one sentence, and what else is asserted in one each. What clients suffer now goes before what is over."""
+    found = [told(finding) for finding in asserted(diagnosis)]
+    now = sum(finding.ongoing for finding in asserted(diagnosis)[:1])
+    unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
+    return [*found[:now], *unwell, *found[now:]] or [_unasserted(diagnosis)]
+
+
+def _unasserted(diagnosis: Diagnosis) -> str:
+    """Return the answer in one sentence where nothing is asserted."""
     if diagnosis.verdict == "healthy":
         asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
         return f"{asked} gateway failure in the window, and every check passes"
@@ -89,6 +95,8 @@ def sentence(diagnosis: Diagnosis) -> str:
         return f"{failures}, and the evidence does not decide why{missing}"
     if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
         return f"a check fails ({failed.says}: {failed.detail}), and the evidence does not decide why{missing}"
+    if warned := next((check for check in diagnosis.checks if check.status == "warn"), None):
+        return f"no gateway failure in the window, but a check warns ({warned.says}: {warned.detail})"
     return f"too little could be seen to tell{missing}"
 
 

@@ -7,7 +7,7 @@ import posixpath
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,13 +15,13 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import peer_sets, placed, routes
+from why502.joins import by_route, peer_sets, placed, routes
 from why502.logs import stamps
 from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary
+from why502.model.logs import LogSummary, PathTraffic
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
@@ -57,10 +57,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     if not logs:
         why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
         return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
+    proxies = known.proxies or ()
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets)
-    summary = msgspec.structs.replace(summary, tallies=placed(summary.tallies, known.proxies or ()))
+    summary = msgspec.structs.replace(
+        summary, tallies=placed(summary.tallies, proxies), paths=by_route(_worst_first(summary.paths), proxies)
+    )
     summary = once(addressed(summary, known.proxies or ()))
     read = any(not file.why for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.why):
@@ -113,7 +116,13 @@ def _with(total: LogSummary, other: LogSummary) -> LogSummary:
         has_upstream_fields=total.has_upstream_fields or other.has_upstream_fields,
         has_error=total.has_error or other.has_error,
         clients=total.clients + other.clients,
+        paths=total.paths,
     )
+
+
+def _worst_first(paths: Iterable[PathTraffic]) -> list[PathTraffic]:
+    """Return the paths, those with most refused requests first."""
+    return sorted(paths, key=lambda path: -sum(n for status, n in path.statuses.items() if status >= "4"))
 
 
 def _of_another_time(host: Host, path: str) -> Gap | None:

@@ -21,8 +21,9 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, STRONG, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.served import Reason, unserved
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -30,6 +31,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
         for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
             yield supports(event.says, event.seen_in, STRONG)
+    for one in unserved(case.here, case.joins):
+        is_own = one.target == case.target or (case.target is None and one.target not in case.joins.tallies)
+        if one.reason is Reason.APPLICATION and is_own:
+            yield supports(one.says, "access log", FAIR)
+            return
 
 
 CAUSE = Cause(

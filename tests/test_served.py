@@ -1,0 +1,157 @@
+"""Clients that are mostly refused are told of first; scanners, robots and a few mistakes are not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import why502
+from why502.host.local import LocalHost
+from why502.host.offline import OfflineHost
+from why502.model.finding import Diagnosis, Verdict
+from why502.render import html, markdown, terminal
+from why502.render.words import Terminal, headlines
+from why502.sources import collect
+from why502.sources.base import Ask
+
+NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
+CONFIG = """events {}
+http {
+    server {
+        listen 80;
+        server_name shop.example;
+        location / { proxy_pass http://127.0.0.1:3000; }
+        location /api/ { proxy_pass http://127.0.0.1:3001; }
+        location /private/ { deny all; proxy_pass http://127.0.0.1:3000; }
+        location /ws/ { proxy_pass http://127.0.0.1:3002; }
+        location /static/ { root /srv; }
+    }
+}
+"""
+Answered = tuple[str, int, int, int]  # request, status, how often, by how many clients
+PAGES: list[Answered] = [("GET /", 200, 200, 50), ("GET /item/%d", 200, 100, 50), ("POST /api/cart", 200, 50, 20)]
+SCANNED = [
+    "/wp-login.php",
+    "/.env",
+    "/admin/config.php",
+    "/cgi-bin/luci",
+    "/vendor/phpunit/x",
+    "/a%d",
+    "/b%d",
+    "/c%d",
+    "/xmlrpc.php",
+]
+
+
+def diagnosed(folder: Path, answers: list[Answered], *, errors: str = "", config: str = CONFIG) -> Diagnosis:
+    """Return what is said of a log in which the answers follow each other over the last 14 minutes, mixed."""
+    lines = []
+    for request, status, count, clients in answers:
+        for number in range(count):
+            at = NOW - timedelta(minutes=14) + timedelta(minutes=13) * (number / count)
+            line = request.replace("%d", str(number) + "xyz")
+            lines.append(
+                (at, f'10.0.0.{number % clients} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "{line} HTTP/1.1" {status} 10 "-" "Mozilla"')
+            )
+    (folder / "access.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
+    (folder / "error.log").write_text(errors)
+    (folder / "nginx.conf").write_text(config)
+    ask = Ask(configs=(f"{folder}/nginx.conf",), logs=(f"{folder}/access.log", f"{folder}/error.log"), probes=False, offline=True)
+    host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
+    return why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([("GET /api/list", 500, 40, 9), ("GET /", 200, 200, 9)], "40 of 40 requests to shop.example, location /api/ with 500"),
+        ([("GET /api/list", 500, 6, 1)], "6 of 6 requests to shop.example, location /api/ with 500"),
+        (
+            [("GET /api/list", 500, 30, 9), ("GET /api/other", 200, 90, 9)],
+            "30 of 120 requests to shop.example, location /api/ with 500",
+        ),
+        ([*PAGES, ("GET /report", 500, 12, 4)], "12 of 12 requests to shop.example, location / with 500"),
+        ([("GET /api/user/%d", 404, 40, 9), ("GET /api/list", 404, 60, 9), ("GET /", 200, 90, 9)], "refused with 404"),
+        (
+            [("GET /", 403, 50, 9), ("GET /api/list", 200, 90, 9)],
+            "50 of 50 requests to shop.example, location / are refused with 403",
+        ),
+        ([("POST /api/list", 400, 30, 3)], "30 of 30 requests to shop.example, location /api/ are refused with 400"),
+        ([*PAGES, ("GET /ws/", 400, 12, 4)], "WebSockets do not open: 12 of 12 requests"),
+        ([*PAGES, ("GET /ws/", 426, 8, 4), ("GET /ws/", 101, 1, 4)], "WebSockets do not open: 8 of 9 requests"),
+    ],
+)
+def test_clients_that_are_mostly_refused_come_first(tmp_path: Path, answers: list[Answered], expected: str) -> None:
+    diagnosis = diagnosed(tmp_path, answers)
+    assert diagnosis.verdict is not Verdict.HEALTHY
+    assert expected in headlines(diagnosis)[0]
+    for shown in (terminal.render(diagnosis, Terminal()), markdown.render(diagnosis, Terminal())):
+        assert "shop.example" in shown.split("\n\n")[0]
+    assert "shop.example" in html.render(diagnosis, Terminal()).partition("</h1>")[0]
+
+
+def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
+    diagnosis = diagnosed(tmp_path, [*PAGES, ("POST /upload", 413, 8, 4), ("POST /upload", 200, 2, 4)])
+    assert diagnosis.verdict is not Verdict.HEALTHY
+    assert not diagnosis.findings
+    (check,) = [check for check in diagnosis.checks if check.id == "client-limits"]
+    assert check.status == "warn"
+    assert check.detail.startswith(
+        "8 of 10 requests to shop.example, location / exceed a limit and are answered 413, most often POST /upload"
+    )
+    assert check.detail in headlines(diagnosis)[0]
+
+
+def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
+    at = NOW - timedelta(minutes=2)
+    says = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"
+    line = (
+        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 FastCGI sent in stderr: "{says}" while reading response header from upstream, client: 10.0.0.1,'
+        ' server: shop.example, request: "GET /x.php HTTP/1.1", upstream: "fastcgi://127.0.0.1:9000", host: "shop.example"\n'
+    )
+    config = CONFIG.replace("location /static/ { root /srv; }", "location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }")
+    diagnosis = diagnosed(tmp_path, [("GET /x.php", 500, 30, 5)], errors=line, config=config)
+    assert any("30 of 30 requests" in each and "undefined function cart" in each for each in headlines(diagnosis))
+
+
+def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
+    diagnosis = diagnosed(tmp_path, [("GET /api/list", 500, 40, 9)])
+    assert "is over" not in headlines(diagnosis)[0]
+    lines = (tmp_path / "access.log").read_text()
+    at = NOW - timedelta(seconds=20)
+    (tmp_path / "access.log").write_text(
+        f'{lines}10.0.0.1 - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/list HTTP/1.1" 200 10 "-" "Mozilla"\n'
+    )
+    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
+    later = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
+    assert "(it is over)" in headlines(later)[0]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([(f"GET {path}", 404, 12, 12) for path in SCANNED], id="scanners-alone"),
+        pytest.param([*PAGES, *((f"GET {path}", 404, 100, 12) for path in SCANNED)], id="more-scanners-than-clients"),
+        pytest.param([*PAGES, ("GET /wp-login.php", 403, 500, 40), ("POST /xmlrpc.php", 403, 500, 40)], id="robots-that-log-in"),
+        pytest.param([*PAGES, ("GET /favicon.ico", 404, 90, 40), ("GET /robots.txt", 404, 30, 9)], id="no-icon"),
+        pytest.param([("GET /", 200, 2, 1), ("GET /item/%d", 404, 150, 30)], id="gone-pages"),
+        pytest.param([*PAGES, ("GET /private/", 403, 90, 9)], id="denied-by-a-rule"),
+        pytest.param([*PAGES, ("GET /static/a.css", 404, 90, 9)], id="a-missing-file"),
+        pytest.param([*PAGES, ("GET /account", 401, 300, 30)], id="not-logged-in"),
+        pytest.param([*PAGES, ("POST /api/cart", 400, 9, 9), ("POST /api/cart", 422, 20, 9)], id="mistakes"),
+        pytest.param([*PAGES, ("POST /upload", 413, 2, 1), ("POST /upload", 200, 2, 1)], id="one-large-file"),
+        pytest.param([*PAGES, ("POST /upload", 413, 4, 4)], id="few-large-files"),
+        pytest.param([*PAGES, ("GET /api/list", 500, 3, 3)], id="few-errors"),
+        pytest.param([*PAGES, ("GET /api/x", 500, 9, 1), ("GET /api/y", 200, 90, 9)], id="one-bad-page"),
+        pytest.param([*PAGES, ("GET /ws/", 101, 40, 9), ("GET /ws/", 400, 6, 6)], id="websockets-and-robots"),
+        pytest.param([*PAGES, ("\\x16\\x03\\x01", 400, 200, 20), ("", 400, 50, 9)], id="not-http"),
+        pytest.param([*PAGES, ("GET /api/list", 429, 900, 9)], id="limited-robots"),
+        pytest.param([*PAGES, ("GET /api/list", 304, 900, 9), ("GET /old", 301, 90, 9), ("GET /old2", 410, 90, 9)], id="moved"),
+    ],
+)
+def test_scanners_robots_and_mistakes_are_healthy(tmp_path: Path, answers: list[Answered]) -> None:
+    diagnosis = diagnosed(tmp_path, answers)
+    assert (diagnosis.verdict, diagnosis.findings) == (Verdict.HEALTHY, ()), headlines(diagnosis)

@@ -1,0 +1,95 @@
+"""What clients were answered, path by path, in bounded memory.
+
+Bounds: MOST_PATHS paths of all servers; of later ones the first segment is counted, then the server alone. MOST_REQUESTS different
+request lines are looked at; later ones that are new are not counted, refused or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from why502.logs.redact import redact
+from why502.logs.scan.routes import NONE, ODD, route
+from why502.logs.verdicts import REFUSALS
+from why502.logs.zone import moment
+from why502.model.logs import PathTraffic
+
+MOST_PATHS = 4096
+MOST_REQUESTS = 1 << 15
+LONGEST = 256  # characters of a request line that are looked at
+MOST_CLIENTS = 8
+MOST_STATUSES = 40
+Key = tuple[str, str]  # server, request
+
+
+class _Path:
+    __slots__ = ("clients", "refused", "served", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.clients: set[int] = set()
+        self.refused = self.served = -math.inf
+
+
+class Paths:
+    """Counts of answers by path."""
+
+    def __init__(self) -> None:
+        self._paths: dict[Key, _Path] = {}
+        self._keys: dict[tuple[str, str], Key | None] = {}
+
+    def add(self, server: str, request: str, status: int, at: float, count: int = 1, clients: Iterable[int] = ()) -> None:
+        """Count answers to one request line; `clients` are marks of those that got them, `at` is when the last one did."""
+        key = self._key(server, request)
+        if key is None:
+            return
+        path = self._paths.setdefault(key, _Path())
+        shown = f"{status:03d}"
+        if shown in path.statuses or len(path.statuses) < MOST_STATUSES:
+            path.statuses[shown] += count
+        if status in REFUSALS:
+            path.refused = max(path.refused, at)
+            path.clients.update(clients)
+        elif status < 500:
+            path.served = max(path.served, at)
+
+    def merge(self, other: Paths) -> None:
+        """Add what was counted in a later part of the logs."""
+        for (server, request), theirs in other._paths.items():
+            mine = self._paths.setdefault(self._room(server, request), _Path())
+            mine.statuses += theirs.statuses
+            mine.clients |= theirs.clients
+            mine.refused, mine.served = max(mine.refused, theirs.refused), max(mine.served, theirs.served)
+
+    def value(self) -> tuple[PathTraffic, ...]:
+        """Return all paths, in order of their names."""
+        return tuple(
+            PathTraffic(
+                server=server,
+                request=redact(request),
+                statuses=dict(sorted(path.statuses.items())),
+                clients=min(len(path.clients), MOST_CLIENTS),
+                last_refused=moment(path.refused),
+                last_served=moment(path.served),
+            )
+            for (server, request), path in sorted(self._paths.items())
+        )
+
+    def _key(self, server: str, request: str) -> Key | None:
+        line = (server, request.partition("?")[0][:LONGEST])
+        if line not in self._keys:
+            if len(self._keys) >= MOST_REQUESTS:
+                return None
+            shown = route(line[1] if line[1][:1] != "/" else f"GET {line[1]}")
+            self._keys[line] = None if shown in (NONE, ODD) else self._room(server, shown)
+        return self._keys[line]
+
+    def _room(self, server: str, request: str) -> Key:
+        """Return the key that a path is counted by: its own while there is room."""
+        method, _, path = request.partition(" ")
+        for shown in (request, f"{method} /{path.split('/')[1] if '/' in path else ''}/..."):
+            if (server, shown) in self._paths or len(self._paths) < MOST_PATHS:
+                return server, shown
+        return server, ""
