@@ -290,6 +290,20 @@ class Case:
         return self.services[0] if self.services else None
 
     @cached_property
+    def stopped_in_order(self) -> Service | None:
+        """The service of the target that its manager stopped, or that ended by itself without an error; None where one failed."""
+        down = [service for service in self.services if service.is_running is False]
+        return down[0] if down and not any(map(_has_failed, down)) else None
+
+    @cached_property
+    def born(self) -> datetime | None:
+        """When what listens on the target now began to: the oldest process of it, or the unix socket; None where that is unknown."""
+        path = self.socket_path
+        begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
+        made = path.modified_at if path is not None and path.kind == "socket" else None
+        return max((at for at in (*begun, made) if at is not None), default=None)
+
+    @cached_property
     def pools(self) -> tuple[PhpPool, ...]:
         """The PHP-FPM pools that listen on the target."""
         found = (self.host.php_pools if self.host else None) or ()
@@ -484,6 +498,12 @@ def _died_otherwise(service: Service) -> bool:
     """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9: what a shell makes of that)."""
     ended = service.signal not in (None, signal.SIGKILL) or service.exit_code not in (None, 0, 128 + signal.SIGKILL)
     return service.is_running is False and ended
+
+
+def _has_failed(service: Service) -> bool:
+    """Return whether a service ended by a failure; SIGTERM is how it is stopped."""
+    stopped = service.signal in (None, signal.SIGTERM) and service.exit_code in (None, 0, 128 + signal.SIGTERM)
+    return service.oom_killed or not stopped or service.result not in ("", "success") or service.state in ("failed", "FATAL")
 
 
 def _program(argv: tuple[str, ...]) -> str:

@@ -49,6 +49,11 @@ def seconds(text: str) -> float | None:
     return sum(float(match[1]) * _UNITS[match[2]] for match in found if match)
 
 
+def is_masked(service: Service) -> bool:
+    """Return whether somebody forbade that a unit is started at all (`systemctl mask`)."""
+    return service.settings.get("UnitFileState", "").startswith("masked")
+
+
 def restart(service: Service) -> Run:
     """Return the command that restarts a unit; it takes itself back: the unit then has its former settings again."""
     argv = ("systemctl", "restart", service.name)

@@ -27,7 +27,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
 from why502.drop_ins import put, restart
-from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
@@ -44,6 +44,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG
             )
+    elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
+        says = f"the proxy sees the socket since {case.born:%H:%M:%S}, when its application began: it had not run before"
+        yield refutes(says, f"stat {case.target.path}", LIKELY)
     elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
@@ -89,9 +92,11 @@ CAUSE = Cause(
     yields_to=frozenset(
         {
             "backend-crash-loop",
+            "backend-crashed",
             "backend-not-running",
             "backend-oom-killed",
             "backend-startup-failure",
+            "deploy-termination-race",
             "php-fpm-socket-mismatch",
             "proxy-config-not-loaded",
             "proxy-config-invalid",

@@ -25,7 +25,7 @@ from datetime import timedelta
 from why502.case import Case
 from why502.cause import Cause
 from why502.drop_ins import revive
-from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 
@@ -68,6 +68,8 @@ def examine(case: Case) -> Iterator[Evidence]:
                 LIKELY,
             )
             break
+    if (stopped := case.stopped_in_order) and not events and not words:
+        yield refutes(f"{stopped.manager} says that {stopped.name} was stopped in order", stopped.manager, PROOF)
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
         yield supports(
             "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, STRONG

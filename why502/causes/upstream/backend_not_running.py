@@ -28,10 +28,11 @@ from datetime import timedelta
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import start
-from why502.drop_ins import revive
+from why502.drop_ins import is_masked, revive
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Service
 
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
@@ -43,9 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
-            yield supports(
-                f"{service.manager} says that {service.name} is {service.state or 'stopped'}{when}", service.manager, PROOF
-            )
+            yield supports(f"{service.manager} says that {service.name} is {_state(service)}{when}", service.manager, PROOF)
     if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
         if unowned := case.unowned:
@@ -61,18 +60,35 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.probe(Symptom.CONNECT_REFUSED):
             yield refutes(f"{name} listens on {case.target} and connections are refused all the same", "ss -ltnx", PROOF)
         elif since and first and since > first + CLOCK:
+            is_unix = case.tally(Symptom.SOCKET_PATH_MISSING) is not None
             yield supports(
-                f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began", "ss -ltnx", WEAK
+                f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began",
+                "ss -ltnx",
+                STRONG if is_unix else WEAK,
             )
         elif since and first and since < first - CLOCK:
             yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
+
+
+def _state(service: Service) -> str:
+    """Return how a service is, in words."""
+    return f"{service.state or 'stopped'}{' and masked, so that nothing can start it' if is_masked(service) else ''}"
+
+
+def _unmask(service: Service) -> Run | None:
+    """Return the command that lets a masked unit be started again; None where it is not masked."""
+    state = service.settings.get("UnitFileState", "")
+    if not is_masked(service) or not service.start_argv:
+        return None
+    at = ("--runtime",) if state.endswith("-runtime") else ()
+    return Run(argv=("systemctl", "unmask", *at, service.name), undo=("systemctl", "mask", *at, service.name))
 
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
-        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({stopped.state or 'stopped'})"
+        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({_state(stopped)})"
     if case.listeners == () and case.unowned:
         told = ", ".join(str(listener.target) for listener in case.unowned[:4])
         return f"nothing listens on {case.target}; run as root to see whether the application is what listens on {told}"
@@ -90,7 +106,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service that owns the target, where it is known."""
     # A whole service manager that is not there is the last thing to be started.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
-        if service.is_running is False:
+        if service.is_running is False and (unmask := _unmask(service)):
+            yield Remedy(
+                says=f"unmask {service.name}, which somebody masked on purpose, and start it", steps=(unmask, start(service))
+            )
+        elif service.is_running is False:
             yield from revive(service)
             if service.settings.get("UnitFileState") == "disabled":
                 enable = Run(argv=("systemctl", "enable", service.name), undo=("systemctl", "disable", service.name))

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import make_file, start
+from why502.drop_ins import is_masked
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -43,7 +44,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     for event in case.events(Symptom.START_FAILED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
     for service in case.services:
-        if _has_served(case, service) or (service.result == "exit-code" and (service.restarts or 0) >= LOOP):
+        if (
+            is_masked(service)
+            or _has_served(case, service)
+            or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
+        ):
             continue  # it did start; or it ends again and again, and nothing that we understand says why
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.why:
             yield supports(f"{service.name} could not start: {service.why[-1]}", service.manager, LIKELY)
