@@ -223,6 +223,11 @@ class Case:
         return tuple(listener for listener in self._unnamed if self.process_of(listener) is not None)
 
     @cached_property
+    def has_stray(self) -> bool:
+        """True where some application listens on a socket of any kind that no route names, or of which its owner could not be seen."""
+        return bool(self.strays or self.unowned or self._unnamed_of(is_unix=not (self.target and self.target.is_unix)))
+
+    @cached_property
     def unowned(self) -> tuple[Listener, ...]:
         """Such listeners of which could not be seen whose they are: the backend may be among them, or not."""
         return tuple(
@@ -233,6 +238,9 @@ class Case:
 
     @cached_property
     def _unnamed(self) -> tuple[Listener, ...]:
+        return self._unnamed_of(is_unix=self.target is not None and self.target.is_unix)
+
+    def _unnamed_of(self, *, is_unix: bool) -> tuple[Listener, ...]:
         if self.target is None or self.host is None:
             return ()
         own = {pid for proxy in self.proxies for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid}
@@ -241,7 +249,7 @@ class Case:
         found = []
         for listener in unnamed:
             process = self.process_of(listener)
-            if id(listener) not in reachable or listener.target.is_unix != self.target.is_unix:
+            if id(listener) not in reachable or listener.target.is_unix != is_unix:
                 continue
             if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
                 continue
@@ -294,6 +302,14 @@ class Case:
         """The service of the target that its manager stopped, or that ended by itself without an error; None where one failed."""
         down = [service for service in self.services if service.is_running is False]
         return down[0] if down and not any(map(_has_failed, down)) else None
+
+    @cached_property
+    def has_served(self) -> bool:
+        """True where something is known to have answered on the target, or to be configured to: its address is the right one."""
+        places = {route.at for route in self.routes if route.at is not None}
+        paths = self.here.logs.paths if self.here.logs else ()
+        served = any(path.at in places and path.last_served is not None for path in paths)
+        return served or bool(self.pools) or bool(self.traffic and self.traffic.last_success)
 
     @cached_property
     def born(self) -> datetime | None:

@@ -357,6 +357,7 @@ def _is_hidden(part: str, case: Case) -> bool:
 def _rank(finding: Finding) -> tuple[object, ...]:
     return (
         finding.confidence < ASSERTED,
+        finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,
         -finding.failures,

@@ -45,6 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
             yield supports(f"{service.manager} says that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+    path = case.socket_path
     if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
         if unowned := case.unowned:
@@ -52,6 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes(
                 f"something that could not be seen listens on {told}, which no route names: it may be there", "ss -ltnx", LIKELY
             )
+    elif case.listeners == () and case.has_served and not case.has_stray and not (path and path.seen_elsewhere):
+        yield supports("no application listens under another path or address either, and this one did serve", "ss -ltnx", LIKELY)
     first = case.first_failure
     for listener in case.listeners or ():
         process = case.process_of(listener)

@@ -39,7 +39,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
-    if case.listeners:
+    began = case.born and case.first_failure and case.born > case.first_failure
+    if case.listeners and not (began and case.answers_now is False):  # else it listens for as long as this start lasts
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in case.events(Symptom.START_FAILED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
