@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import Joins, is_failure, peer_sets, routes, takes, targets, unheard
+from why502.joins import Joins, alarms, idle_spares, peer_sets, routes, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Listener, Proxy, Snapshot
@@ -142,7 +142,7 @@ def _requests_succeed(here: Snapshot) -> Check:
     if here.logs is None:
         return _skip(here, "no-failures", says, "logs", *_log_paths(here))
     failed: Counter[str] = Counter()
-    for tally in filter(is_failure, here.logs.tallies):
+    for tally in alarms(here):
         failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
     bad = [f"{count} × {what}" for what, count in failed.most_common()]
     return _result(
@@ -205,7 +205,8 @@ def _backend_answers(here: Snapshot) -> Check:
         return _skip(here, "backend-answers", says, "probes")
     if not direct:
         return _check("backend-answers", says, CheckStatus.SKIP, "there was no target to ask")
-    bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None]
+    spares = idle_spares(here)
+    bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
     good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
     return _result("backend-answers", says, bad, good)
 

@@ -16,7 +16,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
-from why502.joins import NOTICES, Joins, is_failure
+from why502.joins import NOTICES, Joins, alarms, idle_spares
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -79,7 +79,8 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     findings = sorted(map(_finding, _settle(weighed)), key=_rank)
     logs, checks = here.logs, check_all(here, offline=offline)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
-    unexplained = [t for t in (logs.tallies if logs else ()) if is_failure(t) and t.target not in explained]
+    failures = alarms(here)
+    unexplained = [tally for tally in failures if tally.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):
         verdict = Verdict.PROBLEM
     elif (
@@ -101,7 +102,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         gaps=tuple(dict.fromkeys(gaps)),
         requests=logs.requests if logs else 0,
         by_status=logs.by_status if logs else {},
-        failures=sum(t.count for t in (logs.tallies if logs else ()) if is_failure(t)),
+        failures=sum(tally.count for tally in failures),
         hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
     )
 
@@ -138,7 +139,12 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         if tally.target is not None:
             counts[tally.target] += tally.count
     logged = (target for target, _ in counts.most_common())
-    probed = (probe.target for probe in here.probes or () if probe.symptom is not None and not probe.through_proxy)
+    spares = idle_spares(here)
+    probed = (
+        probe.target
+        for probe in here.probes or ()
+        if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
+    )
     return tuple(dict.fromkeys((*logged, *probed, *index.unheard)))
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from why502.config.nginx.match import Matcher
 from why502.model.config import Peer, Position, Route, Upstream
-from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -48,6 +48,41 @@ def is_failure(tally: Tally) -> bool:
 def is_passed_on(tally: Tally) -> bool:
     """Return whether a tally is of 500s of the application's own: they pass like any other answer."""
     return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status == 500
+
+
+def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
+    """Return the tallies of failures, without those requests that a few impatient clients gave up (499): these happen everywhere."""
+    found = tuple(filter(is_failure, snapshot.logs.tallies if snapshot.logs else ()))
+    return tuple(
+        tally for tally in found if tally.symptom is not Symptom.CLIENT_CLOSED or not is_impatience(snapshot, tally.target)
+    )
+
+
+def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
+    """Return whether the requests that clients gave up on a target are few, or were answered already (a download that was cancelled).
+
+    Many are an alarm; fewer are one where the clients had waited for long. False where nobody knows of how many they are.
+    """
+    logs = snapshot.logs
+    tallies = [t for t in (logs.tallies if logs else ()) if t.symptom is Symptom.CLIENT_CLOSED and t.target == target]
+    requests = next((x.attempts for x in (logs.targets if logs else ()) if x.target == target), logs.requests if logs else 0)
+    if not tallies or not requests:
+        return False
+    waited = [tally for tally in tallies if tally.phase not in (Phase.READ_BODY, Phase.UPGRADED)]
+    count = sum(tally.count for tally in waited)
+    longest_s = max((tally.duration_max_s or 0.0 for tally in waited), default=0.0)
+    is_often = count >= 3 and count >= 0.2 * requests
+    is_long = count >= 10 and count >= 0.1 * requests and longest_s >= 10
+    return not (is_often or is_long)
+
+
+def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the addresses that are nothing but backup members, and that no request failed on: nobody needs them now."""
+    peers = [peer for route in routes(snapshot) for peer in route.peers if peer.target is not None]
+    needed = {target for peer in peers if not peer.is_backup for target in (peer.target, *addresses(peer, snapshot))}
+    failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
+    spare = {target for peer in peers if peer.is_backup for target in addresses(peer, snapshot)}
+    return frozenset(spare - needed - failed)
 
 
 def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
@@ -97,6 +132,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
     by_port: dict[int, list[Listener]] = {}
     for listener in snapshot.listeners:
         by_port.setdefault(listener.target.port, []).append(listener)
+    spares = idle_spares(snapshot)
     wanted = (
         (target, proxy.network)
         for proxy in snapshot.proxies or ()
@@ -105,7 +141,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
         for peer in peers
         if not peer.is_down
         for target in addresses(peer, snapshot)
-        if target.is_loopback or target.host in own
+        if (target.is_loopback or target.host in own) and target not in spares
     )
     return tuple(
         target

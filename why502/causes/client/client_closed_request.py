@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.joins import is_impatience
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
@@ -30,6 +31,8 @@ from why502.rule import risk, rule
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     tally = case.tally(Symptom.CLIENT_CLOSED)
+    if tally and not case.offline and is_impatience(case.here, case.target):
+        yield refutes(f"{tally.count} of many requests: some clients always give up, or cancel a download", tally.seen_in, LIKELY)
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:
         spread = tally.duration_max_s - tally.duration_min_s
         if tally.count >= 3 and tally.duration_min_s >= 1 and spread <= 0.1 * tally.duration_max_s:
