@@ -108,10 +108,10 @@ def _json(line: str) -> Iterator[str]:
     """Yield the template of a flat JSON object: each value a variable, named as the key is usually meant."""
     seen: set[str] = set()
     text, position = "", 0
-    for number, match in enumerate(_MEMBER.finditer(line)):
+    for place, match in enumerate(_MEMBER.finditer(line)):
         value = match[3] if match[3] is not None else match[4] or ""
         name = _variable(match[1], value)
-        name = f"unknown_{number}" if name in seen or not name else name
+        name = f"unknown_{place}" if name in seen or not name else name
         seen.add(name)
         quote = '"' if match[3] is not None else ""
         text += line[position : match.start()] + f'"{match[1]}"{match[2]}{quote}${name}{quote}'
@@ -123,12 +123,12 @@ def _json(line: str) -> Iterator[str]:
 def _ltsv(line: str) -> str:
     parts = []
     seen: set[str] = set()
-    for number, part in enumerate(line.split("\t")):
+    for place, part in enumerate(line.split("\t")):
         label, value = part.split(":", 1)
-        name = _LTSV_NAMES.get(label.lower()) or _variable(label, value) or f"unknown_{number}"
+        name = _LTSV_NAMES.get(label.lower()) or _variable(label, value) or f"unknown_{place}"
         if name == "time_local":
             name = _variable("time", value.strip("[]")) or name
-        name = f"unknown_{number}" if name in seen else name
+        name = f"unknown_{place}" if name in seen else name
         seen.add(name)
         parts.append(f"{label}:[${name}]" if value.startswith("[") and value.endswith("]") else f"{label}:${name}")
     return "\t".join(parts)
