@@ -21,7 +21,7 @@ from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary, PathTraffic
+from why502.model.logs import LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
@@ -61,6 +61,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets)
+    summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     summary = msgspec.structs.replace(
         summary, tallies=placed(summary.tallies, proxies), paths=by_route(_worst_first(summary.paths), proxies)
     )
@@ -96,6 +97,15 @@ def _of_all_owners(
             found = msgspec.structs.replace(found, tallies=owned)
         total = found if total is None else _with(total, found)
     return total or LogSummary(), tuple(gaps)
+
+
+def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[Tally]:
+    """Yield the tallies, without those by which another user's log speaks of targets that root's files name, or of none at all."""
+    roots = [route for proxy in proxies if not proxy.owner_uid for route in proxy.routes if proxy.supplier(route.at) == ROOT]
+    targets = {peer.target for peers in peer_sets(roots) for peer in peers}
+    for tally in tallies:
+        if not tally.owner_uid or not roots or (tally.target is not None and tally.target not in targets):
+            yield tally
 
 
 def _with(total: LogSummary, other: LogSummary) -> LogSummary:

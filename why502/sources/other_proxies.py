@@ -16,6 +16,7 @@ from why502.model.errors import HostError
 from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
+from why502.sources.suppliers import Rights, supplier_of
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
@@ -35,7 +36,8 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
     found = _READERS[kind](text, config)
     if not found.routes:
         gaps.append(Gap(source=config, why=f"no backend of {kind} stands in it", allow="name the file that holds its servers"))
-    return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams)
+    owner_uid = supplier_of(host, config)
+    return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, owner_uid=owner_uid)
 
 
 def part(host: Host, config: str) -> Proxy | None:
@@ -48,10 +50,24 @@ def part(host: Host, config: str) -> Proxy | None:
     around = b"location / { " if _PASS.search(text) else b"upstream given { " if _MEMBER.search(text) else b""
     if not around:
         return None
-    found = nginx.load(lambda path: around + content + b"\n}\n" if path == config else host.read(path), host.list, config, "/")
+    rights = Rights(host, supplier_of(host, config))
+    found = nginx.load(
+        lambda path: around + content + b"\n}\n" if path == config else rights.read(path),
+        rights.own.list,
+        config,
+        "/",
+        rights=rights.reading,
+    )
     if not found.routes and not found.upstreams:
         return None
-    return Proxy(config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, servers=found.servers)
+    return Proxy(
+        config=config,
+        files=found.files,
+        routes=found.routes,
+        upstreams=found.upstreams,
+        servers=found.servers,
+        owner_uid=rights.owner_uid,
+    )
 
 
 def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:

@@ -317,8 +317,13 @@ def _plain(path: str) -> str:
 
 
 def _unit(path: str) -> str:
-    """Return the innermost service of a cgroup path, else its scope, unless that is a container's."""
+    """Return the innermost service of a cgroup path, else its scope, unless that is a container's.
+
+    "" below a user's own manager (`user@1000.service`): what a user calls a unit there is none of the system's.
+    """
     parts = path.split("/")
+    if any(part.startswith("user@") and part.endswith(".service") for part in parts[:-1]):
+        return ""
     services = [part for part in parts if part.endswith(".service")]
     scopes = [part for part in parts if part.endswith(".scope") and not _CONTAINER.search(part) and part != "init.scope"]
     return (services or scopes or [""])[-1]
