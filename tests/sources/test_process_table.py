@@ -40,7 +40,7 @@ ID = "3f2b9c0d" * 8
         ),
         (
             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service\n",
-            ("/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service", "shop.service", ""),
+            ("/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service", "", ""),
         ),
         (
             "0::/user.slice/user-0.slice/session-3.scope\n",
