@@ -8,13 +8,15 @@ import posixpath
 import re
 from pathlib import Path
 
+from why502.host.base import Host
 from why502.logs.formats.apache_log_format import of_logs
 from why502.logs.formats.nginx_access import NAME
 from why502.logs.scan.form import Form, of_format
 from why502.logs.scan.run import Told
 from why502.logs.scan.targets import Known
-from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
+from why502.sources.suppliers import Rights
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
@@ -34,10 +36,10 @@ def near(paths: tuple[str, ...]) -> Told:
             if folders & {posixpath.dirname(path) for path in forms}:
                 return Told(forms=forms)
     for main in USUAL:
-        with contextlib.suppress(OSError, Why502Error):
-            text = Path(main).read_bytes()
+        with contextlib.suppress(OSError, HostError, Why502Error):
+            text = _read(main)
             included = [*Path(main).parent.glob("*.d/*"), *Path(main).parent.glob("sites-enabled/*")]
-            text += b"".join(path.read_bytes() for path in included[:200] if path.is_file())
+            text += b"".join(_read(str(path)) for path in included[:200] if path.is_file())
             if any(os.fsencode(folder) in text for folder in folders):
                 return read(main)
     return Told()
@@ -52,7 +54,8 @@ def read(path: str) -> Told:
     try:
         if kind(_read(main).decode("utf-8", "replace")) == "apache":
             return Told(forms=_apache(main))
-        found = load(_read, _list, main, version="")
+        rights = Rights(_host(), 0)  # the user named the file, or it lies where root's does; what it includes, its writer names
+        found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
         raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
     forms = {
@@ -100,20 +103,15 @@ def _as_logged(target: Target | None) -> list[str]:
     return [str(target)]
 
 
+def _host() -> Host:
+    from why502.host.local import LocalHost
+
+    return LocalHost()
+
+
 def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_MOST_BYTES)
-    except FileNotFoundError as error:
-        raise Missing("no such file") from error
-    except OSError as error:
-        raise HostError((error.strerror or str(error)).lower()) from error
+    return _host().read(path, limit_bytes=_MOST_BYTES)
 
 
 def _list(folder: str) -> list[str]:
-    try:
-        return sorted(path.name for path in Path(folder).iterdir())
-    except FileNotFoundError as error:
-        raise Missing("no such folder") from error
-    except OSError as error:
-        raise HostError((error.strerror or str(error)).lower()) from error
+    return _host().list(folder)

@@ -63,7 +63,12 @@ class LocalHost(DescriptorHost):
 
         The system's own folders come first in its PATH. Output beyond OUTPUT_LIMIT is read and dropped.
         """
-        return self._run(argv, timeout_s)
+        program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=_search_path())
+        if program is None:
+            raise Missing(f"{argv[0]}: not found")
+        if why := trust.stranger(program):
+            raise Denied(f"{argv[0]} is not run: {why}")
+        return self._run((program, *argv[1:]), timeout_s)
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program of root's on a machine that it cannot change; see `sandbox_process`. Raises HostError."""
@@ -86,10 +91,8 @@ class LocalHost(DescriptorHost):
         return done
 
     def _run(self, argv: tuple[str, ...], timeout_s: float, *descriptors: int) -> Finished:
-        environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
+        environment = {**os.environ, "LC_ALL": "C", "PATH": _search_path()}
         environment.pop("NGINX", None)  # names inherited sockets to an nginx that we ask
-        if "/" not in argv[0] and shutil.which(argv[0], path=environment["PATH"]) is None:
-            raise Missing(f"{argv[0]}: not found")  # else a folder of PATH that we may not enter makes it EACCES
         try:
             process = subprocess.Popen(
                 argv,
@@ -201,6 +204,10 @@ class LocalHost(DescriptorHost):
         except Expired as error:
             self._hung.add(folder)
             raise Expired(f"{path}: {error.why}", "look whether its file system answers") from error
+
+
+def _search_path() -> str:
+    return f"{_SYSTEM_PATH}:{os.environ.get('PATH', '')}".rstrip(":")
 
 
 class _PlacedBy(Exception):

@@ -12,11 +12,12 @@ from why502.config import php_fpm, systemd
 from why502.config.configuration import Configuration
 from why502.config.detect import kind
 from why502.config.nginx import load, load_dump
-from why502.config.nginx.files import split_dump
+from why502.config.nginx.files import Listing, Read, split_dump
 from why502.deployment import Deployment
 from why502.host.base import Host
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.snapshot import Gap
+from why502.sources.suppliers import Rights
 
 MAX_FILES = 20_000
 MAX_DEPTH = 12
@@ -207,15 +208,16 @@ class _Reader:
             lying.add(found)
             return found
 
-        def read(name: str) -> bytes:
-            if name == path and content is not None:
-                return content
-            return self.host.read(self._known(name, lying))
+        def reading(host: Host) -> tuple[Read, Listing]:
+            def read(name: str) -> bytes:
+                if name == path and content is not None:
+                    return content
+                return host.read(self._known(name, lying))
 
-        def names(folder: str) -> list[str]:
-            return self.host.list(self._known(folder, lying))
+            return read, lambda folder: host.list(self._known(folder, lying))
 
-        return load(read, names, path, version=self.version, where=where)
+        rights = Rights(self.host, 0)  # the user named the file; what it includes is named by whoever can write it
+        return load(*reading(self.host), path, version=self.version, where=where, rights=lambda file: reading(rights.of(file)))
 
     @staticmethod
     def _known(name: str, lying: set[str]) -> str:
