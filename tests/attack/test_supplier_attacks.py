@@ -36,10 +36,18 @@ def acting(*argv: str, uid: int = STRANGER, **options: object) -> Iterator[subpr
 
 
 @contextlib.contextmanager
-def titled(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of the stranger with a command line, and a short name, of any text (perlvar(1), $0)."""
-    title = "\\0".join(word.replace("'", "") for word in words)
+def titled(title: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of the stranger with any title (perlvar(1), $0)."""
     with acting("perl", "-e", f'$|=1; $0 = "{title}"; print "ready\\n"; sleep 300') as process:
+        yield process
+
+
+@contextlib.contextmanager
+def named(name: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of the stranger with any short name (PR_SET_NAME, prctl(2)) and arguments."""
+    number = {"x86_64": 157, "aarch64": 167}[os.uname().machine]
+    script = f'$|=1; my $name = "{name}"; syscall({number}, 15, $name, 0, 0, 0); print "ready\\n"; sleep 300'
+    with acting("perl", "-e", script, "--", *argv) as process:
         yield process
 
 
@@ -155,7 +163,7 @@ def test_other_gateways_read_nothing_that_their_user_may_not(name: str) -> None:
     hidden = secret / "hidden.cfg"
     hidden.write_text(f"listen a\n bind :9\n server {SECRET} 192.0.2.1:80\nProxyPass / http://{SECRET}.example/\n")
     hidden.chmod(0o600)
-    with titled(name, "-f", str(hidden)):
+    with named(name, "-f", str(hidden)):
         assert SECRET not in collected()
 
 
