@@ -1,0 +1,88 @@
+"""A program of root's that is tried out changes nothing, wherever a configuration leads it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from why502.host.base import Sandbox
+from why502.host.local import LocalHost
+from why502.model.errors import Denied, HostError
+
+USER = 61234
+pytestmark = [pytest.mark.real, pytest.mark.skipif(os.geteuid() != 0, reason="makes mount namespaces, needs root")]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp())
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+def tried(script: str, *directories: Path, files: tuple[Path, ...] = ()) -> tuple[int, str, str]:
+    sandbox = Sandbox(program="/bin/sh", directories=tuple(map(str, directories)), files=tuple(map(str, files)))
+    done = LocalHost().try_out(sandbox, "sh", "-c", script)
+    return done.status, done.stdout, done.stderr
+
+
+def test_what_it_may_write_to_vanishes_and_all_else_is_read_only(place: Path) -> None:
+    (place / "logs").mkdir()
+    (place / "logs/error.log").write_text("long" * 1000)
+    script = f"echo more >> {place}/logs/error.log && wc -c < {place}/logs/error.log; echo new > {place}/logs/new && cat {place}/logs/new; touch {place}/else /etc/else /root/else"
+    status, out, error = tried(script, place / "logs", files=(place / "logs/error.log",))
+    assert (status, out.split()) == (1, ["5", "new"])
+    assert error.count("Read-only file system") == 3
+    assert (place / "logs/error.log").read_text() == "long" * 1000
+    assert not (place / "logs/new").exists()
+    assert "why502" not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_link_of_a_user_gets_no_overlay(place: Path) -> None:
+    mine = place / "mine"
+    mine.mkdir()
+    os.chown(mine, USER, USER)
+    (mine / "logs").symlink_to("/etc")
+    os.lchown(mine / "logs", USER, USER)
+    status, _, error = tried(f"touch {mine}/logs/why502-was-here", mine / "logs")
+    assert status == 1
+    assert "Read-only file system" in error
+    assert not Path("/etc/why502-was-here").exists()
+
+
+def test_a_program_that_others_can_change_is_not_run(place: Path) -> None:
+    program = place / "program"
+    program.write_text("#!/bin/sh\nid -u\n")
+    program.chmod(0o755)
+    assert LocalHost().try_out(Sandbox(program=str(program)), "program").stdout == "0\n"
+    for change in (lambda: os.chown(program, USER, USER), lambda: (os.chown(program, 0, 0), program.chmod(0o777))):
+        change()
+        with pytest.raises(Denied, match="changed by others than root"):
+            LocalHost().try_out(Sandbox(program=str(program)), "program")
+    program.chmod(0o755)
+    os.chown(place, USER, USER)
+    with pytest.raises(Denied):
+        LocalHost().try_out(Sandbox(program=str(program)), "program")
+    with pytest.raises(Denied):
+        LocalHost().run(str(program))
+
+
+def test_another_users_process_is_not_run(place: Path) -> None:
+
+    words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sleep", "60"]
+    process = subprocess.Popen(words)
+    try:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"):
+            assert process.poll() is None
+        with pytest.raises(HostError):
+            LocalHost().try_out(Sandbox(pid=process.pid), "sleep", "0")
+    finally:
+        process.kill()
+        process.wait()
