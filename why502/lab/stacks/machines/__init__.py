@@ -1,0 +1,1 @@
+"""The stacks themselves, one family a file."""

@@ -1,0 +1,96 @@
+"""Runs scenes, two at a time, judges the first answers, and writes them down."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from why502.lab import groups
+from why502.lab.stacks import container
+from why502.lab.stacks.stack import Calm, Fault, Stack
+
+SCENE_S = 420.0
+ASSERTED = 0.5
+_numbers = count()
+
+
+def run(scenes: list[tuple[Stack, Fault | Calm]], jobs: int, bundles: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield the judged result of each scene as it ends."""
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for done in as_completed([pool.submit(play, stack, scene, bundles) for stack, scene in scenes]):
+            yield done.result()
+
+
+def play(stack: Stack, scene: Fault | Calm, bundles: Path | None = None) -> dict[str, Any]:
+    """Stage one scene in namespaces of its own, and return its judged result."""
+    name = f"why502-stack-{os.getpid() % 100000}-{next(_numbers)}"
+    module = "why502.lab.stacks.scene"
+    argv = [*container.NAMESPACES, sys.executable, "-m", module, stack.name, scene.id, name]
+    if bundles is not None:
+        argv.append(str(bundles / f"{scene.id}.why502"))
+    since = time.monotonic()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = process.communicate(timeout=SCENE_S)
+    except subprocess.TimeoutExpired:
+        out, err = "", f"not done within {SCENE_S:g} s"
+    finally:
+        process.kill()
+        process.wait()
+        groups.remove(name)
+    try:
+        seen: dict[str, Any] = json.loads(out.splitlines()[-1])
+    except (IndexError, ValueError):
+        seen = {"broken": f"no result: {err.strip()[-2000:]}"}
+    row = {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "stack": stack.name,
+        "scene": scene.id,
+        "kind": "fault" if isinstance(scene, Fault) else "calm",
+        "happens": scene.happens,
+        "expects": sorted(scene.expects) if isinstance(scene, Fault) else ["healthy"],
+        "partly": sorted(scene.partly) if isinstance(scene, Fault) else [],
+        "targets": sorted(scene.targets) if isinstance(scene, Fault) else [],
+        **seen,
+    }
+    row["judged"] = judge(scene, seen)
+    row["scene_s"] = round(time.monotonic() - since, 1)
+    return row
+
+
+def judge(scene: Fault | Calm, seen: dict[str, Any]) -> str:
+    """Return right, partly, wrong, blind, unknown, false-alarm, error, or broken for a scene that was none."""
+    if "broken" in seen:
+        return "broken"
+    if "error" in seen:
+        return "error"
+    asserted = [finding for finding in seen["findings"] if finding["confidence"] >= ASSERTED]
+    if isinstance(scene, Calm):
+        return "right" if seen["verdict"] == "healthy" else "false-alarm"
+    if not asserted:
+        return "blind" if seen["verdict"] == "healthy" else "unknown"
+    first = asserted[0]
+    if first["cause"] in scene.expects:
+        return "right" if not scene.targets or str(first["target"]) in scene.targets else "partly"
+    return "partly" if first["cause"] in scene.partly else "wrong"
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return the row of the table."""
+    if row["judged"] == "broken":
+        return f"{row['scene']:<44} BROKEN  {row['broken'].splitlines()[0][:150]}"
+    if row["judged"] == "error":
+        return f"{row['scene']:<44} ERROR   {str(row['error']).strip().splitlines()[-1:]}"
+    first = row["findings"][0] if row["findings"] else None
+    answer = f"{first['cause']} {first['confidence']:.2f} on {first['target']}" if first else row["verdict"]
+    changed = f"  CHANGED {row['services_changed']}" if row["services_changed"] else ""
+    return f"{row['scene']:<44} {row['judged']:<11} {'|'.join(row['expects'])} ← {answer}  {row['seconds']:.0f} s{changed}"
