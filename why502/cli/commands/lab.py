@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -92,6 +93,62 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
         except KeyboardInterrupt:
             status = 130
     context.exit(status)
+
+
+@lab.command("stacks")
+@click.option("--stack", "stack_names", multiple=True, help="Only this stack; may be given again.")
+@click.option("--fault", "scene_ids", multiple=True, help="Only this fault or healthy day; may be given again.")
+@click.option("--list", "is_list", is_flag=True, help="Show what there is, and run nothing.")
+@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 8), help="Scenes at once.")
+@click.option("--first-run", "rows_path", type=click.Path(dir_okay=False, path_type=Path), help="Append the results to FILE, as JSON lines.")
+@click.option("--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory.")
+@click.option("--build", "is_build", is_flag=True, help="Build the image first where it is missing (downloads packages).")
+@loudness
+@click.pass_context
+def run_stacks(
+    context: click.Context,
+    stack_names: tuple[str, ...],
+    scene_ids: tuple[str, ...],
+    is_list: bool,
+    jobs: int,
+    rows_path: Path | None,
+    bundles: Path | None,
+    is_build: bool,
+) -> None:
+    """Break whole stacks of real packages on a booted systemd under traffic, and diagnose each from the inside.
+
+    The exit status is 1 where an answer was not right.
+
+    \b
+    Example: why502 lab stacks --stack flask-tcp
+    """
+    from why502.lab.stacks import image, registry
+    from why502.lab.stacks.run import append, line, run
+
+    env: Env = context.obj
+    chosen = [
+        (stack, scene)
+        for stack in registry.stacks().values()
+        for scene in (*stack.faults, *stack.calms)
+        if (not stack_names or stack.name in stack_names) and (not scene_ids or scene.id in scene_ids)
+    ]
+    if not chosen:
+        raise Why502Error("no such stack or fault", "`why502 lab stacks --list` shows them all.")
+    if is_list:
+        for stack, scene in chosen:
+            env.write(f"{stack.name:<24} {scene.id:<44} {scene.happens}\n")
+        return
+    if is_build:
+        image.build()
+    if missing := image.missing():
+        raise Why502Error(f"no stack can run here: it {missing}", "Run it as root, with --build to build the image.")
+    is_right = True
+    for row in run(chosen, jobs, bundles):
+        is_right &= row["judged"] == "right"
+        env.write(line(row) + "\n")
+        if rows_path is not None:
+            append(rows_path, row)
+    context.exit(0 if is_right else 1)
 
 
 def _end(*_: object) -> NoReturn:

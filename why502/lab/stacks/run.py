@@ -84,6 +84,12 @@ def judge(scene: Fault | Calm, seen: dict[str, Any]) -> str:
     return "partly" if first["cause"] in scene.partly else "wrong"
 
 
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a result to a file of JSON lines."""
+    with path.open("a") as rows:
+        rows.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def line(row: dict[str, Any]) -> str:
     """Return the row of the table."""
     if row["judged"] == "broken":
