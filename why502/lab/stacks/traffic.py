@@ -98,9 +98,13 @@ class Traffic:
             if breaks_off:
                 answer.read(10)
                 return answer.status
-            while answer.read(65536):
+            announced, size = answer.length, 0  # read(n) does not complain about a body that is cut
+            while part := answer.read(65536):
+                size += len(part)
                 if time.monotonic() > end:
                     raise TimeoutError("the body takes too long")
+            if announced is not None and size < announced and route.method != "HEAD":
+                raise ConnectionError(f"the body was cut: {answer.status}")
             return answer.status
         finally:
             connection.close()
