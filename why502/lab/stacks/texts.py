@@ -67,3 +67,40 @@ use shop; create table products (id int auto_increment primary key, name varchar
 insert into products (name, price) select concat('product ', seq), seq from seq_1_to_500;
 SQL
 """
+
+# A small service that several machines run in some number, each on a port of its own: api@9101 and so on.
+API = '''\
+import os, time
+import threading
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/slow":
+        time.sleep(12)
+    if path == "/search":
+        time.sleep(2)
+    if path == "/crash":
+        os.kill(os.getpid(), 11)
+    if path == "/unavailable":
+        start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"not now"]
+    if path == "/health" and os.path.exists("/srv/api/renamed"):
+        start_response("404 Not Found", [])
+        return [b"gone"]
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Cache-Control", "private")])
+    return [b"hello " * 100]
+'''
+API_UNIT = """[Unit]
+Description=API on port %i
+After=network.target
+
+[Service]
+User=www-data
+WorkingDirectory=/srv/api
+ExecStart=/opt/venv/bin/gunicorn --worker-class gthread --threads 4 --workers 1 --bind 127.0.0.1:%i api:application
+Restart=on-failure
+
+[Install]
+WantedBy=multi-user.target
+"""
+API_FILES = {"/srv/api/api.py": API, "/etc/systemd/system/api@.service": API_UNIT}
