@@ -62,9 +62,7 @@ def _set_up(machine: container.Machine, stack: Stack) -> None:
     """Write its files, start what is elsewhere, start its services, and wait until every route answers as it should."""
     for path, text in stack.files.items():
         machine.write(path, text)
-    if stack.remote:
-        script = f"cd {machine.root}\n{stack.remote}"
-        subprocess.run(["bash", "-e", "-c", script], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    _outside(stack.remote)
     machine.run(stack.setup)
     asker = Traffic(container.ADDRESS, (), 0, container.USERS)
     asker.patience_s = 10.0
@@ -88,6 +86,7 @@ def _live(machine: container.Machine, stack: Stack, scene: Fault | Calm, traffic
             raise LabError(f"it fails before the fault: {traffic.outcomes} {traffic.words}")
         traffic.patience_s = scene.patience_s
         traffic.routes = [*stack.routes, *scene.routes]
+        _outside(scene.outside)
         machine.run(scene.steps)
         await_(lambda: traffic.failures() >= scene.failures, scene.limit_s, lambda: f"no failure is felt: {traffic.outcomes} {traffic.words}")
         if scene.settle:
@@ -100,6 +99,12 @@ def _live(machine: container.Machine, stack: Stack, scene: Fault | Calm, traffic
         if traffic.failures() > scene.allows_failures:
             raise LabError(f"it is not healthy: {traffic.outcomes} {traffic.words}")
     return {"failures": traffic.failures(), "requests": traffic.total(), "words": dict(traffic.words.most_common(5))}
+
+
+def _outside(script: str) -> None:
+    """Run a shell script where users and other hosts are."""
+    if script:
+        subprocess.run(["bash", "-e", "-c", script], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
 def _holds(machine: container.Machine, condition: str) -> bool:

@@ -38,6 +38,7 @@ class Fault:
     patience_s: float = 25.0  # users give up after so long
     settle: str = ""  # a shell condition that holds before the diagnosis (a service that has given up, say)
     users: int = 8
+    outside: str = ""  # a shell script run where the other hosts are, before `steps`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

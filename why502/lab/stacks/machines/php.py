@@ -62,7 +62,7 @@ function db() {
 function handle($path) {
     switch (true) {
         case $path === '/slow': sleep((int)($_GET['seconds'] ?? 12)); return 'slow';
-        case $path === '/crash': posix_kill(posix_getpid(), SIGSEGV); return '';
+        case $path === '/crash': posix_kill(posix_getpid(), 11); return '';
         case $path === '/memory': $all = []; while (true) { $all[] = str_repeat('x', 1 << 20); }
         case $path === '/session': for ($n = 0; $n < 40; $n++) { header("Set-Cookie: item$n=" . str_repeat('x', 400), false); } return 'cart';
         case $path === '/upload': return strlen(file_get_contents('php://input'));
