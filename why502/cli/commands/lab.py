@@ -100,8 +100,12 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 @click.option("--fault", "scene_ids", multiple=True, help="Only this fault or healthy day; may be given again.")
 @click.option("--list", "is_list", is_flag=True, help="Show what there is, and run nothing.")
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 8), help="Scenes at once.")
-@click.option("--first-run", "rows_path", type=click.Path(dir_okay=False, path_type=Path), help="Append the results to FILE, as JSON lines.")
-@click.option("--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory.")
+@click.option(
+    "--first-run", "rows_path", type=click.Path(dir_okay=False, path_type=Path), help="Append the results to FILE, as JSON lines."
+)
+@click.option(
+    "--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory."
+)
 @click.option("--build", "is_build", is_flag=True, help="Build the image first where it is missing (downloads packages).")
 @loudness
 @click.pass_context

@@ -32,9 +32,23 @@ class Machine:
 
     def run(self, script: str, *, timeout_s: float = 180.0, is_checked: bool = True) -> str:
         """Run a shell script as root and return its standard output. Raises LabError with its last words where it fails."""
-        argv = ["nsenter", f"--target={self.leader}", "--all", "--wdns=/root", *ENVIRONMENT, "bash", "-e", "-o", "pipefail", "-c", script]
+        argv = [
+            "nsenter",
+            f"--target={self.leader}",
+            "--all",
+            "--wdns=/root",
+            *ENVIRONMENT,
+            "bash",
+            "-e",
+            "-o",
+            "pipefail",
+            "-c",
+            script,
+        ]
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, timeout=timeout_s, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                argv, capture_output=True, text=True, errors="replace", check=False, timeout=timeout_s, stdin=subprocess.DEVNULL
+            )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"not done within {timeout_s:g} s: {script[:200]}") from error
         if is_checked and done.returncode:
@@ -50,7 +64,14 @@ class Machine:
             subprocess.run([*argv[:3], "chmod", "755", path], check=True)
 
 
-ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb")
+ENVIRONMENT = (
+    "env",
+    "-i",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+    "TERM=dumb",
+)
 
 
 @contextmanager

@@ -26,8 +26,12 @@ phpmyadmin phpmyadmin/reconfigure-webserver multiselect
 """
 # Every service stays off until a stack starts it; what a fresh Debian would run at night is started by the scenes themselves.
 UNITS_OFF = (
-    *("nginx apache2 haproxy varnish varnishncsa caddy hitch stunnel4 php8.2-fpm fcgiwrap tomcat10 jetty9 postgresql mariadb").split(),
-    *("redis-server memcached rabbitmq-server epmd dnsmasq netdata prometheus prometheus-node-exporter radicale supervisor").split(),
+    *(
+        "nginx apache2 haproxy varnish varnishncsa caddy hitch stunnel4 php8.2-fpm fcgiwrap tomcat10 jetty9 postgresql mariadb"
+    ).split(),
+    *(
+        "redis-server memcached rabbitmq-server epmd dnsmasq netdata prometheus prometheus-node-exporter radicale supervisor"
+    ).split(),
     *("unattended-upgrades nftables ufw cron uwsgi puma unicorn e2scrub_reap spawn-fcgi").split(),
     *("fcgiwrap.socket epmd.socket certbot.timer apt-daily.timer apt-daily-upgrade.timer logrotate.timer man-db.timer").split(),
     *("phpsessionclean.timer e2scrub_all.timer dpkg-db-backup.timer fstrim.timer apache-htcacheclean").split(),
@@ -85,7 +89,10 @@ def _debian(root: Path, lists: dict[str, Any]) -> None:
         preseed.write(PRESEED)
         preseed.flush()
         argv = ["mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(lists['packages'].split())}"]
-        argv += [f'--essential-hook=chroot "$1" debconf-set-selections < {preseed.name}', '--aptopt=APT::Install-Recommends "false"']
+        argv += [
+            f'--essential-hook=chroot "$1" debconf-set-selections < {preseed.name}',
+            '--aptopt=APT::Install-Recommends "false"',
+        ]
         _run(*argv, lists["suite"], str(root), listed.name)
 
 

@@ -44,7 +44,9 @@ def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None) -> di
     with container.boot(image.path() / "root", name, {checkout: SOURCE}) as machine:
         try:
             _set_up(machine, stack)
-            traffic = Traffic(container.ADDRESS, stack.routes, scene.users, container.USERS, isinstance(scene, Calm) and scene.cancels)
+            traffic = Traffic(
+                container.ADDRESS, stack.routes, scene.users, container.USERS, isinstance(scene, Calm) and scene.cancels
+            )
             seen = _live(machine, stack, scene, traffic)
         except LabError as error:
             words = machine.run("journalctl -b -p warning -n 30 --no-pager; tail -n 5 /var/log/nginx/error.log", is_checked=False)
@@ -66,15 +68,23 @@ def _set_up(machine: container.Machine, stack: Stack) -> None:
     machine.run(stack.setup)
     asker = Traffic(container.ADDRESS, (), 0, container.USERS)
     asker.patience_s = 10.0
+    was_early = False
     for route in stack.routes:
         status = -1
 
         def answers(route: Any = route) -> bool:
-            nonlocal status
+            nonlocal status, was_early
             status = asker.ask(route)
+            was_early |= status not in route.expect
             return status in route.expect
 
-        await_(answers, stack.ready_s, lambda route=route: f"{route.path} answers {status} and not {route.expect}; {dict(asker.words)}")
+        await_(
+            answers,
+            stack.ready_s,
+            lambda route=route: f"{route.path} answers {status} and not {route.expect}; {dict(asker.words)}",
+        )
+    if was_early:  # we asked before it listened: that failure is ours, and no part of the scene
+        machine.run("truncate -s 0 /var/log/nginx/*.log /var/log/apache2/*.log", is_checked=False)
 
 
 def _live(machine: container.Machine, stack: Stack, scene: Fault | Calm, traffic: Traffic) -> dict[str, Any]:
@@ -88,7 +98,11 @@ def _live(machine: container.Machine, stack: Stack, scene: Fault | Calm, traffic
         traffic.routes = [*stack.routes, *scene.routes]
         _outside(scene.outside)
         machine.run(scene.steps)
-        await_(lambda: traffic.failures() >= scene.failures, scene.limit_s, lambda: f"no failure is felt: {traffic.outcomes} {traffic.words}")
+        await_(
+            lambda: traffic.failures() >= scene.failures,
+            scene.limit_s,
+            lambda: f"no failure is felt: {traffic.outcomes} {traffic.words}",
+        )
         if scene.settle:
             await_(lambda: _holds(machine, scene.settle), scene.limit_s, f"never came true: {scene.settle}")
     else:

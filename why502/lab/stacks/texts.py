@@ -16,7 +16,9 @@ server {{
 """
 
 
-def unit(command: str, *, user: str = "www-data", more: str = "", kind: str = "simple", head: str = "", restart: str = "on-failure") -> str:
+def unit(
+    command: str, *, user: str = "www-data", more: str = "", kind: str = "simple", head: str = "", restart: str = "on-failure"
+) -> str:
     """Return a service unit as a deployment guide shows it."""
     return f"""[Unit]
 Description=Shop
@@ -69,7 +71,7 @@ SQL
 """
 
 # A small service that several machines run in some number, each on a port of its own: api@9101 and so on.
-API = '''\
+API = """\
 import os, time
 import threading
 
@@ -89,7 +91,7 @@ def application(environ, start_response):
         return [b"gone"]
     start_response("200 OK", [("Content-Type", "text/plain"), ("Cache-Control", "private")])
     return [b"hello " * 100]
-'''
+"""
 API_UNIT = """[Unit]
 Description=API on port %i
 After=network.target

@@ -35,7 +35,9 @@ class Traffic:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._user, args=(number, sources[number % len(sources)], cancels and number % 3 == 0), daemon=True)
+            threading.Thread(
+                target=self._user, args=(number, sources[number % len(sources)], cancels and number % 3 == 0), daemon=True
+            )
             for number in range(users)
         ]
 

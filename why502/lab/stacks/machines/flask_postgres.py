@@ -5,7 +5,7 @@ from __future__ import annotations
 from why502.lab.stacks.stack import Calm, Fault, Route, Stack, causes
 from why502.lab.stacks.texts import ENABLE_SITE, POSTGRES, site, unit
 
-APP = '''\
+APP = """\
 import os, time
 import psycopg2, psycopg2.pool, requests
 from flask import Flask, jsonify, request, make_response
@@ -79,7 +79,7 @@ def export():
 @app.post("/upload")
 def upload():
     return str(len(request.get_data()))
-'''
+"""
 
 PROXY = """
     client_max_body_size 1m;
@@ -333,8 +333,8 @@ TCP_ONLY = (
         happens="somebody runs another web server on port 8000 before the service restarts",
         steps="systemctl stop shop; systemd-run -q --unit=try python3 -m http.server --bind 127.0.0.1 8000; "
         "until ss -ltn | grep -q :8000; do sleep 0.1; done; systemctl stop try; systemd-run -q --unit=try2 --uid=nobody "
-        "python3 -c 'import socket,time; s=socket.create_server((\"127.0.0.1\",8000)); "
-        "exec(\"while True:\\n c,_=s.accept(); c.close()\")'; until ss -ltn | grep -q :8000; do sleep 0.1; done; " + RESTART,
+        'python3 -c \'import socket,time; s=socket.create_server(("127.0.0.1",8000)); '
+        'exec("while True:\\n c,_=s.accept(); c.close()")\'; until ss -ltn | grep -q :8000; do sleep 0.1; done; ' + RESTART,
         expects=causes("port-conflict"),
         partly=causes("backend-startup-failure", "backend-crash-loop", "premature-close", "wrong-port"),
         targets=frozenset({"127.0.0.1:8000"}),

@@ -132,10 +132,10 @@ HAPROXY_FAULTS = (
 )
 
 TOMCAT_PAGES = {
-    "/var/lib/tomcat10/webapps/shop/index.jsp": "<%@ page session=\"false\" %>Shop <%= new java.util.Date() %>",
-    "/var/lib/tomcat10/webapps/shop/slow.jsp": "<%@ page session=\"false\" %><% Thread.sleep(Integer.parseInt(request.getParameter(\"ms\"))); %>done",
-    "/var/lib/tomcat10/webapps/shop/memory.jsp": "<%@ page session=\"false\" %><% java.util.List<byte[]> all = new java.util.ArrayList<>(); while (true) all.add(new byte[1 << 20]); %>",
-    "/var/lib/tomcat10/webapps/shop/exit.jsp": "<%@ page session=\"false\" %><% Runtime.getRuntime().halt(1); %>",
+    "/var/lib/tomcat10/webapps/shop/index.jsp": '<%@ page session="false" %>Shop <%= new java.util.Date() %>',
+    "/var/lib/tomcat10/webapps/shop/slow.jsp": '<%@ page session="false" %><% Thread.sleep(Integer.parseInt(request.getParameter("ms"))); %>done',
+    "/var/lib/tomcat10/webapps/shop/memory.jsp": '<%@ page session="false" %><% java.util.List<byte[]> all = new java.util.ArrayList<>(); while (true) all.add(new byte[1 << 20]); %>',
+    "/var/lib/tomcat10/webapps/shop/exit.jsp": '<%@ page session="false" %><% Runtime.getRuntime().halt(1); %>',
 }
 TOMCAT_PREPARE = """
 sed -i 's#<Service name="Catalina">#<Service name="Catalina"><Connector protocol="AJP/1.3" address="127.0.0.1" port="8009" secret="tiger" secretRequired="true" maxThreads="10"/>#' /etc/tomcat10/server.xml
@@ -152,18 +152,27 @@ APACHE_SITE = """\
     ProxyPass / ajp://127.0.0.1:8009/shop/ secret=tiger
 </VirtualHost>
 """
-APACHE_SETUP = TOMCAT_PREPARE + "a2enmod -q proxy proxy_ajp proxy_http\na2dissite -q 000-default\na2ensite -q shop\nsystemctl enable --now apache2\n"
+APACHE_SETUP = (
+    TOMCAT_PREPARE
+    + "a2enmod -q proxy proxy_ajp proxy_http\na2dissite -q 000-default\na2ensite -q shop\nsystemctl enable --now apache2\n"
+)
 AJP = frozenset({"127.0.0.1:8009"})
 HTTP = frozenset({"127.0.0.1:8080"})
 APACHE_FAULTS = (
     Fault(
         id="tomcat-ajp-secret-changed",
         happens="the secret in server.xml is changed, the one of Apache is not",
-        steps="sed -i 's/secret=\"tiger\"/secret=\"lion\"/' /etc/tomcat10/server.xml; systemctl restart tomcat10; until curl -fs -o /dev/null http://127.0.0.1:8080/shop/index.jsp; do sleep 0.3; done",
+        steps='sed -i \'s/secret="tiger"/secret="lion"/\' /etc/tomcat10/server.xml; systemctl restart tomcat10; until curl -fs -o /dev/null http://127.0.0.1:8080/shop/index.jsp; do sleep 0.3; done',
         expects=causes("ajp-secret-mismatch"),
         targets=AJP,
     ),
-    Fault(id="tomcat-stopped", happens="Tomcat is stopped", steps="systemctl stop tomcat10", expects=causes("backend-not-running"), targets=AJP | HTTP),
+    Fault(
+        id="tomcat-stopped",
+        happens="Tomcat is stopped",
+        steps="systemctl stop tomcat10",
+        expects=causes("backend-not-running"),
+        targets=AJP | HTTP,
+    ),
     Fault(
         id="tomcat-ajp-connector-removed",
         happens="an upgrade replaces server.xml; there is no AJP connector any more, HTTP is still there",
@@ -263,7 +272,14 @@ server {
 }
 """
 CHAIN_FAULTS = (
-    Fault(id="nginx-nginx-api-stopped", happens="the service behind the inner nginx is stopped", steps="systemctl stop api@9101", expects=causes("backend-not-running"), partly=causes("upstream-error-status"), targets=frozenset({"127.0.0.1:9101"})),
+    Fault(
+        id="nginx-nginx-api-stopped",
+        happens="the service behind the inner nginx is stopped",
+        steps="systemctl stop api@9101",
+        expects=causes("backend-not-running"),
+        partly=causes("upstream-error-status"),
+        targets=frozenset({"127.0.0.1:9101"}),
+    ),
     Fault(
         id="nginx-nginx-api-frozen",
         happens="the service behind the inner nginx stands still",
@@ -297,8 +313,21 @@ CHAIN_FAULTS = (
     ),
 )
 NGINX_HAPROXY_FAULTS = (
-    Fault(id="nginx-haproxy-apis-stopped", happens="the services behind HAProxy are stopped", steps="systemctl stop api@9101 api@9102", expects=causes("backend-not-running", "all-upstreams-down"), partly=causes("upstream-error-status"), targets=SERVERS),
-    Fault(id="nginx-haproxy-stopped", happens="HAProxy is stopped", steps="systemctl stop haproxy", expects=causes("backend-not-running", "proxy-not-running"), targets=frozenset({"127.0.0.1:8088", "None"})),
+    Fault(
+        id="nginx-haproxy-apis-stopped",
+        happens="the services behind HAProxy are stopped",
+        steps="systemctl stop api@9101 api@9102",
+        expects=causes("backend-not-running", "all-upstreams-down"),
+        partly=causes("upstream-error-status"),
+        targets=SERVERS,
+    ),
+    Fault(
+        id="nginx-haproxy-stopped",
+        happens="HAProxy is stopped",
+        steps="systemctl stop haproxy",
+        expects=causes("backend-not-running", "proxy-not-running"),
+        targets=frozenset({"127.0.0.1:8088", "None"}),
+    ),
     Fault(
         id="nginx-haproxy-page-too-slow",
         happens="a page needs 12 s; HAProxy gives up after 8 s",
@@ -331,7 +360,12 @@ backend default { .host = "127.0.0.1"; .port = "8088"; .connect_timeout = 2s; .f
   .probe = { .url = "/health"; .interval = 1s; .timeout = 1s; .window = 4; .threshold = 2; } }
 sub vcl_recv { return (pass); }
 """
-VARNISH_SETUP = APIS + "mkdir -p /etc/systemd/system/varnish.service.d\nprintf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/varnishd -j unix,user=vcache -F -a :80 -f /etc/varnish/default.vcl -s malloc,32m\\n' > /etc/systemd/system/varnish.service.d/x.conf\nsystemctl daemon-reload\n" + ENABLE_SITE + "systemctl start varnish varnishncsa || true\n"
+VARNISH_SETUP = (
+    APIS
+    + "mkdir -p /etc/systemd/system/varnish.service.d\nprintf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/varnishd -j unix,user=vcache -F -a :80 -f /etc/varnish/default.vcl -s malloc,32m\\n' > /etc/systemd/system/varnish.service.d/x.conf\nsystemctl daemon-reload\n"
+    + ENABLE_SITE
+    + "systemctl start varnish varnishncsa || true\n"
+)
 CADDY = """\
 :80 {
     log {
@@ -347,15 +381,64 @@ CADDY = """\
 """
 AT_9101 = frozenset({"127.0.0.1:9101"})
 VARNISH_FAULTS = (
-    Fault(id="varnish-nginx-stopped", happens="nginx behind Varnish is stopped", steps="systemctl stop nginx", expects=causes("backend-not-running", "proxy-not-running"), targets=frozenset({"127.0.0.1:8088", "None"})),
-    Fault(id="varnish-api-stopped", happens="the service behind nginx behind Varnish is stopped", steps="systemctl stop api@9101", expects=causes("backend-not-running"), targets=AT_9101),
-    Fault(id="varnish-api-frozen", happens="the service behind both stands still", steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)", expects=causes("backend-hung"), partly=causes("backend-too-slow"), targets=AT_9101),
+    Fault(
+        id="varnish-nginx-stopped",
+        happens="nginx behind Varnish is stopped",
+        steps="systemctl stop nginx",
+        expects=causes("backend-not-running", "proxy-not-running"),
+        targets=frozenset({"127.0.0.1:8088", "None"}),
+    ),
+    Fault(
+        id="varnish-api-stopped",
+        happens="the service behind nginx behind Varnish is stopped",
+        steps="systemctl stop api@9101",
+        expects=causes("backend-not-running"),
+        targets=AT_9101,
+    ),
+    Fault(
+        id="varnish-api-frozen",
+        happens="the service behind both stands still",
+        steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)",
+        expects=causes("backend-hung"),
+        partly=causes("backend-too-slow"),
+        targets=AT_9101,
+    ),
 )
 CADDY_FAULTS = (
-    Fault(id="caddy-api-stopped", happens="the service behind Caddy is stopped", steps="systemctl stop api@9101", expects=causes("backend-not-running"), targets=AT_9101),
-    Fault(id="caddy-api-moved", happens="the service runs on port 9102 now", steps="systemctl stop api@9101; systemctl start api@9102", expects=causes("wrong-port"), partly=causes("backend-not-running"), targets=AT_9101),
-    Fault(id="caddy-page-too-slow", happens="a page needs 12 s, Caddy waits 6 s", steps="true", routes=(Route(path="/slow", weight=1),), failures=5, expects=causes("backend-too-slow", "proxy-timeout-too-short", "workers-exhausted"), partly=causes("backend-hung"), targets=AT_9101),
-    Fault(id="caddy-api-crashes", happens="a page crashes its worker", steps="true", routes=(Route(path="/crash", weight=2),), expects=causes("backend-crashed"), partly=causes("premature-close", "connection-reset"), targets=AT_9101),
+    Fault(
+        id="caddy-api-stopped",
+        happens="the service behind Caddy is stopped",
+        steps="systemctl stop api@9101",
+        expects=causes("backend-not-running"),
+        targets=AT_9101,
+    ),
+    Fault(
+        id="caddy-api-moved",
+        happens="the service runs on port 9102 now",
+        steps="systemctl stop api@9101; systemctl start api@9102",
+        expects=causes("wrong-port"),
+        partly=causes("backend-not-running"),
+        targets=AT_9101,
+    ),
+    Fault(
+        id="caddy-page-too-slow",
+        happens="a page needs 12 s, Caddy waits 6 s",
+        steps="true",
+        routes=(Route(path="/slow", weight=1),),
+        failures=5,
+        expects=causes("backend-too-slow", "proxy-timeout-too-short", "workers-exhausted"),
+        partly=causes("backend-hung"),
+        targets=AT_9101,
+    ),
+    Fault(
+        id="caddy-api-crashes",
+        happens="a page crashes its worker",
+        steps="true",
+        routes=(Route(path="/crash", weight=2),),
+        expects=causes("backend-crashed"),
+        partly=causes("premature-close", "connection-reset"),
+        targets=AT_9101,
+    ),
 )
 
 STACKS = (
@@ -368,7 +451,13 @@ STACKS = (
         faults=HAPROXY_FAULTS,
         calms=(
             Calm(id="haproxy-quiet-day", happens="ordinary traffic", seconds=8),
-            Calm(id="haproxy-reload", happens="HAProxy reloads under traffic, scanners get 404", steps="systemctl reload haproxy; sleep 2; systemctl reload haproxy", seconds=10, allows_failures=1),
+            Calm(
+                id="haproxy-reload",
+                happens="HAProxy reloads under traffic, scanners get 404",
+                steps="systemctl reload haproxy; sleep 2; systemctl reload haproxy",
+                seconds=10,
+                allows_failures=1,
+            ),
         ),
     ),
     Stack(
@@ -380,7 +469,14 @@ STACKS = (
         faults=APACHE_FAULTS,
         calms=(
             Calm(id="apache-tomcat-quiet-day", happens="ordinary traffic", seconds=8),
-            Calm(id="apache-tomcat-night", happens="Apache reloads, logs rotate, 404s", steps="logrotate -f /etc/logrotate.d/apache2; systemctl reload apache2", routes=(Route(path="/missing"),), seconds=10, allows_failures=2),
+            Calm(
+                id="apache-tomcat-night",
+                happens="Apache reloads, logs rotate, 404s",
+                steps="logrotate -f /etc/logrotate.d/apache2; systemctl reload apache2",
+                routes=(Route(path="/missing"),),
+                seconds=10,
+                allows_failures=2,
+            ),
         ),
         ready_s=90,
     ),
@@ -391,21 +487,42 @@ STACKS = (
         setup=APIS + ENABLE_SITE,
         routes=ROUTES,
         faults=CHAIN_FAULTS,
-        calms=(Calm(id="nginx-nginx-quiet-day", happens="ordinary traffic, a reload", steps="systemctl reload nginx", seconds=8),),
+        calms=(
+            Calm(id="nginx-nginx-quiet-day", happens="ordinary traffic, a reload", steps="systemctl reload nginx", seconds=8),
+        ),
     ),
     Stack(
         name="nginx-haproxy",
         about="nginx in front of HAProxy with checks, in front of two services",
-        files={**API_FILES, "/etc/nginx/sites-available/shop": site(CHAIN), "/etc/haproxy/haproxy.cfg": HAPROXY.replace("BIND", "127.0.0.1:8088")},
+        files={
+            **API_FILES,
+            "/etc/nginx/sites-available/shop": site(CHAIN),
+            "/etc/haproxy/haproxy.cfg": HAPROXY.replace("BIND", "127.0.0.1:8088"),
+        },
         setup=APIS + "systemctl enable --now haproxy\n" + ENABLE_SITE,
         routes=ROUTES,
         faults=NGINX_HAPROXY_FAULTS,
-        calms=(Calm(id="nginx-haproxy-quiet-day", happens="ordinary traffic, one of two services is replaced", steps=f"{ADMIN} 'set server api/api2 state drain'; sleep 1; systemctl restart api@9102; {ADMIN} 'set server api/api2 state ready'", seconds=8, allows_failures=1),),
+        calms=(
+            Calm(
+                id="nginx-haproxy-quiet-day",
+                happens="ordinary traffic, one of two services is replaced",
+                steps=f"{ADMIN} 'set server api/api2 state drain'; sleep 1; systemctl restart api@9102; {ADMIN} 'set server api/api2 state ready'",
+                seconds=8,
+                allows_failures=1,
+            ),
+        ),
     ),
     Stack(
         name="varnish",
         about="Varnish in front of nginx, in front of a service",
-        files={**API_FILES, "/etc/varnish/default.vcl": VCL, "/etc/nginx/sites-available/shop": site("    location / {\n        proxy_read_timeout 5s;\n        proxy_pass http://127.0.0.1:9101;\n    }\n", listen="127.0.0.1:8088 default_server")},
+        files={
+            **API_FILES,
+            "/etc/varnish/default.vcl": VCL,
+            "/etc/nginx/sites-available/shop": site(
+                "    location / {\n        proxy_read_timeout 5s;\n        proxy_pass http://127.0.0.1:9101;\n    }\n",
+                listen="127.0.0.1:8088 default_server",
+            ),
+        },
         setup=VARNISH_SETUP,
         routes=ROUTES,
         faults=VARNISH_FAULTS,

@@ -70,7 +70,9 @@ ROUTES = (Route(path="/", weight=4), Route(path="/products/3", weight=4), Route(
 AT = frozenset({"127.0.0.1:3000"})
 RESTART = "systemctl restart shop || true"
 HANGS = causes("backend-hung", "backend-too-slow", "cpu-saturation")
-EXPRESS_UNIT = unit("/usr/bin/node $NODE_OPTIONS_EXTRA /srv/shop/server.js", more="EnvironmentFile=/etc/shop.env\nRestartSec=1", restart="always")
+EXPRESS_UNIT = unit(
+    "/usr/bin/node $NODE_OPTIONS_EXTRA /srv/shop/server.js", more="EnvironmentFile=/etc/shop.env\nRestartSec=1", restart="always"
+)
 
 EXPRESS_FAULTS = (
     Fault(
@@ -256,7 +258,7 @@ PM2_FAULTS = (
         id="pm2-errored",
         happens="a release without SESSION_SECRET is reloaded; PM2 gives up after too many unstable restarts",
         steps=f"sed -i \"s/SESSION_SECRET: '[^']*', //\" /srv/shop/ecosystem.config.js; {PM2} delete shop; {PM2} start /srv/shop/ecosystem.config.js || true",
-        settle=f"{PM2} jlist | grep -q '\"status\":\"errored\"'",
+        settle=f'{PM2} jlist | grep -q \'"status":"errored"\'',
         expects=causes("backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed"),
         targets=AT,
@@ -375,14 +377,30 @@ STACKS = (
         faults=EXPRESS_FAULTS,
         calms=(
             Calm(id="express-quiet-day", happens="ordinary traffic", seconds=8),
-            Calm(id="express-cancelled-downloads", happens="users break off downloads", routes=(Route(path="/download", weight=3),), cancels=True, seconds=12),
-            Calm(id="express-not-found", happens="scanners get 404, nginx reloads", steps="systemctl reload nginx", routes=(Route(path="/.env", weight=8), Route(path="/admin.php", weight=8)), seconds=8),
+            Calm(
+                id="express-cancelled-downloads",
+                happens="users break off downloads",
+                routes=(Route(path="/download", weight=3),),
+                cancels=True,
+                seconds=12,
+            ),
+            Calm(
+                id="express-not-found",
+                happens="scanners get 404, nginx reloads",
+                steps="systemctl reload nginx",
+                routes=(Route(path="/.env", weight=8), Route(path="/admin.php", weight=8)),
+                seconds=8,
+            ),
         ),
     ),
     Stack(
         name="pm2",
         about="Express in PM2's cluster mode (two workers) behind nginx, MariaDB",
-        files={"/srv/shop/server.js": EXPRESS, "/srv/shop/ecosystem.config.js": ECOSYSTEM, "/etc/nginx/sites-available/shop": site(PROXY, UPSTREAM)},
+        files={
+            "/srv/shop/server.js": EXPRESS,
+            "/srv/shop/ecosystem.config.js": ECOSYSTEM,
+            "/etc/nginx/sites-available/shop": site(PROXY, UPSTREAM),
+        },
         setup=MARIADB + PM2_SETUP + ENABLE_SITE,
         routes=ROUTES,
         faults=PM2_FAULTS,
@@ -398,8 +416,12 @@ STACKS = (
             "/srv/shop/chat.js": CHAT,
             "/srv/shop/main.js": NEST,
             "/etc/nginx/sites-available/shop": site(CHAT_SITE, CHAT_HEAD),
-            "/etc/systemd/system/chat@.service": unit("/usr/bin/node /srv/shop/chat.js", more="Environment=PORT=%i NODE_PATH=/opt/node/node_modules"),
-            "/etc/systemd/system/nest.service": unit("/usr/bin/node /srv/shop/main.js", more="Environment=PORT=3001 NODE_PATH=/opt/node/node_modules"),
+            "/etc/systemd/system/chat@.service": unit(
+                "/usr/bin/node /srv/shop/chat.js", more="Environment=PORT=%i NODE_PATH=/opt/node/node_modules"
+            ),
+            "/etc/systemd/system/nest.service": unit(
+                "/usr/bin/node /srv/shop/main.js", more="Environment=PORT=3001 NODE_PATH=/opt/node/node_modules"
+            ),
         },
         setup="systemctl enable --now chat@3101 chat@3102 nest\n" + ENABLE_SITE,
         routes=(
@@ -410,7 +432,12 @@ STACKS = (
         faults=CHAT_FAULTS,
         calms=(
             Calm(id="socketio-quiet-day", happens="ordinary traffic, WebSockets come and go", seconds=12),
-            Calm(id="socketio-reload", happens="nginx reloads while WebSockets are open", steps="systemctl reload nginx; sleep 3; systemctl reload nginx", seconds=12),
+            Calm(
+                id="socketio-reload",
+                happens="nginx reloads while WebSockets are open",
+                steps="systemctl reload nginx; sleep 3; systemctl reload nginx",
+                seconds=12,
+            ),
         ),
     ),
 )

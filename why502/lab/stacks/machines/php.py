@@ -289,7 +289,10 @@ CALMS = (
         happens="logrotate of nginx and PHP, reload of php-fpm (graceful), scanners, 404 and 403, a backup",
         steps="systemctl reload php8.2-fpm; logrotate -f /etc/logrotate.d/nginx; logrotate -f /etc/logrotate.d/php8.2-fpm; mariadb-dump wordpress > /root/b.sql; "
         "sleep 2; systemctl reload nginx; curl -s -o /dev/null -H 'Host: shop.example' http://127.0.0.1/.git/config",
-        routes=(Route(path="/wp-content/x.png", host="blog.example"), Route(path="/wp-admin/", host="blog.example", expect=(302,))),
+        routes=(
+            Route(path="/wp-content/x.png", host="blog.example"),
+            Route(path="/wp-admin/", host="blog.example", expect=(302,)),
+        ),
         seconds=15,
         allows_failures=6,
     ),
@@ -308,8 +311,12 @@ STACKS = (
         name="php",
         about="WordPress and a shop in PHP-FPM pools of their own (unix socket, TCP) behind nginx, MariaDB",
         files={
-            "/etc/php/8.2/fpm/pool.d/www.conf": POOL.format(name="www", listen="/run/php/php8.2-fpm.sock", pm="dynamic", children=5, terminate=0),
-            "/etc/php/8.2/fpm/pool.d/shop.conf": POOL.format(name="shop", listen="127.0.0.1:9001", pm="dynamic", children=5, terminate=0),
+            "/etc/php/8.2/fpm/pool.d/www.conf": POOL.format(
+                name="www", listen="/run/php/php8.2-fpm.sock", pm="dynamic", children=5, terminate=0
+            ),
+            "/etc/php/8.2/fpm/pool.d/shop.conf": POOL.format(
+                name="shop", listen="127.0.0.1:9001", pm="dynamic", children=5, terminate=0
+            ),
             "/srv/shop/public/index.php": LARAVEL,
             "/etc/wordpress/config-blog.example.php": WP_CONFIG,
             "/etc/nginx/sites-available/shop": site(BLOG, name="blog.example") + SHOP,

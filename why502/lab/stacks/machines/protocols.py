@@ -25,13 +25,39 @@ stream {
 }
 """
 STREAM_FAULTS = (
-    Fault(id="stream-api-stopped", happens="the service behind nginx's stream is stopped", steps="systemctl stop api@9101", expects=causes("backend-not-running"), targets=AT),
-    Fault(id="stream-api-moved", happens="it listens on port 9102 now", steps="systemctl stop api@9101; systemctl start api@9102", expects=causes("wrong-port"), partly=causes("backend-not-running"), targets=AT),
-    Fault(id="stream-api-frozen", happens="it stands still", steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)", expects=causes("backend-hung"), partly=causes("backend-too-slow"), targets=AT),
-    Fault(id="stream-api-dropped", happens="a rule drops what goes to it", steps=DROP.format(rule="tcp dport 9101 drop"), expects=causes("connect-timeout", "network-policy-denies"), targets=AT),
+    Fault(
+        id="stream-api-stopped",
+        happens="the service behind nginx's stream is stopped",
+        steps="systemctl stop api@9101",
+        expects=causes("backend-not-running"),
+        targets=AT,
+    ),
+    Fault(
+        id="stream-api-moved",
+        happens="it listens on port 9102 now",
+        steps="systemctl stop api@9101; systemctl start api@9102",
+        expects=causes("wrong-port"),
+        partly=causes("backend-not-running"),
+        targets=AT,
+    ),
+    Fault(
+        id="stream-api-frozen",
+        happens="it stands still",
+        steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)",
+        expects=causes("backend-hung"),
+        partly=causes("backend-too-slow"),
+        targets=AT,
+    ),
+    Fault(
+        id="stream-api-dropped",
+        happens="a rule drops what goes to it",
+        steps=DROP.format(rule="tcp dport 9101 drop"),
+        expects=causes("connect-timeout", "network-policy-denies"),
+        targets=AT,
+    ),
 )
 
-GRPC = '''\
+GRPC = """\
 import os, threading, time
 from concurrent import futures
 import grpc
@@ -54,8 +80,8 @@ server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Orde
 assert server.add_insecure_port(os.environ.get("BIND", "127.0.0.1:50051"))
 server.start()
 server.wait_for_termination()
-'''
-GRPC_CLIENT = '''\
+"""
+GRPC_CLIENT = """\
 import pathlib, time
 import grpc
 failed = done = 0
@@ -73,7 +99,7 @@ while True:
     pathlib.Path("/run/orders-client/failed").write_text(str(failed))
     pathlib.Path("/run/orders-client/done").write_text(str(done))
     time.sleep(0.2)
-'''
+"""
 UNIT = """[Unit]
 After=network.target
 [Service]
@@ -102,7 +128,15 @@ server {
 GRPC_AT = frozenset({"127.0.0.1:50051"})
 FELT = "test $(cat /run/orders-client/failed) -ge {number}"
 GRPC_FAULTS = (
-    Fault(id="grpc-stopped", happens="the gRPC service is stopped", steps="systemctl stop orders", failures=0, settle=FELT.format(number=10), expects=causes("backend-not-running"), targets=GRPC_AT),
+    Fault(
+        id="grpc-stopped",
+        happens="the gRPC service is stopped",
+        steps="systemctl stop orders",
+        failures=0,
+        settle=FELT.format(number=10),
+        expects=causes("backend-not-running"),
+        targets=GRPC_AT,
+    ),
     Fault(
         id="grpc-moved",
         happens="it listens on port 50052 now",
@@ -113,8 +147,28 @@ GRPC_FAULTS = (
         partly=causes("backend-not-running"),
         targets=GRPC_AT,
     ),
-    Fault(id="grpc-unary-slow", happens="unary calls take 20 s, nginx waits 6 s", steps="touch /srv/api/slow", failures=0, settle=FELT.format(number=4), limit_s=90, expects=causes("backend-too-slow", "proxy-timeout-too-short"), partly=causes("backend-hung"), targets=GRPC_AT),
-    Fault(id="grpc-frozen", happens="it stands still", steps="kill -STOP $(systemctl show -p MainPID --value orders)", failures=0, settle=FELT.format(number=5), limit_s=120, expects=causes("backend-hung"), partly=causes("backend-too-slow"), targets=GRPC_AT),
+    Fault(
+        id="grpc-unary-slow",
+        happens="unary calls take 20 s, nginx waits 6 s",
+        steps="touch /srv/api/slow",
+        failures=0,
+        settle=FELT.format(number=4),
+        limit_s=90,
+        expects=causes("backend-too-slow", "proxy-timeout-too-short"),
+        partly=causes("backend-hung"),
+        targets=GRPC_AT,
+    ),
+    Fault(
+        id="grpc-frozen",
+        happens="it stands still",
+        steps="kill -STOP $(systemctl show -p MainPID --value orders)",
+        failures=0,
+        settle=FELT.format(number=5),
+        limit_s=120,
+        expects=causes("backend-hung"),
+        partly=causes("backend-too-slow"),
+        targets=GRPC_AT,
+    ),
     Fault(
         id="grpc-proxy-pass",
         happens="somebody writes proxy_pass http:// in place of grpc_pass",
@@ -127,7 +181,7 @@ GRPC_FAULTS = (
     ),
 )
 
-WEBSOCKET = '''\
+WEBSOCKET = """\
 import asyncio, websockets
 async def talk(socket):
     async for text in socket:
@@ -136,8 +190,8 @@ async def main():
     async with websockets.serve(talk, "127.0.0.1", 8765, ping_interval=None):
         await asyncio.Future()
 asyncio.run(main())
-'''
-IDLE_CLIENT = '''\
+"""
+IDLE_CLIENT = """\
 import asyncio, pathlib, websockets
 async def main():
     failed = 0
@@ -150,7 +204,7 @@ async def main():
                 print(error, flush=True)
         pathlib.Path("/run/idle/failed").write_text(str(failed))
 asyncio.run(main())
-'''
+"""
 WEBSOCKET_SITE = """
     location /ws {
         proxy_http_version 1.1;
@@ -163,8 +217,22 @@ WEBSOCKET_SITE = """
 """
 WEBSOCKET_AT = frozenset({"127.0.0.1:8765"})
 WEBSOCKET_FAULTS = (
-    Fault(id="websocket-stopped", happens="the WebSocket service is stopped", steps="systemctl stop chat", expects=causes("backend-not-running"), targets=WEBSOCKET_AT),
-    Fault(id="websocket-frozen", happens="it stands still", steps="kill -STOP $(systemctl show -p MainPID --value chat)", failures=6, expects=causes("backend-hung"), partly=causes("backend-too-slow", "websocket-idle-timeout"), targets=WEBSOCKET_AT),
+    Fault(
+        id="websocket-stopped",
+        happens="the WebSocket service is stopped",
+        steps="systemctl stop chat",
+        expects=causes("backend-not-running"),
+        targets=WEBSOCKET_AT,
+    ),
+    Fault(
+        id="websocket-frozen",
+        happens="it stands still",
+        steps="kill -STOP $(systemctl show -p MainPID --value chat)",
+        failures=6,
+        expects=causes("backend-hung"),
+        partly=causes("backend-too-slow", "websocket-idle-timeout"),
+        targets=WEBSOCKET_AT,
+    ),
     Fault(
         id="websocket-upgrade-lost",
         happens="the Upgrade headers are lost in a merge",
@@ -229,8 +297,20 @@ TLS_SITE = """
 """
 TLS_AT = frozenset({"127.0.0.1:8443"})
 TLS_FAULTS = (
-    Fault(id="tls-backend-expired", happens="the application's certificate has expired; nobody renewed it", steps="issue app.internal 0; sleep 1.1; systemctl restart app", expects=causes("tls-verify-failed"), targets=TLS_AT),
-    Fault(id="tls-backend-renamed", happens="the application's certificate is renewed for another name", steps="issue app2.internal 90; systemctl restart app", expects=causes("tls-verify-failed"), targets=TLS_AT),
+    Fault(
+        id="tls-backend-expired",
+        happens="the application's certificate has expired; nobody renewed it",
+        steps="issue app.internal 0; sleep 1.1; systemctl restart app",
+        expects=causes("tls-verify-failed"),
+        targets=TLS_AT,
+    ),
+    Fault(
+        id="tls-backend-renamed",
+        happens="the application's certificate is renewed for another name",
+        steps="issue app2.internal 90; systemctl restart app",
+        expects=causes("tls-verify-failed"),
+        targets=TLS_AT,
+    ),
     Fault(
         id="tls-authority-replaced",
         happens="the internal authority is replaced; nginx trusts the old one",
@@ -239,10 +319,35 @@ TLS_FAULTS = (
         expects=causes("tls-verify-failed"),
         targets=TLS_AT,
     ),
-    Fault(id="tls-backend-plain", happens="the application is started without its certificate and speaks plain HTTP", steps="sed -i 's/--certfile [^ ]* --keyfile [^ ]*//' /etc/systemd/system/app.service; systemctl daemon-reload; systemctl restart app", expects=causes("wrong-protocol"), partly=causes("tls-handshake-failed"), targets=TLS_AT),
-    Fault(id="tls-protocol-too-old", happens="proxy_ssl_protocols TLSv1 from an old guide", steps="sed -i 's/proxy_ssl_verify on;/proxy_ssl_verify on; proxy_ssl_protocols TLSv1;/' /etc/nginx/sites-available/shop; systemctl reload nginx", expects=causes("tls-handshake-failed"), targets=TLS_AT),
-    Fault(id="tls-backend-key-unreadable", happens="the renewed key is readable by root only; the application cannot start", steps="issue app.internal 90; chmod 600 /etc/pki/live/app/privkey.pem; systemctl restart app || true", expects=causes("backend-startup-failure", "backend-crash-loop"), partly=causes("backend-not-running", "backend-crashed"), targets=TLS_AT),
-    Fault(id="tls-front-certificate-deleted", happens="certbot delete removed the site's certificate; nginx does not start after a restart", steps="rm -r /etc/letsencrypt/live/shop.example; systemctl restart nginx || true", expects=causes("proxy-not-running", "proxy-config-invalid")),
+    Fault(
+        id="tls-backend-plain",
+        happens="the application is started without its certificate and speaks plain HTTP",
+        steps="sed -i 's/--certfile [^ ]* --keyfile [^ ]*//' /etc/systemd/system/app.service; systemctl daemon-reload; systemctl restart app",
+        expects=causes("wrong-protocol"),
+        partly=causes("tls-handshake-failed"),
+        targets=TLS_AT,
+    ),
+    Fault(
+        id="tls-protocol-too-old",
+        happens="proxy_ssl_protocols TLSv1 from an old guide",
+        steps="sed -i 's/proxy_ssl_verify on;/proxy_ssl_verify on; proxy_ssl_protocols TLSv1;/' /etc/nginx/sites-available/shop; systemctl reload nginx",
+        expects=causes("tls-handshake-failed"),
+        targets=TLS_AT,
+    ),
+    Fault(
+        id="tls-backend-key-unreadable",
+        happens="the renewed key is readable by root only; the application cannot start",
+        steps="issue app.internal 90; chmod 600 /etc/pki/live/app/privkey.pem; systemctl restart app || true",
+        expects=causes("backend-startup-failure", "backend-crash-loop"),
+        partly=causes("backend-not-running", "backend-crashed"),
+        targets=TLS_AT,
+    ),
+    Fault(
+        id="tls-front-certificate-deleted",
+        happens="certbot delete removed the site's certificate; nginx does not start after a restart",
+        steps="rm -r /etc/letsencrypt/live/shop.example; systemctl restart nginx || true",
+        expects=causes("proxy-not-running", "proxy-config-invalid"),
+    ),
 )
 
 DNS_SITE = """
@@ -271,7 +376,13 @@ DNS_FILES = {
     "/etc/nginx/sites-available/shop": DNS_SITE,
 }
 DNS_FAULTS = (
-    Fault(id="dns-dnsmasq-stopped", happens="dnsmasq is stopped; nginx cannot resolve the name of a variable", steps="systemctl stop dnsmasq", expects=causes("dns-resolver-failure"), partly=causes("dns-host-not-found")),
+    Fault(
+        id="dns-dnsmasq-stopped",
+        happens="dnsmasq is stopped; nginx cannot resolve the name of a variable",
+        steps="systemctl stop dnsmasq",
+        expects=causes("dns-resolver-failure"),
+        partly=causes("dns-host-not-found"),
+    ),
     Fault(
         id="dns-record-removed",
         happens="the record is removed from dnsmasq",
@@ -288,8 +399,20 @@ DNS_FAULTS = (
         partly=causes("backend-not-running", "wrong-address"),
         targets=frozenset({"127.0.0.2:9101"}),
     ),
-    Fault(id="dns-dropped", happens="a rule drops DNS, also on the loopback", steps=DROP.format(rule="udp dport 53 drop"), expects=causes("dns-resolver-failure"), partly=causes("connect-timeout")),
-    Fault(id="dns-resolver-line-lost", happens="the resolver line is lost in a merge", steps="sed -i '/resolver/d' /etc/nginx/sites-available/shop; systemctl reload nginx", expects=causes("resolver-missing"), partly=causes("dns-host-not-found")),
+    Fault(
+        id="dns-dropped",
+        happens="a rule drops DNS, also on the loopback",
+        steps=DROP.format(rule="udp dport 53 drop"),
+        expects=causes("dns-resolver-failure"),
+        partly=causes("connect-timeout"),
+    ),
+    Fault(
+        id="dns-resolver-line-lost",
+        happens="the resolver line is lost in a merge",
+        steps="sed -i '/resolver/d' /etc/nginx/sites-available/shop; systemctl reload nginx",
+        expects=causes("resolver-missing"),
+        partly=causes("dns-host-not-found"),
+    ),
 )
 
 REMOTE_SITE = """
@@ -318,10 +441,41 @@ REMOTE_AT = frozenset({"203.0.113.1:9000"})
 REMOTE_PID = "$(ss -ltnpH 'sport = :9000' | sed 's/.*pid=\\([0-9]*\\).*/\\1/')"
 OUTSIDE_RULE = "nft add table inet filter; nft 'add chain inet filter input {{ type filter hook input priority 0; }}'; nft add rule inet filter input tcp dport 9000 {rule}"
 REMOTE_FAULTS = (
-    Fault(id="remote-stopped", happens="the application on the other host is stopped", steps="true", outside=f"kill {REMOTE_PID}", expects=causes("backend-not-running"), partly=causes("connect-rejected"), targets=REMOTE_AT),
-    Fault(id="remote-frozen", happens="the application on the other host stands still", steps="true", outside=f"kill -STOP {REMOTE_PID}", expects=causes("backend-hung"), partly=causes("backend-too-slow"), targets=REMOTE_AT),
-    Fault(id="remote-firewall-drops", happens="the other host's firewall drops", steps="true", outside=OUTSIDE_RULE.format(rule="drop"), expects=causes("connect-timeout", "network-policy-denies"), targets=REMOTE_AT),
-    Fault(id="remote-firewall-rejects", happens="the other host's firewall rejects (admin-prohibited)", steps="true", outside=OUTSIDE_RULE.format(rule="reject with icmpx admin-prohibited"), expects=causes("connect-rejected", "network-policy-denies"), partly=causes("host-unreachable"), targets=REMOTE_AT),
+    Fault(
+        id="remote-stopped",
+        happens="the application on the other host is stopped",
+        steps="true",
+        outside=f"kill {REMOTE_PID}",
+        expects=causes("backend-not-running"),
+        partly=causes("connect-rejected"),
+        targets=REMOTE_AT,
+    ),
+    Fault(
+        id="remote-frozen",
+        happens="the application on the other host stands still",
+        steps="true",
+        outside=f"kill -STOP {REMOTE_PID}",
+        expects=causes("backend-hung"),
+        partly=causes("backend-too-slow"),
+        targets=REMOTE_AT,
+    ),
+    Fault(
+        id="remote-firewall-drops",
+        happens="the other host's firewall drops",
+        steps="true",
+        outside=OUTSIDE_RULE.format(rule="drop"),
+        expects=causes("connect-timeout", "network-policy-denies"),
+        targets=REMOTE_AT,
+    ),
+    Fault(
+        id="remote-firewall-rejects",
+        happens="the other host's firewall rejects (admin-prohibited)",
+        steps="true",
+        outside=OUTSIDE_RULE.format(rule="reject with icmpx admin-prohibited"),
+        expects=causes("connect-rejected", "network-policy-denies"),
+        partly=causes("host-unreachable"),
+        targets=REMOTE_AT,
+    ),
     Fault(
         id="remote-ufw-denies-outgoing",
         happens="ufw is set to deny outgoing traffic on the proxy's machine, ports 53, 80 and 443 allowed",
@@ -329,7 +483,14 @@ REMOTE_FAULTS = (
         expects=causes("connect-timeout", "network-policy-denies", "connect-rejected"),
         targets=REMOTE_AT,
     ),
-    Fault(id="remote-route-lost", happens="the address of the other host is routed to nowhere after a network change", steps="ip route add unreachable 203.0.113.1/32", expects=causes("host-unreachable"), targets=REMOTE_AT, failures=8),
+    Fault(
+        id="remote-route-lost",
+        happens="the address of the other host is routed to nowhere after a network change",
+        steps="ip route add unreachable 203.0.113.1/32",
+        expects=causes("host-unreachable"),
+        targets=REMOTE_AT,
+        failures=8,
+    ),
 )
 
 STACKS = (
@@ -352,7 +513,9 @@ STACKS = (
             "/etc/systemd/system/orders-client.service": UNIT.format(name="orders-client", script="client.py"),
             "/etc/nginx/sites-available/shop": site(STATIC) + GRPC_SITE,
         },
-        setup="systemctl enable --now orders\n" + ENABLE_SITE + "systemctl start orders-client\nuntil test $(cat /run/orders-client/done) -ge 4; do sleep 0.2; done\n"
+        setup="systemctl enable --now orders\n"
+        + ENABLE_SITE
+        + "systemctl start orders-client\nuntil test $(cat /run/orders-client/done) -ge 4; do sleep 0.2; done\n"
         "test $(cat /run/orders-client/failed) -le 2; truncate -s 0 /var/log/nginx/*.log; systemctl restart orders-client; until test $(cat /run/orders-client/done) -ge 2; do sleep 0.2; done",
         routes=(HOME,),
         faults=GRPC_FAULTS,
@@ -376,20 +539,41 @@ STACKS = (
     Stack(
         name="tls",
         about="nginx with a certificate of certbot's layout in front of an application that speaks TLS, verified",
-        files={"/srv/api/api.py": API, "/etc/systemd/system/app.service": TLS_UNIT, "/etc/nginx/sites-available/shop": site(TLS_SITE)},
+        files={
+            "/srv/api/api.py": API,
+            "/etc/systemd/system/app.service": TLS_UNIT,
+            "/etc/nginx/sites-available/shop": site(TLS_SITE),
+        },
         setup=TLS_SETUP + ENABLE_SITE,
         routes=(HOME, Route(path="/about", port=443, tls=True, weight=3)),
         faults=TLS_FAULTS,
-        calms=(Calm(id="tls-renewal", happens="both certificates are renewed, and nginx and the application reload", steps="issue app.internal 90; systemctl kill -s HUP --kill-who=main app; systemctl reload nginx", seconds=10, allows_failures=1),),
+        calms=(
+            Calm(
+                id="tls-renewal",
+                happens="both certificates are renewed, and nginx and the application reload",
+                steps="issue app.internal 90; systemctl kill -s HUP --kill-who=main app; systemctl reload nginx",
+                seconds=10,
+                allows_failures=1,
+            ),
+        ),
     ),
     Stack(
         name="dns",
         about="nginx asks dnsmasq for the application's address",
         files=DNS_FILES,
-        setup="systemctl start dnsmasq api\nuntil curl -fs -o /dev/null http://127.0.0.2:9101/; do sleep 0.1; done\n" + ENABLE_SITE,
+        setup="systemctl start dnsmasq api\nuntil curl -fs -o /dev/null http://127.0.0.2:9101/; do sleep 0.1; done\n"
+        + ENABLE_SITE,
         routes=(HOME, Route(path="/about", weight=3)),
         faults=DNS_FAULTS,
-        calms=(Calm(id="dns-move-noticed", happens="the application moves, and the name with it; the only route asks again", steps="sed -i 's/^BIND=.*/BIND=0.0.0.0:9101/' /etc/api.env; systemctl kill -s HUP api; sed -i s/127.0.0.2/127.0.0.1/ /etc/dnsmasq.d/app.conf; true", seconds=8, allows_failures=3),),
+        calms=(
+            Calm(
+                id="dns-move-noticed",
+                happens="the application moves, and the name with it; the only route asks again",
+                steps="sed -i 's/^BIND=.*/BIND=0.0.0.0:9101/' /etc/api.env; systemctl kill -s HUP api; sed -i s/127.0.0.2/127.0.0.1/ /etc/dnsmasq.d/app.conf; true",
+                seconds=8,
+                allows_failures=3,
+            ),
+        ),
     ),
     Stack(
         name="remote",

@@ -21,7 +21,7 @@ DROP = (
     "nft add rule inet filter output tcp dport {port} drop"
 )
 
-DJANGO = '''\
+DJANGO = """\
 import os, sys, time
 import django
 from django.conf import settings
@@ -59,7 +59,7 @@ urlpatterns = [path("", home), path("about", about), path("slow", slow), path("l
 
 from django.core.wsgi import get_wsgi_application
 application = get_wsgi_application()
-'''
+"""
 DJANGO_SOCKET = """[Unit]
 Description=Shop socket
 
@@ -139,7 +139,7 @@ DJANGO_FAULTS = (
     ),
 )
 
-FASTAPI = '''\
+FASTAPI = """\
 import asyncio, os, time
 import psycopg2
 from fastapi import FastAPI, Response
@@ -198,7 +198,7 @@ async def stalls():
 @app.get("/die")
 async def die():
     os.kill(os.getpid(), 9)
-'''
+"""
 FASTAPI_AT = frozenset({"127.0.0.1:8080"})
 FASTAPI_FAULTS = (
     Fault(
@@ -270,7 +270,7 @@ FASTAPI_FAULTS = (
     ),
 )
 
-UWSGI = '''\
+UWSGI = """\
 import os, time
 import redis
 cache = redis.Redis(host="127.0.0.1", socket_timeout=60)
@@ -289,7 +289,7 @@ def application(environ, start_response):
         cache.incr("seen")
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"hello " * 100]
-'''
+"""
 UWSGI_INI = """\
 [uwsgi]
 plugins = python3
@@ -314,7 +314,11 @@ UWSGI_SITE = """
 UWSGI_AT = frozenset({"127.0.0.1:3031"})
 UWSGI_FAULTS = (
     Fault(
-        id="uwsgi-stopped", happens="the service is stopped", steps="systemctl stop shop", expects=causes("backend-not-running"), targets=UWSGI_AT
+        id="uwsgi-stopped",
+        happens="the service is stopped",
+        steps="systemctl stop shop",
+        expects=causes("backend-not-running"),
+        targets=UWSGI_AT,
     ),
     Fault(
         id="uwsgi-no-application",
@@ -399,7 +403,10 @@ STACKS = (
             "/etc/shop.env": "DJANGO_SECRET_KEY=abcdef\n",
             "/etc/systemd/system/shop.socket": DJANGO_SOCKET,
             "/etc/systemd/system/shop.service": unit(
-                "/opt/venv/bin/gunicorn --workers 3 --access-logfile - app:application", more="EnvironmentFile=/etc/shop.env", kind="notify", head="Requires=shop.socket"
+                "/opt/venv/bin/gunicorn --workers 3 --access-logfile - app:application",
+                more="EnvironmentFile=/etc/shop.env",
+                kind="notify",
+                head="Requires=shop.socket",
             ),
             "/etc/nginx/sites-available/shop": site(PROXY.replace("BIND", "unix:/run/shop.sock")),
         },
@@ -408,8 +415,20 @@ STACKS = (
         faults=DJANGO_FAULTS,
         calms=(
             Calm(id="django-socket-quiet-day", happens="ordinary traffic", seconds=8),
-            Calm(id="django-socket-restart", happens="the service restarts under traffic; its socket holds the requests", steps="systemctl restart shop.service", seconds=12, allows_failures=1),
-            Calm(id="django-socket-idle", happens="the service was stopped and the socket starts it again", steps="systemctl stop shop.service", seconds=10, allows_failures=2),
+            Calm(
+                id="django-socket-restart",
+                happens="the service restarts under traffic; its socket holds the requests",
+                steps="systemctl restart shop.service",
+                seconds=12,
+                allows_failures=1,
+            ),
+            Calm(
+                id="django-socket-idle",
+                happens="the service was stopped and the socket starts it again",
+                steps="systemctl stop shop.service",
+                seconds=10,
+                allows_failures=2,
+            ),
         ),
     ),
     Stack(
@@ -417,11 +436,18 @@ STACKS = (
         about="FastAPI in uvicorn with two workers behind nginx, Redis",
         files={
             "/srv/shop/app.py": FASTAPI,
-            "/etc/systemd/system/shop.service": unit("/opt/venv/bin/uvicorn --host 127.0.0.1 --port 8080 --workers 2 app:app", restart="always"),
+            "/etc/systemd/system/shop.service": unit(
+                "/opt/venv/bin/uvicorn --host 127.0.0.1 --port 8080 --workers 2 app:app", restart="always"
+            ),
             "/etc/nginx/sites-available/shop": site(PROXY.replace("BIND", "127.0.0.1:8080")),
         },
         setup=REDIS + "systemctl enable --now shop\n" + ENABLE_SITE,
-        routes=(Route(path="/", weight=4), Route(path="/items/3", weight=4), Route(path="/about", weight=3), Route(path="/stream")),
+        routes=(
+            Route(path="/", weight=4),
+            Route(path="/items/3", weight=4),
+            Route(path="/about", weight=3),
+            Route(path="/stream"),
+        ),
         faults=FASTAPI_FAULTS,
         calms=(Calm(id="fastapi-quiet-day", happens="ordinary traffic with server-sent events", seconds=10, cancels=True),),
     ),
@@ -437,6 +463,14 @@ STACKS = (
         setup=REDIS + "systemctl enable --now shop\n" + ENABLE_SITE,
         routes=(Route(path="/", weight=4), Route(path="/about", weight=3)),
         faults=UWSGI_FAULTS,
-        calms=(Calm(id="uwsgi-quiet-day", happens="ordinary traffic, a graceful reload of uWSGI", steps="systemctl kill -s HUP --kill-who=main shop", seconds=10, allows_failures=1),),
+        calms=(
+            Calm(
+                id="uwsgi-quiet-day",
+                happens="ordinary traffic, a graceful reload of uWSGI",
+                steps="systemctl kill -s HUP --kill-who=main shop",
+                seconds=10,
+                allows_failures=1,
+            ),
+        ),
     ),
 )

@@ -58,7 +58,14 @@ PUMA_FAULTS = (
         partly=causes("backend-not-running", "unix-socket-missing", "backend-crashed"),
         targets=PUMA_AT,
     ),
-    Fault(id="puma-stopped", happens="the service is stopped", steps="systemctl stop shop", expects=causes("backend-not-running"), partly=causes("unix-socket-missing"), targets=PUMA_AT),
+    Fault(
+        id="puma-stopped",
+        happens="the service is stopped",
+        steps="systemctl stop shop",
+        expects=causes("backend-not-running"),
+        partly=causes("unix-socket-missing"),
+        targets=PUMA_AT,
+    ),
     Fault(
         id="puma-threads-exhausted",
         happens="six threads, and a rush on a page of 2 s",
@@ -216,13 +223,25 @@ STACKS = (
             "/srv/shop/config.ru": SINATRA,
             "/srv/shop/puma.rb": PUMA,
             "/etc/shop.env": "SECRET_KEY_BASE=abcdef\n",
-            "/etc/systemd/system/shop.service": unit("/usr/bin/puma -C /srv/shop/puma.rb", more="EnvironmentFile=/etc/shop.env\nRuntimeDirectory=shop"),
-            "/etc/nginx/sites-available/shop": site(PROXY, "upstream shop {\n    server unix:/run/shop/puma.sock fail_timeout=0;\n}\n"),
+            "/etc/systemd/system/shop.service": unit(
+                "/usr/bin/puma -C /srv/shop/puma.rb", more="EnvironmentFile=/etc/shop.env\nRuntimeDirectory=shop"
+            ),
+            "/etc/nginx/sites-available/shop": site(
+                PROXY, "upstream shop {\n    server unix:/run/shop/puma.sock fail_timeout=0;\n}\n"
+            ),
         },
         setup="systemctl start redis-server\nsystemctl enable --now shop\n" + ENABLE_SITE,
         routes=(Route(path="/", weight=4), Route(path="/about", weight=3)),
         faults=PUMA_FAULTS,
-        calms=(Calm(id="puma-phased-restart", happens="ordinary traffic and a phased restart (SIGUSR1)", steps="systemctl kill -s USR1 --kill-who=main shop", seconds=12, allows_failures=1),),
+        calms=(
+            Calm(
+                id="puma-phased-restart",
+                happens="ordinary traffic and a phased restart (SIGUSR1)",
+                steps="systemctl kill -s USR1 --kill-who=main shop",
+                seconds=12,
+                allows_failures=1,
+            ),
+        ),
     ),
     Stack(
         name="java",
@@ -231,7 +250,9 @@ STACKS = (
             "/srv/shop/Shop.java": JAVA,
             "/etc/shop.env": "DATASOURCE_URL=jdbc:none\n",
             "/etc/systemd/system/shop.service": unit(
-                "/usr/bin/java -Xmx48m -XX:+ExitOnOutOfMemoryError /srv/shop/Shop.java", more="EnvironmentFile=/etc/shop.env\nSuccessExitStatus=143", restart="always"
+                "/usr/bin/java -Xmx48m -XX:+ExitOnOutOfMemoryError /srv/shop/Shop.java",
+                more="EnvironmentFile=/etc/shop.env\nSuccessExitStatus=143",
+                restart="always",
             ),
             "/etc/nginx/sites-available/shop": site(PROXY, "upstream shop {\n    server 127.0.0.1:8090;\n}\n"),
         },
