@@ -4,12 +4,13 @@
 # make attack              what a hostile user, bundle or file could have root do
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
+# make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: demo test check attack accuracy lab-vm docs format lock clean
+.PHONY: demo test check attack accuracy lab-vm stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -37,6 +38,13 @@ accuracy:
 lab-vm:
 	@scripts/setup --vm
 	$(PYTHON) scripts/lab-vm
+
+stacks:
+	@scripts/setup --tests
+	scripts/stacks-image
+	rm -f build/stacks.jsonl; mkdir -p build
+	$(PYTHON) -m why502 lab stacks --jobs $(WORKERS) --first-run build/stacks.jsonl || [ $$? -eq 1 ]
+	scripts/stacks-report --later build/stacks.jsonl
 
 docs:
 	@scripts/setup

@@ -133,7 +133,7 @@ def run_stacks(
     chosen = [
         (stack, scene)
         for stack in registry.stacks().values()
-        for scene in (*stack.faults, *stack.calms)
+        for scene in stack.scenes
         if (not stack_names or stack.name in stack_names) and (not scene_ids or scene.id in scene_ids)
     ]
     if not chosen:

@@ -17,7 +17,7 @@ from typing import Any
 
 import why502
 from why502.lab.stacks import container, image, registry
-from why502.lab.stacks.stack import Calm, Fault, Stack
+from why502.lab.stacks.stack import Calm, Fault, Route, Stack
 from why502.lab.stacks.traffic import Traffic
 from why502.lab.stage import LabError
 
@@ -33,7 +33,7 @@ def main() -> int:
     """Stage one scene and print what came of it."""
     stack_name, scene_id, name, *kept = sys.argv[1:]
     stack = registry.stacks()[stack_name]
-    scene = next(each for each in (*stack.faults, *stack.calms) if each.id == scene_id)
+    scene = next(each for each in stack.scenes if each.id == scene_id)
     sys.stdout.write(json.dumps(stage(stack, scene, name, Path(kept[0]) if kept else None)) + "\n")
     return 0
 
@@ -68,22 +68,18 @@ def _set_up(machine: container.Machine, stack: Stack) -> None:
     machine.run(stack.setup)
     asker = Traffic(container.ADDRESS, (), 0, container.USERS)
     asker.patience_s = 10.0
-    was_early = False
+    asked: list[bool] = []
     for route in stack.routes:
-        status = -1
 
-        def answers(route: Any = route) -> bool:
-            nonlocal status, was_early
-            status = asker.ask(route)
-            was_early |= status not in route.expect
-            return status in route.expect
+        def answers(route: Route = route) -> bool:
+            asked.append(asker.ask(route) in route.expect)
+            return asked[-1]
 
-        await_(
-            answers,
-            stack.ready_s,
-            lambda route=route: f"{route.path} answers {status} and not {route.expect}; {dict(asker.words)}",
-        )
-    if was_early:  # we asked before it listened: that failure is ours, and no part of the scene
+        def otherwise(route: Route = route) -> str:
+            return f"{route.path} does not answer {route.expect}; {dict(asker.words)}"
+
+        await_(answers, stack.ready_s, otherwise)
+    if not all(asked):  # we asked before it listened: that failure is ours, and no part of the scene
         machine.run("truncate -s 0 /var/log/nginx/*.log /var/log/apache2/*.log", is_checked=False)
 
 

@@ -69,6 +69,11 @@ class Stack:
     remote: str = ""  # a shell script run outside of the machine: what answers on other hosts; its processes end with the scene
     ready_s: float = 60.0
 
+    @property
+    def scenes(self) -> tuple[Fault | Calm, ...]:
+        """All that can happen on it."""
+        return (*self.faults, *self.calms)
+
 
 def causes(*names: str) -> frozenset[str]:
     """Return them as a set; reads better where they are told."""
