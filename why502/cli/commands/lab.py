@@ -106,6 +106,7 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 @click.option(
     "--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory."
 )
+@click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 @click.option("--build", "is_build", is_flag=True, help="Build the image first where it is missing (downloads packages).")
 @loudness
 @click.pass_context
@@ -117,6 +118,7 @@ def run_stacks(
     jobs: int,
     rows_path: Path | None,
     bundles: Path | None,
+    format_: str,
     is_build: bool,
 ) -> None:
     """Break whole stacks of real packages on a booted systemd under traffic, and diagnose each from the inside.
@@ -127,7 +129,7 @@ def run_stacks(
     Example: why502 lab stacks --stack flask-tcp
     """
     from why502.lab.stacks import image, registry
-    from why502.lab.stacks.run import append, line, run
+    from why502.lab.stacks.run import append, as_json, line, run
 
     env: Env = context.obj
     chosen = [
@@ -140,7 +142,8 @@ def run_stacks(
         raise Why502Error("no such stack or fault", "`why502 lab stacks --list` shows them all.")
     if is_list:
         for stack, scene in chosen:
-            env.write(f"{stack.name:<24} {scene.id:<44} {scene.happens}\n")
+            row = {"stack": stack.name, "scene": scene.id, "happens": scene.happens}
+            env.write(f"{as_json(row) if format_ == 'jsonl' else f'{stack.name:<24} {scene.id:<44} {scene.happens}'}\n")
         return
     if is_build:
         image.build()
@@ -149,7 +152,7 @@ def run_stacks(
     is_right = True
     for row in run(chosen, jobs, bundles):
         is_right &= row["judged"] == "right"
-        env.write(line(row) + "\n")
+        env.write(f"{as_json(row) if format_ == 'jsonl' else line(row)}\n")
         if rows_path is not None:
             append(rows_path, row)
     context.exit(0 if is_right else 1)

@@ -84,10 +84,15 @@ def judge(scene: Fault | Calm, seen: dict[str, Any]) -> str:
     return "partly" if first["cause"] in scene.partly else "wrong"
 
 
+def as_json(row: dict[str, Any]) -> str:
+    """Return it as one line."""
+    return json.dumps(row, ensure_ascii=False)
+
+
 def append(path: Path, row: dict[str, Any]) -> None:
     """Add a result to a file of JSON lines."""
     with path.open("a") as rows:
-        rows.write(json.dumps(row, ensure_ascii=False) + "\n")
+        rows.write(f"{as_json(row)}\n")
 
 
 def line(row: dict[str, Any]) -> str:

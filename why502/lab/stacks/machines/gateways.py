@@ -124,7 +124,7 @@ HAPROXY_FAULTS = (
     Fault(
         id="haproxy-server-frozen",
         happens="both servers are stopped by SIGSTOP",
-        steps="kill -STOP $(pgrep -f bind.127.0.0.1:910)",
+        steps="systemctl kill -s STOP api@9101 api@9102",
         expects=causes("backend-hung"),
         partly=causes("all-upstreams-down", "backend-too-slow"),
         targets=SERVERS,
@@ -283,7 +283,7 @@ CHAIN_FAULTS = (
     Fault(
         id="nginx-nginx-api-frozen",
         happens="the service behind the inner nginx stands still",
-        steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)",
+        steps="systemctl kill -s STOP api@9101",
         expects=causes("backend-hung"),
         partly=causes("upstream-error-status", "backend-too-slow"),
         targets=frozenset({"127.0.0.1:9101"}),
@@ -398,7 +398,7 @@ VARNISH_FAULTS = (
     Fault(
         id="varnish-api-frozen",
         happens="the service behind both stands still",
-        steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)",
+        steps="systemctl kill -s STOP api@9101",
         expects=causes("backend-hung"),
         partly=causes("backend-too-slow"),
         targets=AT_9101,

@@ -43,7 +43,7 @@ STREAM_FAULTS = (
     Fault(
         id="stream-api-frozen",
         happens="it stands still",
-        steps="kill -STOP $(pgrep -f bind.127.0.0.1:9101)",
+        steps="systemctl kill -s STOP api@9101",
         expects=causes("backend-hung"),
         partly=causes("backend-too-slow"),
         targets=AT,
