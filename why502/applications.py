@@ -13,6 +13,7 @@ from why502.config.systemd import Unit
 from why502.deployment import Deployment, same_path
 from why502.model.base import Value
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 GUNICORN_TIMEOUT_S = 30.0
 _BINDS = {"gunicorn": ("-b", "--bind"), "hypercorn": ("-b", "--bind"), "puma": ("-b", "--bind"), "unicorn": ("-l", "--listen")}
@@ -73,11 +74,11 @@ def _unit(unit: Unit) -> Application:
     timeout_s, is_set = None, False
     if name == "gunicorn":
         workers = next(iter(_options(argv, "-k", "--worker-class")), "sync")
-        given = next((float(value) for value in _options(argv, "-t", "--timeout") if value.isdigit()), None)
+        given = next((float(value) for value in _options(argv, "-t", "--timeout") if whole_number(value) is not None), None)
         if workers in ("sync", "gthread"):
             timeout_s, is_set = (given or None, True) if given is not None else (GUNICORN_TIMEOUT_S, False)
     elif name == "uwsgi":
-        timeout_s = next((float(value) for value in _options(argv, "--harakiri") if value.isdigit()), None)
+        timeout_s = next((float(value) for value in _options(argv, "--harakiri") if whole_number(value) is not None), None)
         is_set = timeout_s is not None
     entry = unit.get("ExecStart")
     return Application(
@@ -97,7 +98,7 @@ def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
         target = Target.parse(re.sub(r"^(?:tcp|http)://|^(?=:)|(?<=^unix:)//", lambda part: "0.0.0.0" * (not part[0]), value))
         if target and (target.is_unix or target.port):
             found.append(target)
-    ports = [int(value) for value in _options(argv, _PORTS.get(name, "")) if value.isdigit() and 0 < int(value) < 65536]
+    ports = [port for value in _options(argv, _PORTS.get(name, "")) if 0 < (port := whole_number(value, 5) or 0) < 65536]
     host = next(iter(_options(argv, _HOSTS.get(name, ""))), "127.0.0.1")
     found += [Target(host=host, port=port) for port in ports]
     if (

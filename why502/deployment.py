@@ -23,6 +23,7 @@ from why502.model.base import Value
 from why502.model.config import Peer, Position, Route, Server, Upstream
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 _IP = re.compile(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
@@ -81,7 +82,10 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     def since(self, *version: int) -> bool:
         """Return whether the nginx that will run it is of that version or newer."""
-        return not self.version or tuple(int(part) for part in self.version.split(".") if part.isdigit()) >= version
+        return (
+            not self.version
+            or tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None) >= version
+        )
 
     @property
     def routes(self) -> tuple[Route, ...]:

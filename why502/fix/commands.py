@@ -12,6 +12,7 @@ from pathlib import Path
 from why502.model.base import Value
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
+from why502.model.times import whole_number
 
 COMMAND_S = 60.0
 WORKERS_S = 20.0
@@ -151,7 +152,7 @@ def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
     if any(other.argv == ("systemctl", "reset-failed", unit) for other in runs):
         return
     restarts = finish(("systemctl", "show", "-p", "NRestarts", "--value", "--", unit)).stdout.strip()
-    if restarts.isdigit() and int(restarts) >= LOOPS:
+    if (whole_number(restarts) or 0) >= LOOPS:
         raise Why502Error(
             f"{unit} was started {restarts} times already and died each time: starting it again would not help",
             f"Look at its last words: journalctl -u {unit} -n 50",

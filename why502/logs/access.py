@@ -26,6 +26,7 @@ LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a cli
 _OWN = AGENT.encode()
 Parse = Callable[[str], LogRecord | None]
 _SPLIT = re.compile(rb", | : ")
+_STATUS = re.compile(rb"[0-9]{1,9}")
 
 
 class Later(NamedTuple):
@@ -188,23 +189,23 @@ class AccessLog:
         for ((status, addresses, statuses), time), count in lines.items():
             self.span.lines += count
             when = at[time]
-            if when is None or not status.isdigit():
+            if when is None or not _STATUS.fullmatch(status):
                 self.span.unread += count
                 continue
             self.span.see(when)
             self.tallies.requests += count
             self.tallies.by_status[f"{int(status):03d}"] += count
             ends = _SPLIT.split(statuses)
-            shown = int(status) if is_failure(int(status)) or not ends[-1].isdigit() else int(ends[-1])
+            shown = int(status) if is_failure(int(status)) or not _STATUS.fullmatch(ends[-1]) else int(ends[-1])
             if is_failure(shown) and shown != 500:
                 self.tallies.minutes[int(when) // 60] += count
             for address, one in zip(_SPLIT.split(addresses), ends, strict=False):
                 if (traffic := self._traffic(address)) is None:
                     continue
                 traffic.add(one.decode("ascii", "replace"), count)
-                if one.isdigit() and is_failure(int(one)):
+                if _STATUS.fullmatch(one) and is_failure(int(one)):
                     traffic.fail(when, count)
-                elif one.isdigit() and int(status) != NOT_HTTP:
+                elif _STATUS.fullmatch(one) and int(status) != NOT_HTTP:
                     traffic.succeed(when)
 
     def _add(
@@ -437,11 +438,16 @@ def _hot(joiner: Joiner, *, only_in_body: bool) -> tuple[set[int], set[int]]:
 @lru_cache(4096)
 def _is_plain(status: bytes, address: bytes, upstream_status: bytes) -> bool:
     """Return whether nothing failed: one attempt or none, with statuses below 500."""
-    if len(status) != 3 or not status.isdigit() or is_failure(int(status)) or int(status) in LIMITS:
+    if len(status) != 3 or not _STATUS.fullmatch(status) or is_failure(int(status)) or int(status) in LIMITS:
         return False
     if upstream_status in (b"", b"-"):
         return address in (b"", b"-")
-    is_one = len(upstream_status) == 3 and upstream_status.isdigit() and b", " not in address and b" : " not in address
+    is_one = (
+        len(upstream_status) == 3
+        and _STATUS.fullmatch(upstream_status) is not None
+        and b", " not in address
+        and b" : " not in address
+    )
     return is_one and not is_failure(int(upstream_status))
 
 

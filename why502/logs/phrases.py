@@ -9,11 +9,12 @@ from signal import Signals
 from why502.logs import stamps
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 _HARMLESS = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
 _LIMIT = 2048  # characters of a line that are looked at and kept
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>\d+)")
+_TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>[0-9]{1,5})(?![0-9])")
 _TEXTS = ("detail", "process", "unit", "file", "cgroup", "client", "request", "code", "level")
 _NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "status"}
 
@@ -126,7 +127,7 @@ _BY_NUMBER = {int(signal): signal.name for signal in Signals}
 
 def signal_number(name: str) -> int | None:
     """Return 11 for `SIGSEGV`; None for what is no signal's name."""
-    return next((number for number, known in _BY_NUMBER.items() if known == name), None)
+    return next((value for value, known in _BY_NUMBER.items() if known == name), None)
 
 
 def address(text: str) -> Target | None:
@@ -139,9 +140,9 @@ def address(text: str) -> Target | None:
         text = rest
     if text.startswith(("unix:", "/")) or (found and scheme == "unix"):
         return Target(path=text.removeprefix("unix:").split("?")[0].rstrip(":")) if text.removeprefix("unix:") else None
-    if text.isascii() and text.isdigit():
+    if whole_number(text, 5) is not None:
         return _tcp("", text)
-    if match := re.match(r"\[(?P<host>[^\]]*)\]:(?P<port>\d{1,5})", text) or _last_colon(text):
+    if match := re.match(r"\[(?P<host>[^\]]*)\]:(?P<port>[0-9]{1,5})", text) or _last_colon(text):
         return _tcp(match["host"], match["port"])
     if found and re.fullmatch(r"[\w.-]+/?", text):
         return Target(host=text.rstrip("/"), port=443 if scheme == "https" else 80)
@@ -150,7 +151,7 @@ def address(text: str) -> Target | None:
 
 def _last_colon(text: str) -> re.Match[str] | None:
     text = re.split(r"[/,;)?]", text, maxsplit=1)[0]
-    return re.fullmatch(r"(?P<host>[\w.:*%-]*):(?P<port>\d{1,5})", text)
+    return re.fullmatch(r"(?P<host>[\w.:*%-]*):(?P<port>[0-9]{1,5})", text)
 
 
 def _tcp(host: str, port: str) -> Target | None:
@@ -166,10 +167,10 @@ def _target(given: dict[str, str]) -> Target | None:
         return address(given["address"])
     if "path" in given:
         return Target(path=given["path"])
-    if "port" in given and given["port"].isdigit():
+    if "port" in given and whole_number(given["port"], 5) is not None:
         return _tcp(given.get("host", ""), given["port"])
     return None
 
 
 def _int(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+    return whole_number(text, 11)

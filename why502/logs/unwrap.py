@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from why502.model.times import MONTHS, number, of_epoch, of_iso, of_parts
+from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, whole_number
 
 LIMIT = 65536  # characters of a line that are looked at
 _DEPTH = 8  # wrappers in wrappers
@@ -117,7 +117,7 @@ def _from_json(line: str) -> Inner:
         return Inner(line)
     at = None
     stamp = entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry.get("__REALTIME_TIMESTAMP")
-    if isinstance(stamp, str) and (micros := number(stamp)) is not None:
+    if isinstance(stamp, str) and (micros := whole_number(stamp)) is not None:
         at = of_epoch(micros / 1e6)
     elif isinstance(stamp := entry.get("time") or entry.get("timestamp") or entry.get("@timestamp"), str):
         at = of_iso(stamp)

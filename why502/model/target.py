@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from why502.model.base import Value
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>[0-9]{1,5})")
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
 
 

@@ -65,6 +65,6 @@ def zone_of(text: str) -> timezone | None:
     return timezone(-offset if match[1] == "-" else offset)
 
 
-def number(text: str | bytes | None, digits: int = 18) -> int | None:
+def whole_number(text: str | bytes | None, digits: int = 18) -> int | None:
     """Return a whole number written in ASCII digits alone, at most so many; None for anything else, such as `²` or `٣`."""
     return int(text) if text and len(text) <= digits and text.isascii() and text.isdigit() else None

@@ -11,6 +11,7 @@ from why502.model.errors import Why502Error
 from why502.model.logs import Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
+from why502.model.times import whole_number
 from why502.probing.plan import asked, server_name
 from why502.probing.request import Request, Tls
 from why502.probing.tls import sni_of
@@ -63,8 +64,8 @@ def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
 
 def listens_at(text: str) -> Target | None:
     """Return where to connect to for the address of a `listen` directive; None where that is a name."""
-    if text.isdigit():
-        return Target(host="127.0.0.1", port=int(text))
+    if (port := whole_number(text, 5)) is not None:
+        return Target(host="127.0.0.1", port=port)
     target = Target.parse(text.replace("*:", "0.0.0.0:", 1) if text.startswith("*:") else text)
     if target is None or target.is_unix:
         return target

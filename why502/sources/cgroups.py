@@ -138,7 +138,7 @@ def parse_quota(content: bytes) -> float | None:
 def parse_table(content: bytes) -> dict[str, int]:
     """Return a file of lines `name number`."""
     rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
 
 
 def _v1_quota(host: Host, folder: str) -> bytes:

@@ -27,6 +27,7 @@ from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord
 from why502.model.snapshot import Event, Gap, Service, Snapshot
+from why502.model.times import whole_number
 from why502.sources import journal, owners
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
@@ -264,7 +265,7 @@ class Window:
             target=record.target,
             path=record.file,
             detail=redact(record.detail)[:300],
-            code=int(record.code) if record.code.isascii() and record.code.isdigit() else signal_number(record.code),
+            code=signal_number(record.code) if (code := whole_number(record.code)) is None else code,
         )
 
 

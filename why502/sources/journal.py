@@ -12,7 +12,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.model.errors import HostError
-from why502.model.times import of_epoch
+from why502.model.times import of_epoch, whole_number
 
 TIMEOUT_S = 3.0
 _FIELDS = "MESSAGE,_PID,UNIT,_SYSTEMD_UNIT,COREDUMP_UNIT,COREDUMP_PID,COREDUMP_COMM,SYSLOG_IDENTIFIER,_TRANSPORT,_COMM,_SYSTEMD_CGROUP,PRIORITY"
@@ -87,7 +87,7 @@ def parse(text: str) -> tuple[Entry, ...]:
                 at=at,
                 message=message,
                 unit=unit,
-                pid=int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 11 else None,
+                pid=whole_number(pid, 10),
                 identifier=_text(given.get("SYSLOG_IDENTIFIER")),
                 transport=_text(given.get("_TRANSPORT")),
                 cgroup=_text(given.get("_SYSTEMD_CGROUP")),

@@ -17,6 +17,7 @@ from why502.joins import targets
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Kernel, Snapshot
 from why502.model.target import Target
+from why502.model.times import whole_number
 from why502.sources import backend, sockets
 from why502.sources.base import Ask, Found
 from why502.sources.owners import owners
@@ -72,7 +73,9 @@ def parse_netstat(content: bytes) -> dict[str, int]:
         same, _, values = numbers.partition(":")
         if group == same:
             pairs = zip(rest.split(), values.split(), strict=False)
-            counters |= {f"{group}.{name}": int(value) for name, value in pairs if value.lstrip("-").isdigit()}
+            counters |= {
+                f"{group}.{name}": int(value) for name, value in pairs if whole_number(value.removeprefix("-")) is not None
+            }
     return counters
 
 

@@ -86,13 +86,13 @@ def parse_stat(content: bytes) -> tuple[int, int, int] | None:
 def parse_meminfo(content: bytes) -> dict[str, int]:
     """Return the sizes of /proc/meminfo in bytes."""
     rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
-    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3 and row[1].isdigit()}
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3 and row[1].isdecimal()}
 
 
 def parse_diskstats(content: bytes) -> dict[str, int]:
     """Return the milliseconds that each whole disk worked (field 10 of iostats); partitions and stacked devices are left out."""
     rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
-    return {row[2]: int(row[12]) for row in rows if len(row) > 12 and row[12].isdigit() and not _PARTITION.fullmatch(row[2])}
+    return {row[2]: int(row[12]) for row in rows if len(row) > 12 and row[12].isdecimal() and not _PARTITION.fullmatch(row[2])}
 
 
 def _counters(host: Host) -> Counters | None:

@@ -157,7 +157,7 @@ def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
             link = host.link(f"/proc/{pid}/fd/{name}")
         except HostError:
             continue
-        if link.startswith("socket:[") and link[8:-1].isdigit():
+        if link.startswith("socket:[") and link[8:-1].isdecimal():
             found.add(int(link[8:-1]))
     return found
 

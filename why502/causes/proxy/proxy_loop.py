@@ -29,6 +29,7 @@ from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Sev
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.target import Target
+from why502.model.times import whole_number
 from why502.rule import risk, rule
 
 
@@ -59,8 +60,8 @@ def _same(listen: Target, text: str) -> bool:
     """Return whether the argument of a listen directive means that target: `80`, `*:80`, `127.0.0.1:8080 ssl`."""
     address = text.split(" ")[0]
     parsed = Target.parse(address)
-    if address.isdigit():
-        return listen.port == int(address)
+    if (port := whole_number(address, 5)) is not None:
+        return listen.port == port
     return (parsed is not None and (parsed.port or 80) == listen.port) or address == f"*:{listen.port}"
 
 

@@ -29,6 +29,7 @@ from why502.drop_ins import put, revive
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.times import whole_number
 
 GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS)
 
@@ -58,7 +59,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
     for service in case.services:
         yield from revive(service, is_failure=True)
-        name = next((name for name in ("MemoryMax", "MemoryLimit") if service.settings.get(name, "").isdigit()), "")
+        name = next((name for name in ("MemoryMax", "MemoryLimit") if whole_number(service.settings.get(name, ""))), "")
         limit = int(service.settings[name]) if name else 0
         if service.oom_killed and limit and free >= 2 * limit:
             begin = (start(service),) if service.is_running is False else ()

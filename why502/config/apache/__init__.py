@@ -15,6 +15,7 @@ from why502.config.configuration import Configuration
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 _SECTION = re.compile(r"<(/?)(\w+)\s*([^>]*)>")
 _URL = re.compile(
@@ -86,7 +87,7 @@ class _Reader:
         match words[0].lower(), words[1:]:
             case "servername" | "serveralias", names if names:
                 self._scopes[-1] = scope._replace(names=(*scope.names, *names))
-            case "timeout" | "proxytimeout", [seconds, *_] if seconds.isdigit() and len(seconds) < 9:
+            case "timeout" | "proxytimeout", [seconds, *_] if whole_number(seconds, 8) is not None:
                 self.timeout_s = float(seconds)
             case "proxypass" | "proxypassmatch", args if args:
                 path, *rest = [scope.path, *args] if scope.path and "://" in args[0] else args

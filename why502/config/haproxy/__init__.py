@@ -13,6 +13,7 @@ from why502.config.configuration import Configuration
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 _SECTIONS = frozenset(
     "global defaults frontend backend listen resolvers peers mailers userlist program http-errors ring cache".split()
@@ -104,7 +105,7 @@ def _peer(line: Line) -> Peer | None:
         label=name,
         target=target if target and (target.port or target.path) else None,
         at=line.at,
-        weight=int(weight) if weight.isdigit() and len(weight) < 9 else 1,
+        weight=1 if (given := whole_number(weight, 8)) is None else given,
         is_backup="backup" in options,
         is_down="disabled" in options,
         resolves="resolvers" in options,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 
 from why502.model.base import Value
+from why502.model.times import whole_number
 
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 COMPILED_PREFIX = "/usr/local/nginx"
@@ -72,7 +73,7 @@ STREAM_PASS = Pass(schemes={"": "tcp"}, http_version="")
 
 def by_version(version: str) -> Defaults:
     """Return the defaults of a version (`1.22.1`); those of the older ones where it is unknown."""
-    parts = tuple(int(part) for part in version.split(".") if part.isdigit())
+    parts = tuple(found for part in version.split(".") if (found := whole_number(part, 9)) is not None)
     return next(defaults for since, defaults in _CHANGES if parts >= since or since == (0,))
 
 

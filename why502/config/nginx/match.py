@@ -15,6 +15,7 @@ import msgspec
 
 from why502.config.nginx.variables import is_in
 from why502.model.config import Location, Route, Server
+from why502.model.times import whole_number
 
 MAX_REDIRECTS = 10
 MAX_URI = 2048
@@ -243,7 +244,7 @@ def _port(address: str) -> int | None:
         return None
     tail = address.rsplit("]", 1)[-1]
     last = tail.rsplit(":", 1)[-1] if ":" in tail or tail.replace("-", "").isdigit() else "80"
-    return int(last) if last.isdigit() else None
+    return whole_number(last, 5)
 
 
 def _servers(routes: Iterable[Route]) -> list[Server]:

@@ -15,6 +15,7 @@ from why502.config.nginx.scope import Settings
 from why502.model.config import Answer, Location, Peer, Position, Route, Server, Upstream
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 DEFAULT_LISTEN = ("*:80",)
 
@@ -219,7 +220,7 @@ def _route(directive: Directive, settings: Settings, place: Place, world: World)
 def _listened(listen: str) -> Target | None:
     """Return the address of a `listen`; None for a range of ports."""
     address = listen.split()[0] if listen.split() else ""
-    if address.isdigit():
-        return Target(host="0.0.0.0", port=int(address))
+    if (port := whole_number(address, 5)) is not None:
+        return Target(host="0.0.0.0", port=port)
     found = passes.target(re.sub(r"^\*(?=:|$)", "0.0.0.0", address), 80)
     return None if re.search(r"\d-\d+$", address) and not address.startswith("unix:") else found

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"(\d{1,18})([kKmMgG]?)")
-_TIME = re.compile(r"(?:(\d+)y)?(?:(\d+)M)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:(\d+)(?![\w]))?")
+from why502.model.times import whole_number
+
+_SIZE = re.compile(r"([0-9]{1,18})([kKmMgG]?)")
+_TIME = re.compile(
+    r"(?:(\d+)y)?(?:(\d+)M)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:(\d+)(?![\w]))?", re.ASCII
+)
 _SCALES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SECONDS = (31536000.0, 2592000.0, 604800.0, 86400.0, 3600.0, 60.0, 1.0, 0.001, 1.0)
 
@@ -25,6 +29,4 @@ def time(text: str) -> float | None:
     return sum(int(number) * scale for number, scale in zip(match.groups(), _SECONDS, strict=True) if number)
 
 
-def number(text: str) -> int | None:
-    """Return a whole number; None where it is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+number = whole_number

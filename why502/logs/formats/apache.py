@@ -20,6 +20,7 @@ from why502.logs.formats.coded import LIMIT, iso, said
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 NAME = "apache"
 MARKS = (
@@ -249,8 +250,8 @@ def _near(first: LogRecord, second: LogRecord) -> bool:
 
 def _errno(fields: dict[str, str], message: str) -> int | None:
     text = fields.get("errno", "")
-    if text.isdigit():
-        return int(text)
+    if (errno := whole_number(text, 9)) is not None:
+        return errno
     words = fields.get("words", "").strip().lower() or message[:60].lower()
     return next((number for known, number in _ERRNO_WORDS.items() if words.startswith(known)), None)
 

@@ -13,6 +13,7 @@ import msgspec
 from why502.logs.phrases import record, share
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 NAME = "audit"
 MARKS = (b"avc: ", b"apparmor=", b"type=1326", b"type=SECCOMP", b"SECCOMP ", b"SELinux is preventing ")
@@ -58,7 +59,7 @@ def parse(line: str) -> LogRecord | None:
         )
     if match := _SENTENCE.search(line):
         given = {"comm": match["exe"].rsplit("/", 1)[-1]}
-        if port := re.search(r"\bport (\d+)", match["object"]):
+        if port := re.search(r"\bport ([0-9]{1,5})\b", match["object"]):
             given["dest"] = port[1]
         found = _said(line, Symptom.SELINUX_DENIED, match["code"], given, ())
         return msgspec.structs.replace(found, detail=match["detail"].strip())
@@ -75,8 +76,8 @@ def _said(line: str, symptom: Symptom | None, code: str, given: dict[str, str], 
 
 def _target(code: str, path: str, given: dict[str, str]) -> Target | None:
     port = given.get("dest") or (given.get("src", "") if "bind" in code else "")
-    if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
-        return Target(host=given.get("daddr", given.get("laddr", "")), port=int(port))
+    if 0 < (known := whole_number(port, 5) or 0) < 65536:
+        return Target(host=given.get("daddr", given.get("laddr", "")), port=known)
     if path.startswith("/") and (
         given.get("tclass", "").endswith(("sock_file", "stream_socket")) or code in {"connect", "connectto"}
     ):

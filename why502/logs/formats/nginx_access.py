@@ -15,8 +15,7 @@ from why502.logs.bulk import local, msec
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN, LineFormat
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 from why502.model.target import Target
-from why502.model.times import number as whole
-from why502.model.times import of_iso
+from why502.model.times import of_iso, whole_number
 
 NAME = "nginx_access"
 MARKS: tuple[bytes, ...] = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
@@ -168,7 +167,7 @@ def _more(text: str) -> dict[str, str]:
 
 
 def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> LogRecord | None:
-    status = _number(values.get("status"))
+    status = whole_number(values.get("status"))
     if status is None and "request" not in values and "request_uri" not in values:
         return None
     attempts = _attempts(values)
@@ -183,8 +182,8 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         proxy="nginx" if is_nginx or status in _ONLY_NGINX else None,
         is_gateway_failure=is_failure,
         at=_at(values),
-        connection=_number(values.get("connection")),
-        pid=_number(values.get("pid")),
+        connection=whole_number(values.get("connection")),
+        pid=whole_number(values.get("pid")),
         phase=Phase.CLIENT if symptom is Symptom.CLIENT_CLOSED else None,
         symptom=symptom,
         target=last.target if last else None,
@@ -198,7 +197,7 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         status=status,
         upstream_status=last.status if last else None,
         duration_s=_duration(values),
-        bytes_sent=_number(values.get("body_bytes_sent") or values.get("bytes_sent")),
+        bytes_sent=whole_number(values.get("body_bytes_sent") or values.get("bytes_sent")),
         attempts=attempts,
         request_id=values.get("request_id", ""),
     )
@@ -247,11 +246,11 @@ def _attempts(values: dict[str, str]) -> tuple[Attempt, ...]:
             Attempt(
                 target=target,
                 group=group,
-                status=_number(one.get("status")),
+                status=whole_number(one.get("status")),
                 connect_s=_seconds(one.get("connect_time")),
                 header_s=_seconds(one.get("header_time")),
                 response_s=_seconds(one.get("response_time")),
-                length_bytes=_number(one.get("response_length")),
+                length_bytes=whole_number(one.get("response_length")),
             )
         )
     return tuple(found)
@@ -264,10 +263,6 @@ def _target(text: str) -> tuple[Target | None, str]:
     if target is None or target.is_address:
         return target, ""
     return None, text
-
-
-def _number(text: str | None) -> int | None:
-    return whole(text)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -85,7 +85,7 @@ def _own(text: str, at: Any, level: str) -> LogRecord | None:
 def _is_container(host: str) -> bool:
     """Return whether an address is of the range that Docker gives its networks (172.17.0.0/12 and up)."""
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "172" and parts[1].isdigit() and 17 <= int(parts[1]) <= 31
+    return len(parts) == 4 and parts[0] == "172" and 17 <= (number(parts[1]) or 0) <= 31
 
 
 def _common(match: re.Match[str]) -> LogRecord:

@@ -10,7 +10,7 @@ from why502.logs.formats.apache_log_format import APACHE
 from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
 from why502.logs.formats.nginx_log_format import LineFormat
 from why502.model.logs import LogRecord
-from why502.model.times import number, of_iso
+from why502.model.times import of_iso, whole_number
 
 _FITTING = 0.5
 _LINES = 50
@@ -70,7 +70,7 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             return None
         said = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
         try:
-            at, status = of_iso(f"{said['date']}T{said['time'][:8]}+00:00"), number(said["sc-status"], 9)
+            at, status = of_iso(f"{said['date']}T{said['time'][:8]}+00:00"), whole_number(said["sc-status"], 9)
         except KeyError:
             return None
         if at is None or status is None:
@@ -84,7 +84,7 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             client=said.get("c-ip", ""),
             server=said.get("cs-host", said.get("s-computername", "")),
             request=f"{said.get('cs-method', '')} {path}".strip(),
-            duration_s=whole / 1000 if (whole := number(took, 11)) is not None else None,
+            duration_s=whole / 1000 if (whole := whole_number(took, 11)) is not None else None,
         )
 
     return parse

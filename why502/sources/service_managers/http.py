@@ -7,6 +7,7 @@ import time
 from why502.host.base import Host
 from why502.model.errors import Expired, HostError
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 LIMIT_BYTES = 8 << 20
 
@@ -47,8 +48,8 @@ def _is_whole(answer: bytearray) -> bool:
         return False
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name == b"content-length" and value.strip().isdigit():
-            return len(answer) - len(head) - 4 >= int(value)
+        if name == b"content-length" and (size := whole_number(value.strip())) is not None:
+            return len(answer) - len(head) - 4 >= size
     return b"transfer-encoding: chunked" in head.lower() and answer.endswith(b"\r\n0\r\n\r\n") and bool(content)
 
 

@@ -25,6 +25,7 @@ from why502.logs.zone import aware, zone
 from why502.model.errors import HostError
 from why502.model.snapshot import Service
 from why502.model.target import Target
+from why502.model.times import whole_number
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
@@ -130,7 +131,7 @@ def _call(host: Host, config: configparser.RawConfigParser, here: str) -> list[d
             target = Target(path=posixpath.join(here, place))
         else:
             port = place.rpartition(":")[2]
-            target = Target(host="127.0.0.1", port=int(port) if port.isascii() and port.isdigit() and int(port) < 65536 else 9001)
+            target = Target(host="127.0.0.1", port=given if (given := whole_number(port, 5) or 0) < 65536 and given else 9001)
         headers = {"Content-Type": "text/xml"}
         if user := config.get(section, "username", fallback=""):
             password = config.get(section, "password", fallback="")
@@ -224,8 +225,9 @@ def _with_log(
     records = [record for line in lines if (record := log_format.parse(line)) and record.process == name]
     ends = [record for record in records if "not expected" in record.detail]
     signal = ends[-1].code if ends and ends[-1].code.startswith("SIG") and service.is_running is not True else ""
-    number = signal_number(signal) if signal else None
-    code = int(ends[-1].code) if ends and ends[-1].code.isdigit() and service.is_running is not True else service.exit_code
+    killed_by = signal_number(signal) if signal else None
+    code = whole_number(ends[-1].code, 9) if ends and service.is_running is not True else None
+    code = service.exit_code if code is None else code
     for target, how in targets:
         service = merge(service, target, how)
     words_of = [line for each in service.logs for line in (attempt(partial(tail, host, each)) or NOTHING).newest(look.since)]
@@ -233,8 +235,8 @@ def _with_log(
     return msgspec.structs.replace(
         service,
         restarts=max(0, len(ends) - (service.is_running is False)),
-        signal=number,
-        exit_code=None if number else code,
+        signal=killed_by,
+        exit_code=None if killed_by else code,
         exit_says=f"killed by {signal}" if signal else _exit_says(code, service.result) if service.is_running is False else "",
         logs=(*service.logs, path),
         why=last_words([*own, *words_of]) if service.is_running is not True or ends or service.link != LISTENS else (),

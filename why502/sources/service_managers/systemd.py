@@ -18,7 +18,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
 from why502.model.snapshot import Service
 from why502.model.target import Target
-from why502.model.times import of_epoch
+from why502.model.times import of_epoch, whole_number
 from why502.sources import journal
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
@@ -260,7 +260,7 @@ def _is_missing(host: Host, path: str) -> bool:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 and text != str((1 << 64) - 1) else None
+    return whole_number(text)
 
 
 def _by_their_words(
