@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
+from why502.model import foreign_json
 from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, whole_number
 
 LIMIT = 65536  # characters of a line that are looked at
@@ -105,8 +104,8 @@ def _once(line: str, today: date | None) -> Inner:
 def _from_json(line: str) -> Inner:
     """Return the text in a JSON object of Docker's json-file log, of journalctl -o json, or of a collector."""
     try:
-        entry: Any = msgspec.json.decode(line.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        entry: Any = foreign_json.decode(line)
+    except ValueError:
         return Inner(line)
     if not isinstance(entry, dict):
         return Inner(line)

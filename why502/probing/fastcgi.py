@@ -14,6 +14,7 @@ from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Re
 from why502.probing.speech import identify
 
 BEGIN, END, PARAMS, STDIN, STDOUT, STDERR, GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 1, 3, 4, 5, 6, 7, 9, 10, 11
+SHORT_BYTES = 4096  # a header as long as this is looked at whatever comes; a longer one, when a line of it is whole
 NO_SCRIPT = b"Primary script unknown"
 
 
@@ -73,43 +74,89 @@ def compose(request: Request) -> bytes:
     return begin + record(PARAMS, params[:65535]) + record(PARAMS, b"") + record(STDIN, b"")
 
 
-def unpack(data: bytes) -> Stream:
-    """Return what the records hold, the last one as far as it came. Raises Failed where they are none."""
-    at, led_by, is_ended = 0, 0, False
-    out, err, spans = bytearray(), bytearray(), []
-    _check(data)
-    while at + 8 <= len(data) and not is_ended:
-        _check(data[at:])
-        kind, size, padding = data[at + 1], int.from_bytes(data[at + 4 : at + 6]), data[at + 6]
-        content = data[at + 8 : at + 8 + size]
+class Records:
+    """Takes the records apart as they come, each byte once."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()  # of the record that is not whole yet
+        self._size = 0  # all bytes of the whole records
+        self._out, self._err = bytearray(), bytearray()
+        self._spans: list[tuple[int, int]] = []
+        self._led_by = 0
+        self.is_ended = False
+
+    def __len__(self) -> int:
+        return self._size + len(self._data)
+
+    def feed(self, part: bytes) -> None:
+        """Take what came next. Raises Failed where it is no record of an answer."""
+        self._data += part
+        at = 0
+        while not self.is_ended and at < len(self._data):
+            _check(self._data[at : at + 64])
+            if at + 8 > len(self._data):
+                break
+            if self._data[at + 1] == END:
+                self.is_ended = True
+                break
+            size, padding = int.from_bytes(self._data[at + 4 : at + 6]), self._data[at + 6]
+            if at + 8 + size + padding > len(self._data):
+                break
+            self._take(self._data[at + 1], self._data[at + 8 : at + 8 + size], self._size + at + 8, 8 + size + padding)
+            at += 8 + size + padding
+        del self._data[:at]
+        self._size += at
+
+    def _take(self, kind: int, content: bytearray, start: int, size_bytes: int) -> None:
         if kind == STDOUT:
-            spans.append((len(out), at + 8))
-            out += content
+            if content:
+                self._spans.append((len(self._out), start))
+            self._out += content
         elif kind == STDERR:
-            err += content
-            led_by += 0 if out else 8 + size + padding
-        elif kind == END:
-            is_ended = True
+            self._err += content
+            self._led_by += 0 if self._out else size_bytes
         else:
             raise Failed(Symptom.HEADER_INVALID, f"unexpected FastCGI record {kind}")
-        at += 8 + size + padding
-    return Stream(stdout=bytes(out), stderr=bytes(err), spans=tuple(spans), led_by=led_by, is_ended=is_ended)
+
+    def stream(self) -> Stream:
+        """Return what the records hold, the last one as far as it came. Raises Failed where that is no record of an answer."""
+        out, err, spans, led_by = bytes(self._out), bytes(self._err), tuple(self._spans), self._led_by
+        if len(self._data) >= 8 and not self.is_ended:
+            kind, size = self._data[1], int.from_bytes(self._data[4:6])
+            content = bytes(self._data[8 : 8 + size])
+            if kind == STDOUT:
+                out, spans = out + content, (*spans, (len(out), self._size + 8)) if content else spans
+            elif kind == STDERR:
+                err, led_by = err + content, led_by + (0 if out else 8 + size + self._data[6])
+            else:
+                raise Failed(Symptom.HEADER_INVALID, f"unexpected FastCGI record {kind}")
+        return Stream(stdout=out, stderr=err, spans=spans, led_by=led_by, is_ended=self.is_ended)
+
+
+def unpack(data: bytes) -> Stream:
+    """Return what the records hold, the last one as far as it came. Raises Failed where they are none."""
+    records = Records()
+    records.feed(data)
+    return records.stream()
 
 
 def _read(line: Line, request: Request) -> Answer:
-    data, head = b"", None
+    records, head = Records(), None
     while head is None:
         part = line.receive()
-        data += part
-        stream = unpack(data)
-        head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict) if stream.stdout else None
+        records.feed(part)
+        if part and b"\n" not in part and not records.is_ended and SHORT_BYTES < len(records) <= HEADER_BYTES:
+            continue
+        stream = records.stream()
+        if stream.stdout:
+            head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict)
         if head is None and (stream.is_ended or not part):
             says = "the program ended its answer" if stream.is_ended else "the connection was closed"
             says = f"{says} before a whole header{_said(stream)}"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, says, errno=line.broke)
-        if len(data) > HEADER_BYTES:
-            says = f"the header takes more than {len(data)} bytes, the buffer holds {request.buffer_bytes}"
-            raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=len(data))
+        if len(records) > HEADER_BYTES:
+            says = f"the header takes more than {len(records)} bytes, the buffer holds {request.buffer_bytes}"
+            raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=len(records))
     size = stream.raw_size(head.size_bytes)
     if size > request.buffer_bytes:
         says = f"the header takes {size} bytes with its record headers, the buffer holds {request.buffer_bytes}"
@@ -120,15 +167,17 @@ def _read(line: Line, request: Request) -> Answer:
         raise Failed(Symptom.SCRIPT_NOT_FOUND, says, status=head.status, header_bytes=size)
     if head.status in GATEWAY:
         raise Failed(Symptom.UPSTREAM_STATUS, f"answered {head.status}", status=head.status, header_bytes=size)
-    return Answer(status=head.status, header_bytes=size, detail=_finish(line, data, head, request) or _said(stream).strip(": "))
+    return Answer(
+        status=head.status, header_bytes=size, detail=_finish(line, records, head, request) or _said(stream).strip(": ")
+    )
 
 
-def _finish(line: Line, data: bytes, head: Head, request: Request) -> str:
+def _finish(line: Line, records: Records, head: Head, request: Request) -> str:
     """Read until the end of the request, or enough of it; return a remark. Raises Failed where it is cut."""
     try:
-        while not unpack(data).is_ended and len(data) < BODY_BYTES:
+        while not records.is_ended and len(records) < BODY_BYTES:
             part = line.receive()
-            data += part
+            records.feed(part)
             if not part:
                 raise Failed(Symptom.CLOSED_IN_BODY, "the connection was closed before the end of the answer", status=head.status)
     except Expired:
@@ -139,9 +188,11 @@ def _finish(line: Line, data: bytes, head: Head, request: Request) -> str:
     return ""
 
 
-def _check(data: bytes) -> None:
+def _check(data: bytes | bytearray) -> None:
     if data and data[0] != 1:  # "upstream sent unsupported FastCGI protocol version"
-        raise Failed(Symptom.OTHER_PROTOCOL, f"the peer does not speak FastCGI: it sent {shown(data)}", speaks=identify(data))
+        raise Failed(
+            Symptom.OTHER_PROTOCOL, f"the peer does not speak FastCGI: it sent {shown(bytes(data))}", speaks=identify(bytes(data))
+        )
 
 
 def _said(stream: Stream) -> str:

@@ -15,6 +15,7 @@ from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
 from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
+SHORT_BYTES = 4096  # a header as long as this is looked at whatever comes; a longer one, when a line of it is whole
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 # How servers answer plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
 TLS_WANTED = re.compile(
@@ -47,7 +48,8 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
         part = line.receive()
         data += part
         fits = data[: request.buffer_bytes]
-        head = parse(fits, needs_status_line=needs_status_line, is_strict=request.is_strict) if data else None
+        if data and (not part or b"\n" in part or len(data) < SHORT_BYTES or len(data) >= request.buffer_bytes):
+            head = parse(fits, needs_status_line=needs_status_line, is_strict=request.is_strict)
         if head is None and len(data) >= request.buffer_bytes:
             raise _too_big(line, data, request)
         if head is None and not part:
@@ -82,12 +84,12 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
     chunked = (head.get(b"transfer-encoding") or b"").lower() == b"chunked"
     said = head.get(b"content-length") or b""
     expected = int(said) if said.isdigit() and not chunked and len(said) < 18 else None
-    ended, last_at = False, time.monotonic()
+    ended, last_at, chunks = False, time.monotonic(), Chunks()
     try:
         while (
             not ended
             and len(body) < BODY_BYTES
-            and not (_is_whole(body) if chunked else expected is not None and len(body) >= expected)
+            and not (chunks.are_whole(body) if chunked else expected is not None and len(body) >= expected)
         ):
             part = line.receive()
             body, ended, last_at = body + part, not part, time.monotonic()
@@ -114,21 +116,30 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
     return ""
 
 
-def _is_whole(body: bytes) -> bool:
-    """Return whether a chunked body has its last chunk (RFC 9112, 7.1). Raises Failed where it is not made of chunks."""
-    at = 0
-    while at < len(body):
-        match = CHUNK.match(body, at)
-        if match is None:
-            if b"\n" not in body[at : at + 4096] and len(body) - at < 4096:
+class Chunks:
+    """How far the chunks of a body were followed; each is looked at once, however it comes."""
+
+    def __init__(self) -> None:
+        self._at = 0
+
+    def are_whole(self, body: bytes) -> bool:
+        """Return whether a chunked body has its last chunk (RFC 9112, 7.1). Raises Failed where it is not made of chunks.
+
+        The body is the one of the last call, and what came since.
+        """
+        while self._at < len(body):
+            at = self._at
+            match = CHUNK.match(body, at)
+            if match is None:
+                if b"\n" not in body[at : at + 4096] and len(body) - at < 4096:
+                    return False
+                raise Failed(Symptom.BODY_INVALID, f"the body is no chunked one: {shown(body[at:])}")
+            if int(match[1], 16) == 0:
+                return True
+            at = match.end() + int(match[1], 16)
+            if len(body) < at + 2:
                 return False
-            raise Failed(Symptom.BODY_INVALID, f"the body is no chunked one: {shown(body[at:])}")
-        if int(match[1], 16) == 0:
-            return True
-        at = match.end() + int(match[1], 16)
-        if len(body) < at + 2:
-            return False
-        if body[at : at + 2] != b"\r\n":
-            raise Failed(Symptom.BODY_INVALID, f"a chunk is longer than it says: {shown(body[at:])}")
-        at += 2
-    return False
+            if body[at : at + 2] != b"\r\n":
+                raise Failed(Symptom.BODY_INVALID, f"a chunk is longer than it says: {shown(body[at:])}")
+            self._at = at + 2
+        return False

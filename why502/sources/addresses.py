@@ -35,7 +35,7 @@ def parse_ip(output: str) -> tuple[str, ...]:
     """Return the addresses in the output of `ip -j address`; () where it is none."""
     try:
         links = msgspec.json.decode(output, type=list[_Link])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return ()
     return tuple(dict.fromkeys(address.local for link in links for address in link.addr_info if address.local))
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from why502.host.base import Host
+from why502.model import foreign_json
 from why502.model.errors import HostError
 from why502.model.times import of_epoch, whole_number
 
@@ -73,9 +74,9 @@ def parse(text: str) -> tuple[Entry, ...]:
     found = []
     for line in text.splitlines():
         try:
-            given: dict[str, Any] = msgspec.json.decode(line)
+            given: dict[str, Any] = foreign_json.decode(line)
             at = of_epoch(int(given["__REALTIME_TIMESTAMP"]) / 1e6)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
         if at is None:
             continue

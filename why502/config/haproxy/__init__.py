@@ -41,6 +41,7 @@ class Section(NamedTuple):
 def load(text: str, file: str) -> Configuration:
     """Return what the text of a configuration, or of a part of one, means."""
     found = sections(text, file)
+    fronts = _fronts(found)
     defaults: dict[str, tuple[str, ...]] = {}
     routes: list[Route] = []
     upstreams: list[Upstream] = []
@@ -53,7 +54,7 @@ def load(text: str, file: str) -> Configuration:
                 continue
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
-            routes.append(_route(section, peers, settings, found))
+            routes.append(_route(section, peers, settings, fronts))
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
 
 
@@ -112,15 +113,26 @@ def _peer(line: Line) -> Peer | None:
     )
 
 
-def _route(section: Section, peers: tuple[Peer, ...], settings: dict[str, tuple[str, ...]], found: list[Section]) -> Route:
+def _fronts(found: list[Section]) -> dict[str, list[Section]]:
+    """Return by name of a backend the sections that lead to it."""
+    leading: dict[str, dict[int, Section]] = {}
+    for number, section in enumerate(found):
+        if section.kind == "listen":
+            leading.setdefault(section.name, {})[number] = section
+        for line in section.lines:
+            if line.words[0] in ("default_backend", "use_backend"):
+                for word in line.words:
+                    leading.setdefault(word, {})[number] = section
+    return {name: list(sections.values()) for name, sections in leading.items()}
+
+
+def _route(
+    section: Section, peers: tuple[Peer, ...], settings: dict[str, tuple[str, ...]], leading: dict[str, list[Section]]
+) -> Route:
     servers = [line for line in section.lines if line.words[0] == "server"]
     options = servers[0].words[3:] if servers else ()
     is_tcp = settings.get("mode", ("tcp",)) == ("tcp",)
-    fronts = [
-        other
-        for other in found
-        if (other is section and section.kind == "listen") or any(line.words[0] in ("default_backend", "use_backend") and section.name in line.words for line in other.lines)
-    ]  # fmt: skip
+    fronts = leading.get(section.name, [])
     return Route(
         proxy="haproxy",
         server=fronts[0].name if fronts else section.name,

@@ -7,9 +7,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from why502.codes import Code, phase_of
+from why502.model import foreign_json
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
 from why502.model.times import MONTHS, of_epoch, of_iso
@@ -90,8 +89,8 @@ def members(line: str) -> dict[str, Any]:
         return {}
     for text in (line[start:LIMIT], line[start : line.rfind("}") + 1]):
         try:
-            entry = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            entry = foreign_json.decode(text)
+        except ValueError:
             continue
         return entry if isinstance(entry, dict) else {}
     return {}

@@ -9,10 +9,9 @@ import re
 from datetime import datetime
 from functools import lru_cache
 
-import msgspec
-
 from why502.logs.bulk import local, msec
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN, LineFormat
+from why502.model import foreign_json
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 from why502.model.target import Target
 from why502.model.times import of_iso, whole_number
@@ -140,8 +139,8 @@ def _object(line: str) -> dict[str, str]:
     """Return the members of a JSON object by name, those of an object in it as `outer_inner`; {} for anything else."""
     for text in (line, _BARE.sub(r': "\1"', line)):
         try:
-            entry = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            entry = foreign_json.decode(text)
+        except ValueError:
             continue
         found: dict[str, str] = {}
         for name, value in entry.items() if isinstance(entry, dict) else ():

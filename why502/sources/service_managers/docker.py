@@ -17,6 +17,7 @@ import msgspec
 from why502.host.base import Host
 from why502.logs import stamps
 from why502.logs.phrases import signal_name
+from why502.model import foreign_json
 from why502.model.errors import Denied, HostError, Missing
 from why502.model.snapshot import Service
 from why502.model.target import Target
@@ -54,8 +55,8 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 def _get(host: Host, path: str, what: str) -> Any:
     answer = http.ask(host, Target(path=path), what, timeout_s=TIMEOUT_S)
     try:
-        return msgspec.json.decode(answer)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return foreign_json.decode(answer)
+    except ValueError as error:
         raise HostError(f"{path}: its answer cannot be read") from error
 
 
@@ -179,15 +180,20 @@ def output(host: Host, path: str, identity: str, since: datetime) -> Iterator[tu
     """
     what = f"/containers/{identity}/logs?stdout=1&stderr=1&timestamps=1&tail=500&since={since.timestamp() - 120:.0f}"
     data = attempt(partial(http.ask, host, Target(path=path), what, timeout_s=TIMEOUT_S)) or b""
-    text = bytearray()
-    while len(data) >= 8 and data[0] in (0, 1, 2) and data[1:4] == b"\0\0\0":
-        (size,) = struct.unpack(">I", data[4:8])
-        text += data[8 : 8 + size]
-        data = data[8 + size :]
-    for line in (bytes(text) or data).decode("utf-8", "replace").splitlines():
+    for line in unframed(data).decode("utf-8", "replace").splitlines():
         stamp, _, rest = line.partition(" ")
         at = stamps.find(stamp)
         yield (at, rest) if at else (None, line)
+
+
+def unframed(data: bytes) -> bytes:
+    """Return the text of a stream of frames; of a terminal's stream, which has none, the stream."""
+    text, at = bytearray(), 0
+    while len(data) - at >= 8 and data[at] in (0, 1, 2) and data[at + 1 : at + 4] == b"\0\0\0":
+        (size,) = struct.unpack_from(">I", data, at + 4)
+        text += data[at + 8 : at + 8 + size]
+        at += 8 + size
+    return bytes(text) or data[at:]
 
 
 def _time(text: object) -> datetime | None:

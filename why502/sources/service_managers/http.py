@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from why502.host.base import Host
@@ -10,6 +11,7 @@ from why502.model.target import Target
 from why502.model.times import whole_number
 
 LIMIT_BYTES = 8 << 20
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]{0,8}(?:;[^\r\n]{0,1024})?\r\n")
 
 
 def ask(
@@ -56,14 +58,11 @@ def _is_whole(answer: bytearray) -> bool:
 def _joined(content: bytes) -> bytes:
     """Return the content of chunks (RFC 9112, 7.1)."""
     found = bytearray()
-    while content:
-        size, _, content = content.partition(b"\r\n")
-        try:
-            length = int(size.split(b";")[0], 16)
-        except ValueError:
-            break
+    at = 0
+    while match := _CHUNK.match(content, at):
+        length = int(match[1], 16)
         if not length:
             break
-        found += content[:length]
-        content = content[length + 2 :]
+        found += content[match.end() : match.end() + length]
+        at = match.end() + length + 2
     return bytes(found)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from why502.host.base import Connection, Host
+from why502.model import foreign_json
 from why502.model.errors import Expired, HostError
 from why502.model.snapshot import Service
 from why502.model.target import Target
@@ -99,23 +100,23 @@ def monitored(host: Host, path: str) -> list[dict[str, Any]]:
     finally:
         connection.close()
     try:
-        given = msgspec.json.decode(answer.removeprefix(b"j:"))
+        given = foreign_json.decode(answer.removeprefix(b"j:"))
         rows = given["args"][0]
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError) as error:
         raise HostError(f"{path}: the daemon's answer cannot be read") from error
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _argument(connection: Connection, deadline: float) -> bytes:
     """Return the first argument of the frame that comes."""
-    data = b""
+    data = bytearray()
     while True:
         if len(data) >= 5:
             (size,) = struct.unpack(">I", data[1:5])
             if size > LIMIT_BYTES:
                 raise HostError("pm2's answer is too long")
             if len(data) >= 5 + size:
-                return data[5 : 5 + size]
+                return bytes(data[5 : 5 + size])
         left = deadline - time.monotonic()
         if left <= 0:
             raise Expired(f"pm2 did not answer within {TIMEOUT_S:g} s")
@@ -127,8 +128,8 @@ def _argument(connection: Connection, deadline: float) -> bytes:
 
 def _rows(content: bytes) -> list[dict[str, Any]]:
     try:
-        rows = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
+        rows = foreign_json.decode(content)
+    except ValueError:
         return []
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

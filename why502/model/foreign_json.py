@@ -1,0 +1,24 @@
+"""JSON that strangers wrote: names, requests and environments in it may be in any encoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+def decode(given: str | bytes) -> Any:
+    """Return the value; what is no UTF-8 in it becomes U+FFFD (in a str `?`). Raises ValueError where it is no JSON."""
+    content = given.encode("utf-8", "replace") if isinstance(given, str) else given
+    try:
+        return msgspec.json.decode(content)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    except ValueError:
+        valid = content.decode("utf-8", "replace").encode()
+        if valid == content:
+            raise
+    try:
+        return msgspec.json.decode(valid)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
