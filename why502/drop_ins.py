@@ -43,7 +43,7 @@ def of_unit(name: str) -> Service:
 def seconds(text: str) -> float | None:
     """Return a time as `systemctl show` writes it ("1min 30s"), in seconds; None where it is none."""
     parts = text.split()
-    found = [re.fullmatch(r"([\d.]+)(ms|us|min|s|h)", part) for part in parts]
+    found = [re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,9})?)(ms|us|min|s|h)", part) for part in parts]
     if not parts or not all(found):
         return None
     return sum(float(match[1]) * _UNITS[match[2]] for match in found if match)

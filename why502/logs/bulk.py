@@ -68,7 +68,7 @@ def compile(format: str, escape: str) -> Columns | None:
         return None
     if "upstream_addr" not in names or "upstream_status" not in names:  # one without the other tells nothing of a target
         pattern = pattern.replace("(?P<upstream_addr>", "(?:").replace("(?P<upstream_status>", "(?:")
-    return Columns(re.compile(f"^{pattern}$|^[^\\n]*$".encode(), re.MULTILINE))
+    return Columns(re.compile(f"^{pattern}$|^[^\\n]*$".encode("utf-8", "surrogateescape"), re.MULTILINE))
 
 
 def seconds(name: str, text: bytes) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from why502.host.base import Connection, Host
+from why502.logs.formats.coded import epoch
 from why502.model import foreign_json
 from why502.model.errors import Expired, HostError
 from why502.model.snapshot import Service
@@ -24,7 +25,7 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
-from why502.sources.service_managers.base import LISTENS, Described, Look, merge, moment, named, words
+from why502.sources.service_managers.base import LISTENS, Described, Look, merge, named, words
 from why502.sources.suppliers import of_process, supplier_of
 from why502.sources.tail import NOTHING, tail
 
@@ -178,7 +179,7 @@ def _service(name: str, pid: int, env: dict[str, Any], what: Described, home: st
     state = str(env.get("status") or "")
     ended = state in _ENDED
     code = env.get("exit_code")
-    changed = moment((env.get("pm_uptime") or 0) / 1000) if isinstance(env.get("pm_uptime"), int | float) else None
+    changed = epoch(env.get("pm_uptime"))
     return Service(
         manager=NAME,
         name=name,

@@ -51,7 +51,7 @@ _WHOSE = (CONNECT, HEADER, RESPONSE)
 def program(log_format: str, escape: str) -> bytes | None:
     """Return a `log_format` as the kernel wants it; None for one that cannot be told apart byte by byte."""
     pieces = _VARIABLE.split(log_format)
-    literals = [piece.encode() for piece in pieces[::3]]
+    literals = [piece.encode("utf-8", "surrogateescape") for piece in pieces[::3]]
     names = [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
     if any(len(literal) > _MOST_LITERAL or b"\n" in literal for literal in literals) or len(names) > _MOST_FIELDS:
         return None

@@ -1,0 +1,17 @@
+"""Every parser stands what is thrown at it. `scripts/fuzz` throws millions; this is a sample, the same at each run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.mutate import run
+from tests.fuzz.targets import Parser, parsers
+
+INPUTS = 300
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.name)
+def test_stands_changed_texts(parser: Parser) -> None:
+    tried, _, broken = run(parser, 0, most=INPUTS)
+    assert not broken
+    assert tried == INPUTS
