@@ -95,6 +95,8 @@ class Case:
             for tally in self.failures:
                 for request, count in tally.requests:
                     taken.update(dict.fromkeys((route.at for route in self.joins.taken(request, tally.server)), count))
+        if not taken and not any(servers):
+            return self.routes[0]
         return max(
             self.routes,
             key=lambda route: (

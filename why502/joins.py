@@ -383,6 +383,24 @@ class Joins:
         return found
 
     @cached_property
+    def configured(self) -> frozenset[Target]:
+        """The addresses that stand literally in the configuration."""
+        return frozenset(
+            peer.target for peers in peer_sets(self.routes) for peer in peers if peer.target and peer.target.is_address
+        )
+
+    @cached_property
+    def names_at_start(self) -> tuple[Target, ...]:
+        """The names, with their ports, that a proxy resolves only when it starts or loads its configuration."""
+        found = (
+            peer.target
+            for peers in peer_sets(route for route in self.routes if not route.has_variables)
+            for peer in peers
+            if peer.target and not peer.target.is_address and not peer.resolves
+        )
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
     def is_open(self) -> bool:
         """True where some route may lead to an address that does not stand in the configuration: by a name or variable."""
         return any(route.has_variables and not route.peers for route in self.routes) or any(

@@ -29,7 +29,6 @@ from why502.deployment import Deployment, host_name
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.target import Target
 from why502.rule import risk, rule
 
 
@@ -38,32 +37,20 @@ def examine(case: Case) -> Iterator[Evidence]:
     target = case.target
     if target is None or target.is_unix or not case.failures:
         return
-    for proxy in case.proxies:
-        for route in proxy.routes:
-            for peer in route.peers:
-                name = peer.target
-                if (
-                    name is None
-                    or name.is_address
-                    or peer.resolves
-                    or route.has_variables
-                    or (name.port and name.port != target.port)
-                ):
-                    continue
-                found = [x for x in case.resolutions(name.host) if x.outcome == "ok" and not x.is_resolver]
-                known = {address for x in found for address in x.addresses}
-                if found and known and target.host not in known and target not in _configured(case):
-                    yield supports(
-                        f"{name.host} means {', '.join(sorted(known))} now; the proxy still connects to {target.host}",
-                        f"getent ahosts {name.host}",
-                        2 * PROOF,
-                    )
-                    return
-
-
-def _configured(case: Case) -> frozenset[Target]:
-    """Return the addresses that stand literally in the configuration."""
-    return frozenset(p.target for x in case.proxies for r in x.routes for p in r.peers if p.target and p.target.is_address)
+    if target in case.joins.configured:
+        return
+    for name in case.joins.names_at_start:
+        if name.port and name.port != target.port:
+            continue
+        found = [x for x in case.resolutions(name.host) if x.outcome == "ok" and not x.is_resolver]
+        known = {address for x in found for address in x.addresses}
+        if found and known and target.host not in known:
+            yield supports(
+                f"{name.host} means {', '.join(sorted(known))} now; the proxy still connects to {target.host}",
+                f"getent ahosts {name.host}",
+                2 * PROOF,
+            )
+            return
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
