@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +15,7 @@ from why502.host.local import LocalHost
 from why502.model.errors import HostError, Missing
 from why502.sources.process_table import (
     ProcessTable,
+    Stat,
     boot_time,
     parse_cgroup,
     parse_file_limit,
@@ -20,7 +23,9 @@ from why502.sources.process_table import (
     parse_passwd,
     parse_stat,
     private_tmp,
+    shared,
     split_argv,
+    without_crowds,
 )
 
 ID = "3f2b9c0d" * 8
@@ -152,3 +157,47 @@ def test_boot_is_before_now() -> None:
     booted = boot_time(LocalHost())
     assert booted is not None
     assert booted < datetime.now(UTC)
+
+
+class Counting(LocalHost):
+    """A host that counts the looks at single files, and the files that are read many at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.single: list[str] = []
+        self.many: list[str] = []
+
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
+        self.single.append(path)
+        return super().read(path, limit_bytes=limit_bytes)
+
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+        self.many += paths
+        return super().read_all(paths, limit_bytes=limit_bytes)
+
+
+def test_tables_of_one_collection_read_each_process_once() -> None:
+    host = Counting()
+    with shared(host):
+        first = ProcessTable(host).stats()
+        begun = subprocess.Popen(["sleep", "60"])
+        try:
+            again = ProcessTable(host).stats()
+            assert begun.pid in again.keys() - first.keys()
+            assert len(host.many) == len(set(host.many))
+            assert ProcessTable(host).titles()[begun.pid] == ("sleep", "60")
+        finally:
+            begun.kill()
+            begun.wait()
+        assert begun.pid not in ProcessTable(host).stats()
+        assert not [path for path in host.single if path.endswith("/stat") and path != "/proc/stat"]
+    read = len(host.many)
+    ProcessTable(host).stats()
+    assert len(host.many) > read
+
+
+def test_of_a_crowd_of_children_only_some_are_looked_at() -> None:
+    stats = {pid: Stat("x", "S", 1 if pid < 200 else 7, 1, 0.0) for pid in range(1, 5000)}
+    found = without_crowds(stats)
+    assert found[:199] == list(range(1, 200))
+    assert found[199:] == list(range(200, 264))

@@ -22,12 +22,13 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.proc_net import parse_tcp, parse_unix
-from why502.sources.process_table import ProcessTable, Stat, parse_status
+from why502.sources.process_table import ProcessTable, Stat, parse_status, without_crowds
 
 SECTION = "listeners"
 LIMIT_S = 4.0
 NETWORKS = 32  # other network namespaces looked at
 LISTENERS = 10_000  # that are kept
+REST_S = 1.0  # to look for owners among the many children of one process
 ROOTS = 16  # of proxies in other mount namespaces, below which paths are looked up
 
 _KERNEL_THREADS = 2  # parent of all of them
@@ -41,7 +42,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     networks = _networks(table, known, stats, gaps)
     found = _asked(host, networks, gaps)
     found = _first(found, known, gaps)
-    owners, unseen = host.holders(frozenset(one.inode for one in found if one.inode), _candidates(stats))
+    owners, unseen = _owners(host, stats, frozenset(one.inode for one in found if one.inode))
     if unseen:
         gaps.append(
             Gap(source="listeners", why=f"no time was left to look whether {unseen} of {len(stats)} processes own a socket")
@@ -55,6 +56,25 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     return Found(tuple(_placed(host, known, [_whole(host, one) for one in found], gaps)), tuple(gaps))
 
 
+def _owners(host: Host, stats: Mapping[int, Stat], inodes: frozenset[int]) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Return the processes that hold each socket, and for how many processes there was no time.
+
+    The many children of one process are looked at where that holds a socket, which they inherit, or where a socket has no owner yet.
+    """
+    if not inodes:
+        return {}, 0
+    candidates = _candidates(stats)
+    few = set(without_crowds({pid: stats[pid] for pid in candidates}))
+    found, unseen = host.holders(inodes, sorted(few))
+    holding = {pid for pids in found.values() for pid in pids}
+    is_complete = all(inode in found for inode in inodes)
+    rest = [pid for pid in candidates if pid not in few and (not is_complete or stats[pid].ppid in holding)]
+    if not rest:
+        return found, unseen
+    more, left = host.holders(inodes, rest, timeout_s=REST_S)
+    return {inode: (*found.get(inode, ()), *more.get(inode, ())) for inode in found.keys() | more.keys()}, unseen + left
+
+
 def _candidates(stats: Mapping[int, Stat]) -> list[int]:
     """Return the processes that can hold a socket: not the kernel's own, nor those that ended."""
     return [pid for pid, stat in stats.items() if stat.state != "Z" and stat.ppid != _KERNEL_THREADS]
@@ -63,7 +83,7 @@ def _candidates(stats: Mapping[int, Stat]) -> list[int]:
 def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], gaps: list[Gap]) -> dict[str, int]:
     """Return the other network namespaces, each with a process in it: those of proxies first, those of other user namespaces last."""
     networks = {proxy.network: proxy.pid for proxy in known.proxies or () if proxy.network and proxy.pid}
-    for pid, network in table.networks(_candidates(stats)).items():
+    for pid, network in table.networks(without_crowds({pid: stats[pid] for pid in _candidates(stats)})).items():
         if network:
             networks.setdefault(network, pid)
     if len(networks) > NETWORKS:

@@ -6,12 +6,26 @@ from why502.joins import addresses, peer_sets, takes, targets
 from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
+# The last answer, and the sections that it was made of: several sources of one collection ask for the same.
+_last: tuple[tuple[object, ...], dict[Target, tuple[int, ...]]] = ((), {})
+
 
 def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     """Return, for every target that something on this machine listens on, the processes that hold that socket in order.
 
     Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
     """
+    global _last  # noqa: PLW0603
+    parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
+    last = _last
+    if len(last[0]) == len(parts) and all(one is other for one, other in zip(last[0], parts, strict=True)):
+        return last[1].copy()
+    found = _owners(known)
+    _last = (parts, found)
+    return found.copy()
+
+
+def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     networks: dict[Target, set[str]] = {}
     for proxy in known.proxies or ():
         for target in {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Limits, Process
 from why502.sources.attempt import attempt
 
+CROWD = 64  # children of one process, beyond which one is taken to be like the others
 TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
 
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
@@ -89,16 +91,21 @@ class ProcessTable:
             self._kept.titles = {pid: title for pid, title in self._kept.titles.items() if pid in found}
             return found.copy()
 
-    def titles(self) -> dict[int, tuple[str, ...]]:
-        """Return the command line of every process that has one; those that end meanwhile, or may not be seen, are left out."""
+    def titles(self, is_likely: Callable[[str], bool] = bool) -> dict[int, tuple[str, ...]]:
+        """Return the command lines of the processes whose short name is likely, and of the others without crowds of children.
+
+        Those that have none, end meanwhile, or may not be seen, are left out.
+        """
         stats = self.stats()
+        few = set(without_crowds(stats))
+        wanted = [pid for pid, stat in stats.items() if pid in few or is_likely(stat.name)]
         with self._kept.lock:
             old = self._kept.titles if self._is_shared else {}
-            missing = [pid for pid in stats if pid not in old]
+            missing = [pid for pid in wanted if pid not in old]
             contents = self._host.read_all([f"/proc/{pid}/cmdline" for pid in missing], limit_bytes=1 << 16)
             new = {pid: split_argv(content) for pid, content in zip(missing, contents, strict=True) if content is not None}
-            self._kept.titles = {pid: title for pid in stats if (title := old.get(pid, new.get(pid))) is not None}
-            return {pid: title for pid, title in self._kept.titles.items() if title}
+            self._kept.titles = old | new
+            return {pid: title for pid in wanted if (title := self._kept.titles.get(pid))}
 
     def stat(self, pid: int) -> Stat:
         """Return what is quickly said of one process."""
@@ -212,6 +219,18 @@ def _stat(content: bytes) -> Stat | None:
         return parse_stat(content.decode("utf-8", "replace"))
     except HostError:
         return None
+
+
+def without_crowds(stats: Mapping[int, Stat], most: int = CROWD) -> list[int]:
+    """Return the processes in order, of the children of one parent (but the first process) only the first ones."""
+    counts: Counter[int] = Counter()
+    found = []
+    for pid in sorted(stats):
+        parent = stats[pid].ppid
+        counts[parent] += 1
+        if parent <= 1 or counts[parent] <= most:
+            found.append(pid)
+    return found
 
 
 def boot_time(host: Host) -> datetime | None:

@@ -127,7 +127,7 @@ def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
 
 def find_masters(table: ProcessTable) -> list[Master]:
     """Return the serving nginx processes, by number. Those that only test or signal another are none. Raises HostError."""
-    stats, lines = table.stats(), table.titles()
+    stats, lines = table.stats(), table.titles(is_nginx)
     titles: dict[int, Title] = {}
     single: dict[int, tuple[str, Options]] = {}
     for pid, stat in stats.items():
