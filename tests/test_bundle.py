@@ -14,8 +14,9 @@ import values
 from hypothesis import HealthCheck, given, settings
 
 import why502
-from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, redacted
+from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, load, redacted, save
 from why502.config.nginx import parse
+from why502.config.nginx.load import load_dump
 from why502.config.tree import content
 from why502.logs.masked import in_place
 from why502.model.config import Peer, Position, Route, Setting
@@ -162,3 +163,21 @@ def test_no_secret_of_a_route_is_kept() -> None:
     assert kept.settings["proxy_set_header"][1].args == ("X-Auth-User", "$remote_user")
     assert kept.settings["secure_link_secret"][0].at == Position(file="/etc/nginx/nginx.conf", line=3)
     assert kept.headers[1] == ("Host", "shop.example")
+
+
+def test_the_peers_of_a_group_are_written_once() -> None:
+    """A bundle grows with peers and routes, not with their product; what is read is what was written."""
+
+    def snapshot(peers: int, routes: int) -> Snapshot:
+        servers = "".join(f"server 10.0.{i // 250}.{i % 250 + 1}:80;" for i in range(peers))
+        places = "".join(f"location /{i}/ {{ proxy_pass http://big; }}" for i in range(routes))
+        text = f"http {{ upstream big {{ {servers} }} server {{ {places} }} }}"
+        found = load_dump(f"# configuration file /etc/nginx/nginx.conf:\n{text}\n".encode())
+        proxy = Proxy(routes=found.routes, upstreams=found.upstreams)
+        assert all(route.peers is found.upstreams[0].peers for route in found.routes)
+        return Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,))
+
+    few, many = snapshot(200, 10), snapshot(200, 20)
+    assert load(save(many), "x") == many
+    sizes = [len(gzip.decompress(save(one))) for one in (few, many)]
+    assert sizes[1] < 1.3 * sizes[0]

@@ -18,8 +18,9 @@ import msgspec
 from why502.logs.masked import NAMES, in_place
 from why502.logs.redact import HIDDEN, redact
 from why502.model.base import Value, decode
+from why502.model.config import Peer
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Snapshot
+from why502.model.snapshot import Proxy, Snapshot
 from why502.version import __version__
 
 SCHEMA = "why502.bundle/1"
@@ -50,7 +51,7 @@ class Bundle(Value, frozen=True, kw_only=True):
 
 def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:
     """Return the bytes of a bundle. With `anonymize`, addresses other than loopback are replaced, each always by the same one."""
-    bundle = Bundle(schema=SCHEMA, why502=__version__, snapshot=redacted(snapshot, anonymize=anonymize))
+    bundle = Bundle(schema=SCHEMA, why502=__version__, snapshot=redacted(_lean(snapshot), anonymize=anonymize))
     return gzip.compress(msgspec.json.encode(bundle), compresslevel=6, mtime=0)
 
 
@@ -75,7 +76,44 @@ def load(data: bytes, name: str) -> Snapshot:
         raise Why502Error(
             f"{name} is written as {head.schema!r}, this program reads {SCHEMA!r}", "Use the version of why502 that wrote it."
         )
-    return decode(text, Bundle, name).snapshot
+    return _full(decode(text, Bundle, name).snapshot)
+
+
+def _lean(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with the peers of a group written once, in the group: thousands of routes may lead to thousands of peers."""
+
+    def lean(proxy: Proxy) -> Proxy:
+        groups = _groups(proxy)
+        routes = (
+            msgspec.structs.replace(route, peers=())
+            if route.upstream and route.peers and groups.get(route.upstream) is route.peers
+            else route
+            for route in proxy.routes
+        )
+        return msgspec.structs.replace(proxy, routes=tuple(routes))
+
+    return msgspec.structs.replace(snapshot, proxies=tuple(map(lean, snapshot.proxies))) if snapshot.proxies else snapshot
+
+
+def _full(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with the peers of their group in the routes that were written without."""
+
+    def full(proxy: Proxy) -> Proxy:
+        groups = _groups(proxy)
+        routes = (
+            msgspec.structs.replace(route, peers=groups[route.upstream])
+            if route.upstream and not route.peers and groups.get(route.upstream)
+            else route
+            for route in proxy.routes
+        )
+        return msgspec.structs.replace(proxy, routes=tuple(routes))
+
+    return msgspec.structs.replace(snapshot, proxies=tuple(map(full, snapshot.proxies))) if snapshot.proxies else snapshot
+
+
+def _groups(proxy: Proxy) -> dict[str, tuple[Peer, ...]]:
+    """Return the peers of the first group of each name."""
+    return {group.name: group.peers for group in reversed(proxy.upstreams)}
 
 
 class _Head(msgspec.Struct):
