@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from why502.config.nginx.load import load_dump
-from why502.joins import placed, takes
+from why502.joins import Doors, Joins, accepts, placed, takes
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Listener, Proxy
+from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 
 DUMP = """# configuration file /etc/nginx/nginx.conf:
@@ -61,3 +65,22 @@ def test_a_socket_whose_path_leads_elsewhere_takes_nothing() -> None:
     assert takes(listener, path)
     assert takes(msgspec.structs.replace(listener, is_at_path=True), path)
     assert not takes(msgspec.structs.replace(listener, is_at_path=False), path)
+
+
+HOSTS = ("127.0.0.1", "127.0.0.2", "0.0.0.0", "::", "::1", "localhost", "10.0.0.1", "2001:db8::1")
+TARGETS = st.one_of(
+    st.builds(Target, host=st.sampled_from(HOSTS), port=st.sampled_from((80, 81))),
+    st.builds(Target, path=st.sampled_from(("/a", "/b"))),
+)
+LISTENERS = st.lists(st.builds(Listener, target=TARGETS, inode=st.integers(1, 99), only_v6=st.sampled_from((None, True, False))))
+
+
+@given(LISTENERS, st.lists(TARGETS))
+def test_the_indexes_find_what_a_search_finds(listeners: list[Listener], wanted: list[Target]) -> None:
+    doors = Doors(listeners)
+    for target in wanted:
+        assert [one for one in doors.near(target) if takes(one, target)] == [one for one in listeners if takes(one, target)]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    joins = Joins(Snapshot(taken_at=now, asked=tuple(wanted), listeners=tuple(listeners)))
+    meant = [one for one in listeners if any(accepts(one.target, target, one.only_v6) for target in wanted)]
+    assert [one for one in listeners if one not in joins.unnamed] == [one for one in listeners if one in meant]

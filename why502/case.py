@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from why502.joins import Joins, accepts, is_failure, merged, takes
+from why502.joins import Doors, Joins, accepts, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
@@ -197,12 +197,22 @@ class Case:
         """The sockets that would take a connection to the target; None where that could not be seen."""
         if self.target is None or self.host is None or self.host.listeners is None:
             return None
-        return tuple(listener for listener in self._reachable if takes(listener, self.target))
+        near = self._doors.near(self.target) if self._doors else self._reachable
+        return tuple(listener for listener in near if takes(listener, self.target))
+
+    @cached_property
+    def _doors(self) -> Doors | None:
+        """The same listeners by target, where the target lies on the proxy's machine."""
+        return self.joins.doors(self._network) if self.host is self.here else None
+
+    @property
+    def _network(self) -> str:
+        return self.proxy.network if self.proxy and self.is_local else ""
 
     @cached_property
     def _reachable(self) -> tuple[Listener, ...]:
         """The listeners in the proxy's own network namespace (a unix socket has none)."""
-        network = self.proxy.network if self.proxy and self.is_local else ""
+        network = self._network
         if self.host is self.here:
             return self.joins.reachable(network)
         found = self.host.listeners if self.host and self.host.listeners else ()
@@ -215,7 +225,7 @@ class Case:
             return ()
         return tuple(
             listener
-            for listener in self._reachable
+            for listener in (self._doors.by_port.get(self.target.port, ()) if self._doors else self._reachable)
             if listener.target.port == self.target.port and not takes(listener, self.target)
         )
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import Joins, alarms, idle_spares, peer_sets, routes, takes, targets, unheard
+from why502.joins import Doors, Joins, alarms, idle_spares, peer_sets, routes, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, Proxy, Snapshot
+from why502.model.snapshot import Event, Proxy, Snapshot
 from why502.model.words import words
 from why502.served import Reason, Unserved, last_words, unserved
 
@@ -169,15 +169,13 @@ def _backend_listens(here: Snapshot) -> Check:
         return _skip(here, "backend-listens", says, "listeners")
     bad = [f"nothing listens on {target}" for target in unheard(here) or ()]
     own = set(here.addresses or ())
-    by_port: dict[int, list[Listener]] = {}
-    for listener in here.listeners:
-        by_port.setdefault(listener.target.port, []).append(listener)
+    doors = Doors(here.listeners)
     known = targets(here)
     good = [
         str(target)
         for target in known
         if target.is_loopback or target.host in own
-        if any(takes(x, target) for x in by_port.get(target.port, ()))
+        if any(takes(x, target) for x in doors.near(target))
     ]
     if not bad and not good:
         why = "no target lies on this machine" if known else "no target is known of"

@@ -129,9 +129,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
     if snapshot.listeners is None:
         return None
     own = set(snapshot.addresses or ())
-    by_port: dict[int, list[Listener]] = {}
-    for listener in snapshot.listeners:
-        by_port.setdefault(listener.target.port, []).append(listener)
+    doors = Doors(snapshot.listeners)
     spares = idle_spares(snapshot)
     wanted = (
         (target, proxy.network)
@@ -146,7 +144,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
     return tuple(
         target
         for target, network in dict.fromkeys(wanted)
-        if not any(takes(x, target) for x in by_port.get(target.port, ()) if target.is_unix or x.network == network)
+        if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == network)
     )
 
 
@@ -279,6 +277,37 @@ def takes(listener: Listener, wanted: Target) -> bool:
     if wanted.is_unix and wanted.path in listener.names:
         return True
     return listener.is_at_path is not False and accepts(listener.target, wanted, listener.only_v6)
+
+
+_MANY = frozenset({"0.0.0.0", "::"})  # listening there takes connections to several addresses
+_ANY = _MANY | {"localhost"}  # connecting there reaches sockets with other addresses
+
+
+class Doors:
+    """Listeners by the targets that they may take connections to: thousands may share a port."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._exact: dict[tuple[str, int, str], list[tuple[int, Listener]]] = {}
+        self._wide: dict[int, list[tuple[int, Listener]]] = {}
+        self.by_port: dict[int, list[Listener]] = {}
+        for place, one in enumerate(listeners):
+            target = one.target
+            self.by_port.setdefault(target.port, []).append(one)
+            if target.host in _MANY:
+                self._wide.setdefault(target.port, []).append((place, one))
+            else:
+                self._exact.setdefault((target.host, target.port, target.path), []).append((place, one))
+                for name in one.names:
+                    self._exact.setdefault(("", 0, name), []).append((place, one))
+
+    def near(self, wanted: Target) -> list[Listener]:
+        """Return the listeners that may take connections to a target, in order; `takes` tells which do."""
+        if wanted.host in _ANY:
+            return self.by_port.get(wanted.port, [])
+        exact = self._exact.get((wanted.host, wanted.port, wanted.path), [])
+        wide = [] if wanted.is_unix else self._wide.get(wanted.port, [])
+        found = sorted((*exact, *wide), key=lambda each: each[0]) if exact and wide else exact or wide
+        return [one for _, one in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -455,6 +484,16 @@ class Joins:
         return self._by_network[network]
 
     @cached_property
+    def _doors(self) -> dict[str, Doors]:
+        return {}
+
+    def doors(self, network: str) -> Doors:
+        """Return the listeners of `reachable` by target."""
+        if network not in self._doors:
+            self._doors[network] = Doors(self.reachable(network))
+        return self._doors[network]
+
+    @cached_property
     def processes(self) -> dict[int, Process]:
         """The processes by pid."""
         return {process.pid: process for process in self.here.processes or ()}
@@ -462,11 +501,21 @@ class Joins:
     @cached_property
     def unnamed(self) -> tuple[Listener, ...]:
         """The listeners that no target means."""
+        exact = set(self.targets)
         by_port: dict[int, list[Target]] = {}
+        wide: dict[int, list[Target]] = {}
         for target in self.targets:
             by_port.setdefault(target.port, []).append(target)
-        return tuple(
-            listener
-            for listener in self.here.listeners or ()
-            if not any(takes(listener, target) for target in by_port.get(listener.target.port, ()))
-        )
+            if target.host in _ANY:
+                wide.setdefault(target.port, []).append(target)
+
+        def is_meant(listener: Listener) -> bool:
+            own = listener.target
+            if listener.is_at_path is not False and own in exact:
+                return True
+            if own.is_unix:
+                return any(Target(path=name) in exact for name in listener.names)
+            near = by_port if own.host in _MANY else wide
+            return any(takes(listener, target) for target in near.get(own.port, ()))
+
+        return tuple(listener for listener in self.here.listeners or () if not is_meant(listener))

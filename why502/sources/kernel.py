@@ -129,8 +129,10 @@ def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], f
     bound = {name: listener.target.path for listener in known.listeners or () for name in listener.names}
     connections, ports = towards(targets(known), *rows, bound)
     sides = {}
+    ends = [(sockets.Ends(tcp), sockets.Ends(unix)) for tcp, unix in tables]
     for target in owners(known):
-        uses = [sockets.use(_at(target, bound), tcp, unix) for tcp, unix in tables]
+        at = _at(target, bound)
+        uses = [sockets.use(at, tcp.at(at), unix.at(at)) for tcp, unix in ends]
         sides[str(target)] = max(uses, key=lambda use: use.held + use.queued)
     return {
         "connections": connections,

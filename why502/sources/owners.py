@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from why502.joins import addresses, peer_sets, takes, targets
-from why502.model.snapshot import Listener, Snapshot
+from why502.joins import Doors, addresses, peer_sets, takes, targets
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 # The last answer, and the sections that it was made of: several sources of one collection ask for the same.
@@ -30,16 +30,14 @@ def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     for proxy in known.proxies or ():
         for target in {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}:
             networks.setdefault(target, set()).add(proxy.network)
-    by_port: dict[int, list[Listener]] = {}
-    for listener in known.listeners or ():
-        by_port.setdefault(listener.target.port, []).append(listener)
+    doors = Doors(known.listeners or ())
     found: dict[Target, tuple[int, ...]] = {}
     for target in targets(known):
         if not (target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses):
             continue
         ones = [
             one
-            for one in by_port.get(target.port, ())
+            for one in doors.near(target)
             if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))
         ]
         if ones:
