@@ -13,6 +13,7 @@ from why502.joins import Doors, Joins, accepts, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
+    Dependency,
     Event,
     Listener,
     NetworkPath,
@@ -330,6 +331,11 @@ class Case:
         begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
         made = path.modified_at if path is not None and path.kind == "socket" else None
         return max((at for at in (*begun, made) if at is not None), default=None)
+
+    @cached_property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """What the target's processes are connected to, or say that they need."""
+        return tuple(x for x in (self.host.dependencies if self.host else None) or () if x.target == self.target)
 
     @cached_property
     def pools(self) -> tuple[PhpPool, ...]:

@@ -28,6 +28,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
     engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
     speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
+    `explains`: the same, told from the other side: causes that are only its effect where it holds.
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
     `foresee` are the rules that find this cause in a configuration before it happens.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
@@ -40,6 +41,7 @@ class Cause(Value, frozen=True, kw_only=True):
     headline: str = ""
     symptoms: Mapping[Symptom, float] = {}
     yields_to: frozenset[str] = frozenset()
+    explains: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
     foresee: tuple[Rule, ...] = ()

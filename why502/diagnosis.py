@@ -52,6 +52,9 @@ _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any ta
 # Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
 _APART = frozenset({"proxy-config-invalid"})
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
+EXPLAINED_BY: dict[str, frozenset[str]] = {
+    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
+}
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -321,7 +324,7 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             continue  # said already, of the target that it hurts
         reasons = [
             (cause, where)
-            for cause in sorted(w.cause.yields_to)
+            for cause in sorted(w.cause.yields_to | EXPLAINED_BY.get(w.cause.id, frozenset()))
             for where in dict.fromkeys((target, None))
             if where == target or w.case.offline or cause not in _APART or not w.case.is_named
             if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)

@@ -397,6 +397,27 @@ class Kernel(Value, frozen=True, kw_only=True):
     conntrack_drops: int | None = None  # packets dropped since boot for lack of room in the table
 
 
+class Dependency(Value, frozen=True, kw_only=True):
+    """One address that the processes behind a target are connected to, or say that they need.
+
+    `connecting` and `waiting` count the backend's threads: that wait for the connection, or for an answer while they hold a
+    request of the proxy's; `busy` are all that hold such a request.
+    """
+
+    target: Target
+    peer: Target
+    connecting: int = 0
+    waiting: int = 0
+    busy: int = 0
+    is_heard: bool | None = None  # something listens there; None: it lies elsewhere, or that is unknown
+    pid: int | None = None  # of the process that listens there
+    process: str = ""
+    is_stopped: bool = False  # that process is stopped (state T)
+    unit: str = ""
+    unit_state: str = ""  # systemd's ActiveState
+    does: tuple[str, ...] = ()  # the titles of the processes at the other ends of the connections
+
+
 class Snapshot(Value, frozen=True, kw_only=True):
     """One machine, one moment."""
 
@@ -421,4 +442,5 @@ class Snapshot(Value, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] | None = None
     logs: LogSummary | None = None
     addresses: tuple[str, ...] | None = None  # this machine's own
+    dependencies: tuple[Dependency, ...] | None = None
     gaps: tuple[Gap, ...] = ()

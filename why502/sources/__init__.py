@@ -31,6 +31,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
     ("socket_paths", "services", "disks", "kernel", "pressure", "paths"),
     ("events", "security"),
+    ("dependencies",),  # before a request of ours keeps a worker busy
     ("probes", "progress"),
 )
 LIMIT_S = 2.5

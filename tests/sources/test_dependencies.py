@@ -1,0 +1,207 @@
+"""What workers wait for, seen from outside: real processes that wait for a peer that is silent, slow, stopped or gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from nginx_real import until
+
+from why502.diagnosis import diagnose
+from why502.host.local import LocalHost
+from why502.model.config import Peer, Route
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Dependency, Event, Proxy, Snapshot
+from why502.model.target import Target
+from why502.sources import dependencies, kernel, listeners, processes
+from why502.sources.base import Ask
+
+WORKERS = 3
+# A master with workers: each takes one request, asks its peer and answers with what that says.
+APP = f"""
+import os, socket, sys
+peer = int(sys.argv[1])
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+for _ in range({WORKERS}):
+    if os.fork() == 0:
+        while True:
+            client, _ = server.accept()
+            client.recv(65536)
+            needed = socket.create_connection(("127.0.0.1", peer))
+            needed.sendall(b"ask")
+            client.sendall(needed.recv(100))
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+os.killpg(0, 9)
+"""
+NEVER_ANSWERS = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+print(server.getsockname()[1], flush=True)
+held = []
+while True:
+    held.append(server.accept())
+"""
+FULL = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=0)
+port = server.getsockname()[1]
+others = [socket.socket() for _ in range(4)]
+for other in others:
+    other.setblocking(False)
+    other.connect_ex(("127.0.0.1", port))
+print(port, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def running(code: str, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Yield a program and the port that it tells."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert program.stdout is not None
+        yield program, int(program.stdout.readline())
+    finally:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+
+
+def look(target: Target) -> Snapshot:
+    """Return what is known of a machine with a route to the target, up to its dependencies."""
+    host, ask = LocalHost(), Ask()
+    known = Snapshot(
+        taken_at=datetime.now(UTC),
+        proxies=(Proxy(pid=os.getpid(), routes=(Route(passes="x", peers=(Peer(name=str(target), target=target),)),)),),
+        addresses=(),
+    )
+    for source in (listeners, processes, kernel, dependencies):
+        found = source.collect(host, known, ask)
+        known = msgspec.structs.replace(known, **{source.SECTION: found.value})
+    return known
+
+
+def waits(code: str, holds: Callable[[Dependency], bool], *, stops: bool = False) -> tuple[Snapshot, Target, Target]:
+    """Return what is seen once every worker waits for a peer that runs this code."""
+    with ExitStack() as stack:
+        peer, number = stack.enter_context(running(code))
+        _, port = stack.enter_context(running(APP, str(number)))
+        target, place = Target(host="127.0.0.1", port=port), Target(host="127.0.0.1", port=number)
+        if stops:
+            os.kill(peer.pid, signal.SIGSTOP)
+        for _ in range(WORKERS):
+            client = stack.enter_context(socket.create_connection((target.host, target.port)))
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        seen: list[Snapshot] = []
+
+        def all_wait() -> bool:
+            seen[:] = [look(target)]
+            return any(one.peer == place and holds(one) for one in seen[0].dependencies or ())
+
+        until(all_wait, "every worker waits", 30)
+        return seen[0], target, place
+
+
+def timed_out(target: Target, *, succeeded: int = 20) -> LogSummary:
+    now = datetime.now(UTC)
+    tally = Tally(symptom=Symptom.READ_TIMED_OUT, target=target, status=504, count=6, first=now - timedelta(seconds=20), last=now)
+    traffic = TargetTraffic(target=target, attempts=6 + succeeded, failures=6, last_success=now - timedelta(seconds=25))
+    return LogSummary(tallies=(tally,), targets=(traffic,), has_access=True, by_status={"200": succeeded, "504": 6})
+
+
+def first(known: Snapshot) -> tuple[str, str]:
+    finding = diagnose(known).findings[0]
+    return finding.cause, finding.says
+
+
+@pytest.mark.real
+def test_workers_that_wait_for_an_answer() -> None:
+    known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == WORKERS)
+    (found,) = [one for one in known.dependencies or () if one.peer == place]
+    assert (found.busy, found.waiting, found.connecting, found.is_heard, found.is_stopped) == (WORKERS, WORKERS, 0, True, False)
+    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    assert cause == "backend-dependency-slow"
+    assert str(place) in says
+
+
+@pytest.mark.real
+def test_workers_that_wait_to_be_connected() -> None:
+    known, target, place = waits(FULL, lambda one: one.connecting == WORKERS)
+    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    assert cause == "backend-dependency-down"
+    assert f"{place}" in says and "does not answer connection attempts" in says
+
+
+@pytest.mark.real
+def test_a_peer_whose_process_is_stopped() -> None:
+    known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == WORKERS and one.is_stopped, stops=True)
+    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    assert cause == "backend-dependency-down"
+    assert str(place) in says and "is stopped" in says
+
+
+@pytest.mark.real
+def test_idle_workers_with_open_connections_wait_for_nobody() -> None:
+    """A pool of connections is no wait: no worker holds a request."""
+    app = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+needed = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print(server.getsockname()[1], flush=True)
+while True:
+    server.accept()[0].close()
+"""
+    with running(NEVER_ANSWERS) as (_, number), running(app, str(number)) as (_, port):
+        target = Target(host="127.0.0.1", port=port)
+        known = look(target)
+        (found,) = [one for one in known.dependencies or () if one.peer.port == number]
+        assert (found.busy, found.waiting, found.connecting) == (0, 0, 0)
+        causes = {
+            x.cause for x in diagnose(msgspec.structs.replace(known, logs=timed_out(target))).findings if x.confidence >= 0.5
+        }
+        assert not causes & {"backend-dependency-slow", "backend-dependency-down"}
+
+
+def refusing(text: str, *, at: timedelta = timedelta(), is_heard: bool | None = False) -> Snapshot:
+    """Return a snapshot of an application that answers 503 and says why."""
+    now, target = datetime(2026, 11, 21, 1, tzinfo=UTC), Target(host="127.0.0.1", port=8000)
+    event = Event(
+        at=now + at, symptom=Symptom.APPLICATION_ERROR, says=text, detail=text, seen_in="journalctl", target=target, count=9
+    )
+    tally = Tally(symptom=Symptom.UPSTREAM_STATUS, target=target, status=503, count=9, first=now, last=now)
+    peer = Dependency(target=target, peer=Target(host="127.0.0.1", port=5432), is_heard=is_heard)
+    return Snapshot(
+        taken_at=now,
+        proxies=(Proxy(pid=1, routes=(Route(passes="x", peers=(Peer(name="x", target=target),)),)),),
+        addresses=(),
+        events=(event,),
+        dependencies=(msgspec.structs.replace(peer, unit="postgresql@15-main.service", unit_state="inactive"),),
+        logs=LogSummary(tallies=(tally,), has_access=True, has_error=True),
+    )
+
+
+REFUSED = 'psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: Connection refused'
+
+
+def test_a_peer_that_refuses_is_named_with_its_unit() -> None:
+    cause, says = first(refusing(REFUSED))
+    assert cause == "backend-dependency-down"
+    assert "PostgreSQL (127.0.0.1:5432)" in says and "postgresql@15-main.service is inactive" in says
+
+
+def test_words_of_another_time_are_no_reason() -> None:
+    assert first(refusing(REFUSED, at=-timedelta(hours=1)))[0] == "upstream-error-status"
+
+
+def test_other_words_are_no_dependency() -> None:
+    assert first(refusing("TypeError: unsupported operand"))[0] in ("upstream-error-status", "application-error")

@@ -1,0 +1,115 @@
+"""Something that the application needs refuses or fails: its database, cache, queue or another service.
+
+The application runs and takes requests. It answers with an error of its own (500, 503), or waits for a connection that nobody
+answers until the proxy gives up. Restarting it changes nothing.
+
+## Confuse not with
+- `backend-dependency-slow`: what it needs is there and answers late.
+- `workers-exhausted`, `backend-hung`: what it looks like from the proxy while every worker waits for the same peer.
+- `backend-startup-failure`: it needs it to start, and so it does not start.
+
+## Confirm
+- The application's log names it: "connection to server at "127.0.0.1", port 5432 failed: Connection refused".
+- `ss -tnp state syn-sent` shows workers that wait to be connected; `systemctl status` of what they need says inactive or failed.
+
+## Fix
+- Start what it needs, or let it in again: its service, its port, its connection limit, its name.
+- Give the application a connect timeout of a few seconds, so that one missing part does not hold every worker.
+
+## References
+- https://man7.org/linux/man-pages/man2/connect.2.html
+- https://www.postgresql.org/docs/current/server-start.html#CLIENT-CONNECTION-PROBLEMS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.case import Case
+from why502.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.snapshot import Dependency
+from why502.waiting import heard_of, is_hurt, name_of, refusals, said
+
+SHARE = 0.5  # of the busy workers that must wait for the same
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not is_hurt(case):
+        return
+    own = [(need, event) for need, event in said(case) if need.is_down]
+    if own:
+        need, event = own[-1]
+        times = sum(each.count for _, each in own)
+        often = f", {times} times" if times > 1 else ""
+        yield supports(f"the application says of {need.name}: {event.detail or event.says}{often}", event.seen_in, LIKELY)
+        peer = heard_of(case, need)
+        if peer is not None and peer.is_heard is False:
+            yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
+        elif refusals(case, own):
+            yield supports("as many requests failed with an error of its own as it says so", event.seen_in, FAIR)
+    for peer in _silent(case):
+        who = "the one worker waits" if peer.connecting == 1 else f"{peer.connecting} workers wait"
+        yield supports(
+            f"{who} to be connected to {name_of(peer)}, which does not answer (SYN_SENT)", "ss -tnp state syn-sent", PROOF
+        )
+    for peer in _stopped(case):
+        yield supports(
+            f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
+        )
+        if peer.waiting:
+            yield supports(f"{peer.waiting} of its workers wait for an answer from there", "/proc/PID/syscall", WEAK)
+
+
+def _silent(case: Case) -> list[Dependency]:
+    return [x for x in case.dependencies if x.connecting and x.connecting >= SHARE * x.busy]
+
+
+def _stopped(case: Case) -> list[Dependency]:
+    return [x for x in case.dependencies if x.is_stopped and (x.waiting >= SHARE * max(x.busy, 1) or x.connecting)]
+
+
+def _unit(peer: Dependency) -> str:
+    return (
+        f", and systemd says that {peer.unit} is {peer.unit_state}" if peer.unit and peer.unit_state not in ("", "active") else ""
+    )
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    own = [need for need, _ in said(case) if need.is_down]
+    if own:
+        peer = heard_of(case, own[-1])
+        return f"the application on {case.target} needs {own[-1].name}, which {own[-1].how}{_unit(peer) if peer else ''}"
+    for peer in _stopped(case):
+        return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
+    for peer in _silent(case):
+        return f"the application on {case.target} needs {name_of(peer)}, which does not answer connection attempts"
+    return ""
+
+
+CAUSE = Cause(
+    id="backend-dependency-down",
+    layer=Layer.UPSTREAM,
+    says="something the application needs refuses or fails: its database, cache, queue or another service",
+    headline="the application on {target} needs something that refuses or fails",
+    explains=frozenset(
+        {
+            "application-error",
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "invalid-response",
+            "listen-backlog-overflow",
+            "php-fpm-max-children",
+            "proxy-timeout-too-short",
+            "upstream-error-status",
+            "worker-timeout",
+            "workers-exhausted",
+        }
+    ),
+    examine=examine,
+    tell=tell,
+)

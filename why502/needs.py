@@ -1,0 +1,149 @@
+"""What an application needs, as its own words about a failure name it: a database, a cache, a queue, another service."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from why502.model.target import Target
+
+PRODUCTS = {
+    5432: "PostgreSQL",
+    6432: "PgBouncer",
+    3306: "MySQL",
+    6379: "Redis",
+    26379: "Redis Sentinel",
+    27017: "MongoDB",
+    11211: "memcached",
+    5672: "RabbitMQ",
+    9092: "Kafka",
+    9200: "Elasticsearch",
+    2379: "etcd",
+    389: "LDAP",
+}
+_NAMED = (
+    ("PostgreSQL", re.compile(r"(?i)psycopg|postgres|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: ")),
+    ("MySQL", re.compile(r"(?i)mysql|mariadb|mysqld\.sock")),
+    ("Redis", re.compile(r"(?i)redis")),
+    ("MongoDB", re.compile(r"(?i)mongo")),
+    ("memcached", re.compile(r"(?i)memcache|\bdalli\b")),
+    ("RabbitMQ", re.compile(r"(?i)\bamqp|rabbitmq|\bpika\b|\bbunny\b")),
+    ("Elasticsearch", re.compile(r"(?i)elasticsearch|opensearch")),
+    ("Kafka", re.compile(r"(?i)kafka")),
+    ("a database", re.compile(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
+)
+_HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
+_PLACES = (
+    re.compile(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
+    re.compile(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
+    re.compile(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
+    re.compile(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
+    re.compile(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
+    re.compile(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
+    re.compile(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
+)
+_DOWN = (
+    (
+        "refuses connections",
+        re.compile(r"(?i)connection refused|ECONNREFUSED|\bErrno 111\b|\bError 111\b|\(111\)|:\d+ refused\b|actively refused"),
+    ),
+    ("is not there", re.compile(r"(?i)(?:\.sock\b|\.s\.PGSQL|socket).{0,120}(?:no such file|\(2\))|ENOENT /\S+\.sock")),
+    (
+        "does not answer connection attempts",
+        re.compile(
+            r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT|no route to host|EHOSTUNREACH"
+            r"|network is unreachable|dial tcp.*i/o timeout|could not connect to server"
+        ),
+    ),
+    (
+        "takes no more connections",
+        re.compile(
+            r"(?i)too many (?:clients|connections)|remaining connection slots are reserved|max number of clients reached|max_user_connections"
+        ),
+    ),
+    (
+        "does not resolve",
+        re.compile(
+            r"(?i)could not translate host name|getaddrinfo|name or service not known|name resolution|unknown (?:mysql server )?host|no such host"
+        ),
+    ),
+    (
+        "ends its connections",
+        re.compile(
+            r"(?i)server has gone away|server closed the connection unexpectedly|terminating connection due to|lost connection to"
+        ),
+    ),
+    (
+        "is not ready",
+        re.compile(
+            r"(?i)database system is (?:starting up|shutting down|not yet accepting|in recovery)|LOADING Redis|MASTERDOWN"
+        ),
+    ),
+    (
+        "refuses the login",
+        re.compile(r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"),
+    ),
+)
+_SLOW = (
+    (
+        "keeps a lock that is waited for",
+        re.compile(r"(?i)lock (?:wait )?time-?out|LockNotAvailable|database is locked|deadlock detected"),
+    ),
+    (
+        "does not answer in time",
+        re.compile(
+            r"(?i)statement timeout|read timed out|readtimeout|sockettimeout|cURL error 28|deadline exceeded|query_wait_timeout"
+        ),
+    ),
+    (
+        "is slower than its connections come back",
+        re.compile(
+            r"(?i)queuepool limit|acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection|pool time-?out"
+        ),
+    ),
+)
+
+
+class Need(NamedTuple):
+    """What an application says of something that it needs. `place` is where it looked for it, a name without port included."""
+
+    product: str
+    place: Target | None
+    how: str  # "refuses connections"
+    is_down: bool
+
+    @property
+    def name(self) -> str:
+        """What it is, in words: its product, its address, or both."""
+        where = str(self.place) if self.place is not None else ""
+        return f"{self.product} ({where})" if self.product and where else self.product or where
+
+
+@lru_cache(4096)
+def need_of(text: str) -> Need | None:
+    """Return what a line of an application says of something that it needs; None where it says nothing of that kind."""
+    text = text[:2000]
+    found = next(((how, True) for how, rx in _DOWN if rx.search(text)), None)
+    found = found or next(((how, False) for how, rx in _SLOW if rx.search(text)), None)
+    if found is None:
+        return None
+    place = _place(text)
+    product = next((name for name, rx in _NAMED if rx.search(text)), PRODUCTS.get(place.port, "") if place else "")
+    if not product and place is None:
+        return None
+    return Need(product, place, *found)
+
+
+def _place(text: str) -> Target | None:
+    for rx in _PLACES:
+        match = rx.search(text)
+        if match is None:
+            continue
+        given = match.groupdict()
+        if given.get("path"):
+            return Target.unix(given["path"])
+        port = int(given.get("port") or 0)
+        if port <= 65535:
+            return Target.parse(f"{given['host']}:{port}" if port else given["host"])
+    return None

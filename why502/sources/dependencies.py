@@ -1,0 +1,295 @@
+"""What the processes behind a target wait for: their own connections, what they say, and the state of the other end.
+
+A worker that holds a request of the proxy's and waits tells in its system call on which socket (/proc/PID/task/TID/syscall,
+proc_pid_syscall(5)). SYN_SENT is a connection that nobody answers. A database that shows in its processes' titles what each of
+them does (PostgreSQL: update_process_title) tells why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import msgspec
+
+from why502.host.base import Host
+from why502.joins import takes
+from why502.model.errors import HostError, Missing
+from why502.model.logs import Symptom
+from why502.model.snapshot import Dependency, Gap, Listener, Process, Snapshot
+from why502.model.target import Target
+from why502.needs import PRODUCTS, need_of
+from why502.sources import kernel, sockets
+from why502.sources.attempt import attempt
+from why502.sources.base import Ask, Found
+from why502.sources.owners import owners
+from why502.sources.service_managers.systemd import parse_show
+from why502.sources.sockets import Socket
+
+SECTION = "dependencies"
+PROCESSES = 64
+THREADS = 64
+PEERS = 16  # of one target
+TITLES = 4
+SYN_SENT = "SYN_SENT"
+_OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/run/user/", "/run/nscd/", "/var/run/nscd/", "@")
+# System calls whose first argument is the socket, and those that wait for one among several (include/uapi/asm/unistd.h).
+_ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206, 207, 211, 212}}
+_ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
+_UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
+_UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on, or are connected to."""
+
+    rows: dict[int, Socket]
+    accepted: dict[int, str]
+    peers: dict[int, str]
+    machine: str
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the threads of one process do: on which sockets they wait, and whether they hold a client's connection."""
+
+    busy: int
+    on: Counter[Target]
+    connecting: Counter[Target]
+    ports: dict[Target, set[int]]  # our own ports of the connections
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
+    """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
+    _, folders = kernel.tables_of(known)
+    tables = [table for folder in folders if (table := attempt(partial(sockets.read_tcp, host, folder)))]
+    rows = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
+    seen = Seen(
+        rows=rows,
+        accepted={
+            row.inode: row.local.decode("utf-8", "replace")
+            for folder in folders
+            for row in attempt(partial(sockets.read_unix, host, folder)) or ()
+            if row.state == sockets.ESTABLISHED
+        },
+        peers=_unix_peers(host),
+        machine=next(iter(done.stdout.split()), "") if (done := attempt(partial(host.run, "uname", "-m", timeout_s=1.0))) else "",
+    )
+    gaps: list[Gap] = []
+    found: list[Dependency] = []
+    left = PROCESSES
+    for target, pids in owners(known).items():
+        waits = []
+        for pid in [pid for pid in _with_children(known, pids) if _is_worker(known, pid)][:left]:
+            left -= 1
+            try:
+                waits.append(_waits(host, known, target, pid, seen))
+            except Missing:  # it ended
+                continue
+            except HostError as error:
+                gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
+                break
+        found += _of_target(known, target, waits)
+    return Found(tuple(_with_units(host, known, found)), tuple(gaps))
+
+
+def _unix_peers(host: Host) -> dict[int, str]:
+    done = attempt(partial(host.run, "ss", "-Hx", timeout_s=1.0))
+    return sockets.parse_unix_peers(done.stdout) if done else {}
+
+
+def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:
+    mine = tuple(pids)
+    return tuple(dict.fromkeys((*mine, *(p.pid for p in known.processes or () if p.ppid in mine))))
+
+
+def _is_worker(known: Snapshot, pid: int) -> bool:
+    return not any(pid == proxy.pid or any(pid == worker.pid for worker in proxy.workers) for proxy in known.proxies or ())
+
+
+def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) -> Waits:
+    """Return what the threads of a process wait for. Raises HostError."""
+    by_descriptor = _descriptors(host, pid)
+    is_its = _ends(known, target)
+    held = {
+        fd
+        for fd, inode in by_descriptor.items()
+        if (row := seen.rows.get(inode)) and is_its(row) and row.state == sockets.ESTABLISHED
+    }
+    if target.is_unix:
+        paths = _paths(known, target)
+        held = {fd for fd, inode in by_descriptor.items() if seen.accepted.get(inode) in paths}
+    others = {fd: inode for fd, inode in by_descriptor.items() if fd not in held}
+    peers = {fd: peer for fd, inode in others.items() if (peer := _peer(seen.rows.get(inode), seen.peers.get(inode)))}
+    peers = {fd: peer for fd, peer in peers.items() if not _is_its_end(seen.rows, by_descriptor[fd], is_its)}
+    peers = {fd: peer for fd, peer in peers.items() if not _is_own(known, peer, target)}
+    connecting: Counter[Target] = Counter()
+    on: Counter[Target] = Counter()
+    ports: dict[Target, set[int]] = {}
+    for fd, peer in peers.items():
+        row = seen.rows.get(by_descriptor[fd])
+        if row is not None and row.state == SYN_SENT:
+            connecting[peer] += 1
+        elif row is not None and (local := sockets.place(row.local)):
+            ports.setdefault(peer, set()).add(local.port)
+    established = {fd: peer for fd, peer in peers.items() if peer not in connecting}
+    for call, first in _calls(host, pid):
+        if call in _ON_SOCKET.get(seen.machine, ()) and first in established:
+            on[established[first]] += 1
+        elif call in _ON_SOME.get(seen.machine, ()) and held and len(set(established.values())) == 1:
+            on[next(iter(established.values()))] += 1
+    return Waits(busy=len(held), on=on, connecting=connecting, ports=ports)
+
+
+def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], bool]) -> bool:
+    """Return whether a socket is the target's end of a connection, in whatever state."""
+    row = rows.get(inode)
+    return row is not None and is_its(row)
+
+
+def _descriptors(host: Host, pid: int) -> dict[int, int]:
+    """Return the inode of each socket that a process has open, by descriptor. Raises HostError."""
+    found = {}
+    for name in host.list(f"/proc/{pid}/fd")[:512]:
+        link = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
+        if name.isdigit() and (match := re.fullmatch(r"socket:\[(\d+)\]", link)):
+            found[int(name)] = int(match[1])
+    return found
+
+
+def _calls(host: Host, pid: int) -> Iterator[tuple[int, int]]:
+    """Yield the system call that each thread waits in, with its first argument; nothing for one that runs, or where it is hidden."""
+    for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:THREADS]:
+        words = (attempt(partial(host.read, f"/proc/{pid}/task/{thread}/syscall", limit_bytes=512)) or b"").split()
+        if len(words) > 1 and words[0].isdigit():
+            try:
+                yield int(words[0]), int(words[1], 16)
+            except ValueError:
+                continue
+
+
+def _ends(known: Snapshot, target: Target) -> Callable[[Socket], bool]:
+    return sockets.ends_at(target if not _wildcard(known, target) else Target(host="0.0.0.0", port=target.port))  # noqa: S104
+
+
+def _wildcard(known: Snapshot, target: Target) -> bool:
+    return any(one.target.is_wildcard and takes(one, target) for one in known.listeners or ())
+
+
+def _paths(known: Snapshot, target: Target) -> set[str]:
+    return {target.path, *(one.target.path for one in known.listeners or () if takes(one, target))}
+
+
+def _peer(row: Socket | None, path: str | None) -> Target | None:
+    if path:
+        return Target(path=path) if path.startswith("/") else None
+    return sockets.place(row.remote) if row is not None and row.state in (SYN_SENT, sockets.ESTABLISHED) else None
+
+
+def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
+    """Return whether the other end is no dependency: the system's own sockets, the backend itself."""
+    return (
+        peer == target
+        or peer.path.startswith(_OF_THE_SYSTEM)
+        or any(takes(one, peer) and takes(one, target) for one in known.listeners or ())
+    )
+
+
+def _of_target(known: Snapshot, target: Target, waits: list[Waits]) -> Iterator[Dependency]:
+    connecting: Counter[Target] = Counter()
+    on: Counter[Target] = Counter()
+    ports: dict[Target, set[int]] = {}
+    for one in waits:
+        connecting.update(one.connecting)
+        on.update(one.on)
+        for peer, some in one.ports.items():
+            ports.setdefault(peer, set()).update(some)
+    busy = sum(one.busy for one in waits)
+    named = [place for place in _named(known) if place not in connecting and place not in ports]
+    for peer in [*dict.fromkeys((*connecting, *on, *ports, *named))][:PEERS]:
+        heard = _listener(known, peer)
+        process = _owner(known, heard)
+        yield Dependency(
+            target=target,
+            peer=peer,
+            connecting=connecting[peer],
+            waiting=on[peer],
+            busy=busy,
+            is_heard=None if not _is_here(known, peer) else heard is not None,
+            pid=process.pid if process else None,
+            process=process.name if process else "",
+            is_stopped=bool(process and process.state in ("T", "t")),
+            unit=process.unit if process else "",
+            does=_titles(known, heard, ports.get(peer, set())),
+        )
+
+
+def _named(known: Snapshot) -> Iterator[Target]:
+    """Yield the addresses that the services' own words say cannot be reached, or are slow."""
+    for event in known.events or ():
+        if event.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(event.detail)) and need.place:
+            place = need.place
+            yield Target(host="127.0.0.1", port=place.port) if place.host == "localhost" else place
+
+
+def _is_here(known: Snapshot, peer: Target) -> bool:
+    return known.listeners is not None and (peer.is_loopback or peer.host in (known.addresses or ()))
+
+
+def _listener(known: Snapshot, peer: Target) -> Listener | None:
+    same = {"/var" + peer.path, peer.path.removeprefix("/var")} if peer.is_unix else set()
+    return next((one for one in known.listeners or () if takes(one, peer) or (one.target.path in same and one.target.path)), None)
+
+
+def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
+    return next((p for p in known.processes or () if heard and p.pid in heard.pids), None)
+
+
+def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[str, ...]:
+    """Return the titles of the processes at the other ends, where these name the client's port: `postgres: user base HOST(PORT) SELECT`."""
+    found = []
+    for process in known.processes or ():
+        title = " ".join(process.argv)
+        match = re.search(r"\((\d{2,5})\) (.+)$", title) if heard and process.ppid in heard.pids else None
+        if match and int(match[1]) in ports:
+            found.append(match[2][:80])
+    return tuple(sorted(found))[:TITLES]
+
+
+def _with_units(host: Host, known: Snapshot, found: list[Dependency]) -> Iterator[Dependency]:
+    """Yield them with the state of the unit that serves, or of one of that product that would, where nothing listens."""
+    wanted = {one.unit for one in found if one.unit}
+    silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
+    patterns = [f"{name}.service" for product in silent for name in _UNITS[product]]
+    names = [*sorted(wanted), *patterns]
+    units: dict[str, dict[str, str]] = {}
+    is_there = attempt(partial(host.stat, "/run/systemd/system")) is not None
+    if names and is_there:
+        argv = ("systemctl", "show", "--all", "--no-pager", "--property=Id,ActiveState,LoadState,ExecStart", "--", *names)
+        shown = attempt(partial(host.run, *argv, timeout_s=1.5))
+        units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
+    for one in found:
+        if one.unit:
+            yield msgspec.structs.replace(one, unit_state=units.get(one.unit, {}).get("ActiveState", ""))
+            continue
+        product = _product(known, one.peer)
+        idle = [
+            unit
+            for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
+            if one.is_heard is False
+            and any(name.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
+            and unit.get("ActiveState") in ("inactive", "failed")
+            and unit.get("LoadState") in ("loaded", "masked")
+        ]
+        yield msgspec.structs.replace(one, unit=idle[0]["Id"], unit_state=idle[0]["ActiveState"]) if idle else one
+
+
+def _product(known: Snapshot, peer: Target) -> str:
+    said = (need_of(event.detail) for event in known.events or ())
+    named = next((need.product for need in said if need and need.place and need.place.port == peer.port and need.product), "")
+    return (
+        named
+        or PRODUCTS.get(peer.port, "")
+        or ("PostgreSQL" if ".s.PGSQL" in peer.path else "MySQL" if "mysql" in peer.path else "")
+    )

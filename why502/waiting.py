@@ -1,0 +1,55 @@
+"""What a backend needs and waits for, as a case shows it: its own words, and the other ends of its connections."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from why502.case import Case
+from why502.model.logs import Symptom
+from why502.model.snapshot import Dependency, Event
+from why502.needs import PRODUCTS, Need, need_of
+
+LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
+ERRORS = (Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
+BROKEN = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)
+BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application may wait that long before it says so
+
+
+def is_hurt(case: Case) -> bool:
+    """Return whether requests fail in a way that something the application needs can cause: it runs and took them."""
+    return case.target is not None and case.seen(*LATE, *ERRORS, *BROKEN)
+
+
+def is_late(case: Case) -> bool:
+    """Return whether requests to the target time out."""
+    return case.seen(*LATE)
+
+
+def said(case: Case) -> list[tuple[Need, Event]]:
+    """Return what the application said of what it needs around the time of the failures, in order of time."""
+    found = []
+    first, last = case.first_failure, case.last_failure
+    for event in case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED):
+        is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
+        if is_near and (need := need_of(event.detail or event.says)):
+            found.append((need, event))
+    return found
+
+
+def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
+    """Return whether the application complains about as often as requests fail with an error of its own."""
+    errors = sum(tally.count for tally in case.tallies if tally.symptom in ERRORS)
+    return bool(errors) and 2 * sum(event.count for _, event in own) >= errors
+
+
+def heard_of(case: Case, need: Need) -> Dependency | None:
+    """Return the other end that the application's words name."""
+    if need.place is None:
+        return None
+    return next((x for x in case.dependencies if x.peer.port == need.place.port and x.peer.path == need.place.path), None)
+
+
+def name_of(peer: Dependency) -> str:
+    """Return what a peer is, in words: "PostgreSQL (127.0.0.1:5432)"."""
+    product = PRODUCTS.get(peer.peer.port, "") or ("PostgreSQL" if ".s.PGSQL" in peer.peer.path else "")
+    return f"{product} ({peer.peer})" if product else f"{peer.process} ({peer.peer})" if peer.process else str(peer.peer)
