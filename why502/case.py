@@ -402,6 +402,25 @@ class Case:
         first, last = self.first_failure, self.last_failure
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
 
+    @cached_property
+    def told_to_stop(self) -> Event | None:
+        """What tells that the target's service was told to stop and has not been started since; None where it ended by itself.
+
+        What it does then, also an error or a kill at the end of its time, is no crash.
+        """
+        events = [event for event in self.events(*_LIFE) if event.at and event.ended_at]
+        begun = max(
+            (event.ended_at for event in events if event.symptom is Symptom.PROCESS_STARTED and event.ended_at), default=None
+        )
+        stops = [event for event in events if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_TOLD)]
+        stop = next((event for event in stops if event.ended_at and (begun is None or event.ended_at >= begun)), None)
+        if stop is None or stop.ended_at is None or any(service.is_running for service in self.services):
+            return None
+        deaths = [
+            event for event in events if event.symptom in _DIED and event.ended_at and event.ended_at >= (begun or event.ended_at)
+        ]
+        return None if any(event.at and event.at < stop.ended_at for event in deaths) else stop
+
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
         """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
 
@@ -523,6 +542,19 @@ class Case:
 
 
 BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
+_DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
+_LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
+_TOLD = (
+    "Stopping ",
+    "Handling signal: ",
+    "stopping ",
+    "waiting for ",
+    "SIGTERM",
+    "Received SIG",
+    "received SIG",
+    "Gracefully ",
+    "Stopped ",
+)
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot

@@ -235,6 +235,12 @@ class Event(Value, frozen=True, kw_only=True):
     detail: str = ""
     code: int | None = None  # exit status or signal
     count: int = 1
+    last: datetime | None = None  # when it happened last, where more than once
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it happened last."""
+        return self.last or self.at
 
 
 class Service(Value, frozen=True, kw_only=True):

@@ -95,8 +95,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
 
 
 def _unix_peers(host: Host) -> dict[int, str]:
-    done = attempt(partial(host.run, "ss", "-Hx", timeout_s=1.0))
-    return sockets.parse_unix_peers(done.stdout) if done else {}
+    return attempt(partial(sockets.read_unix_peers, host)) or {}
 
 
 def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:

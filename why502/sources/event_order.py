@@ -83,7 +83,8 @@ def _merged(one: Event, other: Event) -> Event:
         one = msgspec.structs.replace(one, says=other.says, detail=other.detail)
     fields = {name: getattr(one, name) or getattr(other, name) for name in ("process", "unit", "cgroup", "target", "path")}
     code = one.code if one.code is not None else other.code
-    return msgspec.structs.replace(one, **fields, code=code, count=one.count + again)
+    last = max((at for at in (one.ended_at, other.ended_at) if at), default=None) if again else one.last
+    return msgspec.structs.replace(one, **fields, code=code, count=one.count + again, last=last)
 
 
 def _sums_up(before: Event, event: Event) -> bool:

@@ -36,6 +36,10 @@ KILL = timedelta(seconds=2)
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    if case.told_to_stop is not None:
+        stop = case.told_to_stop
+        yield refutes(f"it did not die, it was told to stop: {stop.says}", stop.seen_in, PROOF)
+        return
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)
     if broken is None and refused is None and case.target is not None:

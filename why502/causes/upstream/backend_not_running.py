@@ -34,6 +34,7 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 from why502.model.snapshot import Service
 
+YOUNG_S = 30.0  # since its start, in which an application may not listen yet
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
 
@@ -45,6 +46,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
             yield supports(f"{service.manager} says that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+    if case.listeners == () and (stop := case.told_to_stop):
+        yield supports(f"it was told to stop, and not started since: {stop.says}", stop.seen_in, PROOF)
+    if starting := begins(case):
+        yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
     if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
@@ -87,8 +92,24 @@ def _unmask(service: Service) -> Run | None:
     return Run(argv=("systemctl", "unmask", *at, service.name), undo=("systemctl", "mask", *at, service.name))
 
 
+def begins(case: Case) -> str:
+    """Return that its service is just being started, and listens nowhere yet; "" where it is not."""
+    for service in case.services:
+        since = service.changed_at or service.started_at
+        if case.listeners != () or since is None:
+            continue
+        age = max(0.0, (case.here.taken_at - since).total_seconds())
+        if service.state == "activating" and not service.substate.startswith("auto-restart"):
+            return f"{service.manager} has been starting {service.name} for {age:.0f} s ({service.substate or service.state})"
+        if service.is_running and service.started_at and age < YOUNG_S:
+            return f"{service.manager} started {service.name} {age:.0f} s ago, and it does not listen on {case.target} yet"
+    return ""
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if starting := begins(case):
+        return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
         return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({_state(stopped)})"

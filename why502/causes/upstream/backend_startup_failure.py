@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in case.events(Symptom.START_FAILED)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
-    for service in case.services:
+    for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
             or _has_served(case, service)

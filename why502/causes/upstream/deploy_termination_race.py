@@ -33,7 +33,8 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.rule import risk, rule
 
-AROUND = timedelta(seconds=10)
+AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
+CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -41,8 +42,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     first, last = case.first_failure, case.last_failure
     if case.target is None or first is None or last is None or case.answers_now is False:
         return
-    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - AROUND <= first <= e.at + AROUND]
-    starts = [e for e in case.events(Symptom.PROCESS_STARTED) if e.at and e.at - AROUND <= last <= e.at + AROUND]
+    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - CLOCK <= first <= e.at + AROUND]
+    starts = [
+        e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
+    ]
     if stops and starts:
         yield supports(f"all failures lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
         yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)

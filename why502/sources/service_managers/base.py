@@ -49,6 +49,7 @@ _SOURCE = (
     ".cfg",
     ".env",
     ".properties",
+    ".xml",
 )
 _BY_CONVENTION = (".env", "gunicorn.conf.py", "config/puma.rb", "Procfile", "ecosystem.config.js", "uwsgi.ini")
 
@@ -113,12 +114,14 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     cwd: str = ""
     files: tuple[str, ...] = ()  # environment files and the like
+    folders: tuple[str, ...] = ()  # that its manager makes for it at each start, below /run
 
 
 def link(host: Host, target: Target, what: Described) -> str:
     """Return how a service's description names the target ("its command names port 3000"); "" where it does not."""
     if target.is_unix:
-        return _path_link(target.path, what)
+        hows = (_path_link(host, path, what) for path in names_of(host, target))
+        return next((how for how in hows if how), "")
     port = target.port
     if _argv_names(what.argv, port):
         return f"its command names port {port}"
@@ -130,6 +133,21 @@ def link(host: Host, target: Target, what: Described) -> str:
         if _file_names(host, path, port):
             return f"{path} names port {port}"
     return ""
+
+
+def names_of(host: Host, target: Target) -> tuple[str, ...]:
+    """Return the path of a unix socket, and where links lead from there, also where the last of them leads to nothing."""
+    left, at, links = [part for part in target.path.split("/") if part][::-1], "/", 40
+    while left:
+        here = posixpath.join(at, left.pop())
+        aim = attempt(partial(host.link, here)) if links else None
+        if aim is None:
+            at = here
+            continue
+        links -= 1
+        left += [part for part in posixpath.normpath(posixpath.join(at, aim)).split("/") if part][::-1]
+        at = "/"
+    return tuple(dict.fromkeys((target.path, at)))
 
 
 def _argv_names(argv: tuple[str, ...], port: int) -> bool:
@@ -151,8 +169,12 @@ def _variable_names(name: str, value: str, port: int) -> bool:
 
 def _files(what: Described) -> Iterable[str]:
     """Yield the scripts and configuration files that the command names, and those that stand in its folder by convention."""
+    for name in ("CATALINA_BASE", "CATALINA_HOME"):  # Tomcat's scripts name no file
+        if base := what.environment.get(name):
+            yield posixpath.join(base, "conf/server.xml")
     for word in what.argv[1:]:
         path = word.partition("=")[2] if word.startswith("--") and "=" in word else word
+        path = path.removeprefix("python:").removeprefix("file:")
         if path.endswith(_SOURCE) and (what.cwd or path.startswith("/")):
             yield posixpath.join(what.cwd, path)
     if what.cwd not in ("", "/"):
@@ -175,14 +197,30 @@ def _file_names(host: Host, path: str, port: int) -> bool:
     return False
 
 
-def _path_link(path: str, what: Described) -> str:
+def _path_link(host: Host, path: str, what: Described) -> str:
     texts = [*what.argv, *what.environment.values()]
     if any(re.search(rf"(?:^|[=:\s'\"]){re.escape(path)}(?![\w/.-])", text) for text in texts):
         return f"its command names {path}"
     name, folder = posixpath.basename(path), posixpath.dirname(path)
     if what.cwd == folder and any(re.search(rf"(?:^|[=:\s/]){re.escape(name)}$", text) for text in texts):
         return f"its command names {name}, in its folder {folder}"
-    return ""
+    for file in dict.fromkeys((*what.files, *_files(what))):
+        if _file_names_path(host, file, path, what.cwd):
+            return f"{file} names {path}"
+    own = next((own for own in what.folders if path.startswith(f"{own}/")), "")
+    return f"its RuntimeDirectory is {own}" if own else ""
+
+
+def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
+    """Return whether a line of a file, other than a comment, names the socket: as it is, or as its name in the service's folder."""
+    content = attempt(partial(host.read, file, limit_bytes=CONFIG_BYTES))
+    names = [path] + ([path.removeprefix(f"{cwd}/")] if cwd not in ("", "/") and path.startswith(f"{cwd}/") else [])
+    if not content or not any(name.encode() in content for name in names):
+        return False
+    whole = "|".join(re.escape(name) for name in names)
+    pattern = re.compile(rf"(?:^|[=:\s'\"(\[,]|unix:/?/?){'(?:' + whole + ')'}(?![\w/.-])")
+    lines = (line[:500].strip() for line in content.decode("utf-8", "replace").splitlines())
+    return any(pattern.search(line) for line in lines if not line.startswith(("#", "//", ";")))
 
 
 def is_of_container(target: Target) -> bool:

@@ -6,9 +6,10 @@ org.freedesktop.systemd1(5) has the properties. Times are taken from the monoton
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 
@@ -23,15 +24,21 @@ from why502.sources import journal
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import boot_time
-from why502.sources.service_managers.base import LISTENS, Described, Look, link, merge, named, words
+from why502.sources.service_managers.base import LISTENS, Described, Look, link, merge, named, names_of, words
 from why502.sources.service_managers.systemd_exit import exit_says
 
 NAME = "systemd"
 RUNNING = "/run/systemd/system"  # sd_booted(3)
 TIMEOUT_S = 3.0
-FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
-UNIT_FILES = 200
-DOUBTFUL = 8  # units that do not run, and might serve a silent target: so many are asked for their journal
+FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+UNIT_FILES = 400
+DOUBTFUL = 12  # units that do not run, and might serve a silent target: so many are asked for their journal
 KEPT = (
     "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
     " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
@@ -39,11 +46,13 @@ KEPT = (
 ).split()
 ASKED = (
     "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
-    " RootDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
+    " RootDirectory RuntimeDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
     " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
 ).split()
 _ARGV = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
 _ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
+_BY_SOCKET = " listens for it"
+_BY_FOLDER = "its RuntimeDirectory"
 Unit = dict[str, str]
 
 
@@ -54,10 +63,17 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     except Missing:
         return ()
     units = _show(host, "*.service", "*.socket")
+    masked = [name for name in _masked(host) if name not in units][:UNIT_FILES]
+    if masked and (shown := attempt(partial(_show, host, *masked))):
+        units |= shown
+    units = {name: _with_file(host, unit) for name, unit in units.items() if unit.get("LoadState") != "not-found"}
     boot = boot_time(host)
     found: dict[str, Service] = {}
     for target, unit, how in _linked(host, look, units):
         service = found.get(unit["Id"]) or _service(host, unit, boot)
+        socket = units.get(how.removesuffix(_BY_SOCKET), {})
+        if socket.get("ActiveState") in ("inactive", "failed"):
+            service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
     missing = [target for target in look.silent if not any(target in service.targets for service in found.values())]
     if missing:
@@ -65,9 +81,36 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     return tuple(_with_words(host, look, service) for service in found.values())
 
 
+def _masked(host: Host) -> Iterator[str]:
+    """Yield the names of services whose file is a link to /dev/null: systemd has those in memory only while they run."""
+    for folder in FOLDERS[:2]:
+        for name in (attempt(partial(host.list, folder)) or [])[:UNIT_FILES]:
+            if name.endswith(".service") and attempt(partial(host.link, f"{folder}/{name}")) == "/dev/null":
+                yield name
+
+
+def _with_file(host: Host, unit: Unit) -> Unit:
+    """Return a unit; of one that is masked with what the file says that it hides, where there is one."""
+    if unit.get("LoadState") != "masked" or unit.get("ExecStart"):
+        return unit
+    for folder in FOLDERS:
+        content = attempt(partial(host.read, f"{folder}/{unit['Id']}", limit_bytes=64 << 10))
+        if content:
+            text = content.decode("utf-8", "replace")
+            what = parse_unit_file(text)
+            argv = " ".join(what.argv)
+            return unit | {
+                "ExecStart": f"{{ path={what.argv[0] if what.argv else ''} ; argv[]={argv} ; ignore_errors=no }}",
+                "Environment": " ".join(shlex.quote(f"{name}={value}") for name, value in what.environment.items()),
+                "WorkingDirectory": what.cwd,
+                "RuntimeDirectory": " ".join(path.removeprefix("/run/") for path in what.folders),
+            }
+    return unit
+
+
 def _show(host: Host, *names: str) -> dict[str, Unit]:
     done = host.run(
-        "systemctl", "show", "--no-pager", f"--property={','.join((*ASKED, *KEPT))}", "--", *names, timeout_s=TIMEOUT_S
+        "systemctl", "show", "--all", "--no-pager", f"--property={','.join((*ASKED, *KEPT))}", "--", *names, timeout_s=TIMEOUT_S
     )
     if done.status and not done.stdout:
         raise HostError(f"systemctl: {(done.stderr.strip().splitlines() or ['failed'])[0][:200]}", "run as root")
@@ -96,17 +139,27 @@ def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Ta
             unit = unit or next((by_pid[above] for above in look.line(pid) if above in by_pid), None)
             if unit and unit["Id"].endswith(".service"):
                 yield target, unit, LISTENS
+        if 1 in owners:
+            yield from _by_socket(host, units, target)
     for unit in units.values():
         if unit["Id"].endswith(".service") and (_fails(unit) or _restarts(unit, look)):
             yield from (
                 (target, unit, how) for target, how in named(host, look, described(unit), listens=False) if look.owners[target]
             )
+    files = cache(partial(_unloaded, host, units))
     for target in look.silent:
-        yield from _named(host, look, units, target)
+        yield from _named(host, look, units, target, files)
 
 
 def _fails(unit: Unit) -> bool:
     return unit.get("ActiveState") == "failed" or unit.get("SubState", "").startswith("auto-restart")
+
+
+def _has_ended(unit: Unit) -> bool:
+    """Return whether a unit does not run and did since the machine was booted, or is masked, so that nobody knows."""
+    if unit.get("ActiveState") != "inactive" or unit.get("Type") == "oneshot":
+        return False
+    return unit.get("LoadState") == "masked" or bool(_number(unit.get("InactiveEnterTimestampMonotonic")))
 
 
 def _restarts(unit: Unit, look: Look) -> bool:
@@ -115,14 +168,13 @@ def _restarts(unit: Unit, look: Look) -> bool:
     return has_restarted and not look.served_by([_number(unit.get("MainPID")) or 0])
 
 
-def _named(host: Host, look: Look, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
+def _named(
+    host: Host, look: Look, units: dict[str, Unit], target: Target, files: Callable[[], dict[str, Described]]
+) -> Iterator[tuple[Target, Unit, str]]:
     """Yield the units whose files name a target that nothing listens on; those that do not run come first."""
-    sockets = [unit for unit in units.values() if unit["Id"].endswith(".socket") and _listens(unit, target)]
-    for socket in sockets:
-        for name in socket.get("Triggers", "").split():
-            if name in units:
-                yield target, units[name], f"{socket['Id']} listens for it"
-    pools = [pool for pool in look.pools if pool.target == target]
+    yield from _by_socket(host, units, target)
+    names = names_of(host, target) if target.is_unix else ()
+    pools = [pool for pool in look.pools if pool.target and (pool.target == target or pool.target.path in names)]
     hits: list[tuple[bool, Unit, str]] = []
     for unit in units.values():
         if not unit["Id"].endswith(".service") or not unit.get("ExecStart"):
@@ -132,16 +184,27 @@ def _named(host: Host, look: Look, units: dict[str, Unit], target: Target) -> It
         if how := how or link(host, target, what):
             hits.append((unit.get("ActiveState") == "active", unit, how))
     if not hits:
-        hits = [(False, unit, how) for unit, how in _unloaded(host, units, target)]
+        hits = [(False, unit, how) for unit, how in _of_files(host, files(), target)]
     idle = [hit for hit in hits if not hit[0]] or hits
+    idle = [hit for hit in idle if not hit[2].startswith(_BY_FOLDER)] or idle
     for _, unit, how in idle:
         yield target, unit, how
 
 
-def _listens(unit: Unit, target: Target) -> bool:
+def _by_socket(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the units that systemd starts when somebody connects to the target (systemd.socket(5)), whether it listens or not."""
+    names = names_of(host, target) if target.is_unix else ()
+    for socket in units.values():
+        if socket["Id"].endswith(".socket") and _listens(socket, target, names):
+            for name in socket.get("Triggers", "").split():
+                if name in units:
+                    yield target, units[name], f"{socket['Id']}{_BY_SOCKET}"
+
+
+def _listens(unit: Unit, target: Target, names: tuple[str, ...]) -> bool:
     for listen in unit.get("Listen", "").splitlines():
         address = listen.rsplit(" (", 1)[0]
-        if address == target.path or (target.port and re.search(rf"(?:^|:){target.port}$", address)):
+        if address in names or (target.port and re.search(rf"(?:^|:){target.port}$", address)):
             return True
     return False
 
@@ -154,18 +217,20 @@ def _has_pool(unit: Unit, what: Described, name: str, file: str) -> bool:
     return any(word.endswith(".conf") and file.startswith(word.rsplit("/", 1)[0] + "/") for word in what.argv)
 
 
-def _unloaded(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Unit, str]]:
-    """Yield units that systemd has not in memory (stopped and not enabled) and whose file names the target."""
-    names: dict[str, str] = {}
+def _unloaded(host: Host, units: dict[str, Unit]) -> dict[str, Described]:
+    """Return what the files of units say that systemd has not in memory: stopped, and nothing wants them."""
+    found: dict[str, Described] = {}
     for folder in FOLDERS:
         for name in attempt(partial(host.list, folder)) or ():
-            if name.endswith(".service") and name not in units and len(names) < UNIT_FILES:
-                names[name] = f"{folder}/{name}"
-    wanted = []
-    for name, path in names.items():
-        content = attempt(partial(host.read, path, limit_bytes=64 << 10)) or b""
-        if link(host, target, parse_unit_file(content.decode("utf-8", "replace"))):
-            wanted.append(name)
+            if name.endswith(".service") and name not in units and name not in found and len(found) < UNIT_FILES:
+                content = attempt(partial(host.read, f"{folder}/{name}", limit_bytes=64 << 10)) or b""
+                found[name] = parse_unit_file(content.decode("utf-8", "replace"))
+    return found
+
+
+def _of_files(host: Host, files: dict[str, Described], target: Target) -> Iterator[tuple[Unit, str]]:
+    """Yield those of these units that name the target."""
+    wanted = [name for name, what in files.items() if what.argv and link(host, target, what)]
     if wanted and (shown := attempt(partial(_show, host, *wanted[:DOUBTFUL]))):
         for unit in shown.values():
             if how := link(host, target, described(unit)):
@@ -184,6 +249,7 @@ def parse_unit_file(text: str) -> Described:
         environment=_variables("\n".join(given.get("Environment", ()))),
         cwd=(given.get("WorkingDirectory") or [""])[-1].lstrip("-"),
         files=tuple(path.lstrip("-") for path in given.get("EnvironmentFile", ())),
+        folders=_folders(" ".join(given.get("RuntimeDirectory", ()))),
     )
 
 
@@ -195,7 +261,13 @@ def described(unit: Unit) -> Described:
         environment=_variables(unit.get("Environment", "")),
         cwd=unit.get("WorkingDirectory", "").lstrip("!-"),
         files=tuple(path for path, _ in _environment_files(unit)),
+        folders=_folders(unit.get("RuntimeDirectory", "")),
     )
+
+
+def _folders(text: str) -> tuple[str, ...]:
+    """Return the paths of a RuntimeDirectory= (systemd.exec(5))."""
+    return tuple(f"/run/{name}" for name in text.split() if name and not name.startswith("/"))
 
 
 def _variables(text: str) -> dict[str, str]:
@@ -267,7 +339,7 @@ def _by_their_words(
     host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, missing: list[Target], found: dict[str, Service]
 ) -> None:
     """Join silent targets to units that do not run and once told, in their journal, that they listen there or cannot."""
-    idle = [unit for unit in units.values() if unit["Id"].endswith(".service") and _fails(unit)]
+    idle = [unit for unit in units.values() if unit["Id"].endswith(".service") and (_fails(unit) or _has_ended(unit))]
     idle.sort(key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))
     names = [unit["Id"] for unit in idle[:DOUBTFUL]]
     if not names:
