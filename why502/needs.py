@@ -85,6 +85,27 @@ _DOWN = (
         re.compile(r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"),
     ),
 )
+_UNPLACED = (  # client libraries that name no address
+    ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w*exception\b.{0,60}no such file or directory")),
+    ("MySQL", "refuses connections", re.compile(r"(?i)mysqli?_\w*exception\b.{0,60}connection refused")),
+)
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+]{1,20})://(?:[^@/\s]{0,200}@)?(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?(?:[/?]|$)"
+)
+_SCHEMES = {
+    "postgres": 5432,
+    "postgresql": 5432,
+    "mysql": 3306,
+    "mariadb": 3306,
+    "redis": 6379,
+    "mongodb": 27017,
+    "amqp": 5672,
+    "memcached": 11211,
+}
+_HOST_NAME = re.compile(
+    r"(?P<stem>\w*(?:DB|DATABASE|PG|POSTGRES\w*|MYSQL|MARIADB|REDIS|MONGO\w*|MEMCACHED?|RABBIT\w*|AMQP|ELASTIC\w*|CACHE))_?(?:HOST|SERVER|ADDR)",
+    re.IGNORECASE,
+)
 _SLOW = (
     (
         "keeps a lock that is waited for",
@@ -124,6 +145,9 @@ class Need(NamedTuple):
 def need_of(text: str) -> Need | None:
     """Return what a line of an application says of something that it needs; None where it says nothing of that kind."""
     text = text[:2000]
+    for product, how, rx in _UNPLACED:
+        if rx.search(text):
+            return Need(product, None, how, is_down=True)
     found = next(((how, True) for how, rx in _DOWN if rx.search(text)), None)
     found = found or next(((how, False) for how, rx in _SLOW if rx.search(text)), None)
     if found is None:
@@ -133,6 +157,36 @@ def need_of(text: str) -> Need | None:
     if not product and place is None:
         return None
     return Need(product, place, *found)
+
+
+def named_in(environment: dict[str, str]) -> dict[Target, str]:
+    """Return the addresses of databases, caches and queues that variables of a process name, with the variable's name."""
+    found: dict[Target, str] = {}
+    for name, value in environment.items():
+        match = _URL.match(value[:2000])
+        scheme = match["scheme"].partition("+")[0] if match else ""
+        if match and (usual := _SCHEMES.get(scheme)):
+            port = int(match["port"] or usual)
+            if port <= 65535 and (target := Target.parse(f"{match['host']}:{port}")):
+                found.setdefault(_plain(target), name)
+        elif (match := _HOST_NAME.fullmatch(name)) and value:
+            text = next((environment[key] for key in (f"{match['stem']}_PORT", f"{match['stem']}PORT") if key in environment), "")
+            port = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else _usual(match["stem"])
+            if value.startswith("/"):
+                continue
+            if 0 < port <= 65535 and re.fullmatch(r"[\w.-]+", value) and (target := Target.parse(f"{value}:{port}")):
+                found.setdefault(_plain(target), name)
+    return found
+
+
+def _plain(target: Target) -> Target:
+    return Target(host="127.0.0.1", port=target.port) if target.host == "localhost" else target
+
+
+def _usual(stem: str) -> int:
+    """Return the usual port of what a variable is named after; 0 where that is open."""
+    product = next((name for name, rx in _NAMED[:-1] if rx.search(stem)), "PostgreSQL" if stem.upper() == "PG" else "")
+    return next((port for port, name in PRODUCTS.items() if name == product), 0)
 
 
 def _place(text: str) -> Target | None:

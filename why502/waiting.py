@@ -33,6 +33,10 @@ def said(case: Case) -> list[tuple[Need, Event]]:
         is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
         if is_near and (need := need_of(event.detail or event.says)):
             found.append((need, event))
+    for tally in case.tallies:  # what it wrote into its proxy's log, or into one that the user gave
+        if tally.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(tally.detail)):
+            event = Event(symptom=tally.symptom, says=tally.detail, detail=tally.detail, seen_in=tally.seen_in, count=tally.count)
+            found.append((need, event))
     return found
 
 

@@ -205,3 +205,35 @@ def test_words_of_another_time_are_no_reason() -> None:
 
 def test_other_words_are_no_dependency() -> None:
     assert first(refusing("TypeError: unsupported operand"))[0] in ("upstream-error-status", "application-error")
+
+
+def gone(**more: object) -> Snapshot:
+    """Return the snapshot of an application that answers 503 without a word, and whose variable names what nobody serves."""
+    known = refusing("")
+    (peer,) = known.dependencies or ()
+    return msgspec.structs.replace(
+        known, events=(), dependencies=(msgspec.structs.replace(peer, named_by="DATABASE_URL", **more),)
+    )
+
+
+def test_a_database_that_ended_as_the_failures_began_is_named_without_a_word() -> None:
+    cause, says = first(gone(unit_since=datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC)))
+    assert cause == "backend-dependency-down"
+    assert "PostgreSQL (127.0.0.1:5432), where nothing listens" in says
+
+
+def test_a_setting_that_nobody_uses_is_no_reason() -> None:
+    assert first(gone(unit="", unit_state=""))[0] == "upstream-error-status"
+
+
+@pytest.mark.real
+def test_variables_of_a_running_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening
+        number = closed.getsockname()[1]
+        monkeypatch.setenv("REDIS_URL", f"redis://:secret@127.0.0.1:{number}/0")
+        with running(NEVER_ANSWERS) as (_, port):
+            known = look(Target(host="127.0.0.1", port=port))
+    (found,) = [one for one in known.dependencies or () if one.peer.port == number]
+    assert (found.named_by, found.is_heard) == ("REDIS_URL", False)
+    assert "secret" not in str(known.dependencies)

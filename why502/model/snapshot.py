@@ -421,6 +421,9 @@ class Dependency(Value, frozen=True, kw_only=True):
     is_stopped: bool = False  # that process is stopped (state T)
     unit: str = ""
     unit_state: str = ""  # systemd's ActiveState
+    unit_since: datetime | None = None  # since when it does not run
+    named_by: str = ""  # the variable of the backend's that names it, where it is not connected to
+    elsewhere: Target | None = None  # where the same port is listened on instead
     does: tuple[str, ...] = ()  # the titles of the processes at the other ends of the connections
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 
 import msgspec
@@ -20,11 +21,12 @@ from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
 from why502.model.snapshot import Dependency, Gap, Listener, Process, Snapshot
 from why502.model.target import Target
-from why502.needs import PRODUCTS, need_of
+from why502.needs import PRODUCTS, named_in, need_of
 from why502.sources import kernel, sockets
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.owners import owners
+from why502.sources.process_table import boot_time
 from why502.sources.service_managers.systemd import parse_show
 from why502.sources.sockets import Socket
 
@@ -90,7 +92,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
             except HostError as error:
                 gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
                 break
-        found += _of_target(known, target, waits)
+        found += _of_target(known, target, waits, _variables(host, pids))
     return Found(tuple(_with_units(host, known, found)), tuple(gaps))
 
 
@@ -195,7 +197,17 @@ def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
     )
 
 
-def _of_target(known: Snapshot, target: Target, waits: list[Waits]) -> Iterator[Dependency]:
+def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
+    """Return the addresses that variables of these processes name; the variables themselves hold secrets, and are not kept."""
+    found: dict[Target, str] = {}
+    for pid in list(pids)[:2]:  # workers have their master's
+        content = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
+        pairs = (pair.partition("=") for pair in content.decode("utf-8", "replace").split("\0"))
+        found = named_in({name: value for name, equals, value in pairs if equals}) | found
+    return found
+
+
+def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: dict[Target, str]) -> Iterator[Dependency]:
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
     ports: dict[Target, set[int]] = {}
@@ -206,7 +218,7 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits]) -> Iterator[
             ports.setdefault(peer, set()).update(some)
     busy = sum(one.busy for one in waits)
     named = [place for place in _named(known) if place not in connecting and place not in ports]
-    for peer in [*dict.fromkeys((*connecting, *on, *ports, *named))][:PEERS]:
+    for peer in [*dict.fromkeys((*connecting, *on, *ports, *named, *variables))][:PEERS]:
         heard = _listener(known, peer)
         process = _owner(known, heard)
         yield Dependency(
@@ -220,6 +232,8 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits]) -> Iterator[
             process=process.name if process else "",
             is_stopped=bool(process and process.state in ("T", "t")),
             unit=process.unit if process else "",
+            named_by=variables.get(peer, ""),
+            elsewhere=_elsewhere(known, peer) if heard is None and _is_here(known, peer) else None,
             does=_titles(known, heard, ports.get(peer, set())),
         )
 
@@ -239,6 +253,11 @@ def _is_here(known: Snapshot, peer: Target) -> bool:
 def _listener(known: Snapshot, peer: Target) -> Listener | None:
     same = {"/var" + peer.path, peer.path.removeprefix("/var")} if peer.is_unix else set()
     return next((one for one in known.listeners or () if takes(one, peer) or (one.target.path in same and one.target.path)), None)
+
+
+def _elsewhere(known: Snapshot, peer: Target) -> Target | None:
+    """Return where the port is listened on, at another address than the one wanted."""
+    return next((one.target for one in known.listeners or () if peer.port and one.target.port == peer.port), None)
 
 
 def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
@@ -265,9 +284,18 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency]) -> Iterato
     units: dict[str, dict[str, str]] = {}
     is_there = attempt(partial(host.stat, "/run/systemd/system")) is not None
     if names and is_there:
-        argv = ("systemctl", "show", "--all", "--no-pager", "--property=Id,ActiveState,LoadState,ExecStart", "--", *names)
+        argv = (
+            "systemctl",
+            "show",
+            "--all",
+            "--no-pager",
+            "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic",
+            "--",
+            *names,
+        )
         shown = attempt(partial(host.run, *argv, timeout_s=1.5))
         units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
+    boot = boot_time(host) if units else None
     for one in found:
         if one.unit:
             yield msgspec.structs.replace(one, unit_state=units.get(one.unit, {}).get("ActiveState", ""))
@@ -281,7 +309,17 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency]) -> Iterato
             and unit.get("ActiveState") in ("inactive", "failed")
             and unit.get("LoadState") in ("loaded", "masked")
         ]
-        yield msgspec.structs.replace(one, unit=idle[0]["Id"], unit_state=idle[0]["ActiveState"]) if idle else one
+        idle.sort(key=lambda unit: -_micros(unit))  # the one that ran last
+        if not idle:
+            yield one
+            continue
+        since = boot + timedelta(microseconds=_micros(idle[0])) if boot and _micros(idle[0]) else None
+        yield msgspec.structs.replace(one, unit=idle[0]["Id"], unit_state=idle[0]["ActiveState"], unit_since=since)
+
+
+def _micros(unit: dict[str, str]) -> int:
+    text = unit.get("InactiveEnterTimestampMonotonic", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _product(known: Snapshot, peer: Target) -> str:

@@ -24,6 +24,7 @@ answers until the proxy gives up. Restarting it changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
@@ -31,6 +32,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.snapshot import Dependency
 from why502.waiting import heard_of, is_hurt, name_of, refusals, said
 
+BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 SHARE = 0.5  # of the busy workers that must wait for the same
 
 
@@ -49,6 +51,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
         elif refusals(case, own):
             yield supports("as many requests failed with an error of its own as it says so", event.seen_in, FAIR)
+    for peer in _gone(case) if not own else ():
+        says = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
+        yield supports(f"{says}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
+        if when := _went(case, peer):
+            yield supports(f"{peer.unit} ended at {when}, as the failures began", "systemctl show", STRONG)
     for peer in _silent(case):
         who = "the one worker waits" if peer.connecting == 1 else f"{peer.connecting} workers wait"
         yield supports(
@@ -60,6 +67,26 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
         if peer.waiting:
             yield supports(f"{peer.waiting} of its workers wait for an answer from there", "/proc/PID/syscall", WEAK)
+
+
+def _gone(case: Case) -> list[Dependency]:
+    """Return what its variables name and nobody serves, where something is known to be wrong with that; an unused setting is none."""
+    return [
+        x
+        for x in case.dependencies
+        if x.named_by and x.is_heard is False and (x.elsewhere or x.unit_state in ("inactive", "failed"))
+    ]
+
+
+def _instead(peer: Dependency) -> str:
+    return f" ({peer.elsewhere} is listened on instead)" if peer.elsewhere else ""
+
+
+def _went(case: Case, peer: Dependency) -> str:
+    """Return when its unit ended, where that was just before the first failure."""
+    first = case.first_failure
+    is_near = peer.unit_since and first and first - BEFORE <= peer.unit_since <= first + CLOCK
+    return f"{peer.unit_since:%H:%M:%S}" if is_near and peer.unit_since else ""
 
 
 def _silent(case: Case) -> list[Dependency]:
@@ -82,6 +109,8 @@ def tell(case: Case) -> str:
     if own:
         peer = heard_of(case, own[-1])
         return f"the application on {case.target} needs {own[-1].name}, which {own[-1].how}{_unit(peer) if peer else ''}"
+    for peer in _gone(case):
+        return f"the application on {case.target} needs {name_of(peer)}, where nothing listens{_instead(peer)}{_unit(peer)}"
     for peer in _stopped(case):
         return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
     for peer in _silent(case):

@@ -66,6 +66,10 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     masked = [name for name in _masked(host) if name not in units][:UNIT_FILES]
     if masked and (shown := attempt(partial(_show, host, *masked))):
         units |= shown
+    if idle := _idle_sockets(host, look, units):
+        more = attempt(partial(_show, host, *idle)) or {}
+        triggered = [name for unit in more.values() for name in unit.get("Triggers", "").split() if name not in units]
+        units |= more | ((attempt(partial(_show, host, *triggered)) or {}) if triggered else {})
     units = {name: _with_file(host, unit) for name, unit in units.items() if unit.get("LoadState") != "not-found"}
     boot = boot_time(host)
     found: dict[str, Service] = {}
@@ -87,6 +91,19 @@ def _masked(host: Host) -> Iterator[str]:
         for name in (attempt(partial(host.list, folder)) or [])[:UNIT_FILES]:
             if name.endswith(".service") and attempt(partial(host.link, f"{folder}/{name}")) == "/dev/null":
                 yield name
+
+
+def _idle_sockets(host: Host, look: Look, units: dict[str, Unit]) -> list[str]:
+    """Return the socket units that systemd has not in memory and whose file names a silent target."""
+    wanted = [str(target.port) if target.port else target.path for target in look.silent]
+    found: list[str] = []
+    for folder in FOLDERS if wanted else ():
+        for name in (attempt(partial(host.list, folder)) or [])[:UNIT_FILES]:
+            if name.endswith(".socket") and name not in units and name not in found:
+                content = attempt(partial(host.read, f"{folder}/{name}", limit_bytes=64 << 10)) or b""
+                if any(text.encode() in content for text in wanted):
+                    found.append(name)
+    return found[:DOUBTFUL]
 
 
 def _with_file(host: Host, unit: Unit) -> Unit:

@@ -1,0 +1,91 @@
+"""Units of a real systemd that do not run: masked, never loaded, stopped, started by a socket, still starting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from asked import until
+from container import booted, why_not
+
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Service
+from why502.model.target import Target
+
+pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+PYTHON = "/usr/bin/python3"
+SAYS = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(1)); print('Listening on 127.0.0.1:' + str(3000 + 203), flush=True); time.sleep(600)"
+ASK = """\
+import sys
+sys.path[:0] = sys.argv[1:3]
+import msgspec
+from asked import ask, happened
+from why502.host.local import LocalHost
+from why502.model.target import Target
+targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206)]
+targets += [Target(path=f"/run/{name}") for name in ("shop/app.sock", "act.sock", "link.sock")]
+print(msgspec.json.encode([ask(LocalHost(), *targets), happened(LocalHost(), *targets)]).decode())
+"""
+VENDOR = "/usr/lib/systemd/system"
+OWN = "/etc/systemd/system"
+FILES = {
+    f"{VENDOR}/masked.service": "[Service]\nExecStart=/bin/sleep 600 --port 3201\n",
+    f"{VENDOR}/vendor.service": "[Service]\nExecStart=/bin/sleep 600 --port 3202\n",
+    f"{OWN}/ran.service": f'[Service]\nExecStart={PYTHON} -c "{SAYS}"\n',
+    f"{OWN}/folder.service": "[Service]\nRuntimeDirectory=shop\nExecStart=/bin/sleep 600\n",
+    f"{OWN}/act.socket": "[Socket]\nListenStream=/run/act.sock\n",
+    f"{OWN}/act.service": "[Service]\nExecStart=/bin/sleep 600\n",
+    f"{OWN}/starting.service": "[Service]\nExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
+    f"{OWN}/linked.service": "[Service]\nExecStart=/bin/sleep 600 --bind unix:/run/real.sock\n",
+    "/srv/ask.py": ASK,
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Service], list[Event]]]:
+    with booted(tmp_path_factory.mktemp("stopped"), FILES) as inside:
+
+        def run(*argv: str) -> str:
+            return subprocess.run([*inside, *argv], capture_output=True, text=True, check=True, timeout=60).stdout
+
+        run("systemctl", "mask", "masked")
+        run("ln", "-s", "real.sock", "/run/link.sock")
+        run("systemctl", "start", "ran", "folder")
+        until(lambda: "Listening on" in run("journalctl", "-u", "ran", "-o", "cat"))
+        run("systemctl", "start", "--no-block", "starting")
+        run("systemctl", "stop", "ran", "folder")
+        here = Path(__file__).parent
+        services, events = msgspec.json.decode(
+            run(sys.executable, "/srv/ask.py", str(here), str(here.parents[2])), type=tuple[list[Service], list[Event]]
+        )
+    yield {service.name: service for service in services}, events
+
+
+def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], list[Event]]) -> None:
+    found, _ = told
+    links = {name: service.link for name, service in found.items()}
+    assert links == {
+        "masked.service": "its command names port 3201",
+        "vendor.service": "its command names port 3202",
+        "ran.service": "its journal says that it listens on 127.0.0.1:3203",
+        "folder.service": "its RuntimeDirectory is /run/shop",
+        "act.service": "act.socket listens for it",
+        "starting.service": "its command names port 3206",
+        "linked.service": "its command names /run/real.sock",
+    }
+    assert found["masked.service"].settings["LoadState"] == "masked"
+    assert found["act.service"].start_argv == ("systemctl", "start", "act.socket")
+    assert found["linked.service"].targets == (Target(path="/run/link.sock"),)
+    assert (found["starting.service"].state, found["starting.service"].substate) == ("activating", "start-pre")
+    idle = {name for name, service in found.items() if service.is_running is False}
+    assert idle == found.keys() - {"starting.service"}
+
+
+def test_a_unit_that_was_told_to_stop_says_so(told: tuple[dict[str, Service], list[Event]]) -> None:
+    found, events = told
+    assert found["ran.service"].exit_code == 1  # it ends so when it is told to
+    assert any(event.unit == "ran.service" and event.symptom is Symptom.PROCESS_STOPPED for event in events)

@@ -1,0 +1,61 @@
+"""What applications say of databases and caches, and which their variables name."""
+
+from __future__ import annotations
+
+import pytest
+
+from why502.model.target import Target
+from why502.needs import named_in, need_of
+
+LOCAL = Target(host="127.0.0.1", port=5432)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "is_down"),
+    [
+        ('psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: Connection refused', "PostgreSQL (127.0.0.1:5432)", True),
+        ('PG::ConnectionBad: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: No such file or directory', "PostgreSQL (unix:/run/postgresql/.s.PGSQL.5432)", True),
+        ("redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.", "Redis (localhost:6379)", True),
+        ("Error: connect ECONNREFUSED 127.0.0.1:3306", "MySQL (127.0.0.1:3306)", True),
+        ("dial tcp 10.0.0.9:8080: connect: connection refused", "10.0.0.9:8080", True),
+        ("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory in /srv/index.php:3", "MySQL", True),
+        ("FATAL:  sorry, too many clients already (psycopg2)", "PostgreSQL", True),
+        ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
+        ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
+        ("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.com', port=443): Read timed out.", "api.example.com:443", False),
+    ],
+)  # fmt: skip
+def test_words_of_client_libraries(text: str, name: str, is_down: bool) -> None:
+    need = need_of(text)
+    assert need is not None
+    assert (need.name, need.is_down) == (name, is_down)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KeyError: 'DATABASE_URL'",
+        "Connection in use: ('127.0.0.1', 8000)",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
+        "",
+    ],
+)
+def test_words_that_name_nothing(text: str) -> None:
+    assert need_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "targets"),
+    [
+        ({"DATABASE_URL": "postgres://user:p%40ss@127.0.0.1/shop"}, {LOCAL: "DATABASE_URL"}),
+        ({"SQLALCHEMY_URL": "postgresql+psycopg2://u:p@localhost:5432/x"}, {LOCAL: "SQLALCHEMY_URL"}),
+        ({"REDIS_URL": "redis://cache:6380/0"}, {Target(host="cache", port=6380): "REDIS_URL"}),
+        ({"DB_HOST": "127.0.0.1", "DB_PORT": "5432", "DB_PASSWORD": "x"}, {LOCAL: "DB_HOST"}),
+        ({"PGHOST": "127.0.0.1"}, {LOCAL: "PGHOST"}),
+        ({"MYSQL_HOST": "10.0.0.7"}, {Target(host="10.0.0.7", port=3306): "MYSQL_HOST"}),
+        ({"PORT": "3000", "HOST": "0.0.0.0", "HOMEPAGE": "https://example.com/", "DB_HOST": "/run/postgresql"}, {}),
+        ({"REDIS_URL": "redis://cache:99999999/0", "DB_HOST": "x y", "CACHE_HOST": ""}, {}),
+    ],
+)
+def test_variables_that_name_a_database(environment: dict[str, str], targets: dict[Target, str]) -> None:
+    assert named_in(environment) == targets
