@@ -298,11 +298,17 @@ def _goes_on(case: Case, last: datetime | None) -> bool:
     if last is None:
         return True
     traffic = case.traffic
-    if traffic and traffic.last_success and traffic.last_success > last:
+    if traffic and traffic.last_success and traffic.last_success > last and not _is_of_one_path(case):
         return False
     if _came_back(case, last):
         return False
     return last >= case.here.taken_at - RECENT
+
+
+def _is_of_one_path(case: Case) -> bool:
+    """Return whether all that failed asked for one path, other than the start page: that others are answered says nothing of it."""
+    paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    return len(paths) == 1 and not paths & {"", "/"}
 
 
 def _came_back(case: Case, last: datetime) -> bool:

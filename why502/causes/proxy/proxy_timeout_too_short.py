@@ -34,6 +34,7 @@ from why502.rule import risk, rule
 
 MUCH = 4.0  # times the limit: that is no wait that somebody forgot to allow
 ENOUGH = 3  # failures from which "none succeeded" means something
+QUICK = 0.2  # of the limit
 USUAL_S = 60.0  # the default of every nginx module
 
 
@@ -59,6 +60,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
         elif nothing_answered(case):
             yield refutes("since then no request at all is answered in time: it is slow as a whole", "access log", FAIR)
+    elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
+        yield supports(quick, "access log, probe", STRONG)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
         yield refutes(f"our own request did not end either: {silent.detail}", "probe", WEAK)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
@@ -83,6 +86,18 @@ def kind_of_work(case: Case) -> str:
         return ""
     is_same = all(process.started_at is None or process.started_at - CLOCK < success for process in case.processes)
     return asked.pop() if is_same else ""
+
+
+def quick_otherwise(case: Case, limit: float) -> str:
+    """Return that one path alone times out, and another request of ours is answered at once; "" where it is not so.
+
+    What timed out is not asked again: it would keep one more worker busy.
+    """
+    asked = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    times = [p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None]
+    if len(asked) != 1 or asked <= {"/", ""} or not times or max(times) > QUICK * limit:
+        return ""
+    return f"only {asked.pop()} takes longer than the {limit:g} s that are set there; our request for another path took {max(times):.2f} s"
 
 
 def nothing_answered(case: Case) -> bool:

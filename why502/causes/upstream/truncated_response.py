@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
@@ -38,7 +38,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="it closed the connection in the middle of a response body",
     headline="{target} breaks off in the middle of its answers",
-    symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: FAIR},
+    symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: LIKELY},
     yields_to=frozenset(
         {
             "backend-crash-loop",
