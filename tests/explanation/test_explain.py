@@ -116,6 +116,67 @@ def test_every_message_of_nginx_is_recognised() -> None:
     assert not unknown
 
 
+def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
+    table = json.loads(Path("why502/logs/formats/nginx_messages.json").read_text())
+    told = 0
+    for group in table["meanings"]:
+        rows = [line if isinstance(line, dict) else {"t": line} for line in group["lines"]]
+        for row in rows if group.get("phase") in ("config", "startup") and group.get("causes") else ():
+            if "emerg" in row.get("levels", ["emerg"]) and row.get("kind") is None and row.get("errno") is None:
+                text = row["t"].replace("%s", "x").replace("%d", "7")
+                place = " in /etc/nginx/nginx.conf:7" if group["phase"] == "config" else ""
+                for line in (f"nginx: [emerg] {text}{place}", f"2026/11/20 22:46:40 [emerg] 7#7: {text}{place}"):
+                    explanation = explain(line)
+                    assert explanation.gateway_failure, line
+                    assert explanation.cause, line
+                    told += 1
+    assert told > 600
+
+
+@pytest.mark.parametrize(
+    ("says", "cause"),
+    [
+        ('host not found in upstream "app.internal" in /etc/nginx/nginx.conf:7', "dns-host-not-found"),
+        ('invalid port in upstream "app:x" in /etc/nginx/nginx.conf:7', "proxy-config-invalid"),
+        ('no resolver defined to resolve names at run time in upstream "app" in /etc/nginx/nginx.conf:7', "resolver-missing"),
+        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "proxy-not-running"),
+        ('unknown directive "foo" in /etc/nginx/nginx.conf:3', "proxy-config-invalid"),
+    ],
+)
+def test_a_start_that_is_refused_has_a_cause(says: str, cause: str) -> None:
+    assert explain(f"nginx: [emerg] {says}").cause == cause
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        'limiting requests, dry run, excess: 20.430 by zone "one"',
+        'delaying request, dry run, excess: 20.430, by zone "one"',
+        'limiting connections, dry run, by zone "one"',
+        "client sent invalid method while reading client request line",
+        "client sent invalid header name while reading client request headers",
+    ],
+)
+def test_what_is_only_told_of_is_no_failure(says: str) -> None:
+    explanation = explain(
+        f'2026/11/20 22:46:40 [error] 7#7: *1 {says}, client: 1.2.3.4, server: a, request: "GET / HTTP/1.1", host: "a"'
+    )
+    assert (explanation.kind, explanation.gateway_failure, explanation.candidates) == ("log-line", False, ())
+
+
+@pytest.mark.parametrize(
+    ("says", "cause"),
+    [
+        ("unexpected A record in DNS response 4711", "dns-resolver-failure"),
+        ("service http of app.internal could not be resolved (3: Host not found)", "dns-host-not-found"),
+        ("send() failed (111: Connection refused) while resolving", "dns-resolver-failure"),
+        ("app.internal could not be resolved (110: Operation timed out)", "dns-resolver-failure"),
+    ],
+)
+def test_lines_of_the_resolver_name_their_cause(says: str, cause: str) -> None:
+    assert explain(f"2026/11/20 22:46:40 [error] 7#7: {says}, resolver: 127.0.0.53:53").candidates[0].cause == cause
+
+
 def lines() -> list[str]:
     """Return lines of many kinds, twice, so that the second ones come from what was kept of the first."""
     messages = (

@@ -104,6 +104,7 @@ def line(text: str, record: LogRecord) -> Explanation:
     if record.symptom is Symptom.GATEWAY_STATUS and not record.causes and code in STATUSES:
         return _bare(text, record, code)
     found = candidates.of_record(record)
+    failed |= record.level == "emerg" and bool(found)  # with that it does not start, or goes on with the configuration before
     best = found[0].cause if found and failed else None
     product = codes.product(record.proxy) if record.proxy else None
     steps = candidates.next_steps(best, record.target) if best else ()

@@ -67,6 +67,7 @@ _GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that
     Phase.READ_HEADER: "recv() failed",
     Phase.READ_BODY: "readv() failed",
 }
+_DRY_RUN = ", dry run"
 _NO_FILES = (23, 24)  # ENFILE, EMFILE
 _HOLE = re.compile("%[sd]")
 _FILLED = re.compile(
@@ -258,6 +259,8 @@ def look_up(
     library's, `zones` the parts of nginx that can have written it ("config", "request"…; empty is unknown). What is not known
     may be left out: the general meaning of the text is returned then.
     """
+    if _DRY_RUN in message:  # limit_req_dry_run, limit_conn_dry_run: only told of, the request goes on
+        return Meaning(phase=ACTIONS.get(action))
     key = _FILLED.sub("0.0", message[:512].lower())
     if _is_temporary(message):
         level = level or "crit"
@@ -280,6 +283,8 @@ def _look_up(text: str, seen: _Seen) -> Meaning | None:
     found = _best([row for row in near if row.fits(text)], seen)
     if found is None:
         held = _near(text)
+        in_request = phase is not None and phase not in (Phase.CONFIG, Phase.STARTUP, Phase.PROCESS)
+        held = [row for row in held if not (in_request and row.meaning.phase in (Phase.CONFIG, Phase.STARTUP))]
         found = _best([row for row in held if row.is_in(text)], seen)
         if found is None and seen.level and not seen.action:
             found = _best(_cut(text, held), seen)
