@@ -19,7 +19,8 @@ from why502.host.local import LocalHost
 from why502.model.config import Peer, Upstream
 from why502.model.finding import Diagnosis, Verdict
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Service
+from why502.model.remedy import Run
+from why502.model.snapshot import ConfigProblem, Event, Listener, Process, Service, Snapshot
 from why502.model.target import Target
 from why502.render.words import headlines
 from why502.sources import logs as source
@@ -367,3 +368,35 @@ def test_the_same_machine_is_not_well_once_requests_fail(tmp_path: Path) -> None
         says = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
         day.error("error", f'*9 {says}, upstream: "http://{APP}/", host: "shop.example"', at)
     assert day.diagnosed(tmp_path).verdict is Verdict.PROBLEM
+
+
+@pytest.mark.parametrize("name", ["caddy", "varnishd", "apache2", "traefik"])
+@pytest.mark.parametrize("state", ["disabled", "enabled", "masked", ""])
+@pytest.mark.parametrize("test", ["ok", "failed"])
+def test_nginx_is_not_missed_where_another_gateway_serves(name: str, state: str, test: str) -> None:
+    here = served_by(name, state, test=test)
+    diagnosis = diagnose(here)
+    assert not [finding for finding in diagnosis.findings if finding.confidence >= 0.5]
+    assert not [check for check in diagnosis.checks if check.status in ("warn", "fail")]
+    assert f"{name} (pid 4711) listens on 127.0.0.1:80" in headlines(diagnosis)[0]
+
+
+@pytest.mark.parametrize(("name", "state"), [("postgres", "disabled"), ("apache2", "failed")])
+def test_nginx_is_missed_where_it_failed_or_nobody_serves(name: str, state: str) -> None:
+    first = diagnose(served_by(name, state)).findings[0]
+    assert (first.cause, first.confidence >= 0.5) == ("proxy-not-running", True)
+    steps = [" ".join(step.argv) for remedy in first.remedies for step in remedy.steps if isinstance(step, Run)]
+    assert steps[0] == "systemctl start nginx.service"
+    assert ("systemctl enable nginx.service" in steps) == (state == "disabled")
+
+
+def served_by(name: str, state: str, test: str = "ok") -> Snapshot:
+    """Return the machine with nginx stopped, in that state of its unit, and a program of that name on its port."""
+    (proxy,) = BASE.proxies or ()
+    idle = REPLACE(proxy, pid=None, workers=(), unit="nginx.service", unit_state=state, why_stopped="inactive (dead)", test=test)
+    idle = REPLACE(idle, problems=(ConfigProblem(says="unknown directive"),) if test == "failed" else ())
+    process = Process(pid=4711, name=name)
+    listener = Listener(target=Target(host="127.0.0.1", port=80), pids=(4711,))
+    return REPLACE(
+        BASE, proxies=(idle,), listeners=(listener,), processes=(process,), logs=None, probes=(), services=(), kernel=None
+    )

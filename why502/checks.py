@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import Doors, Joins, alarms, idle_spares, peer_sets, routes, takes, targets, unheard
+from why502.joins import Doors, Joins, alarms, idle_spares, peer_sets, routes, serving, takes, targets, unheard
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Proxy, Snapshot
@@ -81,6 +81,9 @@ def _proxy_runs(here: Snapshot) -> Check:
     running = [proxy for proxy in here.proxies if proxy.is_running]
     if running:
         return _check("proxy-runs", says, CheckStatus.PASS, ", ".join(f"{_name(p)} (pid {p.pid}, {p.config})" for p in running))
+    if other := serving(here):
+        idle = ", ".join(dict.fromkeys(proxy.kind for proxy in here.proxies))
+        return _check("proxy-runs", says, CheckStatus.PASS, f"{other}; {idle} is installed, does not run and is not needed")
     return _check(
         "proxy-runs", says, CheckStatus.FAIL, "; ".join(p.why_stopped or f"nothing runs with {p.config}" for p in here.proxies)
     )
@@ -93,6 +96,8 @@ def _config_passes(here: Snapshot) -> Check:
         if read:
             return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
         return _skip(here, "config-test", says, "config test" if here.proxies else "proxies")
+    if serving(here):
+        return _check("config-test", says, CheckStatus.SKIP, "another gateway serves here, see above")
     bad = [
         f"{proxy.problems[0].says} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
         for proxy in here.proxies

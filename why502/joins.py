@@ -36,6 +36,10 @@ NOTICES = frozenset(
     }
 )
 
+GATEWAYS = frozenset(
+    {"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty", "h2o", "pound"}
+)
+_FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, Symptom.CONFIG_INVALID})
 MOST_REFUSED = 100  # paths that were refused, told one by one
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
 
@@ -48,6 +52,35 @@ def is_failure(tally: Tally) -> bool:
 def is_passed_on(tally: Tally) -> bool:
     """Return whether a tally is of 500s of the application's own: they pass like any other answer."""
     return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status == 500
+
+
+def serving(snapshot: Snapshot) -> str:
+    """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run; "" where that is not so.
+
+    That is: no gateway whose configuration is known runs, nginx did not fail, and another program listens where it would, or on a port
+    of the web, or all logs are another's.
+    """
+    proxies = snapshot.proxies or ()
+    tallies = snapshot.logs.tallies if snapshot.logs else ()
+    if not proxies or any(proxy.is_running or _has_failed(proxy) for proxy in proxies):
+        return ""
+    if any(tally.proxy == "nginx" and tally.symptom in _FAILED_STARTS for tally in tallies):
+        return ""
+    ports = {80, 443} | {listen.port for proxy in proxies for listen in proxy.listens}
+    names = {process.pid: process.name.split(":")[0] for process in snapshot.processes or ()}
+    for listener in snapshot.listeners or ():
+        pid = next((pid for pid in listener.pids if names.get(pid) in GATEWAYS), None)
+        if pid is not None and listener.target.port in ports and not listener.target.is_unix:
+            return f"{names[pid]} (pid {pid}) listens on {listener.target}"
+    kinds = sorted({tally.proxy for tally in tallies if tally.proxy})
+    return f"the logs are those of {', '.join(kinds)}" if kinds and "nginx" not in kinds else ""
+
+
+def _has_failed(proxy: Proxy) -> bool:
+    """Return whether a gateway that does not run failed, as far as its service manager and its log tell."""
+    if proxy.unit_state:
+        return proxy.unit_state == "failed"
+    return any(word in proxy.why_stopped for word in ("failed", "result ", "exit status", "signal", "[emerg]"))
 
 
 def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:

@@ -108,6 +108,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     logs: tuple[LogTarget, ...] = ()
     why_stopped: str = ""  # the service manager's words where it does not run
     owner_uid: int = 0  # the user who runs it, or can change its main file where nothing runs
+    unit_state: str = ""  # of the unit that would start it, where it does not run: failed, else enabled, disabled, masked…
 
     @property
     def is_running(self) -> bool:

@@ -89,6 +89,9 @@ def _unasserted(diagnosis: Diagnosis) -> str:
     if diagnosis.verdict == "healthy":
         asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
         return f"{asked} gateway failure in the window, and every check passes"
+    serves = next((check.detail for check in diagnosis.checks if check.id == "proxy-runs" and check.status == "pass"), "")
+    if " is not needed" in serves and not diagnosis.failures:
+        return f"no failure was seen, but nothing is known of the gateway that serves here: {serves}; name its logs with --log"
     missing = f"; {len(diagnosis.gaps)} things could not be looked at, see below" if diagnosis.gaps else ""
     if diagnosis.failures:
         failures = "1 failure" if diagnosis.failures == 1 else f"{diagnosis.failures} failures"

@@ -26,7 +26,7 @@ _PLACES = (
 )
 _OPT = ("conf/nginx.conf", "nginx/conf/nginx.conf", "etc/nginx/nginx.conf", "etc/nginx.conf", "nginx.conf")
 _MAIN = ("nginx.conf", "angie.conf")
-_SHOWN = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,InactiveEnterTimestamp"
+_SHOWN = "UnitFileState,LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,InactiveEnterTimestamp"
 _TAIL = 64 << 10
 
 
@@ -59,17 +59,28 @@ def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "
         owner_uid=supplier_of(host, config),
     )
     proxy = configured(proxy, Rights(host, proxy.owner_uid), gaps)
-    return msgspec.structs.replace(proxy, why_stopped="; ".join(_reasons(host, proxy, service)))
+    shown = _shown(host, service)
+    says = parse_show(shown)
+    return msgspec.structs.replace(
+        proxy,
+        unit=service if says else "",
+        unit_state=parse_state(shown) if says else "",
+        why_stopped="; ".join(_reasons(host, proxy, f"{service}: {says}" if says else "")),
+    )
 
 
-def _reasons(host: Host, proxy: Proxy, service: str) -> list[str]:
-    reasons = []
-    if service and _exists(host, "/run/systemd/system"):
-        try:
-            shown = host.run("systemctl", "show", service, f"--property={_SHOWN}", timeout_s=1.5).stdout
-            reasons += [f"{service}: {says}"] if (says := parse_show(shown)) else []
-        except HostError:
-            pass
+def _shown(host: Host, service: str) -> str:
+    """Return what `systemctl show` writes of a service; "" where there is no systemd, or it does not answer."""
+    if not service or not _exists(host, "/run/systemd/system"):
+        return ""
+    try:
+        return host.run("systemctl", "show", service, f"--property={_SHOWN}", timeout_s=1.5).stdout
+    except HostError:
+        return ""
+
+
+def _reasons(host: Host, proxy: Proxy, told: str) -> list[str]:
+    reasons = [told] if told else []
     for log in proxy.logs:
         acting = host.acting_as(proxy.supplier(log.at))
         if log.kind == "error" and log.path and (line := _last_emerg(acting, log.path)):
@@ -94,6 +105,12 @@ def parse_show(output: str) -> str:
     if since := values.get("InactiveEnterTimestamp"):
         says.append(f"since {since}")
     return ", ".join(says)
+
+
+def parse_state(output: str) -> str:
+    """Return "failed" of a service that failed, else whether its unit is enabled, disabled or masked."""
+    values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    return "failed" if values.get("ActiveState") == "failed" else values.get("UnitFileState", "")
 
 
 def _last_emerg(host: Host, path: str) -> str:

@@ -22,11 +22,10 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.joins import serving
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
-
-_GATEWAYS = frozenset({"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -38,8 +37,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"{running[0].kind} runs", "ps", PROOF)
     if case.offline:
         return
-    if other := _other_gateway(case):
-        yield refutes(*other, 2 * PROOF)
+    if other := serving(case.here):
+        yield refutes(f"another gateway serves here: {other}", "ss -ltnp", 2 * PROOF)
     for proxy in case.proxies:
         if proxy.is_running or running or proxy.kind != "nginx":  # of others only the file was read
             continue
@@ -48,21 +47,6 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(proxy.why_stopped, "service manager", WEAK)
         for problem in proxy.problems[:1]:
             yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
-
-
-def _other_gateway(case: Case) -> tuple[str, str] | None:
-    """Return what shows that another gateway serves here, so that it is no fault that nginx, which is installed too, does not run."""
-    if case.tally(*CAUSE.symptoms) or any(proxy.is_running or proxy.why_stopped for proxy in case.proxies):
-        return None
-    kinds = sorted({tally.proxy for tally in case.here.logs.tallies if tally.proxy} if case.here.logs else ())
-    if kinds and "nginx" not in kinds:
-        return f"the logs are those of {', '.join(kinds)}", "logs"
-    ports = {listen.port for proxy in case.proxies for listen in proxy.listens}
-    for listener in case.here.listeners or ():
-        process = case.process_of(listener)
-        if process and process.name in _GATEWAYS and listener.target.port in ports:
-            return f"{process.name} (pid {process.pid}) listens on {listener.target}", "ss -ltnp"
-    return None
 
 
 def tell(case: Case) -> str:
@@ -77,9 +61,17 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for proxy in case.proxies:
         if proxy.is_running or proxy.test == "failed":
             continue
-        if proxy.unit:
+        if proxy.unit and proxy.unit_state.startswith("masked"):
+            at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()
+            unmask = Run(argv=("systemctl", "unmask", *at, proxy.unit), undo=("systemctl", "mask", *at, proxy.unit))
+            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
+            yield Remedy(says=f"unmask {proxy.unit}, which somebody masked on purpose, and start it", steps=(unmask, start))
+        elif proxy.unit:
             start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
             yield Remedy(says=f"start {proxy.unit}", steps=(start,))
+            if proxy.unit_state == "disabled":
+                enable = Run(argv=("systemctl", "enable", proxy.unit), undo=("systemctl", "disable", proxy.unit))
+                yield Remedy(says=f"start {proxy.unit}, now and at every boot", steps=(enable, start))
         elif proxy.exe and not has_systemd and case.here.processes:
             program = (proxy.exe, *proxy.options)
             start = Run(argv=program, undo=(*program, "-s", "quit"))
