@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from why502.joins import Doors, Joins, accepts, is_failure, merged, takes
+from why502.joins import GATEWAYS, Doors, Joins, accepts, addresses, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
@@ -270,6 +270,29 @@ class Case:
                 continue
             found.append(listener)
         return tuple(found)
+
+    @cached_property
+    def inner_gateway(self) -> Process | None:
+        """The process of a further gateway that listens on the target: its answers are what the one behind it made of it."""
+        found = (self.process_of(listener) for listener in self.listeners or ())
+        return next((process for process in found if process and process.name.split(":")[0] in GATEWAYS | {"nginx"}), None)
+
+    @cached_property
+    def behind_inner(self) -> frozenset[Target]:
+        """The addresses that the gateway which listens on the target passes on to; none where that is no gateway, or not known."""
+        gateway = self.inner_gateway
+        if gateway is None or self.target is None:
+            return frozenset()
+        found: set[Target] = set()
+        for proxy in self.proxies:
+            pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+            if gateway.pid not in pids:
+                continue
+            for route in proxy.routes:
+                ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
+                if proxy.kind != "nginx" or not ports or str(self.target.port) in ports or self.target.is_unix:
+                    found.update(target for peer in route.peers for target in addresses(peer, self.here))
+        return frozenset(found - {self.target})
 
     def process_of(self, listener: Listener) -> Process | None:
         """Return the process that owns a listener, the oldest of several."""

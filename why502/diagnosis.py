@@ -328,6 +328,9 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
         target = w.case.target
         if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
             continue  # said already, of the target that it hurts
+        if inner := _of_inner(w, asserted):
+            result.append(inner)
+            continue
         reasons = [
             (cause, where)
             for cause in sorted(w.cause.yields_to | EXPLAINED_BY.get(w.cause.id, frozenset()))
@@ -346,6 +349,20 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
         else:
             result.append(_doubted(w))
     return [replace(w, heirs=frozenset(heirs.get((w.cause.id, w.case.target), ()))) for w in result]
+
+
+def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
+    """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that; None where not."""
+    behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
+    if weighed.confidence < ASSERTED or gateway is None or not behind:
+        return None
+    found = [(sure, cause, where) for (cause, where), sure in asserted.items() if where in behind]
+    if not found:
+        return None
+    _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
+    says = f"{gateway.name} (pid {gateway.pid}) listens on {weighed.case.target}, a gateway itself: {cause} on {where} behind it shows here"
+    note = Evidence(says=says, weight=YIELDED - WEAK, seen_in="ss -ltnp")
+    return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 
 def _doubted(weighed: _Weighed) -> _Weighed:

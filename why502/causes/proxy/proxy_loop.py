@@ -23,14 +23,19 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import reload, repoint
+from why502.config.nginx.match import Matcher
 from why502.deployment import Deployment
 from why502.joins import accepts
+from why502.model.config import Route
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.model.times import whole_number
 from why502.rule import risk, rule
+
+HOPS = 10  # of a request within one gateway
+_OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,9 +47,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         for listen in proxy.listens:
             if not accepts(listen, target) or not case.is_local:
                 continue
-            looping = [
-                route for route in case.routes if route in proxy.routes and any(_same(listen, text) for text in route.listens)
-            ]
+            matcher = Matcher(proxy.routes, proxy.servers)
+            looping = [route for route in case.routes if route in proxy.routes and _returns(route, target, proxy, matcher)]
             if looping and (case.failures or (case.here.logs and case.anywhere(Symptom.WORKER_CONNECTIONS))):
                 yield supports(
                     f"the proxy itself listens on {listen}, and its route there leads to {target} again",
@@ -56,13 +60,32 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
 
 
-def _same(listen: Target, text: str) -> bool:
-    """Return whether the argument of a listen directive means that target: `80`, `*:80`, `127.0.0.1:8080 ssl`."""
-    address = text.split(" ")[0]
-    parsed = Target.parse(address)
-    if (port := whole_number(address, 5)) is not None:
-        return listen.port == port
-    return (parsed is not None and (parsed.port or 80) == listen.port) or address == f"*:{listen.port}"
+def _returns(first: Route, target: Target, proxy: Proxy, matcher: Matcher) -> bool:
+    """Return whether a request of a route that goes to that target, one of the proxy's own, comes to the same route again.
+
+    The server that takes it is the one of the Host that is sent: another on the same port may pass it on, or answer itself.
+    """
+    route, seen = first, list[Route]()
+    while route not in seen and len(seen) < HOPS:
+        seen.append(route)
+        own = route.host_header in _OWN_HOST
+        host = (first.server_names[0] if first.server_names else "") if own else _sent(route)
+        if "$" in host:
+            return False
+        place = route.location.split(" ")[-1]
+        found = matcher.find(host, route.uri or (place if place.startswith("/") else "/"), target.port)
+        if found is None:
+            return False
+        peers = [peer.target for peer in found.peers if peer.target is not None]
+        own_ports = [to for to in peers if any(accepts(listen, to) for listen in proxy.listens)]
+        if not own_ports:
+            return False
+        route, target = found, own_ports[0]
+    return True
+
+
+def _sent(route: Route) -> str:
+    return route.proxy_host if route.host_header == "$proxy_host" else route.host_header
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -66,6 +66,8 @@ def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
     said = "/".join(str(status) for status in statuses)
+    if said and (inner := case.inner_gateway):
+        return f"{inner.name} (pid {inner.pid}) on {case.target}, a gateway itself, answers {said}; the reason is behind it, or in its log"
     return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
 
 
