@@ -286,7 +286,7 @@ class Case:
         found: set[Target] = set()
         for proxy in self.proxies:
             pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
-            if gateway.pid not in pids:
+            if not {gateway.pid, gateway.ppid} & pids:  # HAProxy's worker is a child of its master
                 continue
             for route in proxy.routes:
                 ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
@@ -334,6 +334,13 @@ class Case:
         return self.services[0] if self.services else None
 
     @cached_property
+    def has_systemd(self) -> bool:
+        """True where systemd runs the target's machine and what it says could be read."""
+        host = self.host
+        found = any(process.pid == 1 and process.name == "systemd" for process in (host.processes if host else None) or ())
+        return found and host is not None and host.events is not None
+
+    @cached_property
     def stopped_in_order(self) -> Service | None:
         """The service of the target that its manager stopped, or that ended by itself without an error; None where one failed."""
         down = [service for service in self.services if service.is_running is False]
@@ -342,10 +349,18 @@ class Case:
     @cached_property
     def has_served(self) -> bool:
         """True where something is known to have answered on the target, or to be configured to: its address is the right one."""
+        return self.last_served is not None or bool(self.pools)
+
+    @cached_property
+    def last_served(self) -> datetime | None:
+        """When the target last answered, or at least held a connection that then broke; None where nothing tells that it ever did."""
         places = {route.at for route in self.routes if route.at is not None}
-        paths = self.here.logs.paths if self.here.logs else ()
-        served = any(path.at in places and path.last_served is not None for path in paths)
-        return served or bool(self.pools) or bool(self.traffic and self.traffic.last_success)
+        alone = all(len(route.peers) == 1 for route in self.routes)
+        paths = self.here.logs.paths if self.here.logs and alone else ()
+        moments = [path.last_served for path in paths if path.at in places]
+        moments += [tally.first for tally in self.tallies if tally.symptom in BROKEN]
+        moments += [self.traffic.last_success if self.traffic else None]
+        return max((at for at in moments if at is not None), default=None)
 
     @cached_property
     def born(self) -> datetime | None:

@@ -16,7 +16,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
-from why502.joins import NOTICES, Joins, alarms, idle_spares
+from why502.joins import NOTICES, Joins, alarms, idle_spares, serving
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -89,6 +89,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     elif (
         unexplained
         or logs is None
+        or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # of that nothing is known
         or (offline and any(map(_is_unread, logs.files)))
         or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) for check in checks)
     ):

@@ -62,10 +62,10 @@ def candidates(case: Case) -> tuple[Listener, ...]:
 
 def _was_beside(listener: Listener, case: Case) -> bool:
     """Return whether a process listened there before the target answered for the last time."""
-    process, traffic = case.process_of(listener), case.traffic
-    if process is None or process.started_at is None or traffic is None or traffic.last_success is None:
+    process, served = case.process_of(listener), case.last_served
+    if process is None or process.started_at is None or served is None:
         return False
-    return process.started_at + CLOCK < traffic.last_success
+    return process.started_at + CLOCK < served
 
 
 def _reaches(listening: Target, target: Target) -> bool:

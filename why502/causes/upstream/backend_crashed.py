@@ -75,8 +75,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (stopped := case.stopped_in_order) and not events and not words:
         yield refutes(f"{stopped.manager} says that {stopped.name} was stopped in order", stopped.manager, PROOF)
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
+        # A service manager tells of each death: where it tells of none, the process was stopped, or ended in order.
+        is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
+        weight = WEAK if is_untold and not events and not words else STRONG
         yield supports(
-            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, STRONG
+            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, weight
         )
     if broken and case.first_failure:
         for listener in case.listeners or ():
