@@ -354,8 +354,10 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
 
 def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
     """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that; None where not."""
+    if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.UPSTREAM:  # others are of the way to the gateway
+        return None
     behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
-    if weighed.confidence < ASSERTED or gateway is None or not behind:
+    if gateway is None or not behind:
         return None
     found = [(sure, cause, where) for (cause, where), sure in asserted.items() if where in behind]
     if not found:
