@@ -46,6 +46,7 @@ CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
 SERVER_ERROR = 500
+UNSEEN = 2.8  # log-odds beyond the prior that are left where a needed look took too long: just below an assertion
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
@@ -371,6 +372,16 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
 def _doubted(weighed: _Weighed) -> _Weighed:
     """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
     cause, case = weighed.cause, weighed.case
+    late = _late(case)
+    needed = {part for id_ in (cause.id, *cause.yields_to) for part in CAUSES[id_].needs}
+    if late & needed:
+        excess = sum(item.weight for item in weighed.evidence) - UNSEEN
+        if excess <= 0:
+            return weighed
+        note = refutes(
+            f"no answer came in time about {', '.join(sorted(late & needed))}: it may be something else", weight=excess
+        )
+        return replace(weighed, confidence=sure(UNSEEN), evidence=(*weighed.evidence, note))
     excess = sum(item.weight for item in weighed.evidence) - LIKELY
     if case.offline or excess <= 0 or (case.host is None and cause.layer is not Layer.UPSTREAM):
         return weighed
@@ -381,6 +392,12 @@ def _doubted(weighed: _Weighed) -> _Weighed:
     place = "this machine could not be looked at as a whole" if case.host else f"the machine of {case.target} was not looked at"
     note = refutes(f"{place}: {named} cannot be ruled out", weight=excess)
     return replace(weighed, confidence=sure(LIKELY), evidence=(*weighed.evidence, note))
+
+
+def _late(case: Case) -> set[str]:
+    """Return the sections of the machines that are missing because their source did not answer in time."""
+    seen = (case.here, *((case.there,) if case.there is not None else ()))
+    return {gap.section for each in seen for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None}
 
 
 def _is_hidden(part: str, case: Case) -> bool:

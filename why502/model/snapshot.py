@@ -19,6 +19,7 @@ class Gap(Value, frozen=True, kw_only=True):
     source: str
     why: str
     allow: str = ""
+    section: str = ""  # of the snapshot, where all of it is missing because its source took too long
 
 
 class ConfigFile(Value, frozen=True, kw_only=True):

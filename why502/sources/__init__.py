@@ -70,7 +70,7 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
         try:
             result = answer.get(timeout=max(0.0, started + limit_s - time.monotonic()))
         except Empty:
-            gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s"))
+            gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s", section=source.SECTION))
             continue
         gaps += result.gaps
         if result.value is not None:
