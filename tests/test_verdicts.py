@@ -197,3 +197,57 @@ def test_a_start_that_lasts_a_moment_is_none() -> None:
     listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
     here = REPLACE(here, processes=(*(here.processes or ()), process), listeners=listeners, probes=(probe,))
     assert first(here).cause == "backend-startup-failure"
+
+
+@pytest.mark.parametrize(("began_s", "is_offered"), [(900, False), (10, True)])
+def test_a_restart_policy_is_no_remedy_where_a_child_died(began_s: float, is_offered: bool) -> None:
+    began = NOW - timedelta(seconds=began_s)
+    crash = Event(
+        at=NOW - timedelta(seconds=15), symptom=Symptom.PROCESS_CRASHED, says="worker died", seen_in="kernel", unit="app.service"
+    )
+    unit = service(is_running=True, state="active", main_pid=30, unit_file="/etc/systemd/system/app.service")
+    here = machine(failing(Symptom.RESET_BEFORE_HEADER, APP), routes=(route(APP, 3),), services=(unit,), events=(crash,))
+    process = Process(pid=30, name="gunicorn", started_at=began, unit="app.service")
+    listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
+    found = first(REPLACE(here, processes=(*(here.processes or ()), process), listeners=listeners))
+    assert found.cause == "backend-crashed"
+    assert any("Restart=on-failure" in remedy.says for remedy in found.remedies) is is_offered
+
+
+LOOP = (
+    pytest.param({"is_running": True, "state": "active"}, True, id="it-listens-for-a-moment"),
+    pytest.param({"is_running": True, "state": "active"}, False, id="it-starts"),
+    pytest.param({"is_running": None, "state": "activating"}, False, id="it-waits"),
+    pytest.param(
+        {"is_running": False, "state": "failed", "result": "exit-code", "exit_code": 1, "why": ("KeyError",)},
+        False,
+        id="it-is-given-up",
+    ),
+)
+
+
+@pytest.mark.parametrize(("state", "listens"), LOOP)
+@pytest.mark.parametrize("target", [APP, SOCKET])
+@pytest.mark.parametrize("says", [Symptom.START_FAILED, None])
+def test_a_restart_loop_has_one_answer_at_every_moment(
+    state: dict[str, object], listens: bool, target: Target, says: Symptom | None
+) -> None:
+    at = NOW - timedelta(seconds=1)
+    event = Event(at=at, symptom=says or Symptom.PROCESS_EXITED, says="KeyError: 'X'", seen_in="journalctl", unit="app.service")
+    missing = failing(Symptom.SOCKET_PATH_MISSING if target.is_unix else Symptom.CONNECT_REFUSED, target, 40)
+    unit = REPLACE(service(restarts=7, changed_at=at, started_at=at), **state)
+    here = machine(
+        missing, failing(Symptom.RESET_BEFORE_HEADER, target, 8), routes=(route(target, 3),), services=(unit,), events=(event,)
+    )
+    symptom = Symptom.RESET_BEFORE_HEADER if listens else missing.symptom
+    here = REPLACE(here, probes=(Probe(target=target, symptom=symptom, at=NOW),))
+    kind = "socket" if listens else "missing"
+    here = REPLACE(here, socket_paths=(SocketPath(path=SOCKET.path, kind=kind, modified_at=at if listens else None),))
+    if listens:
+        process = Process(pid=30, name="gunicorn", started_at=at, unit="app.service")
+        here = REPLACE(
+            here,
+            processes=(*(here.processes or ()), process),
+            listeners=(*(here.listeners or ()), Listener(target=target, pids=(30,))),
+        )
+    assert first(here).cause == ("backend-startup-failure" if says else "backend-crash-loop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
@@ -42,12 +43,26 @@ def with_diffs(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
 
+def lacking(plan: Plan) -> str:
+    """Return what of a plan the user of this process may not do; "" where nothing is known to be in the way."""
+    if os.geteuid() == 0 or plan.is_apart:
+        return ""
+    for edit in plan.edits:
+        path = Path(edit.file)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            return f"{edit.file} may not be written"
+    ordered = next((run.argv for run in plan.runs if run.argv[:1] == ("systemctl",) and "--user" not in run.argv), None)
+    return f"`{shlex.join(ordered)}` is for root" if ordered else ""
+
+
 def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
     """Write the plan, and what may be done in its stead; return 1: there is something to do."""
     if is_json:
         env.write(_json(plan, None, "planned", others))
     else:
-        end = f"{_others(others)}Nothing was changed. Do it with: {how}\n"
+        why = lacking(plan)
+        do = f"Do it as root ({why}): sudo {how}" if why else f"Do it with: {how}"
+        end = f"{_others(others)}Nothing was changed. {do}\n"
         env.write(_text(plan) + _apart(plan, end))
     return 1
 
@@ -116,6 +131,8 @@ def repair_with_first(
     from why502.fix import journal, transaction
     from why502.fix.repair import NotApplied
 
+    if plans and (why := lacking(plans[0])):
+        raise Why502Error(f"this user may not do that: {why}", "Run it as root: sudo why502 fix --apply.")
     tried: list[tuple[Plan, str]] = []
     for place, planned in enumerate(plans):
         plan, rest = planned, plans[place + 1 :]
@@ -204,7 +221,9 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
     elif entry.phase == "kept":
         until = f" It ends by itself at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
         command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
-        env.write(f"Done ({entry.id}).{until} Take it back with: {command}\n")
+        is_proved = bool(entry.lever) or any(asked.is_failed for asked in entry.before)
+        done = "Done" if is_proved else "Changed, but no request failed before, so that only traffic will show whether it helps"
+        env.write(f"{done} ({entry.id}).{until} Take it back with: {command}\n")
     elif entry.left:
         env.write(f"The files are as before ({entry.id}), but: {safe('; '.join(entry.left))}\n")
     elif final := [run for run in entry.runs[: entry.ran] if not run.undo and not _only_tests(run.argv)]:

@@ -28,6 +28,7 @@ from why502.drop_ins import revive
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Service
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
 
@@ -103,10 +104,18 @@ def _ended_alive(case: Case) -> Tally | None:
     return next((tally for tally in case.words(Symptom.PROCESS_EXITED) if (tally.process, tally.unit) in started), None)
 
 
+def _lives(case: Case, service: Service) -> bool:
+    """Return whether the main process of a service is the one that was there before the failures: only a child of it died."""
+    main = next((process for process in case.processes if process.pid == service.main_pid), None)
+    began, first = main.started_at if main else None, case.first_failure
+    return bool(service.is_running and began and first and began < first - CLOCK)
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Start the service again, where it is known; and have systemd do that from now on."""
     for service in case.services:
-        yield from revive(service, is_failure=True)
+        if not _lives(case, service):  # where only a child of it died, its manager has nothing to restart
+            yield from revive(service, is_failure=True)
         yield Remedy(says="keep the stack trace and repair the defect: it will die again")
 
 
