@@ -16,6 +16,7 @@ from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.host.base import Host
+    from why502.model.snapshot import Snapshot
     from why502.render.words import Terminal
 
 
@@ -54,6 +55,13 @@ class Env:
     host: Callable[[], Host] = _local
     is_quiet: bool = False  # -q, of the commands of which only the result is left then
     is_verbose: bool = False
+
+    def host_of(self, snapshot: Snapshot) -> Host:
+        """Return the machine that a snapshot is of: this one where it was taken here just now, else one that refuses everything."""
+        from why502.host.nowhere import NowhereHost
+        from why502.model.snapshot import LiveSnapshot
+
+        return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
 
     def terminal(self, *, quiet: bool = False, verbose: bool = False) -> Terminal:
         """Return what standard output is: its width, and colours only on a terminal and without NO_COLOR (no-color.org)."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
+    from why502.host.base import Host
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.mitigations/1"
@@ -51,13 +52,14 @@ def pull(
     if not is_shown:
         expired(env, state)
     (snapshot,) = look(env, configs=configs, probes=False, bundles=(bundle,) if bundle else ())
-    wanted = with_diffs(plan(snapshot))
+    host = env.host_of(snapshot)
+    wanted = with_diffs(plan(snapshot), host)
     if reaches and not bundle:
-        _reach(env, reaches)
+        _reach(host, reaches)
     is_json = format_ == "json"
     how = "the same command on that machine" if bundle else "the same command without --dry-run"
     if is_shown:
-        return show(env, wanted, is_json=is_json, how=how)
+        return show(env, wanted, host, is_json=is_json, how=how)
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
     ended(env, entry, wanted, is_json=is_json)
     if entry.phase == "kept" and entry.reverts_at is not None:
@@ -66,7 +68,7 @@ def pull(
     return 0 if entry.phase == "kept" else 1
 
 
-def _reach(env: Env, text: str) -> None:
+def _reach(host: Host, text: str) -> None:
     """Raise Why502Error where nothing takes a connection on a server that is to be brought in."""
     from why502.model.errors import HostError
     from why502.model.target import Target
@@ -75,7 +77,7 @@ def _reach(env: Env, text: str) -> None:
     if target is None:
         return
     try:
-        env.host().connect(target, timeout_s=3.0).close()
+        host.connect(target, timeout_s=3.0).close()
     except HostError as error:
         raise Why502Error(f"{text} takes no connection: {error.why}", "Start it first; nothing was changed.") from error
 

@@ -11,7 +11,7 @@ import msgspec
 
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Gap, Snapshot
+from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
 from why502.model.target import Target
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def look(
             else "no nginx runs here, and none of its configurations lies in the usual places",
             why.allow if why and why.allow else "Name its main configuration with --config PATH, or logs with --log PATH.",
         )
-    return (snapshot,)
+    return (snapshot if offline else LiveSnapshot.of(snapshot),)
 
 
 def _elsewhere(

@@ -14,31 +14,38 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import msgspec
 
-from why502.model.errors import Why502Error
+from why502.model.errors import HostError, Missing, Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
     from why502.fix.transaction import Progress
+    from why502.host.base import Host
     from why502.model.remedy import Edit
     from why502.model.snapshot import Snapshot
 
 SCHEMA = "why502.fix/1"
 
 
-def with_diffs(plan: Plan) -> Plan:
-    """Return the plan with a diff of each change, also of files that the snapshot does not hold. Raises Why502Error."""
+def with_diffs(plan: Plan, host: Host) -> Plan:
+    """Return the plan with a diff of each change, also of files that the snapshot does not hold and its machine does.
+
+    Of another machine these have none. Raises NotApplied where a file of this machine cannot be read.
+    """
     from why502.config.edit import with_diff
     from why502.fix.repair import NotApplied
+    from why502.host.nowhere import NowhereHost
 
     def full(change: Edit) -> Edit:
+        if change.diff or isinstance(host, NowhereHost):
+            return change
         try:
-            return change if change.diff else with_diff(change, Path(change.file).read_bytes())
-        except FileNotFoundError:
+            return with_diff(change, host.read(change.file))
+        except Missing:
             return with_diff(change, b"")
-        except OSError as error:
-            raise NotApplied(f"{change.file}: {(error.strerror or str(error)).lower()}", "Run it as root.") from error
+        except HostError as error:
+            raise NotApplied(error.why, error.allow or "Run it as root.") from error
 
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
@@ -55,26 +62,29 @@ def lacking(plan: Plan) -> str:
     return f"`{shlex.join(ordered)}` is for root" if ordered else ""
 
 
-def show(env: Env, plan: Plan, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
+def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
     """Write the plan, and what may be done in its stead; return 1: there is something to do."""
     if is_json:
-        env.write(_json(plan, None, "planned", others))
+        env.write(_json(plan, None, "planned", others, host=host))
     else:
         why = lacking(plan)
         do = f"Do it as root ({why}): sudo {how}" if why else f"Do it with: {how}"
         end = f"{_others(others)}Nothing was changed. {do}\n"
-        env.write(_text(plan) + _apart(plan, end))
+        env.write(_text(plan) + _apart(plan, host, end))
     return 1
 
 
-def _apart(plan: Plan, otherwise: str) -> str:
-    """Return what to do in a container, where the plan is not carried out from outside."""
+def _apart(plan: Plan, host: Host, otherwise: str) -> str:
+    """Return what to do in a container, or as another user, where the plan is not carried out from here."""
     from why502.fix.apart import instead
+    from why502.fix.guard import refusal
     from why502.render.words import safe
 
     if not plan.is_apart:
+        if why_not := refusal(plan, host):
+            return f"This is not done from here: {safe(why_not[0])}.\n{safe(why_not[1])}\n"
         return otherwise
-    why, todo = instead(plan)
+    why, todo = instead(plan, host)
     return "\n".join((f"This is not done from here: {safe(why)}.", *(safe(line) for line in todo), ""))
 
 
@@ -102,10 +112,11 @@ def repair(
 ) -> Entry:
     """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error, NotApplied."""
     from why502.fix import journal
-    from why502.fix.repair import reachable
+    from why502.fix.repair import allowed
     from why502.fix.repair import repair as carry_out
 
-    reachable(plan)
+    host = env.host_of(snapshot)
+    allowed(plan, host)
     if not is_json:
         env.write(_text(plan))
     if is_asked:
@@ -114,7 +125,7 @@ def repair(
         click.confirm("Do it?", abort=True, err=True)
     where = journal.folder(state)
     with journal.lock(where), _interruptible():
-        return carry_out(plan, snapshot, env.host(), where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
+        return carry_out(plan, snapshot, host, where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
 
 
 def repair_with_first(
@@ -129,15 +140,23 @@ def repair_with_first(
 ) -> int:
     """Carry out one plan after the other until one helps; return 0 where one did, else 1. Raises Why502Error."""
     from why502.fix import journal, transaction
+    from why502.fix.guard import refusal
     from why502.fix.repair import NotApplied
 
-    if plans and (why := lacking(plans[0])):
-        raise Why502Error(f"this user may not do that: {why}", "Run it as root: sudo why502 fix --apply.")
     tried: list[tuple[Plan, str]] = []
+    host = env.host_of(snapshot)
+    refused = {number: why for number, plan in enumerate(plans) if (why := refusal(plan, host))}
+    if len(refused) == len(plans):
+        raise NotApplied(*refused[0])
+    for says, _ in refused.values():
+        watched(env).say(f"not done from here: {says}")
+    plans = tuple(plan for number, plan in enumerate(plans) if number not in refused)
+    if plans and (lack := lacking(plans[0])):
+        raise Why502Error(f"this user may not do that: {lack}", "Run it as root: sudo why502 fix --apply.")
     for place, planned in enumerate(plans):
         plan, rest = planned, plans[place + 1 :]
         try:
-            plan = with_diffs(planned)
+            plan = with_diffs(planned, host)
             entry = repair(env, plan, snapshot, state, is_asked=is_asked, is_json=is_json, urls=urls)
         except NotApplied as error:
             transaction.settled(journal.folder(state))
@@ -238,11 +257,13 @@ def _only_tests(argv: tuple[str, ...]) -> bool:
 
 def _text(plan: Plan) -> str:
     from why502.fix.plan import risk
+    from why502.logs.masked import in_place
     from why502.render.words import diff_lines, safe
 
     lines = [safe(plan.says)] if plan.lever else [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
-        lines += ["", *(f"  {line}" for line in diff_lines(edit)), f"  risk: {risk(edit)}"]
+        shown = diff_lines(edit) or [f"{safe(edit.file)}:{edit.line} (not in the bundle): {safe(in_place(edit.after))}"]
+        lines += ["", *(f"  {line}" for line in shown), f"  risk: {risk(edit)}"]
     for run in plan.runs:
         lines += ["", f"  $ {safe(shlex.join(run.argv))}", f"  risk: {safe(risk(run))}"]
     lines += ["", *(f"Warning: {safe(warning)}" for warning in plan.warnings), ""] if plan.warnings else [""]
@@ -250,9 +271,13 @@ def _text(plan: Plan) -> str:
 
 
 def _json(
-    plan: Plan | None, entry: Entry | None, outcome: str, others: Sequence[Plan] = (), tried: Sequence[tuple[Plan, str]] = ()
+    plan: Plan | None,
+    entry: Entry | None,
+    outcome: str,
+    others: Sequence[Plan] = (),
+    tried: Sequence[tuple[Plan, str]] = (),
+    host: Host | None = None,
 ) -> str:
-    from why502.fix.apart import instead
     from why502.fix.plan import risk
     from why502.logs.masked import in_place
 
@@ -270,7 +295,7 @@ def _json(
         "steps": steps,
         "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],
         "warnings": list(plan.warnings) if plan else [],
-        "not_from_here": ". ".join((instead(plan)[0], *instead(plan)[1])) if plan and plan.is_apart else None,
+        "not_from_here": _not_from_here(plan, host) if plan and host else None,
         "id": entry.id if entry else None,
         "outcome": outcome,
         "left": list(entry.left) if entry else [],
@@ -279,6 +304,17 @@ def _json(
         "reverts_at": entry.reverts_at.isoformat().replace("+00:00", "Z") if entry and entry.reverts_at else None,
     }
     return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
+
+
+def _not_from_here(plan: Plan, host: Host) -> str | None:
+    from why502.fix.apart import instead
+    from why502.fix.guard import refusal
+
+    if plan.is_apart:
+        why, todo = instead(plan, host)
+        return ". ".join((why, *todo))
+    why_not = refusal(plan, host)
+    return ". ".join(why_not) if why_not else None
 
 
 def nothing(env: Env, says: str, *, is_json: bool) -> int:

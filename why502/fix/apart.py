@@ -6,10 +6,11 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from why502.fix.plan import Plan
+from why502.host.base import Host, Stat
 from why502.model.base import Value
+from why502.model.errors import HostError
 from why502.model.snapshot import Proxy
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -25,19 +26,19 @@ class _Mount(Value, frozen=True, kw_only=True):
     kind: str
 
 
-def source(pid: int, path: str) -> str:
+def source(pid: int, path: str, host: Host) -> str:
     """Return the path on this machine of what a process sees under a path; "" where it is of its image, or not known."""
     try:
-        its, ours = (list(_mounts(Path(f"/proc/{who}/mountinfo").read_text(errors="replace"))) for who in (pid, "self"))
+        its, ours = (list(_mounts(host.read(f"/proc/{who}/mountinfo").decode(errors="replace"))) for who in (pid, "self"))
         mount = max((x for x in its if _below(path, x.at) is not None), key=lambda x: len(x.at))
         inner = os.path.join(mount.root, _below(path, mount.at) or "").rstrip("/")
-        seen = os.stat(f"/proc/{pid}/root{path}")
+        seen = host.stat(f"/proc/{pid}/root{path}")
         for other in ours if mount.kind not in _LAYERS or mount.at != "/" else ():
             rest = _below(inner, other.root) if other.device == mount.device else None
             here = os.path.join(other.at, rest).rstrip("/") if rest is not None else ""
-            if here and _is_same(here, seen):
+            if here and _is_same(here, seen, host):
                 return here
-    except (OSError, ValueError):
+    except (HostError, ValueError):
         return ""
     return ""
 
@@ -57,22 +58,22 @@ def _below(path: str, folder: str) -> str | None:
     return path.removeprefix(top) if path.startswith(top) else None
 
 
-def _is_same(path: str, seen: os.stat_result) -> bool:
+def _is_same(path: str, seen: Stat, host: Host) -> bool:
     try:
-        found = os.stat(path)
-    except OSError:
+        found = host.stat(path)
+    except HostError:
         return False
-    return (found.st_dev, found.st_ino) == (seen.st_dev, seen.st_ino)
+    return (found.device, found.inode) == (seen.device, seen.inode)
 
 
-def instead(plan: Plan) -> tuple[str, tuple[str, ...]]:
+def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
     """Return why a plan is not carried out from here, and what to do by hand, in order: sentences, and commands after two spaces."""
     proxy = plan.proxy or Proxy()
     container = next((worker.container for worker in proxy.workers if worker.container), "")
     where = f"runs in container {container[:12]}, whose files are" if container else "has files of its own, which are"
     todo = []
     for file in dict.fromkeys(change.file for change in plan.edits):
-        if here := source(proxy.pid or 0, file):
+        if here := source(proxy.pid or 0, file, host):
             todo.append(f"Make the change in {here} of this machine, which is {file} there (write into it, do not replace it).")
         else:
             todo.append(f"{file} is of its image or its own layer: change what that is made from. Until then, in this one:")

@@ -7,10 +7,13 @@ import shlex
 import shutil
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
+from why502.fix import guard
+from why502.host import trust
 from why502.model.base import Value
-from why502.model.errors import Why502Error
+from why502.model.errors import HostError, Why502Error
 from why502.model.remedy import Run
 from why502.model.times import whole_number
 
@@ -18,7 +21,7 @@ COMMAND_S = 60.0
 WORKERS_S = 20.0
 DROP_IN = "why502-"  # how the names of our drop-ins begin
 LOOPS = 3  # restarts from which starting a service again would only go on with its loop
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = guard.PATH
 # Pairs of files up to "--": the new content over the old file, for this one command only.
 _BIND = 'set -e; while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
 _UNBOUND = ("mount:", "unshare:")  # how those two begin what they complain of
@@ -32,12 +35,13 @@ class Master(Value, frozen=True, kw_only=True):
 
     def find(self) -> int:
         """Return its number now; 0 where it does not run."""
-        for pid in (self._written(), self.pid):
+        for pid in (self.written(), self.pid):
             if pid and b"master process" in _title(pid):
                 return pid
         return 0
 
-    def _written(self) -> int:
+    def written(self) -> int:
+        """Return the number in its pid file; 0 where there is none."""
         try:
             return int(Path(self.pid_file).read_text(errors="replace")) if self.pid_file else 0
         except (OSError, ValueError):
@@ -73,7 +77,11 @@ def _parent(pid: str) -> int:
 
 
 def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return it; `shown` is how errors call it. Raises Why502Error where it cannot be run or does not end."""
+    """Run a command to its end and return it; `shown` is how errors call it.
+
+    Raises Why502Error where it cannot be run or does not end, or where others could change the program or the files it names.
+    """
+    guard.command(shown or argv)
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
     environment.pop("NGINX", None)  # names inherited sockets to an nginx that we start
     try:
@@ -90,11 +98,21 @@ def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.Com
         raise Why502Error(f"{argv[0]}: {reason.lower()}", "Run it by hand to see why.") from error
 
 
-def execute(argv: tuple[str, ...], master: Master) -> None:
-    """Run one command; after a reload of nginx wait until its new workers alone serve. Raises Why502Error where it fails."""
+def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None) -> None:
+    """Run one command; after a reload of nginx wait until its new workers alone serve. Raises Why502Error where it fails.
+
+    A process that is signalled must be the one that had its number at `since`.
+    """
+    if argv[0] == "kill" and len(argv) == 3:
+        guard.send(argv, since)
+        return
+    is_signal = "-s" in argv[1:-1]  # of nginx, which reads from its pid file whom to signal
+    if is_signal and "nsenter" not in argv[0]:
+        _may_signal(master)
     is_reload = argv[-2:] == ("-s", "reload")
     old = master.workers() if is_reload else frozenset()
-    done = finish(argv)
+    with guard.pinned(argv) as exact:
+        done = finish(exact, argv)
     if argv[:2] == ("systemd-analyze", "verify"):
         if complaint := _about(os.path.basename(argv[-1]), done):
             raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "Nothing of it was loaded.")
@@ -102,6 +120,21 @@ def execute(argv: tuple[str, ...], master: Master) -> None:
         raise Why502Error(f"{shlex.join(argv)} ended with status {done.returncode}: {last(done)}", "Run it by hand to see why.")
     if old:
         _await_new_workers(master, old)
+
+
+def _may_signal(master: Master) -> None:
+    """Raise Why502Error unless the pid file names a process of a trusted user and program, and nobody else can change the file."""
+    try:
+        if master.pid_file and (why := trust.stranger(master.pid_file)):
+            raise Why502Error(why, "Nothing was sent to any process.")
+        pid = master.written()
+        if pid and _title(pid) and b"master process" not in _title(pid):
+            raise Why502Error(f"{master.pid_file} names process {pid}, which is no nginx", "Nothing was sent to it.")
+        if pid := master.find():
+            with trust.process(pid):
+                return
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or "Nothing was sent to any process.") from error
 
 
 def _about(unit: str, done: subprocess.CompletedProcess[str]) -> str:

@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from why502.host import output
 from why502.model.errors import Why502Error
 
 SUFFIX = ".why502"
@@ -120,20 +121,10 @@ def remove(path: str) -> None:
 
 def keep(path: str, data: bytes, mode: int = 0o600) -> None:
     """Write a file of our own, whole or not at all. Raises Why502Error."""
-    new = f"{path}.new"
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        try:
-            _write(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(new, path)
-        sync_folder(os.path.dirname(path))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(new)
-        raise failure(path, error, "Free some space there, or name another folder with --state.") from error
+        output.write(path, data, mode=mode)
+    except Why502Error as error:
+        raise Why502Error(error.says, "Free some space there, or name another folder with --state.") from error
 
 
 def _write(handle: int, data: bytes) -> None:

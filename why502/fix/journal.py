@@ -16,8 +16,9 @@ from why502.fix import disk
 from why502.fix.commands import Master
 from why502.fix.error_log import Mark
 from why502.fix.verify import Asked
+from why502.host import output, trust
 from why502.model.base import Value, decode, encode
-from why502.model.errors import Why502Error
+from why502.model.errors import HostError, Why502Error
 from why502.model.remedy import Run
 
 _NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
@@ -82,17 +83,16 @@ def folder(path: str | None = None) -> Path:
     else:
         where = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
     try:
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Why502Error(f"{where}: {(error.strerror or str(error)).lower()}", "Name another folder with --state.") from error
-    return where
+        return Path(output.directory(str(where)))
+    except Why502Error as error:
+        raise Why502Error(error.says, "Name another directory with --state, one of your own.") from error
 
 
 @contextlib.contextmanager
 def lock(where: Path) -> Iterator[None]:
     """Keep any other fix out meanwhile. Raises Why502Error at once where one runs."""
     try:
-        handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise disk.failure(str(where / "lock"), error, "Name another folder with --state.") from error
     try:
@@ -119,17 +119,28 @@ def entries(where: Path) -> list[Entry]:
     """Return all entries, the oldest first. Raises Why502Error where one is damaged."""
     found = sorted(path for path in where.glob("*.json") if _NAME.fullmatch(path.stem))
     try:
-        return [decode(disk.read(str(path)), Entry, str(path)) for path in found]
+        return [decode(_our_own(path), Entry, str(path)) for path in found]
     except Why502Error as error:
         raise Why502Error(
             f"the journal is damaged: {error.says}", f"Old contents lie beside it (*.before in {where}); move it away to go on."
         ) from error
 
 
+def _our_own(path: Path) -> bytes:
+    """Return what a file of the journal holds. Raises Why502Error where another user could have written it."""
+    try:
+        why = trust.stranger(str(path))
+    except HostError as error:
+        raise Why502Error(error.why, error.allow) from error
+    if why or path.is_symlink():
+        raise Why502Error(why or f"{path} is a link", "Nothing was changed.")
+    return disk.read(str(path))
+
+
 def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
     """Return the old or new content of one file. Raises Why502Error where it is missing or damaged."""
     path = contents_path(where, entry.id, number, is_new=is_new)
-    data = disk.read(path)
+    data = _our_own(Path(path))
     change = entry.changes[number]
     if disk.digest(data) != ((change.after if is_new else change.before) or disk.digest(b"")):
         raise Why502Error(f"{path} is damaged", f"Put {change.file} in order by hand.")

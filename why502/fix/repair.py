@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from why502.fix import error_log, transaction, verify
+from why502.fix import error_log, guard, transaction, verify
 from why502.fix.apart import instead
 from why502.fix.error_log import Mark
 from why502.fix.journal import Entry
 from why502.fix.plan import Plan
 from why502.fix.transaction import Progress, Verify
 from why502.host.base import Host
+from why502.host.nowhere import NowhereHost
 from why502.model.errors import Why502Error
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
@@ -27,11 +28,15 @@ class NotApplied(Why502Error):
     """One plan could not be carried out; everything is as before, unless the words say otherwise."""
 
 
-def reachable(plan: Plan) -> None:
-    """Raise NotApplied, with what to do instead, where the plan is one for files that are not this machine's."""
+def allowed(plan: Plan, host: Host) -> None:
+    """Raise NotApplied, with what to do instead, where the files of a plan are not this machine's, or not ours to change."""
     if plan.is_apart:
-        why, todo = instead(plan)
+        why, todo = instead(plan, host)
         raise NotApplied(f"not done from here: {why}", " ".join(line.strip() for line in todo))
+    if isinstance(host, NowhereHost):
+        raise NotApplied("this plan is of another machine", "Repeat the command there.")
+    if why_not := guard.refusal(plan, host):
+        raise NotApplied(*why_not)
 
 
 def repair(
@@ -49,7 +54,7 @@ def repair(
 
     Raises NotApplied where this plan cannot be carried out, Why502Error where none can.
     """
-    reachable(plan)
+    allowed(plan, host)
     transaction.settled(where)
     wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
     progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")

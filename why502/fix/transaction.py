@@ -14,7 +14,7 @@ import msgspec
 
 from why502.config import edit
 from why502.config.tree import content as bytes_of
-from why502.fix import commands, disk, error_log, journal, merge
+from why502.fix import commands, disk, error_log, guard, journal, merge
 from why502.fix.commands import Master
 from why502.fix.exact import exact
 from why502.fix.journal import Change, Entry, Phase
@@ -144,6 +144,7 @@ def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
         if now != change.before:
             raise Why502Error(f"{change.file} was changed by somebody else meanwhile", "Look again, then repeat the fix.")
         progress.at(f"before write {number}")
+        guard.file(change.real)
         if change.folder:
             Path(change.folder).mkdir(mode=0o755, exist_ok=True)
         disk.replace(change.real, journal.content(where, entry, number, is_new=True), change.before)
@@ -158,7 +159,7 @@ def _run(where: Path, entry: Entry, progress: Progress) -> Entry:
     for number, run in enumerate(entry.runs):
         if number >= entry.ran:
             entry = _save(where, entry, progress, ran=number + 1)
-        commands.execute(run.argv, entry.master)
+        commands.execute(run.argv, entry.master, entry.began_at)
         progress.at(f"ran {number}")
         progress.say(f"ran {shlex.join(run.argv)}")
     return _save(where, entry, progress, phase=Phase.LOADED)
@@ -171,14 +172,12 @@ def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
     cannot be put back; `left` of the entry says what else could not be.
     """
     for number, change in reversed(list(enumerate(entry.changes))):
-        with contextlib.suppress(OSError):
-            os.unlink(disk.temporary(change.real))
         _restore(where, entry, number, change, progress)
     left = []
     ran = [run for run in reversed(entry.runs[: entry.ran]) if run.undo]
     for run in sorted(ran, key=lambda run: _FIRST.get(run.undo[0:2], _FIRST.get(run.undo[0:1], 0))):
         try:
-            commands.execute(run.undo, entry.master)
+            commands.execute(run.undo, entry.master, entry.began_at)
             progress.say(f"ran {shlex.join(run.undo)}")
         except Why502Error as error:
             left.append(error.says)
@@ -187,9 +186,13 @@ def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
 
 
 def _restore(where: Path, entry: Entry, number: int, change: Change, progress: Progress) -> None:
+    with contextlib.suppress(OSError, Why502Error):
+        guard.file(change.real)
+        os.unlink(disk.temporary(change.real))
     now = disk.digest_of(change.real)
     if now == change.before:
         return
+    guard.file(change.real)
     progress.at(f"before restore {number}")
     if change.before == disk.ABSENT:
         if now != change.after:

@@ -455,3 +455,12 @@ class Snapshot(Value, frozen=True, kw_only=True):
     addresses: tuple[str, ...] | None = None  # this machine's own
     dependencies: tuple[Dependency, ...] | None = None
     gaps: tuple[Gap, ...] = ()
+
+
+class LiveSnapshot(Snapshot, frozen=True, kw_only=True):
+    """A snapshot of this machine, taken just now by this program. No file can claim to be one: bundles are decoded as `Snapshot`."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> LiveSnapshot:
+        """Return the snapshot as one of this machine."""
+        return cls(**{name: getattr(snapshot, name) for name in snapshot.__struct_fields__})

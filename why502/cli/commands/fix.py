@@ -90,4 +90,5 @@ def fix(
         return repair_with_first(env, choices, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
     how = " ".join(("why502 fix", *([cause] if cause else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
     how += ", on that machine" if bundle else ""
-    return show(env, with_diffs(choices[0]), is_json=is_json, how=how, others=choices[1:])
+    host = env.host_of(snapshot)
+    return show(env, with_diffs(choices[0], host), host, is_json=is_json, how=how, others=choices[1:])

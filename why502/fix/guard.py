@@ -1,0 +1,165 @@
+"""Nothing is run, signalled or edited for a stranger: who could change the proxy's program, its configuration, its command line?
+
+Asked of the whole plan before anything starts, and again of each command and each file right before it: a journal may be older than
+the machine's owners, and an undo may come days later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from why502.fix.plan import Plan
+from why502.host import trust
+from why502.host.base import Host
+from why502.host.nowhere import NowhereHost
+from why502.model.errors import HostError, Why502Error
+from why502.model.snapshot import Proxy
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PERMISSIONS = ("chown", "chgrp", "chmod", "setfacl")  # commands that are given an open descriptor of what they change
+_LABELS = ("semanage", "restorecon", "setsebool")  # they name patterns of paths, and set what the policy says
+_STARTED_S = 1.0  # the clock of /proc/PID/stat has ticks, and the moment of boot is rounded
+_HINT = "Nothing was changed. Give it and its directories to root, or run this as the user who owns them."
+
+
+def refusal(plan: Plan, host: Host) -> tuple[str, str] | None:
+    """Return why a plan is not carried out by us, and what to do instead; None where it may be, or is of another machine."""
+    if isinstance(host, NowhereHost):
+        return None
+    try:
+        if plan.proxy is not None and (plan.edits or _concerns(plan)):
+            _proxy(plan.proxy)
+        for change in plan.edits:
+            file(change.file)
+        for run in plan.runs:
+            if run.argv[0] != "kill":
+                command(run.argv)
+    except Why502Error as error:
+        return error.says, error.hint
+    return None
+
+
+def _concerns(plan: Plan) -> bool:
+    """Return whether a plan runs the proxy's own program."""
+    return any(plan.proxy is not None and run.argv[0] == plan.proxy.exe for run in plan.runs)
+
+
+def _proxy(proxy: Proxy) -> None:
+    """Raise Why502Error where others could change what a proxy runs or reads, or where it is another user's."""
+    name = f"{proxy.kind} (process {proxy.pid})" if proxy.pid else proxy.kind
+    if proxy.pid:
+        owner = _owner(proxy.pid)
+        if owner is not None and owner not in trust.trusted_users():
+            raise Why502Error(f"{name} runs as user {owner}, and nothing is done for it as root", f"Run this as user {owner}.")
+        if owner == 0 and os.geteuid() != 0:
+            raise Why502Error(f"{name} is root's, and you are user {os.geteuid()}", "Nothing was changed. Run it as root.")
+    for path in dict.fromkeys((proxy.exe, proxy.config, *(one.path for one in proxy.files))):
+        if path:
+            _trusted(path, f"{name}: ")
+    if proxy.pid_file and os.path.lexists(proxy.pid_file):
+        _trusted(proxy.pid_file, f"{name}: ")
+
+
+def _owner(pid: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+
+
+def file(path: str) -> None:
+    """Raise Why502Error where others could change a file that is to be written, or put something else in its place."""
+    _trusted(path, missing=True)
+
+
+def command(argv: tuple[str, ...]) -> None:
+    """Raise Why502Error where others could change a program that is to be run, or a file that its arguments name."""
+    program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=f"{PATH}:{os.environ.get('PATH', '')}")
+    if program is not None:  # else it cannot be run at all, which says itself
+        _trusted(program)
+    if argv[0] in (*_LABELS, *PERMISSIONS, "kill"):
+        return
+    for word in argv[1:]:
+        path = word[word.find("=/") + 1 :] if "=/" in word and word.startswith("-") else word
+        if path.startswith("/"):
+            _trusted(path, missing=True)
+
+
+def _trusted(path: str, about: str = "", *, missing: bool = False) -> None:
+    try:
+        why = trust.stranger(path, missing=missing)
+    except HostError as error:
+        raise Why502Error(f"{about}{error.why}", error.allow or _HINT) from error
+    if why:
+        raise Why502Error(f"{about}{why}", _HINT)
+
+
+@contextmanager
+def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield a command that changes permissions with its path replaced by an open descriptor: what is checked is what is changed.
+
+    Raises Why502Error where it is a link, or a file with several names in a directory that others can change.
+    """
+    if argv[0] not in PERMISSIONS or not argv[-1].startswith("/"):
+        yield argv
+        return
+    folder, last = os.path.split(argv[-1].rstrip("/"))
+    try:
+        with trust.walked(folder or "/") as above:
+            handle = os.open(last or ".", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.descriptor)
+            is_strange = bool(above.stranger())
+        try:
+            seen = os.fstat(handle)
+            if stat.S_ISLNK(seen.st_mode):
+                raise Why502Error(f"{argv[-1]} is a link", "Nothing was changed there.")
+            if is_strange and not stat.S_ISDIR(seen.st_mode) and seen.st_nlink > 1:
+                raise Why502Error(f"{argv[-1]} has {seen.st_nlink} names, and others could have made them", "Change it by hand.")
+            end = "/." if stat.S_ISDIR(seen.st_mode) else ""
+            yield (*argv[:-1], f"/proc/{os.getpid()}/fd/{handle}{end}")
+        finally:
+            os.close(handle)
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or "Nothing was changed there.") from error
+    except OSError as error:
+        raise Why502Error(f"{argv[-1]}: {(error.strerror or str(error)).lower()}", "Nothing was changed there.") from error
+
+
+def send(argv: tuple[str, ...], since: datetime | None) -> None:
+    """Carry out `kill -SIGNAL PID` on the process that was meant: the one that had this number at `since`. Raises Why502Error.
+
+    A signal that a proxy or a pool obeys is sent to a trusted user's trusted program only; CONT and STOP, which no program obeys,
+    also to a backend of another user.
+    """
+    number, pid = getattr(signal.Signals, f"SIG{argv[1].removeprefix('-')}"), int(argv[2])
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError as error:
+        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "It ended meanwhile.") from error
+    try:
+        if since is not None and _started(pid) > since.timestamp() + _STARTED_S:
+            raise Why502Error(f"process {pid} is another one by now", "Nothing was sent to it.")
+        if number in (signal.SIGCONT, signal.SIGSTOP):
+            signal.pidfd_send_signal(handle, number)
+        else:
+            with trust.process(pid) as checked:
+                signal.pidfd_send_signal(checked, number)
+    except HostError as error:
+        raise Why502Error(error.why, error.allow or "Nothing was sent to it.") from error
+    except OSError as error:
+        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "Nothing was sent to it.") from error
+    finally:
+        os.close(handle)
+
+
+def _started(pid: int) -> float:
+    """Return when a process started, in seconds since the epoch (proc_pid_stat(5), field 22; proc_stat(5), btime). Raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as seen, open("/proc/stat", "rb") as machine:
+        ticks = int(seen.read(4096).rpartition(b")")[2].split()[19])
+        boot = next(int(line.split()[1]) for line in machine if line.startswith(b"btime "))
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
