@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import re
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgspec
 
 from why502.logs.masked import NAMES, in_place
 from why502.logs.redact import HIDDEN, redact
+from why502.model import bounds
 from why502.model.base import Value, decode
 from why502.model.config import Peer
 from why502.model.errors import Why502Error
@@ -25,7 +25,6 @@ from why502.version import __version__
 
 SCHEMA = "why502.bundle/1"
 LIMIT_BYTES = 64 << 20  # of the compressed file
-UNPACKED_BYTES = 256 << 20  # of what is in it: a larger one is a bomb, or not ours
 
 _SECRET_NAME = re.compile(
     r"(?i)(?:-{1,2}|\$)?[\w.-]{0,60}(?:authorization|cookie|token|secret|passw(?:or)?d|passwd|passphrase|api[-_]?key|credential)[\w-]{0,40}"
@@ -62,21 +61,14 @@ def load(data: bytes, name: str) -> Snapshot:
         raise Why502Error(f"{name}: a bundle of {len(data)} bytes is too large", hint)
     if not data.startswith(b"\x1f\x8b"):
         raise Why502Error(f"{name} is no bundle of why502", hint)
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        text = unpacker.decompress(data, UNPACKED_BYTES)
-    except zlib.error as error:
-        raise Why502Error(f"{name} is damaged: {error}", hint) from error
-    if unpacker.unconsumed_tail:
-        raise Why502Error(f"{name} holds more than {UNPACKED_BYTES >> 20} MiB", hint)
-    if not unpacker.eof:
-        raise Why502Error(f"{name} is damaged: it ends too early", hint)
+    text = bounds.unpacked(data, name)
+    bounds.check(text, name)
     head = decode(text, _Head, name)
     if head.schema != SCHEMA:
         raise Why502Error(
             f"{name} is written as {head.schema!r}, this program reads {SCHEMA!r}", "Use the version of why502 that wrote it."
         )
-    return _full(decode(text, Bundle, name).snapshot)
+    return _full(bounds.cut(decode(text, Bundle, name).snapshot))
 
 
 def _lean(snapshot: Snapshot) -> Snapshot:
