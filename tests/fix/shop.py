@@ -28,7 +28,7 @@ from why502.fix.transaction import Progress, apply
 from why502.fix.verify import Verdict
 from why502.host.local import LocalHost
 from why502.model.remedy import Edit
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.snapshot import LiveSnapshot, Proxy, Snapshot
 from why502.sources import collect
 from why502.sources.base import Ask
 
@@ -133,7 +133,7 @@ class Shop:
 
     def snapshot(self) -> Snapshot:
         """Look at it for real."""
-        return collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(self.config),)))
+        return LiveSnapshot.of(collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(self.config),))))
 
     def apply(self, plan: Plan | None = None, progress: Progress | None = None) -> str:
         """Carry the plan out without asking any request; return the phase that it ends in."""

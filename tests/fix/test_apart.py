@@ -84,9 +84,9 @@ def test_a_container_is_left_alone(shop: Shop) -> None:
 
 def test_what_is_said_instead_works(shop: Shop) -> None:
     plan, here = volume(shop)
-    assert source(shop.pid(), str(shop.site)) == str(here)
+    assert source(shop.pid(), str(shop.site), LocalHost()) == str(here)
     env = environment()
-    assert show(env, with_diffs(plan), is_json=False) == 1
+    assert show(env, with_diffs(plan, LocalHost()), LocalHost(), is_json=False) == 1
     told = written(env)
     assert f"+        proxy_pass http://127.0.0.1:{shop.right};" in told
     assert f"Make the change in {here} of this machine, which is {shop.site} there" in told
@@ -109,5 +109,5 @@ def test_files_of_its_image_are_said_to_be(shop: Shop) -> None:
     mounts = f"mount -t tmpfs x /mnt; mkdir /mnt/up /mnt/work; mount -t overlay -o {options} x {shop.site.parent}"
     plan = again(shop, mounts)
     env = environment()
-    show(env, with_diffs(plan), is_json=True)
+    show(env, with_diffs(plan, LocalHost()), LocalHost(), is_json=True)
     assert f"{shop.site} is of its image or its own layer" in json.loads(written(env))["not_from_here"]

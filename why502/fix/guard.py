@@ -81,8 +81,8 @@ def file(path: str) -> None:
 def command(argv: tuple[str, ...]) -> None:
     """Raise Why502Error where others could change a program that is to be run, or a file that its arguments name."""
     program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=f"{PATH}:{os.environ.get('PATH', '')}")
-    if program is not None:  # else it cannot be run at all, which says itself
-        _trusted(program)
+    if program is not None:
+        _trusted(program, missing=True)  # one that is not there says so itself when it is run
     if argv[0] in (*_LABELS, *PERMISSIONS, "kill"):
         return
     for word in argv[1:]:
