@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from why502.cli import patience
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
@@ -44,6 +45,8 @@ def look(
     if offline and hosts:
         raise Why502Error("--offline looks at no machine, and --host names one", "Leave one of them away.")
     if hosts or bundles:
+        if bundles and not hosts:
+            patience.limit(patience.LIMIT_S * len(bundles))
         given = tuple(_loaded(env, path) for path in bundles)
         return (*(_elsewhere(hosts, since, until, urls, configs, logs, given, probes=probes) if hosts else ()), *given)
     for option, paths in (("--config", configs), ("--log", logs)):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from why502.cli import commands
+from why502.cli import commands, patience
 from why502.cli.env import Env, Exit
 from why502.model.errors import HostError, Why502Error
 from why502.version import __version__
@@ -70,6 +70,13 @@ def run(argv: list[str], env: Env | None = None) -> int:
         return _fail(env, error.why, error.allow)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except patience.OutOfTimeError:
+        patience.unlimit()
+        return _fail(
+            env,
+            f"the bundle takes more than {patience.LIMIT_S:g} s of processor time, and was given up",
+            "It was damaged, or made to do that; else give it less with --since when it is collected.",
+        )
     except BrokenPipeError:
         return Exit.HEALTHY
     except FileNotFoundError:
@@ -78,6 +85,8 @@ def run(argv: list[str], env: Env | None = None) -> int:
         except FileNotFoundError:
             return _fail(env, "the current folder is gone", "Change to another one (cd /), and name files by their whole paths.")
         raise
+    finally:
+        patience.unlimit()
 
 
 def _fail(env: Env, says: str, hint: str) -> int:

@@ -22,7 +22,7 @@ MEMORY_BYTES = (
 STRINGS = 2_000_000  # more are not even counted exactly
 DEPTH = 64
 _STRING_COST, _OBJECT_COST, _ITEM_COST = 130, 350, 24
-_CHARACTER_COST, _WIDE_COST = 2, 5  # beyond ASCII each character of a string takes up to four bytes (PEP 393)
+_CHARACTER_COST, _WIDE_COST = 2, 6  # beyond ASCII each character of a string takes up to four bytes (PEP 393)
 
 # Rows of a section that a diagnosis looks at. What a collector writes is less, but for machines with thousands of services.
 ROWS = {

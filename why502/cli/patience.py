@@ -1,0 +1,35 @@
+"""The end of a command that works on files of strangers: so much processor time, whatever they hold.
+
+What a bundle may hold is bounded (model/bounds.py), and what a diagnosis does with it is meant to grow with it in proportion. This is for
+what neither foresaw. Processor time is counted, so that a busy machine ends no command.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import NoReturn
+
+LIMIT_S = 4.5
+_AGAIN_S = 0.5
+
+
+class OutOfTimeError(BaseException):
+    """The time is over. No Exception: what keeps one bad item from spoiling the rest must not hold it."""
+
+
+def limit(seconds: float = LIMIT_S) -> None:
+    """Have OutOfTimeError raised after so much processor time from now on, in the main thread; elsewhere nothing is limited."""
+    try:
+        signal.signal(signal.SIGPROF, _end)
+    except ValueError:  # not the main thread
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds, _AGAIN_S)
+
+
+def unlimit() -> None:
+    """Take the limit away."""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    raise OutOfTimeError
