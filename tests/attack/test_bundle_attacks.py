@@ -163,11 +163,11 @@ def test_what_is_none(data: bytes) -> None:
 
 
 def hostile(secret: Path) -> bytes:
-    """Return a bundle that has the remedy edit, and the proxy run, files of the machine that reads it."""
-    snapshot = bundle.load((GOLDEN / "wrong-port.why502").read_bytes(), "it")
-    plain = json.loads(bundle.msgspec.json.encode(snapshot))
-    text = json.dumps(plain).replace(plain["proxies"][0]["config"], str(secret)).replace(plain["proxies"][0]["exe"], str(secret))
-    return gzip.compress(b'{"schema":"why502.bundle/1","why502":"1","snapshot":' + text.encode() + b"}")
+    """Return a bundle whose remedy edits a file of the machine that reads it: the pool's, which no bundle holds."""
+    recorded = Path(__file__).parents[1] / "bundles/php-fpm-max-children/php-fpm-max-children.why502"
+    text = gzip.decompress(recorded.read_bytes())
+    assert b"/etc/php/8.2/fpm/pool.d/www.conf" in text
+    return gzip.compress(text.replace(b"/etc/php/8.2/fpm/pool.d/www.conf", str(secret).encode()))
 
 
 _WATCHED = """
@@ -201,6 +201,7 @@ def test_a_bundle_causes_no_read_and_no_action_here(argv: tuple[str, ...], tmp_p
     assert done.returncode in (1, 2)
     assert set(acts) <= {f"open {tmp_path}/evil.why502"}, acts
     assert "root-only" not in done.stdout + said
+    assert argv != ("fix",) or f"{secret}:" in done.stdout  # the change itself is shown
 
 
 @pytest.mark.parametrize("how", ["a pipe", "an endless device"])
