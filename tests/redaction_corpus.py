@@ -1,0 +1,82 @@
+"""The corpus of secrets and of look-alikes in tests/data/redaction: reads its files and fills in its values."""
+
+from __future__ import annotations
+
+import base64
+import random
+import re
+import string
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data" / "redaction"
+_VALUE = re.compile(r"%(an|AN|hex|HEX|dig|b64_|url|pw|uuid)([0-9]{0,3})%")
+_MARKED = re.compile(r"⟦([^⟧]*)⟧")
+WINDOW = 8  # characters of a secret that must not be found together; all of a shorter one
+# Passwords as people choose them: words with digits, leetspeak, generated ones with and without signs.
+_PASSWORDS: tuple[Callable[[random.Random], str], ...] = (
+    lambda r: r.choice(("hunter", "dragon", "sunshine", "Kestrel", "wombat")) + str(r.randrange(10, 9999)),
+    lambda r: r.choice(("S3cr3t", "Pa55w0rd", "Adm1n", "Qw3rty")) + r.choice("!?#*") + str(r.randrange(100)),
+    lambda r: "-".join(r.sample(("correct", "horse", "battery", "staple", "tulip", "orbit", "melon"), 4)),
+    lambda r: "".join(r.choices(string.ascii_letters + string.digits, k=16)),
+    lambda r: "".join(r.choices(string.ascii_letters + string.digits + "!*+._~-", k=14)) + "x7",
+    lambda r: "".join(r.choices(string.ascii_lowercase, k=9)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One text of the corpus; `secrets` is empty for a look-alike."""
+
+    kind: str
+    text: str
+    secrets: tuple[str, ...]
+    where: str  # file:line
+
+    def leaks(self, shown: str) -> tuple[str, ...]:
+        """Return the secrets of which `shown` holds WINDOW characters together, or all of a shorter one."""
+        return tuple(secret for secret in self.secrets if is_shown(secret, shown))
+
+
+def is_shown(secret: str, text: str) -> bool:
+    """Return whether a part of a secret that is worth something stands in a text."""
+    if len(secret) <= WINDOW:
+        return secret in text
+    return any(secret[start : start + WINDOW] in text for start in range(len(secret) - WINDOW + 1))
+
+
+def read(name: str, *, seed: int = 0) -> list[Item]:
+    """Return the items of a file of the corpus, its values drawn from `seed`."""
+    items = []
+    for number, line in enumerate((DATA / name).read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("#") or not line:
+            continue
+        kind, _, written = line.partition("\t")
+        draw = random.Random(f"{seed}:{name}:{number}:{written}")
+        filled = _VALUE.sub(lambda found: value(found[1], int(found[2] or 0), draw), written)
+        filled = re.sub(r"(?<!\\)((?:\\\\)*)\\([nr])", lambda m: m[1] + ("\n" if m[2] == "n" else "\r"), filled)
+        secrets = tuple(dict.fromkeys(_MARKED.findall(filled)))
+        items.append(Item(kind, filled.replace("⟦", "").replace("⟧", ""), secrets, f"{name}:{number}"))
+    return items
+
+
+def value(kind: str, length: int, draw: random.Random) -> str:
+    """Return a value of a kind that %kindLENGTH% names."""
+    if kind == "pw":
+        return draw.choice(_PASSWORDS)(draw)
+    if kind == "uuid":
+        return str(uuid.UUID(int=draw.getrandbits(128), version=4))
+    if kind in ("b64_", "url"):
+        raw = draw.randbytes(length)
+        text = base64.b64encode(raw) if kind == "b64_" else base64.urlsafe_b64encode(raw)
+        return text.decode()[:length]
+    alphabet = {
+        "an": string.ascii_letters + string.digits,
+        "AN": string.ascii_uppercase + string.digits,
+        "hex": "0123456789abcdef",
+        "HEX": "0123456789ABCDEF",
+        "dig": string.digits,
+    }[kind]
+    return "".join(draw.choices(alphabet, k=length))
