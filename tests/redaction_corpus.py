@@ -55,7 +55,7 @@ def read(name: str, *, seed: int = 0) -> list[Item]:
             continue
         kind, _, written = line.partition("\t")
         draw = random.Random(f"{seed}:{name}:{number}:{written}")
-        filled = _VALUE.sub(lambda found: value(found[1], int(found[2] or 0), draw), written)
+        filled = _VALUE.sub(lambda found, draw=draw: value(found[1], int(found[2] or 0), draw), written)
         filled = re.sub(r"(?<!\\)((?:\\\\)*)\\([nr])", lambda m: m[1] + ("\n" if m[2] == "n" else "\r"), filled)
         secrets = tuple(dict.fromkeys(_MARKED.findall(filled)))
         items.append(Item(kind, filled.replace("⟦", "").replace("⟧", ""), secrets, f"{name}:{number}"))

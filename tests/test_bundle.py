@@ -18,10 +18,10 @@ from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, load, redacted, save
 from why502.config.nginx import parse
 from why502.config.nginx.load import load_dump
 from why502.config.tree import content
-from why502.logs.masked import in_place
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.errors import Why502Error
 from why502.model.snapshot import ConfigFile, Event, Process, Proxy, Snapshot
+from why502.redaction import in_place
 from why502.render.contract import schema_of
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.why502"))

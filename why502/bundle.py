@@ -7,37 +7,20 @@ unpack into a folder, so no path in it is ever used as one.
 from __future__ import annotations
 
 import gzip
-import ipaddress
-import re
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from why502.logs.masked import NAMES, in_place
-from why502.logs.redact import HIDDEN, redact
 from why502.model import bounds
 from why502.model.base import Value, decode
 from why502.model.config import Peer
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Proxy, Snapshot
+from why502.redaction.anonymous import anonymous
+from why502.redaction.snapshots import redacted as without_secrets
 from why502.version import __version__
 
 SCHEMA = "why502.bundle/1"
 LIMIT_BYTES = 64 << 20  # of the compressed file
-
-_SECRET_NAME = re.compile(
-    r"(?i)(?:-{1,2}|\$)?[\w.-]{0,60}(?:authorization|cookie|token|secret|passw(?:or)?d|passwd|passphrase|api[-_]?key|credential)[\w-]{0,40}"
-)
-_IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_SECRET_FIELD = re.compile(rf"(?i)[\w.-]{{0,60}}{NAMES}[\w.-]{{0,40}}")
-_PAIRS = ("headers", "args")  # fields of names and values as the configuration sets them
-_SECRETS = ("secure_link_secret", "secure_link_md5")  # directives whose arguments are secrets
-_TEXTS = (
-    "text",
-    "if_conditions",
-)  # of a configuration: what is removed is replaced by as many characters, no byte changes its place
 
 
 class Bundle(Value, frozen=True, kw_only=True):
@@ -49,7 +32,9 @@ class Bundle(Value, frozen=True, kw_only=True):
 
 
 def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:
-    """Return the bytes of a bundle. With `anonymize`, addresses other than loopback are replaced, each always by the same one."""
+    """Return the bytes of a bundle. With `anonymize`, addresses other than loopback, host names, e-mail
+    addresses and users are replaced, each always by the same one.
+    """
     bundle = Bundle(schema=SCHEMA, why502=__version__, snapshot=redacted(_lean(snapshot), anonymize=anonymize))
     return gzip.compress(msgspec.json.encode(bundle), compresslevel=6, mtime=0)
 
@@ -113,58 +98,6 @@ class _Head(msgspec.Struct):
 
 
 def redacted(snapshot: Snapshot, *, anonymize: bool = False) -> Snapshot:
-    """Return the snapshot without secrets; of files whose bytes are counted every byte keeps its place."""
-    hide = _Addresses() if anonymize else None
-    plain = msgspec.to_builtins(snapshot)
-    return msgspec.convert(_walk(plain, hide), Snapshot)
-
-
-def _walk(value: Any, hide: Callable[[str], str] | None, field: str = "") -> Any:
-    if isinstance(value, dict):
-        return {
-            (hide(key) if hide and not key.isidentifier() else key): _walk(
-                item, hide, field if field in _SECRETS and key == "args" else key
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return _secrets_out([_walk(item, hide, field) for item in value], _SECRET_FIELD if field in _PAIRS else _SECRET_NAME)
-    if isinstance(value, str):
-        if field in _SECRETS:
-            return HIDDEN
-        text = in_place(value) if field in _TEXTS else redact(value)
-        return hide(text) if hide else text
-    return value
-
-
-def _secrets_out(items: list[Any], names: re.Pattern[str]) -> list[Any]:
-    """Return a list of words without those that follow a secret's name: ("Authorization", "Basic …"), ("--password", "…")."""
-    for number in range(1, len(items)):
-        before = items[number - 1]
-        if isinstance(before, str) and isinstance(items[number], str) and names.fullmatch(before):
-            items[number] = items[number] if items[number].startswith("$") else HIDDEN
-    return items
-
-
-class _Addresses:
-    """Replaces addresses: IPv4 by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849); loopback and wildcard stay."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def __call__(self, text: str) -> str:
-        return _IPV6.sub(self._replaced, _IPV4.sub(self._replaced, text))
-
-    def _replaced(self, match: re.Match[str]) -> str:
-        try:
-            ip = ipaddress.ip_address(match[0])
-        except ValueError:
-            return match[0]
-        if ip.is_loopback or ip.is_unspecified:
-            return match[0]
-        key = str(ip)
-        if key not in self.known:
-            number = len(self.known) + 1
-            first = ipaddress.IPv4Address("198.18.0.0") if ip.version == 4 else ipaddress.IPv6Address("2001:db8::")
-            self.known[key] = str(first + number)
-        return self.known[key]
+    """Return the snapshot without secrets, as a bundle holds it; with `anonymize` with pseudonyms, too."""
+    kept = without_secrets(snapshot)
+    return anonymous(kept) if anonymize else kept

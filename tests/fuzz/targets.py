@@ -26,7 +26,6 @@ from why502.logs import detect as log_detect
 from why502.logs.formats import apache_log_format, coded, formats, nginx_access, nginx_error
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN
 from why502.logs.phrases import address
-from why502.logs.redact import clean, redact
 from why502.logs.scan import form, template
 from why502.logs.scan.routes import route
 from why502.model import foreign_json, times
@@ -35,6 +34,7 @@ from why502.model.target import Target
 from why502.probing import fastcgi, head, http1, http2, memcached, scgi, speech, uwsgi
 from why502.probing.line import Failed, Line
 from why502.probing.request import Request
+from why502.redaction import clean, redact
 from why502.render.explanation_lines import Explainer
 from why502.sources import (
     addresses,

@@ -38,6 +38,31 @@ def look(
     offline: bool = False,
 ) -> tuple[Snapshot, ...]:
     """Return the snapshots that the options ask for: of other machines and bundles, or of this machine. Raises Why502Error."""
+    snapshots = _looked(
+        env, urls=urls, targets=targets, configs=configs, logs=logs, since=since, until=until, hosts=hosts, bundles=bundles,
+        probes=probes, offline=offline,
+    )  # fmt: skip
+    from why502.redaction import know
+    from why502.redaction.snapshots import secrets_in
+
+    know(secrets_in(*snapshots))  # from here on no output shows them, wherever they stand
+    return snapshots
+
+
+def _looked(
+    env: Env,
+    *,
+    urls: tuple[str, ...],
+    targets: tuple[str, ...],
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: str,
+    until: str,
+    hosts: tuple[str, ...],
+    bundles: tuple[str, ...],
+    probes: bool,
+    offline: bool,
+) -> tuple[Snapshot, ...]:
     now = env.now()
     begin, end = moment(since, now, "--since"), moment(until, now, "--until")
     if begin > end:

@@ -257,7 +257,7 @@ def _only_tests(argv: tuple[str, ...]) -> bool:
 
 def _text(plan: Plan) -> str:
     from why502.fix.plan import risk
-    from why502.logs.masked import in_place
+    from why502.redaction import in_place
     from why502.render.words import diff_lines, safe
 
     lines = [safe(plan.says)] if plan.lever else [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
@@ -279,7 +279,8 @@ def _json(
     host: Host | None = None,
 ) -> str:
     from why502.fix.plan import risk
-    from why502.logs.masked import in_place
+    from why502.redaction import in_place
+    from why502.redaction.snapshots import without_secrets
 
     edits, runs = (plan.edits, plan.runs) if plan else ((), entry.runs if entry else ())
     steps: list[dict[str, Any]] = [
@@ -303,7 +304,7 @@ def _json(
         "tried": [{"cause": x.cause, "says": x.remedy, "outcome": how} for x, how in tried],
         "reverts_at": entry.reverts_at.isoformat().replace("+00:00", "Z") if entry and entry.reverts_at else None,
     }
-    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(without_secrets(fields)), indent=2).decode() + "\n"
 
 
 def _not_from_here(plan: Plan, host: Host) -> str | None:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from why502.logs.bulk import MOST_TIMES, Columns, seconds
 from why502.logs.join import IN_BODY, Joiner, whole
 from why502.logs.lines import Span, Window, sample_of
-from why502.logs.redact import clean, listed
 from why502.logs.tallies import Kind, Tallies, Traffic, mark
 from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, REFUSALS, Fields, has_failed, is_failure, meaning
 from why502.logs.window import Chunk
 from why502.model.logs import AGENT, Attempt, LogRecord, Symptom
 from why502.model.target import Target
+from why502.redaction import clean, listed
 
 MOST_LATER = 20_000
 MOST_CLOSE = 50_000

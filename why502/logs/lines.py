@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from why502.logs.redact import clean, redact
 from why502.logs.tallies import Kind
 from why502.logs.window import Chunk
 from why502.logs.zone import aware, moment
 from why502.model.logs import LogFile, LogRecord, Sample
 from why502.model.target import Target
+from why502.redaction import clean, redact
 
 SAMPLE_CHARACTERS = 500
 ENTRY_LINES = 200

@@ -10,11 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.logs.redact import redact
 from why502.logs.scan.routes import NONE, ODD, route
 from why502.logs.verdicts import REFUSALS
 from why502.logs.zone import moment
 from why502.model.logs import PathTraffic
+from why502.redaction import redact
 
 MOST_PATHS = 4096
 MOST_REQUESTS = 1 << 15

@@ -13,11 +13,11 @@ import msgspec
 
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
-from why502.logs.redact import clean, listed
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.model.logs import LogRecord
 from why502.model.target import Target
 from why502.model.times import of_iso
+from why502.redaction import clean, listed
 
 MOST_SHAPES = 4096
 # What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.

@@ -20,7 +20,7 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of our own making, or made from the client's request, which a probe has none of.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
-CUT = 200  # characters of a request that logs.redact keeps
+CUT = 200  # characters of a request that redaction keeps
 BROKEN_OFF = (
     Symptom.CLOSED_BEFORE_HEADER,
     Symptom.RESET_BEFORE_HEADER,

@@ -16,8 +16,8 @@ import msgspec
 
 from why502.explanation import explain, parse, product_of
 from why502.explanation import line as of_record
-from why502.logs.redact import redact_lines
 from why502.model.explanation import LOG_LINE, UNRECOGNISED, Explanation
+from why502.redaction import redact_lines
 from why502.render.explanation import LONGEST, as_text, document, render_line
 
 MOST_SHAPES = 4096

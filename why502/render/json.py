@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from why502.logs.masked import in_place
 from why502.model import finding as model
 from why502.model import remedy as remedies
+from why502.redaction import in_place
 from why502.render import contract
 from why502.render.words import Terminal, printable
 from why502.version import __version__

@@ -6,11 +6,10 @@ import re
 from datetime import datetime
 
 from why502.checks import SERVED
-from why502.logs.masked import in_place
-from why502.logs.redact import redact
 from why502.model.base import Value
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
 from why502.model.remedy import Edit
+from why502.redaction import in_place, redact
 
 # C0 and C1 controls, DEL, and what changes the direction or hides text (Unicode bidi controls, zero-width, line separators).
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")

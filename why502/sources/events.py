@@ -22,12 +22,12 @@ from why502.logs.detect import parse_any
 from why502.logs.formats import audit, formats, kernel
 from why502.logs.formats import systemd as systemd_format
 from why502.logs.phrases import signal_number
-from why502.logs.redact import redact
 from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord
 from why502.model.snapshot import Event, Gap, Service, Snapshot
 from why502.model.times import whole_number
+from why502.redaction import redact
 from why502.sources import journal, owners
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found

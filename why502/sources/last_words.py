@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 from why502.logs.detect import parse_any
-from why502.logs.redact import redact
 from why502.model.logs import Symptom
+from why502.redaction import redact
 
 LINES = 8
 LENGTH = 300

@@ -18,11 +18,11 @@ import msgspec
 from why502.host.base import Host
 from why502.joins import targets
 from why502.logs.detect import parse_any
-from why502.logs.redact import redact
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.snapshot import Gap, Service, Snapshot
 from why502.model.target import Target
+from why502.redaction import redact
 from why502.sources import owners
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable

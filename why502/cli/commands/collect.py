@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
 @click.option("--until", default="now", show_default=True, help="End of the window.")
 @click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
-@click.option("--anonymize", is_flag=True, help="Replace addresses, too.")
+@click.option("--anonymize", is_flag=True, help="Replace addresses, host names, e-mail addresses and user names, too.")
 @click.option(
     "--format",
     "format_",

@@ -36,8 +36,8 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     from why502.cli.env import Exit
     from why502.explanation import PROXIES, product_of
     from why502.explanation import explain as look_up
-    from why502.logs.redact import redact
     from why502.model.errors import Why502Error
+    from why502.redaction import redact
 
     if proxy is not None and proxy not in PROXIES and product_of(proxy) not in PROXIES:
         raise Why502Error(f"--proxy {proxy!r} is not known", f"One of: {', '.join(PROXIES)}.")

@@ -92,7 +92,7 @@ def write_part(part: Part, ask: Ask, target: str) -> int:
 
 
 def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
-    from why502.logs.redact import clean, redact
+    from why502.redaction import clean, redact
 
     parse = part.form.parser()
     window = Window(ask.since, ask.until, zone(ask.localtime))

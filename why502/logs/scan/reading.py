@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
 from why502.logs.lines import Entry, Window, entries, place
-from why502.logs.redact import clean, redact
 from why502.logs.scan import kernel
 from why502.logs.scan.counts import Said
 from why502.logs.scan.form import Parse
 from why502.logs.scan.pieces import chunks, filled
 from why502.logs.window import LINE_BYTES, Chunk
 from why502.model.logs import LogRecord
+from why502.redaction import clean, redact
 
 if TYPE_CHECKING:
     from why502.logs.scan.part import Part, Progress, Session

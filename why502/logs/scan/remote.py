@@ -17,10 +17,10 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
-from why502.logs.redact import redact
 from why502.logs.scan.piped import Piped
 from why502.logs.scan.source import Source, is_no_log
 from why502.model.errors import HostError, Why502Error
+from why502.redaction import redact
 
 CONNECT_S, READ_S, KNOCK_S = 10, 60, 20
 FIRST_BYTES, MOST_BYTES = 1 << 16, 8 << 20  # of one request: after a jump, and while one follows another

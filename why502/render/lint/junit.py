@@ -9,8 +9,8 @@ import re
 from xml.etree import ElementTree as ET
 
 from why502.linter.report import Report
-from why502.logs.redact import redact
 from why502.model.finding import Risk, Severity
+from why502.redaction import redact
 from why502.render.words import Terminal
 from why502.risks import RULES
 

@@ -13,9 +13,9 @@ import msgspec
 
 from why502 import __version__
 from why502.linter.report import Report
-from why502.logs.redact import redact
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
+from why502.redaction import redact
 from why502.render.words import Terminal
 from why502.risks import RULES
 from why502.rule import Rule

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from why502 import __version__
-from why502.logs.redact import clean, redact
 from why502.logs.scan.report import Report, Row, Times
+from why502.redaction import clean, redact
 from why502.render.logs import tables
 from why502.render.words import Terminal
 

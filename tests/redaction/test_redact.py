@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.logs.redact import clean, redact, redact_lines, without_query
+from why502.redaction import clean, redact, redact_lines, without_query
 
 SECRET = "s3cr3tvalue99"
 

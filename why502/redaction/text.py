@@ -1,0 +1,210 @@
+"""redact(): a text without its secrets; in_place(): the same with every byte in its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from why502.redaction.known import known, occurrences
+from why502.redaction.pairs import pairs
+from why502.redaction.shapes import TOKEN_BEGINS, shapes
+
+Span = tuple[int, int]
+HIDDEN = "[removed]"
+LONGEST = 1 << 20  # characters that are looked at together; a longer text is taken in pieces of whole lines
+
+_SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_HALF = re.compile("[\ud800-\udfff]")
+_NUMBER_OR_WORD = re.compile(r"\$\w+|\$\{\w+\}|[^\s\"';]")
+
+
+def redact(text: str) -> str:
+    """Return the text with every secret in it replaced by `[removed]`."""
+    text = clean(text)
+    return _hidden(text, spans(text))
+
+
+def _hidden(text: str, found: list[Span]) -> str:
+    if not found:
+        return text
+    out, position = [], 0
+    for start, end in found:
+        out += [text[position:start], HIDDEN]
+        position = end
+    return "".join(out) + text[position:]
+
+
+def in_place(text: str) -> str:
+    """Return a configuration file's text, or a diff of it, with each byte of a secret as `x`: none changes its place."""
+    out, position = [], 0
+    for start, end in spans(text):
+        out += [text[position:start], _NUMBER_OR_WORD.sub(_crosses, text[start:end])]
+        position = end
+    return "".join(out) + text[position:]
+
+
+def _crosses(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith("$") else "x" * len(match[0].encode("utf-8", "surrogateescape"))
+
+
+def spans(text: str) -> list[Span]:
+    """Return where secrets stand in a text, in order, none overlapping another."""
+    if len(text) > LONGEST:
+        return [(start + offset, end + offset) for offset, piece in _pieces(text) for start, end in spans(piece)]
+    lower = text.lower() if text.isascii() else text.translate(_SMALL)
+    found = [*pairs(text, lower), *shapes(text, lower)]
+    if known():
+        found += occurrences(text)
+    return merged(found, text) if found else []
+
+
+def merged(found: Iterable[Span], text: str) -> list[Span]:
+    """Return spans sorted, those that touch or overlap made one, without those that are masked already."""
+    result: list[Span] = []
+    for start, end in sorted(found):
+        if end <= start:
+            continue
+        if result and start < result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return [span for span in result if text[span[0] : span[1]] != HIDDEN]
+
+
+def _pieces(text: str) -> Iterable[tuple[int, str]]:
+    position = 0
+    while position < len(text):
+        end = position + LONGEST
+        if end < len(text):
+            end = text.rfind("\n", position, end) + 1 or end
+        yield position, text[position:end]
+        position = end
+
+
+# What a line holds that redact() changes. Each is looked for in many lines at once, and then only those that hold one are read.
+_HINTS = (
+    *(
+        "passw",
+        "pass=",
+        "pass:",
+        "pwd",
+        "secre",
+        "token",
+        "auth",
+        "cook",
+        "jwt",
+        "sess",
+        "cred",
+        "bear",
+        "basic ",
+        "digest ",
+        "sig",
+        "@",
+        "hook",
+        "sid=",
+    ),
+    *(
+        "sid:",
+        "key=",
+        "key:",
+        'key"',
+        "key'",
+        "-key",
+        "_key",
+        "apikey",
+        "api key",
+        "code=",
+        "state=",
+        "pin=",
+        'pin"',
+        "otp",
+        "srf",
+        "salt",
+        "pepper",
+        "psk",
+    ),
+    *(
+        "hmac",
+        "saml",
+        "private",
+        "identified",
+        "__construct(",
+        "connect('",
+        'connect("',
+        "mysql",
+        "$2",
+        "$6$",
+        "$apr1$",
+        "$argon",
+        "{ssha",
+        "(s(",
+        "nonce",
+    ),
+    *(
+        "/reset",
+        "/invit",
+        "/verif",
+        "/confirm",
+        "/activat",
+        "/unsub",
+        "/magic",
+        "/share",
+        "/callback",
+        "/s/",
+        "/t/",
+        "/k/",
+        "/key",
+        "/join",
+        "/github/",
+    ),
+)
+_LONG = re.compile(r"=[\w.~%+/-]{30}")
+
+
+def redact_lines(text: str) -> str:
+    """Return many lines without their secrets, as redact() does each; those that hold no hint of one cost next to nothing.
+
+    Bytes that were no UTF-8 stay as they are.
+    """
+    lower = text.lower()
+    hints = [hint for hint in _HINTS if hint in lower]
+    begins = [begin for begin in TOKEN_BEGINS if begin in text]
+    is_long = bool(_LONG.search(text))
+    if not (hints or begins or is_long or known()):
+        return text
+    return "\n".join(_line(line, hints, begins, is_long=is_long) for line in text.split("\n"))
+
+
+def _line(line: str, hints: list[str], begins: list[str], *, is_long: bool) -> str:
+    lower = line.lower()
+    if not (any(h in lower for h in hints) or any(b in line for b in begins) or known() or (is_long and _LONG.search(line))):
+        return line
+    return _hidden(line, spans(line))
+
+
+def without_query(request: str) -> str:
+    """Return `METHOD /path` of a request line: no query, no protocol, secrets removed, at most 200 characters."""
+    method, _, rest = request.partition(" ")
+    path = rest.split(" ", 1)[0].split("?", 1)[0].split("#", 1)[0] if rest else ""
+    return _redacted(f"{method} {path}".strip()[:200])
+
+
+def listed(request: str) -> str:
+    """Return the request line as `without_query` does, with a "?" at the end where it had a query."""
+    return without_query(request) + ("?" if "?" in request else "")
+
+
+@lru_cache(4096)
+def _redacted(text: str) -> str:
+    return redact(text)
+
+
+def clean(text: str) -> str:
+    """Return text that can be written anywhere: bytes that were no UTF-8 (surrogates, PEP 383) are replaced."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half a pair, as JSON can write it (RFC 8259, 8.2)
+        return _HALF.sub("\ufffd", text)
