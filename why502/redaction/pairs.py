@@ -103,6 +103,7 @@ _GIVEN = re.compile(r"(?i)(?:with|using|use|password is|new|generated)(?: (?:sec
 _QUERY_NAMES = frozenset("code key sig auth pin state otp".split())
 _INDENT = re.compile(r"[ \t]{0,200}")
 _ITEM = re.compile(r"[ \t]{0,200}(?:- )?[ \t]{0,8}(?P<value>[^\r\n]{1,4096})")
+_SOLE_VALUE = re.compile(r"(?:\"[^\"]{0,400}\"|'[^']{0,400}'|[^\s;]{1,400})\s{0,8}(?:;|$|#)")
 _TAG = re.compile(r"<(?:[\w-]{1,20}:)?\Z")
 _TAG_ENDS = re.compile(r"(?:\s[^<>]{0,200})?>")
 _PASSWORDS = re.compile(r"(?i)pass|pwd|pin\Z|otp\Z")
@@ -356,9 +357,7 @@ def _holds(text: str, begin: int, after: re.Match[str], said: Promise) -> bool:
         return False
     if not statement.strip(" $") and len(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)) > 1 and "." not in name:
         rest = text[after.end() : after.end() + 400].split("\n", 1)[0].strip()
-        return bool(re.match(r"(\"[^\"]*\"|'[^']*'|[^\s;]+)\s{0,8};?(?:\s{0,8}#.{0,400})?$", rest)) or looks_random(
-            word.strip("\"';")
-        )
+        return bool(_SOLE_VALUE.match(rest)) or looks_random(word.strip("\"';"))
     plain = word.strip("\"'`.,:;()[]{}")
     if word[:1] in ("'", '"', "`"):
         return bool(_PASSWORDS.search(name)) or looks_random(plain)

@@ -117,7 +117,8 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (
         (
             "__construct(",
-            "connect(",
+            "connect('",
+            'connect("',
             "pdo(",
             "authenticate(",
             "bind(",
@@ -169,6 +170,7 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     # what HAProxy captures of a cookie: between the bytes and the flags
     (("=",), re.compile(r"\s\d{1,15}\s(?P<cookie>[\w.-]{1,64}=\S{6,512})\s(?:-|\S{1,512})\s[\w-]{4}\s\d")),
 )
+SHAPE_HINTS = tuple(dict.fromkeys(hint for hints, _ in _PLACES for hint in hints if hint != "="))
 # Segments of a path after which one is a secret.
 _AFTER_SEGMENT = re.compile(
     r"(?i)/(?:web)?(?:hooks?|reset(?:[-_]?password)?|invites?|invitations?|verify(?:[-_]?e?mail)?|confirm(?:ation)?|activate|activation|unsubscribe|tokens?|magic|magic[-_]?link"

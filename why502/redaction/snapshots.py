@@ -43,6 +43,15 @@ def secrets_in(*snapshots: Snapshot) -> Iterator[str]:
                 )
 
 
+def worth_knowing(texts: Iterable[str | bytes]) -> Iterator[str]:
+    """Yield the values of secrets that files give away, to be hidden elsewhere, too."""
+    left = LOOKED_AT
+    for content in texts:
+        text = content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else content
+        if (left := left - len(text)) > 0:
+            yield from values_of(secrets_of(text))
+
+
 def secrets_of(text: str) -> Iterator[str]:
     """Yield the secrets that a text gives away."""
     return (text[start:end] for start, end in spans(text))

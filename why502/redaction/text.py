@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from why502.redaction.known import known, occurrences
-from why502.redaction.pairs import pairs
-from why502.redaction.shapes import TOKEN_BEGINS, shapes
+from why502.redaction.pairs import STEMS, pairs
+from why502.redaction.shapes import SHAPE_HINTS, TOKEN_BEGINS, shapes
 
 Span = tuple[int, int]
 HIDDEN = "[removed]"
@@ -16,7 +16,11 @@ LONGEST = 1 << 20  # characters that are looked at together; a longer text is ta
 
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _HALF = re.compile("[\ud800-\udfff]")
-_NUMBER_OR_WORD = re.compile(r"\$\w+|\$\{\w+\}|[^\s\"';]")
+# Of a masked value nginx's own variables stay, since a request's part is none of the configuration's secrets.
+_CHARACTER = re.compile(
+    r"\$\{?(?:(?:http|arg|cookie|upstream|request|remote|proxy|server|secure_link|ssl|document|fastcgi|binary|time|connection)(?:_\w{1,60})?"
+    r"|uri|args|host|scheme|is_args|query_string|msec)\b\}?|[^\s\"';]"
+)
 
 
 def redact(text: str) -> str:
@@ -39,7 +43,7 @@ def in_place(text: str) -> str:
     """Return a configuration file's text, or a diff of it, with each byte of a secret as `x`: none changes its place."""
     out, position = [], 0
     for start, end in spans(text):
-        out += [text[position:start], _NUMBER_OR_WORD.sub(_crosses, text[start:end])]
+        out += [text[position:start], _CHARACTER.sub(_crosses, text[start:end])]
         position = end
     return "".join(out) + text[position:]
 
@@ -65,7 +69,7 @@ def merged(found: Iterable[Span], text: str) -> list[Span]:
     for start, end in sorted(found):
         if end <= start:
             continue
-        if result and start < result[-1][1]:
+        if result and start <= result[-1][1]:
             result[-1] = (result[-1][0], max(end, result[-1][1]))
         else:
             result.append((start, end))
@@ -82,84 +86,11 @@ def _pieces(text: str) -> Iterable[tuple[int, str]]:
         position = end
 
 
-# What a line holds that redact() changes. Each is looked for in many lines at once, and then only those that hold one are read.
-_HINTS = (
-    *(
-        "passw",
-        "pass=",
-        "pass:",
-        "pwd",
-        "secre",
-        "token",
-        "auth",
-        "cook",
-        "jwt",
-        "sess",
-        "cred",
-        "bear",
-        "basic ",
-        "digest ",
-        "sig",
-        "@",
-        "hook",
-        "sid=",
-    ),
-    *(
-        "sid:",
-        "key=",
-        "key:",
-        'key"',
-        "key'",
-        "-key",
-        "_key",
-        "apikey",
-        "api key",
-        "code=",
-        "state=",
-        "pin=",
-        'pin"',
-        "otp",
-        "srf",
-        "salt",
-        "pepper",
-        "psk",
-    ),
-    *(
-        "hmac",
-        "saml",
-        "private",
-        "identified",
-        "__construct(",
-        "connect('",
-        'connect("',
-        "mysql",
-        "$2",
-        "$6$",
-        "$apr1$",
-        "$argon",
-        "{ssha",
-        "(s(",
-        "nonce",
-    ),
-    *(
-        "/reset",
-        "/invit",
-        "/verif",
-        "/confirm",
-        "/activat",
-        "/unsub",
-        "/magic",
-        "/share",
-        "/callback",
-        "/s/",
-        "/t/",
-        "/k/",
-        "/key",
-        "/join",
-        "/github/",
-    ),
+# Every line that redact() changes holds one of these; they are looked for in many lines at once.
+_HINTS = tuple(
+    dict.fromkeys((*STEMS, *SHAPE_HINTS, "@", "basic", "digest", "negotiate", "$", "{s", "{m", "{c", "private", "map ", "geo "))
 )
-_LONG = re.compile(r"=[\w.~%+/-]{30}")
+_LONG = re.compile(r"[=/][\w.~%+-]{30}|\s\d{1,15}\s[\w.-]{1,64}=\S|/\w{1,20}/[\w.~%=+-]{0,30}\d[\w.~%=+-]{0,30}\d")
 
 
 def redact_lines(text: str) -> str:

@@ -34,13 +34,18 @@ def document(diagnosis: model.Diagnosis) -> contract.Diagnosis:
         verdict=diagnosis.verdict,
         hosts=[printable(host) for host in diagnosis.hosts],
         findings=[_finding(finding) for finding in diagnosis.findings],
-        checks=[contract.Check(id=c.id, says=c.says, status=c.status, detail=printable(c.detail)) for c in diagnosis.checks],
+        checks=[
+            contract.Check(id=printable(c.id), says=printable(c.says), status=c.status, detail=printable(c.detail))
+            for c in diagnosis.checks
+        ],
         gaps=[
             contract.Gap(source=printable(gap.source), why=printable(gap.why), allow=printable(gap.allow))
             for gap in diagnosis.gaps
         ],
         traffic=contract.Traffic(
-            requests=diagnosis.requests, by_status=dict(sorted(diagnosis.by_status.items())), failures=diagnosis.failures
+            requests=diagnosis.requests,
+            by_status={printable(status): count for status, count in sorted(diagnosis.by_status.items())},
+            failures=diagnosis.failures,
         ),
     )
 
@@ -56,11 +61,11 @@ def _time(at: datetime | None) -> datetime | None:
 def _finding(finding: model.Finding) -> contract.Finding:
     place = finding.place
     return contract.Finding(
-        cause=finding.cause,
+        cause=printable(finding.cause),
         layer=finding.layer,
         confidence=round(finding.confidence, 3),
         target=printable(str(finding.target)) if finding.target is not None else None,
-        proxy=finding.proxy,
+        proxy=printable(finding.proxy) if finding.proxy is not None else None,
         route=contract.Route(
             server=printable(place.server),
             location=printable(place.location),

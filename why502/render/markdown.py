@@ -48,7 +48,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield "| check | result | detail |"
     yield "| --- | --- | --- |"
     for check in diagnosis.checks:
-        yield f"| {check.says} | {check.status.value} | {_plain(check.detail)} |"
+        yield f"| {_plain(check.says)} | {check.status.value} | {_plain(check.detail)} |"
     for gap in diagnosis.gaps:
         yield ""
         yield f"Not looked at: {_plain(gap.source)}: {_plain(gap.why)}" + (f" ({_plain(gap.allow)})" if gap.allow else "")

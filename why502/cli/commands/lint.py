@@ -128,6 +128,10 @@ def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given
         raise Why502Error(
             f"nothing to check was found in {', '.join(paths)}", "Name nginx configuration, PHP-FPM pools or systemd units."
         )
+    from why502.redaction import know
+    from why502.redaction.snapshots import worth_knowing
+
+    know(worth_knowing(given.texts.values()))
     return given
 
 

@@ -11,7 +11,7 @@ from why502.causes import CAUSES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit, Remedy, Run
-from why502.redaction import redact
+from why502.redaction import in_place, redact
 from why502.render.words import Terminal
 from why502.risks import RULES
 
@@ -60,7 +60,7 @@ def _remedy(remedy: Remedy, report: Report) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     for step in remedy.steps:
         if isinstance(step, Edit):
-            steps.append({"edit": {"file": _text(report.name(step.file)), "line": step.line, "diff": _text(step.diff)}})
+            steps.append({"edit": {"file": _text(report.name(step.file)), "line": step.line, "diff": _text(in_place(step.diff))}})
         elif isinstance(step, Run):
             steps.append({"run": [_text(word) for word in step.argv]})
     return {"says": _text(remedy.says), "safe": remedy.safe, "steps": steps}

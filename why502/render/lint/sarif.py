@@ -16,6 +16,7 @@ from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
 from why502.redaction import redact
+from why502.redaction.snapshots import without_secrets
 from why502.render.words import Terminal
 from why502.risks import RULES
 from why502.rule import Rule
@@ -26,7 +27,7 @@ _RANKS = {Severity.ERROR: 90.0, Severity.WARNING: 60.0, Severity.NOTE: 20.0}
 
 def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
     """Return one SARIF log with one run, indented, with a line feed."""
-    return msgspec.json.format(msgspec.json.encode(fields(report)), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(without_secrets(fields(report))), indent=2).decode() + "\n"
 
 
 def fields(report: Report) -> dict[str, Any]:

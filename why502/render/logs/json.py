@@ -9,6 +9,7 @@ from typing import Any
 from why502 import __version__
 from why502.logs.scan.report import Report, Row, Times
 from why502.redaction import clean, redact
+from why502.redaction.snapshots import without_secrets
 from why502.render.logs import tables
 from why502.render.words import Terminal
 
@@ -17,7 +18,7 @@ SCHEMA = "why502.logs/1"
 
 def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
     """Return one JSON object."""
-    return json.dumps(value(report, by=by, top=top), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(without_secrets(value(report, by=by, top=top)), indent=2, ensure_ascii=False) + "\n"
 
 
 def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
