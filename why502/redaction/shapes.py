@@ -74,11 +74,13 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (
         (
             "-u",
+            "-a ",
+            "--auth",
             "--user",
             "--proxy-user",
         ),
         re.compile(
-            r"\b(?:curl|wget|http|https|etcdctl|smbclient|elasticdump|lftp|svn|rclone)\b[^\n|;&]{0,300}?\s(?:-u|-U|--user|--proxy-user)[= ]{0,4}['\"]?[^\s:%'\"]{1,80}[:%](?P<v>[^\s'\"]{1,256})"
+            r"\b(?:curl|wget|http|https|etcdctl|smbclient|elasticdump|lftp|svn|rclone)\b[^\n|;&]{0,300}?\s(?:-u|-U|-a|--auth|--user|--proxy-user)[= ]{0,4}['\"]?[^\s:%'\"]{1,80}[:%](?P<v>[^\s'\"]{1,256})"
         ),
     ),
     (("redis-cli",), re.compile(r"\bredis-cli\b[^\n|;&]{0,200}?\s-a\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})")),
@@ -165,6 +167,16 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
         ),
     ),
     (("sec-websocket-protocol",), re.compile(r"(?i)\bsec-websocket-protocol:[^\n]{0,80}?,\s{0,4}(?P<maybe>[\w.~+/=-]{16,4096})")),
+    # any header of an own name that is given a random value
+    (
+        ("header",),
+        re.compile(
+            r"(?i)(?:_set_header|add_header|set-header|add-header|requestheader\s{1,8}(?:set|add|append|merge)|_set_headers)\s{1,8}['\"]?x-(?!request-|correlation-|trace)[\w-]{1,80}['\"]?\s{1,8}['\"]?(?P<maybe>[\w+/=.-]{16,512})"
+        ),
+    ),
+    (("session",), re.compile(r"(?i)\bsession(?: id| key)?\s{0,2}[:=]\s{0,2}['\"]?(?P<maybe>[\w+/=.%-]{16,512})")),
+    (("sudo",), re.compile(r"\becho\s{1,4}(?:-\w{1,3}\s{1,4})?['\"]?(?P<v>[^\s'\"|]{1,256})['\"]?\s{0,4}\|\s{0,4}sudo\s")),
+    (("/private-",), re.compile(r"/private-(?P<v>[\w-]{12,256})")),
     # {user} pins in oracle's easy connect: app/password@db
     (("jdbc:oracle",), re.compile(r"(?i)jdbc:oracle:\w{1,10}:[\w.-]{1,80}/(?P<v>[^\s@\"']{1,256})@")),
     # what HAProxy captures of a cookie: between the bytes and the flags
