@@ -69,6 +69,7 @@ def shop(tmp_path: Path) -> Iterator[tuple[Nginx, Path]]:
 def diagnosed(front: Nginx) -> dict[str, object]:
     argv = [sys.executable, "-m", "why502", "diagnose", "--config", str(front.folder / "nginx.conf"), "--format", "json"]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=90)
+    assert done.stdout, done.stderr
     return dict(json.loads(done.stdout))
 
 
