@@ -22,6 +22,8 @@ ROOT = Path(why502.__file__).parent
 WAYS = ("search", "match", "fullmatch", "sub", "subn", "findall", "finditer", "split")
 ALPHABET = " \t\n\r0aAzZ_-.:/,;\"'`[]{}()<>=\\|+*%$#&@!?~^éx1\x00\x1b\xa0"
 _REPEATS = {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}
+FULL = 128 << 10
+SIZES = (2 << 10, 16 << 10, FULL)
 MANY = 32  # repetitions that a bound may allow and still be short
 
 
@@ -189,7 +191,7 @@ def _repetitions(tree: _Tree, nodes: Any, before: tuple[str, ...]) -> Iterator[t
     """Yield for each repetition: texts that lead to it, its body, texts that may follow."""
     items = list(nodes)
     for index, (operation, value) in enumerate(items):
-        lead = tuple(dict.fromkeys(prefix + tree.sample(items[:index], long) for prefix in before for long in (False, True)))[:4]
+        lead = tuple(dict.fromkeys(prefix + tree.sample(items[:index], long) for prefix in before for long in (False, True)))[:2]
         rest = tuple(dict.fromkeys(tree.sample(items[index + 1 :], long)[:60] for long in (False, True)))
         if operation in _REPEATS:
             _, most, body = value
@@ -233,7 +235,7 @@ def attacks(pattern: str | bytes, flags: int, size: int) -> Iterator[str]:
             inner = [node for _, part, _ in _repetitions(tree, body, ("",)) for node in part[:1]]
             inner += [node for node in body if node[0] in {_constants.ANY, _constants.IN, _constants.NOT_LITERAL}]
             bodies += [char for node in inner if node[0] not in _REPEATS for char in _classes(_safe(tree, node))]
-        for unit in dict.fromkeys(bodies):
+        for unit in list(dict.fromkeys(bodies))[:10]:
             for head in lead:
                 yield from fresh(head, unit, "\x00")
                 yield from fresh("", head + unit, "\n\x00")
@@ -255,7 +257,7 @@ def _safe(tree: _Tree, node: Any) -> str:
 def _classes(chars: str) -> str:
     """Return one character of each kind: a blank, a digit, a letter, and the marks."""
     kept = [next((char for char in chars if test(char)), "") for test in (str.isdigit, str.isalpha, str.isspace)]
-    return "".join(kept) + "".join(char for char in chars if not char.isalnum() and not char.isspace())[:12]
+    return "".join(kept) + "".join(char for char in chars if not char.isalnum() and not char.isspace())[:6]
 
 
 class TooSlow(Exception):
@@ -291,23 +293,27 @@ def use(made: re.Pattern[Any], expression: Expression, text: str) -> Callable[[]
     return lambda: made.search(data)
 
 
-def slowest(expression: Expression, size: int, full: int, limit_s: float) -> tuple[float, str] | None:
-    """Return the time and the start of an attack of `full` characters that takes longer than the limit; None where none does.
+def slowest(expression: Expression, limit_s: float) -> tuple[float, str] | None:
+    """Return the time and the start of an attack of FULL characters that takes longer than the limit; None where none does.
 
-    What takes long at the smaller size already, is tried at the full one: a text four times as long takes sixteen times as
-    long where the growth is quadratic.
+    What takes long at a smaller size already, is tried at the next one: a text four times as long takes sixteen times as long
+    where the growth is quadratic.
     """
     made = re.compile(expression.pattern, expression.flags)
-    factor = (full / size) ** 2
-    worst: list[tuple[float, int]] = []
-    for index, text in enumerate(attacks(expression.pattern, expression.flags, size)):
-        took = spent(use(made, expression, text), limit_s)
-        if took == float("inf"):
-            return took, text[:120]
-        if took * factor > limit_s:
-            worst = sorted([*worst, (took, index)], reverse=True)[:2]
-    wanted = {index for _, index in worst}
-    for index, text in enumerate(attacks(expression.pattern, expression.flags, full) if wanted else ()):
-        if index in wanted and (took := min(spent(use(made, expression, text), 2 * limit_s) for _ in range(2))) > limit_s:
-            return took, text[:120]
+    left: set[int] | None = None
+    for size in SIZES:
+        worst: list[tuple[float, int]] = []
+        for index, text in enumerate(attacks(expression.pattern, expression.flags, size)):
+            if left is not None and index not in left:
+                continue
+            took = min(spent(use(made, expression, text), limit_s) for _ in range(1 if left is None else 2))
+            if took > limit_s:
+                return took, text[:120]
+            if took * (FULL / size) ** 2 > limit_s:
+                worst.append((took, index))
+                if len(worst) >= 6:
+                    break
+        if not worst:
+            return None
+        left = {index for _, index in sorted(worst, reverse=True)[:3]}
     return None

@@ -21,7 +21,7 @@ from why502.sources.suppliers import Rights
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
 APACHE_FOLDERS = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
-_SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\"\n]+?)\"?[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
 _MOST_BYTES = 16 << 20
 
 

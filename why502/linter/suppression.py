@@ -15,8 +15,8 @@ from why502.model.errors import Why502Error
 from why502.model.finding import Risk
 from why502.risks import meant
 
-_COMMENT = re.compile(r"[#;]\s*why502:\s*(?P<rest>.*)$")
-_IGNORE = re.compile(r"ignore(?P<file>-file)?\s+(?P<rules>[\w, -]*?)\s+--\s*(?P<reason>\S.*)$")
+_COMMENT = re.compile(r"[#;]\s{0,100}+why502:(?P<rest>.*)")
+_IGNORE = re.compile(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++(?P<reason>\S.*)")
 
 
 class Suppressions(msgspec.Struct, frozen=True, kw_only=True):

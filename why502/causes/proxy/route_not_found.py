@@ -26,7 +26,7 @@ from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
-_STATIC = re.compile(r"\((?:\?:)?[^()]*\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]*\)\$?")
+_STATIC = re.compile(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]{0,400}\)\$?")
 
 
 @rule(110, "slash-lost-in-proxy-pass", Severity.WARNING)

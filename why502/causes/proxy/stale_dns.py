@@ -60,7 +60,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 
 _CHANGING = re.compile(
-    r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]*|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]*"
+    r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
     r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
 )
 _FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")

@@ -113,7 +113,7 @@ def _to_fastcgi(case: Case) -> Iterator[Remedy]:
         yield Remedy(says=f"{says}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
 
 
-_PHP_SOCKET = re.compile(r"/php[\w.-]*fpm[^/]*\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]*\.sock$")
+_PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]{0,60}\.sock$")
 
 
 @rule(31, "scheme-does-not-fit-port", Severity.WARNING)

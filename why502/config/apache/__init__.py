@@ -17,7 +17,7 @@ from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 
-_SECTION = re.compile(r"<(/?)(\w+)\s*([^>]*)>")
+_SECTION = re.compile(r"<(/?)(\w++)\s*+([^>]*+)>")
 _URL = re.compile(
     r"(?:unix:(?P<path>[^|\"]+)\|)?(?P<scheme>\w+)://(?P<host>\[[^\]]+\]|[^/:?\"\s]+)?(?::(?P<port>\d{1,5}))?(?P<uri>/[^\"\s]*)?"
 )

@@ -54,7 +54,7 @@ _PREFIX = re.compile(
     r"|(?P<code>AH\d{5}): ?|proxy: (?:HTTP: )?)"
 )
 _CODE = re.compile(r"\b(AH\d{5})\b:? ?")
-_REFERER = re.compile(r", referer: (\S.*)\Z")
+_REFERER = re.compile(r", referer: (\S(?:(?!, referer: ).)*)\Z")
 _TO = re.compile(
     r"attempt to connect to (?:Unix domain socket (?P<path>/[^(]{1,500}?) \(|(?P<to>[^\s(]{1,255}))"
     r"|remote server (?P<server>[^\s,]{1,255})"

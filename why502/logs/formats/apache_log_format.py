@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 APACHE = "apache"  # how it escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
-_DIRECTIVE = re.compile(r"%(?:[<>]|!?\d{3}(?:,\d{3})*)*(?:\{([^}]*)\})?(\^[A-Za-z]{2}|[A-Za-z%])")
+_DIRECTIVE = re.compile(r"%(?:[<>]|!?\d{3}(?:,\d{3}){0,20}+){0,4}+(?:\{([^}]{0,200})\})?(\^[A-Za-z]{2}|[A-Za-z%])")
 _VARIABLES = {
     "h": "remote_addr",
     "a": "remote_addr",

@@ -21,7 +21,7 @@ PHRASES = (
     Phrase("): ", r"^(?P<detail>(?:double free or corruption|free\(\): (?:invalid|double)|malloc\(\): |corrupted ).*)", Symptom.PROCESS_CRASHED),
     Phrase("error while loading shared libraries", r"(?P<detail>error while loading shared libraries: .*)", Symptom.START_FAILED, _START),
     Phrase(": not found", r"^(?:/\S*/)?(?:sh|dash|ash): (?:\d+|line \d+): (?P<detail>.*: not found)", Symptom.START_FAILED, _START),
-    Phrase("command not found", r"(?P<detail>(?:line \d+: )?\S+: command not found)$", Symptom.START_FAILED, _START),
+    Phrase("command not found", r"(?P<detail>(?:line \d{1,9}: )?(?<!\S)\S{1,300}: command not found)$", Symptom.START_FAILED, _START),
     Phrase("No such file or directory", r"^(?:/\S*/)?(?:ba|da|a|z)?sh: (?:line )?\d+: (?P<detail>.*No such file or directory)", Symptom.START_FAILED, _START),
     Phrase("Permission denied", r"^(?:/\S*/)?(?:ba|da|a|z)?sh: (?:line )?\d+: (?P<detail>.*Permission denied)", Symptom.START_FAILED, _START),
     Phrase("env: ", r"^(?:/usr/bin/)?env: (?P<detail>.*No such file or directory)", Symptom.START_FAILED, _START),

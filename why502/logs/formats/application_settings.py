@@ -16,7 +16,7 @@ from why502.model.target import Target
 NAME = "application_settings"
 MARKS = (b"listen = ", b"listen=", b"socket = ", b"socket=", b"bind = ", b"bind=", b"http = ", b"--bind ", b"pm = ", b"pm.")
 _SETTING = re.compile(
-    r"^\s*(?P<name>listen|(?:uwsgi-|http-|fastcgi-)?socket|http|bind)\s*=\s*[\[\"']*(?P<address>(?:unix:)?/[^\s\"',;]{1,255}|[\w.*:\[\]-]{0,255}:\d{1,5}|\d{2,5})[\"'\]]*\s*(?:[;#].*)?$"
+    r"\A\s*+(?P<name>listen|(?:uwsgi-|http-|fastcgi-)?socket|http|bind)\s*+=\s*+[\[\"']{0,4}(?P<address>(?:unix:)?/[^\s\"',;]{1,255}|[\w.*:\[\]-]{0,255}:\d{1,5}|\d{2,5})[\"'\]]{0,4}\s*+(?:[;#].*)?$"
 )
 _NEIGHBOUR = re.compile(
     r"^\s*(?:(?:pm|pm\.\w+|listen\.\w+|processes|workers|threads|module|wsgi-file|chdir|harakiri|master|vacuum|chmod-socket|timeout|user|group)\s*=|\[[\w.-]+\]\s*$)"

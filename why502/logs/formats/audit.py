@@ -17,14 +17,14 @@ from why502.model.times import whole_number
 
 NAME = "audit"
 MARKS = (b"avc: ", b"apparmor=", b"type=1326", b"type=SECCOMP", b"SECCOMP ", b"SELinux is preventing ")
-_AVC = re.compile(r"avc: {1,2}(?P<verdict>denied|granted) {1,2}\{ (?P<code>[^}]*) \} (?:for )?(?P<rest>.*)")
+_AVC = re.compile(r"avc: {1,2}(?P<verdict>denied|granted) {1,2}\{ (?P<code>[^}]{0,400}) \} (?:for )?(?P<rest>.*)")
 _APPARMOR = re.compile(r'apparmor="?(?P<verdict>[A-Z]+)"? (?P<rest>.*)')
-_SECCOMP = re.compile(r"(?:type=(?:1326|SECCOMP)|\bSECCOMP )(?P<rest>.*?\bsig=(?P<signal>\d+).*)")
+_SECCOMP = re.compile(r"(?:type=(?:1326|SECCOMP)|\bSECCOMP )(?P<rest>.{0,800}?\bsig=(?P<signal>[0-9]{1,9}).*)")
 _SENTENCE = re.compile(
-    r"SELinux is preventing (?P<exe>\S+)(?: \([^)]*\))? from (?P<detail>(?:using the )?(?P<code>[\w, ]+?) access on the (?P<object>.*?)\.(?: |$))"
+    r"SELinux is preventing (?P<exe>\S{1,200})(?: \([^)]{0,100}\))? from (?P<detail>(?:using the )?(?P<code>[\w, ]{1,100}?) access on the (?P<object>.{0,300}?)\.(?: |$))"
 )
-_PAIR = re.compile(r'(\w+)=("[^"]*"|\{[^}]*\}|[^\s"]+)')
-_HEAD = re.compile(r"type=[A-Z_0-9]+ msg=audit\(|^node=\S+ type=|audit: type=1\d{3} audit\(|audit\[\d+\]: ")
+_PAIR = re.compile(r'(?<!\w)(\w+)=("[^"]{0,2000}"|\{[^}]{0,400}\}|[^\s"]+)')
+_HEAD = re.compile(r"type=[A-Z_0-9]+ msg=audit\(|\Anode=\S+ type=|audit: type=1\d{3} audit\(|audit\[\d+\]: ")
 _HEX = re.compile(r"(?:[0-9A-F]{2}){2,}")
 _KEEP = ("dest", "src", "name", "path", "family", "sock_type", "tclass", "scontext", "tcontext", "permissive")
 _KEEP_ARMOR = ("profile", "name", "info", "error", "family", "sock_type", "requested_mask", "denied_mask", "peer")

@@ -31,11 +31,11 @@ MARKS = (
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = re.compile(
-    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s+(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s+(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s+(?P<msg>[^\t{]{0,2000}?)\s*(?P<json>\{.*)?$",
+    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,2000})\t?(?P<json>\{.*)?$",
     re.DOTALL,
 )
 _TIMELESS = re.compile(
-    r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s+)?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s+(?P<msg>[^\t{]{1,2000}?)\s*$"
+    r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s{1,8})?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s{1,8}(?P<msg>[^\t{]{1,2000})$"
 )
 _FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
     r"(?:(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) )?\[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
@@ -70,14 +70,14 @@ def parse(line: str) -> LogRecord | None:
             )
         if not entry and (match := _CUT.search(line)):
             at = epoch(float(found[1])) if (found := _TS.search(line)) else None
-            return _entry(match["logger"], match["msg"].replace('\\"', '"'), {}, at, "error")
+            return _entry(match["logger"], match["msg"].strip().replace('\\"', '"'), {}, at, "error")
     if match := _FIRST.search(line):
         entry = {"status": int(match["status"]), "request": {"uri": match["uri"]}}
         return _entry("http.log.error", match["msg"], entry, clf(match["at"] or ""), "error")
     if match := _DIAL.search(line):
         return _entry("http.log.error", match[1].replace('\\"', '"'), {}, None, "error")
     if (match := _TIMELESS.search(line)) and understand(match["msg"]):
-        return _entry(match["logger"], match["msg"], {}, None, (match["level"] or "").lower())
+        return _entry(match["logger"], match["msg"].strip(), {}, None, (match["level"] or "").lower())
     if (match := _BARE.search(line)) and understand(match["msg"]):
         return _entry("http.log.error", match["msg"], {"status": int(match["status"])}, None, "error")
     return None

@@ -30,14 +30,14 @@ PHRASES = (
     Phrase("exited with code ", r"^(?P<process>[\w.-]+) (?P<detail>exited with code (?P<code>\d+)(?: \(restarting\))?)\s*$", Symptom.PROCESS_EXITED),
     Phrase("container die ", r"(?P<detail>container die (?P<cgroup>[0-9a-f]{12,64}) .*exitCode=(?P<code>[1-9]\d*))", Symptom.PROCESS_EXITED),
     Phrase("port is already allocated", r"(?P<detail>Bind for (?P<address>\S+) failed: port is already allocated)", Symptom.ADDRESS_IN_USE, _START),
-    Phrase("address already in use", r"(?P<detail>(?:rootlessport|Error starting userland proxy|failed to bind (?:host )?port).*?listen (?:tcp|udp)[46]? (?P<address>\S+): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("address already in use", r"(?P<detail>(?:rootlessport|Error starting userland proxy|failed to bind (?:host )?port).{0,400}?listen (?:tcp|udp)[46]? (?P<address>\S{1,100}): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("executable file not found in $PATH", r"(?P<detail>exec: \\?\"[^\"]*\"?: executable file not found in \$PATH)", Symptom.START_FAILED, _START),
     Phrase("runtime create failed", r"(?P<detail>(?:OCI|oci) runtime create failed: .*)", Symptom.START_FAILED, _START),
     Phrase("exec user process", r"(?P<detail>exec user process caused:? .*)", Symptom.START_FAILED, _START),
     Phrase("no such file or directory", r"^(?P<detail>exec /\S+: no such file or directory)", Symptom.START_FAILED, _START),
     Phrase("permission denied", r"^(?P<detail>exec /\S+: permission denied)", Symptom.START_FAILED, _START),
     Phrase("exec format error", r"(?P<detail>exec \S+ ?: exec format error|exec \S+: exec format error)", Symptom.START_FAILED, _START),
-    Phrase("(unhealthy)", r"(?P<detail>Up .* \(unhealthy\))", Symptom.HEALTH_CHECK_FAILED),
+    Phrase("(unhealthy)", r"(?P<detail>Up .{1,60}? \(unhealthy\))", Symptom.HEALTH_CHECK_FAILED),
 )  # fmt: skip
 MARKS = marks(PHRASES)
 

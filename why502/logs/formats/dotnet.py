@@ -9,10 +9,10 @@ from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "dotnet"
 _START = Phase.STARTUP
-_STACK = re.compile(r"^\s+at [\w.<>`\[\],]+\(.*\)(?: in .*:line \d+)?$|^(?:info|warn|fail|crit|dbug): [\w.]+\[\d+\]")
+_STACK = re.compile(r"\A\s+at [\w.<>`\[\],]+\((?:.*\)|.*\) in .*:line \d+)\Z|\A(?:info|warn|fail|crit|dbug): [\w.]+\[\d+\]")
 PHRASES = (
-    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?): address already in use)", Symptom.ADDRESS_IN_USE, _START),
-    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S+?)[:.]?(?:\s.*)?)$", Symptom.START_FAILED, _START),
+    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S{1,300}?): address already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>[^\s]{0,300}[^\s:.])(?:[:.]?(?=\s)|[:.]?$).*)", Symptom.START_FAILED, _START),
     Phrase("Unable to bind to ", r"(?P<detail>Unable to bind to (?P<address>\S+) on the IPv6 loopback interface)", None),  # IPv4 serves
     Phrase("Unable to bind to ", r"(?P<detail>Unable to bind to (?P<address>\S+) on the IPv4 loopback interface: .*)", Symptom.START_FAILED, _START),
     Phrase("You must install or update .NET", r"(?P<detail>You must install or update \.NET to run this application)", Symptom.START_FAILED, _START),

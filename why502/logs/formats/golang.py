@@ -18,7 +18,7 @@ PHRASES = (
     Phrase("http: panic serving ", r"(?P<detail>http: panic serving (?P<client>\S+): .*)", Symptom.APPLICATION_ERROR),
     Phrase("bind: address already in use", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase(": bind: ", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: .*)", Symptom.START_FAILED, _START),
-    Phrase("panic recovered", r"\[Recovery\] .*(?P<detail>panic recovered):", Symptom.APPLICATION_ERROR),
+    Phrase("panic recovered", r"\[Recovery\] .{0,200}?(?P<detail>panic recovered):", Symptom.APPLICATION_ERROR),
     Phrase("panic: ", _LINE + r"(?P<detail>panic: .*)", Symptom.PROCESS_CRASHED),
     Phrase("fatal error: ", r"^(?P<detail>fatal error: (?:all goroutines|concurrent map|runtime|stack overflow|out of memory|unexpected signal|index out|sync|unlock of|newproc|schedule|morestack|malloc).*)", Symptom.PROCESS_CRASHED),
     Phrase("[signal SIG", r"^\[signal (?P<signal>SIG[A-Z]+): (?P<detail>.*)\]", Symptom.PROCESS_CRASHED),

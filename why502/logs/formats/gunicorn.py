@@ -52,7 +52,7 @@ PHRASES = (
     Phrase("Exception in worker process", r"\] (?P<detail>Exception in worker process)", Symptom.START_FAILED, _START),
     Phrase(
         "Failed to find a",
-        r"(?P<detail>Failed to find (?:attribute '[^']*' in|application object '?[^']*'? in) .*)",
+        r"(?P<detail>Failed to find (?:attribute '[^']{0,200}' in|application object '?[^']{0,200}'? in) .*)",
         Symptom.START_FAILED,
         _START,
     ),

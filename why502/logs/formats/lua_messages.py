@@ -13,8 +13,8 @@ from why502.model.logs import Phase, Symptom
 _ROWS = tuple(
     (re.compile(pattern, re.IGNORECASE), Meaning(symptom=symptom, phase=phase, status=status, causes=tuple(causes.split()), is_gateway_failure=True))
     for pattern, symptom, phase, status, causes in (
-        (r"dns.{0,300}(?:server error: 3|NXDOMAIN|empty record received)", Symptom.NAME_NOT_FOUND, Phase.RESOLVE, 503, "dns-host-not-found"),
-        (r"(?:dns|resol).{0,300}(?:server failure|timeout|timed out|refused|failed to receive reply|cache only lookup failed|recursion)", Symptom.NAME_SERVER_FAILED, Phase.RESOLVE, 503, "dns-resolver-failure dns-host-not-found"),
+        (r"dns.{0,150}(?:server error: 3|NXDOMAIN|empty record received)", Symptom.NAME_NOT_FOUND, Phase.RESOLVE, 503, "dns-host-not-found"),
+        (r"(?:dns|resol).{0,150}(?:server failure|timeout|timed out|refused|failed to receive reply|cache only lookup failed|recursion)", Symptom.NAME_SERVER_FAILED, Phase.RESOLVE, 503, "dns-resolver-failure dns-host-not-found"),
         (r"no peer was returned", Symptom.NO_MEMBERS, Phase.SELECT, 503, "no-upstream-members all-upstreams-down"),
         (r"failure to get a peer|no (?:available|healthy) (?:peers?|upstream|target)|no resolved .{0,40}peer|balancer is unhealthy", Symptom.NO_LIVE_UPSTREAMS, Phase.SELECT, 503, "all-upstreams-down no-upstream-members health-check-misconfigured"),
         (r"(?:missing|no valid|no) upstream configuration|failed to (?:find|fetch) upstream|missing upstream", Symptom.ROUTE_TARGET_MISSING, Phase.CONFIG, 503, "route-target-missing no-upstream-members"),

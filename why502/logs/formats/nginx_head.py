@@ -63,9 +63,9 @@ _FATAL = re.compile(
 )
 _NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file|Access to the script", re.IGNORECASE)
 _CONNECT = re.compile(r"connect\(\) to (unix:\S+|/\S+|\[[^\]]+\]:\d+|[\d.]+:\d+)")
-_VICTIM = re.compile(r"([a-z ]+process) (\d{1,10}) exited ")
+_VICTIM = re.compile(r"([a-z ]{1,60}process) (\d{1,10}) exited ")
 _PATH = re.compile(r'"(/[^"]+)"')
-_ZONE = re.compile(r"by zone \"([^\"]+)|in .*zone \"([^\"]+)")
+_ZONE = re.compile(r"by zone \"([^\"]+)|in .{0,300}zone \"([^\"]+)")
 _SENT = re.compile(r"(?:header(?: line)?:? |status |length |Encoding\": |protocol version: |frame: |record type: )\"?(.{1,200})")
 _NAME = re.compile(r"\A(?:service )?(.{1,255}?) could not be resolved|upstream \"([^\"]+)|to resolve (\S+)")
 _DETAIL = {  # what in the text tells why
