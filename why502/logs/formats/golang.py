@@ -15,18 +15,18 @@ _START = Phase.STARTUP
 _STACK = re.compile(r"^goroutine \d+ \[[\w ,]+\]:|^\t/\S+\.go:\d+|^\[signal SIG\w+: ")
 _LINE = r"(?:^|\d\d:\d\d:\d\d(?:\.\d+)? )"  # the begin, or after log's own time
 PHRASES = (
-    Phrase("http: panic serving ", r"(?P<detail>http: panic serving (?P<client>\S+): .*)", Symptom.APPLICATION_ERROR),
-    Phrase("bind: address already in use", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
-    Phrase(": bind: ", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S+): bind: .*)", Symptom.START_FAILED, _START),
+    Phrase("http: panic serving ", r"(?P<detail>http: panic serving (?P<client>\S{1,255}): .*)", Symptom.APPLICATION_ERROR),
+    Phrase("bind: address already in use", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S{1,255}): bind: address already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase(": bind: ", r"(?P<detail>listen (?:tcp[46]?|unix) (?P<address>\S{1,255}): bind: .*)", Symptom.START_FAILED, _START),
     Phrase("panic recovered", r"\[Recovery\] .{0,200}?(?P<detail>panic recovered):", Symptom.APPLICATION_ERROR),
     Phrase("panic: ", _LINE + r"(?P<detail>panic: .*)", Symptom.PROCESS_CRASHED),
     Phrase("fatal error: ", r"^(?P<detail>fatal error: (?:all goroutines|concurrent map|runtime|stack overflow|out of memory|unexpected signal|index out|sync|unlock of|newproc|schedule|morestack|malloc).*)", Symptom.PROCESS_CRASHED),
-    Phrase("[signal SIG", r"^\[signal (?P<signal>SIG[A-Z]+): (?P<detail>.*)\]", Symptom.PROCESS_CRASHED),
+    Phrase("[signal SIG", r"^\[signal (?P<signal>SIG[A-Z]{1,255}): (?P<detail>.{0,2048})\]", Symptom.PROCESS_CRASHED),
     Phrase("runtime: out of memory", r"(?P<detail>runtime: out of memory.*)", Symptom.PROCESS_CRASHED),
-    Phrase("Accept error: ", r"(?P<detail>http: Accept error: .*too many open files.*)", Symptom.FILES_EXHAUSTED),
-    Phrase("TLS handshake error from", r"TLS handshake error from (?P<client>\S+): (?P<detail>tls: first record does not look like a TLS handshake)", Symptom.OTHER_PROTOCOL),
+    Phrase("Accept error: ", r"(?P<detail>http: Accept error: .{0,2048}too many open files.*)", Symptom.FILES_EXHAUSTED),
+    Phrase("TLS handshake error from", r"TLS handshake error from (?P<client>\S{1,255}): (?P<detail>tls: first record does not look like a TLS handshake)", Symptom.OTHER_PROTOCOL),
     Phrase("client sent an HTTP request to an HTTPS", r"(?P<detail>client sent an HTTP request to an HTTPS server)", Symptom.TLS_REQUEST_EXPECTED),
-    Phrase("when reading request headers", r"(?P<detail>error when reading request headers: .*\\x16\\x03.*)", Symptom.OTHER_PROTOCOL),
+    Phrase("when reading request headers", r"(?P<detail>error when reading request headers: .{0,2048}\\x16\\x03.*)", Symptom.OTHER_PROTOCOL),
     Phrase("when reading request headers", r"(?P<detail>error when reading request headers: (?:small read buffer|too big).*)", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase("Listening and serving HTTP", r"\[GIN-debug\] Listening and serving HTTPS? on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
 )  # fmt: skip

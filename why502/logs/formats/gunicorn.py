@@ -15,24 +15,28 @@ _HEAD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [+-]\d{4})?\] \[\d+\] \
 _START = Phase.STARTUP
 _PLACE = r"(?P<address>\('[^']*', \d+\)|\S+)"
 PHRASES = (
-    Phrase("WORKER TIMEOUT", r"(?P<detail>WORKER TIMEOUT) \(pid: ?(?P<pid>\d+)\)", Symptom.WORKER_TIMED_OUT),
-    Phrase("was sent SIG", r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>was sent SIG(?:TERM|INT|QUIT|HUP|USR\d)!)", None),
-    Phrase("was sent SIG", r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>was sent (?P<signal>SIG\w+)!.*)", Symptom.PROCESS_CRASHED),
-    Phrase("terminated due to signal", r"Worker with pid (?P<pid>\d+) (?P<detail>was terminated due to signal 15)", None),
+    Phrase("WORKER TIMEOUT", r"(?P<detail>WORKER TIMEOUT) \(pid: ?(?P<pid>\d{1,20})\)", Symptom.WORKER_TIMED_OUT),
+    Phrase("was sent SIG", r"Worker \(pid: ?(?P<pid>\d{1,20})\) (?P<detail>was sent SIG(?:TERM|INT|QUIT|HUP|USR\d)!)", None),
+    Phrase(
+        "was sent SIG",
+        r"Worker \(pid: ?(?P<pid>\d{1,20})\) (?P<detail>was sent (?P<signal>SIG\w{1,100})!.*)",
+        Symptom.PROCESS_CRASHED,
+    ),
+    Phrase("terminated due to signal", r"Worker with pid (?P<pid>\d{1,20}) (?P<detail>was terminated due to signal 15)", None),
     Phrase(
         "terminated due to signal",
-        r"Worker with pid (?P<pid>\d+) (?P<detail>was terminated due to signal (?P<signal>\d+))",
+        r"Worker with pid (?P<pid>\d{1,20}) (?P<detail>was terminated due to signal (?P<signal>\d+))",
         Symptom.PROCESS_CRASHED,
     ),
     Phrase(
         "exited with code",
-        r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>exited with code (?P<code>[34])\b)",
+        r"Worker \(pid: ?(?P<pid>\d{1,20})\) (?P<detail>exited with code (?P<code>[34])\b)",
         Symptom.START_FAILED,
         _START,
     ),
     Phrase(
         "exited with code",
-        r"Worker \(pid: ?(?P<pid>\d+)\) (?P<detail>exited with code (?P<code>[1-9]\d*))",
+        r"Worker \(pid: ?(?P<pid>\d{1,20})\) (?P<detail>exited with code (?P<code>[1-9]\d*))",
         Symptom.PROCESS_EXITED,
     ),
     Phrase("Worker failed to boot", r"(?P<detail>Worker failed to boot)", Symptom.START_FAILED, _START),
@@ -56,7 +60,9 @@ PHRASES = (
         Symptom.START_FAILED,
         _START,
     ),
-    Phrase("Failed to parse '", r"^(?P<detail>Failed to parse '[^']*' as an attribute name.*)", Symptom.START_FAILED, _START),
+    Phrase(
+        "Failed to parse '", r"^(?P<detail>Failed to parse '[^']{0,255}' as an attribute name.*)", Symptom.START_FAILED, _START
+    ),
     Phrase("Connection in use: ", r"(?P<detail>Connection in use): " + _PLACE, Symptom.ADDRESS_IN_USE, _START),
     Phrase(
         "Address already in use",
@@ -66,27 +72,31 @@ PHRASES = (
     ),
     Phrase(
         "failed: [Errno ",
-        r"\] (?P<detail>connection to " + _PLACE + r" failed: \[Errno (?P<errno>\d+)\].*)",
+        r"\] (?P<detail>connection to " + _PLACE + r" failed: \[Errno (?P<errno>\d{1,20})\].*)",
         Symptom.START_FAILED,
         _START,
     ),
     Phrase("Invalid address: ", r"\] (?P<detail>Invalid address: " + _PLACE + ")", Symptom.START_FAILED, _START),
     Phrase("Can't connect to ", r"\] (?P<detail>Can't connect to " + _PLACE + ")", Symptom.START_FAILED, _START),
-    Phrase("invalid or not found", r"(?P<detail>class uri '[^']+' invalid or not found.*)", Symptom.START_FAILED, _START),
+    Phrase("invalid or not found", r"(?P<detail>class uri '[^']{1,255}' invalid or not found.*)", Symptom.START_FAILED, _START),
     Phrase(
         "Invalid request from ip=",
-        r"Invalid request from ip=(?P<client>\S+): (?P<detail>[Ll]imit request (?:headers? |headers? fields? |line |fields? )?.*)",
+        r"Invalid request from ip=(?P<client>\S{1,255}): (?P<detail>[Ll]imit request (?:headers? |headers? fields? |line |fields? )?.*)",
         Symptom.REQUEST_HEADER_TOO_BIG,
     ),
     Phrase(
         "Invalid request from ip=",
-        r"Invalid request from ip=(?P<client>\S+): (?P<detail>Request Line is too large.*)",
+        r"Invalid request from ip=(?P<client>\S{1,255}): (?P<detail>Request Line is too large.*)",
         Symptom.REQUEST_HEADER_TOO_BIG,
     ),
     Phrase(
-        "Invalid request from ip=", r"Invalid request from ip=(?P<client>\S+): (?P<detail>.*\\x16\\x03.*)", Symptom.OTHER_PROTOCOL
+        "Invalid request from ip=",
+        r"Invalid request from ip=(?P<client>\S{1,255}): (?P<detail>.{0,2048}\\x16\\x03.*)",
+        Symptom.OTHER_PROTOCOL,
     ),
-    Phrase("Invalid request from ip=", r"Invalid request from ip=(?P<client>\S+): (?P<detail>.*)", Symptom.CLIENT_BAD_REQUEST),
+    Phrase(
+        "Invalid request from ip=", r"Invalid request from ip=(?P<client>\S{1,255}): (?P<detail>.*)", Symptom.CLIENT_BAD_REQUEST
+    ),
     Phrase("Error handling request", r"\] (?P<detail>Error handling request) (?P<request>.*)", Symptom.APPLICATION_ERROR),
     Phrase("Listening at: ", r"\] Listening at: (?P<address>[^\s,(]+)", Symptom.LISTENS_ON, _START),
     Phrase("Starting gunicorn ", r"(?P<detail>Starting gunicorn [\d.]+)", Symptom.PROCESS_STARTED, _START),

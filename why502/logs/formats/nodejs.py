@@ -19,26 +19,26 @@ _STACK = re.compile(
 PHRASES = (
     Phrase(
         " EADDRINUSE",
-        r"(?P<detail>(?:listen|bind) EADDRINUSE\b:?(?: address already in use:?)?) ?(?P<address>[^\s].*)?$",
+        r"(?P<detail>(?:listen|bind) EADDRINUSE\b:?(?: address already in use:?)?) ?(?P<address>[^\s].{0,2048})?$",
         Symptom.ADDRESS_IN_USE,
         _START,
     ),
     Phrase("EADDRINUSE", r"code: '(?P<detail>EADDRINUSE)'", Symptom.ADDRESS_IN_USE, _START),
     Phrase(
         "listen E",
-        r"(?P<detail>listen E(?:ACCES|ADDRNOTAVAIL|PERM|INVAL|NOENT|NOTSUP)\b:?[a-z ]*) ?(?P<address>\S+)?$",
+        r"(?P<detail>listen E(?:ACCES|ADDRNOTAVAIL|PERM|INVAL|NOENT|NOTSUP)\b:?[a-z ]{0,255}) ?(?P<address>\S{1,255})?$",
         Symptom.START_FAILED,
         _START,
     ),
-    Phrase("Cannot find module '", r"(?P<detail>Cannot find module '[^']*')", Symptom.START_FAILED, _START),
-    Phrase("Cannot find package '", r"(?P<detail>Cannot find package '[^']*'.*)", Symptom.START_FAILED, _START),
+    Phrase("Cannot find module '", r"(?P<detail>Cannot find module '[^']{0,255}')", Symptom.START_FAILED, _START),
+    Phrase("Cannot find package '", r"(?P<detail>Cannot find package '[^']{0,255}'.*)", Symptom.START_FAILED, _START),
     Phrase(
         "ERR_",
         r"Error \[(?P<detail>ERR_(?:MODULE_NOT_FOUND|REQUIRE_ESM|UNKNOWN_FILE_EXTENSION|DLOPEN_FAILED)\]: .*)",
         Symptom.START_FAILED,
         _START,
     ),
-    Phrase("SyntaxError: ", r"(?:^|\s)(?P<detail>SyntaxError: .*\bJSON\b.*)", Symptom.APPLICATION_ERROR),
+    Phrase("SyntaxError: ", r"(?:^|\s)(?P<detail>SyntaxError: .{0,2048}\bJSON\b.*)", Symptom.APPLICATION_ERROR),
     Phrase(
         "SyntaxError: ",
         r"(?:^|\s)(?P<detail>SyntaxError: (?:Unexpected |Invalid or unexpected |Cannot use import |missing \) |Identifier '"
@@ -54,17 +54,21 @@ PHRASES = (
         _START,
     ),
     Phrase("issing script: ", r"^npm (?:ERR!|error) (?P<detail>[Mm]issing script: .*)", Symptom.START_FAILED, _START),
-    Phrase("npm ", r"^npm (?:ERR!|error) (?P<detail>(?:errno|code) (?P<code>\d+))\s*$", Symptom.PROCESS_EXITED),
-    Phrase("JavaScript heap out of memory", r"(?P<detail>FATAL ERROR: .*JavaScript heap out of memory)", Symptom.PROCESS_CRASHED),
+    Phrase("npm ", r"^npm (?:ERR!|error) (?P<detail>(?:errno|code) (?P<code>\d{1,20}))\s{0,64}$", Symptom.PROCESS_EXITED),
+    Phrase(
+        "JavaScript heap out of memory",
+        r"(?P<detail>FATAL ERROR: .{0,2048}JavaScript heap out of memory)",
+        Symptom.PROCESS_CRASHED,
+    ),
     Phrase(
         "FATAL ERROR: ", r"(?P<detail>FATAL ERROR: (?:v8::|node::|Committing|Scavenger|invalid|Zone).*)", Symptom.PROCESS_CRASHED
     ),
     Phrase("// Unhandled 'error' event", r"throw er; // (?P<detail>Unhandled 'error' event)", Symptom.PROCESS_CRASHED),
     Phrase("triggerUncaughtException(", r"(?P<detail>triggerUncaughtException\()", Symptom.PROCESS_CRASHED),
     Phrase("UnhandledPromiseRejection", r"(?P<detail>UnhandledPromiseRejectionWarning: .*)", Symptom.APPLICATION_ERROR),
-    Phrase("UnhandledPromiseRejection", r"^\s*(?:\[?UnhandledPromiseRejection\b)(?P<detail>.*)", Symptom.PROCESS_CRASHED),
+    Phrase("UnhandledPromiseRejection", r"^\s{0,64}(?:\[?UnhandledPromiseRejection\b)(?P<detail>.*)", Symptom.PROCESS_CRASHED),
     Phrase("ERR_UNHANDLED_", r"\[(?P<detail>ERR_UNHANDLED_(?:REJECTION|ERROR)\]: .*)", Symptom.PROCESS_CRASHED),
-    Phrase("Node.js v", r"(?P<detail>^Node\.js v\d+\.\d+\.\d+)\s*$", Symptom.PROCESS_CRASHED),
+    Phrase("Node.js v", r"(?P<detail>^Node\.js v\d{1,20}\.\d{1,20}\.\d{1,20})\s{0,64}$", Symptom.PROCESS_CRASHED),
     Phrase("app crashed", r"\[nodemon\] (?P<detail>app crashed)", Symptom.PROCESS_CRASHED),
     Phrase("HPE_HEADER_OVERFLOW", r"(?P<detail>HPE_HEADER_OVERFLOW.*)", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase("EMFILE", r"(?P<detail>EMFILE: too many open files.*)", Symptom.FILES_EXHAUSTED),
@@ -74,7 +78,7 @@ PHRASES = (
         r"Error: (?P<detail>connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOENT|ACCES)\b.*)",
         Symptom.APPLICATION_ERROR,
     ),
-    Phrase("Error: ", r"Error: (?P<detail>(?:getaddrinfo|read|write|queryA) E[A-Z]+\b.*)", Symptom.APPLICATION_ERROR),
+    Phrase("Error: ", r"Error: (?P<detail>(?:getaddrinfo|read|write|queryA) E[A-Z]{1,255}\b.*)", Symptom.APPLICATION_ERROR),
     *ENVIRONMENT,
     Phrase("Error: ", r"^(?P<detail>Error: .+)", Symptom.APPLICATION_ERROR),
 )

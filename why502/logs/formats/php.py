@@ -14,13 +14,13 @@ _HEAD = re.compile(
 _OWN = r"(?<!message: )(?P<detail>PHP "
 _AT = r"(?: in (?P<file>/\S+?)(?:\(\d+\))?(?: on line |:)(?P<line>\d+))?"
 PHRASES = (
-    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Allowed memory size of \d+ bytes exhausted.*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
-    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Maximum execution time of \d+ seconds? exceeded.*?)" + _AT + "$", Symptom.WORKER_TIMED_OUT),
-    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .*(?:Failed opening required|Class \S+ not found|undefined function).*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
-    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
-    Phrase("PHP Parse error:", _OWN + r"Parse error: .*?)" + _AT + "$", Symptom.APPLICATION_ERROR),
-    Phrase("Unable to load dynamic library", r"(?P<detail>Unable to load dynamic library '[^']*'.*)", Symptom.START_FAILED, Phase.STARTUP),
-    Phrase("Development Server (", r"PHP [\d.]+ Development Server \((?P<address>\S+?)\) started", Symptom.LISTENS_ON, Phase.STARTUP),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Allowed memory size of \d{1,20} bytes exhausted.{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: +Maximum execution time of \d{1,20} seconds? exceeded.{0,2048}?)" + _AT + "$", Symptom.WORKER_TIMED_OUT),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .{0,2048}(?:Failed opening required|Class \S{1,255} not found|undefined function).{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Fatal error:", _OWN + r"Fatal error: .{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Parse error:", _OWN + r"Parse error: .{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("Unable to load dynamic library", r"(?P<detail>Unable to load dynamic library '[^']{0,255}'.*)", Symptom.START_FAILED, Phase.STARTUP),
+    Phrase("Development Server (", r"PHP [\d.]{1,255} Development Server \((?P<address>\S{1,255}?)\) started", Symptom.LISTENS_ON, Phase.STARTUP),
 )  # fmt: skip
 MARKS = marks(PHRASES)
 

@@ -14,13 +14,13 @@ NAME = "pm2"
 _HEAD = re.compile(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
 _ROW = r"[│|] *\d+ *[│|] *(?P<process>[\w@./-]+) *[│|](?:[^│|]*[│|])+? *"
 PHRASES = (
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[0\] via signal \[SIG\w+\])", Symptom.PROCESS_STOPPED),
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[(?P<code>\d+)\] via signal \[SIG(?:SEGV|ABRT|BUS|KILL|ILL|FPE)\])", Symptom.PROCESS_CRASHED),
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]+):?\d*\].*? (?P<detail>exited with code \[(?P<code>\d+)\] via signal \[SIG\w+\])", Symptom.PROCESS_EXITED),
-    Phrase("too many unstable restarts", r"Script (?P<file>\S+) (?P<detail>had too many unstable restarts \((?P<code>\d+)\)\. Stopped\. \"errored\")", Symptom.RESTART_LOOP),
-    Phrase("exceeds --max-memory-restart", r"(?P<detail>Process \d+ restarted because it exceeds --max-memory-restart value.*)", Symptom.MEMORY_SHORT),
-    Phrase("] online", r"App \[(?P<process>[^\]:]+):?\d*\](?: with id \[\d+\])? (?P<detail>online)$", Symptom.PROCESS_STARTED, Phase.STARTUP),
-    Phrase("Stopping app:", r"(?P<detail>Stopping app:(?P<process>\S+) id:\d+)", Symptom.PROCESS_STOPPED),
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[0\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_STOPPED),
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[(?P<code>\d{1,20})\] via signal \[SIG(?:SEGV|ABRT|BUS|KILL|ILL|FPE)\])", Symptom.PROCESS_CRASHED),
+    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[(?P<code>\d{1,20})\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_EXITED),
+    Phrase("too many unstable restarts", r"Script (?P<file>\S{1,255}) (?P<detail>had too many unstable restarts \((?P<code>\d{1,20})\)\. Stopped\. \"errored\")", Symptom.RESTART_LOOP),
+    Phrase("exceeds --max-memory-restart", r"(?P<detail>Process \d{1,20} restarted because it exceeds --max-memory-restart value.*)", Symptom.MEMORY_SHORT),
+    Phrase("] online", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\](?: with id \[\d{1,20}\])? (?P<detail>online)$", Symptom.PROCESS_STARTED, Phase.STARTUP),
+    Phrase("Stopping app:", r"(?P<detail>Stopping app:(?P<process>\S{1,255}) id:\d+)", Symptom.PROCESS_STOPPED),
     Phrase("errored", _ROW + r"(?P<detail>errored) *[│|]", Symptom.RESTART_LOOP),
     Phrase("waiting restart", _ROW + r"(?P<detail>waiting restart) *[│|]", Symptom.RESTART_LOOP),
     Phrase("stopped", _ROW + r"(?P<detail>stopped) *[│|]", Symptom.PROCESS_STOPPED),

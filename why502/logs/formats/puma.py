@@ -15,30 +15,34 @@ _HEAD = re.compile(
 PHRASES = (
     Phrase(
         "Terminating timed out worker",
-        r"(?P<detail>Terminating timed out worker(?: \([^)]*\))?)(?:: (?P<pid>\d+))?",
+        r"(?P<detail>Terminating timed out worker(?: \([^)]{0,255}\))?)(?:: (?P<pid>\d{1,20}))?",
         Symptom.WORKER_TIMED_OUT,
     ),
     Phrase("Unable to load application", r"! (?P<detail>Unable to load application: .*)", Symptom.START_FAILED, _START),
     Phrase("Early termination of worker", r"(?P<detail>Early termination of worker)", Symptom.START_FAILED, _START),
     Phrase(
         "SSL error, peer",
-        r"SSL error, peer: (?P<client>[^,]+),.*(?P<detail>SSLError: .*(?:http request|wrong version number).*?)>?$",
+        r"SSL error, peer: (?P<client>[^,]{1,255}),.{0,2048}(?P<detail>SSLError: .{0,2048}(?:http request|wrong version number).{0,2048}?)>?$",
         Symptom.OTHER_PROTOCOL,
     ),
-    Phrase("SSL error, peer", r"SSL error, peer: (?P<client>[^,]+),.*(?P<detail>SSLError: .*?)>?$", Symptom.CLIENT_PROTOCOL),
+    Phrase(
+        "SSL error, peer",
+        r"SSL error, peer: (?P<client>[^,]{1,255}),.{0,2048}(?P<detail>SSLError: .{0,2048}?)>?$",
+        Symptom.CLIENT_PROTOCOL,
+    ),
     Phrase(
         "HTTP parse error",
-        r"HTTP parse error, malformed request.*?(?P<detail>Puma::HttpParserError(?:: .*)?)>?$",
+        r"HTTP parse error, malformed request.{0,2048}?(?P<detail>Puma::HttpParserError(?:: .{0,2048})?)>?$",
         Symptom.CLIENT_BAD_REQUEST,
     ),
     Phrase(
         "Rack app",
-        r'Rack app(?: error handling request \{|\s*\(")(?P<request>[A-Z]+ [^"}]*?)"? .*#<(?P<detail>[\w:]+(?:: .*)?)>',
+        r'Rack app(?: error handling request \{|\s{0,64}\(")(?P<request>[A-Z]{1,255} [^"}]{0,255}?)"? .{0,2048}#<(?P<detail>[\w:]{1,255}(?:: .{0,2048})?)>',
         Symptom.APPLICATION_ERROR,
     ),
     Phrase("Puma caught this error", r"Puma caught this error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),
     Phrase("* Listening on ", r"\* Listening on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
-    Phrase("Puma starting in ", r"(?P<detail>Puma starting in \w+ mode)", Symptom.PROCESS_STARTED, _START),
+    Phrase("Puma starting in ", r"(?P<detail>Puma starting in \w{1,100} mode)", Symptom.PROCESS_STARTED, _START),
     Phrase("puma startup: ", r"=== (?P<detail>puma startup): ", Symptom.PROCESS_STARTED, _START),
     Phrase("puma shutdown: ", r"=== (?P<detail>puma shutdown): ", Symptom.PROCESS_STOPPED),
 )

@@ -14,22 +14,34 @@ _STACK = re.compile(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
 PHRASES = (
     Phrase(
         "(Errno::EADDRINUSE)",
-        r"(?P<detail>Address already in use) - bind\(2\) for \"?(?P<host>[^\s\"]+?)\"?(?: port |:)(?P<port>\d+)",
+        r"(?P<detail>Address already in use) - bind\(2\) for \"?(?P<host>[^\s\"]{1,255}?)\"?(?: port |:)(?P<port>\d+)",
         Symptom.ADDRESS_IN_USE,
         _START,
     ),
-    Phrase("(Errno::EADDRINUSE)", r"(?P<detail>Address already in use).*?(?P<path>/[^\s\"')]+)?", Symptom.ADDRESS_IN_USE, _START),
+    Phrase(
+        "(Errno::EADDRINUSE)",
+        r"(?P<detail>Address already in use).{0,2048}?(?P<path>/[^\s\"')]{1,255})?",
+        Symptom.ADDRESS_IN_USE,
+        _START,
+    ),
     Phrase(
         "lready a server bound to", r"(?P<detail>[Aa]lready a server bound to): (?P<path>/\S+)", Symptom.ADDRESS_IN_USE, _START
     ),
-    Phrase("(LoadError)", r"(?P<detail>cannot load such file -- .*) \(LoadError\)", Symptom.START_FAILED, _START),
-    Phrase("key not found: ", r'(?P<detail>key not found: "[A-Z][A-Z0-9_]+" \(KeyError\))', Symptom.START_FAILED, _START),
-    Phrase("(SyntaxError)", _IN + r"(?P<detail>.*) \(SyntaxError\)", Symptom.START_FAILED, _START),
-    Phrase("syntax error", r"^(?P<file>\S+\.r[bu]):(?P<line>\d+): (?P<detail>syntax errors? ?.*)", Symptom.START_FAILED, _START),
-    Phrase(" in any of the sources", r"(?P<detail>Could not find .* in any of the sources.*)", Symptom.START_FAILED, _START),
+    Phrase("(LoadError)", r"(?P<detail>cannot load such file -- .{0,2048}) \(LoadError\)", Symptom.START_FAILED, _START),
+    Phrase("key not found: ", r'(?P<detail>key not found: "[A-Z][A-Z0-9_]{1,255}" \(KeyError\))', Symptom.START_FAILED, _START),
+    Phrase("(SyntaxError)", _IN + r"(?P<detail>.{0,2048}) \(SyntaxError\)", Symptom.START_FAILED, _START),
+    Phrase(
+        "syntax error",
+        r"^(?P<file>\S{1,255}\.r[bu]):(?P<line>\d{1,20}): (?P<detail>syntax errors? ?.*)",
+        Symptom.START_FAILED,
+        _START,
+    ),
+    Phrase(
+        " in any of the sources", r"(?P<detail>Could not find .{0,2048} in any of the sources.*)", Symptom.START_FAILED, _START
+    ),
     Phrase(
         "Your Ruby version is ",
-        r"(?P<detail>Your Ruby version is .*, but your Gemfile specified .*)",
+        r"(?P<detail>Your Ruby version is .{0,2048}, but your Gemfile specified .*)",
         Symptom.START_FAILED,
         _START,
     ),
@@ -49,14 +61,14 @@ PHRASES = (
     ),
     Phrase(
         "Blocked host",
-        r"(?P<detail>Blocked hosts?: (?!localhost)[A-Za-z][\w-]*(?::\d+)?)(?![\w.:-])",
+        r"(?P<detail>Blocked hosts?: (?!localhost)[A-Za-z][\w-]{0,255}(?::\d{1,20})?)(?![\w.:-])",
         Symptom.WRONG_HOST,
         Phase.CLIENT,
     ),
     Phrase("equest queue ", r"(?P<detail>[Rr]equest queue (?:is )?full.*)", Symptom.QUEUE_FULL),
     Phrase("[BUG] ", r"(?P<detail>\[BUG\] .*)", Symptom.PROCESS_CRASHED),
-    Phrase("in `", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),
-    Phrase("in '", _IN + r"(?P<detail>.* \([A-Z]\w*(?:::\w+)*\))\s*$", Symptom.PROCESS_CRASHED),
+    Phrase("in `", _IN + r"(?P<detail>.{0,2048} \([A-Z]\w{0,100}(?:::\w{1,100})*\))\s{0,64}$", Symptom.PROCESS_CRASHED),
+    Phrase("in '", _IN + r"(?P<detail>.{0,2048} \([A-Z]\w{0,100}(?:::\w{1,100})*\))\s{0,64}$", Symptom.PROCESS_CRASHED),
     Phrase(
         "ActiveRecord::",
         r"(?P<detail>ActiveRecord::(?:ConnectionNotEstablished|ConnectionTimeoutError|NoDatabaseError|PendingMigrationError)\b.*)",

@@ -11,11 +11,11 @@ NAME = "rust"
 _START = Phase.STARTUP
 _STACK = re.compile(r"^note: run with `RUST_BACKTRACE=1`|^stack backtrace:$")
 PHRASES = (
-    Phrase("kind: AddrInUse", r"(?P<detail>code: (?P<errno>\d+), kind: AddrInUse)", Symptom.ADDRESS_IN_USE, _START),
-    Phrase("thread 'main'", r"(?P<detail>thread 'main' (?:\(\d+\) )?panicked at .*)", Symptom.PROCESS_CRASHED),
-    Phrase("' panicked at ", r"(?P<detail>thread '[^']*' panicked at .*)", Symptom.APPLICATION_ERROR),
-    Phrase("memory allocation of ", r"^(?P<detail>memory allocation of \d+ bytes failed)", Symptom.PROCESS_CRASHED),
-    Phrase("has overflowed its stack", r"(?P<detail>thread '[^']*' has overflowed its stack)", Symptom.PROCESS_CRASHED),
+    Phrase("kind: AddrInUse", r"(?P<detail>code: (?P<errno>\d{1,20}), kind: AddrInUse)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("thread 'main'", r"(?P<detail>thread 'main' (?:\(\d{1,20}\) )?panicked at .*)", Symptom.PROCESS_CRASHED),
+    Phrase("' panicked at ", r"(?P<detail>thread '[^']{0,255}' panicked at .*)", Symptom.APPLICATION_ERROR),
+    Phrase("memory allocation of ", r"^(?P<detail>memory allocation of \d{1,20} bytes failed)", Symptom.PROCESS_CRASHED),
+    Phrase("has overflowed its stack", r"(?P<detail>thread '[^']{0,255}' has overflowed its stack)", Symptom.PROCESS_CRASHED),
 )
 MARKS = marks(PHRASES)
 
