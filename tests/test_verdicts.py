@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from why502.diagnosis import diagnose
-from why502.model.config import Location, Peer, Position, Route, Server
+from why502.model.config import Location, Peer, Position, Route, Server, Setting
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.remedy import Run
-from why502.model.snapshot import Event, Listener, Probe, Process, Proxy, Service, Snapshot, SocketPath
+from why502.model.snapshot import Event, Listener, PhpPool, Probe, Process, Proxy, Service, Snapshot, SocketPath
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
@@ -251,3 +251,16 @@ def test_a_restart_loop_has_one_answer_at_every_moment(
             listeners=(*(here.listeners or ()), Listener(target=target, pids=(30,))),
         )
     assert first(here).cause == ("backend-startup-failure" if says else "backend-crash-loop")
+
+
+@pytest.mark.parametrize(
+    ("named", "is_wrong"), [("$document_root$fastcgi_script_name", True), ("/public$fastcgi_script_name", False)]
+)
+def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong: bool) -> None:
+    settings = {"root": (Setting(args=("/srv/shop/public",)),), "fastcgi_param": (Setting(args=("SCRIPT_FILENAME", named)),)}
+    php = route(APP, 3, protocol="fastcgi", directive="fastcgi_pass", settings=settings)
+    pool = PhpPool(name="www", listen="127.0.0.1:3000", target=APP, settings={"chroot": "/srv/shop/"})
+    here = machine(failing(Symptom.SCRIPT_NOT_FOUND, APP, 30, status=404), routes=(php,), php_pools=(pool,))
+    listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
+    here = REPLACE(here, processes=(*(here.processes or ()), Process(pid=30, name="php-fpm")), listeners=listeners)
+    assert ("fastcgi-script-not-found" in asserted(here)) is is_wrong

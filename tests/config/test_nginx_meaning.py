@@ -398,3 +398,17 @@ def test_no_directive_breaks_the_reading(name: str, args: str, ending: str) -> N
         "stream { server { %s } }",
     ):
         assert encode(meaning(around.replace("%s", line)).routes)
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "passes"),
+    [
+        ("tunnel_pass 127.0.0.1:3128;", Target(host="127.0.0.1", port=3128), "127.0.0.1:3128"),
+        ("tunnel_pass;", None, "$host:$request_port"),
+    ],
+)
+def test_a_tunnel_is_a_route(line: str, target: Target | None, passes: str) -> None:
+    route = only(line)
+    assert (route.directive, route.protocol, route.passes) == ("tunnel_pass", "tunnel", passes)
+    assert [peer.target for peer in route.peers if peer.target] == ([target] if target else [])
+    assert route.has_variables is (target is None)

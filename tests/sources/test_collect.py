@@ -94,7 +94,7 @@ def test_one_that_hangs_is_left_behind(put: Put) -> None:
     found = collect()
     assert time.monotonic() - started < 3
     assert found.addresses == ("::1",)
-    assert found.gaps == (Gap(source="one", why="did not answer within 0.05 s"),)
+    assert found.gaps == (Gap(source="one", why="did not answer within 0.05 s", section="listeners"),)
     stuck.set()
 
 

@@ -74,7 +74,7 @@ class Route(Value, frozen=True, kw_only=True):
     at: Position | None = None  # of the directive that passes
     directive: str = "proxy_pass"
     passes: str = ""  # its argument as written
-    protocol: str = "http"  # http https fastcgi uwsgi scgi grpc grpcs memcached tcp
+    protocol: str = "http"  # http https fastcgi uwsgi scgi grpc grpcs memcached tunnel tcp
     uri: str | None = None  # the URI part of the argument; None where the request's own is passed on
     proxy_host: str = ""  # nginx's $proxy_host: host and port of the argument, without the port where it is the default one
     upstream: str | None = None  # name of the group, where there is one

@@ -23,7 +23,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
 from why502.model.config import Position
-from why502.model.finding import Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
@@ -35,12 +35,30 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
     if tally is None or case.target is None or case.explains_notices:
         return
+    if says := _outside(case):
+        yield supports(says, tally.seen_in, PROOF)
+        return
     asked = {request.partition(" ")[2].partition("?")[0] for request, _ in tally.requests}
     traffic, logs = case.traffic, case.here.logs
     statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
     if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
         says = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
         yield supports(says, tally.seen_in, 5.0)
+
+
+def _outside(case: Case) -> str:
+    """Return that the scripts which nginx names are not there for a pool with a root of its own; "" where nothing shows it."""
+    chroot = (case.pool.settings.get("chroot", "") if case.pool else "").rstrip("/")
+    if not chroot or case.route is None:
+        return ""
+    named = next(
+        (x.args[1] for x in reversed(case.route.settings.get("fastcgi_param", ())) if x.args[:1] == ("SCRIPT_FILENAME",)), ""
+    )
+    root = setting.args[0] if (setting := case.route.setting("root")) and setting.args else ""
+    path = named.replace("$document_root", root).replace("${document_root}", root)
+    if not path.startswith(f"{chroot}/"):
+        return ""
+    return f"the pool has {chroot} as its root (chroot), where {path} does not exist: the path must be told without {chroot}"
 
 
 @rule(122, "fastcgi-without-script", Severity.WARNING)

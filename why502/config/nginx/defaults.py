@@ -67,7 +67,9 @@ PASSES: dict[str, Pass] = {
         http_version="2",
     ),
     "memcached_pass": Pass(schemes={"": "memcached"}, http_version=""),
+    "tunnel_pass": Pass(schemes={"": "tunnel"}, http_version=""),  # of CONNECT, since 1.31.0: bytes to any address
 }
+TUNNEL = "$host:$request_port"  # what tunnel_pass means without an argument
 STREAM_PASS = Pass(schemes={"": "tcp"}, http_version="")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from why502.config.nginx import passes, scope, units, variables
-from why502.config.nginx.defaults import PASSES, STREAM_PASS, Defaults
+from why502.config.nginx.defaults import PASSES, STREAM_PASS, TUNNEL, Defaults
 from why502.config.nginx.files import Directive
 from why502.config.nginx.logs import Logs
 from why502.config.nginx.scope import Settings
@@ -108,7 +108,7 @@ def _level(block: Sequence[Directive], settings: Settings, place: Place, world: 
     world.logs.level(settings, world.settings, place.server, is_stream=world.is_stream)
     _answers(block, place, world)
     for directive in block:
-        if directive.name in PASSES and directive.args and directive.children is None:
+        if directive.name in PASSES and directive.children is None and (directive.args or directive.name == "tunnel_pass"):
             _route(directive, settings, place, world)
         elif directive.children is None:
             continue
@@ -186,6 +186,7 @@ def _answers(block: Iterable[Directive], place: Place | None, world: World) -> N
 
 def _route(directive: Directive, settings: Settings, place: Place, world: World) -> None:
     kind = STREAM_PASS if world.is_stream else PASSES[directive.name]
+    directive = directive if directive.args else msgspec.structs.replace(directive, args=(TUNNEL,))
     known = {**place.elsewhere, **place.values}
     aim = passes.aim(directive, kind, known, world.upstreams, world.members, is_tls=place.is_tls)
     world.problems.extend(aim.problems)

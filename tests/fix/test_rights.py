@@ -1,0 +1,49 @@
+"""What a user who is not root may not do is said before anything begins."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from why502.cli.env import Env
+from why502.cli.repair import lacking, repair_with_first, show
+from why502.fix.plan import Plan
+from why502.model.errors import Why502Error
+from why502.model.remedy import Run
+from why502.model.snapshot import Snapshot
+
+START = Run(argv=("systemctl", "start", "app.service"))
+
+
+def plan(*runs: Run) -> Plan:
+    """Return a plan of these commands."""
+    return Plan(cause="backend-not-running", remedy="start app.service", says="it does not run", runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_lacking"),
+    [
+        ((START,), True),
+        ((Run(argv=("systemctl", "--user", "start", "app.service")),), False),
+        ((Run(argv=("pm2", "restart", "app")),), False),
+    ],
+)
+def test_a_unit_of_the_system_is_for_root(monkeypatch: pytest.MonkeyPatch, runs: tuple[Run, ...], is_lacking: bool) -> None:
+    assert lacking(plan(*runs)) == ""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert bool(lacking(plan(*runs))) is is_lacking
+
+
+def test_it_is_said_in_the_plan_and_before_it_is_applied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    show(env, plan(START), is_json=False, how="why502 fix --apply")
+    assert "Do it as root (`systemctl start app.service` is for root): sudo why502 fix --apply" in env.stdout.getvalue()
+    here = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC))
+    with pytest.raises(Why502Error, match="this user may not do that"):
+        repair_with_first(env, (plan(START),), here, str(tmp_path), is_asked=False, is_json=False)
+    assert list(tmp_path.iterdir()) == []
