@@ -80,6 +80,7 @@ def diagnosed(folder: Path, answers: list[Answered], *, errors: str = "", config
         ),
         ([("POST /api/list", 400, 30, 3)], "30 of 30 requests to shop.example, location /api/ are refused with 400"),
         ([*PAGES, ("GET /ws/", 400, 12, 4)], "WebSockets do not open: 12 of 12 requests"),
+        ([*PAGES, ("GET /ws/", 426, 29, 1), ("GET /ws/", 101, 25, 1)], "WebSockets do not open: 29 of 54 requests"),
         ([*PAGES, ("GET /ws/", 426, 8, 4), ("GET /ws/", 101, 1, 4)], "WebSockets do not open: 8 of 9 requests"),
     ],
 )
@@ -155,3 +156,20 @@ def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
 def test_scanners_robots_and_mistakes_are_healthy(tmp_path: Path, answers: list[Answered]) -> None:
     diagnosis = diagnosed(tmp_path, answers)
     assert (diagnosis.verdict, diagnosis.findings) == (Verdict.HEALTHY, ()), headlines(diagnosis)
+
+
+def test_what_fails_since_a_while_is_told_although_most_of_the_window_was_well(tmp_path: Path) -> None:
+    lines = []
+    for second in range(800):
+        at = NOW - timedelta(seconds=820 - second)
+        status = 200 if second < 740 else 500
+        lines.append(
+            f'10.0.0.{second % 9} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/list HTTP/1.1" {status} 10 "-" "Mozilla"\n'
+        )
+    diagnosis = diagnosed(tmp_path, [("GET /", 200, 900, 9)])
+    assert diagnosis.verdict is Verdict.HEALTHY
+    (tmp_path / "access.log").write_text("".join(lines))
+    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
+    now = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
+    assert "60 of 800 requests to shop.example, location /api/ with 500" in headlines(now)[0]

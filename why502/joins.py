@@ -260,6 +260,7 @@ def _added(one: PathTraffic, other: PathTraffic) -> PathTraffic:
         one,
         statuses=dict(sorted(statuses.items())),
         clients=max(one.clients, other.clients),
+        refused_since=one.refused_since + other.refused_since,
         last_refused=max(filter(None, (one.last_refused, other.last_refused)), default=None),
         last_served=max(filter(None, (one.last_served, other.last_served)), default=None),
     )

@@ -111,14 +111,14 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
         return
     for path in paths:
         count = _sum([path], ERRORS)
-        if count >= SOME and count >= NEARLY_ALL * _requests(path) and path.clients != 1:
+        if _is_certain(path, count, SOME) and (count >= NEARLY_ALL * _requests(path) or path.refused_since >= MANY):
             yield _told(Reason.APPLICATION, [path], ERRORS, route)
     for path in paths:
         count = _sum([path], LIMITS)
-        if path.request and count >= (FEW if path.clients >= SEVERAL else SOME) and count >= MOST * _requests(path):
+        if path.request and count >= (FEW if path.clients >= SEVERAL else SOME) and _is_most(path, count):
             yield _told(Reason.LIMIT, [path], LIMITS, route)
         count = _sum([path], REFUSED)
-        if _WEBSOCKET.search(path.request) and count >= FEW and count >= MOST * _requests(path) and path.clients != 1:
+        if _WEBSOCKET.search(path.request) and _is_certain(path, count, FEW) and _is_most(path, count):
             yield _told(Reason.WEBSOCKET, [path], REFUSED, route)
             return
     yield from _refused(paths, route)
@@ -167,6 +167,16 @@ def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], ro
         last,
         bool(last and worst.last_served and worst.last_served > last),
     )
+
+
+def _is_certain(path: PathTraffic, count: int, several: int) -> bool:
+    """Return whether that many refusals are more than one client's mistake: of one client alone it takes many."""
+    return count >= (several if path.clients >= SEVERAL else MANY)
+
+
+def _is_most(path: PathTraffic, count: int) -> bool:
+    """Return whether that many are most of the requests of a path, or all since a while."""
+    return count >= MOST * _requests(path) or path.refused_since >= MANY
 
 
 def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:

@@ -163,8 +163,11 @@ class AccessLog:
             for row in told
         ]
         last: dict[tuple[bytes, ...], float] = {}
-        for key, moment in set(zip(keys, (row[time] for row in told), strict=True)):
+        refusals: dict[tuple[bytes, ...], list[tuple[float, int]]] = {}
+        for (key, moment), count in Counter(zip(keys, (row[time] for row in told), strict=True)).items():
             last[key] = max(last.get(key, 0.0), at[moment] or 0.0)
+            if int(key[3]) in REFUSALS:
+                refusals.setdefault(key, []).append((at[moment] or 0.0, count))
         clients: dict[tuple[bytes, ...], set[int]] = {}
         if columns.client >= 0:
             refused = {key for key in last if int(key[3]) in REFUSALS}
@@ -174,14 +177,9 @@ class AccessLog:
         for key, count in Counter(keys).items():
             name, verb, line, code = key
             host = clean(name.decode("utf-8", "surrogateescape")) if name not in (b"", b"-", b"_") else ""
-            self.tallies.paths.add(
-                self.server or host,
-                (verb + line).decode("utf-8", "surrogateescape"),
-                int(code),
-                last[key],
-                count,
-                clients.get(key, ()),
-            )
+            request_line = (verb + line).decode("utf-8", "surrogateescape")
+            for when, times in refusals.get(key, ((last[key], count),)):
+                self.tallies.paths.add(self.server or host, request_line, int(code), when, times, clients.get(key, ()))
         return apart
 
     def _count_only(self, lines: Counter[tuple[tuple[bytes, bytes, bytes], bytes]], at: dict[bytes, float | None]) -> None:

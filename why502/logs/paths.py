@@ -21,16 +21,23 @@ MOST_REQUESTS = 1 << 15
 LONGEST = 256  # characters of a request line that are looked at
 MOST_CLIENTS = 8
 MOST_STATUSES = 40
+STEP_S = 5  # and MOST_STEPS of them: what was refused later is counted with the last one
+MOST_STEPS = 1000
 Key = tuple[str, str]  # server, request
 
 
 class _Path:
-    __slots__ = ("clients", "refused", "served", "statuses")
+    __slots__ = ("clients", "refusals", "refused", "served", "statuses")
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.clients: set[int] = set()
+        self.refusals: Counter[int] = Counter()  # by step of time
         self.refused = self.served = -math.inf
+
+    def since(self) -> int:
+        """Return how many requests were refused after the last one that was served, those of the same step left out."""
+        return sum(count for step, count in self.refusals.items() if step * STEP_S > self.served)
 
 
 class Paths:
@@ -51,6 +58,8 @@ class Paths:
             path.statuses[shown] += count
         if status in REFUSALS:
             path.refused = max(path.refused, at)
+            step = int(at) // STEP_S
+            path.refusals[step if step in path.refusals or len(path.refusals) < MOST_STEPS else max(path.refusals)] += count
             path.clients.update(clients)
         elif status < 500:
             path.served = max(path.served, at)
@@ -61,6 +70,7 @@ class Paths:
             mine = self._paths.setdefault(self._room(server, request), _Path())
             mine.statuses += theirs.statuses
             mine.clients |= theirs.clients
+            mine.refusals += theirs.refusals
             mine.refused, mine.served = max(mine.refused, theirs.refused), max(mine.served, theirs.served)
 
     def value(self) -> tuple[PathTraffic, ...]:
@@ -71,6 +81,7 @@ class Paths:
                 request=redact(request),
                 statuses=dict(sorted(path.statuses.items())),
                 clients=min(len(path.clients), MOST_CLIENTS),
+                refused_since=path.since(),
                 last_refused=moment(path.refused),
                 last_served=moment(path.served),
             )

@@ -288,6 +288,7 @@ class PathTraffic(Value, frozen=True, kw_only=True):
     at: Position | None = None  # of the directive that passes it on
     statuses: dict[str, int] = {}
     clients: int = 0  # different clients that were refused, counted up to 8
+    refused_since: int = 0  # requests refused after the last one that was served
     last_refused: datetime | None = None
     last_served: datetime | None = None
 
