@@ -52,7 +52,6 @@ class Calm:
     seconds: float = 15.0
     users: int = 8
     cancels: bool = False  # some users break off a download
-    allows_failures: int = 0  # so many that a restart may cost; more and the scene is broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -467,7 +467,6 @@ def _calms(kind: str) -> tuple[Calm, ...]:
             happens="some uploads are larger than client_max_body_size and get 413",
             routes=(Route(path="/upload", method="POST", body_bytes=1_300_000),),
             seconds=10,
-            allows_failures=60,
         ),
     )
 

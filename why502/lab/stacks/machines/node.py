@@ -406,7 +406,7 @@ STACKS = (
         faults=PM2_FAULTS,
         calms=(
             Calm(id="pm2-quiet-day", happens="ordinary traffic", seconds=8),
-            Calm(id="pm2-reload", happens="pm2 reload under traffic", steps=f"{PM2} reload shop", seconds=12, allows_failures=1),
+            Calm(id="pm2-reload", happens="pm2 reload under traffic", steps=f"{PM2} reload shop", seconds=12),
         ),
     ),
     Stack(

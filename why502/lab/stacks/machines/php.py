@@ -294,7 +294,6 @@ CALMS = (
             Route(path="/wp-admin/", host="blog.example", expect=(302,)),
         ),
         seconds=15,
-        allows_failures=6,
     ),
     Calm(
         id="php-old-failure",

@@ -336,10 +336,10 @@ TLS_FAULTS = (
     ),
     Fault(
         id="tls-backend-key-unreadable",
-        happens="the renewed key is readable by root only; the application cannot start",
+        happens="the renewed key is readable by root only; the application runs and fails at each handshake",
         steps="issue app.internal 90; chmod 600 /etc/pki/live/app/privkey.pem; systemctl restart app || true",
-        expects=causes("backend-startup-failure", "backend-crash-loop"),
-        partly=causes("backend-not-running", "backend-crashed"),
+        expects=causes("tls-handshake-failed"),
+        partly=causes("backend-startup-failure", "premature-close"),
         targets=TLS_AT,
     ),
     Fault(
@@ -364,7 +364,7 @@ server {
     }
     location /fixed/ {
         proxy_connect_timeout 3s;
-        proxy_pass http://app.internal:9101/;
+        proxy_pass http://fixed.app.internal:9101/;  # a name of its own: one that is known from the start is never asked for again
     }
 }
 """
@@ -550,10 +550,10 @@ STACKS = (
         calms=(
             Calm(
                 id="tls-renewal",
-                happens="both certificates are renewed, and nginx and the application reload",
-                steps="issue app.internal 90; systemctl kill -s HUP --kill-who=main app; systemctl reload nginx",
+                happens="certbot renews the site's certificate, and nginx reloads",
+                steps="cd /etc/letsencrypt/live/shop.example; openssl req -x509 -newkey rsa:2048 -nodes -keyout new.key -out new.pem -days 90 -subj /CN=shop.example 2>/dev/null; "
+                "mv new.key privkey.pem; mv new.pem fullchain.pem; systemctl reload nginx",
                 seconds=10,
-                allows_failures=1,
             ),
         ),
     ),
@@ -567,11 +567,10 @@ STACKS = (
         faults=DNS_FAULTS,
         calms=(
             Calm(
-                id="dns-move-noticed",
-                happens="the application moves, and the name with it; the only route asks again",
-                steps="sed -i 's/^BIND=.*/BIND=0.0.0.0:9101/' /etc/api.env; systemctl kill -s HUP api; sed -i s/127.0.0.2/127.0.0.1/ /etc/dnsmasq.d/app.conf; true",
+                id="dns-cache-cleared",
+                happens="dnsmasq clears its cache, nginx reloads",
+                steps="systemctl kill -s HUP dnsmasq; systemctl reload nginx",
                 seconds=8,
-                allows_failures=3,
             ),
         ),
     ),

@@ -239,7 +239,6 @@ STACKS = (
                 happens="ordinary traffic and a phased restart (SIGUSR1)",
                 steps="systemctl kill -s USR1 --kill-who=main shop",
                 seconds=12,
-                allows_failures=1,
             ),
         ),
     ),
