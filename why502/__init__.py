@@ -42,11 +42,12 @@ def collect(
     `configs`, `logs`: absolute paths; without them both are found. `probes=False` sends nothing to any target.
     """
     from why502.host.local import LocalHost
+    from why502.model.snapshot import LiveSnapshot
     from why502.sources import collect as look
     from why502.sources.base import Ask
 
     now = datetime.now(UTC)
-    return look(LocalHost(), now, now - window, now, Ask(configs=configs, logs=logs, urls=urls, probes=probes))
+    return LiveSnapshot.of(look(LocalHost(), now, now - window, now, Ask(configs=configs, logs=logs, urls=urls, probes=probes)))
 
 
 def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
@@ -92,16 +93,20 @@ def plan(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) -> 
 def apply(plan: Plan, snapshot: Snapshot, *, state: str | None = None) -> Entry:
     """Carry out a plan on this machine; return its journal entry, whose phase is "kept", or "reverted" where it did not help.
 
-    `state`: the folder of backups and journal, /var/lib/why502 for root. Raises Why502Error where nothing was changed.
+    `state`: the folder of backups and journal, /var/lib/why502 for root. Raises Why502Error where nothing was changed, and for a
+    snapshot that `collect` did not return: one of a bundle is of another machine.
     """
     from why502.fix import journal
     from why502.fix.repair import repair
     from why502.fix.transaction import Progress
     from why502.host.local import LocalHost
+    from why502.host.nowhere import NowhereHost
+    from why502.model.snapshot import LiveSnapshot
 
+    host = LocalHost() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
     where = journal.folder(state)
     with journal.lock(where):
-        return repair(plan, snapshot, LocalHost(), where, datetime.now(UTC), Progress())
+        return repair(plan, snapshot, host, where, datetime.now(UTC), Progress())
 
 
 def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:

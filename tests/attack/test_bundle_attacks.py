@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from stranger import TWO_LINES, folder, needs_root, refused
 
+import why502
 from why502 import bundle
 from why502.model import bounds
 from why502.model.errors import Why502Error
@@ -156,7 +157,7 @@ def test_damaged_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x1f\x8b", b"\x1f\x8b\x08\0", b"x" * 100, gzip.compress(b""), gzip.compress(b"\xff\xfe{}")]
+    "data", [b"", b"\x1f\x8b", b"\x1f\x8b\x08\0", b"x" * 100, gzip.compress(b"", mtime=0), gzip.compress(b"\xff\xfe{}", mtime=0)]
 )
 def test_what_is_none(data: bytes) -> None:
     assert TWO_LINES.fullmatch(run(data).stderr)
@@ -223,3 +224,10 @@ def test_no_file_can_claim_to_be_this_machine() -> None:
     again = bundle.load(bundle.save(LiveSnapshot.of(snapshot)), "it")
     assert type(again) is Snapshot
     assert not isinstance(again, LiveSnapshot)
+
+
+def test_the_library_applies_no_plan_of_a_bundle(tmp_path: Path) -> None:
+    snapshot = why502.load((GOLDEN / "wrong-port.why502").read_bytes())
+    (plan, *_) = why502.plan(why502.diagnose(snapshot), snapshot)
+    with pytest.raises(Why502Error, match="is of another machine"):
+        why502.apply(plan, snapshot, state=str(tmp_path))
