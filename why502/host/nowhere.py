@@ -64,7 +64,7 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(str(target))
 
-    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:  # noqa: ARG002
         """Raise HostError."""
         self._refuse(next(iter(paths), "files"))
 
@@ -78,8 +78,8 @@ class NowhereHost:
 
     def holders(
         self,
-        inodes: frozenset[int],
-        pids: Sequence[int],
+        inodes: frozenset[int],  # noqa: ARG002
+        pids: Sequence[int],  # noqa: ARG002
         *,
         timeout_s: float = 1.5,  # noqa: ARG002
     ) -> tuple[dict[int, tuple[int, ...]], int]:
