@@ -36,7 +36,7 @@ from why502.model.finding import (
 )
 from why502.model.logs import LogFile, Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Gap, Snapshot
+from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
@@ -244,9 +244,18 @@ def _finding(weighed: _Weighed) -> Finding:
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
         ongoing=_goes_on(case, last),
-        evidence=tuple(sorted(weighed.evidence, key=lambda item: -item.weight)),
+        evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
+
+
+def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
+    """Return who runs a gateway that is not root's: anybody can run one of their own, and have it fail."""
+    if proxy is None or not proxy.owner_uid:
+        return ()
+    name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
+    says = f"user {name} runs this {proxy.kind}, not root"
+    return (Evidence(says=says, weight=0.0, seen_in=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
 
 
 def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
