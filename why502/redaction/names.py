@@ -115,7 +115,7 @@ _PLACEHOLDER = re.compile(
 _VARIABLES = re.compile(r"(?:\$\w{1,80}|\$\{[^}\s]{1,80}\}|[\s/:?&=.,;|_^$-]|%\{[^}]{1,80}\}|%\[[^\]]{1,120}\]){1,4096}")
 _PATH = re.compile(r"(?:file:)?(?:/|\./|\.\./|~/)[\w./@+-]{0,255}")
 _FILE = re.compile(
-    r"[\w/.-]{1,200}\.(?:pem|key|crt|cert|cer|jks|p12|pfx|der|pub|conf|env|json|ya?ml|txt|so|sh|html?|php|css|js|log|sock|htpasswd)"
+    r"\A[\w/.-]{1,200}\.(?:pem|key|crt|cert|cer|jks|p12|pfx|der|pub|conf|env|json|ya?ml|txt|so|sh|html?|php|css|js|log|sock|htpasswd)"
 )
 _TIME = re.compile(r"-?\d{1,6}(?:\.\d{1,9})?(?:ms|us|ns|s|m|h|d|w|y|k|kb|mb|gb|kib|mib|gib|%)?", re.IGNORECASE)
 _SHORT_NUMBER = re.compile(r"-?\d{1,3}")

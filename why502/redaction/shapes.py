@@ -190,6 +190,10 @@ _AFTER_SEGMENT = re.compile(
     r"|password[-_]?reset|signup|register|approve|optout|opt-out)"
     r"/(?P<v>[\w.~%=+-]{7,512})(?=[/?#\s\"';&,)]|\Z)"
 )
+SEGMENT_HINTS = tuple(
+    "/reset /invit /verif /confirm /activat /unsub /magic /share /s/ /t/ /k/ /callback /github/ /gitlab/ /bitbucket/ /feed/ /ical/ /calendar/ /join/"
+    " /preview/ /download/ /unlock/ /recover /accept/ /trigger/ /ping/ /ingest/ /deploy/ /signup/ /register/ /approve/ /optout/ /opt-out/".split()
+)
 _QUERY = re.compile(r"[?&;](?P<name>[\w.\[\]%-]{1,80})=(?P<v>[\w.~%+/=-]{30,4096})")
 _NOT_SECRET_PARAMETERS = frozenset(
     "v ver version rev revision commit sha sha1 sha256 etag id uuid guid request_id requestid trace traceid trace_id span build hash file name path"
@@ -197,7 +201,7 @@ _NOT_SECRET_PARAMETERS = frozenset(
 )
 _MAP = re.compile(r"\b(?:map|geo)\s{1,8}(?P<from>\S{1,200})\s{1,8}(?P<to>\$\w{1,80})\s{0,8}\{(?P<body>[^{}]{0,65536})\}")
 _ROW = re.compile(
-    r"(?P<key>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})[ \t]{1,64}(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})\s{0,64};"
+    r"(?<![^\s;])(?P<key>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})[ \t]{1,64}(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})\s{0,64};"
 )
 _LITERAL = re.compile(r"\$\{\w{1,80}\}|\$\w{1,80}|[^\s\"'$]{1,1024}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from why502.redaction.known import known, occurrences
 from why502.redaction.pairs import STEMS, pairs
-from why502.redaction.shapes import SHAPE_HINTS, TOKEN_BEGINS, shapes
+from why502.redaction.shapes import SEGMENT_HINTS, SHAPE_HINTS, TOKEN_BEGINS, shapes
 
 Span = tuple[int, int]
 HIDDEN = "[removed]"
@@ -88,9 +88,26 @@ def _pieces(text: str) -> Iterable[tuple[int, str]]:
 
 # Every line that redact() changes holds one of these; they are looked for in many lines at once.
 _HINTS = tuple(
-    dict.fromkeys((*STEMS, *SHAPE_HINTS, "@", "basic", "digest", "negotiate", "$", "{s", "{m", "{c", "private", "map ", "geo "))
+    dict.fromkeys(
+        (
+            *SEGMENT_HINTS,
+            *STEMS,
+            *SHAPE_HINTS,
+            "@",
+            "basic",
+            "digest",
+            "negotiate",
+            "$",
+            "{s",
+            "{m",
+            "{c",
+            "private",
+            "map ",
+            "geo ",
+        )
+    )
 )
-_LONG = re.compile(r"[=/][\w.~%+-]{30}|\s\d{1,15}\s[\w.-]{1,64}=\S|/\w{1,20}/[\w.~%=+-]{0,30}\d[\w.~%=+-]{0,30}\d")
+_LONG = re.compile(r"=[\w.~%+/-]{30}|\s\d{1,15}\s[\w.-]{1,64}=\S")
 
 
 def redact_lines(text: str) -> str:
