@@ -104,10 +104,17 @@ _HINTS = tuple(
             "private",
             "map ",
             "geo ",
+            "haproxy",  # which logs a cookie between the bytes and the flags
+            "/-1/",
         )
     )
 )
-_LONG = re.compile(r"=[\w.~%+/-]{30}|\s\d{1,15}\s[\w.-]{1,64}=\S")
+_LONG = re.compile(r"=[\w.~%+/-]{30}")
+
+
+_DIGITS = str.maketrans("", "", "0123456789")
+_LETTERS = {hint: "".join(hint.translate(_DIGITS).split()) for hint in _HINTS}
+_BEGINS = {begin: begin.translate(_DIGITS) for begin in TOKEN_BEGINS}
 
 
 def redact_lines(text: str) -> str:
@@ -115,9 +122,11 @@ def redact_lines(text: str) -> str:
 
     Bytes that were no UTF-8 stay as they are.
     """
-    lower = text.lower()
-    hints = [hint for hint in _HINTS if hint in lower]
-    begins = [begin for begin in TOKEN_BEGINS if begin in text]
+    # Lines of a log consist of few words, but for their numbers: those are looked at instead of the whole text.
+    words = "\n".join(set(text.translate(_DIGITS).split()))
+    lower = words.lower()
+    hints = [hint for hint, letters in _LETTERS.items() if letters in lower]
+    begins = [begin for begin, letters in _BEGINS.items() if letters in words and begin in text]
     is_long = bool(_LONG.search(text))
     if not (hints or begins or is_long or known()):
         return text
