@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -47,6 +48,14 @@ class _Worker:
 
     def __del__(self) -> None:
         self.jobs.put(None)
+
+
+def _forget() -> None:
+    """Make a new worker in the child of fork(2): of the threads only the one that forked goes on there."""
+    _here.worker = None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _work(jobs: _Jobs) -> None:
