@@ -348,7 +348,7 @@ def scenes() -> Iterator[object]:
             yield pytest.param(together(scene, *others), id="+".join(each.__name__ for each in (scene, *others)))
 
 
-@pytest.mark.parametrize("scene", scenes())
+@pytest.mark.parametrize("scene", list(scenes()))
 def test_nothing_is_wrong(tmp_path: Path, scene: Callable[[Day], None]) -> None:
     day = Day()
     scene(day)

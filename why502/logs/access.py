@@ -159,7 +159,12 @@ class AccessLog:
             return apart
         told = [rows[number] for number in fitting]
         keys = [
-            (row[server] if server >= 0 else b"", row[method] + b" " if method >= 0 else b"", row[request], row[status])
+            (
+                row[server] if server >= 0 else b"",
+                row[method] + b" " if method >= 0 else b"",
+                row[request].partition(b"?")[0],
+                row[status],
+            )
             for row in told
         ]
         last: dict[tuple[bytes, ...], float] = {}
