@@ -10,7 +10,8 @@ import pytest
 from why502.checks import check_all
 from why502.model.config import LogTarget, Peer, Route
 from why502.model.finding import Check
-from why502.model.snapshot import Gap, Listener, Proxy, Snapshot
+from why502.model.logs import LogFile, LogSummary
+from why502.model.snapshot import Gap, Listener, Proxy, Service, Snapshot
 from why502.model.target import Target
 
 APP = Target(host="127.0.0.1", port=3001)
@@ -49,3 +50,19 @@ def test_logs_that_may_not_be_read_say_why(id_: str) -> None:
     gap = Gap(source=path, why=f"{path}: Permission denied", allow="run as root")
     found = check(id_, msgspec.structs.replace(HERE, proxies=(proxy,), gaps=(gap,)))
     assert (found.status, found.detail) == ("skip", f"{path}: Permission denied; run as root")
+
+
+@pytest.mark.parametrize(("listeners", "status"), [(HEARD, []), ((), ["warn"]), (None, ["warn"])])
+def test_a_service_that_is_down_matters_where_nobody_serves_for_it(
+    listeners: tuple[Listener, ...] | None, status: list[str]
+) -> None:
+    down = Service(manager="systemd", name="blue.service", state="inactive", is_running=False, targets=(APP,))
+    here = msgspec.structs.replace(HERE, proxies=(RUNNING,), listeners=listeners, services=(down,))
+    assert [check.status for check in check_all(here) if check.id == "service-runs"] == status
+
+
+@pytest.mark.parametrize(("unread", "status"), [(0, "pass"), (50, "pass"), (60, "warn")])
+def test_words_of_an_application_in_the_error_log_are_no_warning(unread: int, status: str) -> None:
+    file = LogFile(path="/var/log/nginx/error.log", lines=100, unread=unread)
+    here = msgspec.structs.replace(HERE, proxies=(RUNNING,), logs=LogSummary(files=(file,)))
+    assert check("logs-readable", here).status == status

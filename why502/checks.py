@@ -234,7 +234,12 @@ def _through_proxy(here: Snapshot) -> Check | None:
 def _service_runs(here: Snapshot) -> Check | None:
     if not here.services:
         return None
-    bad = [f"{s.name}: {s.state} {s.exit_says}".strip() for s in here.services if s.is_running is False and s.targets]
+    missing = unheard(here)
+    bad = [
+        f"{s.name}: {s.state} {s.exit_says}".strip()
+        for s in here.services
+        if s.is_running is False and any(missing is None or target in missing for target in s.targets)
+    ]
     good = ", ".join(s.name for s in here.services if s.is_running and s.targets)
     if not bad and not good:
         return None
