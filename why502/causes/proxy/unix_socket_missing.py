@@ -40,6 +40,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path and path.kind in ("missing", "file", "folder"):
         says = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
         yield supports(f"{case.target.path} {says}", f"stat {case.target.path}", STRONG)
+        if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
+            yield refutes("no application listens under another path: it may not run at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
             yield supports(
                 f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG
