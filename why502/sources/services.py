@@ -75,10 +75,14 @@ def look_of(host: Host, known: Snapshot) -> Look:
         for target in targets(known)
         if _is_here(known, target) or target in listening
     }
+    parents = {pid: stat.ppid for pid, stat in stats.items()}
+    taken = {pid for pids in listening.values() for pid in pids}
+    alone = {pid for listener in known.listeners or () for pid in listener.pids if listener.target.port} - taken
     return Look(
+        strays=frozenset(alone | {parents.get(pid, 0) for pid in alone}),
         owners=here,
         processes={process.pid: process for process in known.processes or ()},
-        parents={pid: stat.ppid for pid, stat in stats.items()},
+        parents=parents,
         names={pid: stat.name for pid, stat in stats.items()},
         pools=known.php_pools or (),
         networks=frozenset(proxy.network for proxy in known.proxies or () if proxy.is_running) or frozenset({""}),

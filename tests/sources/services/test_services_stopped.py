@@ -19,6 +19,13 @@ from why502.model.target import Target
 pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 PYTHON = "/usr/bin/python3"
 SAYS = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(1)); print('Listening on 127.0.0.1:' + str(3000 + 203), flush=True); time.sleep(600)"
+MOVES = """\
+import socket, time
+port = int(open("/srv/number").read())
+server = socket.create_server(("127.0.0.1", port))
+print(f"Listening on 127.0.0.1:{port}", flush=True)
+time.sleep(600)
+"""
 ASK = """\
 import sys
 sys.path[:0] = sys.argv[1:3]
@@ -26,7 +33,7 @@ import msgspec
 from asked import ask, happened
 from why502.host.local import LocalHost
 from why502.model.target import Target
-targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206)]
+targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206, 3207)]
 targets += [Target(path=f"/run/{name}") for name in ("shop/app.sock", "act.sock", "link.sock")]
 print(msgspec.json.encode([ask(LocalHost(), *targets), happened(LocalHost(), *targets)]).decode())
 """
@@ -41,6 +48,9 @@ FILES = {
     f"{OWN}/act.service": "[Service]\nExecStart=/bin/sleep 600\n",
     f"{OWN}/starting.service": "[Service]\nExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
     f"{OWN}/linked.service": "[Service]\nExecStart=/bin/sleep 600 --bind unix:/run/real.sock\n",
+    f"{OWN}/moved.service": f"[Service]\nExecStart={PYTHON} /srv/moves.py\n",
+    "/srv/moves.py": MOVES,
+    "/srv/number": "3207",
     "/srv/ask.py": ASK,
 }
 
@@ -56,6 +66,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
         run("ln", "-s", "real.sock", "/run/link.sock")
         run("systemctl", "start", "ran", "folder")
         until(lambda: "Listening on" in run("journalctl", "-u", "ran", "-o", "cat"))
+        run("systemctl", "start", "moved")
+        until(lambda: ":3207 " in run("ss", "-ltn"))
+        run("sh", "-c", "echo 3208 > /srv/number")
+        run("systemctl", "restart", "moved")
+        until(lambda: ":3208 " in run("ss", "-ltn"))
         run("systemctl", "start", "--no-block", "starting")
         run("systemctl", "stop", "ran", "folder")
         here = Path(__file__).parent
@@ -76,13 +91,14 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
         "act.service": "act.socket listens for it",
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
+        "moved.service": "its journal says that it listens on 127.0.0.1:3207",
     }
     assert found["masked.service"].settings["LoadState"] == "masked"
     assert found["act.service"].start_argv == ("systemctl", "start", "act.socket")
     assert found["linked.service"].targets == (Target(path="/run/link.sock"),)
     assert (found["starting.service"].state, found["starting.service"].substate) == ("activating", "start-pre")
     idle = {name for name, service in found.items() if service.is_running is False}
-    assert idle == found.keys() - {"starting.service"}
+    assert idle == found.keys() - {"starting.service", "moved.service"}
 
 
 def test_a_unit_that_was_told_to_stop_says_so(told: tuple[dict[str, Service], list[Event]]) -> None:

@@ -50,14 +50,33 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         return ()
     wanted = str(target.port)
 
-    def distance(listener: Listener) -> tuple[int, int, int]:
+    def distance(listener: Listener) -> tuple[int, int, int, int, int]:
         port = str(listener.target.port)
+        differs = (
+            sum(a != b for a, b in zip(port, wanted, strict=True)) if len(port) == len(wanted) else max(len(port), len(wanted))
+        )
         alike = len(port) == len(wanted) and sum(a != b for a, b in zip(port, wanted, strict=True)) <= 1
         same = set(port) == set(wanted) and len(port) == len(wanted)
         near = abs(listener.target.port - target.port)
-        return (0 if alike or same or near <= 10 else 1, 0 if _reaches(listener.target, target) else 1, near)
+        is_near = alike or same or near <= 10
+        return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    return tuple(sorted((x for x in case.strays if not _was_beside(x, case)), key=distance))
+    return tuple(sorted((x for x in case.strays if not _was_beside(x, case) and _may_speak(x, case)), key=distance))
+
+
+def _is_of_its_service(listener: Listener, case: Case) -> bool:
+    """Return whether what listens is a process of the very service that is known to belong on the target."""
+    process = case.process_of(listener)
+    units = {service.name for service in case.services}
+    pids = {service.main_pid for service in case.services} - {None}
+    return process is not None and (process.unit in units or bool(pids & {process.pid, process.ppid}))
+
+
+def _may_speak(listener: Listener, case: Case) -> bool:
+    """Return whether the program that listens may speak what the proxy does: PHP-FPM speaks FastCGI, and nothing else does so alone."""
+    process = case.process_of(listener)
+    is_fpm = process is not None and process.name.startswith("php-fpm")
+    return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
 
 
 def _was_beside(listener: Listener, case: Case) -> bool:
@@ -99,6 +118,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     name = f"{process.name} (pid {process.pid})" if process else "an application"
     says = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
     is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
+    if _is_of_its_service(best, case):
+        service = case.service.name if case.service else "its service"
+        yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
     weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
     yield supports(says, "ss -ltnp", weight)
     if _alike(best, case):
@@ -135,7 +157,11 @@ def tell(case: Case) -> str:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the port on which the application listens."""
     for listener in candidates(case)[:1]:
-        change = repoint(case, Target(host=case.target.host if case.target else "", port=listener.target.port))
+        is_reached = case.target is not None and _reaches(listener.target, case.target)
+        host = (
+            case.target.host if case.target and is_reached else listener.target.host
+        )  # of another family it has its own address
+        change = repoint(case, Target(host=host, port=listener.target.port))
         says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens"
         yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 

@@ -66,6 +66,7 @@ class Look:
     since: datetime
     until: datetime
     networks: frozenset[str] = frozenset({""})  # of the proxies, as Proxy.network has them
+    strays: frozenset[int] = frozenset()  # processes that listen on no target, and those above them
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, source: str, why: str, allow: str = "") -> None:

@@ -179,6 +179,12 @@ def _has_ended(unit: Unit) -> bool:
     return unit.get("LoadState") == "masked" or bool(_number(unit.get("InactiveEnterTimestampMonotonic")))
 
 
+def _listens_elsewhere(unit: Unit, look: Look) -> bool:
+    """Return whether a unit runs, and listens, but on no target: it may have listened on one before its last start."""
+    pid = _number(unit.get("MainPID")) or 0
+    return bool(pid) and unit.get("ActiveState") == "active" and pid in look.strays
+
+
 def _restarts(unit: Unit, look: Look) -> bool:
     """Return whether a unit runs, was started again by systemd, and listens on no target: perhaps it still tries to."""
     has_restarted = unit.get("ActiveState") in ("active", "activating") and unit.get("NRestarts", "0") != "0"
@@ -357,8 +363,12 @@ def _by_their_words(
 ) -> None:
     """Join silent targets to units that do not run and once told, in their journal, that they listen there or cannot."""
     idle = [unit for unit in units.values() if unit["Id"].endswith(".service") and (_fails(unit) or _has_ended(unit))]
-    idle.sort(key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))
-    names = [unit["Id"] for unit in idle[:DOUBTFUL]]
+    moved = [unit for unit in units.values() if unit["Id"].endswith(".service") and _listens_elsewhere(unit, look)]
+    names = [
+        unit["Id"]
+        for some in (idle, moved)
+        for unit in sorted(some, key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))[:DOUBTFUL]
+    ]
     if not names:
         return
     since = look.since - timedelta(hours=24)

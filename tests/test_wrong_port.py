@@ -1,0 +1,74 @@
+"""Which of several listeners is the application: its own service's, then the nearest by family and by digits; never PHP-FPM for HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from why502.case import Case
+from why502.causes.proxy.wrong_port import candidates, examine, remedies
+from why502.model.config import Peer, Position, Route
+from why502.model.finding import PROOF
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.remedy import Edit
+from why502.model.snapshot import ConfigFile, Listener, Process, Proxy, Service, Snapshot
+from why502.model.target import Target
+
+NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
+WANTED = Target(host="127.0.0.1", port=8090)
+TEXT = "proxy_pass http://127.0.0.1:8090;"
+
+
+def case(*listening: tuple[Target, str], services: tuple[Service, ...] = (), protocol: str = "http") -> Case:
+    """Return the case of a target that refuses, beside listeners of programs with these names; each is a unit of that name."""
+    at = Position(file="/etc/nginx/nginx.conf", line=1, start=0, end=len(TEXT))
+    route = Route(
+        passes=f"{protocol}://{WANTED}", protocol=protocol, at=at, peers=(Peer(name=str(WANTED), target=WANTED, at=at),)
+    )
+    return Case(
+        here=Snapshot(
+            taken_at=NOW,
+            proxies=(Proxy(pid=1, routes=(route,), files=(ConfigFile(path=at.file, text=TEXT),)),),
+            listeners=tuple(Listener(target=target, pids=(100 + n,)) for n, (target, _) in enumerate(listening)),
+            processes=tuple(Process(pid=100 + n, name=name, unit=f"{name}.service") for n, (_, name) in enumerate(listening)),
+            services=services,
+            addresses=(),
+            logs=LogSummary(tallies=(Tally(symptom=Symptom.CONNECT_REFUSED, target=WANTED, count=9),)),
+        ),
+        target=WANTED,
+    )
+
+
+def at(port: int, host: str = "127.0.0.1") -> Target:
+    return Target(host=host, port=port)
+
+
+def order(*listening: tuple[Target, str], **more: object) -> list[Target]:
+    return [found.target for found in candidates(case(*listening, **more))]  # type: ignore[arg-type]
+
+
+def test_the_nearest_by_digits_of_those_that_it_can_reach() -> None:
+    assert order((at(8500), "a"), (at(9090), "b"), (at(8091, "::1"), "c"), (at(40123), "d")) == [
+        at(9090),
+        at(8500),
+        at(40123),
+        at(8091, "::1"),
+    ]
+
+
+def test_its_own_service_comes_first_wherever_it_listens() -> None:
+    services = (Service(manager="systemd", name="shop.service", state="active", is_running=True, targets=(WANTED,)),)
+    listening = ((at(8091), "other"), (at(40123), "shop"))
+    assert order(*listening, services=services) == [at(40123), at(8091)]
+    found = list(examine(case(*listening, services=services)))
+    assert any(item.weight == PROOF and "shop.service" in item.says and "40123" in item.says for item in found)
+
+
+def test_php_fpm_is_no_candidate_for_http_and_nothing_else_where_fastcgi_is_spoken_to_it() -> None:
+    assert order((at(9000), "php-fpm8.2"), (at(8091), "node")) == [at(8091)]
+
+
+def test_another_family_is_proposed_by_its_own_address() -> None:
+    (remedy,) = remedies(case((at(8091, "::1"), "node")))
+    edits = [edit for step in remedy.steps if isinstance(step, Edit) for edit in (step,)]
+    assert "[::1]:8091" in str(edits)
+    assert "127.0.0.1:8091" not in str(edits)
