@@ -19,7 +19,7 @@ from why502.model.target import Target
 from why502.sources.service_managers import docker
 from why502.sources.service_managers.base import Look
 
-WEB, API, HOG = "a" * 64, "b" * 64, "c" * 64
+WEB, API, HOG, TOLD = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 PUBLISHED = {"3000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "3000"}]}
 CONTAINERS: dict[str, dict[str, Any]] = {
     WEB: {
@@ -41,6 +41,8 @@ CONTAINERS: dict[str, dict[str, Any]] = {
         "NetworkSettings": None,
     },
 }  # fmt: skip
+CONTAINERS[TOLD] = CONTAINERS[HOG] | {"Id": TOLD, "Name": "/told", "State": CONTAINERS[HOG]["State"] | {"OOMKilled": False}}
+EVENTS = [{"Action": "kill", "Actor": {"Attributes": {"signal": "15"}}}, {"Action": "die"}, {"Action": "stop"}]
 OUTPUT = "2026-11-21T00:00:01.9Z Error: Cannot find module 'express'\n2026-11-21T00:00:02.0Z Node.js v20.20.2\n"
 
 
@@ -51,6 +53,9 @@ class Engine(BaseHTTPRequestHandler):
             body = json.dumps(
                 [{"Id": key, "State": one["State"]["Status"], "Created": 1} for key, one in CONTAINERS.items()]
             ).encode()
+        elif path == "/events":
+            told = EVENTS if TOLD in self.path else [{"Action": "die"}]
+            body = "".join(json.dumps(event) + "\n" for event in told).encode()
         elif path.endswith("/logs"):
             body = b"".join(struct.pack(">BxxxI", 2, len(line)) + line for line in OUTPUT.encode().splitlines(keepends=True))
         else:
@@ -92,6 +97,8 @@ def test_containers_behind_targets(engine: str) -> None:
     assert found["api"].start_argv == ("docker", "start", "api")
     assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_says) == (9, True, "137: killed by SIGKILL")
     assert found["hog"].stopped_at == datetime(2026, 11, 21, 0, 0, 9, tzinfo=UTC)
+    assert (found["told"].signal, found["told"].exit_code) == (None, None)  # 137 after `docker stop` is no crash
+    assert found["told"].exit_says == "137: stopped by an order to docker"
     assert "SECRET" not in str(found)
 
 

@@ -5,12 +5,14 @@ Exit code 137 alone does not tell who killed: State.OOMKilled does, and not in e
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -29,6 +31,8 @@ from why502.sources.service_managers.base import LISTENS, Described, Look, is_of
 SOCKETS = {"/var/run/docker.sock": "docker", "/run/podman/podman.sock": "podman"}
 TIMEOUT_S = 1.5
 CONTAINERS = 24  # looked at closely
+STOPPING = (2, 9, 15)  # signals by which an engine stops a container: SIGTERM (or its STOPSIGNAL), then SIGKILL
+STOP_S = 120.0  # that a container may take to stop
 _ID = re.compile(r"[0-9a-f]{12,64}")
 _FAILED_TO_RUN = {125: "the engine could not start it", 126: "its command is not executable", 127: "its command was not found"}
 
@@ -70,6 +74,9 @@ def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) 
         if not isinstance(inside, dict):
             continue
         service = _service(name, inside)
+        if service.signal in STOPPING and not service.oom_killed and _was_stopped(host, path, one["Id"], service, look.until):
+            says = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
+            service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_says=says)
         targets = list(_targets(host, look, one["Id"], inside))
         for target, how in targets:
             service = merge(service, target, how)
@@ -78,6 +85,27 @@ def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) 
                 lines = (text for _, text in output(host, path, one["Id"], look.since))
                 service = msgspec.structs.replace(service, why=last_words(lines) or service.why)
             yield service
+
+
+def _was_stopped(host: Host, path: str, identity: str, service: Service, until: datetime) -> bool:
+    """Return whether the engine was told to stop or kill a container when it ended: then it did not die of itself.
+
+    Its events tell (Docker Engine API, SystemEvents): `kill` and `stop` are orders, a crash or a kill of the kernel's is a `die` alone.
+    """
+    if service.stopped_at is None:
+        return False
+    chosen = quote(json.dumps({"container": [identity], "type": ["container"]}))
+    since = service.stopped_at.timestamp() - STOP_S
+    what = f"/events?since={since:.0f}&until={min(until.timestamp(), service.stopped_at.timestamp() + 5):.0f}&filters={chosen}"
+    answer = attempt(partial(http.ask, host, Target(path=path), what, timeout_s=TIMEOUT_S)) or b""
+    for line in answer.splitlines():
+        try:
+            event = _dict(msgspec.json.decode(line))
+        except (msgspec.DecodeError, RecursionError):
+            continue
+        if str(event.get("Action") or event.get("status")) in ("stop", "kill"):
+            return True
+    return False
 
 
 def _targets(host: Host, look: Look, identity: str, inside: dict[str, Any]) -> Iterator[tuple[Target, str]]:
