@@ -16,6 +16,8 @@ from why502.sources import events, kernel_log
 from why502.sources.base import Ask
 from why502.sources.event_order import joined, only_loops
 
+NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
+
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -68,6 +70,39 @@ def test_a_manager_that_sums_up_adds_nothing() -> None:
 def test_the_same_again_is_counted() -> None:
     given = [event(Symptom.START_FAILED, n, detail="No module named x", pid=n + 1, unit="a.service") for n in range(4)]
     assert [one.count for one in joined(given)] == [4]
+
+
+def test_the_line_that_names_the_reason_stands_in_the_place_of_general_ones() -> None:
+    lines = (
+        "Exception in worker process",
+        "ModuleNotFoundError: No module named 'stripe'",
+        "exited with code 3",
+        "Worker failed to boot",
+    )
+    given = [
+        Event(
+            at=NOW + timedelta(seconds=n), symptom=Symptom.START_FAILED, says=text, detail=text, seen_in="x", unit="shop.service"
+        )
+        for n, text in enumerate(lines)
+    ]
+    assert [one.detail for one in joined(given)] == ["ModuleNotFoundError: No module named 'stripe'"]
+    assert [one.detail for one in joined(given[:1])] == ["Exception in worker process"]  # alone, it is all that is known
+
+
+def test_the_same_again_has_its_last_time() -> None:
+    given = [
+        Event(
+            at=NOW + timedelta(seconds=10 * n),
+            symptom=Symptom.PROCESS_STARTED,
+            says="Started",
+            detail="Started",
+            seen_in="x",
+            unit="u",
+        )
+        for n in range(4)
+    ]
+    (one,) = joined(given)
+    assert (one.count, one.at, one.ended_at) == (4, NOW, NOW + timedelta(seconds=30))
 
 
 def test_a_single_restart_is_no_loop_whatever_its_counter() -> None:

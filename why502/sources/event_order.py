@@ -11,6 +11,7 @@ import msgspec
 
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event
+from why502.sources.last_words import tells_little
 
 _ENDS_A_START = frozenset({Symptom.START_FAILED, Symptom.ADDRESS_IN_USE})
 _ONCE_A_PROCESS = frozenset({Symptom.OOM_KILLED, Symptom.SELINUX_DENIED, Symptom.APPARMOR_DENIED, Symptom.PROCESS_CRASHED})
@@ -47,7 +48,23 @@ def joined(events: Iterable[Event]) -> tuple[Event, ...]:
             kept[twin] = _merged(kept[twin], event)
         else:
             kept = [*kept[:-RECENT], *(one for one in recent if not _causes(event, one)), event]
-    return tuple(kept)
+    return tuple(event for event in kept if not _is_told_better(event, kept))
+
+
+def _is_told_better(event: Event, others: list[Event]) -> bool:
+    """Return whether an event only says that a start failed, and another one of the same unit says why at the same time."""
+    if event.symptom is not Symptom.START_FAILED or not tells_little(event.detail):
+        return False
+    return any(
+        other.symptom is Symptom.START_FAILED
+        and other.unit == event.unit
+        and not tells_little(other.detail)
+        and (
+            _near(other, event, 10)
+            or (other.ended_at and event.ended_at and other.at and other.at <= event.ended_at <= other.ended_at)
+        )
+        for other in others
+    )
 
 
 def only_loops(events: tuple[Event, ...]) -> tuple[Event, ...]:

@@ -57,6 +57,11 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
     return (*kept[1 - LINES :], reason)
 
 
+def tells_little(text: str) -> bool:
+    """Return whether a line says only that something failed, while the reason stands in another."""
+    return _TELLS_LITTLE.search(text) is not None
+
+
 def _rank(symptom: Symptom, form: str, text: str) -> int:
     if form in _MANAGERS:
         return 3 if symptom in (Symptom.START_FAILED, Symptom.OOM_KILLED) and not _MANAGER_REPEATS.search(text) else 0

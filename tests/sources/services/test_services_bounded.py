@@ -56,7 +56,8 @@ def test_a_systemctl_that_hangs() -> None:
     host, target = Systemd(None), Target(host="127.0.0.1", port=free_ports(1)[0])
     found = services.collect(host, known(host, target), Ask())
     assert found.value == ()
-    assert [(gap.source, gap.why) for gap in found.gaps] == [
+    of_systemd = [gap for gap in found.gaps if gap.source == "systemd"]  # other managers may run on this machine
+    assert [(gap.source, gap.why) for gap in of_systemd] == [
         ("systemd", f"systemctl: did not end within {systemd.TIMEOUT_S:g} s")
     ]
 
