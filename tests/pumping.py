@@ -293,23 +293,26 @@ def use(made: re.Pattern[Any], expression: Expression, text: str) -> Callable[[]
     return lambda: made.search(data)
 
 
-def slowest(expression: Expression, limit_s: float) -> tuple[float, str] | None:
-    """Return the time and the start of an attack of FULL characters that takes longer than the limit; None where none does.
+def slowest(
+    expression: Expression, limit_s: float, most: int = 1 << 20, sizes: tuple[int, ...] = SIZES, full: int = FULL
+) -> tuple[float, str] | None:
+    """Return the time and the start of an attack of `full` characters that takes longer than the limit; None where none does.
 
-    What takes long at a smaller size already, is tried at the next one: a text four times as long takes sixteen times as long
+    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as long takes sixteen times as long
     where the growth is quadratic.
     """
     made = re.compile(expression.pattern, expression.flags)
-    left: set[int] | None = None
-    for size in SIZES:
+    every = sum(1 for _ in attacks(expression.pattern, expression.flags, 64))
+    left = set(range(0, every, max(every // most, 1)))
+    for stage, size in enumerate(sizes):
         worst: list[tuple[float, int]] = []
         for index, text in enumerate(attacks(expression.pattern, expression.flags, size)):
-            if left is not None and index not in left:
+            if index not in left:
                 continue
-            took = min(spent(use(made, expression, text), limit_s) for _ in range(1 if left is None else 2))
+            took = min(spent(use(made, expression, text), limit_s) for _ in range(2 if stage else 1))
             if took > limit_s:
                 return took, text[:120]
-            if took * (FULL / size) ** 2 > limit_s:
+            if took * (full / size) ** 2 > limit_s:
                 worst.append((took, index))
                 if len(worst) >= 6:
                     break

@@ -62,7 +62,7 @@ def program(unit: Unit) -> str:
         words = words[2:]
     elif words and words[0] in ("bundle", "poetry", "pipenv", "uv", "npx", "env"):
         words = [word for word in words[1:] if word not in ("exec", "run")] or words
-    return re.sub(r"[\d.]+$", "", words[0]) if words else ""
+    return words[0].rstrip("0123456789.") if words else ""
 
 
 def _unit(unit: Unit) -> Application:

@@ -23,9 +23,10 @@ MOST_SHAPES = 4096
 # What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
 _SHAPE = re.compile(
     r"(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>\[\w+\] )\d+#\d+: \*(?P<connection>\d{1,18}) "
-    r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*), server: (?P<server>[^,\n]*), "
-    r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w+://(?:unix:[^:"\n]*:|(?!unix:)[^/"\n]*))[^"\n]*", host: "[^"\n]*"'
-    r'(?:, referrer: "[^"\n]*")?'
+    r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*+), server: (?P<server>[^,\n]*+), "
+    r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w++://(?:unix:[^:"\n]*+:|(?!unix:)[^/"\n]*+))[^"\n]*+", host: "[^"\n]*"'
+    r'(?:, referrer: "[^"\n]*+")?',
+    re.ASCII,
 )
 
 

@@ -21,7 +21,7 @@ from why502.sources.suppliers import Rights, supplier_of
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
 _PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
-_MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]+[^{}\n]*;", re.MULTILINE)
+_MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
 
 
 def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:

@@ -12,10 +12,10 @@ from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "php_fpm"
 _START = Phase.STARTUP
-_POOL = r"\[pool (?P<process>[^\]]+)\] "
-_CHILD = r"(?:\[pool (?P<process>[^\]]+)\] )?\bchild (?:(?P<pid>\d+)|[xX*#_<>.-]{1,12}|<\w{1,10}>)"
+_POOL = r"\[pool (?P<process>[^\]]{1,255})\] "
+_CHILD = r"(?:\[pool (?P<process>[^\]]{1,255})\] )?\bchild (?:(?P<pid>\d+)|[xX*#_<>.-]{1,12}|<\w{1,10}>)"
 _HEAD = re.compile(
-    r"\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?\] (?:DEBUG|NOTICE|WARNING|ERROR|ALERT): |\[pool [^\]]+\] "
+    r"\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d{1,9})?\] (?:DEBUG|NOTICE|WARNING|ERROR|ALERT): |\[pool [^\]]{1,255}\] "
 )
 PHRASES = (
     Phrase("said into std", _CHILD + r".{0,2048}? said into std(?:err|out): \"(?P<detail>.{0,2048}PHP (?:Fatal|Parse) error.*)", Symptom.APPLICATION_ERROR),

@@ -37,7 +37,7 @@ PHRASES = (
     ),
     Phrase(
         "Rack app",
-        r'Rack app(?: error handling request \{|\s{0,64}\(")(?P<request>[A-Z]{1,255} [^"}]{0,255}?)"? .{0,2048}#<(?P<detail>[\w:]{1,255}(?:: .{0,2048})?)>',
+        r'Rack app(?: error handling request \{|\s{0,64}\(")(?P<request>[A-Z]{1,16} [^"}]{0,255}+)"?.{0,300}?#<(?P<detail>[\w:]{1,255}(?:: .{0,400})?)>',
         Symptom.APPLICATION_ERROR,
     ),
     Phrase("Puma caught this error", r"Puma caught this error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),

@@ -49,7 +49,7 @@ ASKED = (
     " RootDirectory RuntimeDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
     " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
 ).split()
-_ARGV = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
+_ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
 _ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
 _BY_SOCKET = " listens for it"
 _BY_FOLDER = "its RuntimeDirectory"
