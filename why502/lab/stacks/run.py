@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -47,6 +48,8 @@ def play(stack: Stack, scene: Fault | Calm, bundles: Path | None = None) -> dict
         process.kill()
         process.wait()
         groups.remove(name)
+        with suppress(OSError):
+            (container.RUN / name).rmdir()  # its mounts went with the namespace
     try:
         seen: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):

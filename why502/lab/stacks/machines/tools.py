@@ -16,7 +16,7 @@ TOOLS_SITE = """
     location /prometheus/ {
         proxy_connect_timeout 3s;
         proxy_read_timeout 6s;
-        proxy_pass http://localhost:9090;
+        proxy_pass http://127.0.0.1:9090;
     }
     location /git/ {
         gzip off;
@@ -56,7 +56,7 @@ until curl -fs -o /dev/null http://127.0.0.1:19999/api/v1/info && curl -fs -o /d
 )
 FCGIWRAP = frozenset({"unix:/run/fcgiwrap.socket"})
 NETDATA = frozenset({"127.0.0.1:19999"})
-PROMETHEUS = frozenset({"127.0.0.1:9090", "localhost:9090", "[::1]:9090"})
+PROMETHEUS = frozenset({"127.0.0.1:9090"})
 TOOLS_FAULTS = (
     Fault(
         id="netdata-stopped",
@@ -311,7 +311,7 @@ STACKS = (
         setup=TOOLS_SETUP,
         routes=(
             Route(path="/netdata/api/v1/info", weight=3),
-            Route(path="/prometheus/graph", weight=3, expect=(200, 302)),
+            Route(path="/prometheus/-/ready", weight=3),
             Route(path="/git/", weight=3),
             Route(path="/phpmyadmin/", weight=2),
         ),
