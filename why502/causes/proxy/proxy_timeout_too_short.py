@@ -111,12 +111,14 @@ def nothing_answered(case: Case) -> bool:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise the read timeout of that one route to twice what the answer took."""
+    """Raise the read timeout of that one route to twice what the answer took; to the default, where that was not measured."""
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
-    if route is None or late <= route.read_timeout_s:
+    if route is None or (
+        late <= route.read_timeout_s and not (route.read_timeout_s < USUAL_S and quick_otherwise(case, route.read_timeout_s))
+    ):
         return
-    wanted = f"{math.ceil(2 * late)}s"
+    wanted = f"{math.ceil(2 * late) if late > route.read_timeout_s else USUAL_S:g}s"
     change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
     yield Remedy(says=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
 

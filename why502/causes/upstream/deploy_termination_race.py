@@ -31,6 +31,7 @@ from why502.drop_ins import put, seconds
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Event
 from why502.rule import risk, rule
 
 AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
@@ -42,13 +43,18 @@ def examine(case: Case) -> Iterator[Evidence]:
     first, last = case.first_failure, case.last_failure
     if case.target is None or first is None or last is None or case.answers_now is False:
         return
-    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - CLOCK <= first <= e.at + AROUND]
+    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
         e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
     ]
     if stops and starts:
         yield supports(f"all failures lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
         yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+
+
+def _slack(stop: Event) -> timedelta:
+    """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later."""
+    return CLOCK if stop.detail.startswith(("Stopping ", "Handling signal: ")) else AROUND
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
