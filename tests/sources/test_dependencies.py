@@ -91,7 +91,9 @@ def look(target: Target) -> Snapshot:
     return known
 
 
-def waits(code: str, holds: Callable[[Dependency], bool], *, stops: bool = False) -> tuple[Snapshot, Target, Target]:
+def waits(
+    code: str, holds: Callable[[Dependency], bool], *, stops: bool = False, leaves: bool = False
+) -> tuple[Snapshot, Target, Target]:
     """Return what is seen once every worker waits for a peer that runs this code."""
     with ExitStack() as stack:
         peer, number = stack.enter_context(running(code))
@@ -102,6 +104,8 @@ def waits(code: str, holds: Callable[[Dependency], bool], *, stops: bool = False
         for _ in range(WORKERS):
             client = stack.enter_context(socket.create_connection((target.host, target.port)))
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if leaves:  # as a proxy does that gave up waiting
+                client.shutdown(socket.SHUT_WR)
         seen: list[Snapshot] = []
 
         def all_wait() -> bool:
@@ -125,8 +129,9 @@ def first(known: Snapshot) -> tuple[str, str]:
 
 
 @pytest.mark.real
-def test_workers_that_wait_for_an_answer() -> None:
-    known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == WORKERS)
+@pytest.mark.parametrize("leaves", [False, True])
+def test_workers_that_wait_for_an_answer(leaves: bool) -> None:
+    known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == one.busy == WORKERS, leaves=leaves)
     (found,) = [one for one in known.dependencies or () if one.peer == place]
     assert (found.busy, found.waiting, found.connecting, found.is_heard, found.is_stopped) == (WORKERS, WORKERS, 0, True, False)
     cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))

@@ -116,7 +116,9 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
     held = {
         fd
         for fd, inode in by_descriptor.items()
-        if (row := seen.rows.get(inode)) and is_its(row) and row.state == sockets.ESTABLISHED
+        if (row := seen.rows.get(inode))
+        and is_its(row)
+        and row.state in (sockets.ESTABLISHED, sockets.CLOSE_WAIT)  # a proxy that gave up has closed its end
     }
     if target.is_unix:
         paths = _paths(known, target)
