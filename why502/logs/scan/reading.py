@@ -128,7 +128,7 @@ class Reader:
             return
         self.is_prose = bool(record.format) and not is_request(record)
         if is_request(record):
-            if at is None:
+            if at is None or (record.at is None and self.part.form.log_format):  # its own time is none
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self.counts.add(record, at)

@@ -1,0 +1,94 @@
+"""One rule for what is a time, in every reader; and what is no time or number costs nothing but itself."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.logs.scan.summing import count, plain
+from why502.config import haproxy
+from why502.config.nginx.parse import parse
+from why502.linter import suppression
+from why502.logs import bulk, stamps
+from why502.logs.formats import nginx_access
+from why502.logs.formats.nginx_log_format import COMBINED
+from why502.logs.scan.form import of_format
+from why502.logs.scan.part import Ask
+from why502.logs.unwrap import unwrap
+from why502.model import foreign_json, times
+from why502.probing import fastcgi
+
+IMPOSSIBLE = (
+    *("30/Feb/2026:10:00:00 +0000", "20/Nov/2026:24:00:00 +0000", "20/Nov/2026:23:59:60 +0000", "01/Jan/0001:00:00:00 +1400"),
+    *("31/Dec/9999:23:59:59 -1400", "29/Feb/2026:10:00:00 +0000", "20/Nov/1969:10:00:00 +0000", "20/Nov/2026:10:00:00 +2400"),
+)
+LINE = '192.0.2.7 - - [{}] "GET / HTTP/1.1" 502 157 "-" "curl"\n'
+GOOD = "20/Nov/2026:22:46:40 +0000"
+
+
+@pytest.mark.parametrize("text", IMPOSSIBLE)
+def test_an_impossible_time_is_none_in_every_reader(tmp_path: Path, text: str) -> None:
+    assert bulk.local(text) is None
+    assert bulk.seconds("time_local", text.encode()) is None
+    record = nginx_access.parse(LINE.format(text))
+    assert record is None or record.at is None
+    path = tmp_path / "access.log"
+    path.write_text(LINE.format(GOOD) + LINE.format(text) + LINE.format(GOOD))
+    fast, slow = (count(path, of_format(COMBINED), Ask(is_fast=is_fast)) for is_fast in (True, False))
+    assert {**plain(fast), "fields": None} == {**plain(slow), "fields": None}
+    assert (fast.lines, fast.unfit) == (3, 1)
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.one_of(
+        st.text(max_size=40),
+        st.datetimes().map(str),
+        st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", fullmatch=True),
+    )
+)
+def test_any_text_is_a_time_within_bounds_or_none(text: str) -> None:
+    for found in (times.of_iso(text), stamps.find(text), bulk.local(text), unwrap(text + " stdout F x").at):
+        assert found is None or times.FIRST_YEAR - 1 <= found.year <= times.LAST_YEAR + 1
+        if found is not None and found.tzinfo is not None:
+            assert found.astimezone(UTC).timestamp() < times.LAST_S + 2 * 86400
+
+
+@given(st.text(st.characters(categories=["Nd", "No", "Nl"]), min_size=1, max_size=30))
+def test_only_ascii_digits_are_a_number(text: str) -> None:
+    assert (times.whole_number(text) is not None) == (text.isascii() and len(text) <= 18)
+
+
+def test_a_leap_day_without_a_year_is_found() -> None:
+    found = unwrap("Feb 29 10:00:00 web nginx[7]: x").at
+    assert found is not None
+    assert (found.month, found.day) == (2, 29)
+
+
+def test_json_in_another_encoding_costs_its_own_letters() -> None:
+    assert foreign_json.decode(b'{"name":"caf\xe9","pid":7}') == {"name": "caf\ufffd", "pid": 7}
+    with pytest.raises(ValueError, match="nested"):
+        foreign_json.decode(b'{"a":' * 100_000)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: suppression.read({"a": "# why502: ignore " + " " * 131072}),
+        lambda: haproxy.load("backend b\n server a 1.1.1.1:80\n" * 8000, "x"),
+        lambda: haproxy.load("backend b\n server " + "1." * 80_000, "x"),
+        lambda: parse(b"content_by_lua_block { " + b"\"'\\" * 43_000, "x"),
+        lambda: parse(b"content_by_lua_block { " + b'"\\' * 65_000, "x"),
+        lambda: fastcgi.unpack(fastcgi.record(fastcgi.STDOUT, b"") * 16_384),
+    ],
+    ids=["suppression", "backends", "server", "quotes", "open quote", "empty records"],
+)
+def test_128_kib_are_read_at_once(work: object) -> None:
+    started = time.process_time()
+    work()  # type: ignore[operator]
+    assert time.process_time() - started < 2.0
