@@ -10,7 +10,7 @@ from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "application"
 _START = Phase.STARTUP
-_ADDRESS = r"(?P<address>https?://\S+|\[?[\w.:*]*\]?:\d{2,5}|unix:/\S+|/\S+\.sock\b)"
+_ADDRESS = r"(?P<address>https?://\S{1,255}|\[?[\w.:*]{0,60}\]?:\d{2,5}|unix:/\S{1,108}|/\S{1,108}?\.sock\b)"
 PHRASES = (
     *ENVIRONMENT,
     Phrase("std::", r"(?P<detail>terminate called (?:after throwing an instance of '[^']{0,255}'|without an active exception))", Symptom.PROCESS_CRASHED),

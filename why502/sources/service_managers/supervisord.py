@@ -153,7 +153,7 @@ def _programs(answer: bytes) -> list[dict[str, Any]]:
 
 def _section(config: configparser.RawConfigParser, program: dict[str, Any]) -> dict[str, str]:
     """Return the section of a program; a numbered process of `numprocs` has its group's."""
-    for name in (program["name"], program["group"], re.sub(r"[_-]?\d+$", "", program["name"])):
+    for name in (program["name"], program["group"], re.sub(r"[_-]?[0-9]{1,9}$", "", program["name"])):
         for kind in ("program", "fcgi-program"):
             if config.has_section(f"{kind}:{name}"):
                 return dict(config.items(f"{kind}:{name}"))
@@ -161,7 +161,7 @@ def _section(config: configparser.RawConfigParser, program: dict[str, Any]) -> d
 
 
 def _described(section: dict[str, str]) -> Described:
-    environment = dict(re.findall(r"(\w+)=\"?([^\",]*)\"?", section.get("environment", "")))
+    environment = dict(re.findall(r"(?<!\w)(\w++)=\"?([^\",]*)\"?", section.get("environment", "")))
     socket = section.get("socket", "")
     command = (*words(section.get("command", "")), *((f"--socket={socket}",) if socket else ()))
     return Described(argv=command, environment=environment, cwd=section.get("directory", ""))
