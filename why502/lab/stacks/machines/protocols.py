@@ -356,7 +356,7 @@ server {
     access_log /var/log/nginx/shop.access.log;
     error_log /var/log/nginx/shop.error.log;
     location / {
-        resolver 127.0.0.1 valid=2s;
+        resolver 127.0.0.1 valid=2s ipv6=off;
         resolver_timeout 3s;
         set $app app.internal;
         proxy_connect_timeout 3s;
