@@ -17,7 +17,7 @@ PHRASES = "why502/logs/phrases.py"  # `read` gives them 2048 characters of a lin
 MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/logs/formats/nginx_log_format.py", "why502/logs/bulk.py")
 # Put together when called, from parts that are escaped, or by the person whose server it is.
 COMPUTED = 20
-# Their callers bound what these get.
+# Not held to it: staged servers, and expressions that still take quadratic time on long texts.
 ELSEWHERE = (
     "why502/lab/",
     "why502/logs/redact.py",
