@@ -111,7 +111,7 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
 
 def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
     """Return the addresses that are nothing but backup members, and that no request failed on: nobody needs them now."""
-    peers = [peer for route in routes(snapshot) for peer in route.peers if peer.target is not None]
+    peers = [peer for peers in peer_sets(routes(snapshot)) for peer in peers if peer.target is not None]
     needed = {target for peer in peers if not peer.is_backup for target in (peer.target, *addresses(peer, snapshot))}
     failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
     spare = {target for peer in peers if peer.is_backup for target in addresses(peer, snapshot)}

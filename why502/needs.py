@@ -53,7 +53,7 @@ _DOWN = (
         "does not answer connection attempts",
         re.compile(
             r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT|no route to host|EHOSTUNREACH"
-            r"|network is unreachable|dial tcp.*i/o timeout|could not connect to server"
+            r"|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
         ),
     ),
     (
@@ -86,8 +86,8 @@ _DOWN = (
     ),
 )
 _UNPLACED = (  # client libraries that name no address
-    ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w*exception\b.{0,60}no such file or directory")),
-    ("MySQL", "refuses connections", re.compile(r"(?i)mysqli?_\w*exception\b.{0,60}connection refused")),
+    ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
+    ("MySQL", "refuses connections", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}connection refused")),
 )
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+]{1,20})://(?:[^@/\s]{0,200}@)?(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?(?:[/?]|$)"
@@ -103,7 +103,7 @@ _SCHEMES = {
     "memcached": 11211,
 }
 _HOST_NAME = re.compile(
-    r"(?P<stem>\w*(?:DB|DATABASE|PG|POSTGRES\w*|MYSQL|MARIADB|REDIS|MONGO\w*|MEMCACHED?|RABBIT\w*|AMQP|ELASTIC\w*|CACHE))_?(?:HOST|SERVER|ADDR)",
+    r"(?<!\w)(?P<stem>\w{0,40}?(?:DB|DATABASE|PG|POSTGRES\w{0,16}|MYSQL|MARIADB|REDIS|MONGO\w{0,16}|MEMCACHED?|RABBIT\w{0,16}|AMQP|ELASTIC\w{0,16}|CACHE))_?(?:HOST|SERVER|ADDR)",
     re.IGNORECASE,
 )
 _SLOW = (

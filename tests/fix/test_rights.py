@@ -12,6 +12,7 @@ import pytest
 from why502.cli.env import Env
 from why502.cli.repair import lacking, repair_with_first, show
 from why502.fix.plan import Plan
+from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 from why502.model.snapshot import Snapshot
@@ -41,7 +42,7 @@ def test_a_unit_of_the_system_is_for_root(monkeypatch: pytest.MonkeyPatch, runs:
 def test_it_is_said_in_the_plan_and_before_it_is_applied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    show(env, plan(START), is_json=False, how="why502 fix --apply")
+    show(env, plan(START), LocalHost(), is_json=False, how="why502 fix --apply")
     assert "Do it as root (`systemctl start app.service` is for root): sudo why502 fix --apply" in env.stdout.getvalue()
     here = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC))
     with pytest.raises(Why502Error, match="this user may not do that"):

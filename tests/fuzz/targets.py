@@ -21,7 +21,7 @@ from why502.drop_ins import seconds as systemd_seconds
 from why502.explanation import explain
 from why502.host.base import Connection
 from why502.linter import suppression
-from why502.logs import bulk, masked, pretty, stamps, unwrap
+from why502.logs import bulk, pretty, stamps, unwrap
 from why502.logs import detect as log_detect
 from why502.logs.formats import apache_log_format, coded, formats, nginx_access, nginx_error
 from why502.logs.formats.nginx_log_format import COMBINED, MAIN
@@ -34,7 +34,7 @@ from why502.model.target import Target
 from why502.probing import fastcgi, head, http1, http2, memcached, scgi, speech, uwsgi
 from why502.probing.line import Failed, Line
 from why502.probing.request import Request
-from why502.redaction import clean, redact
+from why502.redaction import clean, in_place, redact
 from why502.render.explanation_lines import Explainer
 from why502.sources import (
     addresses,
@@ -50,6 +50,7 @@ from why502.sources import (
     nginx_command,
     php_fpm_status,
     pressure,
+    proc_net,
     sockets,
 )
 from why502.sources.service_managers import base, docker, http, pm2
@@ -269,7 +270,7 @@ def parsers() -> tuple[Parser, ...]:
         Parser("log-w3c", _w3c, (b"2026-11-20 22:46:40 10.0.0.1 502 12",)),
         Parser("log-pretty", _of_bytes(pretty.is_spread, pretty.joined), (b'{\n  "a": 1\n}\n{\n "b": 2,\n}\n',)),
         Parser("log-routes", _of_text(route), (b"GET /a/12/0123456789abcdef?x HTTP/1.1",)),
-        Parser("log-redact", _of_text(redact, clean, masked.in_place), every),
+        Parser("log-redact", _of_text(redact, clean, in_place), every),
         Parser("log-address", _of_text(address, Target.parse), (b"('::', 80)", b"http://[::1]:80/x", b"unix:/run/x:", b"*:80")),
         Parser("log-apache-format", _of_text(apache_log_format.is_one, apache_log_format.as_nginx, lambda text: apache_log_format.of_logs([text], {})), (_APACHE,)),
         Parser("log-last-words", _of_text(lambda text: last_words.last_words(text.splitlines())), every),
@@ -303,13 +304,13 @@ def parsers() -> tuple[Parser, ...]:
         Parser("systemctl-show", _of_text(lambda text: list(systemd_units.parse_show(text)), systemd_units.parse_unit_file), ((DATA / "services/systemd_252_show.txt").read_bytes()[:3000], _UNIT)),
         Parser("dmesg", _of_text(kernel_log.parse_iso, lambda text: kernel_log.parse_seconds(text, NOW)), (_SYSTEM,)),
         Parser("proc", _of_bytes(
-            lambda data: list(sockets.parse_tcp(data)), lambda data: list(sockets.parse_unix(data)), pressure.parse_psi, pressure.parse_stat,
+            lambda data: list(sockets.parse_tcp(data)), proc_net.parse_tcp, proc_net.parse_unix, pressure.parse_psi, pressure.parse_stat,
             pressure.parse_meminfo, pressure.parse_diskstats, kernel.parse_netstat, kernel.parse_file_nr, kernel.parse_conntrack,
             cgroups.parse_mounts, cgroups.parse_paths, cgroups.parse_quota, cgroups.parse_table, backend.parse_ticks,
             lambda data: names.parse_hosts(data, "a"), names.parse_name_servers, nginx_build.parse_build,
         ), (_SYSTEM,)),
         Parser("commands", _of_text(
-            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, sockets.parse_unix_peers, config_test.parse_test,
+            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, config_test.parse_test,
             lambda text: nginx_command.parse_title(tuple(text.split("\0"))), names.parse_ahosts, base.words,
         ), (_SYSTEM, b'[{"addr_info":[{"local":"10.0.0.1"}]}]')),
         Parser("bundle", _bundle, bundles),

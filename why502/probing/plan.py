@@ -292,5 +292,5 @@ def _tls(route: Route, values: dict[str, str]) -> Tls:
 
 def version(text: str) -> tuple[int, ...]:
     """Return the numbers of a version such as "1.22.1" or "nginx/1.22.1"; () for none."""
-    match = re.search(r"\d+(?:\.\d+)+", text)
+    match = re.search(r"(?<![0-9.])[0-9]{1,9}(?:\.[0-9]{1,9}){1,8}", text)
     return tuple(int(x) for x in match[0].split(".")) if match else ()

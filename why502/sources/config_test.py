@@ -36,9 +36,10 @@ _TIME_OF_USER_S = 1.5  # for all of one user other than root: one who lets them 
 _SINCE_E = (1, 19, 5)  # option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
 _SAYS = re.compile(
-    r"^(?:nginx: |[\d/]+ [\d:]+ )\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(?P<says>.*?)(?: in (?P<file>/[^\n]*?):(?P<line>\d+))?$",
-    re.MULTILINE,
+    r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
 )
+_IN = re.compile(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
+_LINES = 1000  # of the test's output, and characters of each, that are read
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
 # Directives that have the test run code of other files, or another program's (lua-nginx-module, ngx_http_perl_module).
 _RUNS_CODE = re.compile(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
@@ -99,14 +100,13 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
 
 def parse_test(output: str) -> tuple[ConfigProblem, ...]:
     """Return the errors that `nginx -t` printed. Warnings, and lines of modules in words of their own, are no errors."""
-    problems = (
-        ConfigProblem(
-            says=match["says"],
-            at=Position(file=match["file"], line=int(match["line"])) if match["file"] else None,
-            seen_in="nginx -t",
-        )
-        for match in _SAYS.finditer(output)
-    )
+    problems = []
+    for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
+        if match := _SAYS.match(line[: 4 * _LINES]):
+            says, found, rest = match["says"].rpartition(" in /")
+            place = _IN.fullmatch(f" in /{rest}") if found else None
+            at = Position(file=place["file"], line=int(place["line"])) if place else None
+            problems.append(ConfigProblem(says=says if at else match["says"], at=at, seen_in="nginx -t"))
     return tuple(dict.fromkeys(problems))
 
 

@@ -62,6 +62,9 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[Target, set[int]]  # our own ports of the connections
 
 
+_CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server does for it
+
+
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
     """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
     _, folders = kernel.tables_of(known)
@@ -271,9 +274,9 @@ def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[s
     found = []
     for process in known.processes or ():
         title = " ".join(process.argv)
-        match = re.search(r"\((\d{2,5})\) (.+)$", title) if heard and process.ppid in heard.pids else None
+        match = _CLIENT.search(title) if heard and process.ppid in heard.pids else None
         if match and int(match[1]) in ports:
-            found.append(match[2][:80])
+            found.append(match[2])
     return tuple(sorted(found))[:TITLES]
 
 
