@@ -26,7 +26,7 @@ flask-tcp-wrong-port flask-tcp-crash-by-one-request flask-tcp-configuration-refu
 flask-unix-socket-permission flask-unix-private-tmp flask-unix-stopped
 php-socket-moved-by-upgrade php-pool-too-small php-pool-file-broken php-night
 express-environment-missing express-port-in-use express-response-cut pm2-errored pm2-reload
-django-secret-missing fastapi-import-error socketio-frozen
+django-socket-mode fastapi-import-error socketio-frozen
 """.split()
 
 

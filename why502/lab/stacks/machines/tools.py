@@ -336,8 +336,11 @@ STACKS = (
             Calm(id="logs-quiet-day", happens="ordinary traffic", seconds=8),
             Calm(
                 id="logs-rolling-restart",
-                happens="one member after the other restarts, taken out of nothing; nginx's retry hides it",
-                steps="systemctl restart api@9101; " + WAIT.format(UP.format(9101)).strip() + " sleep 1; nginx -s reload",
+                happens="a member is taken out of its group, restarted, and put back",
+                steps="sed -i 's/9101 max_fails/9101 down max_fails/' /etc/nginx/sites-available/shop; systemctl reload nginx; "
+                "until ! pgrep -f 'worker process is shutting dow[n]' >/dev/null; do sleep 0.2; done; sleep 1; systemctl restart api@9101; "
+                + WAIT.format(UP.format(9101)).strip()
+                + "; sed -i 's/9101 down/9101/' /etc/nginx/sites-available/shop; systemctl reload nginx",
                 seconds=8,
             ),
         ),
