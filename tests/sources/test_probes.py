@@ -10,12 +10,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy, Resolution, Snapshot
+from why502.model.snapshot import Listener, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 from why502.sources import probes
 from why502.sources.base import Ask
@@ -197,3 +198,17 @@ def test_a_bug_free_pool(monkeypatch):
     monkeypatch.setattr(probes, "probe", slow)
     found = probes.collect(LocalHost(), knows(to(at(1), at(2), at(3))), Ask())
     assert [probe.target for probe in found.value or ()] == [at(1), at(2), at(3)]
+
+
+def test_what_a_connection_would_start_is_not_asked():
+    """systemd listens for a service that does not run: its first connection starts it."""
+    target = Target(path="/run/app.sock")
+
+    def known(*pids: int) -> Snapshot:
+        return msgspec.structs.replace(knows(to(target), pid=7), listeners=(Listener(target=target, pids=pids),))
+
+    assert probes.activated(known(1)) == {target}
+    assert probes.activated(known(1, 77)) == frozenset()
+    found = probes.collect(LocalHost(), known(1), Ask())
+    assert found.value == ()
+    assert [gap.why for gap in found.gaps] == [probes.WOULD_START.format(target=target)]

@@ -16,7 +16,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import addresses, is_passed_on, peer_sets
+from why502.joins import Doors, addresses, is_passed_on, peer_sets, takes, targets
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, HostError, Why502Error
 from why502.model.logs import Symptom, Tally
@@ -39,6 +39,8 @@ BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own li
 ENTRANCES = 8
 PATIENT_S = 8.0  # where requests timed out: only patience tells a slow backend from one that hangs
 SPARED = "{request} was not repeated, since it may be what caused its failure; {asked}"
+WOULD_START = "{target} was not probed: systemd listens there for a service that does not run, and a connection would start it"
+INIT = 1  # the pid of systemd
 ALLOW = "name a request that does no harm with --url"
 
 
@@ -61,6 +63,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     if known.proxies is None:
         return Found(None, (Gap(source=SECTION, why="no proxy could be looked at, so its targets are not known"),))
     jobs, gaps = chosen(known)
+    waiting = activated(known)
+    gaps += [Gap(source=SECTION, why=WOULD_START.format(target=target), allow=ALLOW) for target in _targets_of(jobs) & waiting]
+    jobs = [job for job in jobs if job.request.target not in waiting]
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
@@ -70,6 +75,17 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
     more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
     return Found((*found, *more), (*gaps, *refused, *missed, *still))
+
+
+def activated(known: Snapshot) -> frozenset[Target]:
+    """Return the targets that systemd alone listens on, for a service that does not run: a connection would start it (systemd.socket(5))."""
+    doors = Doors(known.listeners or ())
+    found = {target: [one for one in doors.near(target) if takes(one, target)] for target in targets(known)}
+    return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
+
+
+def _targets_of(jobs: list[Job]) -> frozenset[Target]:
+    return frozenset(job.request.target for job in jobs)
 
 
 def _waited_for(host: Host, found: list[Probe], jobs: list[Job], begun: float) -> list[Probe]:
