@@ -13,6 +13,7 @@ from why502.case import Case
 from why502.config import edit
 from why502.config.nginx import parse
 from why502.config.tree import Tree, content, node_at, nodes
+from why502.joins import takes
 from why502.model.config import Position, Route
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
@@ -86,8 +87,11 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
 def repoint(case: Case, to: Target) -> Edit | None:
     """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
 
-    Where a variable stands there, the `set` that gives it that address is changed instead.
+    Where a variable stands there, the `set` that gives it that address is changed instead. None where any user may listen there.
     """
+    heard = [one for one in (case.host.listeners if case.host else None) or () if takes(one, to)]
+    if any(not case.is_vouched_for(one) for one in heard):
+        return None
     peer, route, target = case.peer, case.route, case.target
     at = (peer.at if peer else None) or (route.at if route else None)
     if target is None or at is None:

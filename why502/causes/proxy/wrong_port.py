@@ -163,7 +163,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
         )  # of another family it has its own address
         change = repoint(case, Target(host=host, port=listener.target.port))
         says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens"
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        doubt = "" if case.is_vouched_for(listener) else ", if that is its application: any user may listen there"
+        yield Remedy(says=says + doubt, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(30, "target-without-listener", Severity.WARNING)
