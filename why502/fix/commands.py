@@ -128,7 +128,7 @@ def _may_signal(master: Master) -> None:
         if master.pid_file and (why := trust.stranger(master.pid_file)):
             raise Why502Error(why, "Nothing was sent to any process.")
         pid = master.written()
-        if pid and _title(pid) and b"master process" not in _title(pid):
+        if pid and os.path.exists(f"/proc/{pid}") and b"master process" not in _title(pid):
             raise Why502Error(f"{master.pid_file} names process {pid}, which is no nginx", "Nothing was sent to it.")
         if pid := master.find():
             with trust.process(pid):
