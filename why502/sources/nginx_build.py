@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import msgspec
 
 from why502.host.base import Host
+from why502.model.errors import HostError
 
+LIMIT_BYTES = 128 << 20
+_PART = 1 << 20
 _VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine name themselves, or nginx, here
 _OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
 _OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
@@ -26,13 +31,37 @@ class Build(msgspec.Struct, frozen=True):
 
 
 def read_build(host: Host, exe: str) -> Build:
-    """Return what a binary tells of itself. Raises HostError."""
-    return parse_build(host.read(exe, limit_bytes=128 << 20))
+    """Return what a binary tells of itself. Raises HostError. It is looked through in parts: anybody can make a huge one."""
+    version, other = "", ""
+    options: tuple[str, ...] = ()
+    with host.open(exe) as file:
+        try:
+            for part in _parts(file):
+                found = parse_build(part)
+                is_own = _VERSION.search(part) is not None
+                version, other = version or (found.version if is_own else ""), other or found.version
+                options = options or found.options
+                if version and options:
+                    break
+        except OSError as error:
+            raise HostError(f"{exe}: {error.strerror}", errno=error.errno) from error
+    return Build(version or other, options)
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file in parts that end where a text of C does: with a byte of 0, if there is one."""
+    before, left = b"", LIMIT_BYTES
+    while left > 0 and (chunk := file.read(min(left, _PART))):
+        left -= len(chunk)
+        cut = chunk.rfind(b"\0") + 1 or len(chunk)
+        yield before + chunk[:cut]
+        before = chunk[cut:]
+    yield before
 
 
 def parse_build(content: bytes) -> Build:
     """Return what stands in the bytes of a binary, or in the output of `nginx -V`."""
-    version = _VERSION.search(content) or _OTHER.search(content)
+    version = _VERSION.search(content) or (_OTHER.search(content) if b" version: " in content else None)
     options = _OPTIONS.search(content)
     return Build(
         version=version[1].decode("ascii", "replace") if version else "",

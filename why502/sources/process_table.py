@@ -18,6 +18,9 @@ from why502.model.snapshot import Limits, Process
 from why502.sources.attempt import attempt
 
 CROWD = 64  # children of one process, beyond which one is taken to be like the others
+TITLE_BYTES = 4096  # of each of all the processes of a machine
+TITLE_WORDS = 256
+ARGV_WORDS = 1024  # of one process: each user decides how many words of two letters a command line has, and each costs 60 bytes
 TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
 
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
@@ -94,7 +97,7 @@ class ProcessTable:
     def titles(self, is_likely: Callable[[str], bool] = bool) -> dict[int, tuple[str, ...]]:
         """Return the command lines of the processes whose short name is likely, and of the others without crowds of children.
 
-        Those that have none, end meanwhile, or may not be seen, are left out.
+        Those that have none, end meanwhile, or may not be seen, are left out. Of a long one only the first words come back.
         """
         stats = self.stats()
         few = set(without_crowds(stats))
@@ -102,8 +105,12 @@ class ProcessTable:
         with self._kept.lock:
             old = self._kept.titles if self._is_shared else {}
             missing = [pid for pid in wanted if pid not in old]
-            contents = self._host.read_all([f"/proc/{pid}/cmdline" for pid in missing], limit_bytes=1 << 16)
-            new = {pid: split_argv(content) for pid, content in zip(missing, contents, strict=True) if content is not None}
+            contents = self._host.read_all([f"/proc/{pid}/cmdline" for pid in missing], limit_bytes=TITLE_BYTES)
+            new = {
+                pid: split_argv(content, TITLE_WORDS)
+                for pid, content in zip(missing, contents, strict=True)
+                if content is not None
+            }
             self._kept.titles = old | new
             return {pid: title for pid in wanted if (title := self._kept.titles.get(pid))}
 
@@ -263,10 +270,10 @@ def parse_status(text: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
 
 
-def split_argv(content: bytes) -> tuple[str, ...]:
-    """Return the words of /proc/PID/cmdline. The padding after a title that the process gave itself is dropped."""
+def split_argv(content: bytes, most: int = ARGV_WORDS) -> tuple[str, ...]:
+    """Return the first words of /proc/PID/cmdline. The padding after a title that the process gave itself is dropped."""
     text = content.decode("utf-8", "replace").rstrip("\0 ")
-    return tuple(text.split("\0")) if text else ()
+    return tuple(text.split("\0", most)[:most]) if text else ()
 
 
 def parse_file_limit(text: str) -> int | None:
