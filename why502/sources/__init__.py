@@ -1,7 +1,8 @@
 """Sources of evidence: each file looks at one thing. collect() runs them in order.
 
 A source offers `SECTION`, the field of the Snapshot that it fills, and `collect(host, known, ask) -> Found`, where `known`
-is what the stages before it found. It may offer `LIMIT_S`, the time that it gets.
+is what the stages before it found. It may offer `LIMIT_S`, the time that it gets, and `parts`, which yields what it has found so far
+each time that it turns to what another user supplies: whoever lets it wait then costs only what comes after, never root's own facts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from types import ModuleType
@@ -35,6 +35,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("probes", "progress"),
 )
 LIMIT_S = 2.5
+_Answers = SimpleQueue[Found[Any] | None]  # each stands for those before it; None comes after the last
 
 
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
@@ -49,7 +50,7 @@ def collect(host: Host, taken_at: datetime, since: datetime | None, until: datet
 def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
     """Return `known` with the sections of these sources, each within its own time."""
     started = time.monotonic()
-    sources: list[tuple[str, ModuleType, SimpleQueue[Found[Any]]]] = []
+    sources: list[tuple[str, ModuleType, _Answers]] = []
     gaps = list(known.gaps)
     for name in stage:
         try:
@@ -61,33 +62,52 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
         except Exception as error:
             gaps.append(_bug(name, error))
             continue
-        answer: SimpleQueue[Found[Any]] = SimpleQueue()
+        answer: _Answers = SimpleQueue()
         sources.append((name, source, answer))
         threading.Thread(target=_answer, args=(name, source, host, known, ask, answer), name=name, daemon=True).start()
     found: dict[str, Any] = {}
     for name, source, answer in sources:
         limit_s: float = getattr(source, "LIMIT_S", LIMIT_S)
-        try:
-            result = answer.get(timeout=max(0.0, started + limit_s - time.monotonic()))
-        except Empty:
+        result, is_whole = _last(answer, started + limit_s)
+        if result is None:
             gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s", section=source.SECTION))
             continue
+        if not is_whole:
+            gaps.append(Gap(source=_words(name), why=f"what other users run was not all looked at within {limit_s:g} s"))
         gaps += result.gaps
         if result.value is not None:
             found[source.SECTION] = result.value
     return msgspec.structs.replace(known, **found, gaps=tuple(dict.fromkeys(gaps)))
 
 
-def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: SimpleQueue[Found[Any]]) -> None:
-    look: Callable[[Host, Snapshot, Ask], Found[Any]] = source.collect
+def _last(answer: _Answers, deadline: float) -> tuple[Found[Any] | None, bool]:
+    """Return the last answer that comes in time, and whether it is the whole one."""
+    result: Found[Any] | None = None
+    while True:
+        try:
+            after = answer.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return result, False
+        if after is None:
+            return result, True
+        result = after
+
+
+def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
+    """Put what a source finds so far, then all of it, then None."""
     try:
-        answer.put(look(host, known, ask))
+        if parts := getattr(source, "parts", None):
+            for part in parts(host, known, ask):
+                answer.put(part)
+        else:
+            answer.put(source.collect(host, known, ask))
     except HostError as error:
         answer.put(Found(None, (Gap(source=_words(name), why=error.why, allow=error.allow),)))
     except Why502Error as error:
         answer.put(Found(None, (Gap(source=_words(name), why=error.says, allow=error.hint),)))
     except Exception as error:
         answer.put(Found(None, (_bug(name, error),)))
+    answer.put(None)
 
 
 def _bug(name: str, error: Exception) -> Gap:

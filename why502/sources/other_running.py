@@ -40,33 +40,43 @@ _VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
 
 
 def others(host: Host, table: ProcessTable, allowances: dict[int, Allowance], gaps: list[Gap]) -> list[Proxy]:
-    """Return those that lead somewhere: one that only serves files is no proxy. Raises HostError.
+    """Return those that lead somewhere, root's first. Raises HostError."""
+    every = masters(host, table)
+    found = (one(host, table, pid, name, uid, allowances.setdefault(uid, Allowance()), gaps) for uid, pid, name in every)
+    return [proxy for proxy in found if proxy is not None]
 
-    Where its files cannot be read, that is a gap of an HAProxy; nobody knows whether an Apache is a proxy.
+
+def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
+    """Yield user, number and name of the main processes that are looked at: root's, then a few of each other user's.
+
+    Raises HostError.
     """
     stats = table.stats()
-    masters = [
+    pids = [
         pid
         for pid, stat in stats.items()
         if stat.name in _KINDS and stat.state != "Z" and (stat.ppid not in stats or stats[stat.ppid].name != stat.name)
     ]
-    found: list[Proxy] = []
-    owners = {pid: uid for pid in masters if (uid := attempt(partial(suppliers.of_process, host, pid))) is not None}
+    owners = {pid: uid for pid in pids if (uid := attempt(partial(suppliers.of_process, host, pid))) is not None}
     taken: Counter[int] = Counter()
     for pid in sorted(owners, key=lambda pid: (owners[pid] != suppliers.ROOT, pid)):
         taken[owners[pid]] += 1
-        if taken[owners[pid]] > (MOST if owners[pid] == suppliers.ROOT else MOST_OF_USER) or taken.total() > 2 * MOST:
-            continue
-        try:
-            rights = Rights(host, owners[pid], table.root(pid), allowances.setdefault(owners[pid], Allowance()))
-            proxy = _proxy(rights, table.process(pid), pid, stats[pid].name)
-        except HostError as error:
-            if stats[pid].name == "haproxy":
-                gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
-            continue
-        if proxy.routes:
-            found.append(proxy)
-    return found
+        if taken[owners[pid]] <= (MOST if owners[pid] == suppliers.ROOT else MOST_OF_USER) and taken.total() <= 2 * MOST:
+            yield owners[pid], pid, stats[pid].name
+
+
+def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
+    """Return what a main process of this user makes; None where it leads nowhere: one that only serves files is no proxy.
+
+    Where its files cannot be read, that is a gap of an HAProxy; nobody knows whether an Apache is a proxy.
+    """
+    try:
+        proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), pid, name)
+    except HostError as error:
+        if name == "haproxy":
+            gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
+        return None
+    return proxy if proxy.routes else None
 
 
 def _proxy(rights: Rights, process: Process, pid: int, name: str) -> Proxy:

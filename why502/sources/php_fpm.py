@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -56,17 +56,29 @@ class Master(Value, frozen=True, kw_only=True):
     owner_uid: int = 0
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:
     """Return the pools of all masters, then those of configurations that nothing runs. Raises HostError without /proc."""
+    return list(parts(host, known, ask))[-1]
+
+
+def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool, ...]]]:  # noqa: ARG001
+    """Yield the pools of root's masters and configurations, then again with each of another user. Raises HostError without /proc."""
     gaps: list[Gap] = []
-    running = masters(host)
-    used = {(one.root, *_identity(host, one)) for one in running}
-    idle = (Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host))
     allowances: dict[int, Allowance] = {}
     found: list[PhpPool] = []
     until = time.monotonic() + STATUS_S
     tables: dict[str, list[Socket]] = {}
-    for master in (*running, *(one for one in idle if ("", *_identity(host, one)) not in used)):
+    used: set[tuple[str, int, int, str]] = set()
+    running = masters(host)
+    idle = [Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host)]
+    # sorted() keeps the order: those that run come before the files, of which some are theirs
+    for master in sorted((*running, *idle), key=lambda one: one.owner_uid != ROOT):
+        if master.owner_uid != ROOT:
+            yield Found(tuple(found), tuple(gaps))
+        identity = (master.root, *_identity(host, master))
+        if not master.pid and identity in used:
+            continue
+        used.add(identity)
         rights = Rights(host, master.owner_uid, master.root, allowances.setdefault(master.owner_uid, Allowance()))
         prefix = files.default_prefix(master.config, master.exe)
         try:
@@ -82,7 +94,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]
             if master.pid and ask.probes and not ask.offline:
                 seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
             found.append(seen)
-    return Found(tuple(found), tuple(gaps))
+    yield Found(tuple(found), tuple(gaps))
 
 
 def masters(host: Host) -> tuple[Master, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 
@@ -49,37 +50,68 @@ class Master(msgspec.Struct, frozen=True):
     owner_uid: int = 0  # who supplies its title
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
     """Return the proxies. With `ask.configs`, those that use these files. Raises HostError where no process can be seen."""
+    return list(parts(host, known, ask))[-1]
+
+
+def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:  # noqa: ARG001
+    """Yield root's proxies and ours, then again with each of another user. Raises HostError where no process can be seen."""
     gaps: list[Gap] = []
     if ask.offline:
-        return Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
+        yield Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
+        return
     table = ProcessTable(host)
     masters = _roots_first(host, find_masters(table), gaps)
+    looks = [(master.owner_uid, partial(_nginx, host, table, master)) for master in masters]
+    looks += [
+        (uid, partial(other_running.one, host, table, pid, name, uid)) for uid, pid, name in other_running.masters(host, table)
+    ]
+    ours = (suppliers.ROOT, os.geteuid())
+    looks.sort(key=lambda look: look[0] not in ours)
+    idle = cache(lambda config: (_stopped(host, config, gaps),) if config else nginx_installed.all_stopped(host, gaps))
     allowances: dict[int, Allowance] = {}
     running: list[Proxy] = []
-    for master in masters:
-        allowance = allowances.setdefault(master.owner_uid, Allowance())
-        try:
-            running.append(_running(host, table, master, allowance, gaps))
-        except HostError as error:
-            gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
-    running += other_running.others(host, table, allowances, gaps)
+    for uid, look in looks:
+        if uid not in ours:
+            yield _asked_for(host, table, running, ask, idle, gaps)
+        proxy = look(allowances.setdefault(uid, Allowance()), gaps)
+        if proxy is not None:
+            running.append(proxy)
+    yield _asked_for(host, table, running, ask, idle, gaps)
+
+
+def _nginx(host: Host, table: ProcessTable, master: Master, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
+    try:
+        return _running(host, table, master, allowance, gaps)
+    except HostError as error:
+        gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
+        return None
+
+
+def _asked_for(
+    host: Host, table: ProcessTable, running: list[Proxy], ask: Ask, idle: Callable[[str], tuple[Proxy, ...]], gaps: list[Gap]
+) -> Found[tuple[Proxy, ...]]:
+    """Return those of the running proxies that were asked for, and in place of those that do not run what `idle` returns.
+
+    `idle` takes a main configuration; "" stands for those that lie in the usual places.
+    """
+    away: tuple[Gap, ...] = ()
+    found: list[Proxy] = []
     if not ask.configs:
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
-            away = [proxy for proxy in running if proxy.network]
-            running = [proxy for proxy in running if not proxy.network]
-            if away:
-                why = f"{len(away)} nginx masters of other network namespaces were left out: why502 was started in this one"
-                gaps.append(Gap(source="proxies", why=why, allow="start it outside of the namespace, or name --config"))
+            here = [proxy for proxy in running if not proxy.network]
+            if count := len(running) - len(here):
+                why = f"{count} nginx masters of other network namespaces were left out: why502 was started in this one"
+                away = (Gap(source="proxies", why=why, allow="start it outside of the namespace, or name --config"),)
+            running = here
         # What another user runs says nothing of the nginx that is installed and does not run.
         is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
-        return Found((*running, *(() if is_ours else nginx_installed.all_stopped(host, gaps))), tuple(gaps))
-    found: list[Proxy] = []
+        found += (*running, *(() if is_ours else idle("")))
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
-        found += users or [_stopped(host, config, gaps)]
-    return Found(tuple(found), tuple(gaps))
+        found += users or idle(config)
+    return Found(tuple(found), (*gaps, *away))
 
 
 def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Master]:
