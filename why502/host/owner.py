@@ -27,6 +27,7 @@ from why502.host.connection import SocketConnection, address_of
 from why502.host.files import as_file, as_kind, failure, parse_acl
 from why502.host.many import holders, link_all, read_all
 from why502.host.trust import NOBODY
+from why502.host.waiting import waiting
 from why502.model.errors import Denied, Expired, HostError
 from why502.model.target import Target
 
@@ -100,7 +101,7 @@ class OwnerHost:
         helper = self._started()
         try:
             order = {"op": "run", "argv": list(argv), "timeout": timeout_s}
-            fields, content, _ = helper.ask(order, timeout_s + 1.0, most=16 << 20)
+            fields, content, _ = helper.ask(order, timeout_s + 1.0 + _START_S, most=16 << 20)
         finally:
             helper.end()
         if fields.get("expired"):
@@ -158,19 +159,27 @@ class OwnerHost:
 
     def _ask(self, about: str, order: dict[str, Any], *, most: int = _ANSWER_BYTES) -> tuple[dict[str, Any], bytes, int]:
         """Return the answer's fields, content and descriptor. A process that is gone or late is replaced, a few times."""
-        with self._lock:
-            if self._helper is None:
-                self._helper = self._started()
+        with waiting(self._patience_s + _START_S) as left_s:
+            if not self._lock.acquire(timeout=left_s):
+                raise Expired(f"{about}: the process with the rights of user {self.uid} is busy")
             try:
-                fields, content, descriptor = self._helper.ask(order, self._patience_s, most=most)
-            except HostError as error:
-                self._failures += 1
-                self._helper.end()
-                self._helper = None
-                raise type(error)(f"{about}: {error.why}", error.allow) from error
+                fields, content, descriptor = self._answered(about, order, left_s, most)
+            finally:
+                self._lock.release()
         if "errno" in fields:
             self._refuse(about, fields)
         return fields, content, descriptor
+
+    def _answered(self, about: str, order: dict[str, Any], timeout_s: float, most: int) -> tuple[dict[str, Any], bytes, int]:
+        if self._helper is None:
+            self._helper = self._started()
+        try:
+            return self._helper.ask(order, timeout_s, most=most)
+        except HostError as error:
+            self._failures += 1
+            self._helper.end()
+            self._helper = None
+            raise type(error)(f"{about}: {error.why}", error.allow) from error
 
     def _refuse(self, about: str, fields: dict[str, Any]) -> NoReturn:
         number, message = fields["errno"], str(fields["message"])[:200]
@@ -208,7 +217,7 @@ class _Helper:
 
     def ask(self, order: dict[str, Any], timeout_s: float, *, most: int) -> tuple[dict[str, Any], bytes, int]:
         """Return what it answers. Raises Expired, or HostError where it is gone."""
-        until = time.monotonic() + timeout_s + _START_S
+        until = time.monotonic() + timeout_s
         body = json.dumps(order).encode()
         received: list[int] = []
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from why502.host import waiting
 from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Gap, Snapshot
@@ -35,6 +36,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("probes", "progress"),
 )
 LIMIT_S = 2.5
+OTHERS_S = 5.0  # of the time of one source that processes with other users' rights may take, at most half of it
 _Answers = SimpleQueue[Found[Any] | None]  # each stands for those before it; None comes after the last
 
 
@@ -95,6 +97,7 @@ def _last(answer: _Answers, deadline: float) -> tuple[Found[Any] | None, bool]:
 
 def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
     """Put what a source finds so far, then all of it, then None."""
+    waiting.allow(min(OTHERS_S, getattr(source, "LIMIT_S", LIMIT_S) / 2))
     try:
         if parts := getattr(source, "parts", None):
             for part in parts(host, known, ask):

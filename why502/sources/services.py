@@ -15,6 +15,7 @@ from types import ModuleType
 
 import msgspec
 
+from why502.host import waiting
 from why502.host.base import Host
 from why502.joins import targets
 from why502.logs.detect import parse_any
@@ -97,6 +98,7 @@ def _is_here(known: Snapshot, target: Target) -> bool:
 
 
 def _ask(manager: ModuleType, host: Host, look: Look, answer: SimpleQueue[tuple[Service, ...] | HostError]) -> None:
+    waiting.allow(PATIENCE_S / 2)
     try:
         answer.put(manager.services(host, look))
     except HostError as error:
