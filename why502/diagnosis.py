@@ -244,7 +244,7 @@ def _finding(weighed: _Weighed) -> Finding:
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
         ongoing=_goes_on(case, last),
-        evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy)),
+        evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy), *_managed_by(case)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
 
@@ -256,6 +256,14 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
     says = f"user {name} runs this {proxy.kind}, not root"
     return (Evidence(says=says, weight=0.0, seen_in=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+
+
+def _managed_by(case: Case) -> Iterator[Evidence]:
+    """Yield whose word it is where a service is known from a manager of another user than root: anybody can run one."""
+    for service in case.services:
+        if service.owner_uid:
+            says = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
+            yield Evidence(says=says, weight=0.0, seen_in=service.manager)
 
 
 def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:

@@ -69,6 +69,8 @@ def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
     begin = (start(service),) if is_down else ()
     if is_down:
         yield Remedy(says=f"start {service.name}", steps=begin)
+    elif service.is_running is False and service.owner_uid:
+        yield Remedy(says=f"as user {service.owner_uid}, whose {service.manager} has it, start {service.name}")
     may_restart = service.settings.get("Restart", "no") == "no" and service.settings.get("Type") != "oneshot"
     has_failed = is_failure or service.result in _FAILED or service.signal is not None or service.exit_code not in (None, 0)
     if may_restart and has_failed:

@@ -6,6 +6,7 @@ scripts or its journal say. Never from a name that looks alike.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,7 +25,7 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Gap, Service, Snapshot
 from why502.model.target import Target
 from why502.redaction import redact
-from why502.sources import owners
+from why502.sources import owners, suppliers
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import docker, pm2, supervisord, systemd
@@ -62,6 +63,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
+    found = list(_roots_first(look, found))
     services = sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)
     return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
 
@@ -105,6 +107,21 @@ def _ask(manager: ModuleType, host: Host, look: Look, answer: SimpleQueue[tuple[
         answer.put(error)
     except Exception as error:  # a bug in one manager leaves the others' answers
         answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+
+
+def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
+    """Yield the services; those of other users without the silent targets that root's name, and without a command.
+
+    Anybody can run a manager of his own that names any target and calls its services what he likes. What runs there is started with
+    its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME is `all`.
+    """
+    ours = (suppliers.ROOT, os.geteuid())
+    taken = {target for service in found if service.owner_uid in ours for target in service.targets if not look.owners[target]}
+    for service in found:
+        if service.owner_uid in ours:
+            yield service
+        elif left := tuple(target for target in service.targets if target not in taken):
+            yield msgspec.structs.replace(service, targets=left, start_argv=())
 
 
 def _without_others(look: Look, service: Service) -> Service:
