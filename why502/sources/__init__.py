@@ -11,7 +11,6 @@ import importlib
 import threading
 import time
 from datetime import datetime
-from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +21,7 @@ from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Gap, Snapshot
 from why502.sources import process_table
+from why502.sources.answers import Answers
 from why502.sources.base import Ask, Found
 
 # Each stage needs what those before it found; the sources of one stage run at the same time.
@@ -37,7 +37,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
 )
 LIMIT_S = 2.5
 OTHERS_S = 5.0  # of the time of one source that processes with other users' rights may take, at most half of it
-_Answers = SimpleQueue[Found[Any] | None]  # each stands for those before it; None comes after the last
+_Answers = Answers[Found[Any]]  # each stands for those before it
 
 
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
@@ -64,13 +64,13 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
         except Exception as error:
             gaps.append(_bug(name, error))
             continue
-        answer: _Answers = SimpleQueue()
+        answer: _Answers = Answers()
         sources.append((name, source, answer))
         threading.Thread(target=_answer, args=(name, source, host, known, ask, answer), name=name, daemon=True).start()
     found: dict[str, Any] = {}
     for name, source, answer in sources:
         limit_s: float = getattr(source, "LIMIT_S", LIMIT_S)
-        result, is_whole = _last(answer, started + limit_s)
+        result, is_whole = answer.last(started + limit_s)
         if result is None:
             gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s", section=source.SECTION))
             continue
@@ -80,19 +80,6 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
         if result.value is not None:
             found[source.SECTION] = result.value
     return msgspec.structs.replace(known, **found, gaps=tuple(dict.fromkeys(gaps)))
-
-
-def _last(answer: _Answers, deadline: float) -> tuple[Found[Any] | None, bool]:
-    """Return the last answer that comes in time, and whether it is the whole one."""
-    result: Found[Any] | None = None
-    while True:
-        try:
-            after = answer.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            return result, False
-        if after is None:
-            return result, True
-        result = after
 
 
 def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
@@ -110,7 +97,7 @@ def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask
         answer.put(Found(None, (Gap(source=_words(name), why=error.says, allow=error.hint),)))
     except Exception as error:
         answer.put(Found(None, (_bug(name, error),)))
-    answer.put(None)
+    answer.end()
 
 
 def _bug(name: str, error: Exception) -> Gap:

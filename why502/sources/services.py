@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from queue import Empty, SimpleQueue
 from time import monotonic
 from types import ModuleType
 
@@ -26,6 +25,7 @@ from why502.model.snapshot import Gap, Service, Snapshot
 from why502.model.target import Target
 from why502.redaction import redact
 from why502.sources import owners, suppliers
+from why502.sources.answers import Answers
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import docker, pm2, supervisord, systemd
@@ -36,6 +36,7 @@ WINDOW = timedelta(minutes=15)
 MANAGERS: tuple[ModuleType, ...] = (systemd, supervisord, pm2, docker)
 PATIENCE_S = 4.5  # a machine in trouble answers slowly; an idle one in a tenth of a second
 LIMIT_S = PATIENCE_S + 0.4
+_Answers = Answers[tuple[Service, ...] | HostError]
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:  # noqa: ARG001
@@ -44,22 +45,20 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
     if not look.owners:
         return Found(())
     deadline = monotonic() + PATIENCE_S
-    answers: list[tuple[ModuleType, SimpleQueue[tuple[Service, ...] | HostError]]] = []
+    answers: list[tuple[ModuleType, _Answers]] = []
     for manager in MANAGERS:
-        answer: SimpleQueue[tuple[Service, ...] | HostError] = SimpleQueue()
+        answer: _Answers = Answers()
         threading.Thread(target=_ask, args=(manager, host, look, answer), name=_name(manager), daemon=True).start()
         answers.append((manager, answer))
     found: list[Service] = []
     gaps: list[Gap] = []
     for manager, answer in answers:
-        try:
-            result = answer.get(timeout=max(0.0, deadline - monotonic()))
-        except Empty:
+        result, is_whole = answer.last(deadline)
+        if not is_whole:
             gaps.append(Gap(source=_name(manager), why=f"did not answer within {PATIENCE_S:g} s"))
-            continue
         if isinstance(result, HostError):
             gaps.append(Gap(source=_name(manager), why=result.why, allow=result.allow))
-        else:
+        elif result is not None:
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
@@ -99,14 +98,20 @@ def _is_here(known: Snapshot, target: Target) -> bool:
     return target.is_loopback or target.host in (known.addresses or ()) or is_of_container(target)
 
 
-def _ask(manager: ModuleType, host: Host, look: Look, answer: SimpleQueue[tuple[Service, ...] | HostError]) -> None:
+def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
+    """Put the services found so far where a manager offers `parts`, then all of them, then None."""
     waiting.allow(PATIENCE_S / 2)
     try:
-        answer.put(manager.services(host, look))
+        if parts := getattr(manager, "parts", None):
+            for part in parts(host, look):
+                answer.put(part)
+        else:
+            answer.put(manager.services(host, look))
     except HostError as error:
         answer.put(error)
     except Exception as error:  # a bug in one manager leaves the others' answers
         answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+    answer.end()
 
 
 def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from why502.model.snapshot import Gap, PhpPool, Process, Service
 from why502.model.target import Target
 from why502.model.times import of_epoch
 from why502.sources.attempt import attempt
+from why502.sources.suppliers import ROOT, of_process
 
 CONFIG_BYTES = 256 << 10
 LISTENS = "its process listens on it"  # a link: how a service is known to serve a target
@@ -52,6 +54,21 @@ _SOURCE = (
     ".xml",
 )
 _BY_CONVENTION = (".env", "gunicorn.conf.py", "config/puma.rb", "Procfile", "ecosystem.config.js", "uwsgi.ini")
+
+
+MOST_OF_USER = 4  # managers of each user other than root
+
+
+def roots_first(host: Host, pids: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the user and the number of the managers that are looked at: root's, then a few of each other user."""
+    owned = [(uid, pid) for pid in pids if (uid := attempt(partial(of_process, host, pid))) is not None]
+    taken: Counter[int] = Counter()
+    found = []
+    for uid, pid in sorted(owned):
+        taken[uid] += 1
+        if uid == ROOT or taken[uid] <= MOST_OF_USER:
+            found.append((uid, pid))
+    return found
 
 
 @dataclass(frozen=True)

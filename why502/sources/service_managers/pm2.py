@@ -25,8 +25,8 @@ from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
-from why502.sources.service_managers.base import LISTENS, Described, Look, merge, named, words
-from why502.sources.suppliers import of_process, supplier_of
+from why502.sources.service_managers.base import LISTENS, Described, Look, merge, named, roots_first, words
+from why502.sources.suppliers import supplier_of
 from why502.sources.tail import NOTHING, tail
 
 NAME = "pm2"
@@ -40,28 +40,40 @@ _ENDED = frozenset({"stopped", "errored", "waiting restart"})
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
     """Return the applications that serve a target. Raises HostError."""
-    daemons = {pid: _home(host, pid) for pid, name in look.names.items() if name.startswith("PM2")}
+    return list(parts(host, look))[-1]
+
+
+def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
+    """Yield those of root's daemons, then again with each of another user. Raises HostError."""
+    daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("PM2")))
     found: list[Service] = []
-    for home, pid in {home: pid for pid, home in daemons.items() if home}.items():
+    running: set[tuple[int, str]] = set()  # a daemon speaks for the homes of its own user
+    for uid, pid in daemons:
+        if uid:
+            yield tuple(found)
+        home = _home(host, pid)
+        if not home or (uid, home) in running:
+            continue
+        running.add((uid, home))
+        acting = host.acting_as(uid)
         try:
-            uid = of_process(host, pid)
-            acting = host.acting_as(uid)
             rows = monitored(acting, posixpath.join(home, "rpc.sock"))
         except HostError as error:
             look.gap(f"pm2 in {home}", error.why, error.allow or "run as root, or as its user")
             continue
         network = ProcessTable(host).network(pid)
         found += _owned(uid, _services(acting, look, rows, home, is_alive=True, network=network, uid=uid))
-    running = set(daemons.values())
     for home in _homes(host):
-        if home not in running and look.silent:
-            path = posixpath.join(home, "dump.pm2")
-            uid = supplier_of(host, path)
+        path = posixpath.join(home, "dump.pm2")
+        uid = supplier_of(host, path)
+        if (uid, home) not in running and look.silent:
+            if uid:
+                yield tuple(found)
             acting = host.acting_as(uid)
             content = attempt(partial(acting.read, path, limit_bytes=LIMIT_BYTES))
             rows = [{"name": row.get("name"), "pm2_env": row} for row in _rows(content or b"[]")]
             found += _owned(uid, _services(acting, look, rows, home, is_alive=False, uid=uid))
-    return tuple(found)
+    yield tuple(found)
 
 
 def _owned(uid: int, services: Iterable[Service]) -> Iterator[Service]:

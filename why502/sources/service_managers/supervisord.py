@@ -30,8 +30,19 @@ from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import http
-from why502.sources.service_managers.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, words
-from why502.sources.suppliers import of_process, supplier_of
+from why502.sources.service_managers.base import (
+    CONFIG_BYTES,
+    LISTENS,
+    Described,
+    Look,
+    link,
+    merge,
+    moment,
+    named,
+    roots_first,
+    words,
+)
+from why502.sources.suppliers import supplier_of
 from why502.sources.tail import NOTHING, tail
 
 NAME = "supervisord"
@@ -47,10 +58,17 @@ _ENDED = frozenset({"STOPPED", "EXITED", "FATAL", "BACKOFF"})
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
     """Return the programs that serve a target. Raises HostError."""
-    daemons = [pid for pid, name in look.names.items() if name.startswith("supervisord")]
+    return list(parts(host, look))[-1]
+
+
+def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
+    """Yield those of root's daemons, then again with each of another user. Raises HostError."""
+    daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("supervisord")))
     found: list[Service] = []
-    for pid in daemons:
-        found += _of_daemon(host, look, pid)
+    for uid, pid in daemons:
+        if uid:
+            yield tuple(found)
+        found += _of_daemon(host, look, uid, pid)
     if not daemons:
         for path in DEFAULTS:
             acting = host.acting_as(supplier_of(host, path))
@@ -58,14 +76,13 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
             if files:
                 found += _stopped(acting, look, config, path)
                 break
-    return tuple(found)
+    yield tuple(found)
 
 
-def _of_daemon(host: Host, look: Look, pid: int) -> Iterator[Service]:
+def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
     """Yield the programs of one running supervisord that serve a target."""
     argv = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=8192)) or b"").decode("utf-8", "replace").split("\0")
     cwd = attempt(partial(host.link, f"/proc/{pid}/cwd")) or "/"
-    uid = of_process(host, pid)
     path = _config_path(host.acting_as(uid), argv, cwd)
     uid = uid or supplier_of(host, path)
     acting = host.acting_as(uid)

@@ -1,0 +1,36 @@
+"""What comes from a thread while it looks: each answer stands for those before it."""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Answers(Generic[T]):
+    """What one thread puts, and another one takes as long as it has time."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[T] | None] = SimpleQueue()
+
+    def put(self, answer: T) -> None:
+        """Put all that was found so far."""
+        self._queue.put((answer,))
+
+    def end(self) -> None:
+        """Tell that the last answer is the whole one."""
+        self._queue.put(None)
+
+    def last(self, deadline: float) -> tuple[T | None, bool]:
+        """Return the last answer that comes before the deadline (monotonic), None where there is none, and whether it is whole."""
+        found: T | None = None
+        while True:
+            try:
+                after = self._queue.get(timeout=max(0.0, deadline - monotonic()))
+            except Empty:
+                return found, False
+            if after is None:
+                return found, True
+            found = after[0]
