@@ -174,6 +174,8 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
             path, its = os.readlink(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid}/exe")
         except OSError as error:
             raise failure(error, f"the program of process {pid}") from error
+        if its.st_mode & (stat.S_ISUID | stat.S_ISGID):
+            raise Denied(f"the program of process {pid} is set-user-id: anybody may have called it")
         _same_program(pid, path.removesuffix(" (deleted)"), its, allowed, is_gone=path.endswith(" (deleted)"))
         yield handle
     finally:

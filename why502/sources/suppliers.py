@@ -6,6 +6,7 @@ to; where others than root can change it, it is theirs, whoever reads it.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from functools import partial
 
@@ -23,13 +24,17 @@ ALLOWED_BYTES = 2 << 20
 def of_process(host: Host, pid: int) -> int:
     """Return the user who supplies what a process says of itself: root only where all of its users are root. Raises HostError.
 
-    The caller of a set-user-id program chooses its arguments, so the real user counts too (credentials(7)).
+    The caller of a set-user-id program chooses its arguments, so the real user counts too (credentials(7)). Some, such as sudo(8),
+    become root in every respect before they do anything: nobody knows who called those, so they count as NOBODY's.
     """
     status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
     words = status.get("Uid", "").split()
     if not words or not all(word.isascii() and word.isdecimal() for word in words):
         raise HostError(f"/proc/{pid}/status does not name the user")
-    return next((int(word) for word in words if word != "0"), ROOT)
+    if other := next((int(word) for word in words if word != "0"), ROOT):
+        return other
+    program = attempt(partial(host.stat, f"/proc/{pid}/exe"))
+    return NOBODY if program is not None and program.mode & (stat.S_ISUID | stat.S_ISGID) else ROOT
 
 
 def supplier_of(host: Host, path: str) -> int:
