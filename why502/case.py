@@ -477,6 +477,30 @@ class Case:
         ]
         return None if any(event.at and event.at < stop.ended_at for event in deaths) else stop
 
+    def is_of_a_name(self, event: Event) -> bool:
+        """Return whether nothing but a program's name joins an event to the target: another one of that name may have died.
+
+        The kernel tells of every container's processes, to each of them.
+        """
+        pids = {process.pid for process in self.processes} | {service.main_pid for service in self.services}
+        return not event.unit and not event.cgroup and event.target is None and event.pid not in pids
+
+    @cached_property
+    def restarts(self) -> tuple[Event, ...]:
+        """What tells that the target's service was told to stop, around its failures, where it was started again after that."""
+        events = [event for event in self.events(Symptom.PROCESS_STOPPED, Symptom.PROCESS_STARTED) if event.at and event.ended_at]
+        first, last = self.first_failure, self.last_failure
+        begun = [event.ended_at for event in events if event.symptom is Symptom.PROCESS_STARTED]
+        return tuple(
+            event
+            for event in events
+            if event.symptom is Symptom.PROCESS_STOPPED
+            and event.detail.startswith(_TOLD)
+            and event.at
+            and (first is None or last is None or first - RESTART <= event.at <= last + CLOCK)
+            and any(at and at >= event.at for at in begun)
+        )
+
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
         """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
 
@@ -598,6 +622,10 @@ class Case:
 
 
 BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
+GAP = (  # what requests meet while a server is restarted
+    *(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.STALE_ENDPOINT),
+    *(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY),
+)
 _DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 _LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
 _TOLD = (
@@ -613,6 +641,7 @@ _TOLD = (
 )
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
+RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from why502.case import Case
+from why502.case import DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
@@ -56,6 +56,9 @@ SECOND = timedelta(seconds=1)  # of which logs tell no parts
 EXPLAINED_BY: dict[str, frozenset[str]] = {
     name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
 }
+READY = timedelta(
+    seconds=2
+)  # between the start of a process and the first line of a log that it answers; log times are whole seconds
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -243,7 +246,7 @@ def _finding(weighed: _Weighed) -> Finding:
         failures=sum(t.count for t in tallies),
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
-        ongoing=_goes_on(case, last),
+        ongoing=_goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
         evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy), *_managed_by(case)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
@@ -306,9 +309,9 @@ def _is_left_behind(case: Case, last: datetime) -> bool:
     return all(proxy.loaded_at is not None and proxy.loaded_at > last + SECOND for proxy in running)
 
 
-def _goes_on(case: Case, last: datetime | None) -> bool:
+def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
-    if last is not None and _is_left_behind(case, last):
+    if last is not None and (_is_left_behind(case, last) or _is_gap(case, tallies)):
         return False
     if case.answers_now is False or any(probe.symptom or (probe.status or 0) >= SERVER_ERROR for probe in case.entrances):
         return True
@@ -322,6 +325,19 @@ def _goes_on(case: Case, last: datetime | None) -> bool:
     if _came_back(case, last):
         return False
     return last >= case.here.taken_at - RECENT
+
+
+def _is_gap(case: Case, tallies: list[Tally]) -> bool:
+    """Return whether all that failed ended as what listens now began to: the gap of a restart. What our probe meets since is another fault."""
+    born, first = case.born, min((tally.first for tally in tallies if tally.first and tally.last), default=None)
+    if not case.listeners or born is None or first is None or case.probe(*GAP):
+        return False
+    return (
+        first <= born
+        and max(tally.last for tally in tallies if tally.last) <= born + READY
+        and all(tally.symptom in GAP for tally in tallies)
+        and all(map(case.is_of_a_name, case.events(*DEATHS, Symptom.PROCESS_EXITED)))
+    )
 
 
 def _is_of_one_path(case: Case) -> bool:

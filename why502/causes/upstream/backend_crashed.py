@@ -50,6 +50,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         event
         for event in case.events(Symptom.PROCESS_CRASHED)
         if not any(event.at and end <= event.at <= end + KILL for end in ends)  # systemd killed it: it was to stop, and did not
+        and not (
+            case.restarts and case.is_of_a_name(event)
+        )  # the kernel tells of all that runs here, and in containers beside it
     ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
@@ -82,7 +85,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, weight
         )
-    if broken and case.first_failure:
+    if broken and case.first_failure and not case.restarts:
         for listener in case.listeners or ():
             process = case.process_of(listener)
             if process and process.started_at and process.started_at > case.first_failure + CLOCK:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.case import Case
+from why502.case import BROKEN, GAP, Case
 from why502.cause import Cause
 from why502.config.nginx import units
 from why502.deployment import Deployment
@@ -40,16 +40,23 @@ CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    first, last = case.first_failure, case.last_failure
-    if case.target is None or first is None or last is None or case.answers_now is False:
+    cut = [tally for tally in case.failures if tally.symptom in GAP]
+    first = min((tally.first for tally in cut if tally.first), default=None)
+    last = max((tally.last for tally in cut if tally.last), default=None)
+    if case.target is None or first is None or last is None or case.probe(*GAP):  # what else fails by now is another fault
         return
     stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
         e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
     ]
+    broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
+    if broken and starts and not any(e.ended_at and broken <= e.ended_at + CLOCK for e in starts):
+        return  # what was started then breaks connections itself
     if stops and starts:
-        yield supports(f"all failures lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
-        yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+        what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
+        yield supports(f"{what} lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
+        if len(cut) == len(case.failures):
+            yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
 
 
 def _slack(stop: Event) -> timedelta:

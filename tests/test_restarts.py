@@ -1,0 +1,79 @@
+"""The gap of a restart: told as such where it is all that failed, and after what fails now where that is another fault."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from test_verdicts import APP, NOW, REPLACE, failing, machine, route
+
+from why502.diagnosis import diagnose
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
+
+UNIT = "shop.service"
+STOPPED, STARTED = NOW - timedelta(seconds=20), NOW - timedelta(seconds=18)
+
+
+def told(symptom: Symptom, at_s: float, says: str, **changes: object) -> Event:
+    """Return what the journal of the service says so long after it was told to stop."""
+    at = STOPPED + timedelta(seconds=at_s)
+    return REPLACE(Event(symptom=symptom, at=at, says=says, detail=says, seen_in="journalctl", unit=UNIT), **changes)
+
+
+RESTART = (told(Symptom.PROCESS_STOPPED, 0, f"Stopping {UNIT}..."), told(Symptom.PROCESS_STARTED, 2, f"Started {UNIT}."))
+
+
+def cut(symptom: Symptom, *, first_s: float = 0, last_s: float = 2, count: int = 20) -> Tally:
+    """Return failures between two moments, in seconds after the stop."""
+    first, last = (STOPPED + timedelta(seconds=seconds) for seconds in (first_s, last_s))
+    return REPLACE(failing(symptom, APP, count), first=first, last=last)
+
+
+def restarted(*tallies: Tally, events: tuple[Event, ...] = RESTART, probe: Symptom | None = None) -> Snapshot:
+    """Return a machine whose service was restarted 20 s ago, and runs."""
+    here = machine(*tallies, routes=(route(APP, 7),))
+    return REPLACE(
+        here,
+        processes=(*(here.processes or ()), Process(pid=40, name="gunicorn", unit=UNIT, started_at=STARTED)),
+        listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))),
+        services=(Service(manager="systemd", name=UNIT, is_running=True, main_pid=40, targets=(APP,)),),
+        events=events,
+        probes=(Probe(target=APP, protocol="http", symptom=probe, status=None if probe else 200, repeats=True, at=NOW),),
+    )
+
+
+def answers(here: Snapshot) -> list[tuple[str, bool]]:
+    """Return the asserted causes in order, with whether they go on."""
+    return [(finding.cause, finding.ongoing) for finding in diagnose(here).findings if finding.confidence >= 0.5]
+
+
+@pytest.mark.parametrize("probe", [None, Symptom.READ_TIMED_OUT])
+def test_the_gap_of_a_restart_is_over_whatever_fails_by_now(probe: Symptom | None) -> None:
+    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), probe=probe)
+    assert ("deploy-termination-race", False) in answers(here)
+    assert not {"backend-crashed", "backend-not-running", "connection-reset"} & {cause for cause, _ in answers(here)}
+
+
+def test_what_fails_since_the_restart_goes_before_its_gap() -> None:
+    here = restarted(
+        cut(Symptom.CONNECT_REFUSED), cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), probe=Symptom.READ_TIMED_OUT
+    )
+    found = answers(here)
+    assert found[0] == ("backend-too-slow", True)
+    assert ("deploy-termination-race", False) in found
+
+
+def test_a_server_that_breaks_connections_after_its_start_is_not_being_restarted() -> None:
+    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.CLOSED_BEFORE_HEADER, first_s=3, last_s=8))
+    assert "premature-close" in dict(answers(here))
+    assert "deploy-termination-race" not in dict(answers(here))
+
+
+@pytest.mark.parametrize(("joined", "expected"), [({"unit": ""}, False), ({}, True), ({"unit": "", "pid": 40}, True)])
+def test_a_death_that_only_a_name_joins_explains_no_restart(joined: dict[str, object], expected: bool) -> None:
+    death = told(
+        Symptom.PROCESS_CRASHED, 0.5, "gunicorn (pid 6724): segfault at 0", **({"pid": 6724, "process": "gunicorn"} | joined)
+    )
+    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, death))
+    assert ("backend-crashed" in dict(answers(here))) is expected
