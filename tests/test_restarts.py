@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
+from why502.case import Case
 from why502.diagnosis import diagnose
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
@@ -77,3 +78,16 @@ def test_a_death_that_only_a_name_joins_explains_no_restart(joined: dict[str, ob
     )
     here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, death))
     assert ("backend-crashed" in dict(answers(here))) is expected
+
+
+def test_a_service_that_does_not_listen_there_any_more_is_not_being_restarted() -> None:
+    here = restarted(cut(Symptom.CONNECT_REFUSED, last_s=11))
+    elsewhere = REPLACE(here, listeners=(Listener(target=REPLACE(APP, port=3001), pids=(40,)),), probes=())
+    assert "deploy-termination-race" not in dict(answers(elsewhere))
+
+
+def test_a_socket_that_systemd_holds_for_a_service_makes_no_other_its_worker() -> None:
+    here = restarted(cut(Symptom.CONNECT_REFUSED))
+    other = Process(pid=50, ppid=1, name="postgres")
+    held = REPLACE(here, processes=(*(here.processes or ()), other), listeners=(Listener(target=APP, pids=(1, 40)),))
+    assert [process.pid for process in Case(here=held, target=APP).processes] == [40]

@@ -329,9 +329,10 @@ class Case:
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:
-        """The processes that listen on the target, and their children."""
-        pids = {pid for listener in self.listeners or () for pid in listener.pids}
+        """The processes that listen on the target, and their children; not the init that holds a socket for its service."""
         found = (self.host.processes if self.host else None) or ()
+        init = {p.pid for p in found if p.is_init}
+        pids = {pid for listener in self.listeners or () for pid in listener.pids} - init
         return tuple(p for p in found if p.pid in pids or p.ppid in pids)
 
     @cached_property

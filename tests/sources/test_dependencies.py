@@ -177,6 +177,62 @@ while True:
         assert not causes & {"backend-dependency-slow", "backend-dependency-down"}
 
 
+THREADED = """
+import select, socket, sys, threading, time
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+needed = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def work():
+    client, _ = server.accept()
+    time.sleep(600)
+threading.Thread(target=work).start()
+print(server.getsockname()[1], flush=True)
+select.select([sys.stdin], [], [])
+"""
+PAIRED = """
+import select, socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+needed = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+inner = socket.create_server(("127.0.0.1", 0))
+waker = socket.create_connection(inner.getsockname())
+woken, _ = inner.accept()
+inner.close()
+print(server.getsockname()[1], flush=True)
+client, _ = server.accept()
+select.select([needed, woken], [], [])
+"""
+
+
+def asked(code: str) -> Dependency:
+    """Return what is seen of the peer of an application that runs this code and holds one request."""
+    with (
+        running(NEVER_ANSWERS) as (_, number),
+        running(code, str(number)) as (_, port),
+        socket.create_connection(("127.0.0.1", port)),
+    ):
+        found: list[Dependency] = []
+
+        def is_busy() -> bool:
+            found[:] = look(Target(host="127.0.0.1", port=port)).dependencies or ()
+            return any(one.busy for one in found)
+
+        until(is_busy, "it holds the request", 30)
+        assert [one.peer.port for one in found] == [number]
+        return found[0]
+
+
+@pytest.mark.real
+def test_a_thread_that_polls_beside_a_busy_one_waits_for_nobody() -> None:
+    """A server's own threads wait for clients and for time, while its workers do something else."""
+    found = asked(THREADED)
+    assert (found.busy, found.waiting) == (1, 0)
+
+
+@pytest.mark.real
+def test_a_pair_of_sockets_within_a_process_is_nobody_else() -> None:
+    found = asked(PAIRED)
+    assert (found.busy, found.waiting) == (1, 1)
+
+
 def refusing(text: str, *, at: timedelta = timedelta(), is_heard: bool | None = False) -> Snapshot:
     """Return a snapshot of an application that answers 503 and says why."""
     now, target = datetime(2026, 11, 21, 1, tzinfo=UTC), Target(host="127.0.0.1", port=8000)

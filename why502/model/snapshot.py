@@ -74,6 +74,11 @@ class Process(Value, frozen=True, kw_only=True):
     children: int | None = None  # number of direct children
     private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
 
+    @property
+    def is_init(self) -> bool:
+        """Whether it is the machine's init: every daemon's parent, which holds the sockets of services that it starts on demand."""
+        return self.pid == 1 and self.name in ("systemd", "init")
+
 
 class Proxy(Value, frozen=True, kw_only=True):
     """One proxy: its master process, or (pid None) a configuration on disk that nothing runs."""

@@ -40,6 +40,7 @@ _OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/ru
 # System calls whose first argument is the socket, and those that wait for one among several (include/uapi/asm/unistd.h).
 _ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206, 207, 211, 212}}
 _ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
+_SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # whose first argument is how many descriptors it waits for: with none it sleeps
 _UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
 _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
 
@@ -58,6 +59,7 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
 
     busy: int
     on: Counter[Target]
+    perhaps: Counter[Target]  # threads that wait for one of several, or that may be no worker: where the other end owes an answer
     connecting: Counter[Target]
     ports: dict[Target, set[int]]  # our own ports of the connections
 
@@ -104,7 +106,9 @@ def _unix_peers(host: Host) -> dict[int, str]:
 
 
 def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:
-    mine = tuple(pids)
+    # systemd holds the sockets of others, and is every daemon's parent; in a container pid 1 is the application.
+    init = {process.pid for process in known.processes or () if process.is_init}
+    mine = tuple(pid for pid in pids if pid not in init)
     return tuple(dict.fromkeys((*mine, *(p.pid for p in known.processes or () if p.ppid in mine))))
 
 
@@ -126,12 +130,18 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
     if target.is_unix:
         paths = _paths(known, target)
         held = {fd for fd, inode in by_descriptor.items() if seen.accepted.get(inode) in paths}
-    others = {fd: inode for fd, inode in by_descriptor.items() if fd not in held}
+    own = {(row.local, row.remote) for inode in by_descriptor.values() if (row := seen.rows.get(inode))}
+    others = {
+        fd: inode
+        for fd, inode in by_descriptor.items()
+        if fd not in held and not ((row := seen.rows.get(inode)) and ((row.remote, row.local) in own or _is_accepted(known, row)))
+    }
     peers = {fd: peer for fd, inode in others.items() if (peer := _peer(seen.rows.get(inode), seen.peers.get(inode)))}
     peers = {fd: peer for fd, peer in peers.items() if not _is_its_end(seen.rows, by_descriptor[fd], is_its)}
     peers = {fd: peer for fd, peer in peers.items() if not _is_own(known, peer, target)}
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
+    perhaps: Counter[Target] = Counter()
     ports: dict[Target, set[int]] = {}
     for fd, peer in peers.items():
         row = seen.rows.get(by_descriptor[fd])
@@ -140,18 +150,32 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
         elif row is not None and (local := sockets.place(row.local)):
             ports.setdefault(peer, set()).add(local.port)
     established = {fd: peer for fd, peer in peers.items() if peer not in connecting}
-    for call, first in _calls(host, pid):
+    calls, is_alone = list(_calls(host, pid)), _is_alone(host, pid)
+    for call, first in calls:
         if call in _ON_SOCKET.get(seen.machine, ()) and first in established:
             on[established[first]] += 1
-        elif call in _ON_SOME.get(seen.machine, ()) and held and len(set(established.values())) == 1:
-            on[next(iter(established.values()))] += 1
-    return Waits(busy=len(held), on=on, connecting=connecting, ports=ports)
+        elif call in _ON_SOME.get(seen.machine, ()) and held and (first or call not in _SELECT.get(seen.machine, ())):
+            ends = set(established.values())
+            # Of several threads, those that wait for clients and for time poll as well.
+            (on if is_alone and len(ends) == 1 else perhaps).update(ends)
+    return Waits(busy=len(held), on=on, perhaps=perhaps, connecting=connecting, ports=ports)
 
 
 def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], bool]) -> bool:
     """Return whether a socket is the target's end of a connection, in whatever state."""
     row = rows.get(inode)
     return row is not None and is_its(row)
+
+
+def _is_accepted(known: Snapshot, row: Socket) -> bool:
+    """Return whether a socket is the end of a server: a client of another listener of the same process, which it needs nothing of."""
+    local = sockets.place(row.local)
+    return local is not None and any(takes(one, local) for one in known.listeners or ())
+
+
+def _is_alone(host: Host, pid: int) -> bool:
+    """Return whether a process has one thread: what that waits for, its request waits for."""
+    return len(attempt(partial(host.list, f"/proc/{pid}/task")) or ()) == 1
 
 
 def _descriptors(host: Host, pid: int) -> dict[int, int]:
@@ -215,31 +239,36 @@ def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
 def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: dict[Target, str]) -> Iterator[Dependency]:
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
+    perhaps: Counter[Target] = Counter()
     ports: dict[Target, set[int]] = {}
     for one in waits:
         connecting.update(one.connecting)
         on.update(one.on)
+        perhaps.update(one.perhaps)
         for peer, some in one.ports.items():
             ports.setdefault(peer, set()).update(some)
     busy = sum(one.busy for one in waits)
     named = [place for place in _named(known) if place not in connecting and place not in ports]
-    for peer in [*dict.fromkeys((*connecting, *on, *ports, *named, *variables))][:PEERS]:
+    for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
         heard = _listener(known, peer)
         process = _owner(known, heard)
+        is_stopped = bool(process and process.state in ("T", "t"))
+        does = _titles(known, heard, ports.get(peer, set()))
+        owes = is_stopped or any(not title.startswith("idle") for title in does)
         yield Dependency(
             target=target,
             peer=peer,
             connecting=connecting[peer],
-            waiting=on[peer],
+            waiting=on[peer] + (min(perhaps[peer], busy) if owes else 0),
             busy=busy,
             is_heard=None if not _is_here(known, peer) else heard is not None,
             pid=process.pid if process else None,
             process=process.name if process else "",
-            is_stopped=bool(process and process.state in ("T", "t")),
+            is_stopped=is_stopped,
             unit=process.unit if process else "",
             named_by=variables.get(peer, ""),
             elsewhere=_elsewhere(known, peer) if heard is None and _is_here(known, peer) else None,
-            does=_titles(known, heard, ports.get(peer, set())),
+            does=does,
         )
 
 

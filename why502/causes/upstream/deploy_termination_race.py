@@ -43,7 +43,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     cut = [tally for tally in case.failures if tally.symptom in GAP]
     first = min((tally.first for tally in cut if tally.first), default=None)
     last = max((tally.last for tally in cut if tally.last), default=None)
-    if case.target is None or first is None or last is None or case.probe(*GAP):  # what else fails by now is another fault
+    if case.target is None or first is None or last is None or case.listeners == ():
+        return
+    if case.probe(*GAP):  # what else fails by now is another fault
         return
     stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
