@@ -9,7 +9,7 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
 from why502.case import Case
 from why502.diagnosis import diagnose
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
 
 UNIT = "shop.service"
@@ -91,3 +91,31 @@ def test_a_socket_that_systemd_holds_for_a_service_makes_no_other_its_worker() -
     other = Process(pid=50, ppid=1, name="postgres")
     held = REPLACE(here, processes=(*(here.processes or ()), other), listeners=(Listener(target=APP, pids=(1, 40)),))
     assert [process.pid for process in Case(here=held, target=APP).processes] == [40]
+
+
+def boots(count: int, *, first_s: float = 3, last_s: float = 19) -> Event:
+    """Return what a master says of its workers that end as they start."""
+    said = told(Symptom.START_FAILED, first_s, "Early termination of worker", count=count)
+    return REPLACE(said, last=STOPPED + timedelta(seconds=last_s))
+
+
+def test_workers_that_do_not_start_under_a_master_that_listens() -> None:
+    late = cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=18)
+    here = restarted(late, events=(*RESTART, boots(50)), probe=Symptom.READ_TIMED_OUT)
+    assert answers(here) == [("backend-startup-failure", True)]
+    once = restarted(late, events=(*RESTART, boots(1, last_s=3)), probe=Symptom.READ_TIMED_OUT)
+    assert answers(once)[0][0] != "backend-startup-failure"
+
+
+@pytest.mark.parametrize(("served_s", "is_start"), [(2, True), (12, False)])
+def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_start: bool) -> None:
+    broken = cut(Symptom.CLOSED_BEFORE_HEADER, first_s=3, last_s=13)
+    here = restarted(broken, cut(Symptom.CONNECT_REFUSED, first_s=14, last_s=19), events=(boots(4, last_s=13),))
+    logs = REPLACE(
+        here.logs,
+        targets=(TargetTraffic(target=APP, attempts=80, failures=40, last_success=STOPPED + timedelta(seconds=served_s)),),
+    )
+    down = (Service(manager="systemd", name=UNIT, is_running=False, exit_code=3, result="exit-code", targets=(APP,)),)
+    gone = REPLACE(here, logs=logs, listeners=(), services=down, probes=(), processes=())
+    assert ("backend-startup-failure" in dict(answers(gone))) is is_start
+    assert ("backend-crashed" in dict(answers(gone))) is not is_start

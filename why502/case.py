@@ -373,11 +373,16 @@ class Case:
     @cached_property
     def last_served(self) -> datetime | None:
         """When the target last answered, or at least held a connection that then broke; None where nothing tells that it ever did."""
+        moments = [tally.first for tally in self.tallies if tally.symptom in BROKEN]
+        return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
+
+    @cached_property
+    def last_answered(self) -> datetime | None:
+        """When the target last answered; None where nothing tells that it ever did."""
         places = {route.at for route in self.routes if route.at is not None}
         alone = all(len(route.peers) == 1 for route in self.routes)
         paths = self.here.logs.paths if self.here.logs and alone else ()
         moments = [path.last_served for path in paths if path.at in places]
-        moments += [tally.first for tally in self.tallies if tally.symptom in BROKEN]
         moments += [self.traffic.last_success if self.traffic else None]
         return max((at for at in moments if at is not None), default=None)
 

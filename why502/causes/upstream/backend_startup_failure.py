@@ -19,19 +19,21 @@ Nothing listens, so connections are refused (502), or the unix socket never appe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from why502.case import Case
+from why502.case import BROKEN, Case
 from why502.cause import Cause
 from why502.changes import make_file, start
 from why502.drop_ins import is_masked
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Service
+from why502.model.snapshot import Event, Service
 
 _EMPTY = "# The unit names this file; the variables that it should hold are not known.\n"
 
 LOOP = 3  # restarts
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -39,10 +41,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
+    failed = [event for event in case.events(Symptom.START_FAILED) if not _served_since(case, event)]
     began = case.born and case.first_failure and case.born > case.first_failure
-    if case.listeners and not (began and case.answers_now is False):  # else it listens for as long as this start lasts
+    is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
+    if case.listeners and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
-    for event in case.events(Symptom.START_FAILED)[:1]:
+    for event in failed[:1]:
         yield supports(event.says, event.seen_in, PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
@@ -63,6 +67,25 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.seen_in,
             PROOF,
         )
+
+
+def _served_since(case: Case, event: Event) -> bool:
+    """Return whether the target answered after it failed to start: it did start, and what it says of its end is not of a start.
+
+    gunicorn calls it a worker that failed to boot whenever one ends with status 3.
+    """
+    served, began, ended = case.last_answered, event.at, event.ended_at
+    if served is None or began is None or ended is None:
+        return False
+    broken = max((tally.last for tally in case.tallies if tally.symptom in BROKEN and tally.last), default=None)
+    is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
+    return served > ended + SECOND or is_between
+
+
+def _is_of_now(case: Case, event: Event) -> bool:
+    """Return whether it failed to start as late as requests to it did."""
+    last = case.last_failure
+    return event.ended_at is not None and last is not None and event.ended_at >= last - SECOND
 
 
 def _has_served(case: Case, service: Service) -> bool:
@@ -90,6 +113,7 @@ CAUSE = Cause(
     headline="what should answer on {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
+    explains=frozenset({"backend-hung", "backend-too-slow", "workers-exhausted"}),  # of a master whose workers do not start
     needs=frozenset({"services", "events"}),
     examine=examine,
     remedies=remedies,
