@@ -125,6 +125,18 @@ class Case:
         return min(found, key=lambda each: each[0])[1] if found else None
 
     @cached_property
+    def empty_group(self) -> Upstream | None:
+        """The group that the proxy had no server left of to try, in the proxy's own case; None where there was none."""
+        tally = self.tally(Symptom.NO_LIVE_UPSTREAMS) if self.target is None else None
+        return next((group for proxy in self.proxies for group in proxy.upstreams if tally and group.name == tally.group), None)
+
+    @cached_property
+    def is_left_out(self) -> bool:
+        """True where the proxy had no server left to try of the group that the target belongs to."""
+        group = self.group
+        return group is not None and any(t.group == group.name for t in self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS))
+
+    @cached_property
     def proxies(self) -> tuple[Proxy, ...]:
         """The proxies of the machine (() where unknown)."""
         return self.here.proxies or ()

@@ -29,6 +29,7 @@ class Cause(Value, frozen=True, kw_only=True):
     engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
     speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
     `explains`: the same, told from the other side: causes that are only its effect where it holds.
+    `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from it.
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
     `foresee` are the rules that find this cause in a configuration before it happens.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
@@ -42,6 +43,7 @@ class Cause(Value, frozen=True, kw_only=True):
     symptoms: Mapping[Symptom, float] = {}
     yields_to: frozenset[str] = frozenset()
     explains: frozenset[str] = frozenset()
+    sums_members: bool = False
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
     foresee: tuple[Rule, ...] = ()

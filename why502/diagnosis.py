@@ -16,7 +16,7 @@ from why502.case import DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
-from why502.joins import NOTICES, Joins, alarms, idle_spares, serving
+from why502.joins import NOTICES, Joins, addresses, alarms, idle_spares, serving
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -238,6 +238,7 @@ def _finding(weighed: _Weighed) -> Finding:
         confidence=confidence,
         says=_sentence(cause, case, weighed.seen),
         target=case.target,
+        group=_group(case, tallies),
         proxy=product,
         place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
         if route and case.target is not None
@@ -250,6 +251,12 @@ def _finding(weighed: _Weighed) -> Finding:
         evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy), *_managed_by(case)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
+
+
+def _group(case: Case, tallies: list[Tally]) -> str:
+    """Return the name of the configured group that all of a finding's failures are of; "" where a target is known, or there are several."""
+    names = {tally.group for tally in tallies} if case.target is None else set()
+    return next(iter(names)) if len(names) == 1 and names <= case.joins.groups.keys() else ""
 
 
 def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
@@ -363,8 +370,8 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
         target = w.case.target
         if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
             continue  # said already, of the target that it hurts
-        if inner := _of_inner(w, asserted):
-            result.append(inner)
+        if lower := _of_inner(w, asserted) or _of_members(w, asserted):
+            result.append(lower)
             continue
         reasons = [
             (cause, where)
@@ -399,6 +406,24 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
     says = f"{gateway.name} (pid {gateway.pid}) listens on {weighed.case.target}, a gateway itself: {cause} on {where} behind it shows here"
     note = Evidence(says=says, weight=YIELDED - WEAK, seen_in="ss -ltnp")
+    return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
+
+
+def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
+    """Return it lowered where each member of the group has one cause that lies not in the members themselves; None where not."""
+    group = weighed.case.empty_group
+    if not weighed.cause.sums_members or group is None or weighed.confidence < ASSERTED:
+        return None
+    members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, weighed.case.here)}
+    least = max(weighed.confidence - MARGIN, ASSERTED)
+    held: dict[str, set[Target | None]] = {}
+    for (cause, where), confidence in asserted.items():
+        if where in members and confidence >= least and CAUSES[cause].layer is not Layer.UPSTREAM:
+            held.setdefault(cause, set()).add(where)
+    same = sorted(cause for cause, places in held.items() if places == members)
+    if not same:
+        return None
+    note = Evidence(says=f"each server of {group.name} has {same[0]} of its own", weight=YIELDED - WEAK)
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 

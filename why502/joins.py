@@ -478,6 +478,10 @@ class Joins:
             found.setdefault(tally.target, []).append(tally)
         return found
 
+    def tallies_of(self, symptom: Symptom) -> list[Tally]:
+        """Return the tallies of the proxy itself, without a target, that have a symptom."""
+        return [tally for tally in self.tallies.get(None, ()) if tally.symptom is symptom]
+
     @cached_property
     def failing(self) -> frozenset[Target]:
         """The targets that some gateway's log shows failing."""

@@ -66,6 +66,7 @@ class Finding(Value, frozen=True, kw_only=True):
     confidence: float
     says: str
     target: Target | None = None
+    group: str = ""  # of a finding about a whole group, without any single target
     proxy: str | None = None
     place: Place | None = None
     statuses: tuple[int, ...] = ()

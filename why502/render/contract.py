@@ -75,7 +75,15 @@ class Finding(msgspec.Struct):
     cause: CauseId
     layer: Layer
     confidence: Confidence
-    target: Annotated[str, Meta(description="the address really connected to: host:port or unix:/path")] | None
+    target: (
+        Annotated[
+            str,
+            Meta(
+                description="the address really connected to: host:port or unix:/path; the group's name for findings about a whole group"
+            ),
+        ]
+        | None
+    )
     proxy: str | None
     route: Route | None
     statuses: list[Annotated[int, Meta(ge=0, le=999)]]

@@ -64,7 +64,7 @@ def _finding(finding: model.Finding) -> contract.Finding:
         cause=printable(finding.cause),
         layer=finding.layer,
         confidence=round(finding.confidence, 3),
-        target=printable(str(finding.target)) if finding.target is not None else None,
+        target=printable(str(finding.target) if finding.target is not None else finding.group) or None,
         proxy=printable(finding.proxy) if finding.proxy is not None else None,
         route=contract.Route(
             server=printable(place.server),

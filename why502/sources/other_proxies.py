@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from why502.config import apache, detect, haproxy, nginx
 from why502.host.base import Host
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary, Symptom
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 from why502.sources.suppliers import Rights, supplier_of
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
+_NO_SERVER = "/<NOSRV>"  # in the place of a server's name
 _PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
 _MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
 
@@ -79,13 +80,16 @@ def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
-    if not known:
-        return summary
-    tallies = tuple(
-        replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
-        for tally in summary.tallies
-    )
-    return replace(summary, tallies=tallies)
+    return replace(summary, tallies=tuple(_named(tally, known) for tally in summary.tallies))
+
+
+def _named(tally: Tally, known: dict[str, Target]) -> Tally:
+    """Return a tally with its server's address; one of a request that came to no server, with the name of the backend alone."""
+    if tally.proxy != "haproxy":
+        return tally
+    if tally.group.endswith(_NO_SERVER):
+        return replace(tally, group=tally.group.removesuffix(_NO_SERVER))
+    return replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
 
 
 def once(summary: LogSummary) -> LogSummary:

@@ -18,13 +18,36 @@ All members are out although a direct request succeeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, WEAK, Layer
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+SERVER_ERROR = 500
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it: the check's own words, and that requests to the member are answered all the same."""
+    tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
+    if case.target is None or tally is None or not case.is_left_out or case.explains_notices:
+        return
+    says = (
+        f"the health check did not get the answer that it wants ({tally.detail})" if tally.detail else "the health check says no"
+    )
+    yield supports(f"{says}, and no server of the group was left", tally.seen_in, LIKELY)
+    answered = next(
+        (probe for probe in case.probes if probe.symptom is None and probe.status and probe.status < SERVER_ERROR), None
+    )
+    if answered is not None:
+        yield supports(f"it answers a request of ours with {answered.status}", "probe", FAIR)
+
 
 CAUSE = Cause(
     id="health-check-misconfigured",
     layer=Layer.PROXY,
     says="the members are fine and the health check says no: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
+    examine=examine,
 )

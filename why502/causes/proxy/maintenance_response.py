@@ -20,14 +20,19 @@ is marked `down`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
+from why502.joins import addresses, is_failure
 from why502.model.config import Answer
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+
+MAINTENANCE = "MAINT"  # HAProxy: by its runtime API, "is going DOWN for maintenance"
+CLOCK = timedelta(seconds=2)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -41,6 +46,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                 if group.name == dead.group and group.peers and all(peer.is_down for peer in group.peers):
                     yield supports(f"every server of group {group.name} is marked down", str(group.at or ""), 2 * PROOF)
                     return
+    if switched := _switched_off(case):
+        yield supports(switched.says, switched.seen_in, switched.weight)
+        return
     own = case.tally(Symptom.OWN_STATUS) or case.tally(Symptom.GATEWAY_STATUS)
     if own is None:
         return
@@ -57,6 +65,24 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
     if limited:
         yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.seen_in, PROOF)
+
+
+def _switched_off(case: Case) -> Evidence | None:
+    """Return what tells that somebody switched every server of the empty group to maintenance while the proxy ran; None where not."""
+    group = case.empty_group
+    if group is None:
+        return None
+    members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
+    tallies = [tally for target in members for tally in case.joins.tallies.get(target, ())]
+    off = {tally.target: tally for tally in tallies if tally.symptom is Symptom.PEER_DISABLED and tally.code == MAINTENANCE}
+    if not members or off.keys() != members:
+        return None
+    for tally in tallies:
+        begun = off[tally.target].first
+        if is_failure(tally) and tally.last and begun and tally.last > begun + CLOCK:
+            return None  # it was tried again since
+    first = min(off.values(), key=lambda tally: tally.seen_in)
+    return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.seen_in, 2 * PROOF)
 
 
 def _is_there(answer: Answer, request: str) -> bool:

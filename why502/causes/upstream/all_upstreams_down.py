@@ -35,9 +35,7 @@ from why502.rule import risk, rule
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
-        return
-    group = next((g for proxy in case.proxies for g in proxy.upstreams if g.name == tally.group), None)
+    group = case.empty_group
     if group is None:
         return
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
@@ -191,6 +189,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     says="every server of the group is marked failed or down, so there was none to try",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
+    sums_members=True,
     yields_to=frozenset(
         {
             "apparmor-denied",

@@ -80,7 +80,7 @@ _INFOS = {  # what the info of "Layer4 connection problem" says
 _MESSAGES = tuple(
     (re.compile(pattern), symptom, causes)
     for pattern, symptom, causes in (
-        (r"(?:backend|proxy|listen|frontend) (?P<b>\S{1,200}) has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
+        (r"(?:backend|proxy|listen|frontend) '?(?P<b>[^\s']{1,200})'? has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
         (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors
         (r"\] frontend (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid request)", None, ""),
         (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),  # ingress

@@ -1,0 +1,110 @@
+"""An HAProxy backend without any server left: the reason of its servers is named, not only that there was none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from why502.config import haproxy
+from why502.diagnosis import diagnose
+from why502.logs.formats import haproxy as lines
+from why502.model.finding import ASSERTED, Finding
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Probe, Proxy, Snapshot
+from why502.model.target import Target
+from why502.sources.other_proxies import addressed
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+CONFIG = """
+frontend www
+    bind :443
+    default_backend pool
+backend pool
+    server left 10.1.0.4:8443 check
+    server right 10.1.0.5:8443 check
+"""
+REFUSED = 'www pool/<NOSRV> 0/-1/-1/-1/0 503 217 - - {state} 5/5/4/0/0 0/0 "GET / HTTP/1.1"'
+ASKED = "10.9.9.9:4000 [04/Mar/2026:05:06:07.000] "
+
+
+def findings(*messages: str, later: str = "", answered: int | None = None) -> tuple[Finding, ...]:
+    """Return the findings on what HAProxy logged."""
+    tallies = []
+    for message in (*messages, later):
+        record = lines.parse(message) if message else None
+        if record is None or record.symptom is None:
+            continue
+        at = AT + timedelta(seconds=30) if message == later else AT
+        tallies.append(
+            Tally(
+                symptom=record.symptom,
+                proxy="haproxy",
+                group=record.group,
+                code=record.code,
+                detail=record.detail,
+                status=record.status,
+                count=9,
+                first=at,
+                last=at,
+            )
+        )
+    found = haproxy.load(CONFIG, "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", pid=7, routes=found.routes, upstreams=found.upstreams)
+    probes = tuple(
+        Probe(target=Target(host=host, port=8443), protocol="http", status=answered, at=AT)
+        for host in ("10.1.0.4", "10.1.0.5")
+        if answered
+    )
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(proxy,),
+        probes=probes,
+        logs=addressed(LogSummary(tallies=tuple(tallies)), (proxy,)),
+    )
+    return diagnose(here).findings
+
+
+def down(server: str, reason: str) -> str:
+    """Return what HAProxy says when a check takes a server out."""
+    return f"[WARNING]  (12) : Server pool/{server} is DOWN, reason: {reason}, check duration: 1ms. 0 active and 0 backup servers left."
+
+
+def test_a_check_that_wants_another_answer_is_the_reason() -> None:
+    said = [down(server, 'Layer7 wrong status, code: 401, info: "Unauthorized"') for server in ("left", "right")]
+    found = findings(*said, ASKED + REFUSED.format(state="SC--"), "backend 'pool' has no server available!", answered=200)[0]
+    assert (found.cause, str(found.target)) == ("health-check-misconfigured", "10.1.0.4:8443")
+    assert found.confidence > 0.9
+
+
+def test_one_member_that_a_check_refuses_does_not_explain_the_other() -> None:
+    said = [down("left", 'Layer7 wrong status, code: 401, info: "Unauthorized"'), ASKED + REFUSED.format(state="SC--")]
+    assert "all-upstreams-down" in {found.cause for found in findings(*said) if found.confidence >= ASSERTED}
+
+
+@pytest.mark.parametrize("quoted", ["pool", "'pool'"])
+def test_servers_that_were_switched_off_are_maintenance(quoted: str) -> None:
+    said = [
+        f"Server pool/{server} is going DOWN for maintenance. 0 active and 0 backup servers left." for server in ("left", "right")
+    ]
+    found = findings(*said, ASKED + REFUSED.format(state="SC--"), f"backend {quoted} has no server available!")[0]
+    assert (found.cause, found.target, found.group) == ("maintenance-response", None, "pool")
+
+
+def test_servers_that_were_tried_again_since_are_not_in_maintenance() -> None:
+    said = [
+        f"Server pool/{server} is going DOWN for maintenance. 0 active and 0 backup servers left." for server in ("left", "right")
+    ]
+    again = ASKED + 'www pool/left 0/0/-1/-1/3003 503 217 - - SC-- 5/5/4/0/3 0/0 "GET / HTTP/1.1"'
+    assert findings(*said, ASKED + REFUSED.format(state="SC--"), later=again)[0].cause != "maintenance-response"
+
+
+def test_a_full_queue_is_said_of_the_backend() -> None:
+    found = findings(ASKED + 'www pool/<NOSRV> 0/4001/-1/-1/4001 503 217 - - sQ-- 22/22/21/0/0 0/4 "GET / HTTP/1.1"')[0]
+    assert (found.cause, found.group) == ("upstream-connection-limit", "pool")
+
+
+def test_the_names_of_a_backend_are_one() -> None:
+    texts = ("backend pool has no server available!", "[ALERT] (3) : backend 'pool' has no server available!")
+    assert {record.group for text in texts if (record := lines.parse(text))} == {"pool"}
+    assert all((record := lines.parse(text)) and record.symptom is Symptom.NO_LIVE_UPSTREAMS for text in texts)
