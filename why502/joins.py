@@ -57,14 +57,14 @@ def is_passed_on(tally: Tally) -> bool:
 def serving(snapshot: Snapshot) -> str:
     """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run; "" where that is not so.
 
-    That is: no gateway whose configuration is known runs, nginx did not fail, and another program listens where it would, or on a port
-    of the web, or all logs are another's.
+    That is: no gateway whose configuration is known runs, none of those failed or is missed, and another program listens where it would,
+    or on a port of the web, or all logs are another's.
     """
     proxies = snapshot.proxies or ()
     tallies = snapshot.logs.tallies if snapshot.logs else ()
-    if not proxies or any(proxy.is_running or _has_failed(proxy) for proxy in proxies):
+    if not proxies or any(proxy.is_running or _has_failed(proxy) or is_missed(proxy, snapshot) for proxy in proxies):
         return ""
-    if any(tally.proxy == "nginx" and tally.symptom in _FAILED_STARTS for tally in tallies):
+    if any(tally.proxy in {proxy.kind for proxy in proxies} and tally.symptom in _FAILED_STARTS for tally in tallies):
         return ""
     ports = {80, 443} | {listen.port for proxy in proxies for listen in proxy.listens}
     names = {process.pid: process.name.split(":")[0] for process in snapshot.processes or ()}
@@ -74,6 +74,15 @@ def serving(snapshot: Snapshot) -> str:
             return f"{names[pid]} (pid {pid}) listens on {listener.target}"
     kinds = sorted({tally.proxy for tally in tallies if tally.proxy})
     return f"the logs are those of {', '.join(kinds)}" if kinds and "nginx" not in kinds else ""
+
+
+def is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
+    """Return whether a gateway that does not run is enabled, and nobody else listens on any of its ports in its stead."""
+    if proxy.is_running or not proxy.unit_state.startswith("enabled") or snapshot.listeners is None:
+        return False
+    taken = {listener.target.port for listener in snapshot.listeners if not listener.target.is_unix}
+    ports = {listen.port for listen in proxy.listens if not listen.is_unix}
+    return bool(ports) and not ports & taken
 
 
 def _has_failed(proxy: Proxy) -> bool:

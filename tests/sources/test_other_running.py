@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -107,6 +108,17 @@ def test_apache(open_folder: Path, includes: bool) -> None:
         ("error", f"{open_folder}/error.log"),
         ("access", f"{open_folder}/access.log"),
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server changes its user")
+def test_its_workers_are_who_connects(open_folder: Path) -> None:
+    httpd, port = program("apache2"), free_port()
+    text = APACHE.format(folder=open_folder, modules=MODULES, port=port, more="ProxyPass / http://127.0.0.1:3001/")
+    (open_folder / "httpd.conf").write_text(text)
+    with serving(port, httpd, "-DFOREGROUND", "-f", f"{open_folder}/httpd.conf"):
+        (proxy,) = found(open_folder)
+    assert proxy.user == "www-data"
+    assert proxy.workers and {(worker.ppid, worker.user) for worker in proxy.workers} == {(proxy.pid, "www-data")}
 
 
 def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:

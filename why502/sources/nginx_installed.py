@@ -59,17 +59,17 @@ def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "
         owner_uid=supplier_of(host, config),
     )
     proxy = configured(proxy, Rights(host, proxy.owner_uid), gaps)
-    shown = _shown(host, service)
-    says = parse_show(shown)
+    state = shown(host, service)
+    says = parse_show(state)
     return msgspec.structs.replace(
         proxy,
         unit=service if says else "",
-        unit_state=parse_state(shown) if says else "",
+        unit_state=parse_state(state) if says else "",
         why_stopped="; ".join(_reasons(host, proxy, f"{service}: {says}" if says else "")),
     )
 
 
-def _shown(host: Host, service: str) -> str:
+def shown(host: Host, service: str) -> str:
     """Return what `systemctl show` writes of a service; "" where there is no systemd, or it does not answer."""
     if not service or not _exists(host, "/run/systemd/system"):
         return ""
@@ -108,9 +108,16 @@ def parse_show(output: str) -> str:
 
 
 def parse_state(output: str) -> str:
-    """Return "failed" of a service that failed, else whether its unit is enabled, disabled or masked."""
+    """Return "failed" of a service that failed, or is only kept alive by new attempts, else whether its unit is enabled, disabled or masked."""
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
-    return "failed" if values.get("ActiveState") == "failed" else values.get("UnitFileState", "")
+    has_failed = values.get("ActiveState") == "failed" or values.get("SubState") == "auto-restart"
+    return "failed" if has_failed else values.get("UnitFileState", "")
+
+
+def parse_active(output: str) -> str:
+    """Return the active state of a service (systemctl(1)); "" for one that is not there."""
+    values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    return values.get("ActiveState", "")
 
 
 def _last_emerg(host: Host, path: str) -> str:

@@ -29,9 +29,10 @@ from why502.sources.suppliers import Allowance, Rights
 MOST = 16
 MOST_OF_USER = 4  # of each user other than root
 MOST_FILES = 256
+WORKERS = 8
 _LIMIT = 4 << 20
 _KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache"}
-_MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg", "apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
+MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg", "apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
 _HAPROXY_LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 _INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
@@ -71,7 +72,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
     Where its files cannot be read, that is a gap of an HAProxy; nobody knows whether an Apache is a proxy.
     """
     try:
-        proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), pid, name)
+        proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
     except HostError as error:
         if name == "haproxy":
             gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
@@ -79,22 +80,33 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
     return proxy if proxy.routes else None
 
 
-def _proxy(rights: Rights, process: Process, pid: int, name: str) -> Proxy:
+def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
+    """Return some of the processes that a master started: they connect to the backends, as another user than its own."""
+    stats = table.stats()
+    children = sorted(
+        pid for pid, stat in stats.items() if stat.ppid == master and stat.name == stats[master].name and stat.state != "Z"
+    )
+    found = (attempt(partial(table.process, pid)) for pid in children[:WORKERS])
+    return tuple(worker for worker in found if worker is not None)
+
+
+def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
     seen = rights.own
     kind = _KINDS[name]
     mains = _files(process, name)
-    texts = list(_haproxy_texts(rights, mains) if kind == "haproxy" else _apache_texts(rights, process, mains[0]))
+    texts = list(haproxy_texts(rights, mains) if kind == "haproxy" else apache_texts(rights, process, mains[0]))
     reader = haproxy.load if kind == "haproxy" else apache.load
     read: list[Configuration] = [reader(text, path) for path, text in texts]
-    logs = _haproxy_logs(seen) if kind == "haproxy" else tuple(_apache_logs(texts, process))
+    logs = haproxy_logs(seen) if kind == "haproxy" else tuple(apache_logs(texts, process))
     return Proxy(
         kind=kind,
-        pid=pid,
+        pid=process.pid,
         config=mains[0],
         root=process.root,
         network=process.network,
         unit=process.unit,
-        user=process.user,
+        user=workers[0].user if workers else process.user,
+        workers=workers,
         started_at=process.started_at,
         files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
         owner_uid=rights.owner_uid,
@@ -110,14 +122,14 @@ def _files(process: Process, name: str) -> list[str]:
     named = [after for word, after in pairwise(words) if word == "-f"]
     folder = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")
     base = posixpath.join(process.cwd or "/", folder)
-    return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [_MAIN[name]]
+    return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [MAIN[name]]
 
 
 def _decoded(content: bytes) -> str:
     return content[:_LIMIT].decode("utf-8", "surrogateescape")
 
 
-def _haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]]:
+def haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each file with its text; a folder stands for its `*.cfg`, in the order of their names."""
     for main in mains:
         names = attempt(partial(rights.own.list, main))
@@ -126,7 +138,7 @@ def _haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]
             yield path, _decoded(rights.read(path))
 
 
-def _apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[str, str]]:
+def apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[str, str]]:
     """Yield the main file and what it includes, each once, each read with the rights of whoever supplies the file that names it."""
     base, left, done = posixpath.dirname(main), [(main, "")], set[str]()
     while left and len(done) < MOST_FILES:
@@ -174,7 +186,8 @@ def _named(path: str, process: Process) -> str:
     return _VARIABLE.sub(lambda match: known.get(match[1], match[0]), path)
 
 
-def _apache_logs(texts: list[tuple[str, str]], process: Process) -> Iterator[LogTarget]:
+def apache_logs(texts: list[tuple[str, str]], process: Process) -> Iterator[LogTarget]:
+    """Yield the logs that its files name."""
     base = posixpath.dirname(texts[0][0])
     if root := _ROOT.search(texts[0][1]):
         base = posixpath.join(base, _named(root[1], process))
@@ -186,7 +199,7 @@ def _apache_logs(texts: list[tuple[str, str]], process: Process) -> Iterator[Log
                 yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
 
 
-def _haproxy_logs(host: Host) -> tuple[LogTarget, ...]:
+def haproxy_logs(host: Host) -> tuple[LogTarget, ...]:
     """Return where syslog keeps its lines: HAProxy itself writes no file."""
     found = (path for path in _HAPROXY_LOGS if attempt(partial(host.stat, path)) is not None)
     return tuple(LogTarget(kind="access", path=path) for path in found) or (LogTarget(kind="access", goes_to="syslog"),)

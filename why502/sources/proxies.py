@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache, partial
 
@@ -16,7 +16,7 @@ from why502.host.base import Stat as FileStat
 from why502.host.trust import NOBODY
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
-from why502.sources import nginx_installed, other_proxies, other_running, suppliers
+from why502.sources import nginx_installed, other_installed, other_proxies, other_running, suppliers
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
@@ -72,13 +72,14 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, 
     idle = cache(lambda config: (_stopped(host, config, gaps),) if config else nginx_installed.all_stopped(host, gaps))
     allowances: dict[int, Allowance] = {}
     running: list[Proxy] = []
+    absent = cache(lambda: other_installed.all_stopped(host, [proxy for proxy in running if proxy.owner_uid in ours], gaps))
     for uid, look in looks:
         if uid not in ours:
-            yield _asked_for(host, table, running, ask, idle, gaps)
+            yield _asked_for(host, table, running, ask, idle, absent, gaps)
         proxy = look(allowances.setdefault(uid, Allowance()), gaps)
         if proxy is not None:
             running.append(proxy)
-    yield _asked_for(host, table, running, ask, idle, gaps)
+    yield _asked_for(host, table, running, ask, idle, absent, gaps)
 
 
 def _nginx(host: Host, table: ProcessTable, master: Master, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
@@ -90,11 +91,18 @@ def _nginx(host: Host, table: ProcessTable, master: Master, allowance: Allowance
 
 
 def _asked_for(
-    host: Host, table: ProcessTable, running: list[Proxy], ask: Ask, idle: Callable[[str], tuple[Proxy, ...]], gaps: list[Gap]
+    host: Host,
+    table: ProcessTable,
+    running: list[Proxy],
+    ask: Ask,
+    idle: Callable[[str], tuple[Proxy, ...]],
+    absent: Callable[[], Iterable[Proxy]],
+    gaps: list[Gap],
 ) -> Found[tuple[Proxy, ...]]:
     """Return those of the running proxies that were asked for, and in place of those that do not run what `idle` returns.
 
-    `idle` takes a main configuration; "" stands for those that lie in the usual places.
+    `idle` takes a main configuration; "" stands for those that lie in the usual places. `absent` returns the other gateways' that
+    should run.
     """
     away: tuple[Gap, ...] = ()
     found: list[Proxy] = []
@@ -107,7 +115,7 @@ def _asked_for(
             running = here
         # What another user runs says nothing of the nginx that is installed and does not run.
         is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
-        found += (*running, *(() if is_ours else idle("")))
+        found += (*running, *absent(), *(() if is_ours else idle("")))
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or idle(config)

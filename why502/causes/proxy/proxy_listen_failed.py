@@ -35,10 +35,11 @@ def examine(case: Case) -> Iterator[Evidence]:
                 yield supports(f"its own words: {problem.says}", str(problem.at or problem.seen_in or "nginx -t"), 2 * PROOF)
                 return
     tally = case.tally(Symptom.LISTEN_FAILED)
-    if tally is None or any(proxy.is_running for proxy in case.proxies):
+    kinds = {tally.proxy for tally in case.tallies if tally.symptom is Symptom.LISTEN_FAILED}
+    if tally is None or any(proxy.is_running and proxy.kind in kinds for proxy in case.proxies):
         return
     yield supports("it does not run since", "ps", FAIR)
-    ports = {listen.port for proxy in case.proxies for listen in proxy.listens}
+    ports = {listen.port for proxy in case.proxies if proxy.kind in kinds for listen in proxy.listens}
     for listener in case.here.listeners or ():
         process = case.process_of(listener)
         if process and listener.target.port in ports:

@@ -26,6 +26,7 @@ from why502.joins import serving
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Proxy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -33,25 +34,34 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is not None:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]
-    if running and case.tally(*CAUSE.symptoms):  # it was refused a reload, or runs since
-        yield refutes(f"{running[0].kind} runs", "ps", PROOF)
+    said = {tally.proxy for tally in case.tallies if tally.symptom in CAUSE.symptoms}
+    if again := next((proxy.kind for proxy in running if proxy.kind in said), ""):  # it was refused a reload, or runs since
+        yield refutes(f"{again} runs", "ps", PROOF)
     if case.offline:
         return
     if other := serving(case.here):
         yield refutes(f"another gateway serves here: {other}", "ss -ltnp", 2 * PROOF)
-    for proxy in case.proxies:
-        if proxy.is_running or running or proxy.kind != "nginx":  # of others only the file was read
-            continue
-        yield supports(f"no process runs with {proxy.config}", "ps", 2 * PROOF)
+    for proxy in _missing(case):
+        yield supports(f"no process runs with {proxy.config}", "ps", LIKELY if running else 2 * PROOF)
         if proxy.why_stopped:
             yield supports(proxy.why_stopped, "service manager", WEAK)
         for problem in proxy.problems[:1]:
             yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
 
 
+def _missing(case: Case) -> list[Proxy]:
+    """Return the gateways that are expected to run and do not, those first that are enabled or failed; beside others only such as failed."""
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running]
+    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
+    if kinds:
+        return [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
+    wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
+    return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # of others only a file was read
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
-    stopped = [proxy for proxy in case.proxies if not proxy.is_running]
+    stopped = _missing(case)
     return f"{stopped[0].kind} does not run: no process has the configuration {stopped[0].config}" if stopped else ""
 
 

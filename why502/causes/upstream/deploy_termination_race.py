@@ -28,13 +28,33 @@ from why502.cause import Cause
 from why502.config.nginx import units
 from why502.deployment import Deployment
 from why502.drop_ins import put, seconds
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
-from why502.model.logs import Symptom
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event
+from why502.model.words import words
 from why502.rule import risk, rule
 
 AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
+OF_RESTARTS = frozenset(  # what requests meet while one stops and the next starts
+    {
+        Symptom.CONNECT_REFUSED,
+        Symptom.SOCKET_PATH_MISSING,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.CONNECT_RESET,
+        Symptom.SEND_FAILED,
+        Symptom.STALE_ENDPOINT,
+        Symptom.PEER_DISABLED,
+        Symptom.NO_LIVE_UPSTREAMS,
+        Symptom.CLIENT_CLOSED,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CONNECT_TIMED_OUT,
+    }
+)
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
 
@@ -46,6 +66,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None or first is None or last is None or case.listeners == ():
         return
     if case.probe(*GAP):  # what else fails by now is another fault
+        return
+    if other := _fails_otherwise(case):
+        yield refutes(f"it fails in another way since: {words(other.symptom)}", other.seen_in, PROOF)
         return
     stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
@@ -59,6 +82,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{what} lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+
+
+def _fails_otherwise(case: Case) -> Tally | None:
+    """Return the failures that a stop or a start does not make, where they go on after all those that it makes; None where there are none."""
+    own = [tally for tally in case.failures if tally.symptom in OF_RESTARTS]
+    others = [
+        tally for tally in case.failures if tally.symptom not in OF_RESTARTS and tally.symptom is not Symptom.GATEWAY_STATUS
+    ]
+    last = max((tally.last for tally in own if tally.last), default=None)
+    later = [tally for tally in others if tally.count > 1 and tally.last and last and tally.last > last]
+    return max(later, key=lambda tally: (tally.count, tally.symptom.value), default=None)
 
 
 def _slack(stop: Event) -> timedelta:

@@ -1,0 +1,115 @@
+"""An HAProxy or Apache that should run and does not is found with its configuration; one that nobody switched on is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from why502.diagnosis import diagnose
+from why502.host.directory import DirectoryHost
+from why502.model.finding import ASSERTED, Finding
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Gap, Listener, Process, Proxy, Snapshot
+from why502.model.target import Target
+from why502.sources import nginx_installed
+from why502.sources.other_installed import all_stopped
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+HAPROXY = "frontend www\n  bind *:8443 ssl crt x.pem\n  bind [::1]:81,/run/x.sock\n  default_backend pool\nbackend pool\n  server one 10.0.0.9:80\n"
+APACHE = "Listen 8081\nListen 127.0.0.1:8444 https\nErrorLog logs/error_log\nProxyPass / http://10.0.0.9:3000/\n"
+STOPPED = "LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult={result}\nUnitFileState={state}\n"
+
+
+def found(folder: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running: Proxy) -> tuple[Proxy, ...]:
+    """Return what is found in a folder whose services all are as systemctl shows them there."""
+    for path, text in (("haproxy/haproxy.cfg", HAPROXY), ("httpd/conf/httpd.conf", APACHE)):
+        (folder / "etc" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "etc" / path).write_text(text)
+    monkeypatch.setattr(nginx_installed, "shown", lambda *_: shown)
+    gaps: list[Gap] = []
+    proxies = all_stopped(DirectoryHost(str(folder)), running, gaps)
+    assert gaps == []
+    return proxies
+
+
+@pytest.mark.parametrize(
+    ("active", "sub", "result", "state", "expected"),
+    [
+        ("inactive", "dead", "success", "enabled", "enabled"),
+        ("failed", "failed", "exit-code", "disabled", "failed"),
+        ("activating", "auto-restart", "exit-code", "enabled", "failed"),
+        ("inactive", "dead", "success", "disabled", None),
+        ("inactive", "dead", "success", "masked", None),
+        ("active", "running", "success", "enabled", None),
+    ],
+)
+def test_only_what_is_expected_to_run(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, active: str, sub: str, result: str, state: str, expected: str | None
+) -> None:
+    proxies = found(open_folder, monkeypatch, STOPPED.format(active=active, sub=sub, result=result, state=state))
+    assert [(proxy.kind, proxy.unit_state) for proxy in proxies] == (
+        [("haproxy", expected), ("apache", expected)] if expected else []
+    )
+    for proxy in proxies:
+        assert not proxy.is_running and proxy.routes and proxy.why_stopped.startswith(f"{proxy.unit}: {active} ({sub})")
+        assert any(log.goes_to == "stderr" for log in proxy.logs)
+
+
+def test_where_they_would_listen(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
+    haproxy, apache = found(open_folder, monkeypatch, shown)
+    assert [str(listen) for listen in haproxy.listens] == ["0.0.0.0:8443", "[::1]:81", "unix:/run/x.sock"]
+    assert [str(listen) for listen in apache.listens] == ["0.0.0.0:8081", "127.0.0.1:8444"]
+
+
+def test_one_that_runs_stands_for_its_kind(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
+    assert [proxy.kind for proxy in found(open_folder, monkeypatch, shown, Proxy(kind="haproxy", pid=4))] == ["apache"]
+    assert len(found(open_folder, monkeypatch, shown, Proxy(kind="haproxy", pid=4, owner_uid=1000))) == 2
+
+
+def asserted(*proxies: Proxy, listeners: tuple[Listener, ...], tallies: tuple[Tally, ...] = ()) -> list[Finding]:
+    """Return the findings that are asserted of gateways beside an httpd of another user's that listens."""
+    here = Snapshot(
+        taken_at=AT,
+        proxies=proxies,
+        listeners=listeners,
+        processes=(Process(pid=9, name="apache2"),),
+        logs=LogSummary(tallies=tallies),
+        probes=(),
+    )
+    return [finding for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
+
+
+STOPPED_ONE = Proxy(
+    kind="haproxy", config="/etc/haproxy/haproxy.cfg", unit="haproxy.service", listens=(Target(host="0.0.0.0", port=88),)
+)
+
+
+def with_state(state: str) -> Proxy:
+    return Proxy(
+        kind=STOPPED_ONE.kind, config=STOPPED_ONE.config, unit=STOPPED_ONE.unit, listens=STOPPED_ONE.listens, unit_state=state
+    )
+
+
+def test_a_taken_port_is_the_reason() -> None:
+    tally = Tally(symptom=Symptom.LISTEN_FAILED, proxy="haproxy", count=3, first=AT, last=AT)
+    taken = (Listener(target=Target(host="0.0.0.0", port=88), pids=(9,)),)
+    first, *_ = asserted(with_state("failed"), listeners=taken, tallies=(tally,))
+    assert first.cause == "proxy-listen-failed"
+
+
+def test_one_that_is_enabled_is_missed_unless_another_took_its_port() -> None:
+    free = (Listener(target=Target(host="0.0.0.0", port=80), pids=(9,)),)
+    taken = (Listener(target=Target(host="0.0.0.0", port=88), pids=(9,)), *free)
+    assert [finding.cause for finding in asserted(with_state("enabled"), listeners=free)] == ["proxy-not-running"]
+    assert asserted(with_state("enabled"), listeners=taken) == []
+    assert asserted(with_state("disabled"), listeners=free) == []
+
+
+def test_beside_a_gateway_that_runs_only_a_failed_one_is_said() -> None:
+    runs = Proxy(kind="nginx", pid=5)
+    assert asserted(runs, with_state("enabled"), listeners=()) == []
+    assert [finding.cause for finding in asserted(runs, with_state("failed"), listeners=())] == ["proxy-not-running"]

@@ -1,0 +1,56 @@
+"""A restart explains the failures that it makes, not those of another kind that go on after it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from why502.diagnosis import diagnose
+from why502.model.config import Peer, Route
+from why502.model.finding import ASSERTED
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Event, Proxy, Service, Snapshot
+from why502.model.target import Target
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+TARGET = Target(path="/run/app.sock")
+
+
+def causes(*tallies: Tally) -> set[str]:
+    """Return the causes that are asserted, of a service that was restarted five seconds ago."""
+    route = Route(passes="http://unix:/run/app.sock", protocol="http", peers=(Peer(name=str(TARGET), target=TARGET),))
+    begun = AT - timedelta(seconds=5)
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(route,)),),
+        services=(Service(manager="systemd", name="app.service", state="active", is_running=True, targets=(TARGET,)),),
+        events=tuple(
+            Event(at=at, symptom=symptom, unit="app.service", says=says, detail=says, seen_in="journal")
+            for at, symptom, says in (
+                (begun, Symptom.PROCESS_STOPPED, "Stopping app"),
+                (begun + timedelta(seconds=1), Symptom.PROCESS_STARTED, "Started app"),
+            )
+        ),
+        logs=LogSummary(tallies=tallies),
+    )
+    return {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+
+
+def tally(symptom: Symptom, until_s: float, count: int = 5) -> Tally:
+    """Return failures from the restart on until so many seconds after it."""
+    begun = AT - timedelta(seconds=5)
+    return Tally(symptom=symptom, proxy="nginx", target=TARGET, count=count, first=begun, last=begun + timedelta(seconds=until_s))
+
+
+def test_a_restart_alone() -> None:
+    assert "deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8))
+
+
+@pytest.mark.parametrize("symptom", [Symptom.CONNECT_DENIED, Symptom.HEADER_INVALID, Symptom.TLS_FAILED])
+def test_what_fails_otherwise_since(symptom: Symptom) -> None:
+    assert "deploy-termination-race" not in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), tally(symptom, 4.5))
+
+
+def test_one_single_other_failure_says_nothing() -> None:
+    assert "deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), tally(Symptom.CONNECT_DENIED, 2, count=1))
