@@ -90,7 +90,13 @@ def _of_all_owners(
     for uid in sorted(by_owner):
         left_s = max(0.0, deadline - time.monotonic())
         patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
-        found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets)
+        try:
+            found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets)
+        except OSError as error:  # a file system of this user's failed while it was read: that costs this user's logs
+            if uid == ROOT:
+                raise
+            gaps.append(Gap(source="logs", why=f"the logs of user {uid} could not be read: {error.strerror}"))
+            continue
         gaps += more
         if uid != ROOT:
             owned = tuple(msgspec.structs.replace(tally, owner_uid=uid) for tally in found.tallies)

@@ -1,0 +1,287 @@
+"""What an ordinary user can do to keep root's `diagnose` from its answer: time, memory, and managers that speak of root's targets."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stranger import STRANGER, attacking, folder, given, needs_root, why502
+from test_supplier_attacks import acting, collected, config, diagnose, master, site
+
+pytestmark = [pytest.mark.real, needs_root]
+
+NOGROUP = 65534
+SERVER = Path(__file__).with_name("fuse_server.py")
+_MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "why502", *sys.argv[1:]], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+"""
+
+
+def megabytes(*argv: str) -> int:
+    """Return how much memory a command of root's took at most, or a process that it began."""
+    done = subprocess.run([sys.executable, "-c", _MEASURED, *argv], capture_output=True, text=True, timeout=120, check=True)
+    status, size = map(int, done.stdout.split())
+    assert status in (0, 1, 2), done.stderr
+    return size
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def dead() -> Iterator[int]:
+    """A real nginx of root's, whose log tells of a backend that nothing listens for: the backend's port."""
+    directory = folder()
+    port, backend = free_port(), free_port()
+    passes = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}"
+    http_block = f"http {{ access_log off; {passes} }}"
+    text = f"daemon off; pid {directory}/pid; error_log {directory}/error.log; events {{}} {http_block}"
+    (directory / "nginx.conf").write_text(text)
+    process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log")])
+    until = time.monotonic() + 20
+    while not (directory / "pid").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    for _ in range(3):
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        asked.request("GET", "/")
+        assert asked.getresponse().status == 502
+        asked.close()
+    yield backend
+    process.terminate()
+    process.wait()
+    shutil.rmtree(directory)
+
+
+def about(diagnosis: dict[str, object], port: int) -> dict[str, object]:
+    """Return the first finding about a backend of root's gateway."""
+    findings = diagnosis["findings"]
+    assert isinstance(findings, list)
+    return next(found for found in findings if found["target"] == f"127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def crowd(count: int, *argv: str) -> Iterator[None]:
+    """Processes of the stranger below the first process, so that none is left out as one of many children."""
+    script = f"""
+import os, sys
+os.setsid()
+os.setgroups([]); os.setgid({STRANGER}); os.setuid({STRANGER})
+for _ in range({count}):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.execv(sys.argv[1], sys.argv[1:])
+        os._exit(0)
+    os.wait()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    begun = subprocess.Popen([sys.executable, "-c", script, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+    try:
+        assert begun.stdout is not None
+        assert begun.stdout.readline()
+        yield
+    finally:
+        os.killpg(begun.pid, signal.SIGKILL)
+        begun.wait()
+
+
+def test_long_command_lines_of_many_processes_take_no_memory(dead: int) -> None:
+    with crowd(250, "/usr/bin/perl", "-e", "sleep 300", "--", *["ab"] * 20_000):
+        assert about(diagnose(), dead)["failures"] == 3
+        assert megabytes("diagnose", "--no-probe") < 200
+
+
+def test_a_huge_program_takes_no_memory(dead: int) -> None:
+    mine = folder(uid=STRANGER)
+    program = mine / "nginx"
+    shutil.copy("/usr/bin/perl", program)
+    os.truncate(program, 128 << 20)
+    path = config(mine, site("http://127.0.0.1:1"))
+    with acting(str(program), "-e", f'$|=1; $0 = "nginx: master process {program} -c {path}"; print "ready\\n"; sleep 300'):
+        assert about(diagnose(), dead)
+        assert megabytes("diagnose", "--no-probe") < 200
+
+
+def _stop_ours() -> None:
+    """Stop every process that has our user's rights and reads for root."""
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdecimal() and b"owner_process" in Path(f"/proc/{name}/cmdline").read_bytes():
+                os.kill(int(name), signal.SIGSTOP)
+    time.sleep(0.002)
+
+
+def test_who_stops_the_processes_that_read_for_root_hides_no_gateway_of_root(dead: int) -> None:
+    path = config(folder(uid=STRANGER), site("http://127.0.0.1:1"))
+    title = f'$|=1; $0 = "{master(path)}"; print "ready\\n"; sleep 300'
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):  # each in a mount namespace of its own: a process reads for root below each of their roots
+            stack.enter_context(acting("unshare", "-Urm", "perl", "-e", title))
+        stack.enter_context(attacking(_stop_ours))
+        found = diagnose("--no-probe")
+    assert about(found, dead)["failures"] == 3
+    assert "did not answer within" not in json.dumps([gap for gap in _gaps(found) if gap["source"] in ("proxies", "disks")])
+
+
+def _gaps(diagnosis: dict[str, object]) -> list[dict[str, str]]:
+    found = diagnosis.get("gaps")
+    assert isinstance(found, list)
+    return found
+
+
+def test_a_file_system_of_the_stranger_costs_no_log_of_root(dead: int) -> None:
+    mine = folder(uid=STRANGER)
+    point = mine / "point"
+    point.mkdir()
+    given(point)
+    device = folder() / "fuse"
+    os.mknod(device, 0o020666, os.makedev(10, 229))
+    device.chmod(0o666)
+    path = config(mine, f"error_log {point}/error.log; {site('http://127.0.0.1:1')}")
+    words = ["setpriv", f"--reuid={STRANGER}", f"--regid={NOGROUP}", "--clear-groups", "unshare", "-Urm", "/usr/bin/python3", "-"]
+    with SERVER.open("rb") as program:
+        process = subprocess.Popen(
+            [*words, str(device), str(point), str(path)],
+            stdin=program, stdout=subprocess.PIPE, text=True, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        finding = about(diagnose(), dead)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        device.unlink()
+    assert finding["failures"] == 3
+
+
+def test_arguments_of_a_set_user_id_program_are_not_roots() -> None:
+    secret = "upstream the-name-of-a-secret { server 127.0.0.1:1; }"
+    closed = folder(0o711)
+    (closed / "secret").write_text(secret)
+    (closed / "secret").chmod(0o600)
+    program = closed / "sudo"  # becomes root in every respect, as sudo(8) does while it waits for a password
+    shutil.copy("/usr/bin/perl", program)
+    os.chown(program, 0, STRANGER)
+    program.chmod(0o4750)
+    try:
+        words = f'$|=1; $< = 0; $( = 0; $0 = "nginx: master process nginx -c {closed}/secret"; print "$< $>\\n"; sleep 300'
+        argv = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", str(program), "-e", words]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd="/")
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "0 0\n"
+            assert "the-name-of-a-secret" not in collected()
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        program.unlink()
+
+
+class Pm2:
+    """A daemon of the stranger's that tells of one application, whose name is the stranger's choice, and which names a port."""
+
+    def __init__(self, home: Path, name: str, port: int) -> None:
+        one = {"name": name, "status": "stopped", "exit_code": 0, "restart_time": 0, "args": ["--port", str(port)]}
+        rows = [{"name": name, "pid": 0, "pm_id": 0, "pm2_env": one}]
+        self._answer = b"j:" + json.dumps({"args": [rows]}).encode()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(home / "rpc.sock"))
+        given(home / "rpc.sock")
+        self._socket.listen(8)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                line, _ = self._socket.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                line.recv(4096)
+                line.sendall(b"\x11" + struct.pack(">I", len(self._answer)) + self._answer)
+            line.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_root_gives_its_own_manager_no_order_that_a_stranger_worded(dead: int) -> None:
+    home, bin_ = folder(uid=STRANGER), folder()
+    proof = bin_ / "ran"
+    (bin_ / "pm2").write_text(f'#!/bin/sh\necho "$*" >> {proof}\n')
+    (bin_ / "pm2").chmod(0o755)
+    daemon = Pm2(home, "all", dead)
+    program = home / "PM2"
+    shutil.copy("/usr/bin/perl", program)
+    try:
+        with acting(str(program), "-e", f'$|=1; $0 = "PM2 v5.3.0: God Daemon ({home})"; print "ready\\n"; sleep 300'):
+            finding = about(diagnose(), dead)
+            why502("fix", "--apply", "--yes", env={**os.environ, "PATH": f"{os.environ['PATH']}:{bin_}"})
+    finally:
+        daemon.close()
+    assert "all" in str(finding["says"])  # it is heard
+    assert f"user {STRANGER}, not root" in json.dumps(finding["evidence"])  # and it is told whose word it is
+    assert '"run"' not in json.dumps(finding["remedies"])
+    assert not proof.exists()
+
+
+SUPERVISORD = """[unix_http_server]
+file={folder}/sock
+[supervisord]
+logfile={folder}/log
+pidfile={folder}/pid
+nodaemon=true
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[program:{name}]
+command=/bin/false --port {port}
+startretries=1
+startsecs=0
+autorestart=false
+"""
+
+
+def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead: int) -> None:
+    mine, roots = folder(uid=STRANGER), folder()
+    config(mine, SUPERVISORD.format(folder=mine, name="theirs", port=dead), "s.conf")
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(str(mine / "sock"))
+    given(mine / "sock")
+    silent.listen(64)
+    program = mine / "supervisord"
+    shutil.copy("/usr/bin/perl", program)
+    (roots / "s.conf").write_text(SUPERVISORD.format(folder=roots, name="app-of-root", port=dead))
+    with crowd(20, str(program), "-e", "sleep 300", "--", "-c", f"{mine}/s.conf"):  # smaller numbers than root's
+        process = subprocess.Popen(["supervisord", "-c", str(roots / "s.conf")], stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            until = time.monotonic() + 30
+            while "exited: app-of-root" not in process.stdout.readline():
+                assert time.monotonic() < until
+            says = str(about(diagnose(), dead)["says"])
+        finally:
+            process.terminate()
+            process.wait()
+            silent.close()
+    assert "app-of-root" in says
