@@ -35,7 +35,8 @@ def case(**process: object) -> Case:
     ("process", "is_changed"),
     [
         ({"uid": 0}, True),
-        ({"uid": 33, "user": "www-data"}, True),
+        ({"uid": 33, "user": "www-data", "unit": "shop.service"}, True),
+        ({"uid": 33, "user": "www-data"}, False),
         ({"uid": 1000, "user": "deploy", "unit": "shop.service"}, True),
         ({"uid": 1000, "user": "bob", "unit": "session-3.scope"}, False),
         ({"uid": 1000, "user": "bob"}, False),
@@ -45,5 +46,5 @@ def test_only_of_somebody_who_is_vouched_for(process: dict[str, object], is_chan
     one = case(**process)
     (remedy,) = wrong_port.remedies(one)
     assert bool(remedy.steps) is is_changed
-    assert ("any user may listen there" in remedy.says) is not is_changed
+    assert ("make sure first" in remedy.says) is not is_changed
     assert process.get("user", "(pid 9)") in remedy.says

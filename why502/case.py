@@ -30,7 +30,6 @@ from why502.model.snapshot import (
 from why502.model.target import Target
 
 # Programs that listen on nearly every server and are never the application behind a proxy.
-LOGIN_UID = 1000  # the first of an ordinary user (UID_MIN, login.defs(5))
 SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, no applications
 _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
@@ -324,20 +323,6 @@ class Case:
             return "an application"
         user = f", user {process.user or process.uid}" if process.uid else ""
         return f"{process.name} (pid {process.pid}{user})"
-
-    def is_vouched_for(self, listener: Listener) -> bool:
-        """Return whether root, a system account, a unit or a container stands behind a listener, or the gateway's own user.
-
-        Any user may listen on a free port: requests are not led there only because it looks like the backend.
-        """
-        process = self.process_of(listener)
-        if process is None or process.uid is None or process.uid < LOGIN_UID:
-            return True
-        return (
-            bool(process.container)
-            or process.unit.endswith(".service")
-            or bool(self.proxy and self.proxy.owner_uid == process.uid)
-        )
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:

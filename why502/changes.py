@@ -17,7 +17,7 @@ from why502.joins import takes
 from why502.model.config import Position, Route
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import PhpPool, Proxy, Service
+from why502.model.snapshot import PhpPool, Process, Proxy, Service
 from why502.model.target import Target
 
 KEPT = 32  # idle connections that a worker keeps: nginx's own default since 1.29.7
@@ -87,18 +87,46 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
 def repoint(case: Case, to: Target) -> Edit | None:
     """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
 
-    Where a variable stands there, the `set` that gives it that address is changed instead. None where any user may listen there.
+    Where a variable stands there, the `set` that gives it that address is changed instead. None where another user than root listens
+    there (see `stranger_at`): whoever listens first would get the gateway's requests.
     """
-    heard = [one for one in (case.host.listeners if case.host else None) or () if takes(one, to)]
-    if any(not case.is_vouched_for(one) for one in heard):
-        return None
     peer, route, target = case.peer, case.route, case.target
+    if stranger_at(case, to):
+        return None
     at = (peer.at if peer else None) or (route.at if route else None)
     if target is None or at is None:
         return None
     return _reword(case, at, lambda word: readdressed(word, target, to)) or (
         _in_variable(case, route, lambda word: readdressed(word, target, to)) if route and "$" in route.passes else None
     )
+
+
+def stranger_at(case: Case, to: Target) -> int:
+    """Return the user who listens on an address of the machine without anything of root's that speaks for it; 0 where that is not so.
+
+    Root's word stands for what root or the gateway's own user listens on, and for what runs in a service or container that root
+    started: no other user can put a process into their control groups (cgroups(7)).
+    """
+    here, own = case.host, (None, 0, case.proxy.owner_uid if case.proxy else 0)
+    heard = [one for one in (here.listeners if here else None) or () if takes(one, to)]
+    for listener in heard:
+        process = case.process_of(listener)
+        uid = listener.uid if listener.uid is not None else process.uid if process else None
+        if uid not in own and not (process and _is_of_root(process)):
+            return uid or 0
+    pools = (here.php_pools if here else None) or ()
+    return next((pool.owner_uid for pool in pools if not heard and pool.target == to and pool.owner_uid not in own), 0)
+
+
+def doubt(case: Case, to: Target) -> str:
+    """Return what a remedy adds where another user than root listens; "" where that is not so."""
+    uid = stranger_at(case, to)
+    return f" (user {uid} runs that, and nothing of root's: make sure first that it is the application)" if uid else ""
+
+
+def _is_of_root(process: Process) -> bool:
+    is_contained = bool(process.container) and "/user@" not in process.cgroup
+    return is_contained or process.unit.endswith(".service")
 
 
 def rename(case: Case, route: Route, old: str, new: str) -> Edit | None:

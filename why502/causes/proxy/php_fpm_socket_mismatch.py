@@ -23,11 +23,12 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, repoint
+from why502.changes import doubt, reload, repoint, stranger_at
 from why502.joins import accepts
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import PhpPool
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -52,33 +53,33 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.pool is not None:
         yield refutes(f"pool {case.pool.name} is configured to listen on {case.target}", str(case.pool.listen_at or ""), PROOF)
         return
-    running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
-    for pool in running[:1]:
+    for pool in _running(case)[:1]:
         yield supports(
             f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}",
             str(pool.listen_at or pool.file),
-            PROOF,
+            WEAK if pool.target is not None and stranger_at(case, pool.target) else PROOF,
         )
+
+
+def _running(case: Case) -> list[PhpPool]:
+    """Return the pools that run, those of root's masters first: anybody can run one of their own."""
+    pools = (case.host.php_pools if case.host else None) or ()
+    running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
+    return sorted(running, key=lambda pool: pool.owner_uid != 0)
 
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
-    pools = (case.host.php_pools if case.host else None) or ()
-    pool = next((pool for pool in pools if pool.master_pid is not None and pool.target is not None), None)
+    pool = next(iter(_running(case)), None)
     return f"fastcgi_pass names {case.target}, the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let fastcgi_pass name the pool's listen."""
-    pools = [
-        pool
-        for pool in (case.host.php_pools if case.host else None) or ()
-        if pool.master_pid is not None and pool.target is not None
-    ]
-    for pool in pools[:1]:
+    for pool in _running(case)[:1]:
         if pool.target is not None and case.target is not None:
             change = repoint(case, pool.target)
-            says = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens"
+            says = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
             yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 

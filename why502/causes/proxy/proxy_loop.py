@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, repoint
+from why502.changes import doubt, reload, repoint
 from why502.config.nginx.match import Matcher
 from why502.deployment import Deployment
 from why502.joins import accepts
@@ -93,7 +93,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if len(case.strays) == 1 and case.target is not None:
         listener = case.strays[0]
         change = repoint(case, listener.target)
-        says = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application"
+        says = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application{doubt(case, listener.target)}"
         yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 

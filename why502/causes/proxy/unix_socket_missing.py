@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, repoint
+from why502.changes import doubt, reload, repoint
 from why502.drop_ins import put, restart
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -74,7 +74,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for listener in case.strays[:1]:
         change = repoint(case, listener.target)
         yield Remedy(
-            says=f"let the proxy connect to {listener.target}, if that is its application",
+            says=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",
             steps=(change, *reload(case.proxy)) if change else (),
         )
     elsewhere = case.socket_path.seen_elsewhere if case.socket_path else ()

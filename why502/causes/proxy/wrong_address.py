@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, repoint
+from why502.changes import doubt, reload, repoint
 from why502.deployment import Deployment, host_name
 from why502.joins import accepts
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
@@ -76,7 +76,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the address on which the application listens."""
     for listener in case.same_port[:1]:
         change = repoint(case, listener.target)
-        yield Remedy(says=f"let the proxy connect to {listener.target}", steps=(change, *reload(case.proxy)) if change else ())
+        says = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(27, "localhost-target", Severity.NOTE)

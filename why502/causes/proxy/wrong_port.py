@@ -26,7 +26,7 @@ from datetime import timedelta
 from why502.applications import applications
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import reload, repoint
+from why502.changes import doubt, reload, repoint
 from why502.deployment import Deployment, same_path
 from why502.joins import accepts
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
@@ -161,10 +161,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
         host = (
             case.target.host if case.target and is_reached else listener.target.host
         )  # of another family it has its own address
-        change = repoint(case, Target(host=host, port=listener.target.port))
-        says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens"
-        doubt = "" if case.is_vouched_for(listener) else ", if that is its application: any user may listen there"
-        yield Remedy(says=says + doubt, steps=(change, *reload(case.proxy)) if change else ())
+        to = Target(host=host, port=listener.target.port)
+        change = repoint(case, to)
+        says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
+        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(30, "target-without-listener", Severity.WARNING)
