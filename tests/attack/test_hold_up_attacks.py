@@ -285,3 +285,20 @@ def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead
             process.wait()
             silent.close()
     assert "app-of-root" in says
+
+
+def test_no_gateway_of_root_is_led_to_what_a_stranger_listens_on(dead: int) -> None:
+    near = dead + 1 if dead % 10 < 9 else dead - 1
+    listens = (
+        "use IO::Socket::INET; $|=1;"
+        f'$s = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => {near}) or die;'
+        'print "ready\\n"; while ($c = $s->accept) { sysread $c, $b, 4096; print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"; }'
+    )
+    with acting("perl", "-e", listens):
+        found = diagnose()
+    findings = found["findings"]
+    assert isinstance(findings, list)
+    own = [finding for finding in findings if finding["target"] == f"127.0.0.1:{dead}"]
+    says = json.dumps([finding["remedies"] for finding in own])
+    assert f"user {STRANGER} runs that" in says  # it is a possibility
+    assert f":{near}" not in json.dumps([remedy["steps"] for finding in own for remedy in finding["remedies"]])
