@@ -298,3 +298,28 @@ def test_variables_of_a_running_process(monkeypatch: pytest.MonkeyPatch) -> None
     (found,) = [one for one in known.dependencies or () if one.peer.port == number]
     assert (found.named_by, found.is_heard) == ("REDIS_URL", False)
     assert "secret" not in str(known.dependencies)
+
+
+def ended(**more: object) -> Snapshot:
+    """Return the snapshot of an application that answers 503 without a word, beside a database that ended."""
+    known = refusing("")
+    peer = Dependency(target=Target(host="127.0.0.1", port=8000), peer=Target(host="127.0.0.1", port=6379), is_heard=False)
+    return msgspec.structs.replace(known, events=(), dependencies=(msgspec.structs.replace(peer, **more),))
+
+
+JUST, LONG_AGO = datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC), datetime(2026, 11, 21, 0, 40, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"unit": "redis-server.service", "unit_state": "inactive", "unit_since": JUST}, True),
+        ({"unit": "redis.service", "elsewhere": Target(host="10.0.0.5", port=6379), "unit_since": JUST}, True),
+        ({"unit": "redis-server.service", "unit_state": "inactive", "unit_since": LONG_AGO}, False),
+        ({"unit": "redis-server.service", "unit_state": "inactive"}, False),
+    ],
+)
+def test_what_ended_as_the_application_began_to_fail_is_named(more: dict[str, object], expected: bool) -> None:
+    cause, says = first(ended(**more))
+    assert (cause == "backend-dependency-down") is expected
+    assert ("seems to need Redis (127.0.0.1:6379)" in says) is expected

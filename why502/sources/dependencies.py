@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -42,7 +42,9 @@ _ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206
 _ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
 _SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # whose first argument is how many descriptors it waits for: with none it sleeps
 _UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
+HURT, FEW = 16, 3  # targets, and failures of one
 _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
+_PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +100,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
                 gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
                 break
         found += _of_target(known, target, waits, _variables(host, pids))
-    return Found(tuple(_with_units(host, known, found)), tuple(gaps))
+    return Found(tuple(_with_units(host, known, found, _hurt(known))), tuple(gaps))
 
 
 def _unix_peers(host: Host) -> dict[int, str]:
@@ -309,10 +311,25 @@ def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[s
     return tuple(sorted(found))[:TITLES]
 
 
-def _with_units(host: Host, known: Snapshot, found: list[Dependency]) -> Iterator[Dependency]:
-    """Yield them with the state of the unit that serves, or of one of that product that would, where nothing listens."""
+def _hurt(known: Snapshot) -> tuple[Target, ...]:
+    """Return the targets on this machine that answered with an error of their own, or late: something that they need may have ended."""
+    failing = {
+        tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
+    }
+    return tuple(target for target in owners(known) if target in failing)[:HURT]
+
+
+def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tuple[Target, ...]) -> Iterator[Dependency]:
+    """Yield them with the state of the unit that serves, or of one of that product that would, where nothing listens.
+
+    For the targets that are hurt also what ended, or moved, in the window: they may have needed it without a word.
+    """
     wanted = {one.unit for one in found if one.unit}
     silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
+    unheard = [
+        (product, place) for product, place in _PLACES.items() if hurt and _is_here(known, place) and not _listener(known, place)
+    ]
+    silent |= {product for product, _ in unheard}
     patterns = [f"{name}.service" for product in silent for name in _UNITS[product]]
     names = [*sorted(wanted), *patterns]
     units: dict[str, dict[str, str]] = {}
@@ -335,20 +352,36 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency]) -> Iterato
             yield msgspec.structs.replace(one, unit_state=units.get(one.unit, {}).get("ActiveState", ""))
             continue
         product = _product(known, one.peer)
-        idle = [
-            unit
-            for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
-            if one.is_heard is False
-            and any(name.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
-            and unit.get("ActiveState") in ("inactive", "failed")
-            and unit.get("LoadState") in ("loaded", "masked")
-        ]
-        idle.sort(key=lambda unit: -_micros(unit))  # the one that ran last
-        if not idle:
-            yield one
-            continue
-        since = boot + timedelta(microseconds=_micros(idle[0])) if boot and _micros(idle[0]) else None
-        yield msgspec.structs.replace(one, unit=idle[0]["Id"], unit_state=idle[0]["ActiveState"], unit_since=since)
+        idle = _idle(units, product) if one.is_heard is False else None
+        yield _of_unit(one, idle, boot) if idle else one
+    for product, place in unheard:
+        for target in hurt:
+            if any(one.target == target and one.peer.port == place.port for one in found):
+                continue
+            gone = Dependency(target=target, peer=place, is_heard=False)
+            if idle := _idle(units, product):
+                gone = _of_unit(gone, idle, boot)
+            elif (moved := _elsewhere(known, place)) and (process := _owner(known, _listener(known, moved))):
+                gone = msgspec.structs.replace(gone, elsewhere=moved, unit=process.unit, unit_since=process.started_at)
+            if gone.unit_since and (known.since is None or gone.unit_since >= known.since):
+                yield gone
+
+
+def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | None:
+    """Return the unit of a product that is there and does not run, the one that ran last."""
+    idle = [
+        unit
+        for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
+        if any(name.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
+        and unit.get("ActiveState") in ("inactive", "failed")
+        and unit.get("LoadState") in ("loaded", "masked")
+    ]
+    return max(idle, key=_micros, default=None)
+
+
+def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:
+    since = boot + timedelta(microseconds=_micros(unit)) if boot and _micros(unit) else None
+    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=unit["ActiveState"], unit_since=since)
 
 
 def _micros(unit: dict[str, str]) -> int:

@@ -30,7 +30,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.snapshot import Dependency
-from why502.waiting import heard_of, is_hurt, name_of, refusals, said
+from why502.waiting import ERRORS, LATE, heard_of, is_hurt, name_of, refusals, said
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 SHARE = 0.5  # of the busy workers that must wait for the same
@@ -56,6 +56,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{says}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
         if when := _went(case, peer):
             yield supports(f"{peer.unit} ended at {when}, as the failures began", "systemctl show", STRONG)
+    for peer in _ended(case) if not own else ():
+        yield supports(f"{_end(case, peer)}, and nothing listens on {peer.peer}", "systemctl show, ss -ltnx", LIKELY)
     for peer in _silent(case):
         who = "the one worker waits" if peer.connecting == 1 else f"{peer.connecting} workers wait"
         yield supports(
@@ -76,6 +78,23 @@ def _gone(case: Case) -> list[Dependency]:
         for x in case.dependencies
         if x.named_by and x.is_heard is False and (x.elsewhere or x.unit_state in ("inactive", "failed"))
     ]
+
+
+def _ended(case: Case) -> list[Dependency]:
+    """Return what ended, or moved, just before requests began to fail with an error of the application's own, which names nothing."""
+    if not case.tally(*ERRORS, *LATE):
+        return []
+    return [x for x in case.dependencies if not x.named_by and x.is_heard is False and _went(case, x) and (x.unit or x.elsewhere)]
+
+
+def _end(case: Case, peer: Dependency) -> str:
+    """Return what became of it, as the failures began."""
+    what = (
+        f"{peer.unit or peer.process} was started anew, listening on {peer.elsewhere},"
+        if peer.elsewhere
+        else f"{peer.unit} ended"
+    )
+    return f"{what} at {_went(case, peer)}, as the failures began"
 
 
 def _instead(peer: Dependency) -> str:
@@ -111,6 +130,8 @@ def tell(case: Case) -> str:
         return f"the application on {case.target} needs {own[-1].name}, which {own[-1].how}{_unit(peer) if peer else ''}"
     for peer in _gone(case):
         return f"the application on {case.target} needs {name_of(peer)}, where nothing listens{_instead(peer)}{_unit(peer)}"
+    for peer in _ended(case):
+        return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
     for peer in _stopped(case):
         return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
     for peer in _silent(case):
