@@ -29,6 +29,7 @@ from why502.deployment import Deployment, same_path
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Event
 from why502.rule import risk, rule
 
 SPOKEN = {
@@ -55,6 +56,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         if probe.speaks and wanted and probe.speaks not in wanted:
             yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
+    said, wanted = _said(case), SPOKEN.get(case.protocol, set())
+    if (
+        said
+        and wanted & {"http", "tls"}
+        and said[0] not in wanted
+        and case.answers_now is not True
+        and case.seen(*CAUSE.symptoms)
+    ):
+        yield supports(
+            f"the proxy speaks {case.protocol}, and the application says of itself: {said[1].says}", said[1].seen_in, PROOF
+        )
+        return
     if case.answers_now is True:
         yield refutes("it answers properly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
@@ -66,17 +79,32 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def _said(case: Case) -> tuple[str, Event] | None:
+    """Return what the application said last that it speaks, as it began to listen on the target; None where it names no scheme."""
+    events = [event for event in case.events(Symptom.LISTENS_ON) if event.target == case.target]
+    last = max(events, key=lambda event: event.ended_at.timestamp() if event.ended_at else 0.0, default=None)
+    schemes = {scheme.lower() for scheme in _SCHEME.findall(last.says)} if last else set()
+    if last is None or len(schemes) != 1:
+        return None
+    return ("http" if schemes == {"http"} else "tls"), last
+
+
+_SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     for probe in case.probes:
         if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
             return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
+    if (said := _said(case)) and said[0] not in SPOKEN.get(case.protocol, (said[0],)):
+        return f"the proxy speaks {case.protocol} to {case.target}, which speaks {said[0]}"
     return ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Speak what the backend speaks, where that is a matter of the scheme."""
-    spoken = next((p.speaks for p in case.probes if p.speaks), "")
+    spoken = next((p.speaks for p in case.probes if p.speaks), "") or next(iter(_said(case) or ()), "")
     route = case.route
     scheme = {
         ("proxy_pass", "tls"): "https",

@@ -205,6 +205,7 @@ def _faults(kind: str, target: str) -> tuple[Fault, ...]:
             steps=f"sed -i 's/--timeout 30/--timeout 4/' /etc/systemd/system/shop.service; systemctl daemon-reload; {RESTART}",
             routes=(Route(path="/report?seconds=7", weight=2),),
             failures=6,
+            settle="[ $(journalctl -b -o cat -u shop.service | grep -c 'WORKER TIMEOUT') -ge 3 ]",  # the gap of the restart comes before it
             expects=causes("worker-timeout"),
             partly=causes("premature-close", "connection-reset", "backend-crashed", "backend-too-slow"),
             targets=at,

@@ -209,6 +209,7 @@ FAULTS = (
         steps=f"sed -i 's/^request_terminate_timeout.*/request_terminate_timeout = 4/' /etc/php/8.2/fpm/pool.d/shop.conf; {RESTART}",
         routes=(Route(path="/slow?seconds=7", weight=6),),
         failures=6,
+        settle="[ $(grep -c 'execution timed out' /var/log/php8.2-fpm.log) -ge 3 ]",  # the gap of the restart comes before it
         expects=causes("worker-timeout"),
         partly=causes("connection-reset", "premature-close", "php-fpm-crashed", "backend-crashed"),
         targets=SHOP_PORT,

@@ -334,6 +334,7 @@ UWSGI_FAULTS = (
         steps=f"echo 'harakiri = 4' >> /etc/uwsgi/shop.ini; {RESTART}",
         routes=(Route(path="/harakiri", weight=3),),
         failures=6,
+        settle="[ $(journalctl -b -o cat -u shop.service | grep -ci 'harakiri') -ge 3 ]",  # the gap of the restart comes before it
         expects=causes("worker-timeout"),
         partly=causes("premature-close", "connection-reset", "backend-crashed", "workers-exhausted"),
         targets=UWSGI_AT,

@@ -1,0 +1,43 @@
+"""What an application says of itself, as it begins to listen, against what its proxy speaks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from test_verdicts import APP, NOW, REPLACE, failing, machine, route
+
+from why502.diagnosis import diagnose
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Listener, Process, Snapshot
+
+
+def speaking(protocol: str, symptom: Symptom, *says: str) -> Snapshot:
+    """Return a machine whose application said these lines as it began to listen, the last one last."""
+    here = machine(failing(symptom, APP, status=504), routes=(route(APP, 7, protocol=protocol),))
+    events = tuple(
+        Event(symptom=Symptom.LISTENS_ON, at=NOW - timedelta(minutes=9 - number), says=line, seen_in="journalctl", target=APP)
+        for number, line in enumerate(says)
+    )
+    processes = (*(here.processes or ()), Process(pid=40, name="gunicorn", started_at=NOW - timedelta(minutes=10)))
+    return REPLACE(
+        here, events=events, processes=processes, listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "symptom", "says", "expected"),
+    [
+        ("https", Symptom.TLS_TIMED_OUT, ["[INFO] Listening at: http://127.0.0.1:3000 (126)"], True),
+        ("https", Symptom.TLS_TIMED_OUT, ["INFO:     Uvicorn running on http://127.0.0.1:3000 (Press CTRL+C to quit)"], True),
+        ("http", Symptom.CLOSED_BEFORE_HEADER, ["* Listening on ssl://127.0.0.1:3000?cert=x"], True),
+        ("https", Symptom.TLS_TIMED_OUT, ["[INFO] Listening at: https://127.0.0.1:3000 (126)"], False),
+        ("https", Symptom.TLS_TIMED_OUT, ["Listening at: http://127.0.0.1:3000", "Listening at: https://127.0.0.1:3000"], False),
+        ("https", Symptom.TLS_TIMED_OUT, ["listening on 127.0.0.1:3000"], False),
+        ("http", Symptom.READ_TIMED_OUT, ["Now listening on: http://127.0.0.1:3000"], False),
+        ("fastcgi", Symptom.READ_TIMED_OUT, ["Listening at: http://127.0.0.1:3000"], False),
+    ],
+)
+def test_the_scheme_that_an_application_names(protocol: str, symptom: Symptom, says: list[str], expected: bool) -> None:
+    found = diagnose(speaking(protocol, symptom, *says)).findings
+    assert (found[0].cause == "wrong-protocol") is expected
