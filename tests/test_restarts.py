@@ -9,7 +9,7 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
 from why502.case import Case
 from why502.diagnosis import diagnose
-from why502.model.logs import Symptom, Tally, TargetTraffic
+from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
 
 UNIT = "shop.service"
@@ -119,3 +119,44 @@ def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_st
     gone = REPLACE(here, logs=logs, listeners=(), services=down, probes=(), processes=())
     assert ("backend-startup-failure" in dict(answers(gone))) is is_start
     assert ("backend-crashed" in dict(answers(gone))) is not is_start
+
+
+@pytest.mark.parametrize(("last_s", "expected"), [(19, "worker-timeout"), (0, "deploy-termination-race")])
+def test_workers_that_are_killed_since_the_restart_go_before_its_gap(last_s: float, expected: str) -> None:
+    """gunicorn answers 500 for a request whose worker it kills: the proxy tells of no failure."""
+    killed = told(Symptom.WORKER_TIMED_OUT, -3, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=last_s))
+    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, killed))
+    assert answers(here)[0] == (expected, expected == "worker-timeout")
+
+
+@pytest.mark.parametrize(("statuses", "expected"), [({"200": 9, "500": 3}, True), ({"200": 9, "404": 3}, False)])
+def test_the_errors_of_a_route_are_those_of_its_target(statuses: dict[str, int], expected: bool) -> None:
+    """An access log that names no address tells by the path which application it was."""
+    killed = told(Symptom.WORKER_TIMED_OUT, 10, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=19))
+    here = restarted(cut(Symptom.CONNECT_REFUSED), events=(*RESTART, killed))
+    path = PathTraffic(request="GET /report", at=route(APP, 7).at, statuses=statuses)
+    seen = REPLACE(here, logs=REPLACE(here.logs, paths=(path,)))
+    assert (answers(seen)[0] == ("worker-timeout", True)) is expected
+
+
+def killed(requests: tuple[tuple[str, int], ...], *, worker_s: float) -> Snapshot:
+    """Return a machine with a master that is old, whose worker was started at that moment, and connections that broke."""
+    broken = REPLACE(cut(Symptom.CLOSED_BEFORE_HEADER, first_s=5, last_s=19), requests=requests)
+    here = restarted(broken, events=())
+    processes = (*(here.processes or ()), Process(pid=41, ppid=40, name="puma", started_at=STOPPED + timedelta(seconds=worker_s)))
+    served = TargetTraffic(target=APP, attempts=80, failures=20, last_success=NOW)
+    return REPLACE(here, processes=processes, logs=REPLACE(here.logs, targets=(served,)), probes=())
+
+
+@pytest.mark.parametrize(
+    ("requests", "worker_s", "is_crash"),
+    [
+        ((("GET /export", 18), ("GET /about", 2)), 19, True),
+        ((("GET /export", 18), ("GET /about", 2)), 3, False),  # its worker is as old as before
+        ((("GET /export", 7), ("GET /about", 7), ("GET /cart", 6)), 19, False),
+    ],
+)
+def test_a_request_that_ends_each_worker_crashes_it(
+    requests: tuple[tuple[str, int], ...], worker_s: float, is_crash: bool
+) -> None:
+    assert answers(killed(requests, worker_s=worker_s))[0][0] == ("backend-crashed" if is_crash else "premature-close")

@@ -374,6 +374,13 @@ class Case:
         return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
 
     @cached_property
+    def errs(self) -> bool:
+        """Whether clients were answered with a server error on its routes, as an access log tells that names no address."""
+        places = {route.at for route in self.routes if route.at is not None}
+        paths = self.here.logs.paths if self.here.logs else ()
+        return any(path.at in places and any(status.startswith("5") for status in path.statuses) for path in paths)
+
+    @cached_property
     def last_answered(self) -> datetime | None:
         """When the target last answered; None where nothing tells that it ever did."""
         places = {route.at for route in self.routes if route.at is not None}
@@ -503,6 +510,23 @@ class Case:
             and (first is None or last is None or first - RESTART <= event.at <= last + CLOCK)
             and any(at and at >= event.at for at in begun)
         )
+
+    @cached_property
+    def killer(self) -> str:
+        """The one request whose connections break while others are answered: "GET /path"; "" where there is none.
+
+        Where a server is stopped, or cannot start, the connections of all paths break.
+        """
+        broken = [tally for tally in self.tallies if tally.symptom in (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)]
+        first = min((tally.first for tally in broken if tally.first), default=None)
+        answered = self.last_answered
+        if first is None or answered is None or answered <= first:
+            return ""
+        closed = next((tally for tally in broken if tally.symptom is Symptom.CLOSED_BEFORE_HEADER), None)
+        requests = dict(closed.requests) if closed else {}
+        worst = max(requests, key=lambda request: requests[request], default="")
+        is_it = requests and requests[worst] >= KILLS and requests[worst] >= KILLING * sum(requests.values())
+        return worst if is_it and worst.partition(" ")[2] not in ("", "/") else ""
 
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
         """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
@@ -644,6 +668,7 @@ _TOLD = (
 )
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
+KILLS, KILLING = 3, 0.6  # broken connections of one path, and their share: those of others break as the same process ends
 RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from why502.case import DEATHS, GAP, Case
+from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
@@ -247,7 +247,7 @@ def _finding(weighed: _Weighed) -> Finding:
         failures=sum(t.count for t in tallies),
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
-        ongoing=_goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
+        ongoing=_says_so(cause, case, last) or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
         evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy), *_managed_by(case)),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
@@ -316,6 +316,21 @@ def _is_left_behind(case: Case, last: datetime) -> bool:
     return all(proxy.loaded_at is not None and proxy.loaded_at > last + SECOND for proxy in running)
 
 
+def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
+    """Return whether the target's own words tell of the cause again and again, and of late, after the last failure that the proxy told.
+
+    Of one path that kills its worker a probe of another one shows nothing.
+    """
+    words = [symptom for symptom, weight in cause.symptoms.items() if weight >= LIKELY and symptom not in GAP]
+    return any(
+        event.count > 1
+        and event.ended_at
+        and event.ended_at >= case.here.taken_at - RECENT
+        and (last is None or event.ended_at > last)
+        for event in (case.events(*words) if words and case.target is not None and not case.offline else ())
+    )
+
+
 def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
     if last is not None and (_is_left_behind(case, last) or _is_gap(case, tallies)):
@@ -341,7 +356,7 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
         return False
     return (
         first <= born
-        and max(tally.last for tally in tallies if tally.last) <= born + READY
+        and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
         and all(map(case.is_of_a_name, case.events(*DEATHS, Symptom.PROCESS_EXITED)))
     )

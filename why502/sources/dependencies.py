@@ -7,10 +7,11 @@ them does (PostgreSQL: update_process_title) tells why.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -42,6 +43,7 @@ _ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206
 _ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
 _SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # whose first argument is how many descriptors it waits for: with none it sleeps
 _UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
+_STARTED, _STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"  # of a unit (systemd/sd-messages.h)
 HURT, FEW = 16, 3  # targets, and failures of one
 _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
 _PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
@@ -354,13 +356,16 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tupl
         product = _product(known, one.peer)
         idle = _idle(units, product) if one.is_heard is False else None
         yield _of_unit(one, idle, boot) if idle else one
+    stops = _stops(host, known.since) if unheard and is_there and known.since else {}
     for product, place in unheard:
         for target in hurt:
             if any(one.target == target and one.peer.port == place.port for one in found):
                 continue
             gone = Dependency(target=target, peer=place, is_heard=False)
-            if idle := _idle(units, product):
+            if (idle := _idle(units, product)) and _micros(idle):
                 gone = _of_unit(gone, idle, boot)
+            elif unit := next((unit for unit in stops if _is_of(unit, product)), ""):
+                gone = msgspec.structs.replace(gone, unit=unit, unit_state="inactive", unit_since=stops[unit])
             elif (moved := _elsewhere(known, place)) and (process := _owner(known, _listener(known, moved))):
                 gone = msgspec.structs.replace(gone, elsewhere=moved, unit=process.unit, unit_since=process.started_at)
             if gone.unit_since and (known.since is None or gone.unit_since >= known.since):
@@ -372,11 +377,44 @@ def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | No
     idle = [
         unit
         for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
-        if any(name.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
+        if _is_of(name, product)
         and unit.get("ActiveState") in ("inactive", "failed")
         and unit.get("LoadState") in ("loaded", "masked")
     ]
     return max(idle, key=_micros, default=None)
+
+
+def _is_of(unit: str, product: str) -> bool:
+    return any(unit.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
+
+
+def _stops(host: Host, since: datetime) -> dict[str, datetime]:
+    """Return when services ended in the window and were not started again: systemd forgets a unit that nothing refers to."""
+    wanted = [f"MESSAGE_ID={message}" for message in (_STARTED, _STOPPED)]
+    options = (
+        "-q",
+        "--no-pager",
+        "-o",
+        "json",
+        "--output-fields=UNIT,MESSAGE_ID",
+        "-n",
+        "500",
+        "-S",
+        f"@{since.timestamp():.0f}",
+    )
+    shown = attempt(partial(host.run, "journalctl", *options, "_PID=1", *wanted, timeout_s=1.5))
+    found: dict[str, datetime] = {}
+    for line in reversed(shown.stdout.splitlines() if shown else []):  # of --since alone, systemd 252 shows the oldest
+        try:
+            entry = json.loads(line)
+            unit, at = str(entry["UNIT"]), datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError):
+            continue
+        if entry.get("MESSAGE_ID") == _STOPPED:
+            found[unit] = at
+        else:
+            found.pop(unit, None)
+    return found
 
 
 def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:

@@ -104,7 +104,9 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Speak what the backend speaks, where that is a matter of the scheme."""
-    spoken = next((p.speaks for p in case.probes if p.speaks), "") or next(iter(_said(case) or ()), "")
+    spoken = next((p.speaks for p in case.probes if p.speaks), "")
+    if not spoken and (said := _said(case)):
+        spoken = said[0]
     route = case.route
     scheme = {
         ("proxy_pass", "tls"): "https",

@@ -85,6 +85,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, weight
         )
+    if case.killer and (dead := _died(case)):
+        yield supports(
+            f"{case.killer} broke its connections, while other paths were answered, and {dead}", "access log, ps", STRONG
+        )
     if broken and case.first_failure and not case.restarts:
         for listener in case.listeners or ():
             process = case.process_of(listener)
@@ -99,6 +103,19 @@ def examine(case: Case) -> Iterator[Evidence]:
                     f"a worker was started anew at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK
                 )
                 break
+
+
+def _died(case: Case) -> str:
+    """Return that all workers of a master that was there before were started since the first failure; "" where one is as old."""
+    first = case.first_failure
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    masters = [
+        p for p in case.processes if p.pid in owners and p.ppid not in owners and p.started_at and first and p.started_at < first
+    ]
+    workers = [p for p in case.processes if p.ppid in {master.pid for master in masters}]
+    if not workers or not first or not all(p.started_at and p.started_at > first + CLOCK for p in workers):
+        return ""
+    return f"all {len(workers)} workers were started since" if workers[1:] else "its worker was started since"
 
 
 def _ended_alive(case: Case) -> Tally | None:

@@ -78,8 +78,15 @@ def _served_since(case: Case, event: Event) -> bool:
     if served is None or began is None or ended is None:
         return False
     broken = max((tally.last for tally in case.tallies if tally.symptom in BROKEN and tally.last), default=None)
+    if case.killer and _is_of_gunicorn(event):
+        return True
     is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
     return served > ended + SECOND or is_between
+
+
+def _is_of_gunicorn(event: Event) -> bool:
+    """Return whether no more is said than that a worker ended with status 3, which gunicorn keeps for those that fail to boot."""
+    return "HaltServer" in event.detail or "WORKER_BOOT_ERROR" in event.detail or "self.halt(" in event.detail
 
 
 def _is_of_now(case: Case, event: Event) -> bool:

@@ -55,6 +55,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
         Symptom.CONNECT_TIMED_OUT,
     }
 )
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
 
@@ -75,7 +76,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
     ]
     broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
-    if broken and starts and not any(e.ended_at and broken <= e.ended_at + CLOCK for e in starts):
+    if broken and starts and not any(e.ended_at and broken <= e.ended_at + SECOND for e in starts):
         return  # what was started then breaks connections itself
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
@@ -132,6 +133,7 @@ CAUSE = Cause(
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,
         Symptom.CONNECT_REFUSED: 0.5,
+        Symptom.SOCKET_PATH_MISSING: 0.5,
         Symptom.CLOSED_BEFORE_HEADER: 0.5,
         Symptom.RESET_BEFORE_HEADER: 0.5,
     },

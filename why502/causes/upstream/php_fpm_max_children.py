@@ -31,17 +31,17 @@ from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, s
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
+LATE = (  # what a request meets for which no child is free
+    *(Symptom.READ_TIMED_OUT, Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT, Symptom.CLIENT_CLOSED),
+    *(Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS),
+)
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    slow = case.seen(
-        Symptom.READ_TIMED_OUT,
-        Symptom.QUEUE_FULL,
-        Symptom.CONNECT_TIMED_OUT,
-        Symptom.CLIENT_CLOSED,
-        Symptom.GATEWAY_STATUS,
-        Symptom.UPSTREAM_STATUS,
-    )
+    slow = case.seen(*LATE)
+    if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
+        return  # nobody waited too long for a child: their children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:

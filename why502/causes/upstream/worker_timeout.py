@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         Symptom.READ_TIMED_OUT,
         Symptom.GATEWAY_STATUS,
     )
-    if not hurt and case.target is not None:
+    if not hurt and not case.errs and case.target is not None:
         return
     for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(event.says, event.seen_in, PROOF)
