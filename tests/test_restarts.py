@@ -125,7 +125,8 @@ def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_st
 def test_workers_that_are_killed_since_the_restart_go_before_its_gap(last_s: float, expected: str) -> None:
     """gunicorn answers 500 for a request whose worker it kills: the proxy tells of no failure."""
     killed = told(Symptom.WORKER_TIMED_OUT, -3, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=last_s))
-    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, killed))
+    gone = told(Symptom.PROCESS_CRASHED, 18, "Worker (pid:41) was sent SIGKILL!")
+    here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, killed, gone))
     assert answers(here)[0] == (expected, expected == "worker-timeout")
 
 

@@ -358,7 +358,10 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
         first <= born
         and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
-        and all(map(case.is_of_a_name, case.events(*DEATHS, Symptom.PROCESS_EXITED)))
+        and all(
+            case.is_of_a_name(event) or (event.at is not None and event.at > born + READY)
+            for event in case.events(*DEATHS, Symptom.PROCESS_EXITED)
+        )
     )
 
 

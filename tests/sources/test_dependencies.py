@@ -16,6 +16,7 @@ import pytest
 from nginx_real import until
 
 from why502.diagnosis import diagnose
+from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
@@ -323,3 +324,24 @@ def test_what_ended_as_the_application_began_to_fail_is_named(more: dict[str, ob
     cause, says = first(ended(**more))
     assert (cause == "backend-dependency-down") is expected
     assert ("seems to need Redis (127.0.0.1:6379)" in says) is expected
+
+
+class Journal(LocalHost):
+    """A host whose journal tells of units that ended, the newest first as it is asked for."""
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        assert "--reverse" in argv
+        told = [("39f53479d3a045ac8e11786248231fbf", "app.service"), ("9d1aaa27d60140bd96365438aad20286", "redis-server.service")]
+        told += [
+            ("39f53479d3a045ac8e11786248231fbf", "redis-server.service"),
+            ("9d1aaa27d60140bd96365438aad20286", "app.service"),
+        ]
+        lines = [
+            f'{{"MESSAGE_ID": "{message}", "UNIT": "{unit}", "__REALTIME_TIMESTAMP": "{1795350375000000 - number}"}}'
+            for number, (message, unit) in enumerate(told)
+        ]
+        return Finished(status=0, stdout="\n".join([*lines, "{", "[]", '{"UNIT": 1}']), stderr="")
+
+
+def test_units_that_ended_and_were_not_started_again() -> None:
+    assert list(dependencies._stops(Journal(), JUST)) == ["redis-server.service"]

@@ -397,6 +397,7 @@ def _stops(host: Host, since: datetime) -> dict[str, datetime]:
         "-o",
         "json",
         "--output-fields=UNIT,MESSAGE_ID",
+        "--reverse",
         "-n",
         "500",
         "-S",

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.case import BROKEN, GAP, Case
+from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.config.nginx import units
 from why502.deployment import Deployment
@@ -78,6 +78,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
     if broken and starts and not any(e.ended_at and broken <= e.ended_at + SECOND for e in starts):
         return  # what was started then breaks connections itself
+    ends = (event for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.RESTART_LOOP) if not case.is_of_a_name(event))
+    if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):
+        return  # it ended by itself: nobody deploys
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
         yield supports(f"{what} lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
