@@ -19,7 +19,7 @@ from why502.lab.stacks.traffic import Traffic
 SCENES = {scene.id: (stack, scene) for stack in registry.stacks().values() for scene in stack.scenes}
 FIRST_RUNS = sorted((Path(__file__).parents[1] / "data/stacks").glob("first-run-*.jsonl"))
 NO_CAUSE = {"healthy", "unknown"}
-PLANNED = {"backend-dependency-down", "backend-dependency-slow", "network-policy-denies"}  # of the vocabulary, without a rule yet
+PLANNED = {"network-policy-denies"}  # of the vocabulary, without a rule yet
 # One of each kind of machine and of each layer; all of them were answered rightly when they were first run.
 REPRESENTATIVE = """
 flask-tcp-wrong-port flask-tcp-crash-by-one-request flask-tcp-configuration-refused flask-tcp-rule-rejects flask-tcp-night
