@@ -337,7 +337,9 @@ class Case:
         """The unix socket as the proxy's workers see it."""
         if self.target is None or not self.target.is_unix:
             return None
-        return next((x for x in self.here.socket_paths or () if x.path == self.target.path), None)
+        found = [x for x in self.here.socket_paths or () if x.path == self.target.path]
+        user = self.proxy.user if self.proxy else ""
+        return next((x for x in found if x.user == user), found[0] if found else None)
 
     @cached_property
     def services(self) -> tuple[Service, ...]:

@@ -38,6 +38,7 @@ JOURNAL_S = 5.0
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
+_CADDY_LINE = re.compile(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?")
 _HIDES_ERRORS = ("crit", "alert", "emerg")
 _ERROR_LINE = re.compile(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
 
@@ -269,6 +270,10 @@ def _streams(
     if not left:
         return
     journal = _journal(host, proxy.unit, since, until) if proxy.unit else None
+    if isinstance(journal, str) and journal.strip() and proxy.kind == "caddy":
+        journal = "".join(_CADDY_LINE.findall(journal))  # beside these it writes its environment, and what it does itself
+        if not journal:
+            return
     if isinstance(journal, str) and journal.strip():
         errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
         log = LogInput(

@@ -20,6 +20,25 @@ from why502.sources.suppliers import Rights, supplier_of
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
+_OF_TARGETS = frozenset(
+    {
+        Symptom.GATEWAY_STATUS,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.CONNECT_REFUSED,
+        Symptom.CONNECT_TIMED_OUT,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.HEADER_INVALID,
+        Symptom.CLIENT_CLOSED,
+    }
+)
+_CONNECT_CHECKS = ("L4CON", "SOCKERR")
+_CONNECT_SYMPTOMS = frozenset(
+    {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
+)
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
 _PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
 _MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
@@ -80,7 +99,38 @@ def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
-    return replace(summary, tallies=tuple(_named(tally, known) for tally in summary.tallies))
+    ends = {peer.target for proxy in proxies if proxy.kind == "caddy" for route in proxy.routes for peer in route.peers}
+    only = ends.pop() if len(ends) == 1 else None
+    tallies = _told_by_checks([_named(tally, known) for tally in summary.tallies])
+    return replace(summary, tallies=tuple(_placed(tally, only) if only and only.is_address else tally for tally in tallies))
+
+
+def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
+    """Return the tallies with the failed connections of HAProxy's requests named as its checks of the same server name theirs.
+
+    A line of a request holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at disconnection").
+    """
+    told: dict[Target, set[Symptom]] = {}
+    for tally in tallies:
+        if tally.proxy == "haproxy" and tally.target is not None and tally.code in _CONNECT_CHECKS:
+            told.setdefault(tally.target, set()).add(tally.symptom)
+    sole = {target: next(iter(symptoms)) for target, symptoms in told.items() if len(symptoms) == 1}
+    return [
+        replace(tally, symptom=sole[tally.target], detail=tally.detail or "as its health check says")
+        if tally.proxy == "haproxy"
+        and tally.symptom is Symptom.CONNECT_REFUSED
+        and tally.code.startswith("SC")
+        and tally.target in sole
+        and sole[tally.target] in _CONNECT_SYMPTOMS
+        else tally
+        for tally in tallies
+    ]
+
+
+def _placed(tally: Tally, only: Target) -> Tally:
+    """Return a tally of Caddy's with the only address that it passes requests to: what waits in vain names none in its log."""
+    is_of_target = tally.proxy == "caddy" and tally.target is None and tally.symptom in _OF_TARGETS
+    return replace(tally, target=only) if is_of_target else tally
 
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:

@@ -1,6 +1,7 @@
-"""The HAProxy and Apache httpd that run and pass requests on, with the files that their command lines name.
+"""The HAProxy, Apache httpd and Caddy that run and pass requests on, with the files that their command lines name.
 
-Sources: haproxy(1); httpd(8); core documentation of httpd (Include, IncludeOptional, ServerRoot, ErrorLog).
+Sources: haproxy(1); httpd(8); core documentation of httpd (Include, IncludeOptional, ServerRoot, ErrorLog);
+caddyserver.com/docs/command-line.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 
 import msgspec
 
-from why502.config import apache, haproxy
+from why502.config import apache, caddy, haproxy
 from why502.config.configuration import Configuration
 from why502.host.base import Host
 from why502.model.config import LogTarget
@@ -29,10 +30,18 @@ from why502.sources.suppliers import Allowance, Rights
 MOST = 16
 MOST_OF_USER = 4  # of each user other than root
 MOST_FILES = 256
+_SYSTEM = "/system.slice/"  # where systemd's own services are; those of users, whoever names them, are in user.slice
 WORKERS = 8
 _LIMIT = 4 << 20
-_KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache"}
-MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg", "apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
+_KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache", "caddy": "caddy"}
+MAIN = {
+    "caddy": "/etc/caddy/Caddyfile",
+    "haproxy": "/etc/haproxy/haproxy.cfg",
+    "apache2": "/etc/apache2/apache2.conf",
+    "httpd": "/etc/httpd/conf/httpd.conf",
+}
+_READERS = {"haproxy": haproxy.load, "apache": apache.load, "caddy": caddy.load}
+_CADDY_IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
 _HAPROXY_LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 _INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
@@ -94,17 +103,27 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
     seen = rights.own
     kind = _KINDS[name]
     mains = _files(process, name)
-    texts = list(haproxy_texts(rights, mains) if kind == "haproxy" else apache_texts(rights, process, mains[0]))
-    reader = haproxy.load if kind == "haproxy" else apache.load
+    reader = _READERS[kind]
+    if kind == "haproxy":
+        texts = list(haproxy_texts(rights, mains))
+    elif kind == "caddy":
+        texts = list(_caddy_texts(rights, mains[0]))
+    else:
+        texts = list(apache_texts(rights, process, mains[0]))
     read: list[Configuration] = [reader(text, path) for path, text in texts]
-    logs = haproxy_logs(seen) if kind == "haproxy" else tuple(apache_logs(texts, process))
+    if kind == "haproxy":
+        logs = haproxy_logs(seen)
+    elif kind == "caddy":
+        logs = (*(log for each in read for log in each.logs), LogTarget(kind="access", goes_to="stderr"))
+    else:
+        logs = tuple(apache_logs(texts, process))
     return Proxy(
         kind=kind,
         pid=process.pid,
         config=mains[0],
         root=process.root,
         network=process.network,
-        unit=process.unit,
+        unit=process.unit if not rights.owner_uid or process.cgroup.startswith(_SYSTEM) else "",
         user=workers[0].user if workers else process.user,
         workers=workers,
         started_at=process.started_at,
@@ -118,8 +137,9 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
 
 def _files(process: Process, name: str) -> list[str]:
     """Return the configuration files that the command line names, else the one that its distribution has."""
-    words = process.argv[1:]
-    named = [after for word, after in pairwise(words) if word == "-f"]
+    words = [part for word in process.argv[1:] for part in (word.split("=", 1) if word.startswith("--config=") else (word,))]
+    options = ("--config", "-c") if name == "caddy" else ("-f",)
+    named = [after for word, after in pairwise(words) if word in options]
     folder = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")
     base = posixpath.join(process.cwd or "/", folder)
     return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [MAIN[name]]
@@ -136,6 +156,23 @@ def haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]]
         paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
         for path in paths[:MOST_FILES]:
             yield path, _decoded(rights.read(path))
+
+
+def _caddy_texts(rights: Rights, main: str) -> Iterator[tuple[str, str]]:
+    """Yield the main file and the files that it imports, each once, each read with the rights of whoever supplies the file that names it."""
+    left, done = [(main, "")], set[str]()
+    while left and len(done) < MOST_FILES:
+        path, by = left.pop(0)
+        if path in done:
+            continue
+        done.add(path)
+        content = rights.read(path) if not by else attempt(partial(rights.reading(by)[0], path))
+        if content is None:
+            continue
+        text = _decoded(content)
+        yield path, text
+        for match in _CADDY_IMPORT.finditer(text):
+            left += [(each, path) for each in _fitting(rights.of(path), posixpath.join(posixpath.dirname(path), match[1]))]
 
 
 def apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from why502.model.logs import Symptom
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
 
+NO_ROUTE = 113  # EHOSTUNREACH
 SOON_S = (
     0.5  # where the proxy asked in vain just before, the kernel may already have waited for a dead neighbour most of that time
 )
@@ -64,6 +65,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"ip neigh show {path.gateway or target.host}",
                 FAIR,
             )
+            if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
+                says = f"{target.host} itself answers ARP; it tells only some attempts that it rejects them, as the kernel limits these messages"
+                yield supports(says, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
             yield refutes(f"the way there ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
     if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:

@@ -53,11 +53,16 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.pool is not None:
         yield refutes(f"pool {case.pool.name} is configured to listen on {case.target}", str(case.pool.listen_at or ""), PROOF)
         return
+    if other := next((service.name for service in case.services if not _is_php(service.name, *service.argv[:1])), ""):
+        yield refutes(f"{case.target} belongs to {other}, which is no PHP-FPM", "", PROOF)
+        return
+    is_of_php = not case.target.is_unix or _is_php(case.target.path, *(route.location for route in case.routes))
     for pool in _running(case)[:1]:
+        is_doubtful = pool.target is not None and bool(stranger_at(case, pool.target))
         yield supports(
             f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}",
             str(pool.listen_at or pool.file),
-            WEAK if pool.target is not None and stranger_at(case, pool.target) else PROOF,
+            WEAK if is_doubtful else PROOF if is_of_php else STRONG,  # other programs speak FastCGI too
         )
 
 
@@ -66,6 +71,11 @@ def _running(case: Case) -> list[PhpPool]:
     pools = (case.host.php_pools if case.host else None) or ()
     running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
     return sorted(running, key=lambda pool: pool.owner_uid != 0)
+
+
+def _is_php(*names: str) -> bool:
+    """Return whether a path, location, service or program is named as those of PHP are."""
+    return any(word in name.lower() for name in names for word in ("php", "fpm"))
 
 
 def tell(case: Case) -> str:

@@ -36,8 +36,8 @@ from why502.rule import risk, rule
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     group = case.empty_group
-    if group is None:
-        return
+    if group is None or any(tally.proxy == "haproxy" for tally in case.tallies):
+        return  # whose checks tell of each server why it is out
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
     failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}
     if len(members) > 1 and failing >= {target for target, peer in members.items() if not peer.is_down}:

@@ -68,6 +68,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if case.probe(*GAP):  # what else fails by now is another fault
         return
+    if not any(tally.symptom in OF_RESTARTS or tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
+        return
     if other := _fails_otherwise(case):
         yield refutes(f"it fails in another way since: {words(other.symptom)}", other.seen_in, PROOF)
         return
