@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from why502.diagnosis import diagnose
-from why502.model.config import Peer, Route
+from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
-from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import NetworkPath, PhpPool, Proxy, Service, Snapshot
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import Listener, NetworkPath, PhpPool, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
 from why502.sources.other_proxies import addressed
 
@@ -92,3 +92,76 @@ def test_the_checks_of_haproxy_tell_why_its_requests_found_nobody(said: tuple[Sy
         *(Tally(symptom=symptom, proxy="haproxy", target=target, code="SOCKERR") for symptom in said),
     )
     assert addressed(LogSummary(tallies=tallies), ()).tallies[0].symptom is expected
+
+
+SHOP = Target(host="127.0.0.1", port=7000)
+STOPPED = AT - timedelta(seconds=60)
+
+
+def moved(unit: str, cgroup: str, begun: datetime) -> Snapshot:
+    """Return a machine whose service of the target was stopped, and where another process listens on another port."""
+    route = Route(peers=(Peer(name=str(SHOP), target=SHOP),))
+    tally = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=9, first=STOPPED, last=AT)
+    service = Service(
+        manager="systemd", name="shop@7000.service", state="inactive", is_running=False, stopped_at=STOPPED, targets=(SHOP,)
+    )
+    return Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(route,)),),
+        logs=LogSummary(tallies=(tally,)),
+        services=(service,),
+        listeners=(Listener(target=Target(host="127.0.0.1", port=7500), pids=(50,)),),
+        processes=(Process(pid=50, name="ruby", unit=unit, cgroup=cgroup, started_at=begun),),
+        addresses=(),
+    )
+
+
+SLICE = "/system.slice/system-shop.slice/shop@7500.service"
+
+
+@pytest.mark.parametrize(
+    ("unit", "cgroup", "after_s", "expected"),
+    [
+        ("shop@7500.service", SLICE, 2, True),
+        ("shop@7500.service", SLICE, -600, False),  # a sibling that ran beside it
+        ("shop@7500.service", SLICE, 50, False),
+        ("mail@7500.service", SLICE, 2, False),
+        ("shop@7500.service", "/user.slice/user-1000.slice/user@1000.service/system.slice/shop@7500.service", 2, False),
+    ],
+)
+def test_an_instance_that_took_the_others_place(unit: str, cgroup: str, after_s: float, expected: bool) -> None:
+    findings = diagnose(moved(unit, cgroup, STOPPED + timedelta(seconds=after_s))).findings
+    assert (findings[0].cause == "wrong-port") == expected, [(f.cause, f.confidence) for f in findings[:3]]
+
+
+@pytest.mark.parametrize(("states", "expected"), [("TT", True), ("TS", False), ("SS", False)])
+def test_a_target_that_only_stopped_processes_hold_is_said_without_any_line(states: str, expected: bool) -> None:
+    route = Route(protocol="tcp", peers=(Peer(name=str(SHOP), target=SHOP),))
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(route,)),),
+        logs=LogSummary(),
+        listeners=(Listener(target=SHOP, pids=(50, 51)),),
+        processes=tuple(Process(pid=50 + n, name="worker", state=state) for n, state in enumerate(states)),
+    )
+    found = [finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
+    assert found == (["backend-hung"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("headers", "statuses", "expected"),
+    [
+        ((), {"426": 4, "101": 9}, True),
+        ((), {"426": 4}, True),
+        ((), {"426": 2, "200": 9}, False),
+        ((("Upgrade", "$http_upgrade"),), {"426": 4}, False),
+        ((), {"400": 40}, False),
+    ],
+)
+def test_upgrades_that_the_route_drops(headers: tuple[tuple[str, str], ...], statuses: dict[str, int], expected: bool) -> None:
+    at = Position(file="/etc/nginx/site", line=4)
+    route = Route(location="/live", headers=headers, at=at, peers=(Peer(name=str(SHOP), target=SHOP),))
+    path = PathTraffic(request="GET /live", location="/live", at=at, statuses=statuses, last_refused=AT)
+    here = Snapshot(taken_at=AT, proxies=(Proxy(pid=3, routes=(route,)),), logs=LogSummary(paths=(path,)))
+    found = [finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
+    assert found == (["websocket-upgrade-missing"] if expected else [])

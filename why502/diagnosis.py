@@ -16,7 +16,7 @@ from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
 from why502.checks import check_all
-from why502.joins import NOTICES, Joins, addresses, alarms, idle_spares, serving
+from why502.joins import NOTICES, Joins, addresses, alarms, frozen, idle_spares, serving
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -141,7 +141,7 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
 
 
 def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
-    """Return the targets that something was seen of, in logs or by a probe, or that nothing listens on; most failures first."""
+    """Return the targets that something was seen of, in logs or by a probe, or that nothing answers on; most failures first."""
     counts: Counter[Target] = Counter()
     for tally in here.logs.tallies if here.logs else ():
         if tally.target is not None:
@@ -153,7 +153,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         for probe in here.probes or ()
         if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
     )
-    return tuple(dict.fromkeys((*logged, *probed, *index.unheard)))
+    return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades)))
 
 
 def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:

@@ -40,6 +40,8 @@ GATEWAYS = frozenset(
     {"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty", "h2o", "pound"}
 )
 _FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, Symptom.CONFIG_INVALID})
+UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
+FEW = 3
 MOST_REFUSED = 100  # paths that were refused, told one by one
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
 
@@ -188,6 +190,41 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
         for target, network in dict.fromkeys(wanted)
         if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == network)
     )
+
+
+def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return the targets on this machine that only stopped processes (state T) listen on: these connect, and are answered nothing."""
+    stopped = {process.pid for process in snapshot.processes or () if process.state in ("T", "t")}
+    if not stopped or snapshot.listeners is None:
+        return ()
+    doors = Doors(snapshot.listeners)
+    known = {process.pid for process in snapshot.processes or ()}
+    found = []
+    for target in targets(snapshot):
+        owners = {pid for x in doors.near(target) if takes(x, target) for pid in x.pids} & known
+        if owners and owners <= stopped:
+            found.append(target)
+    return tuple(found)
+
+
+def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
+    """Return the targets that ask for an upgrade (426) on paths whose route passes none on, each with the path where that was seen most."""
+    plain = {route.at: route for route in routes(snapshot) if route.at and not passes_upgrade(route)}
+    found: dict[Target, PathTraffic] = {}
+    for path in snapshot.logs.paths if snapshot.logs else ():
+        route = plain.get(path.at) if path.at else None
+        count = path.statuses.get(UPGRADE_REQUIRED, 0)
+        if route is None or count < FEW or len(route.peers) != 1:
+            continue
+        for target in addresses(route.peers[0], snapshot):
+            if target not in found or found[target].statuses[UPGRADE_REQUIRED] < count:
+                found[target] = path
+    return found
+
+
+def passes_upgrade(route: Route) -> bool:
+    """Return whether a route passes on that the client wants another protocol; what is no nginx does that by itself."""
+    return route.proxy != "nginx" or any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
 def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, ...]:
@@ -486,6 +523,11 @@ class Joins:
         for tally in self.here.logs.tallies if self.here.logs else ():
             found.setdefault(tally.target, []).append(tally)
         return found
+
+    @cached_property
+    def refused_upgrades(self) -> dict[Target, PathTraffic]:
+        """The targets that ask for an upgrade which their routes do not pass on, each with a path."""
+        return refused_upgrades(self.here)
 
     def tallies_of(self, symptom: Symptom) -> list[Tally]:
         """Return the tallies of the proxy itself, without a target, that have a symptom."""

@@ -20,10 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
+from why502.joins import UPGRADE_REQUIRED
 from why502.model.config import Route
-from why502.model.finding import LIKELY, Layer, Risk, Severity
+from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
@@ -81,11 +83,26 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
             )
 
 
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it: the backend asks for the upgrade, and the route passes none on."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    if path is None:
+        return
+    count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
+    says = (
+        f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route passes no Upgrade on"
+    )
+    yield supports(says, str(path.at or ""), LIKELY)
+    if opened and path.last_refused is not None:
+        yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
+
+
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
     says="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
+    examine=examine,
     foresee=(
         websocket_path,
         upgrade_version,

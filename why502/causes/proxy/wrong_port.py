@@ -32,11 +32,12 @@ from why502.joins import accepts
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Listener
+from why502.model.snapshot import Listener, Service
 from why502.model.target import Target
 from why502.rule import risk, rule
 
 _PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
+SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
 
@@ -107,6 +108,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             break
     if case.listeners is None or case.listeners or case.same_port:
         return
+    if moved := _moved(case):
+        listener, old = moved
+        says = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} as that was stopped"
+        yield supports(says, "systemctl show", 2 * PROOF)
+        return
     if any(service.is_running is False for service in case.services):
         yield refutes(f"the service that belongs on {case.target} is known, and it is stopped", "", PROOF)
         return
@@ -127,6 +133,24 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _moved(case: Case) -> tuple[Listener, Service] | None:
+    """Return the listener that took the place of the target's service, and that: another instance of its template, begun as it stopped."""
+    for service in case.services:
+        template, found, _ = service.name.partition("@")
+        at = service.stopped_at
+        if service.is_running is not False or not found or at is None:
+            continue
+        for listener in candidates(case):
+            process = case.process_of(listener)
+            if process is None or process.started_at is None or not process.unit.startswith(f"{template}@"):
+                continue
+            if "user.slice" in process.cgroup or "/system.slice/" not in process.cgroup:
+                continue  # users name their own units as they like
+            if at - CLOCK <= process.started_at <= at + SWITCH:
+                return listener, service
+    return None
 
 
 def _is_chance(listener: Listener, case: Case) -> bool:

@@ -34,14 +34,15 @@ LONG_S = 5.0  # who has not answered by then answers nothing that a person would
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT):
-        return
+    is_seen = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT)
     owners = {pid for listener in case.listeners or () for pid in listener.pids}
     listening = [p for p in case.processes if p.pid in owners]
     if listening and all(p.state in ("T", "t") for p in listening):
         yield supports(
             f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
         )
+        return
+    if not is_seen:
         return
     was_stuck = stuck_then(case)
     if was_stuck:

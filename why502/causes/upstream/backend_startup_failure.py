@@ -96,8 +96,10 @@ def _is_of_now(case: Case, event: Event) -> bool:
 
 
 def _has_served(case: Case, service: Service) -> bool:
-    """Return whether the target answered while the service lived last: then it did start."""
-    served = case.traffic.last_success if case.traffic else None
+    """Return whether one of its targets answered, or held a connection that broke, while the service lived last: then it did start."""
+    broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
+    success = case.traffic.last_success if case.traffic else None
+    served = max((at for at in (success, *broken) if at is not None), default=None)
     return served is not None and service.started_at is not None and served >= service.started_at.replace(microsecond=0)
 
 
