@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from why502.config import haproxy
 from why502.diagnosis import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
@@ -165,3 +166,29 @@ def test_upgrades_that_the_route_drops(headers: tuple[tuple[str, str], ...], sta
     here = Snapshot(taken_at=AT, proxies=(Proxy(pid=3, routes=(route,)),), logs=LogSummary(paths=(path,)))
     found = [finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
     assert found == (["websocket-upgrade-missing"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("bind", "protocol", "expected"),
+    [
+        ("127.0.0.1:7000 accept-proxy", "http", True),
+        (":7000 name a accept-proxy", "http", True),
+        ("127.0.0.1:7000", "http", False),
+        ("127.0.0.1:7001 accept-proxy", "http", False),
+        ("10.0.0.1:7000 accept-proxy", "http", False),
+        ("127.0.0.1:7000 accept-proxy", "tcp", False),
+    ],
+)
+def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, expected: bool) -> None:
+    inner = haproxy.load(f"frontend web\n bind {bind}\n default_backend b\nbackend b\n server s 10.0.0.9:80\n", "haproxy.cfg")
+    route = Route(protocol=protocol, peers=(Peer(name=str(SHOP), target=SHOP),))
+    tally = Tally(symptom=Symptom.RESET_BEFORE_HEADER, proxy="nginx", target=SHOP, count=9, first=AT, last=AT)
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(route,)), Proxy(kind="haproxy", pid=4, routes=inner.routes)),
+        logs=LogSummary(tallies=(tally,)),
+        listeners=(Listener(target=SHOP, pids=(4,)),),
+        processes=(Process(pid=4, name="haproxy"),),
+        addresses=(),
+    )
+    assert (diagnose(here).findings[0].cause == "wrong-protocol") == expected

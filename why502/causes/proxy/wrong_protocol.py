@@ -49,6 +49,9 @@ _AT_A_TLS_PORT = {  # what becomes of plain HTTP there
 }
 
 
+_CUT_OFF = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.NO_STATUS_LINE, Symptom.READ_TIMED_OUT)
+
+
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     for probe in case.probes:
@@ -56,6 +59,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if probe.speaks and wanted and probe.speaks not in wanted:
             yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
+    if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
+        yield supports(wants, "configuration", 2 * PROOF)
+        return
     said, wanted = _said(case), SPOKEN.get(case.protocol, set())
     if (
         said
@@ -90,6 +96,27 @@ def _said(case: Case) -> tuple[str, Event] | None:
 
 
 _SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
+
+
+def _wants_proxy_header(case: Case) -> str:
+    """Return that a gateway of this machine takes nothing on the target but what begins with a PROXY header, which the proxy never sends."""
+    target, route = case.target, case.route
+    if target is None or target.is_unix or not case.is_local or route is None or route.proxy != "nginx":
+        return ""
+    if route.protocol not in ("http", "https", "grpc", "grpcs"):  # stream has proxy_protocol
+        return ""
+    for proxy in case.proxies:
+        if not proxy.is_running or proxy.network != (case.proxy.network if case.proxy else ""):
+            continue
+        said: dict[str, bool] = {}
+        for word in dict.fromkeys(word for way in proxy.routes for word in way.listens):
+            address, *options = word.split(" ")
+            host, _, port = address.rpartition(":")
+            if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):  # noqa: S104
+                said[word] = bool({"accept-proxy", "proxy_protocol"} & set(options))
+        if said and all(said.values()):
+            return f"{proxy.kind} takes only connections there that begin with a PROXY header: {next(iter(said))}"
+    return ""
 
 
 def tell(case: Case) -> str:

@@ -137,7 +137,10 @@ def _route(
         proxy="haproxy",
         server=fronts[0].name if fronts else section.name,
         listens=tuple(
-            line.words[1] for front in fronts for line in front.lines if line.words[0] == "bind" and len(line.words) > 1
+            " ".join(line.words[1:])
+            for front in fronts
+            for line in front.lines
+            if line.words[0] == "bind" and len(line.words) > 1
         ),
         at=peers[0].at,
         directive="server",
