@@ -99,12 +99,18 @@ SHOP = Target(host="127.0.0.1", port=7000)
 STOPPED = AT - timedelta(seconds=60)
 
 
-def moved(unit: str, cgroup: str, begun: datetime) -> Snapshot:
+def moved(unit: str, cgroup: str, begun: datetime, lived_s: float = 900) -> Snapshot:
     """Return a machine whose service of the target was stopped, and where another process listens on another port."""
     route = Route(peers=(Peer(name=str(SHOP), target=SHOP),))
     tally = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=9, first=STOPPED, last=AT)
     service = Service(
-        manager="systemd", name="shop@7000.service", state="inactive", is_running=False, stopped_at=STOPPED, targets=(SHOP,)
+        manager="systemd",
+        name="shop@7000.service",
+        state="inactive",
+        is_running=False,
+        started_at=STOPPED - timedelta(seconds=lived_s),
+        stopped_at=STOPPED,
+        targets=(SHOP,),
     )
     return Snapshot(
         taken_at=AT,
@@ -133,6 +139,12 @@ SLICE = "/system.slice/system-shop.slice/shop@7500.service"
 def test_an_instance_that_took_the_others_place(unit: str, cgroup: str, after_s: float, expected: bool) -> None:
     findings = diagnose(moved(unit, cgroup, STOPPED + timedelta(seconds=after_s))).findings
     assert (findings[0].cause == "wrong-port") == expected, [(f.cause, f.confidence) for f in findings[:3]]
+
+
+@pytest.mark.parametrize(("lived_s", "after_s"), [(3, -3), (3, -2.7), (900, -2), (0.4, -0.4), (0.2, 1)])
+def test_an_instance_that_began_together_with_the_other_took_no_place(lived_s: float, after_s: float) -> None:
+    findings = diagnose(moved("shop@7500.service", SLICE, STOPPED + timedelta(seconds=after_s), lived_s)).findings
+    assert findings[0].cause == "backend-not-running"
 
 
 @pytest.mark.parametrize(("states", "expected"), [("TT", True), ("TS", False), ("SS", False)])

@@ -37,6 +37,7 @@ from why502.model.target import Target
 from why502.rule import risk, rule
 
 _PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
+TICK = timedelta(seconds=0.5)  # both moments are of the machine's own clock since boot
 SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 
@@ -148,7 +149,8 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
                 continue
             if "user.slice" in process.cgroup or "/system.slice/" not in process.cgroup:
                 continue  # users name their own units as they like
-            if at - CLOCK <= process.started_at <= at + SWITCH:
+            was_beside = service.started_at is not None and process.started_at <= service.started_at + TICK
+            if not was_beside and at - TICK <= process.started_at <= at + SWITCH:
                 return listener, service
     return None
 

@@ -28,6 +28,7 @@ PHRASES = (
     Phrase("client sent an HTTP request to an HTTPS", r"(?P<detail>client sent an HTTP request to an HTTPS server)", Symptom.TLS_REQUEST_EXPECTED),
     Phrase("when reading request headers", r"(?P<detail>error when reading request headers: .{0,2048}\\x16\\x03.*)", Symptom.OTHER_PROTOCOL),
     Phrase("when reading request headers", r"(?P<detail>error when reading request headers: (?:small read buffer|too big).*)", Symptom.REQUEST_HEADER_TOO_BIG),
+    Phrase("isten", r"\bmsg=\"[^\"]{0,200}\b[Ll]isten[^\"]{0,200}\".{0,300}?\b(?:listen_?)?addr(?:ess)?=\"?(?P<address>\[?[\w.:]{0,255}\]?:\d{1,5})(?![\w:])", Symptom.LISTENS_ON, _START),
     Phrase("Listening and serving HTTP", r"\[GIN-debug\] Listening and serving HTTPS? on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
 MARKS = (*marks(PHRASES), b"roxy error")

@@ -48,6 +48,7 @@ PHRASES = (
     Phrase("Maximum number of threads (", r"(?P<detail>Maximum number of threads \(\d{1,20}\) created for connector with address \[(?P<host>[^\]]{0,255})\] and port \[(?P<port>\d{1,20})\])", Symptom.WORKERS_BUSY),
     Phrase("has been active for [", r"(?P<detail>has been active for \[[\d,.]{1,255}\] milliseconds)", Symptom.APPLICATION_SLOW),
     Phrase("Connection is not available, request timed out", r"(?P<detail>\S{1,255} - Connection is not available, request timed out after \d{1,20} ?ms.*)", Symptom.APPLICATION_ERROR),
+    Phrase("Connector@", r"Started [\w.]{0,100}Connector@\w{1,40}\{.{0,200}?\{(?P<address>[^{}\s]{1,255}:\d{1,5})\}", Symptom.LISTENS_ON, _START),
     Phrase("started on port", r"(?:Tomcat|Jetty|Undertow|Netty)(?: [Ss]erver)? started on ports?(?:\(s\))?:? (?P<port>\d+)", Symptom.LISTENS_ON, _START),
     Phrase("Starting ProtocolHandler [", r"Starting ProtocolHandler \[\"[a-z]{1,255}-[a-z0-9]{1,255}-(?:[\w.%]{1,255}-)?(?P<port>\d{1,20})\"\]", Symptom.LISTENS_ON, _START),
     Phrase("Stopping ProtocolHandler [", r"(?P<detail>Stopping ProtocolHandler \[\"[a-z]{1,255}-[a-z0-9]{1,255}-(?:[\w.%]{1,255}-)?(?P<port>\d{1,20})\"\])", Symptom.PROCESS_STOPPED),

@@ -32,6 +32,11 @@ _OF_OTHERS = re.compile(
     r"(?i)(?:^|_)(?:db|database|postgres\w*|pg|mysql|mongo\w*|redis|cache|amqp|rabbit\w*|smtp|mail|upstream|proxy|metrics)(?:_|$)"
 )
 _SOURCE = (
+    ".java",
+    ".kts",
+    ".groovy",
+    ".exs",
+    ".lua",
     ".js",
     ".mjs",
     ".cjs",
