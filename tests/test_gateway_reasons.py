@@ -141,7 +141,7 @@ def test_an_instance_that_took_the_others_place(unit: str, cgroup: str, after_s:
     assert (findings[0].cause == "wrong-port") == expected, [(f.cause, f.confidence) for f in findings[:3]]
 
 
-@pytest.mark.parametrize(("lived_s", "after_s"), [(3, -3), (3, -2.7), (900, -2), (0.4, -0.4), (0.2, 1)])
+@pytest.mark.parametrize(("lived_s", "after_s"), [(3, -3), (3, -2.7), (900, -2), (0.4, -0.4)])
 def test_an_instance_that_began_together_with_the_other_took_no_place(lived_s: float, after_s: float) -> None:
     findings = diagnose(moved("shop@7500.service", SLICE, STOPPED + timedelta(seconds=after_s), lived_s)).findings
     assert findings[0].cause == "backend-not-running"
