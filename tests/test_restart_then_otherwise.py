@@ -10,14 +10,14 @@ from why502.diagnosis import diagnose
 from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Event, Proxy, Service, Snapshot
+from why502.model.snapshot import Event, Proxy, Service, Snapshot, SocketPath
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 TARGET = Target(path="/run/app.sock")
 
 
-def causes(*tallies: Tally) -> set[str]:
+def causes(*tallies: Tally, paths: tuple[SocketPath, ...] = ()) -> set[str]:
     """Return the causes that are asserted, of a service that was restarted five seconds ago."""
     route = Route(passes="http://unix:/run/app.sock", protocol="http", peers=(Peer(name=str(TARGET), target=TARGET),))
     begun = AT - timedelta(seconds=5)
@@ -33,6 +33,7 @@ def causes(*tallies: Tally) -> set[str]:
             )
         ),
         logs=LogSummary(tallies=tallies),
+        socket_paths=paths,
     )
     return {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
 
@@ -54,3 +55,11 @@ def test_what_fails_otherwise_since(symptom: Symptom) -> None:
 
 def test_one_single_other_failure_says_nothing() -> None:
     assert "deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), tally(Symptom.CONNECT_DENIED, 2, count=1))
+
+
+@pytest.mark.parametrize("is_reachable", [True, False])
+def test_a_socket_that_the_proxy_may_not_use_fails_after_the_restart_too(is_reachable: bool) -> None:
+    path = SocketPath(path="/run/app.sock", user="proxy", kind="socket", is_reachable=is_reachable)
+    found = causes(tally(Symptom.CONNECT_REFUSED, 4.5), paths=(path,))
+    assert ("deploy-termination-race" in found) == is_reachable
+    assert ("unix-socket-permission" in found) != is_reachable

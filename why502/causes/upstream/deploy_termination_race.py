@@ -70,6 +70,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if not any(tally.symptom in OF_RESTARTS or tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
         return
+    path = case.socket_path
+    if path is not None and path.is_reachable is False:
+        yield refutes(f"user {path.user} may not use {path.blocked_at or path.path}, also after the restart", "stat", PROOF)
+        return
     if other := _fails_otherwise(case):
         yield refutes(f"it fails in another way since: {words(other.symptom)}", other.seen_in, PROOF)
         return
