@@ -11,7 +11,7 @@ from why502.diagnosis import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Listener, NetworkPath, PhpPool, Process, Proxy, Service, Snapshot
+from why502.model.snapshot import Listener, NetworkPath, PhpPool, Probe, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
 from why502.sources.other_proxies import addressed
 
@@ -25,8 +25,7 @@ def sure(target: Target, *tallies: Tally, protocol: str = "http", location: str 
         taken_at=AT,
         proxies=(Proxy(pid=3, routes=(route,)),),
         logs=LogSummary(tallies=tallies),
-        listeners=(),
-        **more,  # type: ignore[arg-type]
+        **{"listeners": (), **more},  # type: ignore[arg-type]
     )
     findings = diagnose(here).findings
     return {
@@ -204,3 +203,20 @@ def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, exp
         addresses=(),
     )
     assert (diagnose(here).findings[0].cause == "wrong-protocol") == expected
+
+
+@pytest.mark.parametrize(("began_s", "expected"), [(-3600, True), (-120, True), (-4, False)])
+def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: float, expected: bool) -> None:
+    tally = Tally(
+        symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=40, first=AT - timedelta(seconds=300), last=AT
+    )
+    probe = Probe(target=SHOP, protocol="http", symptom=Symptom.CONNECT_REFUSED, detail="Connection refused", at=AT)
+    found = sure(
+        SHOP,
+        tally,
+        probes=(probe,),
+        processes=(Process(pid=50, name="java", started_at=AT + timedelta(seconds=began_s)),),
+        addresses=(),
+        listeners=(Listener(target=SHOP, pids=(50,)),),
+    )
+    assert ("connect-rejected" in found) == expected, found

@@ -22,14 +22,17 @@ millisecond, net-prohibited as ENETUNREACH.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import Probe
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
 
+SETTLED = timedelta(seconds=60)  # so long what was started again has to last to be taken for there
 NO_ROUTE = 113  # EHOSTUNREACH
 SOON_S = (
     0.5  # where the proxy asked in vain just before, the kernel may already have waited for a dead neighbour most of that time
@@ -44,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     probe = case.probe(Symptom.CONNECT_REFUSED, Symptom.HOST_UNREACHABLE, Symptom.CONNECT_DENIED)
     path = case.path
     is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
-    if probe is not None and case.listeners:
+    if probe is not None and case.listeners and not _comes_and_goes(case, probe):
         yield supports(f"a process listens on {target}, and a connection from here is rejected all the same", "probe", PROOF)
     if case.seen(Symptom.HOST_UNREACHABLE):
         if case.is_local:
@@ -91,6 +94,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             "probe",
             STRONG,
         )
+
+
+def _comes_and_goes(case: Case, probe: Probe) -> bool:
+    """Return whether what listens began only after the first failure and a moment ago: it may have listened, and not any more when we asked."""
+    born, first = case.born, case.first_failure
+    asked = probe.at or case.here.taken_at
+    return born is not None and first is not None and born > first and asked - born < SETTLED
 
 
 CAUSE = Cause(
