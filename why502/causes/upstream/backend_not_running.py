@@ -101,9 +101,17 @@ def begins(case: Case) -> str:
         age = max(0.0, (case.here.taken_at - since).total_seconds())
         if service.state == "activating" and not service.substate.startswith("auto-restart"):
             return f"{service.manager} has been starting {service.name} for {age:.0f} s ({service.substate or service.state})"
-        if service.is_running and service.started_at and age < YOUNG_S:
+        if service.is_running and service.started_at and age < YOUNG_S and not _listens_elsewhere(case, service):
             return f"{service.manager} started {service.name} {age:.0f} s ago, and it does not listen on {case.target} yet"
     return ""
+
+
+def _listens_elsewhere(case: Case, service: Service) -> bool:
+    """Return whether a service has begun to listen under another address or path: then it is not the start that is waited for."""
+    if case.socket_path is not None and case.socket_path.seen_elsewhere:
+        return True
+    pids = {service.main_pid, *(p.pid for p in (case.host.processes if case.host else None) or () if p.ppid == service.main_pid)}
+    return any(pids & set(listener.pids) for listener in (case.host.listeners if case.host else None) or ())
 
 
 def tell(case: Case) -> str:
