@@ -161,3 +161,18 @@ def test_a_request_that_ends_each_worker_crashes_it(
     requests: tuple[tuple[str, int], ...], worker_s: float, is_crash: bool
 ) -> None:
     assert answers(killed(requests, worker_s=worker_s))[0][0] == ("backend-crashed" if is_crash else "premature-close")
+
+
+@pytest.mark.parametrize("is_its", [True, False])
+def test_a_service_that_listens_elsewhere_has_begun(is_its: bool) -> None:
+    """Of one that was started a moment ago nobody knows yet where it will listen; of one that listens everybody does."""
+    here = restarted(cut(Symptom.CONNECT_REFUSED, last_s=20))
+    own = Process(pid=40, name="gunicorn", unit=UNIT, started_at=STARTED)
+    other = Process(pid=50, name="gunicorn", unit="other.service", started_at=STARTED)
+    elsewhere = Listener(target=REPLACE(APP, port=3001), pids=(40 if is_its else 50,))
+    service = Service(manager="systemd", name=UNIT, is_running=True, main_pid=40, started_at=STARTED, targets=(APP,))
+    seen = REPLACE(
+        here, processes=(*(here.processes or ())[:2], own, other), listeners=(elsewhere,), services=(service,), probes=()
+    )
+    (found,) = [finding for finding in diagnose(seen).findings if finding.cause == "backend-not-running"]
+    assert any("does not listen" in item.says for item in found.evidence) is not is_its
