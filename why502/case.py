@@ -213,6 +213,11 @@ class Case:
         near = self._doors.near(self.target) if self._doors else self._reachable
         return tuple(listener for listener in near if takes(listener, self.target))
 
+    def heard_at(self, target: Target) -> list[Listener]:
+        """Return the listeners of the target's machine that take connections to another target."""
+        near = self._doors.near(target) if self._doors else self._reachable or ()
+        return [one for one in near if takes(one, target)]
+
     @cached_property
     def _doors(self) -> Doors | None:
         """The same listeners by target, where the target lies on the proxy's machine."""

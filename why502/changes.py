@@ -13,7 +13,6 @@ from why502.case import Case
 from why502.config import edit
 from why502.config.nginx import parse
 from why502.config.tree import Tree, content, node_at, nodes
-from why502.joins import takes
 from why502.model.config import Position, Route
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
@@ -108,7 +107,7 @@ def stranger_at(case: Case, to: Target) -> int:
     started: no other user can put a process into their control groups (cgroups(7)).
     """
     here, own = case.host, (None, 0, case.proxy.owner_uid if case.proxy else 0)
-    heard = [one for one in (here.listeners if here else None) or () if takes(one, to)]
+    heard = case.heard_at(to)
     for listener in heard:
         process = case.process_of(listener)
         uid = listener.uid if listener.uid is not None else process.uid if process else None
