@@ -146,6 +146,7 @@ CAUSE = Cause(
         Symptom.CLOSED_BEFORE_HEADER: 0.5,
         Symptom.RESET_BEFORE_HEADER: 0.5,
     },
+    yields_to=frozenset({"backend-crash-loop", "backend-startup-failure", "port-conflict"}),
     needs=frozenset({"events"}),
     examine=examine,
     remedies=remedies,
