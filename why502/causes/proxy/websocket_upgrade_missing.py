@@ -97,12 +97,26 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
 
 
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    if path is None:
+        return ""
+    every = [each.statuses for each in (case.here.logs.paths if case.here.logs else ()) if each.at == path.at]
+    refused, asked = sum(each.get(UPGRADE_REQUIRED, 0) for each in every), sum(sum(each.values()) for each in every)
+    where = ", ".join(
+        part for part in (path.server or (case.route.server if case.route else ""), f"location {path.location}") if part
+    )
+    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, as the route passes no Upgrade on"
+
+
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
     says="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
+    tell=tell,
     foresee=(
         websocket_path,
         upgrade_version,
