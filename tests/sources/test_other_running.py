@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,27 @@ def test_its_workers_are_who_connects(open_folder: Path) -> None:
         (proxy,) = found(open_folder)
     assert proxy.user == "www-data"
     assert proxy.workers and {(worker.ppid, worker.user) for worker in proxy.workers} == {(proxy.pid, "www-data")}
+
+
+@pytest.mark.parametrize("option", ["--config", "--config=", "-c"])
+def test_a_caddy_as_its_command_line_names_its_file(tmp_path: Path, option: str) -> None:
+    (tmp_path / "sites").mkdir()
+    (tmp_path / "Caddyfile").write_text("import sites/*.caddy\n")
+    (tmp_path / "sites" / "shop.caddy").write_text(":8099 {\n  reverse_proxy 127.0.0.1:3001\n}\n")
+    (tmp_path / "wait.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "caddy").symlink_to(sys.executable)  # the kernel names a process after the file that was run
+    named = [f"{option}{tmp_path}/Caddyfile"] if option.endswith("=") else [option, f"{tmp_path}/Caddyfile"]
+    argv = [str(tmp_path / "caddy"), str(tmp_path / "wait.py"), "run", *named]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline()
+            (proxy,) = found(tmp_path)
+        finally:
+            process.kill()
+    assert (proxy.kind, proxy.pid, proxy.config) == ("caddy", process.pid, f"{tmp_path}/Caddyfile")
+    assert [(str(route.peers[0].target), route.at and route.at.file) for route in proxy.routes] == [
+        ("127.0.0.1:3001", f"{tmp_path}/sites/shop.caddy")
+    ]
 
 
 def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
