@@ -205,8 +205,8 @@ def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, exp
     assert (diagnose(here).findings[0].cause == "wrong-protocol") == expected
 
 
-@pytest.mark.parametrize(("began_s", "expected"), [(-3600, True), (-120, True), (-4, False)])
-def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: float, expected: bool) -> None:
+@pytest.mark.parametrize(("began_s", "restarts", "expected"), [(-3600, 1, True), (-120, 1, True), (-4, 0, True), (-4, 1, False)])
+def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
     tally = Tally(
         symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=40, first=AT - timedelta(seconds=300), last=AT
     )
@@ -215,6 +215,9 @@ def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: f
         SHOP,
         tally,
         probes=(probe,),
+        services=(
+            Service(manager="systemd", name="a.service", state="active", is_running=True, restarts=restarts, targets=(SHOP,)),
+        ),
         processes=(Process(pid=50, name="java", started_at=AT + timedelta(seconds=began_s)),),
         addresses=(),
         listeners=(Listener(target=SHOP, pids=(50,)),),

@@ -97,7 +97,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether what listens began only after the first failure and a moment ago: it may have listened, and not any more when we asked."""
+    """Return whether what listens was started again a moment ago, after the first failure: perhaps it did not listen when we asked."""
+    ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
+    if not ends and not any(service.restarts for service in case.services):
+        return False
     born, first = case.born, case.first_failure
     asked = probe.at or case.here.taken_at
     return born is not None and first is not None and born > first and asked - born < SETTLED
