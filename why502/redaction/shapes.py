@@ -248,7 +248,7 @@ def _is_credential(value: str) -> bool:
     value = value.rstrip(".")
     if value.endswith("=") or looks_random(value) or "/" in value[1:] or "." in value:
         return value.lower() != value or any(map(str.isdigit, value)) or len(value) >= 20
-    return value.lower() != value and not re.fullmatch(r"(?:[A-Z][a-z]{1,40}|[A-Z]{1,40}){1,8}", value)
+    return value.lower() != value and not re.fullmatch(r"[A-Z]{1,40}(?:[a-z]{1,40}[A-Z]{1,40}){0,7}[a-z]{0,40}", value)
 
 
 def _placed(text: str, match: re.Match[str]) -> Iterator[Span]:
