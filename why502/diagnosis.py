@@ -355,7 +355,7 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
     if not case.listeners or born is None or first is None or case.probe(*GAP):
         return False
     return (
-        first <= born
+        first + SECOND <= born  # of the second in which it began, nobody knows which came first
         and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
         and all(

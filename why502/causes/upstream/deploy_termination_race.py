@@ -55,6 +55,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
         Symptom.CONNECT_TIMED_OUT,
     }
 )
+_ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
@@ -84,7 +85,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
     if broken and starts and not any(e.ended_at and broken <= e.ended_at + SECOND for e in starts):
         return  # what was started then breaks connections itself
-    ends = (event for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.RESTART_LOOP) if not case.is_of_a_name(event))
+    ends = (
+        event
+        for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.RESTART_LOOP)
+        if not case.is_of_a_name(event) and not _was_told(event, stops)
+    )
     if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):
         return  # it ended by itself: nobody deploys
     if stops and starts:
@@ -92,6 +97,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{what} lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+
+
+def _was_told(end: Event, stops: list[Event]) -> bool:
+    """Return whether a process died of being stopped: its manager kills what does not end in time."""
+    orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.says)
+    return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
 
 
 def _fails_otherwise(case: Case) -> Tally | None:
@@ -107,7 +118,7 @@ def _fails_otherwise(case: Case) -> Tally | None:
 
 def _slack(stop: Event) -> timedelta:
     """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later."""
-    return CLOCK if stop.detail.startswith(("Stopping ", "Handling signal: ")) else AROUND
+    return CLOCK if stop.detail.startswith(_ORDERS) else AROUND
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -10,7 +10,7 @@ from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
 
-def build(stage: Stage, *, log: str = "upstream") -> None:
+def build(stage: Stage, *, log: str = "upstream") -> str:
     """Break it: both servers failed once, are well again, and stay marked for ten minutes."""
     ports = (3000, 3001)
     first = [stage.backend(port) for port in ports]
@@ -23,6 +23,7 @@ def build(stage: Stage, *, log: str = "upstream") -> None:
     for port in ports:
         stage.backend(port)
     stage.send_many(20)
+    return "app"
 
 
 fault = partial(

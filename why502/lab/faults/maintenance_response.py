@@ -31,12 +31,13 @@ def switch(stage: Stage) -> None:
     stage.send_many(6)
 
 
-def all_down(stage: Stage) -> None:
+def all_down(stage: Stage) -> str:
     """Break it: every server of the group is marked down."""
     stage.backend(3000)
     group = group_of(f"127.0.0.1:{stage.port(3000)} down", f"127.0.0.1:{stage.port(3001)} down")
     stage.nginx.start("proxy_pass http://app;", http=group)
     stage.send_many(6)
+    return "app"
 
 
 fault = partial(Fault, cause="maintenance-response", layer=Layer.PROXY)
