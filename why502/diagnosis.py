@@ -342,7 +342,12 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     if last is None:
         return True
     traffic = case.traffic
-    if traffic and traffic.last_success and traffic.last_success > last and not _is_of_one_path(case):
+    if (
+        traffic
+        and traffic.last_success
+        and traffic.last_success > last
+        and (not _is_of_one_path(case) or _is_served_since(case, last))
+    ):
         return False
     if _came_back(case, last):
         return False
@@ -369,6 +374,13 @@ def _is_of_one_path(case: Case) -> bool:
     """Return whether all that failed asked for one path, other than the start page: that others are answered says nothing of it."""
     paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
     return len(paths) == 1 and not paths & {"", "/"}
+
+
+def _is_served_since(case: Case, last: datetime) -> bool:
+    """Return whether the access log shows the very requests that failed answered after the last failure."""
+    failed = {request for tally in case.failures for request, _ in tally.requests}
+    paths = case.here.logs.paths if case.here.logs else ()
+    return any(path.request in failed and path.last_served is not None and path.last_served > last for path in paths)
 
 
 def _came_back(case: Case, last: datetime) -> bool:

@@ -279,6 +279,7 @@ class Service(Value, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = ()  # the targets it is believed to serve
     link: str = ""  # how we know: "listens on it", "its command names port 3000", "its folder is …"
     owner_uid: int = 0  # the user who runs its manager, or can change what the manager knows
+    manager_unit: str = ""  # the systemd unit that its manager runs in
 
 
 class PhpPool(Value, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from why502.sources import php_fpm_status as status
 from why502.sources import sockets
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
-from why502.sources.process_table import ProcessTable, parse_cgroup, parse_status
+from why502.sources.process_table import ProcessTable, parse_status, unit_of
 from why502.sources.sockets import Socket
 from why502.sources.suppliers import ROOT, Allowance, Rights, of_process, supplier_of
 
@@ -115,7 +115,7 @@ def masters(host: Host) -> tuple[Master, ...]:
             exe=attempt(partial(host.link, f"/proc/{pid}/exe")) or "",
             root=table.root(pid),
             network=table.network(pid),
-            unit=parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1],
+            unit=unit_of(host, pid),
             environment=parse_environment(attempt(partial(host.read, f"/proc/{pid}/environ")) or b""),
             children=children.get(pid, {}),
             owner_uid=uid,

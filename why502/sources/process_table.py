@@ -298,6 +298,11 @@ def parse_groups(content: bytes) -> Iterator[tuple[str, int, tuple[str, ...]]]:
             yield fields[0], int(fields[2]), tuple(name for name in fields[3].split(",") if name)
 
 
+def unit_of(host: Host, pid: int) -> str:
+    """Return the systemd unit that a process runs in; "" where there is none, or it cannot be seen."""
+    return parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1]
+
+
 def parse_cgroup(text: str) -> tuple[str, str, str]:
     """Return the path, the systemd unit and the container of /proc/PID/cgroup (cgroups(7)), each "" where there is none.
 

@@ -121,11 +121,16 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
     its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME is `all`.
     """
     ours = (suppliers.ROOT, os.geteuid())
-    taken = {target for service in found if service.owner_uid in ours for target in service.targets if not look.owners[target]}
+    taken: dict[Target, set[str]] = {}
     for service in found:
+        for target in service.targets if service.owner_uid in ours else ():
+            if not look.owners[target]:
+                taken.setdefault(target, set()).add(service.name)
+    for service in found:
+        own = {service.manager_unit}  # of root's unit that starts this very manager it is no rival
         if service.owner_uid in ours:
             yield service
-        elif left := tuple(target for target in service.targets if target not in taken):
+        elif left := tuple(target for target in service.targets if not taken.get(target, own) - own):
             yield msgspec.structs.replace(service, targets=left, start_argv=())
 
 

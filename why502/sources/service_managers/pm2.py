@@ -24,7 +24,7 @@ from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
-from why502.sources.process_table import ProcessTable
+from why502.sources.process_table import ProcessTable, unit_of
 from why502.sources.service_managers.base import LISTENS, Described, Look, merge, named, roots_first, words
 from why502.sources.suppliers import supplier_of
 from why502.sources.tail import NOTHING, tail
@@ -62,7 +62,8 @@ def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
             look.gap(f"pm2 in {home}", error.why, error.allow or "run as root, or as its user")
             continue
         network = ProcessTable(host).network(pid)
-        found += _owned(uid, _services(acting, look, rows, home, is_alive=True, network=network, uid=uid))
+        services = _services(acting, look, rows, home, is_alive=True, network=network, uid=uid)
+        found += _owned(uid, services, unit_of(host, pid))
     for home in _homes(host):
         path = posixpath.join(home, "dump.pm2")
         uid = supplier_of(host, path)
@@ -76,9 +77,9 @@ def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
     yield tuple(found)
 
 
-def _owned(uid: int, services: Iterable[Service]) -> Iterator[Service]:
-    """Yield the services as those of a user's daemon."""
-    return (msgspec.structs.replace(service, owner_uid=uid) for service in services)
+def _owned(uid: int, services: Iterable[Service], unit: str = "") -> Iterator[Service]:
+    """Yield the services as those of a user's daemon, which runs in a unit."""
+    return (msgspec.structs.replace(service, owner_uid=uid, manager_unit=unit) for service in services)
 
 
 def _home(host: Host, pid: int) -> str:

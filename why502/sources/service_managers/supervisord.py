@@ -28,7 +28,7 @@ from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.sources.attempt import attempt
 from why502.sources.last_words import last_words
-from why502.sources.process_table import ProcessTable
+from why502.sources.process_table import ProcessTable, unit_of
 from why502.sources.service_managers import http
 from why502.sources.service_managers.base import (
     CONFIG_BYTES,
@@ -100,7 +100,9 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
         targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)], uid)]
         targets += named(acting, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
         if targets:
-            service = msgspec.structs.replace(_service(program, section, what, name, argv, path), owner_uid=uid)
+            service = msgspec.structs.replace(
+                _service(program, section, what, name, argv, path), owner_uid=uid, manager_unit=unit_of(host, pid)
+            )
             yield _with_log(acting, look, service, targets, program["name"], log)
 
 
