@@ -26,7 +26,7 @@ from why502.model.target import Target
 from why502.sources import php_fpm_files as files
 from why502.sources import php_fpm_status as status
 from why502.sources import sockets
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable, parse_status, unit_of
 from why502.sources.sockets import Socket
@@ -69,6 +69,23 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
     until = time.monotonic() + STATUS_S
     tables: dict[str, list[Socket]] = {}
     used: set[tuple[str, int, int, str]] = set()
+
+    def pools_of(master: Master) -> Iterator[PhpPool]:
+        rights = Rights(host, master.owner_uid, master.root, allowances.setdefault(master.owner_uid, Allowance()))
+        prefix = files.default_prefix(master.config, master.exe)
+        entries, unread = files.read(rights, master.config, prefix)
+        gaps.extend(unread)
+        for pool in pools(entries, prefix, master.environment):
+            seen = _owned(pool, master, rights.supplier(pool.file))
+            if master.pid:
+                seen = _measured(host, seen, master, tables)
+            if master.pid and ask.probes and not ask.offline:
+                seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
+            yield seen
+
+    def missed(master: Master, why: str, allow: str) -> None:
+        gaps.append(Gap(source=f"PHP-FPM {master.config}", why=why, allow=allow or "run why502 as root"))
+
     running = masters(host)
     idle = [Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host)]
     # sorted() keeps the order: those that run come before the files, of which some are theirs
@@ -79,21 +96,7 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
         if not master.pid and identity in used:
             continue
         used.add(identity)
-        rights = Rights(host, master.owner_uid, master.root, allowances.setdefault(master.owner_uid, Allowance()))
-        prefix = files.default_prefix(master.config, master.exe)
-        try:
-            entries, unread = files.read(rights, master.config, prefix)
-        except HostError as error:
-            gaps.append(Gap(source=f"PHP-FPM {master.config}", why=error.why, allow=error.allow or "run why502 as root"))
-            continue
-        gaps += unread
-        for pool in pools(entries, prefix, master.environment):
-            seen = _owned(pool, master, rights.supplier(pool.file))
-            if master.pid:
-                seen = _measured(host, seen, master, tables)
-            if master.pid and ask.probes and not ask.offline:
-                seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
-            found.append(seen)
+        found += each([master], pools_of, missed)
     yield Found(tuple(found), tuple(gaps))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Snapshot
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable, Stat
 
@@ -24,12 +24,17 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
     stats = table.stats()
     wanted = _around(known, stats)
     counts = Counter(stat.ppid for stat in stats.values())
-    found = tuple(
-        process
-        for pid in sorted(wanted[:PROCESSES])
-        if (process := attempt(partial(table.process, pid, children=counts[pid]))) is not None
-    )
-    return Found(found, tuple(_gaps(host, found, len(wanted))))
+    gaps: list[Gap] = []
+
+    def look(pid: int) -> tuple[Process, ...]:
+        process = attempt(partial(table.process, pid, children=counts[pid]))
+        return (process,) if process is not None else ()
+
+    def missed(pid: int, why: str, allow: str) -> None:
+        gaps.append(Gap(source=f"process {pid}", why=why, allow=allow))
+
+    found = tuple(each(sorted(wanted[:PROCESSES]), look, missed))
+    return Found(found, (*gaps, *_gaps(host, found, len(wanted))))
 
 
 def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:

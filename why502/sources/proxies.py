@@ -17,7 +17,7 @@ from why502.host.trust import NOBODY
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
 from why502.sources import nginx_installed, other_installed, other_proxies, other_running, suppliers
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import Build, build_option, read_build
 from why502.sources.nginx_command import Options, Title, is_nginx, parse_options, parse_title
@@ -73,12 +73,18 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, 
     allowances: dict[int, Allowance] = {}
     running: list[Proxy] = []
     absent = cache(lambda: other_installed.all_stopped(host, [proxy for proxy in running if proxy.owner_uid in ours], gaps))
+
+    def one(item: tuple[int, Callable[[Allowance, list[Gap]], Proxy | None]]) -> tuple[Proxy, ...]:
+        proxy = item[1](allowances.setdefault(item[0], Allowance()), gaps)
+        return (proxy,) if proxy is not None else ()
+
+    def missed(item: tuple[int, object], why: str, allow: str) -> None:
+        gaps.append(Gap(source="proxies", why=f"a gateway of user {item[0]}: {why}", allow=allow))
+
     for uid, look in looks:
         if uid not in ours:
             yield _asked_for(host, table, running, ask, idle, absent, gaps)
-        proxy = look(allowances.setdefault(uid, Allowance()), gaps)
-        if proxy is not None:
-            running.append(proxy)
+        running += each([(uid, look)], one, missed)
     yield _asked_for(host, table, running, ask, idle, absent, gaps)
 
 

@@ -23,7 +23,7 @@ from why502.model import foreign_json
 from why502.model.errors import Denied, HostError, Missing
 from why502.model.snapshot import Service
 from why502.model.target import Target
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.service_managers import http
 from why502.sources.service_managers.base import LISTENS, Described, Look, is_of_container, link, merge
@@ -69,22 +69,30 @@ def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) 
     mine = {process.container for process in look.processes.values() if process.container}
     # those that do not run tell no ports in the list, so they are looked at closely, the newest first
     containers.sort(key=lambda one: (one.get("State") == "running" and one["Id"] not in mine, -_int(one.get("Created"))))
-    for one in containers[:CONTAINERS]:
-        inside = attempt(partial(_get, host, path, f"/containers/{one['Id']}/json"))
-        if not isinstance(inside, dict):
-            continue
-        service = _service(name, inside)
-        if service.signal in STOPPING and not service.oom_killed and _was_stopped(host, path, one["Id"], service, look.until):
-            says = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
-            service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_says=says)
-        targets = list(_targets(host, look, one["Id"], inside))
-        for target, how in targets:
-            service = merge(service, target, how)
-        if targets:
-            if service.is_running is False or service.restarts:
-                lines = (text for _, text in output(host, path, one["Id"], look.since))
-                service = msgspec.structs.replace(service, why=last_words(lines) or service.why)
-            yield service
+
+    def missed(one: dict[str, Any], why: str, allow: str) -> None:
+        look.gap(f"{name} container {one['Id'][:12]}", why, allow)
+
+    yield from each(containers[:CONTAINERS], partial(_container, host, look, path, name), missed)
+
+
+def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]) -> Iterator[Service]:
+    """Yield a container of the list where it serves a target."""
+    inside = attempt(partial(_get, host, path, f"/containers/{one['Id']}/json"))
+    if not isinstance(inside, dict):
+        return
+    service = _service(name, inside)
+    if service.signal in STOPPING and not service.oom_killed and _was_stopped(host, path, one["Id"], service, look.until):
+        says = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
+        service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_says=says)
+    targets = list(_targets(host, look, one["Id"], inside))
+    for target, how in targets:
+        service = merge(service, target, how)
+    if targets:
+        if service.is_running is False or service.restarts:
+            lines = (text for _, text in output(host, path, one["Id"], look.since))
+            service = msgspec.structs.replace(service, why=last_words(lines) or service.why)
+        yield service
 
 
 def _was_stopped(host: Host, path: str, identity: str, service: Service, until: datetime) -> bool:

@@ -22,7 +22,7 @@ from why502.model import foreign_json
 from why502.model.errors import Expired, HostError
 from why502.model.snapshot import Service
 from why502.model.target import Target
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable, unit_of
 from why502.sources.service_managers.base import LISTENS, Described, Look, merge, named, roots_first, words
@@ -151,25 +151,27 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
 def _services(
     host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = "", uid: int = 0
 ) -> Iterator[Service]:
-    for row in rows:
+    def application(row: dict[str, Any]) -> Iterator[Service]:
         env = row.get("pm2_env")
         if not isinstance(env, dict) or not isinstance(row.get("name"), str):
-            continue
+            return
         number = row.get("pid")
         pid = number if isinstance(number, int) else 0
         what = _described(env)
         targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
         if not targets:
-            continue
+            return
         service = _service(row["name"], pid, env, what, home) if is_alive else _lost(row["name"], what, home)
         for target, how in targets:
             service = merge(service, target, how)
         if service.is_running is False or service.restarts or service.link != LISTENS:
             tails = (attempt(partial(tail, host, path)) or NOTHING for path in service.logs[:2])
-            lines = [line for each in tails for line in (each.newest(look.since) if service.is_running else each.lines[-60:])]
+            lines = [line for log in tails for line in (log.newest(look.since) if service.is_running else log.lines[-60:])]
             service = msgspec.structs.replace(service, why=last_words(lines))
         yield service
+
+    yield from each(rows, application, lambda row, why, allow: look.gap(f"pm2 application {row.get('name')}", why, allow))
 
 
 def _described(env: dict[str, Any]) -> Described:

@@ -26,7 +26,7 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.model.times import whole_number
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.process_table import ProcessTable, unit_of
 from why502.sources.service_managers import http
@@ -93,7 +93,8 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
         look.gap("supervisord", error.why, error.allow or "run as root")
         return
     log, network = _log(acting, look, pid, config, cwd), ProcessTable(host).network(pid)
-    for program in programs:
+
+    def one(program: dict[str, Any]) -> Iterator[Service]:
         section = _section(config, program)
         what = _described(section)
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
@@ -104,6 +105,8 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
                 _service(program, section, what, name, argv, path), owner_uid=uid, manager_unit=unit_of(host, pid)
             )
             yield _with_log(acting, look, service, targets, program["name"], log)
+
+    yield from each(programs, one, lambda program, why, allow: look.gap(f"supervisord program {program['name']}", why, allow))
 
 
 def _config_path(host: Host, argv: list[str], cwd: str) -> str:
@@ -123,9 +126,9 @@ def _config(host: Host, path: str) -> tuple[configparser.RawConfigParser, tuple[
     folder = posixpath.dirname(path)
     for pattern in config.get("include", "files", fallback="").replace("%(here)s", folder).split():
         place, name = posixpath.split(posixpath.join(folder, pattern))
-        for each in attempt(partial(host.list, place)) or ():
-            if fnmatch.fnmatch(each, name) and len(read) < FILES and _read(host, config, posixpath.join(place, each)):
-                read.append(posixpath.join(place, each))
+        for entry in attempt(partial(host.list, place)) or ():
+            if fnmatch.fnmatch(entry, name) and len(read) < FILES and _read(host, config, posixpath.join(place, entry)):
+                read.append(posixpath.join(place, entry))
     return config, tuple(read)
 
 
@@ -249,7 +252,9 @@ def _with_log(
     code = service.exit_code if code is None else code
     for target, how in targets:
         service = merge(service, target, how)
-    words_of = [line for each in service.logs for line in (attempt(partial(tail, host, each)) or NOTHING).newest(look.since)]
+    words_of = [
+        line for log_path in service.logs for line in (attempt(partial(tail, host, log_path)) or NOTHING).newest(look.since)
+    ]
     own = [record.message for record in records if record.symptom]
     return msgspec.structs.replace(
         service,
