@@ -419,6 +419,8 @@ class Case:
         names = {listener.target for listener in self.listeners or () if listener.target.is_unix}
         if self.socket_path is not None and self.socket_path.steps:
             names.add(Target(path=self.socket_path.steps[-1].path))  # where its links lead, also to what is missing
+        own = {0, self.proxy.owner_uid if self.proxy else 0}  # anybody can name a socket of root's gateway in a pool of their own
+        found = tuple(x for x in found if x.owner_uid in own)
         return tuple(x for x in found if x.target is not None and (accepts(x.target, self.target) or x.target in names))
 
     @cached_property

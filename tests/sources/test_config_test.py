@@ -13,8 +13,8 @@ import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.host.local import LocalHost
-from why502.model.config import Position
-from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
+from why502.model.config import Position, Server
+from why502.model.snapshot import ConfigFile, ConfigProblem, Gap, Proxy, Snapshot
 from why502.sources import config_test, proxies
 from why502.sources.base import Ask
 
@@ -175,3 +175,16 @@ def test_both_forms_of_its_output() -> None:
         ConfigProblem(says='host not found in upstream "app"', at=at, seen_in="nginx -t"),
         ConfigProblem(says='open() "/run/nginx.pid" failed (13: Permission denied)', seen_in="nginx -t"),
     )
+
+
+@pytest.mark.parametrize(("count", "is_changed", "is_left_out"), [(5001, False, True), (5001, True, False), (20, False, False)])
+def test_a_huge_one_that_has_not_changed_is_left_out(count: int, is_changed: bool, is_left_out: bool) -> None:
+    """nginx itself needs seconds for twenty thousand servers, and what runs has loaded these very files."""
+    loaded = datetime(2026, 11, 21, 1, tzinfo=UTC)
+    changed = loaded.replace(hour=2 if is_changed else 0)
+    server = Server(names=("a.example",))
+    proxy = Proxy(
+        pid=1, servers=(server,) * count, loaded_at=loaded, changed_at=changed, exe="/no/nginx", files=(ConfigFile(path="/a"),)
+    )
+    found = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(proxy,)), Ask())
+    assert any("has not changed since it was loaded" in gap.why for gap in found.gaps) is is_left_out

@@ -33,6 +33,7 @@ LIMIT_S = 8.0
 
 _TIME_S = 4.0
 _TIME_OF_USER_S = 1.5  # for all of one user other than root: one who lets them hang costs nobody else the test
+SERVERS = 5_000  # of a configuration that has not changed; more of them take nginx itself longer to test than we look in all
 _SINCE_E = (1, 19, 5)  # option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
 _SAYS = re.compile(
@@ -77,6 +78,11 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
         raise HostError("its own test is not asked for", _TESTS.get(proxy.kind, "").format(proxy.config))
     if not proxy.exe or not proxy.files:
         raise HostError("there is no program that could test it" if not proxy.exe else "its configuration cannot be read")
+    if proxy.pid and len(proxy.servers) > SERVERS and _is_as_loaded(proxy):
+        raise HostError(
+            f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was left out",
+            "run `nginx -t` yourself",
+        )
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
     if own[0] == ROOT and proxy.owner_uid == ROOT:
@@ -96,6 +102,11 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     known = {(problem.says, str(problem.at)) for problem in problems}
     others = tuple(problem for problem in proxy.problems if (problem.says, str(problem.at)) not in known)
     return msgspec.structs.replace(proxy, test="failed", problems=(*problems, *others))
+
+
+def _is_as_loaded(proxy: Proxy) -> bool:
+    """Return whether the files are older than what runs, so that their test would tell what the running proxy shows."""
+    return proxy.loaded_at is not None and proxy.changed_at is not None and proxy.changed_at < proxy.loaded_at
 
 
 def parse_test(output: str) -> tuple[ConfigProblem, ...]:

@@ -26,7 +26,7 @@ from datetime import timedelta
 from why502.applications import applications
 from why502.case import Case
 from why502.cause import Cause
-from why502.changes import doubt, reload, repoint
+from why502.changes import doubt, reload, repoint, stranger_at
 from why502.deployment import Deployment, same_path
 from why502.joins import accepts
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
@@ -129,6 +129,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         service = case.service.name if case.service else "its service"
         yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
     weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
+    if stranger_at(case, best.target):  # any user may listen where a backend died
+        weight = min(weight, FAIR)
     yield supports(says, "ss -ltnp", weight)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)

@@ -21,7 +21,7 @@ from why502.logs import stamps
 from why502.logs.phrases import signal_name
 from why502.model import foreign_json
 from why502.model.errors import Denied, HostError, Missing
-from why502.model.snapshot import Service
+from why502.model.snapshot import Process, Service
 from why502.model.target import Target
 from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
@@ -95,6 +95,11 @@ def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]
         yield service
 
 
+def _is_in(process: Process, identity: str) -> bool:
+    """Return whether a process runs in a container of root's engine: below their own manager users call their groups what they like."""
+    return process.container == identity and "/user@" not in process.cgroup
+
+
 def _was_stopped(host: Host, path: str, identity: str, service: Service, until: datetime) -> bool:
     """Return whether the engine was told to stop or kill a container when it ended: then it did not die of itself.
 
@@ -124,7 +129,7 @@ def _targets(host: Host, look: Look, identity: str, inside: dict[str, Any]) -> I
     config = _dict(inside.get("Config"))
     exposed = {port.partition("/")[0] for port in _dict(config.get("ExposedPorts"))}
     for target, owners in look.owners.items():
-        if any((process := look.processes.get(pid)) and process.container == identity for pid in owners):
+        if any((process := look.processes.get(pid)) and _is_in(process, identity) for pid in owners):
             yield target, LISTENS
         elif target.port and str(target.port) in published and not is_of_container(target):
             yield target, f"it publishes port {target.port}"
