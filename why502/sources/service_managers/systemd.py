@@ -21,7 +21,7 @@ from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.model.times import of_epoch, whole_number
 from why502.sources import journal
-from why502.sources.attempt import attempt
+from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.process_table import boot_time
 from why502.sources.service_managers.base import LISTENS, Described, Look, link, merge, named, names_of, words
@@ -71,11 +71,16 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         triggered = [name for unit in more.values() for name in unit.get("Triggers", "").split() if name not in units]
         units |= more | ((attempt(partial(_show, host, *triggered)) or {}) if triggered else {})
 
+    def missed(unit: Unit, why: str, allow: str) -> None:
+        look.gap(f"unit {unit.get('Id', '')}", why, allow)
+
     units = {name: _with_file(host, unit) for name, unit in units.items() if unit.get("LoadState") != "not-found"}
     boot = boot_time(host)
     found: dict[str, Service] = {}
     for target, unit, how in _linked(host, look, units):
-        service = found.get(unit["Id"]) or _service(host, unit, boot)
+        service = found.get(unit["Id"]) or next(each([unit], lambda one: [_service(host, one, boot)], missed), None)
+        if service is None:
+            continue
         socket = units.get(how.removesuffix(_BY_SOCKET), {})
         if socket.get("ActiveState") in ("inactive", "failed"):
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
