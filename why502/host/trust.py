@@ -168,7 +168,7 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
         raise failure(error, f"process {pid}") from error
     try:
         allowed = trusted_users() if uids is None else {0, *uids}
-        if others := _users(pid) - allowed:
+        if others := users(pid) - allowed:
             raise Denied(f"process {pid} runs as user {min(others)}", "only its own user or root's own proxy is signalled")
         try:
             path, its = os.readlink(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid}/exe")
@@ -195,7 +195,7 @@ def _same_program(pid: int, path: str, its: os.stat_result, allowed: Collection[
         raise Denied(f"process {pid} runs a program that is not {path} of this machine", "look into its container")
 
 
-def _users(pid: int) -> set[int]:
+def users(pid: int) -> set[int]:
     """Return the real, effective, saved and file system user of a process. Raises HostError."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
