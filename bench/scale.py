@@ -44,6 +44,8 @@ def inside(name: str, number: int) -> int:
         servers: dict[str, Callable[[int], Iterator[str]]] = {"group": _group, "hosts": _hosts, "processes": _one}
         config = Path(folder, "nginx.conf")
         config.write_text("\n".join((*_head(folder), *servers[name](number), "}")))
+        if name == "hosts":
+            Path(folder, "access.log").write_text("\n".join((*_requests(number), "")))
         subprocess.run(["nginx", "-c", config, "-e", f"{folder}/error.log"], check=True, stderr=subprocess.DEVNULL)
         if name == "processes":
             _crowd(number)
@@ -73,6 +75,18 @@ def _group(number: int) -> Iterator[str]:
 def _hosts(number: int) -> Iterator[str]:
     for i in range(number):
         yield f"server {{ listen 8080; server_name s{i}.example; location / {{ proxy_pass http://127.0.0.1:{3000 + i}; }} }}"
+
+
+def _requests(number: int) -> Iterator[str]:
+    """Yield a log of five requests to each host in the last hour, whose lines do not tell the host; one in fifty fails."""
+    for i in range(5 * number):
+        at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(time.time() - 3600 + i * 3600 / (5 * number)))
+        client, path, status = (
+            f"203.0.113.{i % 250}",
+            f"/page/{i * 7919 % number}",
+            502 if i % 50 == 0 else 404 if i % 10 == 0 else 200,
+        )
+        yield f'{client} - - [{at}] "GET {path} HTTP/1.1" {status} 512 "-" "Mozilla/5.0"'
 
 
 def _one(_: int) -> Iterator[str]:

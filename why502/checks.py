@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.joins import Doors, Joins, alarms, idle_spares, peer_sets, routes, serving, takes, targets, unheard
+from why502.joins import Doors, Joins, alarms, idle_spares, peer_sets, routes, serving, takes
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Proxy, Snapshot
@@ -30,9 +30,13 @@ UNREAD = 0.5  # share of a log that nobody can read, above which its failures ma
 _LOW_SPACE = 0.02  # share of a file system below which it is as good as full
 
 
-def check_all(here: Snapshot, *, offline: bool = False) -> tuple[Check, ...]:
-    """Return every step of the checklist for the proxy's machine, in order. `offline`: only files were looked at."""
-    refused = unserved(here)
+def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = None) -> tuple[Check, ...]:
+    """Return every step of the checklist for the proxy's machine, in order.
+
+    offline: only files were looked at. index: the joins of this very snapshot, where somebody made them before.
+    """
+    joins = index or Joins(here)
+    refused = unserved(here, joins)
     steps = (
         _clients_served(here, refused),
         _proxy_runs(here) if not offline else _check("proxy-runs", "a proxy runs", CheckStatus.SKIP, "not looked at: --offline"),
@@ -41,11 +45,11 @@ def check_all(here: Snapshot, *, offline: bool = False) -> tuple[Check, ...]:
         _logs_read(here),
         _requests_succeed(here),
         _names_resolve(here),
-        _backend_listens(here),
+        _backend_listens(here, joins),
         _socket_permits(here),
         _backend_answers(here),
         _through_proxy(here),
-        _service_runs(here),
+        _service_runs(here, joins),
         _machine(here) if not offline else None,
         _limits(here, refused),
     )
@@ -168,14 +172,14 @@ def _names_resolve(here: Snapshot) -> Check | None:
     return _check("names-resolve", says, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
 
 
-def _backend_listens(here: Snapshot) -> Check:
+def _backend_listens(here: Snapshot, joins: Joins) -> Check:
     says = "something listens on every target"
     if here.listeners is None:
         return _skip(here, "backend-listens", says, "listeners")
-    bad = [f"nothing listens on {target}" for target in unheard(here) or ()]
+    bad = [f"nothing listens on {target}" for target in joins.unheard]
     own = set(here.addresses or ())
     doors = Doors(here.listeners)
-    known = targets(here)
+    known = joins.targets
     good = [
         str(target)
         for target in known
@@ -231,14 +235,14 @@ def _through_proxy(here: Snapshot) -> Check | None:
     )
 
 
-def _service_runs(here: Snapshot) -> Check | None:
+def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
     if not here.services:
         return None
-    missing = unheard(here)
+    missing = set(joins.unheard)
     bad = [
         f"{s.name}: {s.state} {s.exit_says}".strip()
         for s in here.services
-        if s.is_running is False and any(missing is None or target in missing for target in s.targets)
+        if s.is_running is False and any(here.listeners is None or target in missing for target in s.targets)
     ]
     good = ", ".join(s.name for s in here.services if s.is_running and s.targets)
     if not bad and not good:

@@ -84,7 +84,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
     findings = sorted(map(_finding, _settle(weighed)), key=_rank)
-    logs, checks = here.logs, check_all(here, offline=offline)
+    logs, checks = here.logs, check_all(here, offline=offline, index=index)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     failures = alarms(here)
     unexplained = [tally for tally in failures if tally.target not in explained]

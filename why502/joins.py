@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import msgspec
 
@@ -236,7 +237,6 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
     nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
     own = {answer.status for proxy in nginx for answer in proxy.answers}
     matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
-    names = {server.names[0] if server.names else "" for proxy in nginx for server in proxy.servers}
     ends: dict[int, set[Target | None]] = {}
 
     def aims(route: Route) -> set[Target | None]:
@@ -248,12 +248,19 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
         found: set[Target | None] = set()
         for request, _ in tally.requests:
             path = request if request.startswith("/") else request.partition(" ")[2]
-            servers = {tally.server} if tally.server else names
-            ways = [matcher.find("", path, server=name) for matcher in matchers for name in servers]
-            routes = [route for route in ways if route is not None]
-            peers = {end for route in {id(route.peers): route for route in routes}.values() for end in aims(route)}
-            found |= peers if peers and all(route.peers for route in routes) else {None}
-        only = found.pop() if len(found) == 1 else None
+            if tally.server:
+                routes = filter(None, (matcher.find("", path, server=tally.server) for matcher in matchers))
+            else:
+                routes = chain.from_iterable(matcher.find_everywhere(path) for matcher in matchers)
+            is_led = False
+            for route in routes:
+                is_led = True
+                found |= aims(route) or {None}
+                if len(found) > 1:
+                    return None
+            if not is_led:
+                return None
+        only = found.pop() if found else None
         return only if only and only.is_address else None
 
     return tuple(
@@ -275,16 +282,15 @@ def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[Pa
     """
     nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
     matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
-    names = {server.names[0] if server.names else "" for proxy in nginx for server in proxy.servers}
 
     def taken(path: PathTraffic) -> Route | None:
         url = path.request.partition(" ")[2].replace("*", "0")
         if path.server:
-            found = [matcher.find(path.server, url) for matcher in matchers]
+            found = filter(None, (matcher.find(path.server, url) for matcher in matchers))
         else:
-            found = [matcher.find("", url, server=name) for matcher in matchers for name in names]
-        ways = {route.at: route for route in found if route is not None}
-        return next(iter(ways.values())) if len(ways) == 1 else None
+            found = chain.from_iterable(matcher.find_everywhere(url) for matcher in matchers)
+        first = next(found, None)
+        return first if first and all(route.at == first.at for route in found) else None
 
     kept: list[PathTraffic] = []
     sums: dict[tuple[str, Position | None], PathTraffic] = {}
@@ -400,6 +406,16 @@ class Joins:
     def routes(self) -> tuple[Route, ...]:
         """All routes of all proxies."""
         return routes(self.here)
+
+    @cached_property
+    def routes_at(self) -> dict[Position, Route]:
+        """The routes by where they are configured."""
+        return {route.at: route for route in self.routes if route.at is not None}
+
+    @cached_property
+    def variable_routes(self) -> tuple[Route, ...]:
+        """The routes whose target a variable decides."""
+        return tuple(route for route in self.routes if route.has_variables)
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:

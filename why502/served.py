@@ -93,7 +93,7 @@ def unserved(here: Snapshot, joins: Joins | None = None) -> tuple[Unserved, ...]
     """Return the routes whose clients are not served, most refused requests first."""
     if here.logs is None:
         return ()
-    routes = {route.at: route for route in (joins or Joins(here)).routes if route.at is not None}
+    routes = (joins or Joins(here)).routes_at
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)

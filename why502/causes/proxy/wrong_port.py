@@ -97,7 +97,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.target is None or case.target.is_unix or not case.seen(Symptom.CONNECT_REFUSED):
         return
-    for route in (route for proxy in case.proxies for route in proxy.routes if route.has_variables):
+    for route in case.joins.variable_routes:
         match = _PORTLESS.fullmatch(route.passes)
         if match and case.target.port == (443 if match[1] else 80):
             says = f"{route.directive} {route.passes} tells no port, and ${match[2]} never holds one: {case.target.port} is taken"

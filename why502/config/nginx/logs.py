@@ -26,6 +26,7 @@ class Logs:
         self.formats: dict[str, tuple[str, str]] = {"combined": (COMBINED, "default")}  # by lower-case name: text, escape
         self.problems: list[ConfigProblem] = []
         self._found: dict[LogTarget, None] = {}
+        self._inherited: dict[int, tuple[Setting, ...]] = {}  # by identity, kept so that no other takes it
 
     @property
     def found(self) -> tuple[LogTarget, ...]:
@@ -51,14 +52,25 @@ class Logs:
 
     def level(self, settings: Settings, outer: Settings, server: str, *, is_stream: bool = False) -> None:
         """Take up what is in force at a level. `outer`: what is in force around its server, and so belongs to no server."""
-        for setting in settings.get("error_log", ()):
-            self._add(self._error(setting, "" if setting in outer.get("error_log", ()) else server))
-        access = settings.get("access_log", ())
-        off = tuple(setting for setting in access if setting.args[:1] == ("off",))
-        for setting in off or access:
-            self._add(self._access(setting, "" if setting in outer.get("access_log", ()) else server))
+        errors, around = settings.get("error_log", ()), outer.get("error_log", ())
+        if not self._is_taken(errors, around):
+            for setting in errors:
+                self._add(self._error(setting, "" if setting in around else server))
+        access, around = settings.get("access_log", ()), outer.get("access_log", ())
+        if not self._is_taken(access, around):
+            off = tuple(setting for setting in access if setting.args[:1] == ("off",))
+            for setting in off or access:
+                self._add(self._access(setting, "" if setting in around else server))
         if not access and not is_stream and self.build.access_log:
             self._add(LogTarget(kind="access", path=self.build.access_log, format_name="combined", format=COMBINED))
+
+    def _is_taken(self, found: tuple[Setting, ...], around: tuple[Setting, ...]) -> bool:
+        """Return whether these are the very settings around the server, and were taken up before: thousands of servers inherit them."""
+        if found is not around or not found:
+            return False
+        is_taken = id(found) in self._inherited
+        self._inherited[id(found)] = found
+        return is_taken
 
     def _add(self, target: LogTarget) -> None:
         self._found[target] = None

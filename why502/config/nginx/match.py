@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from urllib.parse import unquote
 
 import msgspec
@@ -51,15 +53,46 @@ class _Host(msgspec.Struct, frozen=True):
 
 
 class Matcher:
-    """Finds routes. Without `servers` it knows those locations only that lead to a backend."""
+    """Finds routes. Without `servers` it knows those locations only that lead to a backend.
+
+    What it looks servers up by is made when it is first asked: most snapshots of very many servers ask for few requests.
+    """
 
     def __init__(self, routes: Iterable[Route], servers: Sequence[Server] = ()) -> None:
-        self._routes: dict[tuple[object, tuple[str, ...]], list[Route]] = {}
+        self._http = [route for route in routes if route.protocol != "tcp"]
+        self._servers = servers
         self._cache: dict[tuple[str, str, int | None, str | None], Route | None] = {}
-        http = [route for route in routes if route.protocol != "tcp"]
-        for route in http:
-            self._routes.setdefault((route.server_at, route.location_path), []).append(route)
-        self._hosts = [_host(server) for server in servers or _servers(http)]
+
+    @cached_property
+    def _routes(self) -> dict[tuple[object, tuple[str, ...]], list[Route]]:
+        found: dict[tuple[object, tuple[str, ...]], list[Route]] = {}
+        for route in self._http:
+            found.setdefault((route.server_at, route.location_path), []).append(route)
+        return found
+
+    @cached_property
+    def _hosts(self) -> list[_Host]:
+        return [_host(server) for server in self._servers or _servers(self._http)]
+
+    @cached_property
+    def _by_first_name(self) -> dict[str, list[_Host]]:
+        return _grouped((_first_name(found), found) for found in self._hosts)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[_Host]]:
+        return _grouped((name, found) for found in self._hosts for name in found.exact)
+
+    @cached_property
+    def _wild(self) -> list[tuple[str, _Host]]:
+        return [(wild, found) for found in self._hosts for wild in found.wild]
+
+    @cached_property
+    def _with_expressions(self) -> list[_Host]:
+        return [found for found in self._hosts if found.expressions]
+
+    @cached_property
+    def _defaults(self) -> list[_Host]:
+        return [found for found in self._hosts if found.default_ports]
 
     def find(self, host: str, uri: str, port: int | None = None, server: str | None = None) -> Route | None:
         """Return the route of a request; None where none leads to a backend or we cannot tell.
@@ -71,12 +104,18 @@ class Matcher:
         if key not in self._cache:
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
-            self._cache[key] = self._find(host, uri, port, server)
+            self._cache[key] = self._first(self._candidates(host, port, server), _path(uri))
         return self._cache[key]
 
-    def _find(self, host: str, uri: str, port: int | None, server: str | None) -> Route | None:
+    def find_everywhere(self, uri: str) -> Iterator[Route]:
+        """Yield the route that a URI takes at each server, for a log that names none. What is only to be compared may stop early."""
         path = _path(uri)
-        for found in self._candidates(host, port, server):
+        for hosts in self._by_first_name.values():
+            if route := self._first(hosts, path):
+                yield route
+
+    def _first(self, hosts: Iterable[_Host], path: str) -> Route | None:
+        for found in hosts:
             try:
                 if route := self._walk(found, path):
                     return route
@@ -86,26 +125,28 @@ class Matcher:
 
     def _candidates(self, host: str, port: int | None, server: str | None) -> list[_Host]:
         """Return the servers that may have taken the request; several where the port is not known."""
-        if server is not None:
-            named = [found for found in self._hosts if (found.server.names or ("",))[0] == server]
-            if named:
-                return named
-        there = [found for found in self._hosts if port is None or found.ports is None or port in found.ports]
+        if server is not None and (named := self._by_first_name.get(server)):
+            return named
+
+        def is_there(found: _Host) -> bool:
+            return port is None or found.ports is None or port in found.ports
+
         name = re.sub(r":\d+$", "", host.strip().lower()).rstrip(".")
-        if exact := [found for found in there if name in found.exact]:
+        if exact := [found for found in self._by_name.get(name, ()) if is_there(found)]:
             return exact
         for is_leading in (True, False):
-            fits = [(len(wild), found) for found in there for wild in found.wild if _fits(wild, name, is_leading)]
+            fits = [(len(wild), found) for wild, found in self._wild if _fits(wild, name, is_leading) and is_there(found)]
             if fits:
                 longest = max(length for length, _ in fits)
                 return [found for length, found in fits if length == longest]
-        for candidate, expression in ((found, expression) for found in there for expression in found.expressions):
-            if expression is None:
-                return []
-            if expression.search(name):
-                return [candidate]
-        chosen = [found for found in there if (port in found.default_ports if port else found.default_ports)]
-        return chosen or there[:1]
+        for candidate in filter(is_there, self._with_expressions):
+            for expression in candidate.expressions:
+                if expression is None:
+                    return []
+                if expression.search(name):
+                    return [candidate]
+        chosen = [found for found in self._defaults if is_there(found) and (not port or port in found.default_ports)]
+        return chosen or list(islice(filter(is_there, self._hosts), 1))
 
     def _walk(self, host: _Host, path: str) -> Route | None:
         """Return the route of a path, internal redirects followed."""
@@ -122,6 +163,17 @@ class Matcher:
             for target in place.location.goes_on_to if place else host.server.goes_on_to:
                 waiting.extend(_redirected(target, uri))
         return None
+
+
+def _first_name(host: _Host) -> str:
+    return (host.server.names or ("",))[0]
+
+
+def _grouped(pairs: Iterable[tuple[str, _Host]]) -> dict[str, list[_Host]]:
+    found: dict[str, list[_Host]] = {}
+    for name, host in pairs:
+        found.setdefault(name, []).append(host)
+    return found
 
 
 def route_for(routes: Iterable[Route], host: str, uri: str) -> Route | None:

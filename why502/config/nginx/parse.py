@@ -18,6 +18,7 @@ MAX_DEPTH = 200  # blocks within blocks; what is deeper is kept as loose tokens
 MAX_PROBLEMS = 50
 MAX_WORD = 4096  # NGX_CONF_BUFFER: a longer word, and a longer comment, are refused
 
+_WORD, _SPACE, _MARK = Kind.WORD, Kind.SPACE, Kind.MARK  # each is asked for with every token
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]++)
     |(?P<comment>\#[^\n]*+)
@@ -90,16 +91,17 @@ class _Reader:
         while position < length:
             match = _TOKEN.match(self.text, position)
             assert match is not None  # each character begins one of the alternatives
-            group, raw = match.lastgroup, self.seen.setdefault(match[0], match[0])
+            group, raw = match.lastgroup, match[0]
+            raw = self.seen.setdefault(raw, raw)
             token = self.token_of(group, raw, position)
-            position = match.end()
+            position += len(raw)
             if after_quote and group in ("word", "quoted", "open", "comment") and raw[0] != ")":
                 self.problem(f'unexpected "{raw[0] if raw.isascii() else decode(raw)[0]}"', token)
             after_quote = group == "quoted"
-            if token.kind is Kind.WORD:
+            if token.kind is _WORD:
                 self.words.append(token)
                 self.head.append(token)
-            elif token.kind is not Kind.MARK:
+            elif token.kind is not _MARK:
                 (self.head if self.words else self.items).append(token)
             elif raw == ";":
                 self.end(token)
@@ -111,8 +113,12 @@ class _Reader:
         return Tree(file=self.file, items=tuple(self.items), problems=tuple(self.problems))
 
     def token_of(self, group: str | None, raw: str, start: int) -> Token:
-        if group in ("space", "mark"):
-            return self.token(Kind.SPACE if group == "space" else Kind.MARK, raw, start)
+        if group == "space":
+            return self.token(_SPACE, raw, start)
+        if group == "mark":
+            return Token(_MARK, raw, "", self.file, start, self.line, start - self.line_start + 1)
+        if group == "word" and len(raw) < MAX_WORD and raw.isascii() and "\\" not in raw:  # nearly every word
+            return Token(_WORD, raw, raw, self.file, start, self.line, start - self.line_start + 1)
         inside = raw[1:-1] if group == "quoted" else raw[1:] if group == "open" else raw
         token = self.token(Kind.COMMENT, raw, start) if group == "comment" else self.token(Kind.WORD, raw, start, _value(inside))
         if len(inside) >= MAX_WORD and start + len(raw) - len(inside) + MAX_WORD < len(self.text):
