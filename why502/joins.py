@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -248,10 +248,9 @@ def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, .
         found: set[Target | None] = set()
         for request, _ in tally.requests:
             path = request if request.startswith("/") else request.partition(" ")[2]
+            routes: Iterator[Route] = chain.from_iterable(matcher.find_everywhere(path) for matcher in matchers)
             if tally.server:
                 routes = filter(None, (matcher.find("", path, server=tally.server) for matcher in matchers))
-            else:
-                routes = chain.from_iterable(matcher.find_everywhere(path) for matcher in matchers)
             is_led = False
             for route in routes:
                 is_led = True
@@ -285,10 +284,9 @@ def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[Pa
 
     def taken(path: PathTraffic) -> Route | None:
         url = path.request.partition(" ")[2].replace("*", "0")
+        found: Iterator[Route] = chain.from_iterable(matcher.find_everywhere(url) for matcher in matchers)
         if path.server:
             found = filter(None, (matcher.find(path.server, url) for matcher in matchers))
-        else:
-            found = chain.from_iterable(matcher.find_everywhere(url) for matcher in matchers)
         first = next(found, None)
         return first if first and all(route.at == first.at for route in found) else None
 
