@@ -68,15 +68,15 @@ def tells_all(dead: Dead, *argv: str) -> dict[str, object]:
 @pytest.fixture
 def dead() -> Iterator[Dead]:
     """A real nginx of root's, whose log tells of a backend that nothing listens for: the backend's port."""
-    directory = folder()
+    place = folder()
     port, backend = free_port(), free_port()
     passes = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}"
     http_block = f"http {{ access_log off; {passes} }}"
-    text = f"daemon off; pid {directory}/pid; error_log {directory}/error.log; events {{}} {http_block}"
-    (directory / "nginx.conf").write_text(text)
-    process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log")])
+    text = f"daemon off; pid {place}/pid; error_log {place}/error.log; events {{}} {http_block}"
+    (place / "nginx.conf").write_text(text)
+    process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")])
     until = time.monotonic() + 20
-    while not (directory / "pid").exists():
+    while not (place / "pid").exists():
         assert time.monotonic() < until
         time.sleep(0.02)
     for _ in range(3):
@@ -85,11 +85,11 @@ def dead() -> Iterator[Dead]:
         assert asked.getresponse().status == 502
         asked.close()
     port_of_none = Dead(backend)
-    port_of_none.log = directory / "error.log"
+    port_of_none.log = place / "error.log"
     yield port_of_none
     process.terminate()
     process.wait()
-    shutil.rmtree(directory)
+    shutil.rmtree(place)
 
 
 def about(diagnosis: dict[str, object], port: int) -> dict[str, object]:

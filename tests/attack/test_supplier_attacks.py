@@ -317,15 +317,15 @@ def test_seventy_masters_of_a_user_hide_no_real_one(root_nginx: Callable[[], int
 @pytest.fixture
 def root_nginx() -> Iterator[Callable[[], int]]:
     """Starts a real nginx of root's."""
-    directory = folder()
+    place = folder()
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> int:
-        text = f"daemon off; pid {directory}/pid; error_log {directory}/error.log; events {{}} http {{ access_log off; server {{ listen 127.0.0.1:18099; location / {{ proxy_pass http://127.0.0.1:1; }} }} }}"
-        (directory / "nginx.conf").write_text(text)
-        started.append(subprocess.Popen(["/usr/sbin/nginx", "-c", str(directory / "nginx.conf")]))
+        text = f"daemon off; pid {place}/pid; error_log {place}/error.log; events {{}} http {{ access_log off; server {{ listen 127.0.0.1:18099; location / {{ proxy_pass http://127.0.0.1:1; }} }} }}"
+        (place / "nginx.conf").write_text(text)
+        started.append(subprocess.Popen(["/usr/sbin/nginx", "-c", str(place / "nginx.conf")]))
         until = time.monotonic() + 10
-        while not (directory / "pid").exists():
+        while not (place / "pid").exists():
             assert time.monotonic() < until
             time.sleep(0.02)
         return started[0].pid

@@ -191,11 +191,11 @@ def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
 
 
 def _write_parquet(job: Job, folder: str) -> None:
-    from why502.host.output import directory
+    from why502.host import output
     from why502.logs.scan.parquet import write
 
     try:
-        write(job, directory(folder))
+        write(job, output.directory(folder))
     except OSError as error:
         raise Why502Error(
             f"--parquet {folder}: {(error.strerror or str(error)).lower()}", "Name a directory with room that you may write to."
