@@ -636,8 +636,13 @@ class Case:
     @cached_property
     def explains_notices(self) -> bool:
         """True where lines that are no failure of the gateway may be the answer: files were given, and nothing else is in them."""
+        return self.offline and not self.has_failed
+
+    @cached_property
+    def has_failed(self) -> bool:
+        """True where the logs tell of any failure, whatever its target."""
         logs = self.here.logs
-        return self.offline and not any(map(is_failure, logs.tallies if logs else ()))
+        return any(map(is_failure, logs.tallies if logs else ()))
 
     # --- in time
 

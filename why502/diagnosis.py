@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
 from why502.causes import CAUSES, section
+from why502.causes import weight as weight_of
 from why502.checks import check_all
 from why502.joins import NOTICES, Joins, addresses, alarms, frozen, idle_spares, serving
 from why502.model.finding import (
@@ -182,11 +183,14 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
     """Yield what the logs and the probes of the target show of a cause's symptoms, each symptom once."""
     best: Evidence | None = None
-    for symptom, full in cause.symptoms.items():
-        weight = full
+    named = [tally.symptom for tally in case.tallies if tally.named == cause.id]
+    for symptom in dict.fromkeys((*cause.symptoms, *named)):
         if symptom in NOTICES and not case.explains_notices:
             continue
         tally, probe = case.tally(symptom), case.probe(symptom)
+        weight = weight_of(cause.id, symptom, tally.named if tally else "")
+        if tally is not None and tally.is_notice and not case.explains_notices and not case.has_failed:
+            continue
         if tally is None and any(failure.symptom is not Symptom.GATEWAY_STATUS for failure in case.failures):
             weight *= 0.5  # the log tells of other failures than our own request meets
         if tally is not None:

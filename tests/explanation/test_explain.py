@@ -139,12 +139,25 @@ def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
         ('host not found in upstream "app.internal" in /etc/nginx/nginx.conf:7', "dns-host-not-found"),
         ('invalid port in upstream "app:x" in /etc/nginx/nginx.conf:7', "proxy-config-invalid"),
         ('no resolver defined to resolve names at run time in upstream "app" in /etc/nginx/nginx.conf:7', "resolver-missing"),
-        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "proxy-not-running"),
+        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "proxy-listen-failed"),
         ('unknown directive "foo" in /etc/nginx/nginx.conf:3', "proxy-config-invalid"),
     ],
 )
 def test_a_start_that_is_refused_has_a_cause(says: str, cause: str) -> None:
     assert explain(f"nginx: [emerg] {says}").cause == cause
+
+
+@pytest.mark.parametrize(
+    ("says", "cause"),
+    [
+        ("pthread_create() failed (11: Resource temporarily unavailable)", "proxy-not-running"),
+        ("mmap(MAP_ANON|MAP_SHARED, 10485760) failed (12: Cannot allocate memory)", "memory-pressure"),
+        ("OPENSSL_init_ssl() failed", "proxy-config-invalid"),
+    ],
+)
+def test_a_start_that_fails_at_another_level_has_a_cause(says: str, cause: str) -> None:
+    explanation = explain(f"2026/11/20 22:46:40 [alert] 7#7: {says}")
+    assert (explanation.gateway_failure, explanation.cause) == (True, cause)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import lru_cache
 from types import ModuleType
 
 from why502.cause import Cause
+from why502.model.finding import FAIR
+from why502.model.logs import Symptom
 
 
 def _find() -> dict[str, ModuleType]:
@@ -18,6 +21,30 @@ def _find() -> dict[str, ModuleType]:
 _MODULES = _find()
 CAUSES: dict[str, Cause] = {name: module.CAUSE for name, module in sorted(_MODULES.items())}
 PAGES: dict[str, str] = {name: module.__doc__ or "" for name, module in sorted(_MODULES.items())}
+
+
+@lru_cache(256)
+def usual(symptom: Symptom) -> tuple[tuple[str, float], ...]:
+    """Return the causes that a symptom speaks for, each with its weight (log-odds), the likeliest first."""
+    found = [(name, cause.symptoms[symptom]) for name, cause in CAUSES.items() if symptom in cause.symptoms]
+    return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
+
+
+@lru_cache(4096)
+def weight(cause: str, symptom: Symptom, named: str = "") -> float:
+    """Return the log-odds that a symptom lends to a cause; 0 for none.
+
+    `named` is the cause that the line names by its own words. Where that is not what the symptom usually means, the words decide:
+    the named cause gets the weight of the usual one, and no other stays likely by the symptom alone.
+    """
+    found = usual(symptom)
+    own = dict(found).get(cause, 0.0)
+    if named not in CAUSES or not found:
+        return own
+    best = found[0][1]
+    if dict(found).get(named, 0.0) == best and (len(found) == 1 or found[1][1] < best):
+        return own
+    return best if cause == named else min(own, FAIR)
 
 
 def section(cause: str, title: str) -> tuple[str, ...]:

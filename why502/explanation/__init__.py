@@ -15,7 +15,7 @@ from why502.codes.statuses import STATUSES
 from why502.explanation import candidates
 from why502.logs.detect import named, parse_any
 from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED, Candidate, Explanation
-from why502.model.logs import LogRecord, Symptom
+from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.words import WORDS
 
 PROXIES = "nginx ingress-nginx apache haproxy aws-alb cloudflare envoy istio caddy traefik varnish gcp azure fastly cloudfront akamai".split()
@@ -104,7 +104,7 @@ def line(text: str, record: LogRecord) -> Explanation:
     if record.symptom is Symptom.GATEWAY_STATUS and not record.causes and code in STATUSES:
         return _bare(text, record, code)
     found = candidates.of_record(record)
-    failed |= record.level == "emerg" and bool(found)  # with that it does not start, or goes on with the configuration before
+    failed |= _stops_the_start(record) and bool(found)
     best = found[0].cause if found and failed else None
     product = codes.product(record.proxy) if record.proxy else None
     steps = candidates.next_steps(best, record.target) if best else ()
@@ -121,6 +121,12 @@ def line(text: str, record: LogRecord) -> Explanation:
         remedies=candidates.remedies(best) if best else (),
         references=_references(best) if best else (),
     )
+
+
+def _stops_the_start(record: LogRecord) -> bool:
+    """Return whether a gateway does not start with that, or goes on with the configuration that it had before."""
+    starts = record.phase in (Phase.CONFIG, Phase.STARTUP)
+    return record.level == "emerg" or (starts and record.level in ("alert", "crit"))
 
 
 def _bare(text: str, record: LogRecord, code: str) -> Explanation:

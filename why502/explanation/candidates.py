@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from why502.causes import CAUSES, section
+from why502.causes import CAUSES, section, usual
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR
 from why502.model.logs import LogRecord, Symptom
@@ -42,7 +42,7 @@ def of_record(record: LogRecord) -> tuple[Candidate, ...]:
 def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: str) -> tuple[Candidate, ...]:
     names = causes
     if symptom is not None:
-        names = (*names, *(name for name in _by_symptom(symptom) if name not in causes))
+        names = (*names, *(name for name, _ in usual(symptom) if name not in causes))
     kept = tuple(name for name in names if name in CAUSES and _may_be(name, kind, protocol))
     return ranked(kept, symptom, named=sum(1 for name in kept if name in causes))
 
@@ -120,12 +120,6 @@ def _safe(text: str) -> str:
 
 def _sure(weight: float) -> float:
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
-
-
-@lru_cache(256)
-def _by_symptom(symptom: Symptom) -> tuple[str, ...]:
-    found = [(-cause.symptoms[symptom], name) for name, cause in CAUSES.items() if symptom in cause.symptoms]
-    return tuple(name for _, name in sorted(found))
 
 
 def _may_be(name: str, kind: str, protocol: str) -> bool:

@@ -106,6 +106,9 @@ def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = N
         yield Entry("\n".join(held), held_start, held_line)
 
 
+_MILD = frozenset({"warn", "notice", "info", "debug"})  # levels of lines after which the request goes on, if they tell no failure
+
+
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
     """Return the kind of tally that a record belongs to; None for a record without symptom, or that repeats the one before."""
     if record.symptom is None or record.is_repeat:
@@ -127,6 +130,8 @@ def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
         unit=clean(record.unit),
         file=normal(record.file),
         program=clean(record.program),
+        named=record.causes[0] if record.causes else "",
+        is_notice=record.proxy is not None and not record.is_gateway_failure and record.level in _MILD,
     )
 
 

@@ -48,10 +48,12 @@ class Kind(NamedTuple):
     unit: str = ""
     file: str = ""
     program: str = ""
+    named: str = ""
+    is_notice: bool = False
 
     def coarse(self) -> Kind:
         """Return what is told apart when there are too many kinds."""
-        return Kind(self.symptom, self.proxy, status=self.status, phase=self.phase, errno=self.errno)
+        return Kind(self.symptom, self.proxy, status=self.status, phase=self.phase, errno=self.errno, is_notice=self.is_notice)
 
 
 class Count:

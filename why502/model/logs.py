@@ -245,6 +245,8 @@ class Tally(Value, frozen=True, kw_only=True):
     unit: str = ""
     file: str = ""
     program: str = ""
+    named: str = ""  # the cause that the lines name by their own words, where their format's table knows one
+    is_notice: bool = False  # a gateway wrote them of what is no failure by itself
     count: int = 1
     hidden: int = 0  # of them, attempts that a retry on another peer made good
     first: datetime | None = None

@@ -49,8 +49,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
     if probe is not None and case.listeners and not _comes_and_goes(case, probe):
         yield supports(f"a process listens on {target}, and a connection from here is rejected all the same", "probe", PROOF)
+    told = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.seen(Symptom.HOST_UNREACHABLE):
-        if case.is_local:
+        if case.is_local and (told is None or told.errno in (None, NO_ROUTE)):
             yield supports(f"{target} is an address of this machine: no route can be missing, only a rule can reject", "", PROOF)
         elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
             is_soon = probe.total_s < (AT_ONCE_S if case.tally(Symptom.HOST_UNREACHABLE) else SOON_S)

@@ -27,6 +27,8 @@ from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, R
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
+NO_ROUTE = 113  # EHOSTUNREACH
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
@@ -39,7 +41,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     probe = case.probe(Symptom.HOST_UNREACHABLE)
     if probe is not None and probe.errno == 101:
         yield supports("this machine itself has no route there", "probe", STRONG)
-    if case.is_local and case.target is not None and case.seen(Symptom.HOST_UNREACHABLE):
+    seen = case.tally(Symptom.HOST_UNREACHABLE) or probe
+    if case.is_local and case.target is not None and seen is not None and seen.errno in (None, NO_ROUTE):
         yield refutes(f"{case.target} is an address of this machine", "", PROOF)
 
 

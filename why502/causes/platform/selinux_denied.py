@@ -31,6 +31,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, 
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+NOT_PERMITTED = 1  # EPERM: what a packet filter on the way out answers; SELinux answers EACCES
 SHARED = ("/run", "/var/run", "/tmp", "/var/tmp", "/var/lib", "/dev/shm", "/")  # folders of many programs, never labelled whole
 
 
@@ -39,7 +40,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     denied = list(case.anywhere(Symptom.SELINUX_DENIED)) if case.target is not None or case.offline else []
     events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
     if case.seen(Symptom.CONNECT_DENIED):
-        if case.target is not None and not case.target.is_unix:
+        told = case.tally(Symptom.CONNECT_DENIED)
+        if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
             yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
         for tally in denied[:1]:
             yield supports("an SELinux denial stands beside it", tally.seen_in, PROOF)

@@ -21,22 +21,27 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    if case.target is not None or case.offline:
+    if case.target is not None:
+        return
+    tally = case.tally(Symptom.LISTEN_FAILED)
+    kinds = {tally.proxy for tally in case.tallies if tally.symptom is Symptom.LISTEN_FAILED}
+    if again := next((proxy.kind for proxy in case.proxies if proxy.is_running and proxy.kind in kinds), ""):
+        yield refutes(f"{again} runs", "ps", PROOF)  # it was refused a reload, or runs since
+        return
+    if case.offline:
         return
     for proxy in case.proxies:
         for problem in proxy.problems:
             if not proxy.is_running and "bind() to" in problem.says:
                 yield supports(f"its own words: {problem.says}", str(problem.at or problem.seen_in or "nginx -t"), 2 * PROOF)
                 return
-    tally = case.tally(Symptom.LISTEN_FAILED)
-    kinds = {tally.proxy for tally in case.tallies if tally.symptom is Symptom.LISTEN_FAILED}
-    if tally is None or any(proxy.is_running and proxy.kind in kinds for proxy in case.proxies):
+    if tally is None:
         return
     yield supports("it does not run since", "ps", FAIR)
     ports = {listen.port for proxy in case.proxies if proxy.kind in kinds for listen in proxy.listens}
@@ -51,6 +56,6 @@ CAUSE = Cause(
     id="proxy-listen-failed",
     layer=Layer.PROXY,
     says="the proxy cannot listen: address in use, not on this machine, or a privileged port",
-    symptoms={Symptom.LISTEN_FAILED: FAIR},
+    symptoms={Symptom.LISTEN_FAILED: LIKELY},
     examine=examine,
 )

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from why502.case import Case
 from why502.cause import Cause
 from why502.joins import serving
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 from why502.model.snapshot import Proxy
@@ -92,7 +92,7 @@ CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
     says="the proxy itself does not run or does not listen",
-    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: LIKELY},
+    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,
     tell=tell,

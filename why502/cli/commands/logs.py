@@ -220,13 +220,14 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
 
 def _means(symptom: str, cause: str) -> Meaning:
     """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
-    from why502.causes import CAUSES
+    from why502.causes import CAUSES, usual
     from why502.logs.scan.why import Meaning
     from why502.model.logs import Symptom
     from why502.render.words import SIDES
 
-    best = CAUSES.get(cause) or max(CAUSES.values(), key=lambda one: one.symptoms.get(Symptom(symptom), 0.0))
-    if not cause and best.symptoms.get(Symptom(symptom), 0.0) < SURE:
+    likely = [name for name, weight in usual(Symptom(symptom)) if weight >= SURE]
+    best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
+    if best is None:
         is_bare = symptom == Symptom.GATEWAY_STATUS
         return Meaning(says="the access log alone does not tell why; the error log does" if is_bare else "")
     return Meaning(best.id, best.says, SIDES[best.layer])

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from why502.logs.formats import nginx_fields as fields
 from why502.logs.formats.nginx_head import FORMAT, stderr_template, template
 from why502.model.logs import LogRecord, Symptom
+from why502.model.target import Target
 from why502.model.times import of_iso
 
 NAME = FORMAT
@@ -23,6 +24,7 @@ MARKS: tuple[bytes, ...] = (
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
 IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
+_NO_ADDRESS, _NO_ROUTE = 99, 113  # EADDRNOTAVAIL, EHOSTUNREACH
 _LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
@@ -87,6 +89,20 @@ def parse(line: str) -> LogRecord | None:
     return record if is_sure else None
 
 
+def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
+    """Return the record with the cause in front that the kind of address leaves.
+
+    No route to this very machine can be missing, so something rejects; and an IPv6 address to which no local one fits is a
+    machine without IPv6, more often than one without free ports.
+    """
+    first = ""
+    if base.symptom is Symptom.HOST_UNREACHABLE and base.errno == _NO_ROUTE and target.is_loopback:
+        first = "connect-rejected"
+    elif base.symptom is Symptom.NO_LOCAL_PORT and ":" in target.host:
+        first = "wrong-address"
+    return replace(base, causes=(first, *(name for name in base.causes if name != first))) if first else base
+
+
 @lru_cache(256)
 def _time(text: str) -> datetime | None:
     return of_iso(text.replace("/", "-"))
@@ -113,6 +129,8 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
         target = base.target
     elif base.symptom is Symptom.NO_LIVE_UPSTREAMS:
         group, target = str(target), None
+    if target is not None and not target.is_unix and base.errno in (_NO_ROUTE, _NO_ADDRESS):
+        base = _told_by_address(base, target)
     if base.status == 499 and not upstream and request.startswith(("POST ", "PUT ", "PATCH ")):
         base = replace(base, status=400, is_gateway_failure=False)  # it left while its body was read (ngx_http_request_body.c)
     return replace(
