@@ -27,12 +27,16 @@ class Code(Value, frozen=True, kw_only=True):
 
 
 class Product(Value, frozen=True, kw_only=True):
-    """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown."""
+    """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown.
+
+    `aliases` are other spellings of its codes, with the code that each means.
+    """
 
     name: str
     title: str
     about: str
     codes: dict[str, Code] = {}
+    aliases: dict[str, str] = {}
     next: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
@@ -103,7 +107,8 @@ def product(name: str) -> Product | None:
 
 def find(text: str) -> Iterator[tuple[Product, Code]]:
     """Yield every code that is written like that, exactly where there is one, else without regard to case."""
-    found = [(product, product.codes[text]) for product in products().values() if text in product.codes]
+    spelt = [(product, product.aliases.get(text, text)) for product in products().values()]
+    found = [(product, product.codes[code]) for product, code in spelt if code in product.codes]
     yield from found or _any_case().get(text.lower(), [])
 
 

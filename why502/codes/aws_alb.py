@@ -20,6 +20,13 @@ _LAMBDA = (
 )
 _WAF = "WAFConnectionError WAFConnectionTimeout WAFResponseReadTimeout WAFServiceError WAFUnhandledException"
 
+_ACCEPTABLE = "GetHeadZeroContentLength NonCompliantHeader NonCompliantVersion SpaceInUri"
+_AMBIGUOUS = (
+    "AmbiguousUri BothTeClPresent DuplicateContentLength EmptyHeader SuspiciousHeader UndefinedContentLengthSemantics"
+    " UndefinedTransferEncodingSemantics"
+)
+_SEVERE = "BadContentLength BadHeader BadTransferEncoding BadUri BadMethod BadVersion MultipleContentLength MultipleTransferEncodingChunked"
+
 PRODUCT = Product(
     name="aws-alb",
     title="AWS load balancers (ALB, Classic ELB)",
@@ -33,6 +40,11 @@ PRODUCT = Product(
         *(code(name, "signing in with the identity provider failed", Symptom.AUTH_FAILED, "auth-service-failed", "401, 500 or 561") for name in _AUTH.split()),
         *(code(name, "the function failed, was throttled, or answered in the wrong shape", Symptom.FUNCTION_FAILED, "function-target-error", "502") for name in _LAMBDA.split()),
         *(code(name, "the web application firewall did not answer", Symptom.PROVIDER_FAULT, "gateway-provider-fault denied-by-rule", "500") for name in _WAF.split()),
+        *(
+            code(name, f"desync mitigation calls the request {kind}", Symptom.CLIENT_BAD_REQUEST, "client-bad-request", failure=False)
+            for kind, names in (("acceptable", _ACCEPTABLE), ("ambiguous", _AMBIGUOUS), ("severe", _SEVERE))
+            for name in names.split()
+        ),
         code("AWSALBTGCookieInvalid", "the cookie of weighted target groups is invalid", Symptom.CLIENT_BAD_REQUEST, "client-bad-request", failure=False),
         code("WeightedTargetGroupsUnhandledException", "an error of the balancer itself", Symptom.PROVIDER_FAULT, "gateway-provider-fault"),
         code("Target.Timeout", "the health check got no answer in time", Symptom.HEALTH_CHECK_FAILED, "connect-timeout backend-hung"),

@@ -41,6 +41,39 @@ _FLAGS = table(
     code("RFCF", "answered from the cache", None, "", failure=False),
 )  # fmt: skip
 
+_LONG = {  # %RESPONSE_FLAGS_LONG%
+    "NoHealthyUpstream": "UH",
+    "UpstreamConnectionFailure": "UF",
+    "UpstreamConnectionTermination": "UC",
+    "UpstreamRemoteReset": "UR",
+    "LocalReset": "LR",
+    "UpstreamRequestTimeout": "UT",
+    "UpstreamRetryLimitExceeded": "URX",
+    "UpstreamOverflow": "UO",
+    "NoRouteFound": "NR",
+    "NoClusterFound": "NC",
+    "DownstreamConnectionTermination": "DC",
+    "DownstreamRemoteReset": "DR",
+    "DownstreamProtocolError": "DPE",
+    "UpstreamProtocolError": "UPE",
+    "FailedLocalHealthCheck": "LH",
+    "FaultInjected": "FI",
+    "DelayInjected": "DI",
+    "RateLimited": "RL",
+    "RateLimitServiceError": "RLSE",
+    "UnauthorizedExternalService": "UAEX",
+    "InvalidEnvoyRequestHeaders": "IH",
+    "StreamIdleTimeout": "SI",
+    "DurationTimeout": "DT",
+    "UpstreamMaxStreamDurationReached": "UMSDR",
+    "OverloadManagerTerminated": "OM",
+    "DropOverload": "DO",
+    "UnconditionalDropOverload": "UDO",
+    "DnsResolutionFailed": "DF",
+    "NoFilterConfigFound": "NFCF",
+    "ResponseFromCacheFilter": "RFCF",
+}
+
 DETAILS = (  # beginnings of RESPONSE_CODE_DETAILS that tell more than the flag, most specific first
     code("via_upstream", "the backend itself sent that status", Symptom.UPSTREAM_STATUS, "upstream-error-status"),
     code("no_healthy_upstream", "no healthy host is in the cluster", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members health-check-misconfigured"),
@@ -92,6 +125,7 @@ PRODUCT = Product(
         " both ends write a line: UC at the caller together with `NR filter_chain_not_found` at the server is plain text against mutual TLS."
     ),
     codes={**_FLAGS, **{detail.code: detail for detail in DETAILS}},
+    aliases=_LONG,
     next=(
         "istioctl proxy-status; istioctl proxy-config clusters|endpoints|routes POD",
         "kubectl get pods,services,endpointslices",

@@ -18,7 +18,7 @@ from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.words import WORDS
 
-PROXIES = "nginx ingress-nginx apache haproxy aws-alb cloudflare envoy istio caddy traefik varnish gcp azure fastly cloudfront akamai".split()
+PROXIES = "nginx ingress-nginx apache haproxy aws-alb cloudflare envoy istio caddy traefik varnish gcp azure fastly cloudfront akamai iis kong".split()
 _ALIASES = {
     "ingress-nginx": "nginx",
     "istio": "envoy",
@@ -63,6 +63,7 @@ _STATUS_LINE = re.compile(
 )
 _STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
 _FLAGS = re.compile(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
+_DETAIL = re.compile(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")  # of Envoy, with what it adds in brackets
 _AKAMAI = re.compile(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
 _HARMLESS = frozenset(
     {
@@ -93,6 +94,8 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
             return _status(text, status, proxy)
         if found := _codes(short, proxy):
             return _code(text, found)
+        if status in STATUSES:  # that any gateway passes on
+            return _status(text, status, proxy)
     record = parse(text, proxy)
     return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, says="nothing that is known here")
 
@@ -217,7 +220,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
         if proxy is None
         or proxy in (_ALIASES.get(name, name) for name in maker.proxy.split(", "))
         or maker.proxy.startswith("any")
-    ]
+    ] or status.makers
     if proxy is None and len(makers) == 1:  # only one makes it
         proxy = _makers(code)[0] if len(_makers(code)) == 1 else None
     product = codes.product(proxy) if proxy else None
@@ -251,6 +254,10 @@ def _codes(text: str, proxy: str | None) -> list[tuple[Product, Code]]:
     if _STATE.fullmatch(text) and (haproxy := codes.product("haproxy")) and proxy in (None, "haproxy"):
         row = haproxy.codes.get(text[:2] if text != "--" else "----")
         return [(haproxy, row)] if row else []
+    if _DETAIL.fullmatch(text) and proxy in (None, "envoy") and (envoy := codes.product("envoy")):
+        begun = (row for key, row in envoy.codes.items() if ("_" in key or "." in key) and text.startswith(key))
+        if (row := next(begun, None)) is not None:
+            return [(envoy, row)]
     if (match := _AKAMAI.fullmatch(text)) and (akamai := codes.product("akamai")):
         row = akamai.codes.get(f"{match[1]}.xx")
         return [(akamai, row)] if row else []
