@@ -13,6 +13,7 @@ from why502.causes import CAUSES, PAGES, section
 from why502.codes import Code, Product
 from why502.codes.statuses import STATUSES
 from why502.explanation import candidates
+from why502.explanation.steps import Asked
 from why502.logs.detect import named, parse_any
 from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED, Candidate, Explanation
 from why502.model.logs import LogRecord, Phase, Symptom
@@ -110,7 +111,7 @@ def line(text: str, record: LogRecord) -> Explanation:
     failed |= _stops_the_start(record) and bool(found)
     best = found[0].cause if found and failed else None
     product = codes.product(record.proxy) if record.proxy else None
-    steps = candidates.next_steps(best, record.target) if best else ()
+    steps = candidates.next_steps(best, Asked(target=record.target, protocol=record.protocol)) if best else ()
     return Explanation(
         input=text,
         kind=LOG_LINE,

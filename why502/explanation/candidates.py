@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from why502.causes import CAUSES, section, usual
+from why502.explanation.steps import Asked, fill, is_open
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR
 from why502.model.logs import LogRecord, Symptom
 from why502.model.remedy import Remedy
-from why502.model.target import Target
 
 MOST = 5  # candidates of one input
 CERTAIN = 0.99
+ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
 _TCP_ONLY = frozenset(
     "wrong-port wrong-address stale-dns connect-rejected connect-timeout container-network-mismatch ephemeral-ports-exhausted"
@@ -23,6 +24,7 @@ _TCP_ONLY = frozenset(
 )
 _UNIX_ONLY = frozenset({"unix-socket-missing", "unix-socket-permission"})
 _FASTCGI_ONLY = frozenset({"php-fpm-socket-mismatch", "php-fpm-crashed", "php-fpm-max-children", "fastcgi-script-not-found"})
+_PHP_WAITS = frozenset({Symptom.READ_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL})
 _COMMAND = re.compile(r"`([^`\n]+)`")
 _TOOLS = frozenset(
     "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm iptables nft docker"
@@ -41,6 +43,9 @@ def of_record(record: LogRecord) -> tuple[Candidate, ...]:
 @lru_cache(2048)
 def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: str) -> tuple[Candidate, ...]:
     names = causes
+    if protocol == "fastcgi" and symptom in _PHP_WAITS:  # the commonest reason there
+        names = (*causes[:1], "php-fpm-max-children", *(name for name in causes[1:] if name != "php-fpm-max-children"))
+    causes = names
     if symptom is not None:
         names = (*names, *(name for name, _ in usual(symptom) if name not in causes))
     kept = tuple(name for name in names if name in CAUSES and _may_be(name, kind, protocol))
@@ -86,11 +91,16 @@ def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
 
 
 @lru_cache(4096)
-def next_steps(cause: str, target: Target | None = None) -> tuple[str, ...]:
-    """Return the commands of a cause's page that confirm it, with the target's address in them; else what the page says."""
+def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
+    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about; else what the page says.
+
+    Where nothing of a connection is known, they keep the page's words in capital letters.
+    """
     items = section(cause, "Confirm")
     commands = [command for item in items for command in _COMMAND.findall(item) if is_command(command)]
-    return tuple(dict.fromkeys(_filled(text, target) for text in (commands or [item.replace("`", "") for item in items])))
+    if not commands:
+        return tuple(dict.fromkeys(item.replace("`", "") for item in items if asked.target is None or not is_open(item)))
+    return tuple(dict.fromkeys(filter(None, (fill(text, asked) for text in commands))))
 
 
 @lru_cache(256)
@@ -102,20 +112,6 @@ def remedies(cause: str) -> tuple[Remedy, ...]:
 def is_command(text: str) -> bool:
     """Return whether a text of a page is a command to run, and no name or advice."""
     return text.split(" ", 1)[0] in _TOOLS
-
-
-def _filled(text: str, target: Target | None) -> str:
-    if target is None:
-        return text
-    if target.path:
-        return re.sub(r"\bPATH\b|\bSOCKET\b", _safe(target.path), text)
-    text = re.sub(r"\bPORT\b", str(target.port), text) if target.port else text
-    return re.sub(r"\bHOST\b|\bADDRESS\b", _safe(target.host), text)
-
-
-def _safe(text: str) -> str:
-    """Return text that may stand in a command: what a shell could read otherwise is left out, since log lines hold anything."""
-    return re.sub(r"[^\w./:@%+-]", "", text)
 
 
 def _sure(weight: float) -> float:

@@ -10,7 +10,7 @@ a crash, a limit of the application server, an exception, a port that speaks ano
 - `connection-reset`: the same with RST.
 
 ## Confirm
-- The application's log at that second; `curl -v` straight to it ("Empty reply from server").
+- The application's log at that second; `curl -v http://TARGET/PATH` straight to it ("Empty reply from server").
 
 ## Fix
 - What the application's log names. Without a log line: its process limit, memory, and uncaught exceptions.

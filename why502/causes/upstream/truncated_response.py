@@ -8,7 +8,7 @@ while reading upstream". FastCGI without keepalive leaves no error line at all.
 - `backend-crashed`, `worker-timeout`: why, where it is known.
 
 ## Confirm
-- `curl -v` straight to the backend: "transfer closed with N bytes remaining".
+- `curl -v http://TARGET/PATH` straight to the backend: "transfer closed with N bytes remaining".
 
 ## Fix
 - What the application's log names at that second; an application that announces a wrong Content-Length.

@@ -1,0 +1,87 @@
+"""The commands of a cause's page, made to run as they are printed: with the address and protocol of the line that is explained.
+
+A page says `curl http://TARGET/PATH`. Behind a unix socket that is `curl --unix-socket`, and a FastCGI socket does not speak HTTP at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.model.base import Value
+from why502.model.target import Target
+
+HTTP = ("", "http", "https")
+_URL = re.compile(r"http://(?:TARGET|HOST:PORT)(?:/PATH)?/?")
+_SOCKETS = re.compile(r"ss -(H?)l[tn]+(p?)(?: 'sport = :PORT')?")
+_HOST_HEADER = re.compile(r" -H 'Host: (?:NAME|A)'")
+_OPEN = re.compile(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|URL|NAME|UNIT|PID|WORKERPID|FILE|A|N)\b")  # what nobody filled in
+
+
+class Asked(Value, frozen=True, kw_only=True):
+    """What a line tells of the connection that failed: what all lines of one outage share, and so not the request."""
+
+    target: Target | None = None
+    protocol: str = ""  # http, https, fastcgi, uwsgi…
+
+
+def fill(command: str, asked: Asked) -> str:
+    """Return the command for that connection; "" where it cannot be one: a port of a unix socket, a unit that nobody knows."""
+    target = asked.target
+    if target is None:
+        return command
+    if _URL.search(command):
+        command = _request(command, asked, target)
+    command = _to_socket(command, target) if target.path else _to_address(command, target)
+    return "" if is_open(command) else command
+
+
+def _request(command: str, asked: Asked, target: Target) -> str:
+    """Return the command that sends a request, in the protocol of the target; "" where no usual tool speaks it."""
+    where = safe(target.path) if target.path else _joined(target)
+    if asked.protocol == "fastcgi":
+        return f"SCRIPT_NAME=/ping SCRIPT_FILENAME=/ping REQUEST_METHOD=GET cgi-fcgi -bind -connect {_quoted(where)}"
+    if asked.protocol not in HTTP or not command.startswith("curl"):
+        return ""
+    scheme = "https" if asked.protocol == "https" else "http"
+    options = f" --unix-socket {where}" * bool(target.path) + " -k" * (scheme == "https")
+    url = f"{scheme}://{'localhost' if target.path else where}/"
+    return _URL.sub(lambda _: _quoted(url), _HOST_HEADER.sub("", command)).replace("curl", f"curl{options}", 1)
+
+
+def _to_socket(command: str, target: Target) -> str:
+    path = safe(target.path)
+    command = _SOCKETS.sub(lambda match: f"ss -{match[1]}lx{match[2]} src {path}", command)
+    return re.sub(r"\bPATH\b|\bSOCKET\b", lambda _: path, command)
+
+
+def _to_address(command: str, target: Target) -> str:
+    if target.port:
+        command = re.sub(r"\bHOST:PORT\b|\bADDRESS:PORT\b|\bTARGET\b", lambda _: _joined(target), command)
+        command = re.sub(r"\bPORT\b", str(target.port), command)
+    return re.sub(r"\bHOST\b|\bADDRESS\b", lambda _: safe(target.host), command)
+
+
+def _joined(target: Target) -> str:
+    host = safe(target.host)
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{target.port}" if target.port else host
+
+
+def _quoted(text: str) -> str:
+    """Return text for a shell, which would take brackets for a pattern."""
+    return f"'{text}'" if "[" in text else text
+
+
+def is_open(text: str) -> bool:
+    """Return whether a text still has a word in capital letters for what has to be filled in."""
+    return _OPEN.search(_without_text(text)) is not None
+
+
+def _without_text(command: str) -> str:
+    """Return a command without what it sends, which may hold words in capital letters."""
+    return re.sub(r"printf '[^']*'|'HTTP_?[^']*'|\w+_\w+=\S+", "", command)
+
+
+def safe(text: str) -> str:
+    """Return text that may stand in a command: what a shell could read otherwise is left out, since log lines hold anything."""
+    return re.sub(r"[^\w./:@%+-]", "", text)
