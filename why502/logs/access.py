@@ -22,6 +22,7 @@ from why502.redaction import clean, listed
 
 MOST_LATER = 20_000
 MOST_CLOSE = 50_000
+LEAST_REFUSAL = 400  # of limit_req_status and limit_conn_status, which are 503 where nobody set them
 LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a client that overstepped one
 _OWN = AGENT.encode()
 Parse = Callable[[str], LogRecord | None]
@@ -383,7 +384,8 @@ class AccessLog:
         for line in found:
             waiting = self.joiner.kinds[self.joiner.errors.waiting[line]]
             in_body = waiting.kind.phase in IN_BODY
-            if in_body:
+            is_refusal = waiting.kind.symptom is Symptom.RATE_LIMITED and (record.status or 0) >= LEAST_REFUSAL
+            if in_body or is_refusal:
                 seen = record.status
             elif is_made_good or is_failure(status) or not waiting.is_failure:
                 seen = status
@@ -424,10 +426,11 @@ def _request(record: LogRecord) -> str:
 def _hot(joiner: Joiner, *, only_in_body: bool) -> tuple[set[int], set[int]]:
     """Return the seconds and the marks of requests where a healthy line may be of an error line.
 
-    Where the log has the upstream's status, only a cut body hides from it.
+    Where the log has the upstream's status, only a cut body hides from it, and what a limit refused with a status of its own (429, 444).
     """
     errors = joiner.errors
-    wanted = array("B", (not only_in_body or waiting.kind.phase in IN_BODY for waiting in joiner.kinds))
+    kinds = [waiting.kind for waiting in joiner.kinds]
+    wanted = array("B", (not only_in_body or kind.phase in IN_BODY or kind.symptom is Symptom.RATE_LIMITED for kind in kinds))
     hot: set[int] = set()
     requests: set[int] = set()
     for time, waiting, request in zip(errors.times, errors.waiting, errors.requests, strict=True):

@@ -6,6 +6,9 @@ from why502.model.base import Value
 from why502.model.target import Target
 
 
+LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
+
+
 class Position(Value, frozen=True, kw_only=True):
     """Where something stands. `line` and `column` count from 1; `start` and `end` are byte offsets in the file."""
 
@@ -107,6 +110,12 @@ class Route(Value, frozen=True, kw_only=True):
         """Return the last occurrence of a directive in force here; None where it is not set."""
         found = self.settings.get(name)
         return found[-1] if found else None
+
+    def limit_status(self, name: str) -> int:
+        """Return the status that `limit_req` or `limit_conn` refuses with here."""
+        setting = self.setting(f"{name}_status")
+        word = setting.args[0] if setting and setting.args else ""
+        return int(word) if len(word) == 3 and word.isascii() and word.isdigit() else LIMITED
 
 
 class Location(Value, frozen=True, kw_only=True):

@@ -21,11 +21,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.finding import PROOF, Layer, Risk, Severity
+from why502.model.config import Route
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+
+
+LIMITS = ("limit_req", "limit_conn")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    refused = case.tally(Symptom.RATE_LIMITED)
+    zones = {tally.detail for tally in case.tallies if tally.symptom is Symptom.RATE_LIMITED}
+    own = [tally for tally in case.tallies if tally.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)]
+    told = set()
+    for route in case.routes:
+        for name in LIMITS:
+            for setting in route.settings.get(name, ()):
+                status, zone = route.limit_status(name), _zone(setting.args)
+                if (name, zone, status) in told:
+                    continue
+                says = f"{name} of zone {zone} refuses with {status}" + f" ({name}_status)" * (f"{name}_status" in route.settings)
+                if refused and zone in zones:
+                    told.add((name, zone, status))
+                    yield supports(says, str(setting.at or ""), WEAK)
+                elif not refused and not _logs(route, name) and any(tally.status == status for tally in own):
+                    told.add((name, zone, status))
+                    yield supports(f"{says}, and its log level leaves no line of that", str(setting.at or ""), STRONG)
+
+
+def _zone(args: tuple[str, ...]) -> str:
+    """Return the zone that a limit counts in: `zone=NAME` of limit_req, the first word of limit_conn."""
+    return next((word.removeprefix("zone=") for word in args if word.startswith("zone=")), args[0] if args else "")
+
+
+def _logs(route: Route, name: str) -> bool:
+    """Return whether refusals are written to an error log of the level that most have."""
+    setting = route.setting(f"{name}_log_level")
+    return setting is None or not setting.args or setting.args[0] == "error"
 
 
 @rule(103, "limit-told-as-503", Severity.NOTE)
@@ -41,7 +80,7 @@ def told_as_503(deployment: Deployment) -> Iterator[Risk]:
             setting = route.setting(name)
             if setting and f"{name}_status" not in route.settings and name not in seen and level and level.is_known:
                 seen.add(name)
-                yield risk(f"what {name} refuses is told as 503", setting.at, f"`{name}_status 429;`")
+                yield risk(f"what {name} refuses is told as {route.limit_status(name)}", setting.at, f"`{name}_status 429;`")
 
 
 @rule(104, "limit-without-burst", Severity.NOTE)
@@ -63,6 +102,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="the proxy itself refused by limit_req, limit_conn or the like",
     symptoms={Symptom.RATE_LIMITED: PROOF},
+    examine=examine,
     foresee=(
         told_as_503,
         without_burst,
