@@ -5,7 +5,6 @@ from __future__ import annotations
 from why502.model.base import Value
 from why502.model.target import Target
 
-
 LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
 
 

@@ -29,7 +29,6 @@ from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Sev
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
 
-
 LIMITS = ("limit_req", "limit_conn")
 
 
