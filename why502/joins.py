@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 
+from why502.config.apache import match as apache
+from why502.config.caddy import match as caddy
 from why502.config.nginx.match import Matcher
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
@@ -45,11 +48,34 @@ UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
 FEW = 3
 MOST_REFUSED = 100  # paths that were refused, told one by one
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
+OF_CADDY = frozenset(  # what Caddy's lines tell of some backend
+    {
+        Symptom.GATEWAY_STATUS,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.CONNECT_REFUSED,
+        Symptom.CONNECT_TIMED_OUT,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.HEADER_INVALID,
+        Symptom.CLIENT_CLOSED,
+    }
+)
+OF_APACHE = OF_CADDY | {
+    Symptom.SEND_FAILED,
+    Symptom.BODY_TIMED_OUT,
+    Symptom.OTHER_PROTOCOL,
+    Symptom.APPLICATION_ERROR,
+    Symptom.SCRIPT_NOT_FOUND,
+}
+Find = Callable[[str, str, bool], Route | None]
 
 
 def is_failure(tally: Tally) -> bool:
     """Return whether a tally is of failures of the way to a backend."""
-    return tally.proxy is not None and tally.symptom not in NOTICES and not tally.is_notice and not is_passed_on(tally)
+    return tally.proxy is not None and tally.symptom not in NOTICES and not is_passed_on(tally)
 
 
 def is_passed_on(tally: Tally) -> bool:
@@ -228,50 +254,123 @@ def passes_upgrade(route: Route) -> bool:
     return route.proxy != "nginx" or any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
+MOST_WAYS = 200  # routes of one path at servers whose name the log does not tell; more are not compared
+
+
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """The routes that requests take through the gateways of one kind whose logs may name no address."""
+
+    kind: str
+    proxies: tuple[Proxy, ...]
+
+    @cached_property
+    def own(self) -> frozenset[int]:
+        """The statuses that they may answer by themselves."""
+        return frozenset(answer.status for proxy in self.proxies for answer in proxy.answers)
+
+    @cached_property
+    def _finders(self) -> tuple[tuple[tuple[str, ...], Find], ...]:
+        """The names of the servers of each, and what finds a route by path, server, and whether it is known to be passed on."""
+        return tuple(_finder(proxy) for proxy in self.proxies)
+
+    def of(self, path: str, server: str, *, is_passed: bool = False) -> Iterator[Route]:
+        """Yield the routes that a request may take, one of each server that may have it: of all where its name is not known.
+
+        Who only compares them stops at the first that differs: there may be thousands of servers.
+        """
+        for names, find in self._finders:
+            for name in (server,) if server else names:
+                if route := find(path, name, is_passed):
+                    yield route
+
+    @cached_property
+    def by_protocol(self) -> dict[str, frozenset[Target | None]]:
+        """Where the routes of each protocol lead to."""
+        found: dict[str, set[Target | None]] = {}
+        for proxy in self.proxies:
+            for route in proxy.routes:
+                found.setdefault(route.protocol, set()).update(self.ends(route) or {None})
+        return {protocol: frozenset(ends) for protocol, ends in found.items()}
+
+    @cached_property
+    def _ends(self) -> dict[int, frozenset[Target | None]]:
+        return {}
+
+    def ends(self, route: Route) -> frozenset[Target | None]:
+        """Return where a route leads to."""
+        if id(route.peers) not in self._ends:
+            self._ends[id(route.peers)] = frozenset(peer.target for peer in route.peers if not peer.is_down)
+        return self._ends[id(route.peers)]
+
+
+def _finder(proxy: Proxy) -> tuple[tuple[str, ...], Find]:
+    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    if proxy.kind == "nginx":
+        nginx = Matcher(proxy.routes, proxy.servers)
+        names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
+        return tuple(names), lambda path, server, _: nginx.find(server, path, server=server)
+    other = apache.Matcher(proxy.routes) if proxy.kind == "apache" else caddy.Matcher(proxy.routes)
+    return tuple(sorted(other.servers)), lambda path, server, is_passed: other.find(path, server, is_passed=is_passed)
+
+
+def _ways(proxies: Iterable[Proxy]) -> dict[str, Ways]:
+    """Return the ways by the kind of gateway, of those whose routes are found by a request's path."""
+    found = list(proxies)
+    return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in ("nginx", "apache", "caddy")}
+
+
 def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, ...]:
     """Return the tallies, those of requests that lead to one single address with it as their target.
 
-    An access log without upstream fields does not name it, the configuration does. Where that may answer by itself with the
-    same status, nobody knows.
+    An access log without upstream fields does not name it, nor do some lines of Apache's and Caddy's; the configuration does.
+    Where that may answer by itself with the same status, nobody knows. Where several servers know the path, the application's
+    own words about the same requests tell whose they were.
     """
-    nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
-    own = {answer.status for proxy in nginx for answer in proxy.answers}
-    matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
-    ends: dict[int, set[Target | None]] = {}
-
-    def aims(route: Route) -> set[Target | None]:
-        if id(route.peers) not in ends:
-            ends[id(route.peers)] = {peer.target for peer in route.peers if not peer.is_down}
-        return ends[id(route.peers)]
-
-    def target(tally: Tally) -> Target | None:
-        found: set[Target | None] = set()
-        for request, _ in tally.requests:
-            path = request if request.startswith("/") else request.partition(" ")[2]
-            routes: Iterator[Route] = chain.from_iterable(matcher.find_everywhere(path) for matcher in matchers)
-            if tally.server:
-                routes = filter(None, (matcher.find("", path, server=tally.server) for matcher in matchers))
-            is_led = False
-            for route in routes:
-                is_led = True
-                found |= aims(route) or {None}
-                if len(found) > 1:
-                    return None
-            if not is_led:
-                return None
-        only = found.pop() if found else None
-        return only if only and only.is_address else None
-
+    ways, found = _ways(proxies), tuple(tallies)
     return tuple(
-        msgspec.structs.replace(tally, target=target(tally))
-        if tally.symptom in _UNPLACED
-        and tally.proxy == "nginx"
-        and tally.target is None
-        and not tally.group
-        and tally.status not in (None, *own)
+        msgspec.structs.replace(tally, target=_place(tally, ways[tally.proxy], found))
+        if tally.proxy in ways and _is_unplaced(tally, ways[tally.proxy])
         else tally
-        for tally in tallies
+        for tally in found
     )
+
+
+def _is_unplaced(tally: Tally, ways: Ways) -> bool:
+    """Return whether a tally is of requests to some backend that its log does not name."""
+    if tally.target is not None or tally.group:
+        return False
+    if ways.kind == "nginx":
+        return tally.symptom in _UNPLACED and tally.status not in (None, *ways.own)
+    return tally.symptom in (OF_CADDY if ways.kind == "caddy" else OF_APACHE)
+
+
+def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:
+    """Return the only address that the requests of a tally lead to, by their paths, else by their protocol; None where there are several."""
+    found: set[Target | None] = set()
+    for request, _ in tally.requests:
+        path = request if request.startswith("/") else request.partition(" ")[2]
+        routes = tuple(islice(ways.of(path, tally.server, is_passed=True), MOST_WAYS + 1))
+        if len(routes) > MOST_WAYS:
+            return None
+        peers = {end for route in {id(route.peers): route for route in routes}.values() for end in ways.ends(route)}
+        found |= peers if peers and all(route.peers for route in routes) else {None}
+    if not tally.requests and ways.kind != "nginx":
+        found |= ways.by_protocol.get(tally.protocol) or {end for ends in ways.by_protocol.values() for end in ends}
+    if len(found) > 1 and None not in found:
+        found = _said_by(tally, others) & found or found
+    only = found.pop() if len(found) == 1 else None
+    return only if only and only.is_address else None
+
+
+def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
+    """Return the targets whose applications told of errors of their own in most of a tally's requests."""
+    requests = {request for request, _ in tally.requests}
+    found: Counter[Target | None] = Counter()
+    for other in others:
+        if other.symptom is Symptom.APPLICATION_ERROR and other.proxy == tally.proxy and other.target is not None:
+            found[other.target] += sum(count for request, count in other.requests if request in requests)
+    return {target for target, count in found.items() if 2 * count >= tally.count}
 
 
 def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[PathTraffic, ...]:
@@ -279,14 +378,12 @@ def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[Pa
 
     Where the log does not name the server, a path has a route only if all servers that know it agree.
     """
-    nginx = [proxy for proxy in proxies if proxy.kind == "nginx"]
-    matchers = [Matcher(proxy.routes, proxy.servers) for proxy in nginx]
+    ways = [way for way in _ways(proxies).values() if way.proxies]
 
     def taken(path: PathTraffic) -> Route | None:
         url = path.request.partition(" ")[2].replace("*", "0")
-        found: Iterator[Route] = chain.from_iterable(matcher.find_everywhere(url) for matcher in matchers)
-        if path.server:
-            found = filter(None, (matcher.find(path.server, url) for matcher in matchers))
+        is_passed = any(status in path.statuses for status in ("502", "503", "504"))
+        found = chain.from_iterable(way.of(url, path.server, is_passed=is_passed) for way in ways)
         first = next(found, None)
         return first if first and all(route.at == first.at for route in found) else None
 
@@ -328,7 +425,6 @@ def merged(tallies: Iterable[Tally]) -> Tally | None:
         head,
         count=sum(x.count for x in found),
         hidden=sum(x.hidden for x in found),
-        is_notice=all(x.is_notice for x in found),
         first=min((x.first for x in found if x.first), default=None),
         last=max((x.last for x in found if x.last), default=None),
         duration_min_s=min(shortest, default=None),
@@ -487,11 +583,16 @@ class Joins:
     def _matchers(self) -> tuple[Matcher, ...]:
         return tuple(Matcher(proxy.routes, proxy.servers) for proxy in self.here.proxies or () if proxy.kind == "nginx")
 
+    @cached_property
+    def _others(self) -> tuple[Ways, ...]:
+        return tuple(ways for kind, ways in _ways(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
+
     def taken(self, request: str, server: str) -> tuple[Route, ...]:
         """Return the routes that a request ("GET /path") to a server of that first name takes, one of each proxy that has one."""
         path = request.partition(" ")[2]
         found = (matcher.find("", path, server=server or None) for matcher in self._matchers if path)
-        return tuple(route for route in found if route is not None)
+        others = [route for ways in self._others if path for route in ways.of(path, server, is_passed=True)]
+        return (*(route for route in found if route is not None), *others)
 
     @cached_property
     def routes_by_name(self) -> dict[int, list[Route]]:

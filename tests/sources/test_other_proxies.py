@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from why502.config import apache
+from why502.joins import placed
 from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy
 from why502.model.target import Target
 from why502.sources.other_proxies import once
 
@@ -19,3 +22,43 @@ def test_what_both_logs_tell_counts_once(told: int, proxy: str, left: int) -> No
     found = once(LogSummary(tallies=(error, access, other))).tallies
     assert found[0] == error and found[-1] == other
     assert sum(tally.count for tally in found[1:-1]) == left
+
+
+APACHE = """
+<VirtualHost *:80>
+    ServerName shop.example
+    <FilesMatch \\.php$>
+        SetHandler "proxy:unix:/run/php.sock|fcgi://localhost"
+    </FilesMatch>
+    ProxyPass /api/ http://127.0.0.1:9101/
+</VirtualHost>
+"""
+
+
+def _told(*tallies: Tally) -> tuple[Tally, ...]:
+    """Return the tallies of an Apache's logs, placed and counted once."""
+    proxy = Proxy(kind="apache", routes=apache.load(APACHE, "x").routes)
+    return once(LogSummary(tallies=placed(tallies, [proxy]))).tallies
+
+
+def test_a_failure_without_a_target_gets_that_of_its_protocol_and_the_requests_of_the_access_log() -> None:
+    late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", protocol="fastcgi", count=8)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=504, count=8, requests=(("GET /slow", 7), ("GET /", 1)))
+    (found,) = _told(late, seen)
+    assert (found.target, found.status, found.count) == (Target(path="/run/php.sock"), 504, 8)
+    assert found.requests == seen.requests
+
+
+def test_the_status_of_another_backend_stays() -> None:
+    late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", protocol="fastcgi", count=8)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=504, count=8, requests=(("GET /api/x", 8),))
+    first, second = _told(late, seen)
+    assert (first.target, second.target) == (Target(path="/run/php.sock"), Target(host="127.0.0.1", port=9101))
+    assert (first.count, second.count, first.requests) == (8, 8, ())
+
+
+def test_what_is_left_of_a_status_has_no_more_requests_than_lines() -> None:
+    broken = Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, proxy="apache", protocol="fastcgi", count=20)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=503, count=25, requests=(("GET /x.php", 25),))
+    first, second = _told(broken, seen)
+    assert (first.count, first.requests, second.count, second.requests) == (20, (), 5, (("GET /x.php", 5),))

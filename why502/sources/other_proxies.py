@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from why502.config import apache, detect, haproxy, nginx
 from why502.host.base import Host
+from why502.joins import is_failure
 from why502.model.errors import HostError
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Gap, Proxy
@@ -20,25 +21,13 @@ from why502.sources.suppliers import Rights, supplier_of
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
-_OF_TARGETS = frozenset(
-    {
-        Symptom.GATEWAY_STATUS,
-        Symptom.UPSTREAM_STATUS,
-        Symptom.CONNECT_REFUSED,
-        Symptom.CONNECT_TIMED_OUT,
-        Symptom.READ_TIMED_OUT,
-        Symptom.CLOSED_BEFORE_HEADER,
-        Symptom.RESET_BEFORE_HEADER,
-        Symptom.CLOSED_IN_BODY,
-        Symptom.RESET_IN_BODY,
-        Symptom.HEADER_INVALID,
-        Symptom.CLIENT_CLOSED,
-    }
-)
 _CONNECT_CHECKS = ("L4CON", "SOCKERR")
 _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
 )
+_STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
+REQUESTS = 8  # that a tally lists
+UNFIT = 9
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
 _PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
 _MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
@@ -99,10 +88,7 @@ def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
-    ends = {peer.target for proxy in proxies if proxy.kind == "caddy" for route in proxy.routes for peer in route.peers}
-    only = ends.pop() if len(ends) == 1 else None
-    tallies = _told_by_checks([_named(tally, known) for tally in summary.tallies])
-    return replace(summary, tallies=tuple(_placed(tally, only) if only and only.is_address else tally for tally in tallies))
+    return replace(summary, tallies=tuple(_told_by_checks([_named(tally, known) for tally in summary.tallies])))
 
 
 def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
@@ -127,12 +113,6 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
     ]
 
 
-def _placed(tally: Tally, only: Target) -> Tally:
-    """Return a tally of Caddy's with the only address that it passes requests to: what waits in vain names none in its log."""
-    is_of_target = tally.proxy == "caddy" and tally.target is None and tally.symptom in _OF_TARGETS
-    return replace(tally, target=only) if is_of_target else tally
-
-
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:
     """Return a tally with its server's address; one of a request that came to no server, with the name of the backend alone."""
     if tally.proxy != "haproxy":
@@ -145,21 +125,56 @@ def _named(tally: Tally, known: dict[str, Target]) -> Tally:
 def once(summary: LogSummary) -> LogSummary:
     """Return the summary with each failure of Apache counted once: its error log has no request to find the access line by.
 
-    Of the access lines with a status, as many are of the failures that the error log tells of as there are such.
+    Of the access lines with a server error, as many are of the failures that the error log tells of as there are such: those of
+    the status that fits first. What is left of neither log's doubt is joined: where all lines of one request, status and target
+    are of one failure, that has these requests.
     """
-    told: Counter[int] = Counter()
-    for tally in summary.tallies:
-        if tally.proxy == "apache" and tally.symptom is not Symptom.GATEWAY_STATUS and tally.status is not None:
-            told[tally.status] += tally.count
-    if not told:
-        return summary
-    tallies = []
-    for tally in summary.tallies:
-        if tally.symptom is not Symptom.GATEWAY_STATUS or tally.target is not None or tally.status is None:
-            tallies.append(tally)
+    tallies = list(summary.tallies)
+    for place, told in enumerate(tallies):
+        if told.proxy != "apache" or told.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not is_failure(told):
             continue
-        again = min(told[tally.status], tally.count)
-        told[tally.status] -= again
-        if tally.count > again:
-            tallies.append(replace(tally, count=tally.count - again))
-    return replace(summary, tallies=tuple(tallies))
+        left, again = told.count, []
+        for other in sorted(_access_lines(tallies, told), key=lambda at: _fit(told, tallies[at])):
+            taken = min(left, tallies[other].count)
+            left -= taken
+            if taken:
+                again.append((other, taken))
+        whole = [at for at, taken in again if taken == tallies[at].count]
+        if told.status is None and not told.requests and again and len(whole) == len(again):
+            requests = Counter(dict(pair for at in whole for pair in tallies[at].requests)).most_common(REQUESTS)
+            statuses = {tallies[at].status for at in whole}
+            tallies[place] = replace(told, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
+        for at, taken in again:
+            tallies[at] = _without(tallies[at], taken)
+    return replace(summary, tallies=tuple(tally for tally in tallies if tally.count))
+
+
+def _without(tally: Tally, taken: int) -> Tally:
+    """Return a tally with fewer lines; no request was seen more often than these."""
+    left = tally.count - taken
+    return replace(tally, count=left, requests=tuple((request, min(count, left)) for request, count in tally.requests))
+
+
+def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
+    """Return the places of what access lines alone tell of server errors that may be those of a failure."""
+    return [
+        at
+        for at, tally in enumerate(tallies)
+        if tally.symptom in _STATUSES
+        and tally.status is not None
+        and tally.target in (None, told.target)
+        and (tally.status == told.status or (told.status is None and _fit(told, tally) < UNFIT) or _is_of_ajp(told, tally))
+    ]
+
+
+def _is_of_ajp(told: Tally, tally: Tally) -> bool:
+    """Return whether an access line of a 500 may be of a broken exchange with an AJP backend (mod_proxy_ajp.c, ap_proxy_ajp_request)."""
+    return told.protocol == "ajp" and tally.status == 500 and tally.target == told.target and tally.proxy == told.proxy
+
+
+def _fit(told: Tally, tally: Tally) -> int:
+    """Return how well a status fits a failure: 0 is best, UNFIT not at all."""
+    if told.status is not None:
+        return 0 if told.status == tally.status else 1
+    usual = (504, 502, 503) if told.symptom is Symptom.READ_TIMED_OUT else (503, 502)
+    return usual.index(tally.status) if tally.status in usual else UNFIT

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from why502.config.apache.match import EXCLUDED
 from why502.config.configuration import Configuration
-from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -44,6 +45,7 @@ class _Scope(NamedTuple):
     host: str = ""
     names: tuple[str, ...] = ()
     path: str = ""
+    section: str = ""  # around it, as written: "FilesMatch \\.php$"
 
 
 def load(text: str, file: str) -> Configuration:
@@ -76,6 +78,7 @@ class _Reader:
         self.timeout_s = _TIMEOUT_S
         self._scopes = [_Scope()]
         self._balancer = ""
+        self._excluded: dict[str, list[Setting]] = {}  # by virtual host, in the order of the lines
 
     def read(self, line: str, at: Position) -> None:
         """Take one line."""
@@ -122,14 +125,20 @@ class _Reader:
         scope = self._scopes[-1]
         if name == "virtualhost":
             scope = _Scope(host=rest)
+            self._excluded.pop(rest, None)  # several hosts may have one address
         elif name in ("location", "locationmatch", "files", "filesmatch"):
-            scope = scope._replace(path=rest.removeprefix("~").strip().strip('"'))
+            path = rest.removeprefix("~").strip().strip('"')
+            kind = f"{match[2]}Match" if rest.startswith("~") else match[2]
+            scope = scope._replace(path=path, section=f"{kind} {path}")
         elif name == "proxy" and rest.startswith("balancer://"):
             self._balancer = rest.removeprefix("balancer://").split("/")[0]
             self.balancers.setdefault(self._balancer, [])
         self._scopes.append(scope)
 
     def _pass(self, directive: str, path: str, url: str, options: dict[str, str], at: Position) -> None:
+        if url == "!":
+            self._excluded.setdefault(self._scopes[-1].host, []).append(Setting(args=(path,), at=at))
+            return
         if url.startswith("balancer://"):
             peer, scheme, upstream = None, "http", url.removeprefix("balancer://").split("/")[0]
         else:
@@ -139,12 +148,14 @@ class _Reader:
                 return
         scope = self._scopes[0] if len(self._scopes) == 1 else self._scopes[-1]
         timeout_s = _seconds(options.get("timeout"), self.timeout_s)
+        excluded = self._excluded.get(scope.host, [])
         self.routes.append(
             Route(
                 proxy="apache",
                 server=scope.names[0] if scope.names else scope.host,
                 server_names=scope.names,
                 location=path,
+                location_path=(scope.section,) if scope.section else (),
                 at=at,
                 directive=directive,
                 passes=url,
@@ -155,6 +166,7 @@ class _Reader:
                 connect_timeout_s=_seconds(options.get("connectiontimeout"), timeout_s),
                 read_timeout_s=timeout_s,
                 send_timeout_s=timeout_s,
+                settings={EXCLUDED: tuple(excluded)} if excluded else {},
             )
         )
 

@@ -104,12 +104,12 @@ class Matcher:
         if key not in self._cache:
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
-            self._cache[key] = self._first(self._candidates(host, port, server), _path(uri))
+            self._cache[key] = self._first(self._candidates(host, port, server), path_of(uri))
         return self._cache[key]
 
     def find_everywhere(self, uri: str) -> Iterator[Route]:
         """Yield the route that a URI takes at each server, for a log that names none. What is only to be compared may stop early."""
-        path = _path(uri)
+        path = path_of(uri)
         for hosts in self._by_first_name.values():
             if route := self._first(hosts, path):
                 yield route
@@ -223,7 +223,7 @@ def _redirected(target: str, uri: str) -> list[str]:
     return [posixpath.join(uri, target)] if uri.endswith("/") else []
 
 
-def _path(uri: str) -> str:
+def path_of(uri: str) -> str:
     """Return a request's URI as nginx compares it: decoded, without arguments, dots and doubled slashes."""
     uri = re.sub(r"^[a-z]+://[^/?#]*", "", uri[:MAX_URI], flags=re.IGNORECASE)
     path = unquote(re.split(r"[?#]", uri, maxsplit=1)[0], errors="surrogateescape")
@@ -258,7 +258,7 @@ def _host(server: Server) -> _Host:
         default_ports=frozenset(defaults),
         exact=frozenset(name.removeprefix(".") for name in names if "*" not in name),
         wild=(*(name for name in names if "*" in name), *(f"*{name}" for name in dotted)),
-        expressions=tuple(_compiled(name[1:], True) for name in server.names if name.startswith("~")),
+        expressions=tuple(compiled(name[1:], True) for name in server.names if name.startswith("~")),
         places=_tree(server.locations),
     )
 
@@ -274,13 +274,13 @@ def _tree(locations: Sequence[Location], depth: int = 0) -> tuple[_Place, ...]:
         modifier, _, name = written.partition(" ") if re.match(r"(?:=|\^~|~\*|~) ", written) else ("", "", written)
         own = next((location for location in group if len(location.path) == depth + 1), None)
         location = own or Location(path=group[0].path[: depth + 1])
-        expression = _compiled(name, modifier == "~*") if modifier in ("~", "~*") else None
+        expression = compiled(name, modifier == "~*") if modifier in ("~", "~*") else None
         inner = _tree([x for x in group if len(x.path) > depth + 1], depth + 1)
         out.append(_Place(location, modifier, name, expression, inner))
     return tuple(out)
 
 
-def _compiled(pattern: str, is_caseless: bool) -> re.Pattern[str] | None:
+def compiled(pattern: str, is_caseless: bool) -> re.Pattern[str] | None:
     """Return a PCRE expression as Python's; None where it is none there or could take too long."""
     if _RISKY.search(pattern):
         return None

@@ -136,6 +136,7 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
 _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
+AT_ONCE_S = 0.05
 _FATAL = re.compile(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
 _NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file")
 _last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each pid and tid
@@ -221,7 +222,7 @@ def _joined(record: LogRecord, head: dict[str, str]) -> LogRecord:
     key = (head.get("pid", ""), head.get("tid", ""))
     if key == ("", ""):
         return record
-    if record.code in _SECOND and (first := _last.get(key)) and _near(first, record):
+    if (first := _last.get(key)) and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
         return replace(
             record,
             symptom=first.symptom,
@@ -246,6 +247,14 @@ def _near(first: LogRecord, second: LogRecord) -> bool:
         and second.at is not None
         and 0 <= (second.at - first.at).total_seconds() <= 2
     )
+
+
+def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
+    """Return whether mod_proxy_fcgi tells of one exchange twice: that no header came, and at once how the exchange ended."""
+    pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
+    if not pair or first.at is None or second.at is None:
+        return False
+    return 0 <= (second.at - first.at).total_seconds() <= AT_ONCE_S
 
 
 def _errno(fields: dict[str, str], message: str) -> int | None:
