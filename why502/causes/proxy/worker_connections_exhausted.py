@@ -1,7 +1,10 @@
-"""worker_connections is too low for the load.
+"""The proxy's own limit of connections or workers is too low for the load: worker_connections, MaxRequestWorkers, maxconn.
 
 "N worker_connections are not enough": without request fields the new client was dropped; "while connecting to upstream" gives 500. Each proxied
 request needs two connections of its worker.
+
+Apache's MaxRequestWorkers, each of them with one request: further clients wait in the kernel's queue of its port, and are in no log until then.
+Slow backends hold those workers; the log says it once ("server reached MaxRequestWorkers setting").
 
 ## Confuse not with
 - `proxy-loop`: the proxy eats its own connections.
@@ -9,12 +12,15 @@ request needs two connections of its worker.
 
 ## Confirm
 - `ss -Htnp | grep -c nginx` against worker_connections times workers (512 by default, 768 in Debian's file).
+- Apache: `ss -ltn 'sport = :80'` shows Recv-Q above 0 while clients wait.
 
 ## Fix
 - Raise worker_connections, and worker_rlimit_nofile to at least twice that.
+- Apache: find which backend holds the workers; then raise MaxRequestWorkers (and ServerLimit), as far as memory allows, or use mpm_event.
 
 ## References
 - https://nginx.org/en/docs/ngx_core_module.html#worker_connections
+- https://httpd.apache.org/docs/2.4/mod/mpm_common.html#maxrequestworkers
 """
 
 from __future__ import annotations
@@ -26,10 +32,13 @@ from why502.cause import Cause
 from why502.changes import reload, set_at_top
 from why502.config.nginx import units
 from why502.deployment import Deployment
-from why502.model.finding import WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Proxy
 from why502.rule import risk, rule
+
+MANY = 8  # connections that wait to be accepted: a burst leaves fewer behind for longer than a moment
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -39,6 +48,34 @@ def examine(case: Case) -> Iterator[Evidence]:
             if proxy.worker_connections is not None:
                 yield supports(f"worker_connections is {proxy.worker_connections}", proxy.config, WEAK)
                 break
+    if case.target is None:
+        for proxy in case.proxies:
+            if waiting := _waiting(case, proxy):
+                says = f"{waiting} clients wait to be accepted by {proxy.kind}, each of whose workers has one request at a time"
+                yield supports(says, "ss -ltn", LIKELY)
+
+
+def _waiting(case: Case, proxy: Proxy) -> int:
+    """Return how many clients wait in the queues of an Apache that runs, where these are more than a moment explains; else 0."""
+    pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+    if proxy.kind != "apache" or not proxy.is_running or all(worker.state in ("T", "t") for worker in proxy.workers):
+        return 0
+    waiting = sum(one.queued or 0 for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix)
+    return waiting if waiting >= MANY else 0
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence, of an Apache."""
+    proxy = next((proxy for proxy in case.proxies if proxy.kind == "apache"), None)
+    if proxy is None or case.target is not None:
+        return ""
+    said = next(
+        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == "apache"), None
+    )
+    waiting = _waiting(case, proxy)
+    queue = f"{waiting} clients wait to be accepted" if waiting else ""
+    words = "its log says that MaxRequestWorkers is reached" if said else ""
+    return f"all workers of apache are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -96,12 +133,13 @@ def idle_connections(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
-    says="worker_connections is too low for the load",
+    says="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     yields_to=frozenset({"backend-hung", "proxy-loop"}),
     examine=examine,
     remedies=remedies,
+    tell=tell,
     foresee=(
         few_connections,
         idle_connections,

@@ -242,7 +242,11 @@ APACHE_FAULTS = (
     Fault(
         id="apache-worker-limit",
         happens="MaxRequestWorkers is 4 and slow pages hold all of them",
-        steps="cat > /etc/apache2/mods-available/mpm_event.conf <<X\nStartServers 1\nServerLimit 1\nThreadsPerChild 4\nMinSpareThreads 1\nMaxSpareThreads 4\nMaxRequestWorkers 4\nX\nsystemctl restart apache2",
+        steps="cat > /etc/apache2/mods-available/mpm_$(a2query -M).conf <<X\n"
+        "<IfModule mpm_prefork_module>\nStartServers 2\nMinSpareServers 1\nMaxSpareServers 4\nServerLimit 4\nMaxRequestWorkers 4\n</IfModule>\n"
+        "<IfModule !mpm_prefork_module>\nStartServers 1\nServerLimit 1\nThreadsPerChild 4\nMinSpareThreads 1\nMaxSpareThreads 4\n"
+        "MaxRequestWorkers 4\n</IfModule>\nX\nsystemctl restart apache2",
+        settle="grep -q 'reached MaxRequestWorkers' /var/log/apache2/error.log",  # its restart breaks connections before that
         routes=(Route(path="/slow.jsp?ms=5000", weight=60),),
         users=40,
         patience_s=9,
@@ -415,7 +419,10 @@ CADDY_FAULTS = (
     Fault(
         id="caddy-api-moved",
         happens="the service runs on port 9102 now",
-        steps="systemctl stop api@9101; systemctl start api@9102",
+        steps="mkdir -p /etc/systemd/system/api@9101.service.d; printf '[Service]\\nExecStart=\\nExecStart=/opt/venv/bin/gunicorn --worker-class gthread "
+        "--threads 4 --workers 1 --bind 127.0.0.1:9102 api:application\\n' > /etc/systemd/system/api@9101.service.d/port.conf; "
+        "systemctl daemon-reload; systemctl stop api@9102; systemctl restart api@9101; "
+        "until curl -fs -o /dev/null http://127.0.0.1:9102/; do sleep 0.1; done",
         expects=causes("wrong-port"),
         partly=causes("backend-not-running"),
         targets=AT_9101,
