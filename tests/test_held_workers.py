@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from why502.diagnosis import diagnose
-from why502.model.config import Peer, Route
+from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding
-from why502.model.logs import LogSummary
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import Event, Kernel, Listener, PhpPool, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -47,3 +47,77 @@ def test_clients_that_wait_for_a_worker_of_apache_are_in_no_log() -> None:
 def test_a_short_queue_and_a_stopped_gateway_are_no_lack_of_workers(kind: str, waiting: int, state: str) -> None:
     first = _first(_gateway(kind, waiting, state))
     assert first is None or first.cause != "worker-connections-exhausted"
+
+
+PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
+
+
+def _backend(paths: dict[str, dict[str, int]], failed: dict[str, int], *, served_s: float = 5, pool: bool = False) -> Snapshot:
+    """Return a machine whose backend keeps requests waiting: what each path was answered, and how often each timed out.
+
+    `served_s`: so many seconds before the look the last request was answered.
+    """
+    route = Route(location="/", at=PLACE, peers=(Peer(name=str(BACKEND), target=BACKEND),), read_timeout_s=8)
+    last = AT - timedelta(seconds=served_s)
+    traffic = tuple(
+        PathTraffic(request=request, location="/", at=PLACE, statuses=statuses, last_served=last if "200" in statuses else None)
+        for request, statuses in paths.items()
+    )
+    count = sum(failed.values())
+    tally = Tally(
+        symptom=Symptom.READ_TIMED_OUT,
+        target=BACKEND,
+        status=504,
+        count=count,
+        first=AT - timedelta(seconds=2),
+        last=AT,
+        requests=tuple(failed.items()),
+    )
+    busy = Event(
+        symptom=Symptom.PHP_MAX_CHILDREN,
+        says="server reached pm.max_children setting (5)",
+        unit="php.service",
+        at=AT,
+        seen_in="php.log",
+    )
+    fpm = PhpPool(name="www", target=BACKEND, unit="php.service", max_children=5, children=5, children_busy=5)
+    return Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(route,)),),
+        listeners=(Listener(target=BACKEND, pids=(9,), queued=11),),
+        processes=(Process(pid=9, name="gunicorn", unit="php.service"),),
+        logs=LogSummary(tallies=(tally,), paths=traffic, requests=60, has_access=True, has_error=True),
+        kernel=Kernel(accepted={str(BACKEND): 3}),
+        php_pools=(fpm,) if pool else (),
+        events=(busy,) if pool else (),
+    )
+
+
+ONE_SLOW = {"GET /report": {"504": 3}, "GET /": {"200": 30, "504": 2}, "": {"200": 12}}
+LATE = {"GET /report": 3, "GET /": 2}
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_one_slow_path_that_holds_all_workers_leads(pool: bool) -> None:
+    first = _first(_backend(ONE_SLOW, LATE, pool=pool))
+    assert first is not None and first.cause == "backend-too-slow"
+    assert "GET /report within the 8 s" in first.says and "42 of 44 other requests were answered" in first.says
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(
+    ("paths", "failed", "served_s"),
+    [
+        ({**ONE_SLOW, "GET /report": {"200": 9, "504": 3}}, LATE, 5),  # a rush: some are answered
+        (ONE_SLOW, LATE, 40),  # nothing at all is answered since it was asked for
+        ({"GET /report": {"504": 3}, "GET /": {"504": 30, "200": 2}, "": {"200": 12}}, LATE, 5),  # most others fail as well
+        ({"GET /report": {"504": 1}, "GET /": {"200": 30}}, {"GET /report": 1}, 5),  # once
+        ({"GET /": {"200": 30, "504": 2}}, LATE, 5),  # what the path was answered is not known
+        ({"GET /report": {"504": 3}, "GET /other": {"504": 3}, "GET /": {"200": 30}}, {"GET /report": 3, "GET /other": 3}, 5),
+    ],
+)
+def test_too_few_workers_for_a_rush_are_no_slow_path(
+    paths: dict[str, dict[str, int]], failed: dict[str, int], served_s: float, pool: bool
+) -> None:
+    first = _first(_backend(paths, failed, served_s=served_s, pool=pool))
+    assert first is not None and first.cause == ("php-fpm-max-children" if pool else "workers-exhausted")

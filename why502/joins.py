@@ -47,6 +47,8 @@ _FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, S
 UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
 FEW = 3
 MOST_REFUSED = 100  # paths that were refused, told one by one
+PASSED = frozenset({"502", "503", "504"})  # what a gateway answers of its backends
+FAILED = PASSED | {"499"}
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
 OF_CADDY = frozenset(  # what Caddy's lines tell of some backend
     {
@@ -374,7 +376,7 @@ def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
 
 
 def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[PathTraffic, ...]:
-    """Return the traffic of paths with the route that each takes; of those that were never refused only the sum of each route.
+    """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed, only the sum of each route.
 
     Where the log does not name the server, a path has a route only if all servers that know it agree.
     """
@@ -382,7 +384,7 @@ def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[Pa
 
     def taken(path: PathTraffic) -> Route | None:
         url = path.request.partition(" ")[2].replace("*", "0")
-        is_passed = any(status in path.statuses for status in ("502", "503", "504"))
+        is_passed = bool(PASSED & path.statuses.keys())
         found = chain.from_iterable(way.of(url, path.server, is_passed=is_passed) for way in ways)
         first = next(found, None)
         return first if first and all(route.at == first.at for route in found) else None
@@ -392,7 +394,7 @@ def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[Pa
     for each in paths:
         route = taken(each) if each.request else None
         path = msgspec.structs.replace(each, at=route.at, location=route.location) if route else each
-        if path.last_refused is not None and len(kept) < MOST_REFUSED:
+        if (path.last_refused is not None or FAILED & path.statuses.keys()) and len(kept) < MOST_REFUSED:
             kept.append(path)
             continue
         key = (path.server, path.at)

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.contrast import never_answered
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
@@ -39,6 +40,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if not case.seen(*CAUSE.symptoms):
         return
+    if apart := never_answered(case):
+        yield supports(apart.says, "access log", STRONG)
     traffic = case.traffic
     if traffic and traffic.attempts > traffic.failures > 0:
         weight = 0.2 if case.offline else WEAK  # so it is with too few workers, which files do not show
@@ -58,6 +61,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
         yield supports("clients gave up, and our own request got no answer in time either", "probe", FAIR)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence, where one path alone is slow."""
+    apart = never_answered(case)
+    if apart is None:
+        return ""
+    limit = f" within the {case.route.read_timeout_s:g} s that the proxy waits" if case.route else " in time"
+    return (
+        f"{case.target} answers no {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
+    )
 
 
 CAUSE = Cause(
@@ -91,4 +105,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    tell=tell,
 )

@@ -27,7 +27,8 @@ from why502.cause import Cause
 from why502.changes import reload_php
 from why502.config.php_fpm import edits
 from why502.config.php_fpm_size import size
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.contrast import never_answered
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
@@ -44,6 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # nobody waited too long for a child: their children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
+    if slow and case.target is not None and (apart := never_answered(case)):
+        says = f"{apart.says}: it holds the children that the others wait for, however many there are"
+        yield refutes(says, "access log", 2 * PROOF)
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
         yield supports(f"PHP-FPM says that it reached max_children {tally.detail}".rstrip(), tally.seen_in, PROOF)
     for event in case.events(Symptom.PHP_MAX_CHILDREN)[:1]:

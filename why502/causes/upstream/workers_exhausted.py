@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.contrast import never_answered
 from why502.deployment import Deployment
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -42,6 +43,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if waiting and not stopped:
         weight = LIKELY if some else FAIR
         yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
+    if slow and (apart := never_answered(case)):
+        says = f"{apart.says}: it holds the workers that the others wait for, however many there are"
+        yield refutes(says, "access log", PROOF)
     kernel = case.host.kernel if case.host else None
     held = kernel.accepted.get(str(case.target), 0) if kernel else 0
     if waiting and held and not stopped:

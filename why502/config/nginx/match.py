@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from urllib.parse import unquote
@@ -106,13 +106,6 @@ class Matcher:
                 self._cache.clear()
             self._cache[key] = self._first(self._candidates(host, port, server), path_of(uri))
         return self._cache[key]
-
-    def find_everywhere(self, uri: str) -> Iterator[Route]:
-        """Yield the route that a URI takes at each server, for a log that names none. What is only to be compared may stop early."""
-        path = path_of(uri)
-        for hosts in self._by_first_name.values():
-            if route := self._first(hosts, path):
-                yield route
 
     def _first(self, hosts: Iterable[_Host], path: str) -> Route | None:
         for found in hosts:

@@ -180,6 +180,7 @@ FAULTS = (
         steps=f"sed -i 's/^pm.max_children.*/pm.max_children = 2/; s/^pm.max_spare.*/pm.max_spare_servers = 2/' /etc/php/8.2/fpm/pool.d/shop.conf; {RESTART}",
         routes=(Route(path="/slow?seconds=3", weight=80),),
         users=24,
+        settle="grep -q 'upstream timed out' /var/log/nginx/shop.error.log",  # the gap of the restart comes before it
         expects=causes("php-fpm-max-children"),
         partly=causes("workers-exhausted", "backend-too-slow"),
         targets=SHOP_PORT,
@@ -190,6 +191,7 @@ FAULTS = (
         steps=f"sed -i 's/^pm.max_children.*/pm.max_children = 2/; s/^pm = .*/pm = static/' /etc/php/8.2/fpm/pool.d/shop.conf; {RESTART}",
         routes=(Route(path="/slow?seconds=3", weight=80),),
         users=24,
+        settle="grep -q 'upstream timed out' /var/log/nginx/shop.error.log",  # the gap of the restart comes before it
         expects=causes("php-fpm-max-children", "workers-exhausted"),
         partly=causes("backend-too-slow"),
         targets=SHOP_PORT,
