@@ -84,3 +84,19 @@ def test_the_indexes_find_what_a_search_finds(listeners: list[Listener], wanted:
     joins = Joins(Snapshot(taken_at=now, asked=tuple(wanted), listeners=tuple(listeners)))
     meant = [one for one in listeners if any(accepts(one.target, target, one.only_v6) for target in wanted)]
     assert [one for one in listeners if one not in joins.unnamed] == [one for one in listeners if one in meant]
+
+
+def test_of_two_servers_with_the_path_that_whose_application_told_of_errors() -> None:
+    """Both write into one log without a name of theirs; the error log names the server."""
+    text = (
+        DUMP.rstrip().removesuffix("}")
+        + "server { server_name b.example; location / { proxy_pass http://127.0.0.1:4000; } }\n}\n"
+    )
+    found = load_dump(text.encode())
+    proxy = Proxy(routes=found.routes, servers=found.servers, answers=(), upstreams=found.upstreams)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, status=503, count=7, requests=(("GET /", 7),))
+    said = Tally(symptom=Symptom.APPLICATION_ERROR, target=Target(host="127.0.0.1", port=4000), count=6, requests=(("GET /", 6),))
+    few = msgspec.structs.replace(said, count=1, requests=(("GET /", 1),))
+    elsewhere = msgspec.structs.replace(said, target=Target(host="127.0.0.1", port=5000))
+    for other, expected in ((said, Target(host="127.0.0.1", port=4000)), (few, None), (elsewhere, None)):
+        assert placed([seen, other], [proxy])[0].target == expected

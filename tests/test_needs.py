@@ -19,6 +19,8 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("Error: connect ECONNREFUSED 127.0.0.1:3306", "MySQL (127.0.0.1:3306)", True),
         ("dial tcp 10.0.0.9:8080: connect: connection refused", "10.0.0.9:8080", True),
         ("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory in /srv/index.php:3", "MySQL", True),
+        ("PHP Warning:  mysqli_real_connect(): (HY000/2002): No such file or directory", "MySQL", True),
+        ("PHP Warning:  mysqli_connect(): (HY000/2002): Connection refused in /srv/index.php on line 3", "MySQL", True),
         ("FATAL:  sorry, too many clients already (psycopg2)", "PostgreSQL", True),
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
         ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
@@ -35,6 +37,7 @@ def test_words_of_client_libraries(text: str, name: str, is_down: bool) -> None:
     "text",
     [
         "KeyError: 'DATABASE_URL'",
+        "PHP Warning:  mysqli_query(): (HY000/1146): Table 'shop.x' doesn't exist",
         "Connection in use: ('127.0.0.1', 8000)",
         "ConnectionRefusedError: [Errno 111] Connection refused",
         "",

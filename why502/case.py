@@ -452,6 +452,7 @@ class Case:
             event
             for event in self.host.events or ()
             if event.symptom in symptoms
+            and not self._is_of_another_pool(event)
             and (
                 (event.target is not None and event.target == self.target)
                 or (event.unit != "" and event.unit in units)
@@ -459,6 +460,12 @@ class Case:
                 or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
             )
         )
+
+    def _is_of_another_pool(self, event: Event) -> bool:
+        """Return whether an event is the word of scripts in another pool of the same PHP-FPM."""
+        if event.target is None or event.target == self.target or event.symptom is not Symptom.APPLICATION_ERROR:
+            return False
+        return event.target not in {pool.target for pool in self.pools}
 
     def _fits(self, event: Event) -> bool:
         """Return whether an event that names no more than a program can be the target's."""

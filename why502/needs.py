@@ -87,6 +87,13 @@ _DOWN = (
 )
 _UNPLACED = (  # client libraries that name no address
     ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
+    ("MySQL", "is not there", re.compile(r"\(HY000/2002\): No such file or directory")),  # mysqli, libmysql's CR_CONNECTION_ERROR
+    ("MySQL", "refuses connections", re.compile(r"\(HY000/200[23]\): Connection refused")),
+    (
+        "MySQL",
+        "does not answer connection attempts",
+        re.compile(r"\(HY000/200[23]\): (?:Connection timed out|Operation timed out)"),
+    ),
     ("MySQL", "refuses connections", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}connection refused")),
 )
 _URL = re.compile(

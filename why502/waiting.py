@@ -17,7 +17,8 @@ BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application m
 
 def is_hurt(case: Case) -> bool:
     """Return whether requests fail in a way that something the application needs can cause: it runs and took them."""
-    return case.target is not None and case.seen(*LATE, *ERRORS, *BROKEN)
+    told = any(tally.proxy is not None and tally.symptom is Symptom.APPLICATION_ERROR for tally in case.tallies)
+    return case.target is not None and (told or case.seen(*LATE, *ERRORS, *BROKEN))
 
 
 def is_late(case: Case) -> bool:
@@ -49,7 +50,8 @@ def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
 def heard_of(case: Case, need: Need) -> Dependency | None:
     """Return the other end that the application's words name."""
     if need.place is None:
-        return None
+        named = (x for x in case.dependencies if need.product and PRODUCTS.get(x.peer.port) == need.product)
+        return next((x for x in named if x.is_heard is False), None)
     return next((x for x in case.dependencies if x.peer.port == need.place.port and x.peer.path == need.place.path), None)
 
 

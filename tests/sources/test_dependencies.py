@@ -22,7 +22,7 @@ from why502.model.config import Peer, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Dependency, Event, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import dependencies, kernel, listeners, processes
+from why502.sources import dependencies, kernel, listeners, processes, sockets
 from why502.sources.base import Ask
 
 WORKERS = 3
@@ -345,3 +345,67 @@ class Journal(LocalHost):
 
 def test_units_that_ended_and_were_not_started_again() -> None:
     assert list(dependencies._stops(Journal(), JUST)) == ["redis-server.service"]
+
+
+def unacknowledged(symptom: Symptom, count: int) -> Snapshot:
+    """Return the snapshot of an application whose pool has that many connections that nobody answers, not even with an acknowledgement."""
+    known = refusing("", is_heard=True)
+    assert known.logs is not None
+    late = [msgspec.structs.replace(tally, symptom=symptom) for tally in known.logs.tallies]
+    peer = Dependency(
+        target=Target(host="127.0.0.1", port=8000), peer=Target(host="10.0.0.9", port=3306), unacknowledged=count, busy=8
+    )
+    logs = msgspec.structs.replace(known.logs, tallies=tuple(late))
+    return msgspec.structs.replace(known, events=(), dependencies=(peer,), logs=logs)
+
+
+def test_a_pool_whose_connections_are_not_acknowledged_is_cut_off() -> None:
+    cause, says = first(unacknowledged(Symptom.READ_TIMED_OUT, 3))
+    assert cause == "backend-dependency-down" and "MySQL (10.0.0.9:3306), which does not even acknowledge" in says
+
+
+@pytest.mark.parametrize(("symptom", "count"), [(Symptom.READ_TIMED_OUT, 0), (Symptom.CONNECT_REFUSED, 3)])
+def test_a_lost_packet_is_no_reason_where_nobody_waits(symptom: Symptom, count: int) -> None:
+    assert first(unacknowledged(symptom, count))[0] != "backend-dependency-down"
+
+
+@pytest.mark.parametrize(
+    ("row", "retries"),
+    [
+        (b"  16: 0100007F:AEF4 0A000009:0CEA 01 0000002A:00000000 01:000001EC 0000000B    33        0 8163018 3 0 20 4 20 15 -1", 11),
+        (b"  16: 0100007F:AEF4 0100007F:0CEA 01 0000002A:00000000 04:000001EC 00000000    33        6 8163018 3 0 20 4 20 15 -1", 6),
+        (b"  16: 0100007F:AEF4 0100007F:0CEA 01 00000000:00000000 02:000AF36F 00000000    33        0 8163018 3 0 20 4 20 15 -1", 0),
+        (b"  16: 0100007F:AEF4 0100007F:0CEA 01 00000000:00000000 00:00000000 00000003    33        3 8163018 3 0 20 4 20 15 -1", 0),
+    ],
+)  # fmt: skip
+def test_how_often_a_connection_sends_in_vain(row: bytes, retries: int) -> None:
+    (found,) = sockets.parse_tcp(b"  sl\n" + row + b"\n")
+    assert found.retries == retries
+
+
+def said_into_the_log(text: str) -> Snapshot:
+    """Return the snapshot of a PHP pool of which the gateway's log tells only what its scripts wrote to standard error."""
+    known = refusing("")
+    assert known.logs is not None
+    tally = Tally(
+        symptom=Symptom.APPLICATION_ERROR, target=Target(host="127.0.0.1", port=8000), detail=text, count=6, last=known.taken_at
+    )
+    peer = Dependency(
+        target=Target(host="127.0.0.1", port=8000),
+        peer=Target(host="127.0.0.1", port=3306),
+        is_heard=False,
+        unit="mariadb.service",
+        unit_state="inactive",
+    )
+    logs = msgspec.structs.replace(known.logs, tallies=(tally,))
+    return msgspec.structs.replace(known, events=(), dependencies=(peer,), logs=logs)
+
+
+def test_what_scripts_say_within_the_gateways_log_names_what_they_need_and_its_unit() -> None:
+    cause, says = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
+    assert cause == "backend-dependency-down"
+    assert "needs MySQL, which is not there, and systemd says that mariadb.service is inactive" in says
+
+
+def test_another_error_of_a_script_is_no_dependency() -> None:
+    assert first(said_into_the_log("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"

@@ -6,12 +6,15 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from why502.case import Case
 from why502.host.directory import DirectoryHost
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Service, Snapshot
+from why502.model.snapshot import Event, PhpPool, Service, Snapshot
+from why502.model.target import Target
 from why502.sources import events, kernel_log
 from why502.sources.base import Ask
 from why502.sources.event_order import joined, only_loops
@@ -170,3 +173,23 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
     }
     assert {one.unit for one in found.value or () if one.symptom is not Symptom.SELINUX_DENIED} == {"app"}
     assert any(gap.source == "kernel log" and "did not end" in gap.why for gap in found.gaps)
+
+
+def test_what_the_scripts_of_one_pool_log_is_of_that_pool(machine: Machine, tmp_path: Path) -> None:
+    """The file of the pool names the log; another pool of the same service fails for reasons of its own."""
+    (tmp_path / "srv" / "shop.log").write_text(
+        "[20-Nov-2026 23:59:30 UTC] PHP Warning:  mysqli_connect(): (HY000/2002): Connection refused in /srv/a.php on line 3\n"
+    )
+    os.utime(tmp_path / "srv" / "shop.log", (AT.timestamp(), AT.timestamp()))
+    shop, blog = Target(host="127.0.0.1", port=9001), Target(path="/run/php/blog.sock")
+    settings = {"php_admin_value[error_log]": "/srv/shop.log"}
+    pools = (
+        PhpPool(name="shop", target=shop, unit="php-fpm.service", settings=settings),
+        PhpPool(name="blog", target=blog, unit="php-fpm.service"),
+    )
+    known = Snapshot(taken_at=AT, until=AT, php_pools=pools, proxies=())
+    found = events.collect(machine, known, Ask()).value
+    (said,) = [one for one in found or () if one.symptom is Symptom.APPLICATION_ERROR]
+    assert (said.target, said.unit) == (shop, "php-fpm.service")
+    here = msgspec.structs.replace(known, events=(said,), listeners=())
+    assert [len(Case(here=here, target=target).events(Symptom.APPLICATION_ERROR)) for target in (shop, blog)] == [1, 0]

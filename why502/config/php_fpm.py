@@ -26,7 +26,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # What is kept of a pool: FPM's own settings. Others may hold secrets (env[DB_PASSWORD]), or the file may be no FPM's at all.
 _KEPT = re.compile(
     r"(?:listen|pm|ping|access|process|security)(?:\.\w+)?|user|group|prefix|chroot|chdir|slowlog|(?:request|rlimit)_\w+"
-    r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time)\]"
+    r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time|error_log)\]"
 )
 _TIME = re.compile(r"(\d+)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

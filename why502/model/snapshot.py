@@ -415,13 +415,15 @@ class Dependency(Value, frozen=True, kw_only=True):
     """One address that the processes behind a target are connected to, or say that they need.
 
     `connecting` and `waiting` count the backend's threads: that wait for the connection, or for an answer while they hold a
-    request of the proxy's; `busy` are all that hold such a request.
+    request of the proxy's; `busy` are all that hold such a request. `unacknowledged` counts connections on which the other end does
+    not even acknowledge what was sent.
     """
 
     target: Target
     peer: Target
     connecting: int = 0
     waiting: int = 0
+    unacknowledged: int = 0
     busy: int = 0
     is_heard: bool | None = None  # something listens there; None: it lies elsewhere, or that is unknown
     pid: int | None = None  # of the process that listens there

@@ -36,6 +36,7 @@ PROCESSES = 64
 THREADS = 64
 PEERS = 16  # of one target
 TITLES = 4
+RETRIES = 3  # the third in vain is more than a second after the first (0.2 s, doubled each time): no packet that got lost
 SYN_SENT = "SYN_SENT"
 _OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/run/user/", "/run/nscd/", "/var/run/nscd/", "@")
 # System calls whose first argument is the socket, and those that wait for one among several (include/uapi/asm/unistd.h).
@@ -65,6 +66,7 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     on: Counter[Target]
     perhaps: Counter[Target]  # threads that wait for one of several, or that may be no worker: where the other end owes an answer
     connecting: Counter[Target]
+    unacknowledged: Counter[Target]
     ports: dict[Target, set[int]]  # our own ports of the connections
 
 
@@ -146,6 +148,7 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
     perhaps: Counter[Target] = Counter()
+    unacknowledged: Counter[Target] = Counter()
     ports: dict[Target, set[int]] = {}
     for fd, peer in peers.items():
         row = seen.rows.get(by_descriptor[fd])
@@ -153,6 +156,7 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
             connecting[peer] += 1
         elif row is not None and (local := sockets.place(row.local)):
             ports.setdefault(peer, set()).add(local.port)
+            unacknowledged[peer] += row.retries >= RETRIES
     established = {fd: peer for fd, peer in peers.items() if peer not in connecting}
     calls, is_alone = list(_calls(host, pid)), _is_alone(host, pid)
     for call, first in calls:
@@ -162,7 +166,7 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
             ends = set(established.values())
             # Of several threads, those that wait for clients and for time poll as well.
             (on if is_alone and len(ends) == 1 else perhaps).update(ends)
-    return Waits(busy=len(held), on=on, perhaps=perhaps, connecting=connecting, ports=ports)
+    return Waits(busy=len(held), on=on, perhaps=perhaps, connecting=connecting, unacknowledged=unacknowledged, ports=ports)
 
 
 def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], bool]) -> bool:
@@ -244,8 +248,10 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: d
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
     perhaps: Counter[Target] = Counter()
+    unacknowledged: Counter[Target] = Counter()
     ports: dict[Target, set[int]] = {}
     for one in waits:
+        unacknowledged.update(one.unacknowledged)
         connecting.update(one.connecting)
         on.update(one.on)
         perhaps.update(one.perhaps)
@@ -264,6 +270,7 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: d
             peer=peer,
             connecting=connecting[peer],
             waiting=on[peer] + (min(perhaps[peer], busy) if owes else 0),
+            unacknowledged=unacknowledged[peer],
             busy=busy,
             is_heard=None if not _is_here(known, peer) else heard is not None,
             pid=process.pid if process else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
@@ -25,7 +25,7 @@ from why502.logs.phrases import signal_number
 from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord
-from why502.model.snapshot import Event, Gap, Service, Snapshot
+from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
 from why502.model.times import whole_number
 from why502.redaction import redact
 from why502.sources import journal, owners
@@ -110,6 +110,9 @@ class Window:
         self._until = until
         self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
+        self._pools: dict[str, list[PhpPool]] = {}  # by the log of their scripts
+        for pool in known.php_pools or ():
+            self._pools.setdefault(_script_log(pool), []).append(pool)
 
     def kernel(self) -> list[Event]:
         """Return what the kernel said. Raises HostError."""
@@ -182,7 +185,7 @@ class Window:
                 if is_manager and owner is None:
                     continue  # of a program that is behind no target
                 if event := self._event(record, path, at):
-                    found.append(_of_service(event, owner))
+                    found.append(_of_pool(_of_service(event, owner), self._pools.get(path, ())))
         for service in self._known.services or ():
             found += self._of_container(service)
         return found
@@ -221,7 +224,7 @@ class Window:
             for path in _open_logs(self._host, pid):
                 found.setdefault(path, (by_pid.get(pid), pid, NOBODY if uid is None else uid))
         for pool in self._known.php_pools or ():
-            for path in (pool.log, pool.slowlog):
+            for path in (pool.log, pool.slowlog, _script_log(pool)):
                 if path.startswith("/"):
                     found.setdefault(path, (None, pool.master_pid, pool.owner_uid))
         configured = {log.path for proxy in self._known.proxies or () for log in proxy.logs}
@@ -289,6 +292,18 @@ def _open_logs(host: Host, pid: int) -> Iterator[str]:
 def _of_service(event: Event, service: Service | None) -> Event:
     """Return the event as one of the service that its log is of. Which of its processes wrote it is not known."""
     return msgspec.structs.replace(event, unit=event.unit or service.name) if service else event
+
+
+def _script_log(pool: PhpPool) -> str:
+    """Return the log that a pool's scripts write their errors to; "" where its file names none."""
+    return pool.settings.get("php_admin_value[error_log]", "") or pool.settings.get("php_value[error_log]", "")
+
+
+def _of_pool(event: Event, pools: Sequence[PhpPool]) -> Event:
+    """Return the event as one of the pool whose scripts alone write to its log."""
+    if len(pools) != 1 or event.target is not None:
+        return event
+    return msgspec.structs.replace(event, target=pools[0].target, unit=event.unit or pools[0].unit)
 
 
 def _unit_of(cgroup: str) -> str:

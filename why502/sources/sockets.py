@@ -44,6 +44,7 @@ class Socket(NamedTuple):
     remote: bytes
     state: str
     inode: int
+    retries: int = 0  # how often in a row it sent in vain: nobody acknowledges it
 
 
 def read_tcp(host: Host, folder: str = "/proc/net") -> tuple[list[Socket], bool]:
@@ -90,7 +91,19 @@ def parse_tcp(content: bytes) -> Iterator[Socket]:
     for line in content.splitlines()[1:]:
         words = line.split(None, 10)
         if len(words) > 9 and (state := _TCP_STATES.get(words[3])) and words[9].isdigit():
-            yield Socket(words[1], words[2], state, int(words[9]))
+            yield Socket(words[1], words[2], state, int(words[9]), _retries(words))
+
+
+def _retries(words: list[bytes]) -> int:
+    """Return how often a connection sent in vain what waits longest (net/ipv4/tcp_ipv4.c, get_tcp4_sock).
+
+    Timer 1 sends again, 4 probes whether anything can be sent: also where a rule of this machine drops it. Each has its own count.
+    """
+    count = words[6] if words[5].startswith(b"01") else words[8] if words[5].startswith(b"04") else b"0"
+    try:
+        return int(count, 16 if words[5].startswith(b"01") else 10)
+    except ValueError:
+        return 0
 
 
 def place(text: bytes) -> Target | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from said import check
 
+from why502.logs.detect import parse_any
 from why502.logs.formats import php, php_fpm
 from why502.model.logs import Symptom
 
@@ -65,3 +66,18 @@ def test_what_nginx_passes_on_is_its_own() -> None:
         )
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("mysqli_real_connect(): (HY000/2002): No such file or directory in /srv/db.php on line 19", "mysqli_real_connect(): (HY000/2002): No such file or directory"),
+        ("Redis::connect(): php_network_getaddresses: getaddrinfo failed: Name or service not known in /srv/a.php on line 1", "Redis::connect(): php_network_getaddresses: getaddrinfo failed: Name or service not known"),
+        ("Undefined variable $connection in /srv/a.php on line 3", None),
+        ("fopen(/srv/x): Failed to open stream: No such file or directory in /srv/a.php on line 3", None),
+    ],
+)  # fmt: skip
+def test_only_warnings_of_failed_connections_are_errors_of_the_application(text: str, detail: str | None) -> None:
+    record = parse_any(f"[21-Nov-2026 00:29:48 UTC] PHP Warning:  {text}")
+    found = record.detail if record and record.symptom is Symptom.APPLICATION_ERROR else None
+    assert found == (f"PHP Warning:  {detail}" if detail else None)

@@ -30,7 +30,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.snapshot import Dependency
-from why502.waiting import ERRORS, LATE, heard_of, is_hurt, name_of, refusals, said
+from why502.waiting import ERRORS, LATE, heard_of, is_hurt, is_late, name_of, refusals, said
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 SHARE = 0.5  # of the busy workers that must wait for the same
@@ -63,6 +63,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"{who} to be connected to {name_of(peer)}, which does not answer (SYN_SENT)", "ss -tnp state syn-sent", PROOF
         )
+    for peer in _deaf(case):
+        count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
+        says = f"on {count} to {name_of(peer)} nobody acknowledges what was sent: it is sent again and again"
+        yield supports(says, "ss -tno", PROOF)
     for peer in _stopped(case):
         yield supports(
             f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
@@ -112,6 +116,11 @@ def _silent(case: Case) -> list[Dependency]:
     return [x for x in case.dependencies if x.connecting and x.connecting >= SHARE * x.busy]
 
 
+def _deaf(case: Case) -> list[Dependency]:
+    """Return what does not acknowledge what the application sends, while requests wait in vain: a network, a firewall, a dead host."""
+    return [x for x in case.dependencies if x.unacknowledged] if is_late(case) else []
+
+
 def _stopped(case: Case) -> list[Dependency]:
     return [x for x in case.dependencies if x.is_stopped and (x.waiting >= SHARE * max(x.busy, 1) or x.connecting)]
 
@@ -134,6 +143,8 @@ def tell(case: Case) -> str:
         return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
     for peer in _stopped(case):
         return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
+    for peer in _deaf(case):
+        return f"the application on {case.target} needs {name_of(peer)}, which does not even acknowledge what it is sent"
     for peer in _silent(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not answer connection attempts"
     return ""

@@ -19,6 +19,7 @@ PHRASES = (
     Phrase("PHP Fatal error:", _OWN + r"Fatal error: .{0,2048}(?:Failed opening required|Class \S{1,255} not found|undefined function).{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
     Phrase("PHP Fatal error:", _OWN + r"Fatal error: .{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
     Phrase("PHP Parse error:", _OWN + r"Parse error: .{0,2048}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
+    Phrase("PHP Warning:", _OWN + r"Warning: +(?:[\w\\\\]{1,64}(?:::|->))?\w{0,64}(?i:connect|construct|fsockopen|socket_client)\w{0,16}\(.{0,512}?(?i:no such file|refused|timed out|failed|denied|gone away|getaddrinfo).{0,512}?)" + _AT + "$", Symptom.APPLICATION_ERROR),
     Phrase("Unable to load dynamic library", r"(?P<detail>Unable to load dynamic library '[^']{0,255}'.*)", Symptom.START_FAILED, Phase.STARTUP),
     Phrase("Development Server (", r"PHP [\d.]{1,255} Development Server \((?P<address>\S{1,255}?)\) started", Symptom.LISTENS_ON, Phase.STARTUP),
 )  # fmt: skip
