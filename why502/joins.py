@@ -34,6 +34,7 @@ NOTICES = frozenset(
         Symptom.SCRIPT_NOT_FOUND,
         Symptom.UPGRADE_REFUSED,
         Symptom.FIREWALL_DROPPED,
+        Symptom.PROTOCOL_TOLD,
         Symptom.REQUEST_TOO_LARGE,
         Symptom.PHP_SLOW,
         Symptom.APPLICATION_SLOW,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from why502.case import Case
-from why502.joins import Joins
+from why502.joins import Joins, routes
 from why502.model.config import Position, Route
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.snapshot import Snapshot
@@ -26,6 +26,7 @@ FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
 SEVERAL = 2  # clients
+PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
 # What scanners and browsers ask for by themselves, whether it exists or not.
 _PROBED = re.compile(
@@ -93,11 +94,11 @@ def unserved(here: Snapshot, joins: Joins | None = None) -> tuple[Unserved, ...]
     """Return the routes whose clients are not served, most refused requests first."""
     if here.logs is None:
         return ()
-    routes = (joins or Joins(here)).routes_at
+    places = (joins or Joins(here)).routes_at
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
-    found = [one for (at, _), paths in groups.items() for one in _of_route(paths, routes.get(at) if at else None)]
+    found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
     found.extend(_cut(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
 
@@ -139,11 +140,14 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
 
 
 def _cut(here: Snapshot) -> Iterator[Unserved]:
-    """Yield that most upgraded connections end by the proxy's own timer."""
+    """Yield that most upgraded connections end by the proxy's own timer, or some by one that is shorter than usual pings."""
     tallies = [tally for tally in (here.logs.tallies if here.logs else ()) if tally.symptom is Symptom.UPGRADED_TIMED_OUT]
     count = sum(tally.count for tally in tallies)
     opened = sum(path.statuses.get("101", 0) for path in (here.logs.paths if here.logs else ()))
-    if count >= FEW and count >= MOST * opened:
+    targets = {tally.target for tally in tallies}
+    limits = [route.read_timeout_s for route in routes(here) if {peer.target for peer in route.peers} & targets]
+    is_short = bool(limits) and 0 < max(limits) <= PING_S
+    if count >= FEW and (is_short or count >= MOST * opened):
         last = max((tally.last for tally in tallies if tally.last), default=None)
         target = tallies[0].target
         yield Unserved(Reason.CUT, count, max(opened, count), ("101",), server=tallies[0].server, target=target, last=last)

@@ -154,6 +154,7 @@ class Symptom(StrEnum):
     APPARMOR_DENIED = "apparmor-denied"
     SANDBOX_DENIED = "sandbox-denied"
     CONNTRACK_FULL = "conntrack-full"
+    PROTOCOL_TOLD = "protocol-told"  # an application names the protocol that it reads
     FIREWALL_DROPPED = "firewall-dropped"
     SYN_FLOOD = "syn-flood"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 from why502.model.config import Route
@@ -113,10 +114,30 @@ def harmful(known: Snapshot, target: Target) -> frozenset[str]:
     return _may_harm(told, others_succeed=meanwhile)
 
 
-def has_answered(known: Snapshot, target: Target) -> bool:
-    """Return whether the logs show an answer of the target, or may hold one."""
+def has_answered(known: Snapshot, target: Target, route: Route | None = None) -> bool:
+    """Return whether the logs show an answer of the target, or may hold one; none before its requests began to break off counts.
+
+    What answers on the route it is known to be of: the target's own traffic, else that of the paths which take the `route`.
+    """
+    told = (tally for tally in (known.logs.tallies if known.logs else ()) if tally.target == target)
+    began = min((tally.first for tally in told if tally.symptom in BROKEN_OFF and tally.first), default=None)
+    if began is not None and (last := _last_answer(known, target, route)) is not None:
+        return last > began
     traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)
     return traffic.last_success is not None if traffic is not None and traffic.attempts else _has_success(known)
+
+
+def _last_answer(known: Snapshot, target: Target, route: Route | None) -> datetime | None:
+    """Return when the target answered last; None where the logs do not tell whether it did."""
+    logs = known.logs
+    traffic = next((x for x in (logs.targets if logs else ()) if x.target == target), None)
+    if traffic is not None and traffic.last_success is not None:
+        return traffic.last_success
+    if logs is None or route is None or route.at is None or len(route.peers) != 1:
+        return None
+    if any(path.at is None and path.last_served is not None for path in logs.paths):  # these may be of the route, too
+        return None
+    return max((path.last_served for path in logs.paths if path.at == route.at and path.last_served), default=None)
 
 
 def _has_success(known: Snapshot) -> bool:

@@ -153,7 +153,7 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                 uid = _supplier(proxy, suppliers, route, target)
                 failures = [tally for tally in failures if tally.owner_uid == uid]
                 request = plan(proxy, route, target, failures, harmful(known, target))
-                greets = request.only_connects and not has_answered(known, target)
+                greets = request.only_connects and not has_answered(known, target, route)
                 request = msgspec.structs.replace(request, greets=greets, owner_uid=uid)
                 if request.spared:
                     gaps[SPARED.format(request=request.spared, asked=_words(request))] = None

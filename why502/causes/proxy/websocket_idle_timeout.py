@@ -19,11 +19,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.case import Case
 from why502.cause import Cause
 from why502.deployment import Deployment
-from why502.model.finding import LIKELY, Layer, Risk, Severity
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.rule import risk, rule
+from why502.served import PING_S, Reason, unserved
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
+    cut = next((one for one in unserved(case.here, case.joins) if one.reason is Reason.CUT), None)
+    if case.target is None or tally is None or cut is None:
+        return
+    yield supports(cut.says, tally.seen_in, LIKELY)
+    route = case.route
+    if route is not None and 0 < route.read_timeout_s <= PING_S:
+        setting = route.setting("proxy_read_timeout")
+        at = str((setting.at if setting else None) or route.at or "")
+        yield supports(f"the read timeout there is {route.read_timeout_s:g} s, less than the usual time between pings", at, WEAK)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
+    if tally is None or case.target is None or case.route is None:
+        return ""
+    times = f"{tally.count} times" if tally.count > 1 else "once"
+    return f"the proxy cut WebSockets to {case.target} {times}: nothing came from there for {case.route.read_timeout_s:g} s"
 
 
 @rule(53, "websocket-timeout-short", Severity.WARNING)
@@ -45,5 +70,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     says="an upgraded connection was idle for longer than the proxy's read or send timeout",
     symptoms={Symptom.UPGRADED_TIMED_OUT: LIKELY},
+    examine=examine,
+    tell=tell,
     foresee=(short_websocket,),
 )

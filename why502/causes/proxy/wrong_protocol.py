@@ -29,7 +29,7 @@ from why502.deployment import Deployment, same_path
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event
+from why502.model.snapshot import Event, PhpPool
 from why502.rule import risk, rule
 
 SPOKEN = {
@@ -59,8 +59,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         if probe.speaks and wanted and probe.speaks not in wanted:
             yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
+    if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID) and (pool := _pool(case)):
+        says = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks FastCGI alone"
+        yield supports(says, pool.file or "ps", 2 * PROOF)
+        return
     if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
         yield supports(wants, "configuration", 2 * PROOF)
+        return
+    if case.seen(*_CUT_OFF) and case.answers_now is not True and (told := _told(case)):
+        says = f"the proxy speaks {case.protocol}, and uWSGI reads {told[0]}: {told[1].detail}"
+        yield supports(says, told[1].seen_in, 2 * PROOF)
         return
     said, wanted = _said(case), SPOKEN.get(case.protocol, set())
     if (
@@ -83,6 +91,29 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
             yield supports(f"{tally.protocol} is spoken to port {case.target.port}, where TLS is usual", tally.seen_in, weight)
             return
+
+
+def _pool(case: Case) -> PhpPool | None:
+    """Return the running pool that listens on a target which the proxy speaks something else to than FastCGI; None where there is none."""
+    pool = case.pool
+    if pool is None or pool.master_pid is None or case.protocol in ("fastcgi", "", "tcp"):
+        return None
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    return pool if not owners or pool.master_pid in owners else None
+
+
+_PARSER = re.compile(r"uwsgi_proto_(\w+)_parser")
+
+
+def _told(case: Case) -> tuple[str, Event] | None:
+    """Return the protocol that uWSGI says it reads, where the proxy speaks another one; None where it names none, or that one."""
+    first = case.first_failure
+    for event in reversed(case.events(Symptom.PROTOCOL_TOLD)):
+        match = _PARSER.search(event.detail)
+        is_near = first is None or event.ended_at is None or event.ended_at >= first
+        if match and is_near:
+            return (match[1], event) if case.protocol in SPOKEN and match[1] not in SPOKEN[case.protocol] else None
+    return None
 
 
 def _said(case: Case) -> tuple[str, Event] | None:
@@ -124,6 +155,12 @@ def tell(case: Case) -> str:
     for probe in case.probes:
         if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
             return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
+    if pool := _pool(case):
+        return (
+            f"the proxy speaks {case.protocol} to {case.target}, where PHP-FPM's pool {pool.name} listens, which speaks FastCGI"
+        )
+    if told := _told(case):
+        return f"the proxy speaks {case.protocol} to {case.target}, where uWSGI reads {told[0]}"
     if (said := _said(case)) and said[0] not in SPOKEN.get(case.protocol, (said[0],)):
         return f"the proxy speaks {case.protocol} to {case.target}, which speaks {said[0]}"
     return ""
@@ -131,7 +168,9 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Speak what the backend speaks, where that is a matter of the scheme."""
-    spoken = next((p.speaks for p in case.probes if p.speaks), "")
+    spoken = next((p.speaks for p in case.probes if p.speaks), "fastcgi" if _pool(case) else "")
+    if not spoken and (told := _told(case)):
+        spoken = told[0]
     if not spoken and (said := _said(case)):
         spoken = said[0]
     route = case.route
@@ -232,6 +271,7 @@ CAUSE = Cause(
         Symptom.TLS_TIMED_OUT: 0.5,
         Symptom.CONNECT_REFUSED: 0.1,
     },
+    explains=frozenset({"workers-exhausted"}),  # its server waits for the rest of a request that never comes
     examine=examine,
     tell=tell,
     remedies=remedies,

@@ -15,6 +15,11 @@ _HTTP_SIZES = "|".join(
 )
 _HEAD = re.compile(r"\[pid: \d+\|app: -?\d+\|req: |uWSGI|^\*\*\* .* \*\*\*$|^(?:WSGI app \d+|spawned uWSGI|mapped \d+ bytes)")
 PHRASES = (
+    Phrase(
+        "_parser() -> client closed connection",
+        r"(?P<detail>uwsgi_proto_(?:http|uwsgi|fastcgi|scgi)_parser\(\) -> client closed connection)",
+        Symptom.PROTOCOL_TOLD,
+    ),
     Phrase("HARAKIRI ON WORKER", r"(?P<detail>HARAKIRI ON WORKER \d{1,20}) \(pid: (?P<pid>\d+)", Symptom.WORKER_TIMED_OUT),
     Phrase(
         "DAMN ! worker",

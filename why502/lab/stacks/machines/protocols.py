@@ -244,10 +244,10 @@ WEBSOCKET_FAULTS = (
     ),
     Fault(
         id="websocket-idle",
-        happens="quiet clients are cut after proxy_read_timeout of 5 s",
-        steps="systemctl start idle",
+        happens="quiet clients are cut after proxy_read_timeout of 5 s; the error log is at level info, the only one that tells",
+        steps="sed -i 's#error.log;#error.log info;#' /etc/nginx/sites-available/shop; systemctl reload nginx; systemctl start idle",
         failures=0,
-        settle="test $(cat /run/idle/failed) -ge 3",
+        settle="test $(grep -c 'while proxying upgraded connection' /var/log/nginx/shop.error.log) -ge 8",
         expects=causes("websocket-idle-timeout"),
         partly=causes("backend-too-slow", "proxy-timeout-too-short"),
         targets=WEBSOCKET_AT,
