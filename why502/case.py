@@ -254,8 +254,19 @@ class Case:
 
     @cached_property
     def has_stray(self) -> bool:
-        """True where some application listens on a socket of any kind that no route names, or of which its owner could not be seen."""
-        return bool(self.strays or self.unowned or self._unnamed_of(is_unix=not (self.target and self.target.is_unix)))
+        """True where some application listens on a socket of any kind that no route names, or of which its owner could not be seen.
+
+        Not where it did so beside the target while that still answered: it is another application.
+        """
+        others = self._unnamed_of(is_unix=not (self.target and self.target.is_unix))
+        return bool(self.unowned) or any(not self.was_beside(listener) for listener in (*self.strays, *others))
+
+    def was_beside(self, listener: Listener) -> bool:
+        """Return whether the process that owns a listener ran before the target answered for the last time."""
+        process, served = self.process_of(listener), self.last_served
+        if process is None or process.started_at is None or served is None:
+            return False
+        return process.started_at + BESIDE < served
 
     @cached_property
     def unowned(self) -> tuple[Listener, ...]:
@@ -691,6 +702,7 @@ DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
 KILLS, KILLING = 3, 0.6  # broken connections of one path, and their share: those of others break as the same process ends
 RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
+BESIDE = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 
 

@@ -21,7 +21,8 @@ proxy sees another folder of that name: systemd's PrivateTmp=, a container.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from why502.case import Case
 from why502.cause import Cause
@@ -30,6 +31,9 @@ from why502.drop_ins import put, restart
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Listener
+
+_PRIVATE = re.compile(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -43,9 +47,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
             yield refutes("no application listens under another path: it may not run at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
-            yield supports(
-                f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path", elsewhere, STRONG
-            )
+            why = ": its service has a /tmp of its own (PrivateTmp=yes)" if _private((elsewhere,)) else ""
+            says = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{why}"
+            yield supports(says, elsewhere, STRONG)
     elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
         says = f"the proxy sees the socket since {case.born:%H:%M:%S}, when its application began: it had not run before"
         yield refutes(says, f"stat {case.target.path}", LIKELY)
@@ -53,11 +57,21 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
     if case.seen(Symptom.SOCKET_PATH_MISSING):
-        for listener in case.strays[:1]:
+        for listener in _meant(case)[:1]:
             alike = listener.target.path.rsplit("/", 1)[-1] == name
             yield supports(
                 f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK
             )
+
+
+def _private(elsewhere: Sequence[str]) -> str:
+    """Return where a socket lies below the private /tmp that systemd gave to a unit (systemd.exec(5), PrivateTmp=); "" for none."""
+    return next((path for path in elsewhere if _PRIVATE.match(path)), "")
+
+
+def _meant(case: Case) -> tuple[Listener, ...]:
+    """Return the sockets that no route names and that may be the missing one under another path."""
+    return tuple(listener for listener in case.strays if not case.was_beside(listener))
 
 
 def tell(case: Case) -> str:
@@ -65,13 +79,15 @@ def tell(case: Case) -> str:
     path = case.socket_path
     if path is None or path.kind != "missing":
         return ""
-    elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in case.strays[:1]), "")
+    elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")
+    if private := _private(path.seen_elsewhere):
+        return f"{path.path} does not exist for the proxy: the application has a /tmp of its own (PrivateTmp), and its socket is {private}"
     return f"{path.path} does not exist for the proxy" + (f"; a socket that may be meant is {elsewhere}" if elsewhere else "")
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the path on which the application listens; take a unit's private /tmp away where its socket lies there."""
-    for listener in case.strays[:1]:
+    for listener in _meant(case)[:1]:
         change = repoint(case, listener.target)
         yield Remedy(
             says=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",

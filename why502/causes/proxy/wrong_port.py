@@ -63,7 +63,7 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         is_near = alike or same or near <= 10
         return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    return tuple(sorted((x for x in case.strays if not _was_beside(x, case) and _may_speak(x, case)), key=distance))
+    return tuple(sorted((x for x in case.strays if not case.was_beside(x) and _may_speak(x, case)), key=distance))
 
 
 def _is_of_its_service(listener: Listener, case: Case) -> bool:
@@ -79,14 +79,6 @@ def _may_speak(listener: Listener, case: Case) -> bool:
     process = case.process_of(listener)
     is_fpm = process is not None and process.name.startswith("php-fpm")
     return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
-
-
-def _was_beside(listener: Listener, case: Case) -> bool:
-    """Return whether a process listened there before the target answered for the last time."""
-    process, served = case.process_of(listener), case.last_served
-    if process is None or process.started_at is None or served is None:
-        return False
-    return process.started_at + CLOCK < served
 
 
 def _reaches(listening: Target, target: Target) -> bool:

@@ -1,0 +1,60 @@
+"""A unix socket that is not there: its application runs elsewhere, has a /tmp of its own, or does not run at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from why502.diagnosis import diagnose
+from why502.model.config import Peer, Position, Route
+from why502.model.finding import ASSERTED, Finding
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
+from why502.model.target import Target
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
+PATH = "/run/php/php8.2-fpm.sock"
+OTHER = Target(path="/run/tracer.sock")
+
+
+def _missing(started: datetime, *, seen_elsewhere: tuple[str, ...] = (), path: str = PATH) -> Snapshot:
+    """Return a machine whose proxy finds no socket at a path that answered before; another program listens since `started`."""
+    target = Target(path=path)
+    route = Route(location="/", at=PLACE, protocol="http", peers=(Peer(name=f"unix:{path}", target=target),))
+    tally = Tally(symptom=Symptom.SOCKET_PATH_MISSING, target=target, status=502, count=12, first=AT, last=AT)
+    served = PathTraffic(request="GET /", location="/", at=PLACE, statuses={"200": 9, "502": 12}, last_served=AT)
+    return Snapshot(
+        taken_at=AT + timedelta(seconds=2),
+        proxies=(Proxy(pid=3, routes=(route,), user="www-data"),),
+        listeners=(Listener(target=OTHER, pids=(9,)),),
+        processes=(Process(pid=9, name="tracer", started_at=started),),
+        socket_paths=(SocketPath(path=path, user="www-data", kind="missing", seen_elsewhere=seen_elsewhere),),
+        logs=LogSummary(tallies=(tally,), paths=(served,), requests=21, has_access=True, has_error=True),
+    )
+
+
+def _first(here: Snapshot) -> Finding:
+    return next(finding for finding in diagnose(here).findings if finding.confidence >= ASSERTED)
+
+
+def test_a_program_that_listened_beside_it_is_not_where_the_application_went() -> None:
+    first = _first(_missing(AT - timedelta(minutes=5)))
+    assert first.cause == "backend-not-running"
+    assert str(OTHER) not in str(first)
+
+
+def test_a_program_that_began_as_it_vanished_may_be_the_application() -> None:
+    first = _first(_missing(AT + timedelta(seconds=1)))
+    assert (first.cause, str(OTHER.path) in first.says) == ("unix-socket-missing", True)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "is_private"),
+    [("/tmp/systemd-private-1c8e-shop.service-qO3Nfj/tmp/shop.sock", True), ("/proc/77/root/tmp/shop.sock", False)],
+)
+def test_a_private_tmp_is_called_so(elsewhere: str, is_private: bool) -> None:
+    first = _first(_missing(AT - timedelta(minutes=5), seen_elsewhere=(elsewhere,), path="/tmp/shop.sock"))
+    assert first.cause == "unix-socket-missing" and elsewhere in first.says
+    assert ("PrivateTmp" in first.says) == is_private
