@@ -40,6 +40,7 @@ from why502.model.remedy import Remedy
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
+from why502.notes import notes
 
 TARGETS = 256  # that are examined; a person reads fewer
 CERTAIN = 0.99  # no answer is surer than this
@@ -252,7 +253,12 @@ def _finding(weighed: _Weighed) -> Finding:
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
         ongoing=_says_so(cause, case, last) or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
-        evidence=(*sorted(weighed.evidence, key=lambda item: -item.weight), *_run_by(proxy), *_managed_by(case)),
+        evidence=(
+            *sorted(weighed.evidence, key=lambda item: -item.weight),
+            *_noted(weighed),
+            *_run_by(proxy),
+            *_managed_by(case),
+        ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
 
@@ -261,6 +267,11 @@ def _group(case: Case, tallies: list[Tally]) -> str:
     """Return the name of the configured group that all of a finding's failures are of; "" where a target is known, or there are several."""
     names = {tally.group for tally in tallies} if case.target is None else set()
     return next(iter(names)) if len(names) == 1 and names <= case.joins.groups.keys() else ""
+
+
+def _noted(weighed: _Weighed) -> tuple[Evidence, ...]:
+    """Return what else is known of the time of the failures, beside what is asserted of them."""
+    return tuple(notes(weighed.case, weighed.evidence)) if weighed.confidence >= ASSERTED else ()
 
 
 def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:

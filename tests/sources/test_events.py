@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +15,10 @@ import pytest
 
 from why502.case import Case
 from why502.host.directory import DirectoryHost
+from why502.host.local import LocalHost
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, PhpPool, Service, Snapshot
+from why502.model.snapshot import Event, Listener, PhpPool, Process, Service, Snapshot
 from why502.model.target import Target
 from why502.sources import events, kernel_log
 from why502.sources.base import Ask
@@ -193,3 +198,48 @@ def test_what_the_scripts_of_one_pool_log_is_of_that_pool(machine: Machine, tmp_
     assert (said.target, said.unit) == (shop, "php-fpm.service")
     here = msgspec.structs.replace(known, events=(said,), listeners=())
     assert [len(Case(here=here, target=target).events(Symptom.APPLICATION_ERROR)) for target in (shop, blog)] == [1, 0]
+
+
+SLOW = """
+[20-Nov-2026 23:59:30]  [pool shop] pid 77
+script_filename = /srv/shop/public/index.php
+[0x00007f1b8d0130e0] sleep() /srv/shop/public/index.php:8
+[0x00007f1b8d013020] handle() /srv/shop/public/index.php:18
+"""
+
+
+def test_the_innermost_function_of_a_slow_script_is_told(machine: Machine, tmp_path: Path) -> None:
+    log = tmp_path / "srv" / "slow.log"
+    slow = "".join(SLOW.replace(":30]", f":3{n}]").replace("77", f"7{n}") for n in range(3))
+    log.write_text(slow + SLOW.replace("sleep() /srv/shop/public/index.php:8", "mysqli_query() /srv/shop/public/db.php:3"))
+    os.utime(log, (AT.timestamp(), AT.timestamp()))
+    pool = PhpPool(name="shop", target=Target(host="127.0.0.1", port=9001), unit="php-fpm.service", slowlog="/srv/slow.log")
+    found = events.collect(machine, Snapshot(taken_at=AT, until=AT, php_pools=(pool,)), Ask()).value
+    told = Counter[str]()
+    for one in found or ():
+        told[one.detail] += one.count if one.symptom is Symptom.PHP_SLOW else 0
+    assert +told == {"sleep() /srv/shop/public/index.php:8": 3, "mysqli_query() /srv/shop/public/db.php:3": 1}
+
+
+def test_a_log_that_was_deleted_is_read_through_its_descriptor_and_told() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "app.log"
+        writer = 'import sys; log = open(sys.argv[1], "w", buffering=1); log.write("ModuleNotFoundError: No module named \'stripe\'\\n"); print(flush=True); sys.stdin.read()'
+        argv = [sys.executable, "-c", writer, str(path)]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            path.unlink()
+            now = datetime.now(UTC)
+            target = Target(host="127.0.0.1", port=9001)
+            known = Snapshot(
+                taken_at=now,
+                until=now,
+                asked=(target,),
+                listeners=(Listener(target=target, pids=(process.pid,)),),
+                processes=(Process(pid=process.pid, name="app"),),
+            )
+            found = events.collect(LocalHost(), known, Ask())
+            process.communicate()
+    assert [gap.source for gap in found.gaps if "deleted" in gap.why] == [str(path)]
+    assert "No module named 'stripe'" in " ".join(one.says for one in found.value or ())

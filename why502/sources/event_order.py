@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from why502.logs.telling import tells_little
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event
-from why502.sources.last_words import tells_little
 
 _ENDS_A_START = frozenset({Symptom.START_FAILED, Symptom.ADDRESS_IN_USE})
 _ONCE_A_PROCESS = frozenset({Symptom.OOM_KILLED, Symptom.SELINUX_DENIED, Symptom.APPARMOR_DENIED, Symptom.PROCESS_CRASHED})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
@@ -24,7 +24,7 @@ from why502.logs.formats import systemd as systemd_format
 from why502.logs.phrases import signal_number
 from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
-from why502.model.logs import LogRecord
+from why502.model.logs import LogRecord, Symptom
 from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
 from why502.model.times import whole_number
 from why502.redaction import redact
@@ -50,6 +50,8 @@ LINES = 3000  # of one log that are looked at closely
 EVENTS = 400
 DESCRIPTORS = 256
 _LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
+_DELETED = " (deleted)"  # proc_pid_fd(5)
+_FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
     "application docker dotnet golang gunicorn java nodejs php php_fpm pm2 puma python_traceback ruby rust supervisord unicorn uvicorn"
@@ -221,8 +223,10 @@ class Window:
         listening = {pid for pids in owners.owners(self._known).values() for pid in pids}
         for pid in sorted(listening):
             uid = attempt(partial(of_process, self._host, pid))
-            for path in _open_logs(self._host, pid):
+            for path, deleted in _open_logs(self._host, pid):
                 found.setdefault(path, (by_pid.get(pid), pid, NOBODY if uid is None else uid))
+                if deleted:
+                    self.gaps.append(_gap_of_deleted(deleted, pid))
         for pool in self._known.php_pools or ():
             for path in (pool.log, pool.slowlog, _script_log(pool)):
                 if path.startswith("/"):
@@ -243,6 +247,8 @@ class Window:
             record = parse_any(line)
             if record is None or record.symptom is None:
                 continue
+            if record.symptom is Symptom.PHP_SLOW and (frame := _frame(content.after(start))):
+                record = msgspec.structs.replace(record, detail=frame)
             at = next((at for text in (line, *content.before(start)) if (at := stamps.find(text))), None)
             if at is not None:
                 yield aware(at, local, since, until), record
@@ -277,21 +283,42 @@ def _marks() -> tuple[bytes, ...]:
     return tuple({mark for form in formats() if form.NAME in APPLICATIONS for mark in form.MARKS})
 
 
-def _open_logs(host: Host, pid: int) -> Iterator[str]:
-    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal)."""
+def _gap_of_deleted(path: str, pid: int) -> Gap:
+    why = f"it was deleted or rotated, and process {pid} still writes into what was deleted: only its descriptor leads there"
+    return Gap(
+        source=path, why=why, allow="have the application open its log again after each rotation (postrotate, copytruncate)"
+    )
+
+
+def _open_logs(host: Host, pid: int) -> Iterator[tuple[str, str]]:
+    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal), and the former path of a deleted one.
+
+    That is read through the descriptor.
+    """
     for name in (attempt(partial(host.list, f"/proc/{pid}/fd")) or [])[:DESCRIPTORS]:
         path = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
-        if not _LOG_NAME.match(path):
+        former = path.removesuffix(_DELETED)
+        if not _LOG_NAME.match(former):
             continue
         info = attempt(partial(host.read, f"/proc/{pid}/fdinfo/{name}", limit_bytes=4096)) or b""
         flags = re.search(rb"^flags:\s+([0-7]+)", info, re.MULTILINE)
         if flags and int(flags[1], 8) & 3:
-            yield path
+            yield (f"/proc/{pid}/fd/{name}", former) if former != path else (path, "")
 
 
 def _of_service(event: Event, service: Service | None) -> Event:
     """Return the event as one of the service that its log is of. Which of its processes wrote it is not known."""
     return msgspec.structs.replace(event, unit=event.unit or service.name) if service else event
+
+
+def _frame(lines: Iterable[str]) -> str:
+    """Return the innermost function of a trace in PHP-FPM's slow log with its place, "sleep() /srv/index.php:12"; "" where there is none."""
+    for line in lines:
+        if match := _FRAME.match(line):
+            return match[1]
+        if not line.startswith(("script_filename", "script_name")):
+            return ""
+    return ""
 
 
 def _script_log(pool: PhpPool) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from why502.logs.detect import parse_any
+from why502.logs.telling import tells_little
 from why502.model.logs import Symptom
 from why502.redaction import redact
 
@@ -16,12 +17,6 @@ _PROVES = frozenset(
 )
 _HEALTHY = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
 _MANAGERS = frozenset({"systemd", "supervisord", "pm2", "docker"})
-# True, and yet only that something failed: the reason stands in another line.
-_TELLS_LITTLE = re.compile(
-    r"Worker failed to boot|App failed to load|Exception in worker process|exited with code \d|Node\.js v\d|Unhandled 'error' event"
-    r"|unable to load app|no app loaded|APPLICATION FAILED TO START|Application run failed|Could not create the Java|FPM initialization"
-    r"|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "
-)
 _MANAGER_REPEATS = re.compile(r"Failed to run '|Failed with result|status=\d|Failed to start |exit status")
 _LOOKS_BAD = re.compile(
     r"(?i)\b(?:error|fatal|exception|cannot|can't|could not|failed|denied|not found|missing|no such|invalid|refused)\b"
@@ -57,14 +52,9 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
     return (*kept[1 - LINES :], reason)
 
 
-def tells_little(text: str) -> bool:
-    """Return whether a line says only that something failed, while the reason stands in another."""
-    return _TELLS_LITTLE.search(text) is not None
-
-
 def _rank(symptom: Symptom, form: str, text: str) -> int:
     if form in _MANAGERS:
         return 3 if symptom in (Symptom.START_FAILED, Symptom.OOM_KILLED) and not _MANAGER_REPEATS.search(text) else 0
-    if _TELLS_LITTLE.search(text):
+    if tells_little(text):
         return 1
     return 3 if symptom in _PROVES else 2

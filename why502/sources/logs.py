@@ -21,7 +21,7 @@ from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary, PathTraffic, Tally
+from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
@@ -67,6 +67,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         summary, tallies=placed(summary.tallies, proxies), paths=by_route(_worst_first(summary.paths), proxies)
     )
     summary = once(addressed(summary, known.proxies or ()))
+    gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.why]
     read = any(not file.why for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.why):
         others = [gap for file in summary.files if not file.why and (gap := _of_another_time(host, file.path))]
@@ -140,6 +141,12 @@ def _with(total: LogSummary, other: LogSummary) -> LogSummary:
 def _worst_first(paths: Iterable[PathTraffic]) -> list[PathTraffic]:
     """Return the paths, those with most refused requests first."""
     return sorted(paths, key=lambda path: -sum(n for status, n in path.statuses.items() if status >= "4"))
+
+
+def _of_deleted(file: LogFile) -> Gap:
+    """Return the Gap of a log that the gateway writes to after it was deleted: nobody else can read its lines."""
+    why = "it was deleted or rotated, and the gateway still writes into what was deleted: its lines were read from there"
+    return Gap(source=file.path, why=why, allow="have the gateway open its logs again (nginx -s reopen), after each rotation too")
 
 
 def _of_another_time(host: Host, path: str) -> Gap | None:

@@ -47,6 +47,12 @@ class Tail:
         near = self.data[max(0, start - (16 << 10)) : start].decode("utf-8", "replace")
         yield from reversed(near.splitlines())
 
+    def after(self, start: int, lines: int = 3) -> tuple[str, ...]:
+        """Return some lines behind that one."""
+        end = self.data.find(b"\n", start)
+        near = self.data[end + 1 : end + 1 + (4 << 10)] if end >= 0 else b""
+        return tuple(near.decode("utf-8", "replace").splitlines()[:lines])
+
     def newest(self, since: datetime) -> tuple[str, ...]:
         """Return the last lines, where the file was written to since 2 minutes before that time."""
         fresh = self.written_at is not None and self.written_at >= since - timedelta(minutes=2)

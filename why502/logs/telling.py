@@ -1,0 +1,17 @@
+"""Which lines of applications and their managers tell a reason, and which only that something failed."""
+
+from __future__ import annotations
+
+import re
+
+# True, and yet only that something failed: the reason stands in another line.
+_TELLS_LITTLE = re.compile(
+    r"Worker failed to boot|App failed to load|Exception in worker process|exited with code \d|Node\.js v\d|Unhandled 'error' event"
+    r"|unable to load app|no app loaded|APPLICATION FAILED TO START|Application run failed|Could not create the Java|FPM initialization"
+    r"|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "
+)
+
+
+def tells_little(text: str) -> bool:
+    """Return whether a line says only that something failed, while the reason stands in another."""
+    return _TELLS_LITTLE.search(text) is not None
