@@ -538,6 +538,39 @@ class Case:
             and any(at and at >= event.at for at in begun)
         )
 
+    def ended_at_start(self, death: Event) -> bool:
+        """Return whether what died last had not begun to listen: nothing was answered or broken off since the life before it was over.
+
+        A program that says when it listens said so before it was stopped, or before it died first, and never after that.
+        """
+        if death.at is None or death.ended_at is None:
+            return False
+        events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
+        said = [event for event in events if event.symptom is Symptom.LISTENS_ON]
+        starts = [event for event in events if event.symptom is Symptom.PROCESS_STARTED]
+        ends = [
+            event.ended_at
+            for event in events
+            if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_STOPPED) and event.ended_at
+        ]
+        ends = [at for at in ends if at < death.ended_at]
+        if 0 < sum(event.count for event in said) < death.count:
+            ends.append(death.at)  # if that was the end of what listened, it has died again without listening
+        over = max(ends, default=None)
+        if over is None:
+            return False
+        began = any(
+            start.ended_at and over < start.ended_at and (start.count > 1 or start.ended_at <= death.ended_at) for start in starts
+        )
+        served = self.last_served
+        listened = any(event.ended_at and event.ended_at > over for event in said)
+        return began and not listened and (served is None or served <= over + SECOND)
+
+    @cached_property
+    def at_start(self) -> tuple[Event, ...]:
+        """What tells that the target's service ended by itself before it began to listen."""
+        return tuple(filter(self.ended_at_start, self.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)))
+
     @cached_property
     def killer(self) -> str:
         """The one request whose connections break while others are answered: "GET /path"; "" where there is none.
@@ -685,6 +718,7 @@ GAP = (  # what requests meet while a server is restarted
     *(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.STALE_ENDPOINT),
     *(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY),
 )
+_STOPPED = ("Stopped ", "stopped", "Deactivated ")  # how what tells of a stop begins when it is over
 _DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 _LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
 _TOLD = (
@@ -703,6 +737,7 @@ BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second 
 KILLS, KILLING = 3, 0.6  # broken connections of one path, and their share: those of others break as the same process ends
 RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
 BESIDE = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
 CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
 
 

@@ -85,7 +85,8 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     for target in (*doubtful[:TARGETS], None):
         case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
-    findings = sorted(map(_finding, _settle(weighed)), key=_rank)
+    made = [_finding(each) for each in _settle(weighed)]
+    findings = sorted(made, key=lambda finding: _rank(finding, is_sum=_is_sum(finding, made, here)))
     logs, checks = here.logs, check_all(here, offline=offline, index=index)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     failures = alarms(here)
@@ -375,7 +376,8 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
     if not case.listeners or born is None or first is None or case.probe(*GAP):
         return False
     return (
-        first + SECOND <= born  # of the second in which it began, nobody knows which came first
+        # Of the second in which it began, nobody knows which came first, but where its manager says when it was told to stop.
+        (first + SECOND <= born or any(stop.at and stop.at <= first + SECOND for stop in case.restarts))
         and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
         and all(
@@ -509,10 +511,27 @@ def _is_hidden(part: str, case: Case) -> bool:
     return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
 
 
-def _rank(finding: Finding) -> tuple[object, ...]:
+def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
+    """Return whether a finding about a group says no more than findings of one cause about each of its servers."""
+    if not CAUSES[finding.cause].sums_members or not finding.group or finding.confidence < ASSERTED:
+        return False
+    groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
+    members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
+    alive = {probe.target for probe in here.probes or () if probe.symptom is None and probe.is_answer and not probe.through_proxy}
+    if members & alive and any(probe.symptom for probe in here.probes or () if probe.through_proxy):
+        return False  # they are well again, and the proxy does not know it yet
+    hurt: dict[str, set[Target | None]] = {}
+    for other in findings:
+        if other.confidence >= ASSERTED and other.target in members:
+            hurt.setdefault(other.cause, set()).add(other.target)
+    return bool(members) and any(places == members for places in hurt.values())
+
+
+def _rank(finding: Finding, *, is_sum: bool) -> tuple[object, ...]:
     return (
         finding.confidence < ASSERTED,
         finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
+        is_sum,  # why each server fails goes before that none is left
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,
         -finding.failures,

@@ -61,7 +61,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         elif nothing_answered(case):
             yield refutes("since then no request at all is answered in time: it is slow as a whole", "access log", FAIR)
     elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
-        yield supports(quick, "access log, probe", STRONG)
+        # What never ended anywhere may never end: it proves nothing about the limit.
+        yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
         yield refutes(f"our own request did not end either: {silent.detail}", "probe", WEAK)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
@@ -98,6 +99,14 @@ def quick_otherwise(case: Case, limit: float) -> str:
     if len(asked) != 1 or asked <= {"/", ""} or not times or max(times) > QUICK * limit:
         return ""
     return f"only {asked.pop()} takes longer than the {limit:g} s that are set there; our request for another path took {max(times):.2f} s"
+
+
+def _has_ended(case: Case) -> bool:
+    """Return whether a request that times out is known to end: the access log shows the same one answered."""
+    late = case.tally(Symptom.READ_TIMED_OUT)
+    asked = {request for request, _ in late.requests} if late else set()
+    paths = case.here.logs.paths if case.here.logs else ()
+    return any(path.request in asked and path.last_served is not None for path in paths)
 
 
 def nothing_answered(case: Case) -> bool:

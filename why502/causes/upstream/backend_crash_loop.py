@@ -18,13 +18,14 @@ Requests that meet it between two lives are refused, those that meet it while it
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
 from why502.changes import start
 from why502.drop_ins import PAUSE, put
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
@@ -36,6 +37,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
+    if reason := _outside(case):
+        yield refutes(reason, "access log, journal", 2 * PROOF)
     for service in case.services:
         recent = service.changed_at is None or case.here.since is None or service.changed_at >= case.here.since
         if service.restarts is not None and service.restarts >= MANY and recent:
@@ -54,6 +57,18 @@ def examine(case: Case) -> Iterator[Evidence]:
             case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].seen_in,
             LIKELY,
         )
+
+
+def _outside(case: Case) -> str:
+    """Return what it dies of that it does not do to itself: a request that ends its worker, or kills; "" where nothing shows that."""
+    if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
+        return f"it starts and answers, until {case.killer} ends a worker; its master takes that for a failed start"
+    deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
+    own = [event for event in deaths if not case.is_of_a_name(event)]
+    killed = [event for event in own if event.symptom is Symptom.PROCESS_CRASHED and event.code == signal.SIGKILL]
+    if own and killed == own and not case.at_start:
+        return f"each of its {sum(event.count for event in own)} ends was a SIGKILL, which no program gives itself"
+    return ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -41,6 +41,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         stop = case.told_to_stop
         yield refutes(f"it did not die, it was told to stop: {stop.says}", stop.seen_in, PROOF)
         return
+    if case.at_start and not [event for event in case.events(Symptom.PROCESS_CRASHED) if event not in case.at_start]:
+        death = case.at_start[0]
+        yield refutes(f"it did not die of a request, it ended before it listened: {death.says}", death.seen_in, PROOF)
+        return
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)
     if broken is None and refused is None and case.target is not None:

@@ -29,6 +29,7 @@ from why502.model.remedy import Remedy, Run
 
 AT_ONCE = 0.05  # of the limit: too quick for one that is slow, or that many at once keep busy
 MANY = 3
+IDLE = 0.02  # of a processor
 LONG_S = 5.0  # who has not answered by then answers nothing that a person would wait for
 
 
@@ -52,6 +53,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     traffic = case.traffic
     if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
+    if not case.listeners and (held := held_there(case)):
+        yield supports(held, "ss -tn state fin-wait-2", LIKELY)
+    if idle := holds_all(case):
+        yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
     stuck = unread(case)
     if closed := worked_off(case):
         says = f"it gets on: meanwhile it closed {closed} of the {stuck} connections that the proxy had given up"
@@ -82,6 +87,43 @@ def stuck_then(case: Case) -> str:
     if took is None or took > AT_ONCE * limit or not is_same:
         return ""
     return f"what timed out {tally.count} times is answered after {took:.2f} s now, by the same process: it was stuck meanwhile"
+
+
+def _answers_nothing(case: Case) -> bool:
+    """Return whether requests of several paths time out, and nothing at all was answered since the first of them."""
+    first, answered = case.first_failure, case.last_answered
+    paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    late = case.tally(Symptom.READ_TIMED_OUT)
+    return bool(late and late.count >= MANY and len(paths) > 1 and first and (answered is None or answered < first))
+
+
+def held_there(case: Case) -> str:
+    """Return that another machine's kernel goes on for a process that does nothing; "" where it does not look so.
+
+    It acknowledges that the proxy closed (FIN-WAIT-2: packets get there and back), nothing there closes, and no connection is taken any more.
+    """
+    kernel = case.here.kernel
+    held = kernel.connections.get(f"{case.target} FIN_WAIT2", 0) if kernel else 0
+    if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
+        return ""
+    return (
+        f"its kernel acknowledges {held} connections that the proxy has given up, its process closes none, and takes no new one"
+    )
+
+
+def holds_all(case: Case) -> str:
+    """Return that it takes every connection, uses no processor, closes and answers none; "" where it does not look so.
+
+    Where one waits in the kernel's queue, its workers may only be busy. Where it waits for something that it needs, that is the reason.
+    """
+    kernel, key = case.host.kernel if case.host else None, str(case.target)
+    if kernel is None or unread(case) < MANY or worked_off(case) or key not in kernel.worked_off or not _answers_nothing(case):
+        return ""
+    if kernel.backend_cpu.get(key, 1.0) > IDLE or any(listener.queued for listener in case.listeners or ()):
+        return ""
+    if any(peer.waiting or peer.connecting for peer in case.dependencies):
+        return ""
+    return f"it holds {unread(case)} connections that the proxy has given up, answers nothing and uses no processor"
 
 
 def unread(case: Case) -> int:

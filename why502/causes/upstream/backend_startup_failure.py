@@ -48,6 +48,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
         yield supports(event.says, event.seen_in, PROOF)
+    for event in case.at_start[:1] if not failed else ():
+        yield supports(f"it ended before it listened: {event.says}", event.seen_in, PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
@@ -100,7 +102,9 @@ def _has_served(case: Case, service: Service) -> bool:
     broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
     success = case.traffic.last_success if case.traffic else None
     served = max((at for at in (success, *broken) if at is not None), default=None)
-    return served is not None and service.started_at is not None and served >= service.started_at.replace(microsecond=0)
+    if served is None or service.started_at is None or case.at_start:
+        return False
+    return served >= service.started_at.replace(microsecond=0)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -122,7 +126,8 @@ CAUSE = Cause(
     headline="what should answer on {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
-    explains=frozenset({"backend-hung", "backend-too-slow", "workers-exhausted"}),  # of a master whose workers do not start
+    # Of a master whose workers do not start, or of what it met as it was stopped.
+    explains=frozenset({"backend-hung", "backend-too-slow", "connection-reset", "premature-close", "workers-exhausted"}),
     needs=frozenset({"services", "events"}),
     examine=examine,
     remedies=remedies,

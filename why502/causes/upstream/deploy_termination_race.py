@@ -87,7 +87,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # what was started then breaks connections itself
     ends = (
         event
-        for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.RESTART_LOOP)
+        for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.START_FAILED, Symptom.RESTART_LOOP)
         if not case.is_of_a_name(event) and not _was_told(event, stops)
     )
     if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):

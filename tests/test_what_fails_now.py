@@ -1,0 +1,250 @@
+"""What fails now goes before what is over: restarts, deaths at a start, groups, and servers that answer nothing. Times are of recorded machines."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+
+import pytest
+from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, machine, route
+
+from why502.diagnosis import diagnose
+from why502.model.config import Peer, Upstream
+from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Service, Snapshot
+from why502.model.target import Target
+
+UNIT = "shop.service"
+WAY = route(APP, 7, read_timeout_s=8.0)
+
+
+def told(symptom: Symptom, ago_s: float, says: str, **changes: object) -> Event:
+    """Return what the journal said of the service so long ago."""
+    event = Event(symptom=symptom, at=NOW - timedelta(seconds=ago_s), says=says, detail=says, seen_in="journalctl", unit=UNIT)
+    return REPLACE(event, **changes)
+
+
+def cut(symptom: Symptom, first_s: float, last_s: float, count: int = 8, status: int = 502, **changes: object) -> Tally:
+    """Return failures between two moments, given in seconds before the look; logs cut off the parts of a second."""
+    begun, ended = ((NOW - timedelta(seconds=ago)).replace(microsecond=0) for ago in (first_s, last_s))
+    return REPLACE(
+        Tally(symptom=symptom, target=APP, proxy="nginx", count=count, status=status, first=begun, last=ended), **changes
+    )
+
+
+def answered(ago_s: float, request: str = "", **statuses: int) -> PathTraffic:
+    return PathTraffic(request=request, at=WAY.at, statuses=statuses or {"200": 40}, last_served=NOW - timedelta(seconds=ago_s))
+
+
+def service(*, is_running: bool = True, **changes: object) -> Service:
+    state = "active" if is_running else "activating"
+    return REPLACE(
+        Service(manager="systemd", name=UNIT, state=state, is_running=is_running, main_pid=40, targets=(APP,)), **changes
+    )
+
+
+def living(*tallies: Tally, events: tuple[Event, ...], started_s: float, paths: tuple[PathTraffic, ...] = ()) -> Snapshot:
+    """Return a machine whose service was started so long ago, runs, and takes connections."""
+    here = machine(*tallies, routes=(WAY,), events=events, services=(service(),))
+    started = NOW - timedelta(seconds=started_s)
+    return REPLACE(
+        here,
+        processes=(*(here.processes or ()), Process(pid=40, name="gunicorn", unit=UNIT, started_at=started)),
+        listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,), queued=0)),
+        probes=(Probe(target=APP, protocol="http", request="connect", at=NOW),),
+        logs=REPLACE(here.logs, paths=paths),
+    )
+
+
+STOPS = (
+    told(Symptom.PROCESS_STOPPED, 13.28, "Handling signal: term"),
+    told(Symptom.PROCESS_STOPPED, 13.28, f"Stopping {UNIT}..."),
+    told(Symptom.PROCESS_STOPPED, 6.16, f"Stopped {UNIT}."),
+)
+STARTS = told(Symptom.PROCESS_STARTED, 16, f"Started {UNIT}.", count=2, last=NOW - timedelta(seconds=6.03))
+
+
+def test_workers_killed_since_a_restart_go_before_its_gap_of_the_same_second() -> None:
+    timeout = told(Symptom.WORKER_TIMED_OUT, 0.86, "WORKER TIMEOUT", count=3, last=NOW - timedelta(seconds=0.85))
+    cuts = (cut(Symptom.RESET_BEFORE_HEADER, 6, 6, 6), cut(Symptom.CONNECT_REFUSED, 6, 6, 2))
+    here = living(*cuts, events=(*STOPS, STARTS, timeout), started_s=6.15, paths=(answered(0.5),))
+    found = [(x.cause, x.ongoing) for x in diagnose(here).findings if x.confidence >= 0.5]
+    assert found == [("worker-timeout", True), ("deploy-termination-race", False)]
+
+
+def test_a_server_that_ends_by_itself_is_not_being_restarted() -> None:
+    ends = (
+        told(Symptom.START_FAILED, 4.3, "exited with code 3", count=5, last=NOW - timedelta(seconds=0.9), pid=41),
+        told(Symptom.PROCESS_STOPPED, 4.3, "Shutting down: Master", count=5, last=NOW - timedelta(seconds=0.6)),
+        told(Symptom.PROCESS_EXITED, 0.57, "Main process exited, code=exited, status=3", code=3),
+        told(Symptom.RESTART_LOOP, 0.35, "restart counter is at 5"),
+        told(Symptom.PROCESS_STARTED, 7, f"Started {UNIT}.", count=5, last=NOW - timedelta(seconds=1.3)),
+    )
+    cuts = (
+        cut(Symptom.CLOSED_BEFORE_HEADER, 4, 1, 5, requests=(("GET /leave", 5),)),
+        cut(Symptom.CONNECT_REFUSED, 1, 0, 9),
+    )
+    here = machine(*cuts, routes=(WAY,), events=ends)
+    gone = service(is_running=False, state="failed", result="exit-code", exit_code=3, restarts=5, main_pid=None)
+    here = REPLACE(here, services=(gone,), logs=REPLACE(here.logs, paths=(answered(0.5),)))
+    assert first(here).cause == "backend-crashed"
+    assert not {"deploy-termination-race", "backend-crash-loop"} & set(asserted(here))
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGKILL, "backend-crashed"), (signal.SIGSEGV, "backend-crash-loop")])
+def test_kills_from_elsewhere_are_no_crash_loop(number: int, expected: str) -> None:
+    deaths = told(Symptom.PROCESS_CRASHED, 6.7, "Main process exited, code=killed", code=number, count=3)
+    deaths = REPLACE(deaths, last=NOW - timedelta(seconds=2.7))
+    loop = told(Symptom.RESTART_LOOP, 2.5, "Scheduled restart job, restart counter is at 3")
+    here = living(cut(Symptom.CONNECT_REFUSED, 7, 6, 6), events=(deaths, loop), started_s=2.4, paths=(answered(1),))
+    here = REPLACE(here, services=(service(restarts=3, changed_at=NOW - timedelta(seconds=2.4)),))
+    assert first(here).cause == expected
+
+
+def stopped_and_dead(*events: Event, served_s: float) -> Snapshot:
+    """Return a machine whose service was stopped 2 s ago, started again, and ended by itself a second later."""
+    began = (
+        told(Symptom.LISTENS_ON, 5, "Listening", target=APP),
+        told(Symptom.PROCESS_STOPPED, 1.87, f"Stopping {UNIT}..."),
+        told(Symptom.PROCESS_STOPPED, 1.74, f"Stopped {UNIT}."),
+        told(Symptom.PROCESS_STARTED, 1.73, f"Started {UNIT}."),
+    )
+    cuts = (cut(Symptom.RESET_BEFORE_HEADER, 2, 2, 1), cut(Symptom.CONNECT_REFUSED, 2, 0, 20))
+    here = machine(*cuts, routes=(WAY,), events=(*began, *events))
+    ended = service(is_running=False, result="exit-code", exit_code=1, restarts=0, started_at=NOW - timedelta(seconds=1.73))
+    return REPLACE(here, services=(ended,), logs=REPLACE(here.logs, paths=(answered(served_s),)))
+
+
+EXIT = told(Symptom.PROCESS_EXITED, 0.72, "Main process exited, code=exited, status=1/FAILURE", code=1)
+THROWN = told(Symptom.PROCESS_CRASHED, 0.75, "IllegalStateException: Failed to configure a DataSource")
+
+
+@pytest.mark.parametrize("events", [(EXIT,), (THROWN, EXIT)])
+def test_what_ends_before_it_listens_does_not_start(events: tuple[Event, ...]) -> None:
+    assert first(stopped_and_dead(*events, served_s=2)).cause == "backend-startup-failure"
+
+
+def test_what_ends_after_it_listened_did_start() -> None:
+    listens = told(Symptom.LISTENS_ON, 1.5, "Listening", target=APP)
+    assert first(stopped_and_dead(listens, THROWN, EXIT, served_s=0.8)).cause == "backend-crashed"
+
+
+def test_an_error_at_the_end_of_a_stop_is_not_one_of_a_start() -> None:
+    here = stopped_and_dead(REPLACE(EXIT, at=NOW - timedelta(seconds=1.8)), served_s=2)
+    assert "backend-startup-failure" not in asserted(here)
+
+
+def group(*, answers: bool) -> Snapshot:
+    """Return a machine with a group of two servers that were stopped, and of which none was left to try."""
+    peers = tuple(Peer(name=str(target), target=target) for target in (APP, INNER))
+    way = REPLACE(route(APP, 7, upstream="app"), peers=peers)
+    none = cut(Symptom.NO_LIVE_UPSTREAMS, 9, 1, 40, target=None, group="app")
+    cuts = [cut(Symptom.CONNECT_REFUSED, 9, 1, 3, target=target) for target in (APP, INNER)]
+    here = machine(none, *cuts, routes=(way,))
+    stopped = [] if answers else [service(is_running=False, state="inactive", targets=(t,), name=str(t)) for t in (APP, INNER)]
+    met: dict[str, object] = {"status": 200} if answers else {"symptom": Symptom.CONNECT_REFUSED}
+    probes = [Probe(target=t, protocol="http", at=NOW, repeats=True, **met) for t in (APP, INNER)]
+    probes.append(
+        Probe(
+            target=FRONT,
+            protocol="http",
+            through_proxy=True,
+            at=NOW,
+            symptom=Symptom.GATEWAY_STATUS,
+            status=502,
+            repeats=True,
+            route_at=way.at,
+        )
+    )
+    proxy = REPLACE((here.proxies or ())[0], upstreams=(Upstream(name="app", peers=peers),))
+    heard = [Listener(target=t, pids=(50,)) for t in (APP, INNER)] if answers else []
+    return REPLACE(
+        here,
+        proxies=(proxy,),
+        services=tuple(stopped),
+        probes=tuple(probes),
+        listeners=(*(here.listeners or ()), *heard),
+        processes=(*(here.processes or ()), Process(pid=50, name="python", started_at=NOW - timedelta(seconds=3))),
+    )
+
+
+def test_why_each_server_fails_goes_before_that_none_is_left() -> None:
+    here = group(answers=False)
+    assert asserted(here) == ["backend-not-running", "backend-not-running", "all-upstreams-down"]
+
+
+def test_a_group_whose_servers_are_well_again_is_a_fault_of_its_own() -> None:
+    here = group(answers=True)
+    assert first(here).cause == "all-upstreams-down"
+
+
+LATE = tuple((f"GET /{name}", 5) for name in ("deadlock", "about", ""))
+STUCK = {
+    "abandoned": {str(APP): 16},
+    "worked_off": {str(APP): 0},
+    "backend_cpu": {str(APP): 0.0},
+    "accepted": {str(APP): 21},
+}
+
+
+def late(kernel: dict[str, object], *, served_s: float = 17, queued: int = 0, requests: object = LATE) -> Snapshot:
+    """Return a machine whose backend answers nothing in time, since 10 s."""
+    here = living(
+        cut(Symptom.READ_TIMED_OUT, 10, 0, 15, 504, requests=requests), events=(), started_s=600, paths=(answered(served_s),)
+    )
+    return REPLACE(
+        here, kernel=Kernel(**kernel), listeners=(*(here.listeners or ())[:1], Listener(target=APP, pids=(40,), queued=queued))
+    )
+
+
+def test_what_takes_all_and_answers_nothing_without_work_hangs() -> None:
+    assert first(late(STUCK)).cause == "backend-hung"
+
+
+@pytest.mark.parametrize(
+    "here",
+    [
+        late(STUCK, served_s=1),  # others are answered
+        late(STUCK, requests=(("GET /report", 15),)),  # of one path alone
+        late(STUCK | {"worked_off": {str(APP): 4}}),
+        late(STUCK | {"backend_cpu": {str(APP): 0.9}}),
+        late(STUCK, queued=7),
+    ],
+)
+def test_what_still_works_does_not_hang(here: Snapshot) -> None:
+    assert "backend-hung" not in asserted(here)
+
+
+FAR = Target(host="203.0.113.1", port=9000)
+
+
+@pytest.mark.parametrize(("state", "expected"), [("FIN_WAIT2", "backend-hung"), ("FIN_WAIT1", "connect-timeout")])
+def test_another_machine_whose_kernel_answers_for_its_process(state: str, expected: str) -> None:
+    way = route(FAR, 7, read_timeout_s=6.0)
+    requests = (("GET /", 5), ("GET /about", 5))
+    here = machine(
+        cut(Symptom.CONNECT_TIMED_OUT, 6, 0, 10, 504, target=FAR, requests=requests),
+        cut(Symptom.READ_TIMED_OUT, 4, 4, 6, 504, target=FAR, requests=requests),
+        routes=(way,),
+        kernel=Kernel(connections={f"{FAR} {state}": 6, f"{FAR} SYN_SENT": 8}),
+        probes=(Probe(target=FAR, protocol="http", request="connect", at=NOW, symptom=Symptom.CONNECT_TIMED_OUT),),
+    )
+    assert first(here).cause == expected
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(True, "proxy-timeout-too-short"), (False, "backend-too-slow")])
+def test_what_never_ended_proves_nothing_about_the_limit(ended: bool, expected: str) -> None:
+    here = living(
+        cut(Symptom.READ_TIMED_OUT, 10, 0, 14, 504, requests=(("GET /report", 14),)),
+        events=(),
+        started_s=600,
+        paths=(answered(0.5), *([answered(60, "GET /report")] if ended else [])),
+    )
+    quick = Probe(target=APP, protocol="http", request="GET /", status=200, first_byte_s=0.005, at=NOW)
+    assert first(REPLACE(here, probes=(quick,))).cause == expected
+
+
+def test_a_target_without_traffic_is_left_alone() -> None:
+    traffic = TargetTraffic(target=APP, attempts=40, failures=0, last_success=NOW)
+    here = living(events=(STARTS,), started_s=6)
+    assert asserted(REPLACE(here, logs=REPLACE(here.logs, targets=(traffic,)))) == []
