@@ -333,18 +333,25 @@ def _is_left_behind(case: Case, last: datetime) -> bool:
 
 
 def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
-    """Return whether the target's own words tell of the cause again and again, and of late, after the last failure that the proxy told.
+    """Return whether the target's own words tell of the cause of late: again and again after the last failure that the proxy told, or failures go on.
 
     Of one path that kills its worker a probe of another one shows nothing.
     """
     words = [symptom for symptom, weight in cause.symptoms.items() if weight >= LIKELY and symptom not in GAP]
-    return any(
-        event.count > 1
-        and event.ended_at
-        and event.ended_at >= case.here.taken_at - RECENT
-        and (last is None or event.ended_at > last)
-        for event in (case.events(*words) if words and case.target is not None and not case.offline else ())
-    )
+    told = case.events(*words) if words and case.target is not None and not case.offline else ()
+    since = max((event.ended_at for event in told if event.ended_at), default=None)
+    if since is None or since < case.here.taken_at - RECENT:
+        return False
+    if any(tally.last and tally.last >= since for tally in case.tallies if tally.symptom in _effects(cause)):
+        return True
+    return any(event.count > 1 and event.ended_at == since and (last is None or since > last) for event in told)
+
+
+def _effects(cause: Cause) -> frozenset[Symptom]:
+    """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect, but of restarts."""
+    effects = (other for other in CAUSES.values() if cause.id in other.yields_to)
+    usual = {symptom for other in effects for symptom, weight in other.symptoms.items() if weight >= LIKELY}
+    return frozenset({*cause.symptoms, *usual} - {*GAP, *NOTICES})
 
 
 def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:

@@ -29,7 +29,7 @@ from why502.sources.answers import Answers
 from why502.sources.base import Ask, Found
 from why502.sources.process_table import ProcessTable
 from why502.sources.service_managers import docker, pm2, supervisord, systemd
-from why502.sources.service_managers.base import LISTENS, Look, is_of_container
+from why502.sources.service_managers.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container
 
 SECTION = "services"
 WINDOW = timedelta(minutes=15)
@@ -137,7 +137,7 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
 def _without_others(look: Look, service: Service) -> Service:
     """Return a service that listens nowhere without the targets that others listen on, unless it says that its address is taken."""
     is_other = service.is_running is False or " names " in service.link
-    if not is_other or any(_says_taken(text) for text in service.why):
+    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.why):
         return service
     return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
 

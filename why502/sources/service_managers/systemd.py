@@ -24,7 +24,7 @@ from why502.sources import journal
 from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.process_table import boot_time
-from why502.sources.service_managers.base import LISTENS, Described, Look, link, merge, named, names_of, words
+from why502.sources.service_managers.base import ADDRESS_TAKEN, LISTENS, Described, Look, link, merge, named, names_of, words
 from why502.sources.service_managers.systemd_exit import exit_says
 
 NAME = "systemd"
@@ -85,9 +85,10 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         if socket.get("ActiveState") in ("inactive", "failed"):
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
-    missing = [target for target in look.silent if not any(target in service.targets for service in found.values())]
-    if missing:
-        _by_their_words(host, look, units, boot, missing, found)
+    ever = [service for service in found.values() if _has_run(units.get(service.name, {}))]
+    missing = [target for target in look.silent if not any(target in service.targets for service in ever)]
+    if told := _by_their_words(host, look, units, boot, missing, found):
+        found |= {name: _without(service, told) for name, service in found.items() if not _has_run(units.get(name, {}))}
     return tuple(_with_words(host, look, service) for service in found.values())
 
 
@@ -364,30 +365,54 @@ def _number(text: str | None) -> int | None:
     return whole_number(text)
 
 
+def _has_run(unit: Unit) -> bool:
+    """Return whether a unit runs, has run since the machine was booted, has failed to, or is kept from it."""
+    return unit.get("ActiveState") != "inactive" or _has_ended(unit)
+
+
+def _without(service: Service, targets: set[Target]) -> Service:
+    """Return a service that never ran without the targets that another one had: a file of it names them as well."""
+    return msgspec.structs.replace(service, targets=tuple(target for target in service.targets if target not in targets))
+
+
 def _by_their_words(
     host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, missing: list[Target], found: dict[str, Service]
-) -> None:
-    """Join silent targets to units that do not run and once told, in their journal, that they listen there or cannot."""
-    idle = [unit for unit in units.values() if unit["Id"].endswith(".service") and (_fails(unit) or _has_ended(unit))]
-    moved = [unit for unit in units.values() if unit["Id"].endswith(".service") and _listens_elsewhere(unit, look)]
+) -> set[Target]:
+    """Join targets to units that do not run and told so in their journal; return those silent ones that were joined.
+
+    A silent target belongs to one that told that it listens there, or cannot. One that another program listens on belongs also to
+    a unit that fails since, as that tells, its address is in use.
+    """
+    every = [unit for unit in units.values() if unit["Id"].endswith(".service")]
+    taken = [target for target, owners in look.owners.items() if owners]
+    idle = [unit for unit in every if missing and (_fails(unit) or _has_ended(unit))]
+    moved = [unit for unit in every if missing and _listens_elsewhere(unit, look)]
+    beaten = [unit for unit in every if taken and unit["Id"] not in found and (_fails(unit) or _restarts(unit, look))]
     names = [
         unit["Id"]
-        for some in (idle, moved)
+        for some in (idle, moved, beaten)
         for unit in sorted(some, key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))[:DOUBTFUL]
     ]
+    names = list(dict.fromkeys(names))
     if not names:
-        return
-    since = look.since - timedelta(hours=24)
+        return set()
+    since = look.since - timedelta(hours=24) if idle or moved else look.since
     entries = attempt(partial(journal.of_units, host, names, since, look.until, lines=1000)) or ()
+    rivals = {unit["Id"] for unit in beaten}
+    told: set[Target] = set()
     for entry in entries:
         if entry.unit not in names or (record := parse_any(entry.message)) is None or record.target is None:
             continue
         if record.symptom not in (Symptom.LISTENS_ON, Symptom.ADDRESS_IN_USE):
             continue
-        for target in missing:
+        is_taken = record.symptom is Symptom.ADDRESS_IN_USE and entry.unit in rivals and entry.at >= look.since
+        how = f"{ADDRESS_TAKEN} {record.target}" if is_taken else f"its journal says that it listens on {record.target}"
+        for target in (*missing, *(taken if is_taken else ())):
             if record.target == target or (target.port and record.target.port == target.port):
                 service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
-                found[entry.unit] = merge(service, target, f"its journal says that it listens on {record.target}")
+                found[entry.unit] = merge(service, target, how)
+                told.add(target)
+    return told
 
 
 def _with_words(host: Host, look: Look, service: Service) -> Service:
