@@ -47,6 +47,7 @@ CERTAIN = 0.99  # no answer is surer than this
 CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
+SURE = 0.9  # that why each server failed is known
 SERVER_ERROR = 500
 UNSEEN = 2.8  # log-odds beyond the prior that are left where a needed look took too long: just below an assertion
 MENTIONED = 3  # of the causes that cannot be ruled out
@@ -525,11 +526,13 @@ def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
     groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
     members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
     alive = {probe.target for probe in here.probes or () if probe.symptom is None and probe.is_answer and not probe.through_proxy}
-    if members & alive and any(probe.symptom for probe in here.probes or () if probe.through_proxy):
-        return False  # they are well again, and the proxy does not know it yet
+    is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
+    least = (
+        SURE if is_marked else ASSERTED
+    )  # servers that are well again, which the proxy does not know yet, are a fault of its own
     hurt: dict[str, set[Target | None]] = {}
     for other in findings:
-        if other.confidence >= ASSERTED and other.target in members:
+        if other.confidence >= least and other.target in members:
             hurt.setdefault(other.cause, set()).add(other.target)
     return bool(members) and any(places == members for places in hurt.values())
 

@@ -23,13 +23,13 @@ from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
-from why502.probing.plan import LATE, fits, harmful, has_answered, plan
+from why502.probing.plan import fits, harmful, has_answered, plan
 from why502.probing.probe import probe
 from why502.probing.request import Request
 from why502.sources.base import Ask, Found
 
 SECTION = "probes"
-LIMIT_S = 16.0  # a probe takes milliseconds; a patient one, and the second after it, about 12 s
+LIMIT_S = 9.0  # a probe takes milliseconds; one of a server that is silent about 6 s, beside all others
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
 CONSIDERED = 256  # targets of one route
@@ -37,7 +37,7 @@ ALIKE = 4  # routes considered for one target that did not fail, of those that s
 AT_ONCE = 16
 BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
 ENTRANCES = 8
-PATIENT_S = 8.0  # where requests timed out: only patience tells a slow backend from one that hangs
+PATIENT_S = 5.0  # for a first byte, once: only patience tells a slow backend from one that hangs
 SPARED = "{request} was not repeated, since it may be what caused its failure; {asked}"
 WOULD_START = "{target} was not probed: systemd listens there for a service that does not run, and a connection would start it"
 INIT = 1  # the pid of systemd
@@ -70,7 +70,6 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
     found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job, known)), *entrances], begun)
-    found = _waited_for(host, found, jobs, begun)
     failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
     later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
     more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
@@ -86,19 +85,6 @@ def activated(known: Snapshot) -> frozenset[Target]:
 
 def _targets_of(jobs: list[Job]) -> frozenset[Target]:
     return frozenset(job.request.target for job in jobs)
-
-
-def _waited_for(host: Host, found: list[Probe], jobs: list[Job], begun: float) -> list[Probe]:
-    """Return the probes, those of targets that were silent for less than their route waits with the end of a patient one."""
-    hasty = {
-        (job.request.target, job.request.route_at): msgspec.structs.replace(job.request, answer_s=PATIENT_S)
-        for job in jobs
-        if job.request.answer_s < min(job.request.route_read_s, PATIENT_S)
-    }
-    silent = [x for x in found if x.symptom is Symptom.READ_TIMED_OUT and not x.through_proxy and (x.target, x.route_at) in hasty]
-    again, _ = _run(host, [hasty[x.target, x.route_at] for x in silent], begun)
-    ended = {(x.target, x.route_at): x for x in again}
-    return [ended.get((x.target, x.route_at), x) if x in silent else x for x in found]
 
 
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
@@ -154,11 +140,9 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                 failures = [tally for tally in failures if tally.owner_uid == uid]
                 request = plan(proxy, route, target, failures, harmful(known, target))
                 greets = request.only_connects and not has_answered(known, target, route)
-                request = msgspec.structs.replace(request, greets=greets, owner_uid=uid)
+                request = msgspec.structs.replace(request, greets=greets, owner_uid=uid, answer_s=PATIENT_S)
                 if request.spared:
                     gaps[SPARED.format(request=request.spared, asked=_words(request))] = None
-                if request.repeats and any(tally.symptom in LATE for tally in failures):
-                    request = msgspec.structs.replace(request, answer_s=PATIENT_S)
                 yield Job(request, proxy, route, sum(tally.count for tally in failures))
 
 

@@ -20,7 +20,7 @@ from why502.sources.base import Ask, Found
 from why502.sources.owners import owners
 
 SECTION = "kernel"
-PATIENCE_S = 6.0  # beside the probes, which wait as long where nothing answers
+PATIENCE_S = 5.0  # beside the probes, which wait as long where nothing answers
 LIMIT_S = PATIENCE_S + 1.0
 _EVERY_S = 0.5
 
