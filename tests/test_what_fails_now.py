@@ -11,7 +11,7 @@ from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, mach
 from why502.diagnosis import diagnose
 from why502.model.config import Peer, Upstream
 from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Service, Snapshot
+from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
 
 UNIT = "shop.service"
@@ -248,3 +248,38 @@ def test_a_target_without_traffic_is_left_alone() -> None:
     traffic = TargetTraffic(target=APP, attempts=40, failures=0, last_success=NOW)
     here = living(events=(STARTS,), started_s=6)
     assert asserted(REPLACE(here, logs=REPLACE(here.logs, targets=(traffic,)))) == []
+
+
+def chain(*, starts: bool) -> Snapshot:
+    """Return a machine whose nginx passes requests to an HAProxy that does not run, and that its configuration keeps from starting, or not."""
+    backend = route(APP, 3, f"127.0.0.1:{INNER.port}", proxy="haproxy")
+    inner = Proxy(kind="haproxy", unit="haproxy.service", unit_state="enabled", listens=(INNER,), routes=(backend,))
+    says = "parsing [/etc/haproxy/haproxy.cfg:24] : unknown option 'httpcheck'"
+    refused = cut(Symptom.CONFIG_INVALID, 2, 2, 4, target=None, proxy="haproxy", detail=says)
+    failed = cut(Symptom.PROXY_START_FAILED, 2, 2, 4, target=None, proxy="haproxy", detail="Failed with result 'exit-code'")
+    here = machine(
+        cut(Symptom.CONNECT_REFUSED, 2, 0, 27, target=INNER), *(() if starts else (refused, failed)), routes=(route(INNER, 7),)
+    )
+    probe = Probe(target=INNER, protocol="http", symptom=Symptom.CONNECT_REFUSED, at=NOW)
+    return REPLACE(here, proxies=(*(here.proxies or ()), inner), probes=(probe,))
+
+
+def test_a_gateway_behind_another_that_does_not_start_is_a_backend_that_does_not() -> None:
+    found = first(chain(starts=False))
+    assert (found.cause, found.target) == ("backend-startup-failure", INNER)
+    assert "httpcheck" in found.evidence[0].says
+    assert "proxy-not-running" not in asserted(chain(starts=False))
+
+
+def test_a_gateway_behind_another_that_was_stopped_does_not_run() -> None:
+    assert first(chain(starts=True)).cause == "backend-not-running"
+
+
+@pytest.mark.parametrize("ago_s", [3, 120])
+def test_one_word_of_a_killed_worker_counts_while_requests_still_wait(ago_s: float) -> None:
+    timeout = told(Symptom.WORKER_TIMED_OUT, ago_s, "WORKER TIMEOUT")
+    cuts = (cut(Symptom.RESET_BEFORE_HEADER, 12, 12, 8), cut(Symptom.CONNECT_REFUSED, 12, 11, 7))
+    waits = cut(Symptom.READ_TIMED_OUT, 2, 0, 2, 504)
+    here = living(*cuts, waits, events=(*STOPS, STARTS, timeout), started_s=10.8, paths=(answered(0.5),))
+    found = {x.cause: x.ongoing for x in diagnose(here).findings if x.confidence >= 0.5}
+    assert found.get("worker-timeout") is (ago_s < 60)

@@ -322,6 +322,13 @@ class Case:
                     found.update(target for peer in route.peers for target in addresses(peer, self.here))
         return frozenset(found - {self.target})
 
+    @cached_property
+    def missing_gateway(self) -> Proxy | None:
+        """A further gateway of this machine that should listen on the target and does not run; None where there is none."""
+        if self.target is None or self.listeners != ():
+            return None
+        return next((x for x in self.proxies if not x.is_running and any(accepts(y, self.target) for y in x.listens)), None)
+
     def process_of(self, listener: Listener) -> Process | None:
         """Return the process that owns a listener, the oldest of several."""
         if self.host is self.here:

@@ -26,6 +26,21 @@ server = socket.create_server(("127.0.0.1", port))
 print(f"Listening on 127.0.0.1:{port}", flush=True)
 time.sleep(600)
 """
+FAILS = """\
+import pathlib, sys, time
+if pathlib.Path("/srv/breaks").exists():
+    sys.exit("java: No such file or directory")
+print("Listening on 127.0.0.1:" + str(3000 + 210), flush=True)
+time.sleep(600)
+"""
+HOLDS = "import socket, time; server = socket.create_server(('127.0.0.1', 3000 + 211)); time.sleep(600)"
+BEATEN = """\
+import socket
+try:
+    socket.create_server(("127.0.0.1", 3000 + 211))
+except OSError:
+    raise SystemExit("listen tcp 127.0.0.1:%d: bind: address already in use" % (3000 + 211))
+"""
 ASK = """\
 import sys
 sys.path[:0] = sys.argv[1:3]
@@ -33,7 +48,7 @@ import msgspec
 from asked import ask, happened
 from why502.host.local import LocalHost
 from why502.model.target import Target
-targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206, 3207)]
+targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206, 3207, 3210, 3211)]
 targets += [Target(path=f"/run/{name}") for name in ("shop/app.sock", "act.sock", "link.sock")]
 print(msgspec.json.encode([ask(LocalHost(), *targets), happened(LocalHost(), *targets)]).decode())
 """
@@ -49,6 +64,12 @@ FILES = {
     f"{OWN}/starting.service": "[Service]\nExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
     f"{OWN}/linked.service": "[Service]\nExecStart=/bin/sleep 600 --bind unix:/run/real.sock\n",
     f"{OWN}/moved.service": f"[Service]\nExecStart={PYTHON} /srv/moves.py\n",
+    f"{OWN}/never.service": "[Service]\nExecStart=/bin/sleep 600 --port 3210\n",
+    f"{OWN}/fails.service": f"[Service]\nExecStart={PYTHON} /srv/fails.py\n",
+    f"{OWN}/holder.service": f'[Service]\nExecStart={PYTHON} -c "{HOLDS}"\n',
+    f"{OWN}/beaten.service": f"[Service]\nExecStart={PYTHON} /srv/beaten.py\n",
+    "/srv/fails.py": FAILS,
+    "/srv/beaten.py": BEATEN,
     "/srv/moves.py": MOVES,
     "/srv/number": "3207",
     "/srv/ask.py": ASK,
@@ -64,7 +85,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
 
         run("systemctl", "mask", "masked")
         run("ln", "-s", "real.sock", "/run/link.sock")
-        run("systemctl", "start", "ran", "folder")
+        run("systemctl", "start", "ran", "folder", "fails", "holder")
+        until(lambda: "Listening on" in run("journalctl", "-u", "fails", "-o", "cat"))
+        until(lambda: ":3211 " in run("ss", "-ltn"))
+        run("touch", "/srv/breaks")
+        run("systemctl", "restart", "fails")
+        run("systemctl", "start", "beaten")
+        until(lambda: run("systemctl", "show", "-P", "ActiveState", "fails", "beaten").split() == ["failed"] * 2)
         until(lambda: "Listening on" in run("journalctl", "-u", "ran", "-o", "cat"))
         run("systemctl", "start", "moved")
         until(lambda: ":3207 " in run("ss", "-ltn"))
@@ -92,13 +119,17 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
         "moved.service": "its journal says that it listens on 127.0.0.1:3207",
+        "fails.service": "its journal says that it listens on 127.0.0.1:3210",
+        "holder.service": "its process listens on it",
+        "beaten.service": "its journal says that another one has 127.0.0.1:3211",
     }
+    assert "No such file" in found["fails.service"].why[-1]
     assert found["masked.service"].settings["LoadState"] == "masked"
     assert found["act.service"].start_argv == ("systemctl", "start", "act.socket")
     assert found["linked.service"].targets == (Target(path="/run/link.sock"),)
     assert (found["starting.service"].state, found["starting.service"].substate) == ("activating", "start-pre")
     idle = {name for name, service in found.items() if service.is_running is False}
-    assert idle == found.keys() - {"starting.service", "moved.service"}
+    assert idle == found.keys() - {"starting.service", "moved.service", "holder.service"}
 
 
 def test_a_unit_that_was_told_to_stop_says_so(told: tuple[dict[str, Service], list[Event]]) -> None:

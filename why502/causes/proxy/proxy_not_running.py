@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.joins import serving
+from why502.joins import accepts, addresses, serving
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
@@ -39,6 +39,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"{again} runs", "ps", PROOF)
     if case.offline:
         return
+    inner = _inner(case)
+    if said and said - {"", None} <= {proxy.kind for proxy in inner}:
+        yield refutes(
+            f"{inner[0].kind} is a backend here: {running[0].kind} runs and passes requests to it", "configuration", 2 * PROOF
+        )
     if other := serving(case.here):
         yield refutes(f"another gateway serves here: {other}", "ss -ltnp", 2 * PROOF)
     for proxy in _missing(case):
@@ -49,9 +54,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
 
 
+def _inner(case: Case) -> list[Proxy]:
+    """Return the gateways that do not run and to which one that runs passes requests: they are missed as backends."""
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    peers = {
+        target for proxy in running for route in proxy.routes for peer in route.peers for target in addresses(peer, case.here)
+    }
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy.listens]
+    return [proxy for proxy in stopped if all(any(accepts(listen, peer) for peer in peers) for listen in proxy.listens)]
+
+
 def _missing(case: Case) -> list[Proxy]:
     """Return the gateways that are expected to run and do not, those first that are enabled or failed; beside others only such as failed."""
-    stopped = [proxy for proxy in case.proxies if not proxy.is_running]
+    inner = _inner(case)
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
     kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
     if kinds:
         return [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]

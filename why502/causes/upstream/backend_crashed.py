@@ -93,9 +93,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"{case.killer} broke its connections, while other paths were answered, and {dead}", "access log, ps", STRONG
         )
-    elif case.killer and not case.restarts and (ends := case.events(Symptom.PROCESS_EXITED)):
-        says = f"{case.killer} broke its connections, while other paths were answered, and its manager told: {ends[0].says}"
-        yield supports(says, ends[0].seen_in, PROOF)
+    elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
+        says = f"{case.killer} broke its connections, while other paths were answered, and its manager told: {exits[0].says}"
+        yield supports(says, exits[0].seen_in, PROOF)
     if broken and case.first_failure and not case.restarts:
         for listener in case.listeners or ():
             process = case.process_of(listener)

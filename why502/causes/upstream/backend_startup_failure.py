@@ -26,7 +26,7 @@ from why502.cause import Cause
 from why502.changes import make_file, start
 from why502.drop_ins import is_masked
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, Service
 
@@ -48,6 +48,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
         yield supports(event.says, event.seen_in, PROOF)
+    if refused := _refused(case):
+        yield supports(
+            f"a gateway should listen there and does not start: {refused.proxy}: {refused.detail}", refused.seen_in, PROOF
+        )
     for event in case.at_start[:1] if not failed else ():
         yield supports(f"it ended before it listened: {event.says}", event.seen_in, PROOF)
     for service in case.services if case.told_to_stop is None else ():
@@ -69,6 +73,18 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.seen_in,
             PROOF,
         )
+
+
+def _refused(case: Case) -> Tally | None:
+    """Return what the gateway that should listen on the target said of its start, best of its configuration; None where nothing is known."""
+    gateway = case.missing_gateway
+    told = [
+        tally
+        for symptom in (Symptom.CONFIG_INVALID, Symptom.PROXY_START_FAILED)
+        for tally in case.joins.tallies_of(symptom)
+        if gateway is not None and tally.proxy == gateway.kind
+    ]
+    return max(told, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
 
 
 def _served_since(case: Case, event: Event) -> bool:

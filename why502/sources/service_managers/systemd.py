@@ -85,10 +85,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         if socket.get("ActiveState") in ("inactive", "failed"):
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
-    ever = [service for service in found.values() if _has_run(units.get(service.name, {}))]
-    missing = [target for target in look.silent if not any(target in service.targets for service in ever)]
-    if told := _by_their_words(host, look, units, boot, missing, found):
-        found |= {name: _without(service, told) for name, service in found.items() if not _has_run(units.get(name, {}))}
+    _by_their_words(host, look, units, boot, found)
     return tuple(_with_words(host, look, service) for service in found.values())
 
 
@@ -365,54 +362,56 @@ def _number(text: str | None) -> int | None:
     return whole_number(text)
 
 
-def _has_run(unit: Unit) -> bool:
-    """Return whether a unit runs, has run since the machine was booted, has failed to, or is kept from it."""
-    return unit.get("ActiveState") != "inactive" or _has_ended(unit)
+def _never_ran(service: Service) -> bool:
+    """Return whether systemd knows of no life of a unit since boot, or has forgotten it: a file of it may name what another one has."""
+    return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
 
 
-def _without(service: Service, targets: set[Target]) -> Service:
-    """Return a service that never ran without the targets that another one had: a file of it names them as well."""
-    return msgspec.structs.replace(service, targets=tuple(target for target in service.targets if target not in targets))
+def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
+    """Join targets to units that do not run and told so in their journal.
 
-
-def _by_their_words(
-    host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, missing: list[Target], found: dict[str, Service]
-) -> set[Target]:
-    """Join targets to units that do not run and told so in their journal; return those silent ones that were joined.
-
-    A silent target belongs to one that told that it listens there, or cannot. One that another program listens on belongs also to
-    a unit that fails since, as that tells, its address is in use.
+    A silent target belongs to one that told that it listens there, or cannot: where no file names it, and where it fails also
+    before one that never ran. A target that another program listens on belongs also to a unit that fails since, as that tells,
+    its address is in use.
     """
     every = [unit for unit in units.values() if unit["Id"].endswith(".service")]
-    taken = [target for target, owners in look.owners.items() if owners]
+    named_by = {target: [service for service in found.values() if target in service.targets] for target in look.silent}
+    missing = {target for target, services in named_by.items() if not services}
+    doubtful = {target for target, services in named_by.items() if services and all(map(_never_ran, services))}
+    taken = {target for target, owners in look.owners.items() if owners}
     idle = [unit for unit in every if missing and (_fails(unit) or _has_ended(unit))]
     moved = [unit for unit in every if missing and _listens_elsewhere(unit, look)]
-    beaten = [unit for unit in every if taken and unit["Id"] not in found and (_fails(unit) or _restarts(unit, look))]
-    names = [
+    failing = [
+        unit for unit in every if (doubtful or taken) and unit["Id"] not in found and (_fails(unit) or _restarts(unit, look))
+    ]
+    wanted = [
         unit["Id"]
-        for some in (idle, moved, beaten)
+        for some in (idle, moved, failing)
         for unit in sorted(some, key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))[:DOUBTFUL]
     ]
-    names = list(dict.fromkeys(names))
+    names, rivals = list(dict.fromkeys(wanted)), {unit["Id"] for unit in failing}
     if not names:
-        return set()
-    since = look.since - timedelta(hours=24) if idle or moved else look.since
-    entries = attempt(partial(journal.of_units, host, names, since, look.until, lines=1000)) or ()
-    rivals = {unit["Id"] for unit in beaten}
-    told: set[Target] = set()
-    for entry in entries:
+        return
+    since = look.since - timedelta(hours=24) if missing or doubtful else look.since
+    for entry in attempt(partial(journal.of_units, host, names, since, look.until, lines=1000)) or ():
         if entry.unit not in names or (record := parse_any(entry.message)) is None or record.target is None:
             continue
         if record.symptom not in (Symptom.LISTENS_ON, Symptom.ADDRESS_IN_USE):
             continue
-        is_taken = record.symptom is Symptom.ADDRESS_IN_USE and entry.unit in rivals and entry.at >= look.since
-        how = f"{ADDRESS_TAKEN} {record.target}" if is_taken else f"its journal says that it listens on {record.target}"
-        for target in (*missing, *(taken if is_taken else ())):
+        is_rival = entry.unit in rivals
+        is_beaten = is_rival and record.symptom is Symptom.ADDRESS_IN_USE and entry.at >= look.since
+        how = f"{ADDRESS_TAKEN} {record.target}" if is_beaten else f"its journal says that it listens on {record.target}"
+        for target in (*missing, *(doubtful if is_rival else ()), *(taken if is_beaten else ())):
             if record.target == target or (target.port and record.target.port == target.port):
                 service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
                 found[entry.unit] = merge(service, target, how)
-                told.add(target)
-    return told
+                for other in named_by.get(target, ()):
+                    found[other.name] = _without(found[other.name], target)
+
+
+def _without(service: Service, target: Target) -> Service:
+    """Return a service without a target that is another one's."""
+    return msgspec.structs.replace(service, targets=tuple(each for each in service.targets if each != target))
 
 
 def _with_words(host: Host, look: Look, service: Service) -> Service:
