@@ -16,7 +16,7 @@ import pytest
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Listener, Proxy, Resolution, Snapshot
+from why502.model.snapshot import Listener, Probe, Process, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 from why502.sources import probes
 from why502.sources.base import Ask
@@ -212,3 +212,23 @@ def test_what_a_connection_would_start_is_not_asked():
     found = probes.collect(LocalHost(), known(1), Ask())
     assert found.value == ()
     assert [gap.why for gap in found.gaps] == [probes.WOULD_START.format(target=target)]
+
+
+@pytest.mark.parametrize("state", ["S", "T"])
+def test_each_silent_target_is_waited_for_once_and_a_stopped_one_hardly(monkeypatch, state):
+    """What does not answer is asked once, with patience; where a signal has stopped all that listens, nothing would answer."""
+    asked: list[float] = []
+
+    def silent(host, request):
+        asked.append(request.answer_s)
+        return Probe(target=request.target, symptom=Symptom.READ_TIMED_OUT)
+
+    monkeypatch.setattr(probes, "probe", silent)
+    here = msgspec.structs.replace(
+        knows(to(at(3000))),
+        processes=(Process(pid=40, name="java", state=state),),
+        listeners=(Listener(target=at(3000), pids=(40,)),),
+    )
+    probes.collect(LocalHost(), here, Ask())
+    assert asked == [probes.STOPPED_S if state == "T" else probes.PATIENT_S]
+    assert probes.PATIENT_S < probes.LIMIT_S

@@ -16,7 +16,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import Doors, addresses, is_passed_on, peer_sets, takes, targets
+from why502.joins import Doors, addresses, frozen, is_passed_on, peer_sets, takes, targets
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, HostError, Why502Error
 from why502.model.logs import Symptom, Tally
@@ -38,6 +38,7 @@ AT_ONCE = 16
 BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
 ENTRANCES = 8
 PATIENT_S = 5.0  # for a first byte, once: only patience tells a slow backend from one that hangs
+STOPPED_S = 0.5  # where all that listens is stopped by a signal
 SPARED = "{request} was not repeated, since it may be what caused its failure; {asked}"
 WOULD_START = "{target} was not probed: systemd listens there for a service that does not run, and a connection would start it"
 INIT = 1  # the pid of systemd
@@ -65,7 +66,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     jobs, gaps = chosen(known)
     waiting = activated(known)
     gaps += [Gap(source=SECTION, why=WOULD_START.format(target=target), allow=ALLOW) for target in _targets_of(jobs) & waiting]
-    jobs = [job for job in jobs if job.request.target not in waiting]
+    jobs = _hasty([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
@@ -85,6 +86,12 @@ def activated(known: Snapshot) -> frozenset[Target]:
 
 def _targets_of(jobs: list[Job]) -> frozenset[Target]:
     return frozenset(job.request.target for job in jobs)
+
+
+def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
+    """Return the jobs, with hardly a wait for what is known to be stopped by a signal."""
+    short = msgspec.structs.replace
+    return [short(job, request=short(job.request, answer_s=STOPPED_S)) if job.request.target in stopped else job for job in jobs]
 
 
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:

@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 
 from why502.host.base import Host
+from why502.joins import frozen
 from why502.model.snapshot import Kernel, Snapshot
 from why502.model.target import Target
 from why502.sources import kernel, sockets
@@ -28,7 +29,8 @@ _EVERY_S = 0.5
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     """Return the kernel section with what was closed; nothing new where no connection was given up, or nothing may be asked."""
     given_up = known.kernel.abandoned if known.kernel else {}
-    wanted = [target for target in owners(known) if given_up.get(str(target))]
+    stopped = frozenset(frozen(known))  # which close nothing
+    wanted = [target for target in owners(known) if given_up.get(str(target)) and target not in stopped]
     if known.kernel is None or not wanted or not ask.probes:
         return Found(None)
     until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(map(str, wanted), 0)
