@@ -91,6 +91,21 @@ def test_a_server_that_ends_by_itself_is_not_being_restarted() -> None:
     assert not {"deploy-termination-race", "backend-crash-loop"} & set(asserted(here))
 
 
+def test_requests_that_wait_for_the_next_life_are_not_slow() -> None:
+    """systemd holds the socket meanwhile, so they are not refused."""
+    ends = (
+        told(Symptom.START_FAILED, 22, "exited with code 3", count=7, last=NOW - timedelta(seconds=1), pid=41),
+        told(Symptom.PROCESS_EXITED, 17, "Main process exited, code=exited, status=3", code=3, count=5),
+        told(Symptom.RESTART_LOOP, 3, "restart counter is at 6"),
+    )
+    cuts = (
+        cut(Symptom.CLOSED_BEFORE_HEADER, 22, 15, 3, requests=(("GET /leave", 3),)),
+        cut(Symptom.READ_TIMED_OUT, 13, 2, 13, 504, requests=(("GET /about", 6), ("GET /leave", 4), ("GET /", 3))),
+    )
+    here = living(*cuts, events=ends, started_s=3, paths=(answered(15),))
+    assert first(REPLACE(here, services=(service(restarts=6),))).cause == "backend-crashed"
+
+
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGKILL, "backend-crashed"), (signal.SIGSEGV, "backend-crash-loop")])
 def test_kills_from_elsewhere_are_no_crash_loop(number: int, expected: str) -> None:
     deaths = told(Symptom.PROCESS_CRASHED, 6.7, "Main process exited, code=killed", code=number, count=3)

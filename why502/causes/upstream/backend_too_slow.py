@@ -59,6 +59,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes(says, "probe", WEAK)
     if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
         yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
+    if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
+        yield refutes(f"requests wait while it is started again: {case.killer} ends it each time", "access log, journal", STRONG)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
         yield supports("clients gave up, and our own request got no answer in time either", "probe", FAIR)
 
