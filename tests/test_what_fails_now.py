@@ -298,3 +298,30 @@ def test_one_word_of_a_killed_worker_counts_while_requests_still_wait(ago_s: flo
     here = living(*cuts, waits, events=(*STOPS, STARTS, timeout), started_s=10.8, paths=(answered(0.5),))
     found = {x.cause: x.ongoing for x in diagnose(here).findings if x.confidence >= 0.5}
     assert found.get("worker-timeout") is (ago_s < 60)
+
+
+def behind_ajp(*, front: int = 403, served_s: float = 9, protocol: str = "ajp") -> Snapshot:
+    """Return a machine whose Tomcat was restarted 7 s ago, and answers 403 to everything since."""
+    way = REPLACE(WAY, protocol=protocol)
+    path = PathTraffic(
+        request="GET /index.jsp",
+        statuses={"200": 23, "403": 13},
+        clients=6,
+        refused_since=11,
+        last_refused=NOW - timedelta(seconds=1),
+        last_served=NOW - timedelta(seconds=served_s),
+    )
+    here = living(cut(Symptom.CONNECT_REFUSED, 8, 7, 7, 503), events=(), started_s=7, paths=(path,))
+    entrance = Probe(target=FRONT, protocol="http", through_proxy=True, request="GET /", status=front, at=NOW, route_at=way.at)
+    proxy = REPLACE((here.proxies or ())[0], kind="apache", routes=(way,))
+    return REPLACE(here, proxies=(proxy,), probes=(*(here.probes or ()), entrance))
+
+
+def test_everything_behind_ajp_is_forbidden_since_a_restart() -> None:
+    found = first(behind_ajp())
+    assert (found.cause, found.ongoing) == ("ajp-secret-mismatch", True)
+
+
+@pytest.mark.parametrize("here", [behind_ajp(front=200), behind_ajp(served_s=3), behind_ajp(protocol="http")])
+def test_what_is_forbidden_otherwise_tells_nothing_of_a_secret(here: Snapshot) -> None:
+    assert "ajp-secret-mismatch" not in asserted(here)

@@ -234,6 +234,7 @@ def _finding(weighed: _Weighed) -> Finding:
     own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
     told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
     tallies = [tally for tally in told if tally.symptom in own]
+    is_met = not tallies and any(item.weight >= STRONG and item.seen_in.startswith("probe") for item in weighed.seen)
     if not tallies and case.target is not None:
         tallies = list(case.failures) or told
     last = max((t.last for t in tallies if t.last), default=None)
@@ -254,7 +255,9 @@ def _finding(weighed: _Weighed) -> Finding:
         failures=sum(t.count for t in tallies),
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
-        ongoing=_says_so(cause, case, last) or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
+        ongoing=is_met
+        or _says_so(cause, case, last)
+        or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
         evidence=(
             *sorted(weighed.evidence, key=lambda item: -item.weight),
             *_noted(weighed),
