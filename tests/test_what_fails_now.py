@@ -325,3 +325,12 @@ def test_everything_behind_ajp_is_forbidden_since_a_restart() -> None:
 @pytest.mark.parametrize("here", [behind_ajp(front=200), behind_ajp(served_s=3), behind_ajp(protocol="http")])
 def test_what_is_forbidden_otherwise_tells_nothing_of_a_secret(here: Snapshot) -> None:
     assert "ajp-secret-mismatch" not in asserted(here)
+
+
+@pytest.mark.parametrize(("failed_s", "expected"), [(20, False), (5, True)])
+def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expected: bool) -> None:
+    listens = told(Symptom.LISTENS_ON, 20, "Listening", target=APP, count=2, last=NOW - timedelta(seconds=5.5))
+    events = (*STOPS, STARTS, listens, told(Symptom.START_FAILED, failed_s, "Exception in worker process", count=3))
+    here = living(cut(Symptom.CONNECT_REFUSED, 7, 4, 26), events=events, started_s=6.15)
+    silent = Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW)
+    assert ("backend-startup-failure" in asserted(REPLACE(here, probes=(silent,)))) is expected

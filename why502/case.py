@@ -573,6 +573,18 @@ class Case:
         listened = any(event.ended_at and event.ended_at > over for event in said)
         return began and not listened and (served is None or served <= over + SECOND)
 
+    def is_of_a_past_life(self, event: Event) -> bool:
+        """Return whether the service was stopped after something happened to it, and has told since that it listens."""
+        events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STOPPED)
+        stops = [
+            one.at
+            for one in events
+            if one.symptom is Symptom.PROCESS_STOPPED and one.detail.startswith(_STOPPED) and one.at and event.ended_at
+            if one.at > event.ended_at
+        ]
+        said = [one.ended_at for one in events if one.symptom is Symptom.LISTENS_ON and one.ended_at]
+        return bool(stops) and any(at > max(stops) for at in said)
+
     @cached_property
     def at_start(self) -> tuple[Event, ...]:
         """What tells that the target's service ended by itself before it began to listen."""

@@ -97,6 +97,21 @@ def test_the_line_that_names_the_reason_stands_in_the_place_of_general_ones() ->
     assert [one.detail for one in joined(given[:1])] == ["Exception in worker process"]  # alone, it is all that is known
 
 
+@pytest.mark.parametrize(("schemes", "told"), [(("https", "http"), 2), (("https", "https"), 1)])
+def test_who_speaks_another_protocol_since_has_said_something_new(schemes: tuple[str, ...], told: int) -> None:
+    given = [
+        Event(
+            at=NOW + timedelta(seconds=5 * n),
+            symptom=Symptom.LISTENS_ON,
+            says=f"Listening at: {scheme}://",
+            seen_in="x",
+            unit="u",
+        )
+        for n, scheme in enumerate(schemes)
+    ]
+    assert len(joined(given)) == told
+
+
 def test_the_same_again_has_its_last_time() -> None:
     given = [
         Event(

@@ -67,6 +67,9 @@ def _is_told_better(event: Event, others: list[Event]) -> bool:
     )
 
 
+_SCHEME = re.compile(r"(?i)\b(?:https?|ssl|tls)://")
+
+
 def only_loops(events: tuple[Event, ...]) -> tuple[Event, ...]:
     """Return the events with single restarts told as starts: a counter that grew over months is no loop."""
     restarts = Counter(event.unit for event in events if event.detail.startswith(_RESTART))
@@ -89,6 +92,8 @@ def _same(one: Event, other: Event) -> bool:
         return one.pid == other.pid and _near(one, other, 2)
     if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.seen_in == other.seen_in:
         return _near(one, other, 3)
+    if one.symptom is Symptom.LISTENS_ON and _SCHEME.findall(one.says) != _SCHEME.findall(other.says):
+        return False  # it speaks another protocol since
     same = (one.unit, one.process, one.target, one.detail) == (other.unit, other.process, other.target, other.detail)
     return same and one.seen_in == other.seen_in and (one.at == other.at or _near(one, other, 60))
 

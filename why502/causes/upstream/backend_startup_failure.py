@@ -41,7 +41,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
-    failed = [event for event in case.events(Symptom.START_FAILED) if not _served_since(case, event)]
+    failed = [
+        event
+        for event in case.events(Symptom.START_FAILED)
+        if not _served_since(case, event) and not case.is_of_a_past_life(event)
+    ]
     began = case.born and case.first_failure and case.born > case.first_failure
     is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
     if case.listeners and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
