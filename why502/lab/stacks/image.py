@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 LISTS = Path(__file__).with_name("packages.toml")
-VERSION = "2"  # raise it when the build itself changes
+VERSION = "3"  # raise it when the build itself changes
 WHY502_PYTHON = "/opt/why502-venv/bin/python"
 PRESEED = """\
 phpmyadmin phpmyadmin/dbconfig-install boolean false
@@ -33,6 +33,7 @@ UNITS_OFF = (
         "redis-server memcached rabbitmq-server epmd dnsmasq netdata prometheus prometheus-node-exporter radicale supervisor"
     ).split(),
     *("unattended-upgrades nftables ufw cron uwsgi puma unicorn e2scrub_reap spawn-fcgi").split(),
+    *("rsyslog lighttpd webhook prometheus-alertmanager mosquitto pgbouncer").split(),
     *("fcgiwrap.socket epmd.socket certbot.timer apt-daily.timer apt-daily-upgrade.timer logrotate.timer man-db.timer").split(),
     *("phpsessionclean.timer e2scrub_all.timer dpkg-db-backup.timer fstrim.timer apache-htcacheclean").split(),
 )
@@ -71,7 +72,8 @@ def build() -> Path:
             lists = tomllib.loads(LISTS.read_text())
             _debian(place / "root", lists["debian"])
             _python(place / "root", lists["python"])
-            _npm(place / "root", lists["npm"]["packages"])
+            _npm(place / "root/opt/node", lists["npm"]["packages"])
+            _next(place / "root", lists["next"])
             _quiet(place / "root")
             (place / "done").touch()
     return place / "root"
@@ -109,10 +111,25 @@ def _python(root: Path, lists: dict[str, list[str]]) -> None:
         shutil.rmtree(wheels)
 
 
-def _npm(root: Path, packages: list[str]) -> None:
-    """Install the Node.js packages below /opt/node. npm runs here, with this machine's configuration."""
-    (root / "opt/node").mkdir(parents=True)
-    _run("npm", "install", "--prefix", str(root / "opt/node"), "--silent", "--no-audit", "--no-fund", *packages)
+def _npm(prefix: Path, packages: list[str]) -> None:
+    """Install Node.js packages below a directory. npm runs here, with this machine's configuration."""
+    prefix.mkdir(parents=True)
+    _run("npm", "install", "--prefix", str(prefix), "--silent", "--no-audit", "--no-fund", *packages)
+
+
+def _next(root: Path, lists: dict[str, Any]) -> None:
+    """Build the application of Next.js with the image's own Node.js, and leave the compiler out of it afterwards."""
+    place = root / "opt/next"
+    _npm(place, lists["packages"])
+    for name, text in lists["files"].items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+    inside = ("unshare", "--mount", "--pid", "--fork", f"--mount-proc={root}/proc", "chroot", str(root))  # Node.js wants a /proc
+    plain = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "NEXT_TELEMETRY_DISABLED=1")
+    _run(*plain, *inside, "sh", "-c", "cd /opt/next && node node_modules/next/dist/bin/next build")
+    for compiler in (place / "node_modules/@next").glob("swc-*"):
+        shutil.rmtree(compiler)
+    shutil.rmtree(place / ".next/cache", ignore_errors=True)
 
 
 def _quiet(root: Path) -> None:
