@@ -99,9 +99,9 @@ APACHE_FAULTS = (
     Fault(
         id="apachebal-failonstatus",
         happens="failonstatus=503 and a page that answers 503 by design (sold out): the balancer puts its healthy members into the error state",
-        steps=f"sed -i 's/stickysession=SID/stickysession=SID failonstatus=503/; s/retry=3/retry=20/' {SITE}; systemctl reload apache2",
+        steps=f"sed -i 's/stickysession=SID/stickysession=SID failonstatus=503 forcerecovery=Off/; s/retry=3/retry=20/' {SITE}; systemctl reload apache2",
         routes=(Route(path="/sale", host=HOST, weight=3),),
-        settle="grep -q 'error state\\|failonstatus' /srv/logs/app/error.log",
+        settle="grep -q 'GET /orders.* 503 ' /srv/logs/app/access.log",
         expects=causes("upstream-error-status", "all-upstreams-down"),
         partly=causes("backend-not-running", "application-error"),
         targets=MEMBERS,
