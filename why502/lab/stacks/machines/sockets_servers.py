@@ -151,6 +151,7 @@ FEED_SITE = """
     location / {
         proxy_http_version 1.1;
         proxy_set_header Connection "";
+        proxy_connect_timeout 4s;
         proxy_read_timeout 7s;
         proxy_pass http://feed;
     }
@@ -167,6 +168,7 @@ FEED_FAULTS = (
         routes=(Route(path="/slow", weight=20),),
         users=20,
         failures=30,
+        settle="test $(grep -c ' 503 ' /var/log/nginx/shop.access.log) -ge 25",
         expects=causes("workers-exhausted", "upstream-error-status"),
         partly=causes("application-error", "backend-too-slow", "deploy-termination-race"),
         targets=FEED_AT,
@@ -193,18 +195,17 @@ FEED_FAULTS = (
     ),
     Fault(
         id="uvicorn-banned-by-script",
-        happens="a home-made ban script puts 127.0.0.1 into nftables' set of bad addresses; new connections to the application are reset",
-        steps="nft -f - <<'X'\ntable inet ban {\n set bad { type ipv4_addr; }\n chain in { type filter hook input priority -5; ip saddr @bad tcp dport != { 22, 53 } reject with tcp reset; }\n}\nX\n"
+        happens="a home-made ban script puts 127.0.0.1 into nftables' set of bad addresses; new connections to the application are dropped",
+        steps="nft -f - <<'X'\ntable inet ban {\n set bad { type ipv4_addr; }\n chain in { type filter hook input priority -5; ip saddr @bad tcp dport != { 22, 53 } ct state new drop; }\n}\nX\n"
         "nft add element inet ban bad '{ 127.0.0.1, 198.51.100.7 }'",
-        expects=causes("connect-rejected"),
-        partly=causes("backend-not-running", "connection-reset", "network-policy-denies"),
+        expects=causes("connect-timeout", "network-policy-denies"),
         targets=FEED_AT,
     ),
     Fault(
         id="uvicorn-temp-owner-after-user-change",
-        happens="`user nginx` is set as in the packages of nginx.org; Debian's /var/lib/nginx belongs to www-data: larger uploads and answers cannot be spooled",
-        steps="useradd --system nginx; chmod 700 /var/lib/nginx /var/lib/nginx/*; chown -R www-data /var/lib/nginx; sed -i 's/^user .*/user nginx;/' /etc/nginx/nginx.conf; "
-        "sed -i '/chown/d' /dev/null; systemctl restart nginx; chown -R www-data /var/lib/nginx",
+        happens="nginx runs as `nginx` as in the packages of nginx.org, and the configuration management makes /var/lib/nginx www-data's again: larger uploads cannot be spooled",
+        steps="useradd --system nginx; sed -i 's/^user .*/user nginx;/' /etc/nginx/nginx.conf; systemctl reload nginx; sleep 1; "
+        "chown -R www-data: /var/lib/nginx; chmod 700 /var/lib/nginx /var/lib/nginx/*",
         routes=(Route(path="/import", method="POST", body_bytes=300_000, weight=6),),
         expects=causes("proxy-temp-unwritable"),
         targets=frozenset(),
