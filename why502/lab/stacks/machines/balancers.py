@@ -388,8 +388,8 @@ STACKS = (
         calms=(
             Calm(
                 id="three-clients-abort",
-                happens="users break off searches and downloads (nginx logs 499 for some), all three reload",
-                steps="systemctl reload nginx; systemctl reload haproxy; systemctl kill -s HUP --kill-who=main shop-api",
+                happens="users break off searches and downloads (nginx logs 499 for some), both gateways reload",
+                steps="systemctl reload nginx; systemctl reload haproxy",
                 routes=(Route(path="/search", host=HOST, weight=3),),
                 cancels=True,
                 seconds=12,

@@ -49,7 +49,9 @@ server {
     }
 }
 """
-MQTT = Route(path="/mqtt", host="home.example", websocket=True, expect=(101,), headers={"Sec-WebSocket-Protocol": "mqtt"}, weight=2)
+MQTT = Route(
+    path="/mqtt", host="home.example", websocket=True, expect=(101,), headers={"Sec-WebSocket-Protocol": "mqtt"}, weight=2
+)
 HOME_ROUTES = (
     Route(path="/hooks/deploy", host="home.example", weight=2),
     Route(path="/alerts/-/healthy", host="home.example", weight=2),
@@ -73,7 +75,14 @@ HOME_FAULTS = (
         happens="PHP-FPM was installed with listen = 9000 as in an old guide; after a restart it holds the port of the program for hooks (Go), which cannot bind",
         steps="systemctl stop webhook; sed -i 's#^listen = .*#listen = [::]:9000#' /etc/php/8.2/fpm/pool.d/www.conf; systemctl start php8.2-fpm; systemctl start webhook || true",
         expects=causes("port-conflict"),
-        partly=causes("wrong-protocol", "premature-close", "connection-reset", "backend-startup-failure", "backend-crash-loop", "invalid-response"),
+        partly=causes(
+            "wrong-protocol",
+            "premature-close",
+            "connection-reset",
+            "backend-startup-failure",
+            "backend-crash-loop",
+            "invalid-response",
+        ),
         targets=HOOKS_AT,
     ),
     Fault(
@@ -96,7 +105,7 @@ HOME_FAULTS = (
     Fault(
         id="home-lighttpd-include-broken",
         happens="a file of lighttpd's local configuration names a variable that is not there; its restart after an upgrade fails",
-        steps="echo 'alias.url += ( \"/music/\" => \"/srv/music/\"' > /etc/lighttpd/local/music.conf; systemctl restart lighttpd || true",
+        steps='echo \'alias.url += ( "/music/" => "/srv/music/"\' > /etc/lighttpd/local/music.conf; systemctl restart lighttpd || true',
         failures=8,
         expects=causes("backend-startup-failure"),
         partly=causes("backend-not-running", "backend-crash-loop"),
@@ -143,10 +152,10 @@ HOME_FAULTS = (
 )
 
 WAR = {
-    "/root/war/index.jsp": "<html><body><%= \"Jobs \".repeat(40) %></body></html>\n",
-    "/root/war/job.jsp": "<%@ page session=\"false\" %><html><body>job</body></html>\n",
+    "/root/war/index.jsp": '<html><body><%= "Jobs ".repeat(40) %></body></html>\n',
+    "/root/war/job.jsp": '<%@ page session="false" %><html><body>job</body></html>\n',
     "/root/war/build.jsp": '<% Thread.sleep(Long.parseLong(request.getParameter("ms"))); %>built\n',
-    "/root/war/artifact.jsp": '<% if (request.getContentLengthLong() > 1048576) { response.setStatus(413); response.flushBuffer(); return; } byte[] part = new byte[65536]; while (request.getInputStream().read(part) >= 0) { } %>stored\n',
+    "/root/war/artifact.jsp": "<% if (request.getContentLengthLong() > 1048576) { response.setStatus(413); response.flushBuffer(); return; } byte[] part = new byte[65536]; while (request.getInputStream().read(part) >= 0) { } %>stored\n",
     "/root/war/matrix.jsp": "<%! static java.util.List<byte[]> kept = new java.util.ArrayList<>(); %><% for (int n = 0; n < 6; n++) kept.add(new byte[4 << 20]); %>kept\n",
     "/root/war/login.jsp": '<% for (int n = 0; n < 12; n++) response.addHeader("Set-Cookie", "crumb" + n + "=" + "x".repeat(1000)); %>welcome\n',
     "/root/war/WEB-INF/web.xml": '<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="5.0"><display-name>CI</display-name></web-app>\n',
@@ -211,7 +220,14 @@ WAR_FAULTS = (
         failures=30,
         settle="grep -rqs OutOfMemoryError /var/log/tomcat10 || journalctl -u tomcat10 | grep -q OutOfMemoryError",
         expects=causes("application-error", "upstream-error-status", "memory-pressure"),
-        partly=causes("backend-crashed", "backend-hung", "backend-too-slow", "backend-oom-killed", "deploy-termination-race", "workers-exhausted"),
+        partly=causes(
+            "backend-crashed",
+            "backend-hung",
+            "backend-too-slow",
+            "backend-oom-killed",
+            "deploy-termination-race",
+            "workers-exhausted",
+        ),
         targets=WAR_AT,
     ),
     Fault(
@@ -363,7 +379,9 @@ server {
     }
 }
 """
-NAMES_AT = frozenset({"api.firm.internal:7000", "api.firm.internal", "127.0.0.3:7000", "[2001:db8::7]:7000", "192.0.2.77:7000", "127.0.0.9:7000"})
+NAMES_AT = frozenset(
+    {"api.firm.internal:7000", "api.firm.internal", "127.0.0.3:7000", "[2001:db8::7]:7000", "192.0.2.77:7000", "127.0.0.9:7000"}
+)
 NAMES_FAULTS = (
     Fault(
         id="names-only-ipv6-record",
@@ -378,7 +396,7 @@ NAMES_FAULTS = (
         happens="a line of a test in /etc/hosts names another address for the application; nginx took it at its last restart for the fixed name",
         steps="echo '127.0.0.9 api.firm.internal' >> /etc/hosts; systemctl restart nginx",
         failures=20,
-        expects=causes("name-shadowed", "wrong-address", "stale-dns"),
+        expects=causes("wrong-address", "stale-dns"),
         partly=causes("backend-not-running", "wrong-port"),
         targets=NAMES_AT,
     ),
@@ -421,7 +439,10 @@ STACKS = (
                 id="home-upgrade-night",
                 happens="a night: daemon-reexec, logs rotate, Alertmanager reloads, nginx reloads; a CGI script of 5 s; scanners",
                 steps="systemctl daemon-reexec; systemctl reload prometheus-alertmanager nginx; logrotate -f /etc/logrotate.d/nginx",
-                routes=(Route(path="/files/report.cgi", host="home.example"), Route(path="/hooks/none", host="home.example", weight=2)),
+                routes=(
+                    Route(path="/files/report.cgi", host="home.example"),
+                    Route(path="/hooks/none", host="home.example", weight=2),
+                ),
                 seconds=14,
             ),
         ),
@@ -479,7 +500,10 @@ STACKS = (
         },
         setup="systemctl enable --now dnsmasq api\nuntil curl -fs -o /dev/null http://127.0.0.3:7000/; do sleep 0.1; done\n"
         "rm -f /etc/nginx/sites-enabled/default; ln -s /etc/nginx/sites-available/web /etc/nginx/sites-enabled/web\nsystemctl enable --now nginx\n",
-        routes=(Route(path="/", host="web.firm.example", weight=4), Route(path="/fixed/about", host="web.firm.example", weight=3)),
+        routes=(
+            Route(path="/", host="web.firm.example", weight=4),
+            Route(path="/fixed/about", host="web.firm.example", weight=3),
+        ),
         faults=NAMES_FAULTS,
         calms=(
             Calm(

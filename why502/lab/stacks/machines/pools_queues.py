@@ -258,12 +258,16 @@ systemctl enable --now redis-server php8.2-fpm rsyslog supervisor
 rm -f /etc/nginx/sites-enabled/default; ln -s /etc/nginx/sites-available/laravel /etc/nginx/sites-enabled/laravel
 systemctl enable --now nginx
 """
-LARAVEL_ROUTES = (Route(path="/", port=8000, weight=4), Route(path="/checkout", port=8000, weight=1), Route(path="/up", port=8000, weight=2))
+LARAVEL_ROUTES = (
+    Route(path="/", port=8000, weight=4),
+    Route(path="/checkout", port=8000, weight=1),
+    Route(path="/up", port=8000, weight=2),
+)
 LARAVEL_FAULTS = (
     Fault(
         id="laravel-down-forgotten",
         happens="php artisan down was run for a migration and nobody ran php artisan up: the application answers 503 itself",
-        steps='echo \'{"retry":60}\' > /var/www/laravel/storage/framework/down',
+        steps="echo '{\"retry\":60}' > /var/www/laravel/storage/framework/down",
         expects=causes("upstream-error-status", "maintenance-response"),
         partly=causes("application-error"),
         targets=LARAVEL_AT,

@@ -158,7 +158,9 @@ FEED_SITE = """
 """
 FEED_HEAD = "upstream feed {\n    server 127.0.0.1:5000 max_fails=0;\n    keepalive 4;\n}\n"
 FEED_AT = frozenset({"127.0.0.1:5000", "feed"})
-FEED_AGAIN = "systemctl daemon-reload; systemctl restart feed; until curl -fs -o /dev/null http://127.0.0.1:5000/; do sleep 0.1; done; "
+FEED_AGAIN = (
+    "systemctl daemon-reload; systemctl restart feed; until curl -fs -o /dev/null http://127.0.0.1:5000/; do sleep 0.1; done; "
+)
 FEED_FILE = "/etc/systemd/system/feed.service"
 FEED_FAULTS = (
     Fault(
@@ -190,7 +192,14 @@ FEED_FAULTS = (
         routes=(Route(path="/hold", weight=4),),
         failures=14,
         expects=causes("too-many-open-files", "backend-hung", "application-error"),
-        partly=causes("backend-too-slow", "workers-exhausted", "listen-backlog-overflow", "upstream-error-status", "premature-close", "connection-reset"),
+        partly=causes(
+            "backend-too-slow",
+            "workers-exhausted",
+            "listen-backlog-overflow",
+            "upstream-error-status",
+            "premature-close",
+            "connection-reset",
+        ),
         targets=FEED_AT,
     ),
     Fault(
@@ -254,8 +263,8 @@ command=/opt/venv/bin/python /srv/push/push.py
 user=www-data
 environment=SOCKET="/run/push/push.sock"
 autorestart=true
-startsecs=1
-startretries=3
+startsecs=3
+startretries=1
 stdout_logfile=/var/log/push/push.log
 redirect_stderr=true
 stopasgroup=true
@@ -391,7 +400,7 @@ POOLED_FAULTS = (
     Fault(
         id="pgbouncer-userlist-emptied",
         happens="the new userlist.txt lacks the application's user; PgBouncer refuses its log-in, and pages answer 503",
-        steps="echo '\"postgres\" \"x\"' > /etc/pgbouncer/userlist.txt; systemctl restart pgbouncer",
+        steps='echo \'"postgres" "x"\' > /etc/pgbouncer/userlist.txt; systemctl restart pgbouncer',
         expects=causes("backend-dependency-down"),
         partly=causes("application-error", "upstream-error-status"),
         targets=POOLED_AT,

@@ -445,7 +445,14 @@ RAILS_FAULTS = (
         steps="mount -t tmpfs -o size=300k,mode=1777 tmpfs /tmp; head -c 290000 /dev/zero > /tmp/core.1234",
         routes=(Route(path="/import", method="POST", body_bytes=400_000, weight=6),),
         expects=causes("disk-full"),
-        partly=causes("application-error", "upstream-error-status", "premature-close", "connection-reset", "backend-hung", "backend-too-slow"),
+        partly=causes(
+            "application-error",
+            "upstream-error-status",
+            "premature-close",
+            "connection-reset",
+            "backend-hung",
+            "backend-too-slow",
+        ),
         targets=RAILS_AT,
     ),
     Fault(
