@@ -155,7 +155,7 @@ WAR = {
     "/root/war/index.jsp": '<html><body><%= "Jobs ".repeat(40) %></body></html>\n',
     "/root/war/job.jsp": '<%@ page session="false" %><html><body>job</body></html>\n',
     "/root/war/build.jsp": '<% Thread.sleep(Long.parseLong(request.getParameter("ms"))); %>built\n',
-    "/root/war/artifact.jsp": "<% if (request.getContentLengthLong() > 1048576) { response.setStatus(413); response.flushBuffer(); return; } byte[] part = new byte[65536]; while (request.getInputStream().read(part) >= 0) { } %>stored\n",
+    "/root/war/artifact.jsp": "<% byte[] part = new byte[65536]; while (request.getInputStream().read(part) >= 0) { } %>stored\n",
     "/root/war/matrix.jsp": "<%! static java.util.List<byte[]> kept = new java.util.ArrayList<>(); %><% for (int n = 0; n < 6; n++) kept.add(new byte[4 << 20]); %>kept\n",
     "/root/war/login.jsp": '<% for (int n = 0; n < 12; n++) response.addHeader("Set-Cookie", "crumb" + n + "=" + "x".repeat(1000)); %>welcome\n',
     "/root/war/WEB-INF/web.xml": '<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="5.0"><display-name>CI</display-name></web-app>\n',
@@ -202,16 +202,6 @@ WAR_UP = "until curl -fs -o /dev/null http://127.0.0.1:8080/job.jsp; do sleep 0.
 CI = "ci.firm.example"
 WAR_AT = frozenset({"127.0.0.1:8080", "ci"})
 WAR_FAULTS = (
-    Fault(
-        id="war-upload-refused-by-tomcat",
-        happens="artifacts above 1 MB: the application refuses before it reads, and Tomcat ends the connection after maxSwallowSize; nginx's own limit is far higher",
-        steps="true",
-        routes=(Route(path="/artifact.jsp", method="POST", host=CI, body_bytes=24 << 20, weight=4),),
-        failures=6,
-        expects=causes("connection-reset", "premature-close"),
-        partly=causes("request-too-large", "backend-crashed", "truncated-response"),
-        targets=WAR_AT,
-    ),
     Fault(
         id="war-heap-full",
         happens="a matrix build keeps its results in a heap of 96 MB; Tomcat lives on and answers 500 (OutOfMemoryError: Java heap space)",

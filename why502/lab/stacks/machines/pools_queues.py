@@ -327,6 +327,7 @@ backend default {
         .timeout = 2s;
         .window = 4;
         .threshold = 2;
+        .initial = 2;
     }
 }
 sub vcl_recv {
@@ -463,7 +464,9 @@ STACKS = (
             "/srv/magazine/status.php": "<?php echo 'ok';",
             "/etc/nginx/sites-available/shop": site(MAGAZINE_SITE, listen="127.0.0.1:8080 default_server"),
         },
-        setup="systemctl enable --now php8.2-fpm\n" + ENABLE_SITE + "systemctl daemon-reload\nsystemctl enable --now varnish\n",
+        setup="sed -i 's/^pm.max_children = .*/pm.max_children = 20/' /etc/php/8.2/fpm/pool.d/www.conf\nsystemctl enable --now php8.2-fpm\n"
+        + ENABLE_SITE
+        + "systemctl daemon-reload\nsystemctl enable --now varnish\n",
         routes=(Route(path="/", weight=4), Route(path="/article/3", weight=4), Route(path="/account", weight=3)),
         faults=VARNISH_FAULTS,
         calms=(

@@ -300,7 +300,7 @@ class ProductsController < ActionController::Base
     render plain: 'waited'
   end
   def stock
-    render json: { left: Product.find_by!(id: 9999999999).price }
+    render json: { left: Product.find_by(id: 0).price }
   end
   def import
     render plain: request.body.read.size
@@ -457,7 +457,7 @@ RAILS_FAULTS = (
     ),
     Fault(
         id="rails-query-raises",
-        happens="a controller raises on one page (an id out of range); the page answers 500",
+        happens="a controller raises on one page (NoMethodError for nil: a product that is gone); the page answers 500",
         steps="true",
         routes=(Route(path="/stock", weight=3),),
         expects=causes("application-error", "upstream-error-status"),
