@@ -351,6 +351,9 @@ Restart=on-failure
 WantedBy=multi-user.target
 """
 NAMES_SITE = """\
+upstream fixed {
+    server api.firm.internal:7000;
+}
 resolver 127.0.0.1 valid=2s;
 resolver_timeout 3s;
 server {
@@ -365,12 +368,20 @@ server {
     }
     location /fixed/ {
         proxy_connect_timeout 3s;
-        proxy_pass http://api.firm.internal:7000/;
+        proxy_pass http://fixed/;
     }
 }
 """
 NAMES_AT = frozenset(
-    {"api.firm.internal:7000", "api.firm.internal", "127.0.0.3:7000", "[2001:db8::7]:7000", "192.0.2.77:7000", "127.0.0.9:7000"}
+    {
+        "api.firm.internal:7000",
+        "api.firm.internal",
+        "127.0.0.3:7000",
+        "[2001:db8::7]:7000",
+        "192.0.2.77:7000",
+        "127.0.0.9:7000",
+        "fixed",
+    }
 )
 NAMES_FAULTS = (
     Fault(
@@ -473,8 +484,8 @@ STACKS = (
         calms=(
             Calm(
                 id="pki-renewed",
-                happens="the application's certificate is renewed with its chain, and gunicorn reloads gracefully",
-                steps="issue orders.firm.internal; systemctl kill -s HUP --kill-who=main orders",
+                happens="the application's certificate is renewed with its chain; the application takes it at its next restart; nginx reloads",
+                steps="issue orders.firm.internal; systemctl reload nginx; sleep 3; systemctl reload nginx",
                 seconds=10,
             ),
         ),

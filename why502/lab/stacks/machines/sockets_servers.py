@@ -81,7 +81,7 @@ CHANNELS_FAULTS = (
         targets=DAPHNE_AT | {"127.0.0.1:6379"},
     ),
     Fault(
-        id="channels-socket-lock-left",
+        id="channels-directory-owner",
         happens="the socket's directory was made root's in a deploy; after a kill Daphne cannot make its socket again",
         steps="chown root: /srv/chat; systemctl kill -s KILL daphne || true",
         expects=causes("backend-startup-failure", "backend-crash-loop"),

@@ -451,6 +451,7 @@ RAILS_FAULTS = (
             "premature-close",
             "connection-reset",
             "backend-hung",
+            "truncated-response",
             "backend-too-slow",
         ),
         targets=RAILS_AT,
