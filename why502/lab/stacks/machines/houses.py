@@ -224,7 +224,7 @@ WAR_FAULTS = (
         id="war-few-threads-small-queue",
         happens='maxThreads="4" acceptCount="2" maxConnections="6" from a tuning guide, and builds of 4 s: connections wait or are dropped',
         steps='sed -i \'s#<Connector port="8080"#<Connector maxThreads="4" acceptCount="2" maxConnections="6" port="8080"#\' /etc/tomcat10/server.xml; '
-        f"systemctl restart tomcat10; {WAR_UP}",
+        "systemctl restart tomcat10; until ss -ltn | grep -q :8080; do sleep 0.2; done",
         routes=(Route(path="/build.jsp?ms=4000", host=CI, weight=40),),
         users=30,
         failures=40,
@@ -387,7 +387,7 @@ NAMES_FAULTS = (
     Fault(
         id="names-only-ipv6-record",
         happens="the record is replaced by an AAAA; this machine has no IPv6 route (Network is unreachable)",
-        steps="sed -i 's#/127.0.0.3#/2001:db8::7#' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
+        steps="sed -i 's#,127.0.0.3#,2001:db8::7#' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
         expects=causes("host-unreachable"),
         partly=causes("wrong-address", "dns-host-not-found"),
         targets=NAMES_AT,
@@ -402,6 +402,13 @@ NAMES_FAULTS = (
         targets=NAMES_AT,
     ),
     Fault(
+        id="names-no-such-name-for-ipv6",
+        happens="the record is rewritten as address=, and dnsmasq answers NXDOMAIN for the AAAA of the name that has an A: nginx takes that for both",
+        steps="sed -i 's#^host-record=.*#address=/api.firm.internal/127.0.0.3#' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
+        expects=causes("dns-host-not-found"),
+        targets=NAMES_AT,
+    ),
+    Fault(
         id="names-upstream-dns-refuses",
         happens="dnsmasq loses its line for the zone and asks a forwarder that is not there: REFUSED for each name",
         steps="sed -i '/firm.internal/d' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
@@ -412,7 +419,7 @@ NAMES_FAULTS = (
         id="names-new-address-filtered",
         happens="the record moves to a host of another network, where packets are dropped on the way",
         steps="nft -f - <<'X'\ntable inet way {\n chain out { type filter hook output priority 0; ip daddr 192.0.2.0/24 drop; }\n}\nX\n"
-        "sed -i 's#/127.0.0.3#/192.0.2.77#' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
+        "sed -i 's#,127.0.0.3#,192.0.2.77#' /etc/dnsmasq.d/firm.conf; systemctl restart dnsmasq",
         expects=causes("connect-timeout"),
         partly=causes("network-policy-denies", "stale-dns"),
         targets=NAMES_AT,
@@ -496,7 +503,7 @@ STACKS = (
         files={
             "/srv/api/api.py": API,
             "/etc/systemd/system/api.service": NAMES_API,
-            "/etc/dnsmasq.d/firm.conf": "no-resolv\nlisten-address=127.0.0.1\nbind-interfaces\naddress=/api.firm.internal/127.0.0.3\nserver=/firm.internal/\n",
+            "/etc/dnsmasq.d/firm.conf": "no-resolv\nlisten-address=127.0.0.1\nbind-interfaces\nhost-record=api.firm.internal,127.0.0.3\nlocal=/firm.internal/\n",
             "/etc/nginx/sites-available/web": NAMES_SITE,
         },
         setup="systemctl enable --now dnsmasq api\nuntil curl -fs -o /dev/null http://127.0.0.3:7000/; do sleep 0.1; done\n"
