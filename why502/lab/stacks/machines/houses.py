@@ -228,6 +228,7 @@ WAR_FAULTS = (
         routes=(Route(path="/build.jsp?ms=4000", host=CI, weight=40),),
         users=30,
         failures=40,
+        settle="test $(grep -c ' 504 ' /var/log/nginx/ci/access.log) -ge 12",
         expects=causes("workers-exhausted", "listen-backlog-overflow"),
         partly=causes("backend-too-slow", "backend-hung", "connect-timeout", "deploy-termination-race"),
         targets=WAR_AT,
