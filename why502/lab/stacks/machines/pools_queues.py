@@ -17,7 +17,7 @@ listen = /run/php/php7.4-fpm-intranet.sock
 listen.owner = intranet
 listen.group = webapps
 listen.mode = 0660
-listen.backlog = 4
+listen.backlog = 12
 pm = ondemand
 pm.max_children = 4
 pm.process_idle_timeout = 10s
@@ -139,10 +139,10 @@ TWO_FAULTS = (
     ),
     Fault(
         id="twofpm-backlog-full",
-        happens="the intranet's pool has listen.backlog = 4 and four children; many users want a page of 3 s, and nginx gets EAGAIN",
+        happens="the intranet's pool has listen.backlog = 12 and four children; many users want a page of 3 s, and nginx gets EAGAIN",
         steps="true",
         routes=(Route(path="/holidays", host=INTRANET_HOST, weight=40),),
-        users=36,
+        users=48,
         expects=causes("listen-backlog-overflow", "php-fpm-max-children", "workers-exhausted"),
         partly=causes("backend-too-slow"),
         targets=OLD_SOCKET,
