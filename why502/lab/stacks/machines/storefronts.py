@@ -184,7 +184,7 @@ NEXT_FAULTS = (
 
 NEXT_PM2 = """\
 module.exports = { apps: [{ name: 'storefront', cwd: '/var/www/storefront/current', script: 'node_modules/next/dist/bin/next', args: 'start -p 3000',
-  instances: 2, exec_mode: 'cluster', min_uptime: 3000, max_restarts: 5, env: { NODE_ENV: 'production', API_URL: 'http://127.0.0.1:4000', PAYMENT_KEY: 'pk_live_1' } }] };
+  instances: 2, exec_mode: 'cluster', min_uptime: 20000, max_restarts: 4, env: { NODE_ENV: 'production', API_URL: 'http://127.0.0.1:4000', PAYMENT_KEY: 'pk_live_1' } }] };
 """
 PM2_UNIT = """[Unit]
 Description=PM2 process manager
@@ -209,6 +209,7 @@ NEXT_PM2_FAULTS = (
         id="next-pm2-modules-missing",
         happens="npm ci was interrupted: node_modules is gone; PM2 gives up after a few starts",
         steps=f"rm /var/www/storefront/current/node_modules; {PM2} restart storefront || true",
+        limit_s=100,
         settle=f'{PM2} jlist | grep -q \'"status":"errored"\'',
         expects=causes("backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed"),
