@@ -193,6 +193,12 @@ SAMPLES = (
     Sample(66, "proxy_pass http://127.0.0.1:8080;", "proxy_pass http://127.0.0.1:8081;", "location"),
     Sample(
         66,
+        "server { listen 10.0.0.5:8080; listen 127.0.0.1:8080; location / { proxy_pass http://127.0.0.1:8080; } }",
+        "server { listen 10.0.0.5:8080; location / { proxy_pass http://127.0.0.1:8080; } }"
+        " server { listen 127.0.0.1:8080; location / { proxy_pass http://127.0.0.1:3000; } }",
+    ),
+    Sample(
+        66,
         f"server {{ listen 8080; server_name a.example; location / {{ {HOST} proxy_pass http://127.0.0.1:8080; }} }}",
         "server { listen 8080; server_name a.example; location / { proxy_set_header Host b.example; proxy_pass http://127.0.0.1:8080; } }"
         " server { listen 8080; server_name b.example; location / { proxy_pass http://127.0.0.1:3000; } }",

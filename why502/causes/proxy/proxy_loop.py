@@ -73,7 +73,7 @@ def _returns(first: Route, target: Target, proxy: Proxy, matcher: Matcher) -> bo
         if "$" in host:
             return False
         place = route.location.split(" ")[-1]
-        found = matcher.find(host, route.uri or (place if place.startswith("/") else "/"), target.port)
+        found = matcher.at(target).find(host, route.uri or (place if place.startswith("/") else "/"), target.port)
         if found is None:
             return False
         peers = [peer.target for peer in found.peers if peer.target is not None]
@@ -124,7 +124,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
             if "$" in host:
                 continue
             path = route.uri or route.location.split(" ")[-1] or "/"
-            if deployment.matcher.find(host, path, target.port) == route:
+            if deployment.matcher.at(target).find(host, path, target.port) == route:
                 yield risk(f"{peer.name} is this very server", route.at, "pass to the port of the application")
                 break
 

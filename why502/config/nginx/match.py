@@ -17,11 +17,13 @@ import msgspec
 
 from why502.config.nginx.variables import is_in
 from why502.model.config import Location, Route, Server
+from why502.model.target import Target
 from why502.model.times import whole_number
 
 MAX_REDIRECTS = 10
 MAX_URI = 2048
 _CACHED = 4096
+EVERY = "0.0.0.0"  # noqa: S104 - what `listen 80` means
 # A repeated group that repeats within: a log line could keep such an expression busy for hours.
 _RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 
@@ -93,6 +95,21 @@ class Matcher:
     @cached_property
     def _defaults(self) -> list[_Host]:
         return [found for found in self._hosts if found.default_ports]
+
+    def at(self, target: Target) -> Matcher:
+        """Return a matcher of those servers alone that take connections to an address: the ones that listen on exactly that, else on all.
+
+        Where none of them is known to, it knows all servers. [ngx_http_find_virtual_server: an address has its own servers]
+        """
+        family = "::" if ":" in target.host else EVERY
+        host = "127.0.0.1" if target.host == "localhost" else target.host
+        for wanted in dict.fromkeys((host, family)):
+            there = [found for found in self._hosts if _takes(found.server, wanted, target.port)]
+            if there:
+                other = Matcher(self._http, self._servers)
+                other._hosts = there
+                return other
+        return self
 
     def find(self, host: str, uri: str, port: int | None = None, server: str | None = None) -> Route | None:
         """Return the route of a request; None where none leads to a backend or we cannot tell.
@@ -167,6 +184,21 @@ def _grouped(pairs: Iterable[tuple[str, _Host]]) -> dict[str, list[_Host]]:
     for name, host in pairs:
         found.setdefault(name, []).append(host)
     return found
+
+
+def _takes(server: Server, host: str, port: int) -> bool:
+    """Return whether a server listens on exactly that; a range of ports, which nobody reads here, may hold it."""
+    for listen in server.listens:
+        address = listen.split()[0] if listen.split() else ""
+        if address.startswith("unix:"):
+            continue
+        bracket, found, tail = address.rpartition("]")
+        where, _, number = (bracket.strip("["), "", tail.lstrip(":")) if found else address.rpartition(":")
+        if not found and not where and not number.replace("-", "").isdigit():  # an address alone
+            where, number = number, ""
+        if "-" in number or (int(number or 80) == port and where.replace("*", "") in (host, "" if host == EVERY else host)):
+            return True
+    return False
 
 
 def route_for(routes: Iterable[Route], host: str, uri: str) -> Route | None:
