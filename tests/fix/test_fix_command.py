@@ -28,6 +28,22 @@ def test_the_command_that_does_it_is_told_whole() -> None:
     assert told.out.endswith("Nothing was changed. Do it with: why502 fix wrong-port --remedy 1 --apply, on that machine\n")
 
 
+def test_a_finding_is_named_with_its_target() -> None:
+    named = "wrong-port@127.0.0.1:3001"
+    told = ask("fix", named, "--bundle", BUNDLE)
+    assert (told.status, told.err) == (1, "")
+    assert told.out.endswith(f"Do it with: why502 fix {named} --apply, on that machine\n")
+
+
+@pytest.mark.parametrize("named", ["wrong-port@127.0.0.1:9", "backend-hung", "backend-hung@127.0.0.1:3001"])
+def test_what_leads_now_is_told_where_the_named_finding_is_none(named: str) -> None:
+    told = ask("fix", named, "--bundle", BUNDLE)
+    assert (told.status, told.out) == (2, "")
+    assert "wrong-port@127.0.0.1:3001 leads now" in told.err
+    assert "why502 fix wrong-port@127.0.0.1:3001" in told.err
+    assert TWO_LINES.fullmatch(told.err)
+
+
 def test_nothing_to_fix() -> None:
     told = ask("fix", "--bundle", str(GOLDEN / "healthy.why502"))
     assert (told.status, told.err) == (0, "")

@@ -53,15 +53,36 @@ class Plan(Value, frozen=True, kw_only=True):
         )
 
 
-def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) -> tuple[Plan, ...]:
-    """Return what can be done, the best first: each remedy with steps of each finding, or of the named cause only.
+def name(finding: Finding) -> str:
+    """Return what a finding is called for `why502 fix`: `wrong-port@127.0.0.1:3001`, or the cause alone where it has no target."""
+    return f"{finding.cause}@{finding.target}" if finding.target else finding.cause
+
+
+def leading(diagnosis: Diagnosis) -> Finding | None:
+    """Return the finding that leads; None where nothing is asserted."""
+    return next((finding for finding in diagnosis.findings if finding.confidence >= ASSERTED), None)
+
+
+def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, target: str = "") -> tuple[Plan, ...]:
+    """Return what can be done, the best first: each remedy with steps of each finding, or of the named cause (and target) only.
 
     Raises Why502Error where there is none, NothingToDo where none is needed any more.
     """
-    found = [f for f in diagnosis.findings if f.confidence >= ASSERTED and (cause is None or f.cause == cause)]
+    found = [
+        f
+        for f in diagnosis.findings
+        if f.confidence >= ASSERTED and (cause is None or f.cause == cause) and target in ("", str(f.target))
+    ]
     if not found:
         if cause is not None:
-            raise Why502Error(f"{cause} is not found here", "See `why502 diagnose` for what is.")
+            first = leading(diagnosis)
+            wanted = f"{cause} on {target}" if target else cause
+            if first is None:
+                raise Why502Error(f"{wanted} is not found here", "See `why502 diagnose` for what is.")
+            raise Why502Error(
+                f"{wanted} is not found here: {name(first)} leads now",
+                f"See `why502 diagnose`, then: why502 fix {name(first)}",
+            )
         raise Why502Error("nothing is found that could be fixed", "See `why502 diagnose` for what was looked at.")
     made: dict[tuple[Edit | Run, ...], Plan] = {}
     for finding in found:

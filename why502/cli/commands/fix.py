@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("cause", required=False)
+@click.argument("cause", required=False, metavar="[CAUSE[@TARGET]]")
 @click.option("--apply", "is_applied", is_flag=True, help="Do it: back up, edit, test, reload, verify, keep or put back.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan (the default).")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -46,13 +46,14 @@ def fix(
     state: str | None,
     format_: str,
 ) -> int:
-    """Show how the best finding (or CAUSE) would be repaired, and with --apply do it.
+    """Show how the best finding (or CAUSE, on TARGET) would be repaired, and with --apply do it.
 
     Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was put back; 2 it could not run.
 
     \b
     Example: why502 fix
     Example: why502 fix --apply --yes
+    Example: why502 fix wrong-port@127.0.0.1:3001
     Example: why502 fix --undo
     """
     from why502.cli.repair import nothing, repair_with_first, show, take_back, with_diffs
@@ -67,10 +68,12 @@ def fix(
     from why502.causes import CAUSES
     from why502.cli.look import look
     from why502.diagnosis import diagnose as think
-    from why502.fix.plan import NothingToDo, plans
+    from why502.fix.plan import NothingToDo, leading, name, plans
     from why502.render.words import safe
 
-    if cause is not None and cause not in CAUSES:
+    wanted = cause
+    cause, _, target = (cause or "").partition("@")
+    if wanted is not None and cause not in CAUSES:
         raise click.UsageError(f"no cause is called {cause!r}")
     if bundle is not None and (is_applied or configs or logs or urls):
         raise click.UsageError("--bundle only shows a plan: leave --apply and the options for this machine away")
@@ -79,16 +82,19 @@ def fix(
     if diagnosis.verdict == "healthy":
         return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
     try:
-        choices = plans(diagnosis, snapshot, cause)
+        choices = plans(diagnosis, snapshot, cause or None, target)
     except NothingToDo as over:
         return nothing(env, f"Nothing to fix now: {safe(over.says)}", is_json=is_json)
+    first = leading(diagnosis)
+    if wanted and first is not None and (first.cause, target or str(first.target)) != (cause, str(first.target)):
+        env.stderr.write(f"why502: {safe(name(first))} leads now, {safe(wanted)} is not the first cause any more\n")
     if remedy is not None:
         if remedy > len(choices):
             raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")
         choices = choices[remedy - 1 : remedy]
     if is_applied:
         return repair_with_first(env, choices, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
-    how = " ".join(("why502 fix", *([cause] if cause else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
+    how = " ".join(("why502 fix", *([wanted] if wanted else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
     how += ", on that machine" if bundle else ""
     host = env.host_of(snapshot)
     return show(env, with_diffs(choices[0], host), host, is_json=is_json, how=how, others=choices[1:])
