@@ -1,0 +1,82 @@
+"""A restart loop has one answer, at whatever moment of a round it is looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from test_verdicts import APP, NOW, REPLACE, failing, machine, route
+
+from why502.diagnosis import diagnose
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
+
+UNIT = "shop.service"
+ROUND_S = 3.0  # RestartSec=1, then two seconds until it dies again
+ROUNDS = 12
+# Seconds within a round: it died at 0, is started again at 1.0, listens from 1.3 on, dies at 3.0.
+PHASES = (0.0, 0.4, 0.9, 1.0, 1.1, 1.3, 1.5, 1.8, 2.4, 2.9)
+
+
+def looked_at(phase_s: float) -> Snapshot:
+    """Return the machine so long after a death: what systemd, the journal, `ss` and our probe show then."""
+    died = NOW - timedelta(seconds=phase_s)
+    deaths = [died - timedelta(seconds=ROUND_S * back) for back in range(ROUNDS)]
+    is_up, listens = phase_s >= 1.0, phase_s >= 1.3
+    events = tuple(event for at in reversed(deaths) for event in _round(at))
+    service = Service(
+        manager="systemd",
+        name=UNIT,
+        is_running=is_up,
+        main_pid=40 if is_up else None,
+        restarts=ROUNDS - (0 if is_up else 1),
+        targets=(APP,),
+    )
+    here = machine(failing(Symptom.CONNECT_REFUSED, APP, 40, ago_s=1), routes=(route(APP, 7),))
+    process = Process(pid=40, name="python3", unit=UNIT, started_at=died + timedelta(seconds=1.0))
+    return REPLACE(
+        here,
+        processes=(*(here.processes or ()), *((process,) if is_up else ())),
+        listeners=(*(here.listeners or ()), *((Listener(target=APP, pids=(40,)),) if listens else ())),
+        services=(service,),
+        events=events,
+        probes=(
+            Probe(
+                target=APP,
+                protocol="http",
+                symptom=None if listens else Symptom.CONNECT_REFUSED,
+                status=200 if listens else None,
+                at=NOW,
+            ),
+        ),
+    )
+
+
+def _round(died: datetime) -> tuple[Event, ...]:
+    """Return what the journal tells of one death and the start after it, up to the moment of the look."""
+    told = (
+        (Symptom.PROCESS_EXITED, 0.0, f"{UNIT}: Main process exited, code=exited, status=1/FAILURE"),
+        (Symptom.RESTART_LOOP, 0.9, f"{UNIT}: Scheduled restart job, restart counter is at 7."),
+        (Symptom.PROCESS_STARTED, 1.0, f"Started {UNIT}."),
+    )
+    return tuple(
+        Event(symptom=symptom, at=died + timedelta(seconds=after), says=says, detail=says, seen_in="journalctl", unit=UNIT)
+        for symptom, after, says in told
+        if died + timedelta(seconds=after) <= NOW
+    )
+
+
+def test_every_phase_of_a_round_has_one_answer() -> None:
+    answers = {phase: _answer(looked_at(phase)) for phase in PHASES}
+    assert set(answers.values()) == {("backend-crash-loop", str(APP), True)}, answers
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_same_snapshot_has_the_same_answer_ten_times(phase: float) -> None:
+    here = looked_at(phase)
+    assert len({str(diagnose(here)) for _ in range(10)}) == 1
+
+
+def _answer(here: Snapshot) -> tuple[str, str, bool]:
+    first = diagnose(here).findings[0]
+    return first.cause, str(first.target), first.ongoing
