@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from why502.diagnosis import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Kernel, Listener, PhpPool, Process, Proxy, Snapshot
+from why502.model.snapshot import Event, Kernel, Listener, PhpPool, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -121,3 +122,31 @@ def test_too_few_workers_for_a_rush_are_no_slow_path(
 ) -> None:
     first = _first(_backend(paths, failed, served_s=served_s, pool=pool))
     assert first is not None and first.cause == ("php-fpm-max-children" if pool else "workers-exhausted")
+
+
+def _queues_itself(*, entrance: Symptom | None, direct: Symptom | None, closed: int = 6) -> Snapshot:
+    """Return a machine whose backend accepts every connection, and lets them wait in a queue of its own: AJP, which is not asked."""
+    here = _backend({"GET /slow.jsp": {"200": 18, "504": 30}}, {"GET /slow.jsp": 30})
+    through = Probe(
+        target=Target(host="127.0.0.1", port=80), protocol="http", through_proxy=True, symptom=entrance, route_at=PLACE, at=AT
+    )
+    straight = Probe(target=BACKEND, protocol="ajp", symptom=direct, request="connect", at=AT)
+    assert here.logs is not None
+    return msgspec.structs.replace(
+        here,
+        listeners=(Listener(target=BACKEND, pids=(9,), queued=0),),
+        kernel=Kernel(accepted={str(BACKEND): 63}, worked_off={str(BACKEND): closed}),
+        probes=(straight, through),
+        logs=msgspec.structs.replace(here.logs, by_status={"200": 18, "504": 30}),
+    )
+
+
+def test_connections_that_wait_in_a_queue_of_the_server_itself() -> None:
+    first = _first(_queues_itself(entrance=Symptom.READ_TIMED_OUT, direct=None))
+    assert first is not None and first.cause == "workers-exhausted"
+
+
+@pytest.mark.parametrize(("entrance", "closed"), [(None, 6), (Symptom.READ_TIMED_OUT, 0)])
+def test_a_server_that_answers_or_works_nothing_off_has_no_queue(entrance: Symptom | None, closed: int) -> None:
+    first = _first(_queues_itself(entrance=entrance, direct=None, closed=closed))
+    assert first is None or first.cause != "workers-exhausted"

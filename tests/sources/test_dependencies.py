@@ -20,7 +20,7 @@ from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Dependency, Event, Proxy, Snapshot
+from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 from why502.sources import dependencies, kernel, listeners, processes, sockets
 from why502.sources.base import Ask
@@ -409,3 +409,21 @@ def test_what_scripts_say_within_the_gateways_log_names_what_they_need_and_its_u
 
 def test_another_error_of_a_script_is_no_dependency() -> None:
     assert first(said_into_the_log("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
+
+
+def test_a_wildcard_listener_here_is_not_the_peer_on_another_host() -> None:
+    """A gateway listens on every address of this machine, not on port 80 of other hosts."""
+    target, away, own = (
+        Target(host="127.0.0.1", port=8000),
+        Target(host="203.0.113.99", port=80),
+        Target(host="127.0.0.1", port=80),
+    )
+    known = Snapshot(
+        taken_at=datetime(2026, 11, 21, 1, tzinfo=UTC),
+        addresses=("192.0.2.1",),
+        listeners=(Listener(target=Target(host="0.0.0.0", port=80), pids=(7,)), Listener(target=target, pids=(9,))),  # noqa: S104
+        processes=(Process(pid=7, name="nginx", unit="nginx.service"), Process(pid=9, name="app")),
+    )
+    found = {one.peer: one for one in dependencies._of_target(known, target, [], {away: "API_URL", own: "SELF_URL"})}  # noqa: SLF001
+    assert (found[away].process, found[away].unit, found[away].is_heard) == ("", "", None)
+    assert (found[own].process, found[own].is_heard) == ("nginx", True)

@@ -260,7 +260,7 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: d
     busy = sum(one.busy for one in waits)
     named = [place for place in _named(known) if place not in connecting and place not in ports]
     for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
-        heard = _listener(known, peer)
+        heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None  # a wildcard takes no other host's
         process = _owner(known, heard)
         is_stopped = bool(process and process.state in ("T", "t"))
         does = _titles(known, heard, ports.get(peer, set()))

@@ -28,6 +28,7 @@ from why502.contrast import never_answered
 from why502.deployment import Deployment
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import CONNECT
 from why502.rule import risk, rule
 
 
@@ -51,7 +52,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if waiting and held and not stopped:
         yield supports(f"it holds {held} accepted connections meanwhile", "ss -tnp", WEAK)
     closed = kernel.worked_off.get(str(case.target), 0) if kernel else 0
-    silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in case.probes)
+    asked = [probe for probe in case.probes if probe.symptom or probe.request != CONNECT]
+    asked = asked or list(case.entrances)  # of AJP nothing is asked, of the proxy it is
+    silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in asked)
     if closed and silent and held and not waiting and some_answered(case):
         says = (
             f"it holds {held} connections, answers some in time, and closed {closed} that the proxy had given up while we looked"
@@ -59,7 +62,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{says}: they wait in a queue of its own", "ss -tn state close-wait", LIKELY)
     if some and waiting:
         yield supports("other requests were answered in the same time", "access log", WEAK)
-    if case.answers_now is True and not waiting:
+    if case.answers_now is True and not waiting and not any(probe.symptom for probe in asked):
         yield refutes("nothing waits in its queue now, and it answers", "probe", WEAK)
     for tally in case.words(Symptom.WORKERS_BUSY)[:1]:
         yield supports("the application server itself says that all of its workers are busy", tally.seen_in, PROOF)
