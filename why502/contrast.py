@@ -51,10 +51,9 @@ def never_answered(case: Case) -> Apart | None:
     """
     late = [tally for tally in case.failures if tally.symptom is Symptom.READ_TIMED_OUT]
     began = min((tally.first for tally in late if tally.first), default=None)
-    paths = _paths(case)
-    if not late or began is None or not paths:
+    failed = _failed(case) if late and began is not None else Counter[str]()
+    if began is None or not any(count >= SEVERAL for count in failed.values()) or not (paths := _paths(case)):
         return None
-    failed = _failed(case)
     by_request: dict[str, list[PathTraffic]] = {}
     for path in paths:
         by_request.setdefault(path.request, []).append(path)

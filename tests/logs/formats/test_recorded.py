@@ -106,6 +106,7 @@ READ: dict[str, tuple[str, dict[str, int]]] = {
         {
             "process-started": 1,
             "listens-on": 1,
+            "protocol-told": 1,
             "queue-full": 15,
             "worker-timed-out": 5,
             "process-crashed": 4,
