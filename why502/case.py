@@ -753,7 +753,7 @@ _TOLD = (
 )
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
-KILLS, KILLING = 3, 0.6  # broken connections of one path, and their share: those of others break as the same process ends
+KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: those of others break as the same process ends
 RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
 BESIDE = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
