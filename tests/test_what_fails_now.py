@@ -334,3 +334,18 @@ def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expec
     here = living(cut(Symptom.CONNECT_REFUSED, 7, 4, 26), events=events, started_s=6.15)
     silent = Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW)
     assert ("backend-startup-failure" in asserted(REPLACE(here, probes=(silent,)))) is expected
+
+
+def test_what_a_probe_meets_now_is_no_gap_of_a_restart() -> None:
+    """The log shows only the restart yet; since then each handshake runs into the time limit."""
+    way = REPLACE(WAY, protocol="https")
+    listens = (
+        told(Symptom.LISTENS_ON, 20, "Listening at: https://127.0.0.1:3000", target=APP),
+        told(Symptom.LISTENS_ON, 5, "Listening at: http://127.0.0.1:3000", target=APP),
+    )
+    cuts = (cut(Symptom.CONNECT_REFUSED, 7, 5, 18), cut(Symptom.TLS_FAILED, 7, 7, 1))
+    here = living(*cuts, events=(*STOPS, STARTS, *listens), started_s=6.15, paths=(answered(8),))
+    silent = Probe(target=APP, protocol="https", symptom=Symptom.TLS_TIMED_OUT, at=NOW)
+    proxy = REPLACE((here.proxies or ())[0], routes=(way,))
+    found = first(REPLACE(here, proxies=(proxy,), probes=(silent,)))
+    assert (found.cause, found.ongoing) == ("wrong-protocol", True)

@@ -234,7 +234,8 @@ def _finding(weighed: _Weighed) -> Finding:
     own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
     told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
     tallies = [tally for tally in told if tally.symptom in own]
-    is_met = not tallies and any(item.weight >= STRONG and item.seen_in.startswith("probe") for item in weighed.seen)
+    is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
+    is_met |= not tallies and any(item.weight >= STRONG and item.seen_in.startswith("probe") for item in weighed.seen)
     if not tallies and case.target is not None:
         tallies = list(case.failures) or told
     last = max((t.last for t in tallies if t.last), default=None)
