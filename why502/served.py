@@ -143,11 +143,13 @@ def _cut(here: Snapshot) -> Iterator[Unserved]:
     """Yield that most upgraded connections end by the proxy's own timer, or some by one that is shorter than usual pings."""
     tallies = [tally for tally in (here.logs.tallies if here.logs else ()) if tally.symptom is Symptom.UPGRADED_TIMED_OUT]
     count = sum(tally.count for tally in tallies)
+    if count < FEW:
+        return
     opened = sum(path.statuses.get("101", 0) for path in (here.logs.paths if here.logs else ()))
     targets = {tally.target for tally in tallies}
     limits = [route.read_timeout_s for route in routes(here) if {peer.target for peer in route.peers} & targets]
     is_short = bool(limits) and 0 < max(limits) <= PING_S
-    if count >= FEW and (is_short or count >= MOST * opened):
+    if is_short or count >= MOST * opened:
         last = max((tally.last for tally in tallies if tally.last), default=None)
         target = tallies[0].target
         yield Unserved(Reason.CUT, count, max(opened, count), ("101",), server=tallies[0].server, target=target, last=last)

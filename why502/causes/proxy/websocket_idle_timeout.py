@@ -31,8 +31,10 @@ from why502.served import PING_S, Reason, unserved
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
+    if case.target is None or tally is None:
+        return
     cut = next((one for one in unserved(case.here, case.joins) if one.reason is Reason.CUT), None)
-    if case.target is None or tally is None or cut is None:
+    if cut is None:
         return
     yield supports(cut.says, tally.seen_in, LIKELY)
     route = case.route
