@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def never_answered(case: Case) -> Apart | None:
     return Apart(stuck[0], failed[stuck[0]], answered, every)
 
 
-def _is_served_since(paths: list[PathTraffic], began: datetime) -> bool:
+def _is_served_since(paths: Iterable[PathTraffic], began: datetime) -> bool:
     """Return whether one of some paths was answered after the slow one was asked for first: so it was not all stuck by then."""
     return any(path.last_served is not None and path.last_served >= began for path in paths)
 
@@ -84,11 +85,9 @@ def _failed(case: Case) -> Counter[str]:
     return found
 
 
-def _paths(case: Case) -> list[PathTraffic]:
+def _paths(case: Case) -> tuple[PathTraffic, ...]:
     """Return what clients were answered on the target's routes, and where several servers have the path."""
-    places = {each.at for each in case.routes if each.at is not None}
-    found = case.here.logs.paths if case.here.logs else ()
-    return [path for path in found if path.at in places or path.at is None]
+    return case.joins.paths_to(case.target) if case.target is not None else ()
 
 
 def _answered(path: PathTraffic) -> int:

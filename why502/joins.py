@@ -566,6 +566,19 @@ class Joins:
         return tuple(self.routes[place] for place in places)
 
     @cached_property
+    def _paths_of(self) -> dict[tuple[int, ...], tuple[PathTraffic, ...]]:
+        return {}
+
+    def paths_to(self, target: Target) -> tuple[PathTraffic, ...]:
+        """Return what clients were answered on the routes to a target, and where several servers have the path; once for each group."""
+        key = tuple(self._sets_to.get(target, ()))
+        if key not in self._paths_of:
+            places = {route.at for route in self.routes_to(target) if route.at is not None}
+            found = self.here.logs.paths if self.here.logs else ()
+            self._paths_of[key] = tuple(path for path in found if path.at in places or path.at is None)
+        return self._paths_of[key]
+
+    @cached_property
     def proxy_of(self) -> dict[int, Proxy]:
         """The proxies by the identity of their routes."""
         found: dict[int, Proxy] = {}
