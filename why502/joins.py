@@ -78,7 +78,7 @@ Find = Callable[[str, str, bool], Route | None]
 
 def is_failure(tally: Tally) -> bool:
     """Return whether a tally is of failures of the way to a backend."""
-    return tally.proxy is not None and tally.symptom not in NOTICES and not is_passed_on(tally)
+    return tally.proxy is not None and tally.symptom not in NOTICES and not tally.is_notice and not is_passed_on(tally)
 
 
 def is_passed_on(tally: Tally) -> bool:
@@ -428,6 +428,7 @@ def merged(tallies: Iterable[Tally]) -> Tally | None:
         head,
         count=sum(x.count for x in found),
         hidden=sum(x.hidden for x in found),
+        is_notice=all(x.is_notice for x in found),
         first=min((x.first for x in found if x.first), default=None),
         last=max((x.last for x in found if x.last), default=None),
         duration_min_s=min(shortest, default=None),

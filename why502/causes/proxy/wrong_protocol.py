@@ -102,7 +102,7 @@ def _pool(case: Case) -> PhpPool | None:
     return pool if not owners or pool.master_pid in owners else None
 
 
-_PARSER = re.compile(r"uwsgi_proto_(\w+)_parser")
+_PARSER = re.compile(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
 
 
 def _told(case: Case) -> tuple[str, Event] | None:
