@@ -35,10 +35,10 @@ FORMAT = (
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
 CONFIG = """
-error_log {folder}/error.log; pid {folder}/nginx.pid; events {{ }}
+error_log {directory}/error.log; pid {directory}/nginx.pid; events {{ }}
 http {{
   log_format timed '{format}';
-  access_log {folder}/access.log timed;
+  access_log {directory}/access.log timed;
   server {{ listen 127.0.0.1:18080; server_name example.com; location / {{ proxy_pass http://127.0.0.1:3001; }} }}
 }}
 """
@@ -47,16 +47,16 @@ import json, sys, time
 from datetime import datetime, timedelta
 from why502.host.local import LocalHost
 from why502.logs.summary import LogInput, summarise
-folder, form, since, until = sys.argv[1:5]
+directory, form, since, until = sys.argv[1:5]
 started = time.perf_counter()
 summary, gaps = summarise(
     LocalHost(),
-    [LogInput(path=folder + "/error.log", kind="error"), LogInput(path=folder + "/access.log", kind="access", format=form)],
+    [LogInput(path=directory + "/error.log", kind="error"), LogInput(path=directory + "/access.log", kind="access", format=form)],
     datetime.fromisoformat(since), datetime.fromisoformat(until), patience_s=300,
 )
 took = time.perf_counter() - started
 print(json.dumps({"took_s": took, "peak_mb": int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024, "requests": summary.requests,
-    "failures": sum(summary.by_minute.values()), "kinds": len(summary.tallies), "gaps": [gap.why for gap in gaps]}))
+    "failures": sum(summary.by_minute.values()), "kinds": len(summary.tallies), "gaps": [gap.reason for gap in gaps]}))
 """
 
 
@@ -95,10 +95,10 @@ def fill(path: Path, size_bytes: int, lines: Iterator[bytes], old: bytes, old_at
         file.write(tail)
 
 
-def make(folder: Path, access_bytes: int, error_bytes: int, *, healthy: int, failed: int) -> None:
+def make(directory: Path, access_bytes: int, error_bytes: int, *, healthy: int, failed: int) -> None:
     """Write a configuration and both logs; the window holds so many requests of each kind."""
-    folder.mkdir(parents=True)
-    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, format=FORMAT))
+    directory.mkdir(parents=True)
+    (directory / "nginx.conf").write_text(CONFIG.format(directory=directory, format=FORMAT))
     begin, total = NOW - WINDOW, healthy + failed
     every = total // failed if failed else total + 1
 
@@ -109,7 +109,7 @@ def make(folder: Path, access_bytes: int, error_bytes: int, *, healthy: int, fai
     old = b"".join(access_line(window, number, fails=False) for number in range(400 if access_bytes > 10_000_000 else 20))
     stamp = window.strftime("%d/%b/%Y:%H:%M:%S").encode()
     fill(
-        folder / "access.log",
+        directory / "access.log",
         access_bytes,
         (access_line(at(n), n, fails=n % every == 0) for n in range(total)),
         old.replace(stamp, b"@" * len(stamp)),
@@ -119,7 +119,7 @@ def make(folder: Path, access_bytes: int, error_bytes: int, *, healthy: int, fai
     old = b"".join(error_line(window, number) for number in range(40 if error_bytes > 10_000_000 else 4))
     stamp = window.strftime("%Y/%m/%d %H:%M:%S").encode()
     fill(
-        folder / "error.log",
+        directory / "error.log",
         error_bytes,
         (error_line(at(n), n) for n in range(0, total, every)),
         old.replace(stamp, b"@" * len(stamp)),
@@ -128,17 +128,17 @@ def make(folder: Path, access_bytes: int, error_bytes: int, *, healthy: int, fai
     )
 
 
-def measure(folder: Path) -> dict[str, float]:
+def measure(directory: Path) -> dict[str, float]:
     """Return what one run in a process of its own took. `whole_s` holds the start of Python, too."""
     started = time.perf_counter()
-    argv = [sys.executable, "-c", CHILD, str(folder), FORMAT, (NOW - WINDOW).isoformat(), NOW.isoformat()]
+    argv = [sys.executable, "-c", CHILD, str(directory), FORMAT, (NOW - WINDOW).isoformat(), NOW.isoformat()]
     result = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     return {**result, "whole_s": time.perf_counter() - started}
 
 
-def measure_command(folder: Path) -> dict[str, float]:
+def measure_command(directory: Path) -> dict[str, float]:
     """Return what the whole `why502 diagnose` took, start of Python included."""
-    asked = ["--config", str(folder / "nginx.conf"), "--no-probe", "--format", "json"]
+    asked = ["--config", str(directory / "nginx.conf"), "--no-probe", "--format", "json"]
     window = ["--since", (NOW - WINDOW).isoformat(), "--until", NOW.isoformat()]
     started = time.perf_counter()
     run = subprocess.run([sys.executable, "-c", CLI, "diagnose", *asked, *window], check=False, capture_output=True, text=True)
@@ -148,14 +148,14 @@ def measure_command(folder: Path) -> dict[str, float]:
     return {"took_s": took_s, "peak_mb": peak, "requests": traffic["requests"]}
 
 
-def best_command(folder: Path, runs: int) -> dict[str, float]:
+def best_command(directory: Path, runs: int) -> dict[str, float]:
     """Return the median run."""
-    return sorted((measure_command(folder) for _ in range(runs)), key=lambda run: run["took_s"])[runs // 2]
+    return sorted((measure_command(directory) for _ in range(runs)), key=lambda run: run["took_s"])[runs // 2]
 
 
-def best(folder: Path, runs: int) -> dict[str, float]:
+def best(directory: Path, runs: int) -> dict[str, float]:
     """Return the median run."""
-    found = sorted((measure(folder) for _ in range(runs)), key=lambda run: run["took_s"])
+    found = sorted((measure(directory) for _ in range(runs)), key=lambda run: run["took_s"])
     return {**found[len(found) // 2], "spread_s": statistics.pstdev(run["took_s"] for run in found)}
 
 
@@ -171,25 +171,29 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="instead: a window of so many healthy requests and 30 failures")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="why502-bench-") as name:
-        folder = Path(name)
+        directory = Path(name)
         if asked.full_outage or asked.busy:
             healthy, failed = (0, asked.full_outage) if asked.full_outage else (asked.busy, 30)
-            make(folder / "one", 0, 0, healthy=healthy, failed=failed)
-            one = best(folder / "one", asked.runs)
+            make(directory / "one", 0, 0, healthy=healthy, failed=failed)
+            one = best(directory / "one", asked.runs)
             print(f"{healthy} healthy, {failed} failed in the window: {one['took_s']:.2f} s, peak {one['peak_mb']:.0f} MB")
             print(json.dumps(one))
             return
-        make(folder / "small", 1_000_000, 1_000_000, healthy=asked.healthy, failed=asked.failed)
+        make(directory / "small", 1_000_000, 1_000_000, healthy=asked.healthy, failed=asked.failed)
         make(
-            folder / "large", asked.access_mb * 1_000_000, asked.error_mb * 1_000_000, healthy=asked.healthy, failed=asked.failed
+            directory / "large",
+            asked.access_mb * 1_000_000,
+            asked.error_mb * 1_000_000,
+            healthy=asked.healthy,
+            failed=asked.failed,
         )
-        small, large = best(folder / "small", asked.runs), best(folder / "large", asked.runs)
+        small, large = best(directory / "small", asked.runs), best(directory / "large", asked.runs)
         for label, run in (("1 MB + 1 MB", small), (f"{asked.access_mb} MB + {asked.error_mb} MB", large)):
             print(
                 f"{label:>18}: summary {run['took_s'] * 1000:6.0f} ms (±{run['spread_s'] * 1000:.0f}), with start-up "
                 f"{run['whole_s'] * 1000:6.0f} ms, peak {run['peak_mb']:.0f} MB, {run['requests']} requests, {run['failures']} failures"
             )
-        mine, theirs = best_command(folder / "small", asked.runs), best_command(folder / "large", asked.runs)
+        mine, theirs = best_command(directory / "small", asked.runs), best_command(directory / "large", asked.runs)
         print(
             f"why502 diagnose --no-probe: {mine['took_s'] * 1000:.0f} ms, peak {mine['peak_mb']:.0f} MB with the small logs; "
             f"{theirs['took_s'] * 1000:.0f} ms, peak {theirs['peak_mb']:.0f} MB with the large ones: ratio {theirs['took_s'] / mine['took_s']:.2f}"

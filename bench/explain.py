@@ -50,9 +50,9 @@ def lines(count: int) -> Iterator[str]:
         uri = f"/items/{chance.randrange(100000)}?page={chance.randrange(50)}"
         kind = chance.random()
         if kind < 0.8:
-            says, peer = chance.choice(MESSAGES), f"10.0.0.{chance.randrange(2, 40)}:{chance.choice((3000, 8080))}"
+            message, peer = chance.choice(MESSAGES), f"10.0.0.{chance.randrange(2, 40)}:{chance.choice((3000, 8080))}"
             yield (
-                f'{head}[error] {pid}{says}, {client}, request: "GET {uri} HTTP/1.1", upstream: "http://{peer}{uri}", host: "shop.example.com"'
+                f'{head}[error] {pid}{message}, {client}, request: "GET {uri} HTTP/1.1", upstream: "http://{peer}{uri}", host: "shop.example.com"'
             )
         elif kind < 0.88:
             yield (
@@ -77,8 +77,8 @@ def lines(count: int) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(folder) / "error.log"
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(directory) / "error.log"
         if len(sys.argv) <= 2:
             with path.open("w") as file:
                 file.writelines(f"{line}\n" for line in lines(count))

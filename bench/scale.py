@@ -39,14 +39,14 @@ def main(words: list[str]) -> int:
 def inside(name: str, number: int) -> int:
     """Set the scene, and measure. Returns 1 where it takes longer than wanted."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
         servers: dict[str, Callable[[int], Iterator[str]]] = {"group": _group, "hosts": _hosts, "processes": _one}
-        config = Path(folder, "nginx.conf")
-        config.write_text("\n".join((*_head(folder), *servers[name](number), "}")))
+        config = Path(directory, "nginx.conf")
+        config.write_text("\n".join((*_head(directory), *servers[name](number), "}")))
         if name == "hosts":
-            Path(folder, "access.log").write_text("\n".join((*_requests(number), "")))
-        subprocess.run(["nginx", "-c", config, "-e", f"{folder}/error.log"], check=True, stderr=subprocess.DEVNULL)
+            Path(directory, "access.log").write_text("\n".join((*_requests(number), "")))
+        subprocess.run(["nginx", "-c", config, "-e", f"{directory}/error.log"], check=True, stderr=subprocess.DEVNULL)
         if name == "processes":
             _crowd(number)
         slow = False
@@ -55,13 +55,13 @@ def inside(name: str, number: int) -> int:
             said = f"{number} {name}, {'without' if options else 'with'} probes"
             print(f"{said}: {wall_s:.2f} s of wall time, {used_s:.2f} s of processor time, {size_bytes / 1e6:.0f} MB", flush=True)
             slow |= wall_s > SCENES[name][1]
-        os.kill(int(Path(folder, "nginx.pid").read_text()), signal.SIGTERM)
+        os.kill(int(Path(directory, "nginx.pid").read_text()), signal.SIGTERM)
     return int(slow)
 
 
-def _head(folder: str) -> Iterator[str]:
-    yield f"user root; daemon on; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{ }}"
-    yield f"http {{ access_log {folder}/access.log;"
+def _head(directory: str) -> Iterator[str]:
+    yield f"user root; daemon on; pid {directory}/nginx.pid; error_log {directory}/error.log; events {{ }}"
+    yield f"http {{ access_log {directory}/access.log;"
 
 
 def _group(number: int) -> Iterator[str]:

@@ -26,19 +26,19 @@ def update(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def janitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have nothing left that the tests start, also where they are killed: all of it has to do with one of these two folders.
+    """Have nothing left that the tests start, also where they are killed: all of it has to do with one of these two directories.
 
-    pytest's own folder is closed to others; nginx's workers run as another user.
+    pytest's own directory is closed to others; nginx's workers run as another user.
     """
     usual = tempfile.gettempdir()
     base = tmp_path_factory.getbasetemp()
-    folder = tempfile.mkdtemp(prefix="why502-tests-")
-    os.chmod(folder, 0o755)
+    directory = tempfile.mkdtemp(prefix="why502-tests-")
+    os.chmod(directory, 0o755)
     keeper = subprocess.Popen([sys.executable, str(JANITOR)], stdin=subprocess.PIPE, text=True, start_new_session=True, cwd="/")
     assert keeper.stdin
-    keeper.stdin.write(f"{folder}\n{base}\n")
+    keeper.stdin.write(f"{directory}\n{base}\n")
     keeper.stdin.flush()
-    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    tempfile.tempdir = os.environ["TMPDIR"] = directory
     try:
         yield
     finally:

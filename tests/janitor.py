@@ -1,8 +1,8 @@
-"""Ends what a test run leaves behind, however the run itself ends, also by SIGKILL. Usage: janitor.py, folders on standard input.
+"""Ends what a test run leaves behind, however the run itself ends, also by SIGKILL. Usage: janitor.py, directories on standard input.
 
-When its standard input is closed, it kills every process that has one of the folders in its command line, works below it, or has a
+When its standard input is closed, it kills every process that has one of the directories in its command line, works below it, or has a
 file open there (nginx's workers), with all their children; says which, and ends with status 1 where there were any. The first
-folder is removed.
+directory is removed.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ def main() -> int:
     """Return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    folders = [line.strip() for line in sys.stdin if line.startswith("/")]
+    directories = [line.strip() for line in sys.stdin if line.startswith("/")]
     said: dict[int, str] = {}
     begin, ends = time.monotonic() + GRACE_S, time.monotonic() + PATIENCE_S
-    while time.monotonic() < begin and any(True for _ in left_behind(folders)):
+    while time.monotonic() < begin and any(True for _ in left_behind(directories)):
         time.sleep(0.05)
-    while (found := list(left_behind(folders))) and time.monotonic() < ends:
+    while (found := list(left_behind(directories))) and time.monotonic() < ends:
         for pid in found:
             said.setdefault(pid, title(pid))
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-    for folder in folders[:1]:
-        shutil.rmtree(folder, ignore_errors=True)
+    for directory in directories[:1]:
+        shutil.rmtree(directory, ignore_errors=True)
     for pid, name in said.items():
         sys.stderr.write(f"left behind by the tests: {pid} {name}\n")
     return 1 if said else 0
 
 
-def left_behind(folders: list[str]) -> Iterator[int]:
-    """Yield the processes that belong to one of the folders, and all below them; not those that have ended and wait to be reaped."""
+def left_behind(directories: list[str]) -> Iterator[int]:
+    """Yield the processes that belong to one of the directories, and all below them; not those that have ended and wait to be reaped."""
     parents = {int(path.name): parent for path in Path("/proc").iterdir() if path.name.isdigit() for parent in _parent(path)}
-    own = {pid for pid in parents if pid != os.getpid() and any(_belongs(pid, folder) for folder in folders)}
+    own = {pid for pid in parents if pid != os.getpid() and any(_belongs(pid, directory) for directory in directories)}
     for pid in parents:
         above = pid
         while above in parents and above not in own:
@@ -61,12 +61,12 @@ def _parent(path: Path) -> Iterator[int]:
             yield int(parent)
 
 
-def _belongs(pid: int, folder: str) -> bool:
+def _belongs(pid: int, directory: str) -> bool:
     seen = [title(pid)]
     with suppress(OSError):
         seen.append(os.readlink(f"/proc/{pid}/cwd"))
         seen += [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-    return any(f"{folder}/" in f"{text}/" or f"{folder} " in text for text in seen)
+    return any(f"{directory}/" in f"{text}/" or f"{directory} " in text for text in seen)
 
 
 def title(pid: int) -> str:

@@ -95,7 +95,7 @@ def test_no_secret_leaves_in_a_bundle(line: str) -> None:
             Process(pid=2, argv=("env", "API_KEY=SECRET", "run")),
         ),
         events=(
-            Event(symptom="application-error", says="login failed: Authorization: Bearer abc.SECRET.1", seen_in="app.log:1"),
+            Event(symptom="application-error", message="login failed: Authorization: Bearer abc.SECRET.1", source="app.log:1"),
         ),
     )
     data = gzip.decompress(why502.save(snapshot)).decode()
@@ -113,7 +113,7 @@ def test_addresses_are_replaced_always_by_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "is no bundle"),
         (b"PK\x03\x04", "is no bundle"),
@@ -121,7 +121,7 @@ def test_addresses_are_replaced_always_by_the_same() -> None:
         (packed()[:-9], "damaged"),
         (gzip.compress(b"{"), "truncated"),
         (gzip.compress(b"[]"), "object"),
-        (packed(schema="why502.bundle/2"), "why502.bundle/2"),
+        (packed(schema="why502.bundle/1"), "why502.bundle/1"),
         (packed(snapshot={}), "taken_at"),
         (packed(snapshot={"taken_at": "2026-11-21T00:00:00Z", "listeners": [{"target": 5}]}), r"$.snapshot.listeners[0].target"),
         (packed(snapshot={"taken_at": "2026-11-21T00:00:00Z", "no_such": 1}), "no_such"),
@@ -131,10 +131,10 @@ def test_addresses_are_replaced_always_by_the_same() -> None:
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
-def test_what_is_no_bundle_is_refused_in_two_lines(data: bytes, says: str) -> None:
-    with pytest.raises(Why502Error, match=re.escape(says)) as error:
+def test_what_is_no_bundle_is_refused_in_two_lines(data: bytes, message: str) -> None:
+    with pytest.raises(Why502Error, match=re.escape(message)) as error:
         why502.load(data, "x.why502")
-    assert "x.why502" in error.value.says
+    assert "x.why502" in error.value.message
     assert error.value.hint
 
 

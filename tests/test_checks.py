@@ -47,7 +47,7 @@ def test_something_listens(proxies: tuple[Proxy, ...], listeners: tuple[Listener
 def test_logs_that_may_not_be_read_say_why(id_: str) -> None:
     path = "/var/log/nginx/error.log"
     proxy = msgspec.structs.replace(RUNNING, logs=(LogTarget(kind="error", path=path),))
-    gap = Gap(source=path, why=f"{path}: Permission denied", allow="run as root")
+    gap = Gap(source=path, reason=f"{path}: Permission denied", hint="run as root")
     found = check(id_, msgspec.structs.replace(HERE, proxies=(proxy,), gaps=(gap,)))
     assert (found.status, found.detail) == ("skip", f"{path}: Permission denied; run as root")
 

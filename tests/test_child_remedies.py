@@ -43,4 +43,4 @@ def remedies(*, main_began_s: float) -> list[Remedy]:
 def test_a_restart_policy_is_for_a_main_process_that_died(main_began_s: float, is_policy: bool) -> None:
     found = remedies(main_began_s=main_began_s)
     assert found
-    assert any("Restart=on-failure" in remedy.says for remedy in found) == is_policy
+    assert any("Restart=on-failure" in remedy.message for remedy in found) == is_policy

@@ -43,7 +43,7 @@ def shuffled(value: Any, order: random.Random) -> Any:
 
 
 def test_a_snapshot_without_a_section_is_unknown_and_every_gap_is_told() -> None:
-    gaps = tuple(Gap(source=name, why="permission denied", allow="run as root") for name in ("proxies", "logs", "probes"))
+    gaps = tuple(Gap(source=name, reason="permission denied", hint="run as root") for name in ("proxies", "logs", "probes"))
     diagnosis = why502.diagnose(Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), gaps=gaps))
     assert (diagnosis.verdict, diagnosis.findings, diagnosis.gaps) == (Verdict.UNKNOWN, (), gaps)
     assert {check.status.value for check in diagnosis.checks} == {"skip"}
@@ -80,7 +80,7 @@ def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
     whole = why502.load(bundle.read_bytes())
     found = {finding.cause for finding in why502.diagnose(whole).findings if finding.confidence >= ASSERTED}
     for name in ("listeners", "processes", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
-        less = msgspec.structs.replace(whole, **{name: None}, gaps=(Gap(source=name, why="permission denied"),))
+        less = msgspec.structs.replace(whole, **{name: None}, gaps=(Gap(source=name, reason="permission denied"),))
         now = {finding.cause for finding in why502.diagnose(less).findings if finding.confidence > 0.9}
         assert now <= found, name
 

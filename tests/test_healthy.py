@@ -58,21 +58,21 @@ class Day:
         line = f'{client} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "{request} HTTP/1.1" {status} 157 "-" "{agent}" {fields} {took:.3f}'
         self.access.append((at, line))
 
-    def error(self, level: str, says: str, at: datetime | None = None) -> None:
+    def error(self, level: str, message: str, at: datetime | None = None) -> None:
         """Add a line of nginx's error log."""
         at = at or self.at()
-        self.errors.append((at, f"{at:%Y/%m/%d %H:%M:%S} [{level}] 14#14: {says}"))
+        self.errors.append((at, f"{at:%Y/%m/%d %H:%M:%S} [{level}] 14#14: {message}"))
 
     def change(self, **changes: object) -> None:
         """Change the snapshot."""
         self.here = REPLACE(self.here, **changes)
 
-    def diagnosed(self, folder: Path) -> Diagnosis:
+    def diagnosed(self, directory: Path) -> Diagnosis:
         """Return what is said of it."""
         for name, lines in (("access", self.access), ("error", self.errors)):
-            (folder / f"{name}.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
+            (directory / f"{name}.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
         (proxy,) = self.here.proxies or ()
-        logs = tuple(REPLACE(log, path=f"{folder}/{log.kind}.log") for log in proxy.logs)
+        logs = tuple(REPLACE(log, path=f"{directory}/{log.kind}.log") for log in proxy.logs)
         started = END - timedelta(hours=9)
         proxies = (
             REPLACE(
@@ -92,10 +92,10 @@ def cancelled_downloads(day: Day) -> None:
     for _ in range(30):
         day.answer("GET /film.mp4", 200, took=20)
         day.error("info", "*7 client 198.51.100.7 closed keepalive connection")
-        says = "client prematurely closed connection while sending to client"
+        message = "client prematurely closed connection while sending to client"
         day.error(
             "info",
-            f'*8 {says}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
+            f'*8 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
         )
     for _ in range(12):
         day.answer("GET /film.mp4", 499, took=25, upstream=f"{APP} 200 0.001 0.020 25.000")
@@ -113,21 +113,21 @@ def impatient_robots(day: Day) -> None:
 
 def reload_at_night(day: Day) -> None:
     at = END - timedelta(minutes=6)
-    for says in (
+    for message in (
         "signal 1 (SIGHUP) received from 4711, reconfiguring",
         "reconfiguring",
         "gracefully shutting down",
         "exiting",
         "exit",
     ):
-        day.error("notice", says, at)
+        day.error("notice", message, at)
     day.error("notice", "worker process 12 exited with code 0", at)
 
 
 def nginx_restarted(day: Day) -> None:
     at = END - timedelta(minutes=6)
-    for says in ("signal 15 (SIGTERM) received from 1, exiting", "exit", "nginx/1.22.1", "start worker processes"):
-        day.error("notice", says, at)
+    for message in ("signal 15 (SIGTERM) received from 1, exiting", "exit", "nginx/1.22.1", "start worker processes"):
+        day.error("notice", message, at)
     say(day, Symptom.PROXY_STOPPED, "Stopping nginx.service", at, "nginx.service")
     say(day, Symptom.PROCESS_STARTED, "Started nginx.service", at, "nginx.service")
 
@@ -159,7 +159,7 @@ def another_unit_failed(day: Day) -> None:
         is_running=False,
         result="exit-code",
         exit_code=1,
-        why=("no space",),
+        reason=("no space",),
     )
     day.change(services=(*(day.here.services or ()), failed))
     say(day, Symptom.START_FAILED, "backup.service: Failed with result 'exit-code'.", day.at(), "backup.service")
@@ -214,8 +214,8 @@ def slow_clients(day: Day) -> None:
 def old_error(day: Day) -> None:
     for minutes in (16, 60, 700):
         at = END - timedelta(minutes=minutes)
-        says = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
-        day.error("error", f'*9 {says}, upstream: "http://{APP}/", host: "shop.example"', at)
+        message = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
+        day.error("error", f'*9 {message}, upstream: "http://{APP}/", host: "shop.example"', at)
         day.access.append(
             (
                 at,
@@ -226,10 +226,12 @@ def old_error(day: Day) -> None:
 
 def buffered(day: Day) -> None:
     for _ in range(40):
-        says = "an upstream response is buffered to a temporary file /var/lib/nginx/proxy/1/00/0000000001 while reading upstream"
+        message = (
+            "an upstream response is buffered to a temporary file /var/lib/nginx/proxy/1/00/0000000001 while reading upstream"
+        )
         day.error(
             "warn",
-            f'*9 {says}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
+            f'*9 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
         )
         day.error(
             "warn",
@@ -266,7 +268,7 @@ def oom_of_another(day: Day) -> None:
     day.change(
         events=(
             *(day.here.events or ()),
-            Event(at=day.at(), symptom=Symptom.OOM_KILLED, says="Killed process 99 (java)", seen_in="kernel", process="java"),
+            Event(at=day.at(), symptom=Symptom.OOM_KILLED, message="Killed process 99 (java)", source="kernel", process="java"),
         )
     )
 
@@ -275,9 +277,9 @@ def slow_pages(day: Day) -> None:
     day.__init__(400, slow=True)  # type: ignore[misc]
 
 
-def say(day: Day, symptom: Symptom, says: str, at: datetime, unit: str) -> None:
+def say(day: Day, symptom: Symptom, message: str, at: datetime, unit: str) -> None:
     """Add an event of a unit."""
-    day.change(events=(*(day.here.events or ()), Event(at=at, symptom=symptom, says=says, seen_in="journalctl", unit=unit)))
+    day.change(events=(*(day.here.events or ()), Event(at=at, symptom=symptom, message=message, source="journalctl", unit=unit)))
 
 
 def serve(day: Day, **changes: object) -> None:
@@ -365,8 +367,8 @@ def test_the_same_machine_is_not_well_once_requests_fail(tmp_path: Path) -> None
     together(*ALONE[1:8])(day)
     for _ in range(20):
         at = END - timedelta(seconds=day.chance.uniform(2, 30))
-        says = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
-        day.error("error", f'*9 {says}, upstream: "http://{APP}/", host: "shop.example"', at)
+        message = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
+        day.error("error", f'*9 {message}, upstream: "http://{APP}/", host: "shop.example"', at)
     assert day.diagnosed(tmp_path).verdict is Verdict.PROBLEM
 
 
@@ -394,7 +396,7 @@ def served_by(name: str, state: str, test: str = "ok") -> Snapshot:
     """Return the machine with nginx stopped, in that state of its unit, and a program of that name on its port."""
     (proxy,) = BASE.proxies or ()
     idle = REPLACE(proxy, pid=None, workers=(), unit="nginx.service", unit_state=state, why_stopped="inactive (dead)", test=test)
-    idle = REPLACE(idle, problems=(ConfigProblem(says="unknown directive"),) if test == "failed" else ())
+    idle = REPLACE(idle, problems=(ConfigProblem(message="unknown directive"),) if test == "failed" else ())
     process = Process(pid=4711, name=name)
     listener = Listener(target=Target(host="127.0.0.1", port=80), pids=(4711,))
     return REPLACE(

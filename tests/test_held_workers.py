@@ -41,7 +41,7 @@ def _gateway(kind: str, waiting: int, state: str = "S") -> Snapshot:
 def test_clients_that_wait_for_a_worker_of_apache_are_in_no_log() -> None:
     first = _first(_gateway("apache", 36))
     assert first is not None and first.cause == "worker-connections-exhausted"
-    assert "36 clients wait to be accepted" in first.says
+    assert "36 clients wait to be accepted" in first.message
 
 
 @pytest.mark.parametrize(("kind", "waiting", "state"), [("apache", 3, "S"), ("nginx", 36, "S"), ("apache", 36, "T")])
@@ -76,10 +76,10 @@ def _backend(paths: dict[str, dict[str, int]], failed: dict[str, int], *, served
     )
     busy = Event(
         symptom=Symptom.PHP_MAX_CHILDREN,
-        says="server reached pm.max_children setting (5)",
+        message="server reached pm.max_children setting (5)",
         unit="php.service",
         at=AT,
-        seen_in="php.log",
+        source="php.log",
     )
     fpm = PhpPool(name="www", target=BACKEND, unit="php.service", max_children=5, children=5, children_busy=5)
     return Snapshot(
@@ -102,7 +102,7 @@ LATE = {"GET /report": 3, "GET /": 2}
 def test_one_slow_path_that_holds_all_workers_leads(pool: bool) -> None:
     first = _first(_backend(ONE_SLOW, LATE, pool=pool))
     assert first is not None and first.cause == "backend-too-slow"
-    assert "GET /report within the 8 s" in first.says and "42 of 44 other requests were answered" in first.says
+    assert "GET /report within the 8 s" in first.message and "42 of 44 other requests were answered" in first.message
 
 
 @pytest.mark.parametrize("pool", [False, True])

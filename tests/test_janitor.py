@@ -23,13 +23,13 @@ if os.fork() == 0:
 
 
 def test_a_daemon_is_found_by_what_it_has_open_and_killed(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    started = subprocess.run([sys.executable, "-c", DAEMON, str(folder)], capture_output=True, text=True, check=True)
+    directory = tmp_path / "run"
+    directory.mkdir()
+    started = subprocess.run([sys.executable, "-c", DAEMON, str(directory)], capture_output=True, text=True, check=True)
     pid = int(started.stdout)
     program = [sys.executable, str(ROOT / "tests" / "janitor.py")]
-    done = subprocess.run(program, input=f"{folder}\n", capture_output=True, text=True, check=False)
+    done = subprocess.run(program, input=f"{directory}\n", capture_output=True, text=True, check=False)
     assert (done.returncode, f"left behind by the tests: {pid} " in done.stderr) == (1, True), done.stderr
     assert not Path(f"/proc/{pid}/cwd").exists()
-    assert not folder.exists()
-    assert subprocess.run(program, input=f"{folder}\n", text=True, check=False).returncode == 0
+    assert not directory.exists()
+    assert subprocess.run(program, input=f"{directory}\n", text=True, check=False).returncode == 0

@@ -33,7 +33,7 @@ def test_a_bundle_has_its_plan() -> None:
     assert (plan.cause, len(plan.edits), [run.argv[-1] for run in plan.runs]) == ("wrong-port", 1, ["-t", "reload"])
 
 
-def test_a_folder_is_linted_as_often_as_one_likes(tmp_path: Path) -> None:
+def test_a_directory_is_linted_as_often_as_one_likes(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("events { }\nhttp { server { location / { proxy_pass http://0.0.0.0:3000; } } }\n")
     for _ in range(2):  # what it imports must not take its place
         assert "wildcard-target" in {RULES[risk.rule].name for risk in why502.lint(str(tmp_path))}

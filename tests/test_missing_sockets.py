@@ -47,7 +47,7 @@ def test_a_program_that_listened_beside_it_is_not_where_the_application_went() -
 
 def test_a_program_that_began_as_it_vanished_may_be_the_application() -> None:
     first = _first(_missing(AT + timedelta(seconds=1)))
-    assert (first.cause, str(OTHER.path) in first.says) == ("unix-socket-missing", True)
+    assert (first.cause, str(OTHER.path) in first.message) == ("unix-socket-missing", True)
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_a_program_that_began_as_it_vanished_may_be_the_application() -> None:
 )
 def test_a_private_tmp_is_called_so(elsewhere: str, is_private: bool) -> None:
     first = _first(_missing(AT - timedelta(minutes=5), seen_elsewhere=(elsewhere,), path="/tmp/shop.sock"))
-    assert first.cause == "unix-socket-missing" and elsewhere in first.says
-    assert ("PrivateTmp" in first.says) == is_private
+    assert first.cause == "unix-socket-missing" and elsewhere in first.message
+    assert ("PrivateTmp" in first.message) == is_private

@@ -21,7 +21,7 @@ PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
 def _event(symptom: Symptom, text: str, seconds: float = 1, count: int = 1, detail: str = "") -> Event:
     at = AT + timedelta(seconds=seconds)
     return Event(
-        symptom=symptom, says=text, detail=detail or text, unit="shop.service", at=at, count=count, seen_in="journalctl -u shop"
+        symptom=symptom, message=text, detail=detail or text, unit="shop.service", at=at, count=count, source="journalctl -u shop"
     )
 
 
@@ -53,7 +53,7 @@ def _leading(symptom: Symptom, *events: Event) -> Finding:
 
 
 def _notes(finding: Finding) -> list[str]:
-    return [item.says for item in finding.evidence if not item.weight]
+    return [item.message for item in finding.evidence if not item.weight]
 
 
 def test_the_error_that_names_the_reason_goes_before_a_later_one_that_does_not() -> None:
@@ -63,7 +63,7 @@ def test_the_error_that_names_the_reason_goes_before_a_later_one_that_does_not()
         _event(Symptom.START_FAILED, "Exception in worker process", 3),
         _event(Symptom.PROCESS_EXITED, "Main process exited, code=exited, status=3/NOTIMPLEMENTED", 4),
     )
-    every = " ".join(item.says for item in finding.evidence)
+    every = " ".join(item.message for item in finding.evidence)
     assert "No module named 'stripe'" in every and "status=3/NOTIMPLEMENTED" in every
     assert "Exception in worker process" not in every
 
@@ -76,7 +76,7 @@ def test_what_was_said_at_another_time_is_not_shown(seconds: float) -> None:
 
 def test_what_the_evidence_tells_is_not_told_again() -> None:
     finding = _leading(Symptom.UPSTREAM_STATUS, _event(Symptom.APPLICATION_ERROR, "KeyError: 'price'"))
-    assert sum("KeyError: 'price'" in item.says for item in finding.evidence) == 1
+    assert sum("KeyError: 'price'" in item.message for item in finding.evidence) == 1
 
 
 def test_one_path_that_fails_beside_others_is_told() -> None:

@@ -12,12 +12,12 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Listener, Process, Snapshot
 
 
-def speaking(protocol: str, symptom: Symptom, *says: str) -> Snapshot:
+def speaking(protocol: str, symptom: Symptom, *message: str) -> Snapshot:
     """Return a machine whose application said these lines as it began to listen, the last one last."""
     here = machine(failing(symptom, APP, status=504), routes=(route(APP, 7, protocol=protocol),))
     events = tuple(
-        Event(symptom=Symptom.LISTENS_ON, at=NOW - timedelta(minutes=9 - number), says=line, seen_in="journalctl", target=APP)
-        for number, line in enumerate(says)
+        Event(symptom=Symptom.LISTENS_ON, at=NOW - timedelta(minutes=9 - number), message=line, source="journalctl", target=APP)
+        for number, line in enumerate(message)
     )
     processes = (*(here.processes or ()), Process(pid=40, name="gunicorn", started_at=NOW - timedelta(minutes=10)))
     return REPLACE(
@@ -26,7 +26,7 @@ def speaking(protocol: str, symptom: Symptom, *says: str) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "symptom", "says", "expected"),
+    ("protocol", "symptom", "message", "expected"),
     [
         ("https", Symptom.TLS_TIMED_OUT, ["[INFO] Listening at: http://127.0.0.1:3000 (126)"], True),
         ("https", Symptom.TLS_TIMED_OUT, ["INFO:     Uvicorn running on http://127.0.0.1:3000 (Press CTRL+C to quit)"], True),
@@ -38,6 +38,6 @@ def speaking(protocol: str, symptom: Symptom, *says: str) -> Snapshot:
         ("fastcgi", Symptom.READ_TIMED_OUT, ["Listening at: http://127.0.0.1:3000"], False),
     ],
 )
-def test_the_scheme_that_an_application_names(protocol: str, symptom: Symptom, says: list[str], expected: bool) -> None:
-    found = diagnose(speaking(protocol, symptom, *says)).findings
+def test_the_scheme_that_an_application_names(protocol: str, symptom: Symptom, message: list[str], expected: bool) -> None:
+    found = diagnose(speaking(protocol, symptom, *message)).findings
     assert (found[0].cause == "wrong-protocol") is expected

@@ -46,7 +46,7 @@ POOL = PhpPool(name="shop", file="/etc/php/pool.d/shop.conf", target=BACKEND, ma
 def test_what_is_no_fastcgi_to_a_pool_is_the_wrong_protocol(protocol: str) -> None:
     first = _first(_broken(protocol, php_pools=(POOL,)))
     assert first is not None and first.cause == "wrong-protocol"
-    assert f"speaks {protocol} to 127.0.0.1:9001, where PHP-FPM's pool shop listens" in first.says
+    assert f"speaks {protocol} to 127.0.0.1:9001, where PHP-FPM's pool shop listens" in first.message
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,9 @@ def _parser(name: str, *, seconds: int = 0) -> tuple[Event, ...]:
     assert record is not None and record.symptom is Symptom.PROTOCOL_TOLD
     at = AT + timedelta(seconds=seconds)
     return (
-        Event(symptom=record.symptom, says=record.detail, detail=record.detail, unit="shop.service", at=at, seen_in="journalctl"),
+        Event(
+            symptom=record.symptom, message=record.detail, detail=record.detail, unit="shop.service", at=at, source="journalctl"
+        ),
     )
 
 
@@ -125,4 +127,4 @@ def test_websockets_that_the_proxy_cuts_for_being_quiet(count: int, opened: int,
     first = _first(_idle(count, opened, limit_s))
     assert (first is not None and first.cause == "websocket-idle-timeout") == expected
     if expected and first is not None:
-        assert f"{count} times: nothing came from there for {limit_s:g} s" in first.says
+        assert f"{count} times: nothing came from there for {limit_s:g} s" in first.message

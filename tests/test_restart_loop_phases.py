@@ -60,8 +60,10 @@ def _round(died: datetime) -> tuple[Event, ...]:
         (Symptom.PROCESS_STARTED, 1.0, f"Started {UNIT}."),
     )
     return tuple(
-        Event(symptom=symptom, at=died + timedelta(seconds=after), says=says, detail=says, seen_in="journalctl", unit=UNIT)
-        for symptom, after, says in told
+        Event(
+            symptom=symptom, at=died + timedelta(seconds=after), message=message, detail=message, source="journalctl", unit=UNIT
+        )
+        for symptom, after, message in told
         if died + timedelta(seconds=after) <= NOW
     )
 

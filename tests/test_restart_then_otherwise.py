@@ -26,8 +26,8 @@ def causes(*tallies: Tally, paths: tuple[SocketPath, ...] = ()) -> set[str]:
         proxies=(Proxy(pid=3, routes=(route,)),),
         services=(Service(manager="systemd", name="app.service", state="active", is_running=True, targets=(TARGET,)),),
         events=tuple(
-            Event(at=at, symptom=symptom, unit="app.service", says=says, detail=says, seen_in="journal")
-            for at, symptom, says in (
+            Event(at=at, symptom=symptom, unit="app.service", message=message, detail=message, source="journal")
+            for at, symptom, message in (
                 (begun, Symptom.PROCESS_STOPPED, "Stopping app"),
                 (begun + timedelta(seconds=1), Symptom.PROCESS_STARTED, "Started app"),
             )

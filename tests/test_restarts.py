@@ -16,10 +16,10 @@ UNIT = "shop.service"
 STOPPED, STARTED = NOW - timedelta(seconds=20), NOW - timedelta(seconds=18)
 
 
-def told(symptom: Symptom, at_s: float, says: str, **changes: object) -> Event:
+def told(symptom: Symptom, at_s: float, message: str, **changes: object) -> Event:
     """Return what the journal of the service says so long after it was told to stop."""
     at = STOPPED + timedelta(seconds=at_s)
-    return REPLACE(Event(symptom=symptom, at=at, says=says, detail=says, seen_in="journalctl", unit=UNIT), **changes)
+    return REPLACE(Event(symptom=symptom, at=at, message=message, detail=message, source="journalctl", unit=UNIT), **changes)
 
 
 RESTART = (told(Symptom.PROCESS_STOPPED, 0, f"Stopping {UNIT}..."), told(Symptom.PROCESS_STARTED, 2, f"Started {UNIT}."))
@@ -175,4 +175,4 @@ def test_a_service_that_listens_elsewhere_has_begun(is_its: bool) -> None:
         here, processes=(*(here.processes or ())[:2], own, other), listeners=(elsewhere,), services=(service,), probes=()
     )
     (found,) = [finding for finding in diagnose(seen).findings if finding.cause == "backend-not-running"]
-    assert any("does not listen" in item.says for item in found.evidence) is not is_its
+    assert any("does not listen" in item.message for item in found.evidence) is not is_its

@@ -114,4 +114,6 @@ def test_what_is_bounded_is_chosen_as_before() -> None:
     asked = list(dict.fromkeys(job.request.target for job in jobs))
     assert asked[0] == Target(host="127.0.0.1", port=3000)
     assert len(asked) == probes.TARGETS
-    assert [gap.why for gap in gaps] == [f"{400 - probes.TARGETS} of 400 targets were not probed: at most {probes.TARGETS} are"]
+    assert [gap.reason for gap in gaps] == [
+        f"{400 - probes.TARGETS} of 400 targets were not probed: at most {probes.TARGETS} are"
+    ]

@@ -45,7 +45,7 @@ SCANNED = [
 ]
 
 
-def diagnosed(folder: Path, answers: list[Answered], *, errors: str = "", config: str = CONFIG) -> Diagnosis:
+def diagnosed(directory: Path, answers: list[Answered], *, errors: str = "", config: str = CONFIG) -> Diagnosis:
     """Return what is said of a log in which the answers follow each other over the last 14 minutes, mixed."""
     lines = []
     for request, status, count, clients in answers:
@@ -55,10 +55,15 @@ def diagnosed(folder: Path, answers: list[Answered], *, errors: str = "", config
             lines.append(
                 (at, f'10.0.0.{number % clients} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "{line} HTTP/1.1" {status} 10 "-" "Mozilla"')
             )
-    (folder / "access.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
-    (folder / "error.log").write_text(errors)
-    (folder / "nginx.conf").write_text(config)
-    ask = Ask(configs=(f"{folder}/nginx.conf",), logs=(f"{folder}/access.log", f"{folder}/error.log"), probes=False, offline=True)
+    (directory / "access.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
+    (directory / "error.log").write_text(errors)
+    (directory / "nginx.conf").write_text(config)
+    ask = Ask(
+        configs=(f"{directory}/nginx.conf",),
+        logs=(f"{directory}/access.log", f"{directory}/error.log"),
+        probes=False,
+        offline=True,
+    )
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     return why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
 
@@ -107,9 +112,9 @@ def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
 
 def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
-    says = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"
+    message = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"
     line = (
-        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 FastCGI sent in stderr: "{says}" while reading response header from upstream, client: 10.0.0.1,'
+        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 FastCGI sent in stderr: "{message}" while reading response header from upstream, client: 10.0.0.1,'
         ' server: shop.example, request: "GET /x.php HTTP/1.1", upstream: "fastcgi://127.0.0.1:9000", host: "shop.example"\n'
     )
     config = CONFIG.replace("location /static/ { root /srv; }", "location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }")

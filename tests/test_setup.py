@@ -12,12 +12,12 @@ LOCK = Path(__file__).parents[1] / "scripts/package-lock.sh"
 HOLD = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
 
 
-def _stub(folder: Path) -> dict[str, str]:
+def _stub(directory: Path) -> dict[str, str]:
     """Return an environment with an apt-get that only writes what it is asked."""
-    apt = folder / "apt-get"
+    apt = directory / "apt-get"
     apt.write_text('#!/bin/sh\necho "apt-get $*"\n')
     apt.chmod(0o755)
-    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
 
 
 def test_it_waits_for_the_lock_and_says_who_holds_it(tmp_path: Path) -> None:

@@ -86,14 +86,14 @@ def test_the_inner_gateway_of_a_chain_leads(kind: str, master: int, worker: int)
     assert (first(here).cause, first(here).target) == ("backend-not-running", APP)
     assert asserted(here) == ["backend-not-running"]
     (passed,) = [finding for finding in diagnose(here).findings if finding.cause == "upstream-error-status"]
-    assert any("a gateway itself: backend-not-running on 127.0.0.1:3000" in item.says for item in passed.evidence)
+    assert any("a gateway itself: backend-not-running on 127.0.0.1:3000" in item.message for item in passed.evidence)
 
 
 def test_an_inner_gateway_of_which_nothing_is_known_is_named() -> None:
     here = machine(failing(Symptom.UPSTREAM_STATUS, INNER, 40, status=503), routes=(route(INNER, 7),))
     processes = (*(here.processes or ()), Process(pid=20, name="varnishd"))
     here = REPLACE(here, processes=processes, listeners=(*(here.listeners or ()), Listener(target=INNER, pids=(20,))))
-    assert "varnishd (pid 20) on 127.0.0.1:8080, a gateway itself, answers 503" in first(here).says
+    assert "varnishd (pid 20) on 127.0.0.1:8080, a gateway itself, answers 503" in first(here).message
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_what_died_crashed(services: tuple[Service, ...]) -> None:
 
 @pytest.mark.parametrize(("state", "at"), [("masked", ()), ("masked-runtime", ("--runtime",))])
 def test_a_masked_unit_is_unmasked_before_it_is_started(state: str, at: tuple[str, ...]) -> None:
-    unit = service(state="failed", exit_code=1, result="exit-code", why=("terminated",))
+    unit = service(state="failed", exit_code=1, result="exit-code", reason=("terminated",))
     here = machine(*STOPPED[1:], routes=(route(APP, 3),), services=(REPLACE(unit, settings={"UnitFileState": state}),))
     found = first(here)
     assert found.cause == "backend-not-running"
-    assert "masked" in found.says
+    assert "masked" in found.message
     steps = [step.argv for step in found.remedies[0].steps if isinstance(step, Run)]
     assert steps == [("systemctl", "unmask", *at, "app.service"), ("systemctl", "start", "app.service")]
 
@@ -189,9 +189,11 @@ def test_what_fails_now_goes_before_what_is_over() -> None:
 
 def test_a_start_that_lasts_a_moment_is_none() -> None:
     at = NOW - timedelta(seconds=1)
-    says = Event(at=at, symptom=Symptom.START_FAILED, says="KeyError: 'DATABASE_URL'", seen_in="journalctl", unit="app.service")
+    message = Event(
+        at=at, symptom=Symptom.START_FAILED, message="KeyError: 'DATABASE_URL'", source="journalctl", unit="app.service"
+    )
     tallies = (failing(Symptom.CONNECT_REFUSED, APP, 40), failing(Symptom.RESET_BEFORE_HEADER, APP, 8))
-    here = machine(*tallies, routes=(route(APP, 3),), services=(service(is_running=True, state="active"),), events=(says,))
+    here = machine(*tallies, routes=(route(APP, 3),), services=(service(is_running=True, state="active"),), events=(message,))
     process = Process(pid=30, name="gunicorn", started_at=at, unit="app.service")
     probe = Probe(target=APP, symptom=Symptom.RESET_BEFORE_HEADER, at=NOW)
     listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
@@ -203,7 +205,11 @@ def test_a_start_that_lasts_a_moment_is_none() -> None:
 def test_a_restart_policy_is_no_remedy_where_a_child_died(began_s: float, is_offered: bool) -> None:
     began = NOW - timedelta(seconds=began_s)
     crash = Event(
-        at=NOW - timedelta(seconds=15), symptom=Symptom.PROCESS_CRASHED, says="worker died", seen_in="kernel", unit="app.service"
+        at=NOW - timedelta(seconds=15),
+        symptom=Symptom.PROCESS_CRASHED,
+        message="worker died",
+        source="kernel",
+        unit="app.service",
     )
     unit = service(is_running=True, state="active", main_pid=30, unit_file="/etc/systemd/system/app.service")
     here = machine(failing(Symptom.RESET_BEFORE_HEADER, APP), routes=(route(APP, 3),), services=(unit,), events=(crash,))
@@ -211,7 +217,7 @@ def test_a_restart_policy_is_no_remedy_where_a_child_died(began_s: float, is_off
     listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
     found = first(REPLACE(here, processes=(*(here.processes or ()), process), listeners=listeners))
     assert found.cause == "backend-crashed"
-    assert any("Restart=on-failure" in remedy.says for remedy in found.remedies) is is_offered
+    assert any("Restart=on-failure" in remedy.message for remedy in found.remedies) is is_offered
 
 
 LOOP = (
@@ -219,7 +225,7 @@ LOOP = (
     pytest.param({"is_running": True, "state": "active"}, False, id="it-starts"),
     pytest.param({"is_running": None, "state": "activating"}, False, id="it-waits"),
     pytest.param(
-        {"is_running": False, "state": "failed", "result": "exit-code", "exit_code": 1, "why": ("KeyError",)},
+        {"is_running": False, "state": "failed", "result": "exit-code", "exit_code": 1, "reason": ("KeyError",)},
         False,
         id="it-is-given-up",
     ),
@@ -228,12 +234,14 @@ LOOP = (
 
 @pytest.mark.parametrize(("state", "listens"), LOOP)
 @pytest.mark.parametrize("target", [APP, SOCKET])
-@pytest.mark.parametrize("says", [Symptom.START_FAILED, None])
+@pytest.mark.parametrize("message", [Symptom.START_FAILED, None])
 def test_a_restart_loop_has_one_answer_at_every_moment(
-    state: dict[str, object], listens: bool, target: Target, says: Symptom | None
+    state: dict[str, object], listens: bool, target: Target, message: Symptom | None
 ) -> None:
     at = NOW - timedelta(seconds=1)
-    event = Event(at=at, symptom=says or Symptom.PROCESS_EXITED, says="KeyError: 'X'", seen_in="journalctl", unit="app.service")
+    event = Event(
+        at=at, symptom=message or Symptom.PROCESS_EXITED, message="KeyError: 'X'", source="journalctl", unit="app.service"
+    )
     missing = failing(Symptom.SOCKET_PATH_MISSING if target.is_unix else Symptom.CONNECT_REFUSED, target, 40)
     unit = REPLACE(service(restarts=7, changed_at=at, started_at=at), **state)
     here = machine(
@@ -250,7 +258,7 @@ def test_a_restart_loop_has_one_answer_at_every_moment(
             processes=(*(here.processes or ()), process),
             listeners=(*(here.listeners or ()), Listener(target=target, pids=(30,))),
         )
-    assert first(here).cause == ("backend-startup-failure" if says else "backend-crash-loop")
+    assert first(here).cause == ("backend-startup-failure" if message else "backend-crash-loop")
 
 
 @pytest.mark.parametrize(

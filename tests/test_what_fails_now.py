@@ -18,9 +18,11 @@ UNIT = "shop.service"
 WAY = route(APP, 7, read_timeout_s=8.0)
 
 
-def told(symptom: Symptom, ago_s: float, says: str, **changes: object) -> Event:
+def told(symptom: Symptom, ago_s: float, message: str, **changes: object) -> Event:
     """Return what the journal said of the service so long ago."""
-    event = Event(symptom=symptom, at=NOW - timedelta(seconds=ago_s), says=says, detail=says, seen_in="journalctl", unit=UNIT)
+    event = Event(
+        symptom=symptom, at=NOW - timedelta(seconds=ago_s), message=message, detail=message, source="journalctl", unit=UNIT
+    )
     return REPLACE(event, **changes)
 
 
@@ -269,8 +271,8 @@ def chain(*, starts: bool) -> Snapshot:
     """Return a machine whose nginx passes requests to an HAProxy that does not run, and that its configuration keeps from starting, or not."""
     backend = route(APP, 3, f"127.0.0.1:{INNER.port}", proxy="haproxy")
     inner = Proxy(kind="haproxy", unit="haproxy.service", unit_state="enabled", listens=(INNER,), routes=(backend,))
-    says = "parsing [/etc/haproxy/haproxy.cfg:24] : unknown option 'httpcheck'"
-    refused = cut(Symptom.CONFIG_INVALID, 2, 2, 4, target=None, proxy="haproxy", detail=says)
+    message = "parsing [/etc/haproxy/haproxy.cfg:24] : unknown option 'httpcheck'"
+    refused = cut(Symptom.CONFIG_INVALID, 2, 2, 4, target=None, proxy="haproxy", detail=message)
     failed = cut(Symptom.PROXY_START_FAILED, 2, 2, 4, target=None, proxy="haproxy", detail="Failed with result 'exit-code'")
     here = machine(
         cut(Symptom.CONNECT_REFUSED, 2, 0, 27, target=INNER), *(() if starts else (refused, failed)), routes=(route(INNER, 7),)
@@ -282,7 +284,7 @@ def chain(*, starts: bool) -> Snapshot:
 def test_a_gateway_behind_another_that_does_not_start_is_a_backend_that_does_not() -> None:
     found = first(chain(starts=False))
     assert (found.cause, found.target) == ("backend-startup-failure", INNER)
-    assert "httpcheck" in found.evidence[0].says
+    assert "httpcheck" in found.evidence[0].message
     assert "proxy-not-running" not in asserted(chain(starts=False))
 
 

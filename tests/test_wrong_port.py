@@ -60,7 +60,7 @@ def test_its_own_service_comes_first_wherever_it_listens() -> None:
     listening = ((at(8091), "other"), (at(40123), "shop"))
     assert order(*listening, services=services) == [at(40123), at(8091)]
     found = list(examine(case(*listening, services=services)))
-    assert any(item.weight == PROOF and "shop.service" in item.says and "40123" in item.says for item in found)
+    assert any(item.weight == PROOF and "shop.service" in item.message and "40123" in item.message for item in found)
 
 
 def test_php_fpm_is_no_candidate_for_http_and_nothing_else_where_fastcgi_is_spoken_to_it() -> None:

@@ -1,7 +1,7 @@
 """A bundle: one compressed file that holds a snapshot, to be diagnosed anywhere. Secrets are removed before it is written.
 
-The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/1", "why502": VERSION, "snapshot": {…}}. There is nothing to
-unpack into a folder, so no path in it is ever used as one.
+The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/2", "why502": VERSION, "snapshot": {…}}. There is nothing to
+unpack into a directory, so no path in it is ever used as one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from why502.redaction.anonymous import anonymous
 from why502.redaction.snapshots import redacted as without_secrets
 from why502.version import __version__
 
-SCHEMA = "why502.bundle/1"
+SCHEMA = "why502.bundle/2"
 LIMIT_BYTES = 64 << 20  # of the compressed file
 
 

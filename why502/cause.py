@@ -38,7 +38,7 @@ class Cause(Value, frozen=True, kw_only=True):
 
     id: str
     layer: Layer
-    says: str
+    message: str
     headline: str = ""
     symptoms: Mapping[Symptom, float] = {}
     yields_to: frozenset[str] = frozenset()

@@ -56,22 +56,22 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
     return tuple(step for step in steps if step is not None)
 
 
-def _check(id_: str, says: str, status: CheckStatus, detail: str = "") -> Check:
-    return Check(id=id_, says=says, status=status, detail=detail)
+def _check(id_: str, title: str, status: CheckStatus, detail: str = "") -> Check:
+    return Check(id=id_, title=title, status=status, detail=detail)
 
 
-def _skip(here: Snapshot, id_: str, says: str, *sources: str) -> Check:
+def _skip(here: Snapshot, id_: str, title: str, *sources: str) -> Check:
     gap = next((gap for gap in here.gaps if gap.source.startswith(sources)), None)
-    detail = (f"{gap.why}; {gap.allow}" if gap.allow else gap.why) if gap else "not looked at"
-    return _check(id_, says, CheckStatus.SKIP, detail)
+    detail = (f"{gap.reason}; {gap.hint}" if gap.hint else gap.reason) if gap else "not looked at"
+    return _check(id_, title, CheckStatus.SKIP, detail)
 
 
-def _result(id_: str, says: str, bad: Iterable[str], good: str = "") -> Check:
+def _result(id_: str, title: str, bad: Iterable[str], good: str = "") -> Check:
     problems = list(dict.fromkeys(bad))
     if problems:
         more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
-        return _check(id_, says, CheckStatus.FAIL, "; ".join(problems[:4]) + more)
-    return _check(id_, says, CheckStatus.PASS, good)
+        return _check(id_, title, CheckStatus.FAIL, "; ".join(problems[:4]) + more)
+    return _check(id_, title, CheckStatus.PASS, good)
 
 
 def _name(proxy: Proxy) -> str:
@@ -79,35 +79,37 @@ def _name(proxy: Proxy) -> str:
 
 
 def _proxy_runs(here: Snapshot) -> Check:
-    says = "a proxy runs"
+    message = "a proxy runs"
     if here.proxies is None:
-        return _skip(here, "proxy-runs", says, "proxies")
+        return _skip(here, "proxy-runs", message, "proxies")
     running = [proxy for proxy in here.proxies if proxy.is_running]
     if running:
-        return _check("proxy-runs", says, CheckStatus.PASS, ", ".join(f"{_name(p)} (pid {p.pid}, {p.config})" for p in running))
+        return _check(
+            "proxy-runs", message, CheckStatus.PASS, ", ".join(f"{_name(p)} (pid {p.pid}, {p.config})" for p in running)
+        )
     if other := serving(here):
         idle = ", ".join(dict.fromkeys(proxy.kind for proxy in here.proxies))
-        return _check("proxy-runs", says, CheckStatus.PASS, f"{other}; {idle} is installed, does not run and is not needed")
+        return _check("proxy-runs", message, CheckStatus.PASS, f"{other}; {idle} is installed, does not run and is not needed")
     return _check(
-        "proxy-runs", says, CheckStatus.FAIL, "; ".join(p.why_stopped or f"nothing runs with {p.config}" for p in here.proxies)
+        "proxy-runs", message, CheckStatus.FAIL, "; ".join(p.why_stopped or f"nothing runs with {p.config}" for p in here.proxies)
     )
 
 
 def _config_passes(here: Snapshot) -> Check:
-    says = "the configuration passes its own test"
+    message = "the configuration passes its own test"
     if not here.proxies or all(proxy.test == "unknown" for proxy in here.proxies):
-        read = [f"{problem.says} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
+        read = [f"{problem.message} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
         if read:
             return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
-        return _skip(here, "config-test", says, "config test" if here.proxies else "proxies")
+        return _skip(here, "config-test", message, "config test" if here.proxies else "proxies")
     if serving(here):
-        return _check("config-test", says, CheckStatus.SKIP, "another gateway serves here, see above")
+        return _check("config-test", message, CheckStatus.SKIP, "another gateway serves here, see above")
     bad = [
-        f"{proxy.problems[0].says} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
+        f"{proxy.problems[0].message} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
         for proxy in here.proxies
         if proxy.test == "failed"
     ]
-    return _result("config-test", says, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test == "ok"))
+    return _result("config-test", message, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test == "ok"))
 
 
 def _config_is_loaded(here: Snapshot) -> Check | None:
@@ -115,13 +117,13 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
     if not known:
         return None
     stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
-    says = "the configuration on disk is the one that runs"
+    message = "the configuration on disk is the one that runs"
     if refused := [p.config for p in known if p.is_running and p.test == "failed"]:
-        return _check("config-loaded", says, CheckStatus.WARN, f"{', '.join(refused)}: refused, so an older one runs")
+        return _check("config-loaded", message, CheckStatus.WARN, f"{', '.join(refused)}: refused, so an older one runs")
     if not stale:
-        return _check("config-loaded", says, CheckStatus.PASS)
+        return _check("config-loaded", message, CheckStatus.PASS)
     detail = "; ".join(f"{p.config}: changed {p.changed_at:%H:%M:%S}, loaded {p.loaded_at:%H:%M:%S}" for p in stale)
-    return _check("config-loaded", says, CheckStatus.WARN, detail)
+    return _check("config-loaded", message, CheckStatus.WARN, detail)
 
 
 def _log_paths(here: Snapshot) -> tuple[str, ...]:
@@ -129,53 +131,53 @@ def _log_paths(here: Snapshot) -> tuple[str, ...]:
 
 
 def _logs_read(here: Snapshot) -> Check:
-    says = "the logs can be read"
+    message = "the logs can be read"
     if here.logs is None:
-        return _skip(here, "logs-readable", says, "logs", *_log_paths(here))
-    bad = [f"{file.path}: {file.why}" for file in here.logs.files if file.why]
+        return _skip(here, "logs-readable", message, "logs", *_log_paths(here))
+    bad = [f"{file.path}: {file.reason}" for file in here.logs.files if file.reason]
     lost = [
         f"{file.path}: {file.unread} of {file.lines} lines fit no known format"
         for file in here.logs.files
         if file.unread > UNREAD * file.lines
     ]
-    good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.why)
+    good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.reason)
     if bad:
-        return _check("logs-readable", says, CheckStatus.WARN, "; ".join(bad[:4]))
+        return _check("logs-readable", message, CheckStatus.WARN, "; ".join(bad[:4]))
     if not here.logs.files:
-        return _skip(here, "logs-readable", says, "logs")
-    return _check("logs-readable", says, CheckStatus.WARN if lost else CheckStatus.PASS, "; ".join(lost[:4]) or good)
+        return _skip(here, "logs-readable", message, "logs")
+    return _check("logs-readable", message, CheckStatus.WARN if lost else CheckStatus.PASS, "; ".join(lost[:4]) or good)
 
 
 def _requests_succeed(here: Snapshot) -> Check:
-    says = "requests succeed"
+    message = "requests succeed"
     if here.logs is None:
-        return _skip(here, "no-failures", says, "logs", *_log_paths(here))
+        return _skip(here, "no-failures", message, "logs", *_log_paths(here))
     failed: Counter[str] = Counter()
     for tally in alarms(here):
         failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
     bad = [f"{count} × {what}" for what, count in failed.most_common()]
     return _result(
-        "no-failures", says, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
+        "no-failures", message, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
     )
 
 
 def _names_resolve(here: Snapshot) -> Check | None:
-    says = "the backends' names resolve"
+    message = "the backends' names resolve"
     named = any(peer.target and not peer.target.is_address for peers in peer_sets(routes(here)) for peer in peers)
     if here.names is None:
-        return _skip(here, "names-resolve", says, "names") if named else None
+        return _skip(here, "names-resolve", message, "names") if named else None
     if not here.names:
         return None
     bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome != "ok"]
     if bad:  # what runs may have resolved it earlier: it will fail at the next load
-        return _check("names-resolve", says, CheckStatus.WARN, "; ".join(bad[:4]))
-    return _check("names-resolve", says, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
+        return _check("names-resolve", message, CheckStatus.WARN, "; ".join(bad[:4]))
+    return _check("names-resolve", message, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
 
 
 def _backend_listens(here: Snapshot, joins: Joins) -> Check:
-    says = "something listens on every target"
+    message = "something listens on every target"
     if here.listeners is None:
-        return _skip(here, "backend-listens", says, "listeners")
+        return _skip(here, "backend-listens", message, "listeners")
     bad = [f"nothing listens on {target}" for target in joins.unheard]
     own = set(here.addresses or ())
     doors = Doors(here.listeners)
@@ -187,11 +189,11 @@ def _backend_listens(here: Snapshot, joins: Joins) -> Check:
         if any(takes(x, target) for x in doors.near(target))
     ]
     if not bad and not good:
-        why = "no target lies on this machine" if known else "no target is known of"
+        reason = "no target lies on this machine" if known else "no target is known of"
         if not any(proxy.is_running for proxy in here.proxies or ()):
-            why = "no proxy runs that would connect to one"
-        return _check("backend-listens", says, CheckStatus.SKIP, why)
-    return _result("backend-listens", says, bad, ", ".join(good[:6]))
+            reason = "no proxy runs that would connect to one"
+        return _check("backend-listens", message, CheckStatus.SKIP, reason)
+    return _result("backend-listens", message, bad, ", ".join(good[:6]))
 
 
 def _socket_permits(here: Snapshot) -> Check | None:
@@ -206,16 +208,16 @@ def _socket_permits(here: Snapshot) -> Check | None:
 
 
 def _backend_answers(here: Snapshot) -> Check:
-    says = "every target answers a request of ours"
+    message = "every target answers a request of ours"
     direct = [probe for probe in here.probes or () if not probe.through_proxy]
     if here.probes is None:
-        return _skip(here, "backend-answers", says, "probes")
+        return _skip(here, "backend-answers", message, "probes")
     if not direct:
-        return _check("backend-answers", says, CheckStatus.SKIP, "there was no target to ask")
+        return _check("backend-answers", message, CheckStatus.SKIP, "there was no target to ask")
     spares = idle_spares(here)
     bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
     good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
-    return _result("backend-answers", says, bad, good)
+    return _result("backend-answers", message, bad, good)
 
 
 def _through_proxy(here: Snapshot) -> Check | None:
@@ -240,7 +242,7 @@ def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
         return None
     missing = set(joins.unheard)
     bad = [
-        f"{s.name}: {s.state} {s.exit_says}".strip()
+        f"{s.name}: {s.state} {s.exit_message}".strip()
         for s in here.services
         if s.is_running is False and any(here.listeners is None or target in missing for target in s.targets)
     ]
@@ -253,9 +255,9 @@ def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
 
 
 def _machine(here: Snapshot) -> Check:
-    says = "the machine has memory, disk and descriptors left"
+    message = "the machine has memory, disk and descriptors left"
     if here.disks is None and here.pressure is None and here.events is None:
-        return _skip(here, "machine-resources", says, "disks")
+        return _skip(here, "machine-resources", message, "disks")
     bad = [
         f"{d.path} is full"
         for d in here.disks or ()
@@ -266,7 +268,7 @@ def _machine(here: Snapshot) -> Check:
     bad += _killed(event for event in kills if event.unit in own)
     others = _killed(event for event in kills if event.unit not in own)
     detail = "; ".join([*bad[:4], *(f"{each}; it is not known to serve a target" for each in others[:4])])
-    return _check("machine-resources", says, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
+    return _check("machine-resources", message, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
 
 
 def _killed(events: Iterable[Event]) -> list[str]:
@@ -280,7 +282,7 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
     if not told:
         return None
-    over = [one.says for one in refused if one.reason is Reason.LIMIT]
+    over = [one.message for one in refused if one.reason is Reason.LIMIT]
     detail = "; ".join([*over[:4], *told]) + ": request-too-large, client-bad-request"
     status = CheckStatus.WARN if over else CheckStatus.PASS
     return _check("client-limits", "requests stay within the limits of the proxy", status, detail)
@@ -293,7 +295,7 @@ def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | No
         return None
     joins = Joins(here)
     told = [
-        f"{one.says}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
+        f"{one.message}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
     ]
     status = CheckStatus.WARN if all(one.is_over for one in bad) else CheckStatus.FAIL
     return _check(SERVED, "clients get what they ask for", status, "; ".join(told))

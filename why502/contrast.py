@@ -27,7 +27,7 @@ class Apart(NamedTuple):
     others: int
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """Return it in one sentence."""
         times = "the one request" if self.failed == 1 else f"none of {self.failed} requests"
         verb = "was not answered" if self.failed == 1 else "was answered"

@@ -79,8 +79,8 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         gaps.append(
             Gap(
                 source="diagnosis",
-                why=f"{len(doubtful) - TARGETS} more targets fail and were not examined",
-                allow="look at one proxy, with --config",
+                reason=f"{len(doubtful) - TARGETS} more targets fail and were not examined",
+                hint="look at one proxy, with --config",
             )
         )
     for target in (*doubtful[:TARGETS], None):
@@ -174,7 +174,7 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
             seen = tuple(cause.examine(case))
             evidence = (*weigh_symptoms(cause, case), *seen)
         except Exception as error:  # our own defect: one cause is lost, the others still answer
-            gaps.append(Gap(source=f"cause {cause.id}", why=f"internal error: {type(error).__name__}: {error}"))
+            gaps.append(Gap(source=f"cause {cause.id}", reason=f"internal error: {type(error).__name__}: {error}"))
             continue
         if not any(item.weight > 0 for item in evidence):
             continue
@@ -197,7 +197,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
         if tally is None and any(failure.symptom is not Symptom.GATEWAY_STATUS for failure in case.failures):
             weight *= 0.5  # the log tells of other failures than our own request meets
         if tally is not None:
-            found = supports(count(tally), tally.seen_in, weight)
+            found = supports(count(tally), tally.source, weight)
         elif probe is not None:
             found = supports(_probed(probe.symptom, probe.detail), "probe" if probe.at else "ss -ltnx", weight)
         else:
@@ -235,7 +235,7 @@ def _finding(weighed: _Weighed) -> Finding:
     told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
     tallies = [tally for tally in told if tally.symptom in own]
     is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
-    is_met |= not tallies and any(item.weight >= STRONG and item.seen_in.startswith("probe") for item in weighed.seen)
+    is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
     if not tallies and case.target is not None:
         tallies = list(case.failures) or told
     last = max((t.last for t in tallies if t.last), default=None)
@@ -245,7 +245,7 @@ def _finding(weighed: _Weighed) -> Finding:
         cause=cause.id,
         layer=cause.layer,
         confidence=confidence,
-        says=_sentence(cause, case, weighed.seen),
+        message=_sentence(cause, case, weighed.seen),
         target=case.target,
         group=_group(case, tallies),
         proxy=product,
@@ -285,16 +285,16 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
     if proxy is None or not proxy.owner_uid:
         return ()
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
-    says = f"user {name} runs this {proxy.kind}, not root"
-    return (Evidence(says=says, weight=0.0, seen_in=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+    message = f"user {name} runs this {proxy.kind}, not root"
+    return (Evidence(message=message, weight=0.0, source=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
 
 
 def _managed_by(case: Case) -> Iterator[Evidence]:
     """Yield whose word it is where a service is known from a manager of another user than root: anybody can run one."""
     for service in case.services:
         if service.owner_uid:
-            says = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
-            yield Evidence(says=says, weight=0.0, seen_in=service.manager)
+            message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
+            yield Evidence(message=message, weight=0.0, source=service.manager)
 
 
 def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
@@ -307,12 +307,12 @@ def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
         return told
     best = max((item for item in seen if item.weight >= STRONG), key=lambda item: item.weight, default=None)
     if case.target is None:
-        says = cause.says
+        message = cause.message
     elif cause.headline:
-        says = cause.headline.format(target=case.target, proxy=case.proxy.kind if case.proxy else "the proxy")
+        message = cause.headline.format(target=case.target, proxy=case.proxy.kind if case.proxy else "the proxy")
     else:
-        says = f"{case.target}: {cause.says}"
-    return f"{says}: {_short(best.says)}" if best else says
+        message = f"{case.target}: {cause.message}"
+    return f"{message}: {_short(best.message)}" if best else message
 
 
 def _short(text: str) -> str:
@@ -326,7 +326,7 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
         found = tuple(cause.remedies(case))
     except Exception:  # a remedy that we cannot write must not cost the diagnosis
         found = ()
-    return found or tuple(Remedy(says=advice) for advice in section(cause.id, "Fix"))
+    return found or tuple(Remedy(message=advice) for advice in section(cause.id, "Fix"))
 
 
 def _is_left_behind(case: Case, last: datetime) -> bool:
@@ -444,7 +444,7 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
         if reasons and w.confidence >= ASSERTED:
             names = list(dict.fromkeys(cause for cause, _ in reasons))
             looks = f"{' and '.join(names)} {'look' if names[1:] else 'looks'} like"
-            note = Evidence(says=f"is only what {looks} from the proxy", weight=YIELDED - WEAK)
+            note = Evidence(message=f"is only what {looks} from the proxy", weight=YIELDED - WEAK)
             lowered = 1 / (1 + math.exp(-YIELDED))
             result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
         else:
@@ -463,8 +463,8 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
     if not found:
         return None
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
-    says = f"{gateway.name} (pid {gateway.pid}) listens on {weighed.case.target}, a gateway itself: {cause} on {where} behind it shows here"
-    note = Evidence(says=says, weight=YIELDED - WEAK, seen_in="ss -ltnp")
+    message = f"{gateway.name} (pid {gateway.pid}) listens on {weighed.case.target}, a gateway itself: {cause} on {where} behind it shows here"
+    note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 
@@ -482,7 +482,7 @@ def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], flo
     same = sorted(cause for cause, places in held.items() if places == members)
     if not same:
         return None
-    note = Evidence(says=f"each server of {group.name} has {same[0]} of its own", weight=YIELDED - WEAK)
+    note = Evidence(message=f"each server of {group.name} has {same[0]} of its own", weight=YIELDED - WEAK)
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 

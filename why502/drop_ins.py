@@ -12,7 +12,7 @@ from why502.changes import make_file, start
 from why502.model.remedy import Edit, Remedy, Run
 from why502.model.snapshot import Service
 
-FOLDER = "/etc/systemd/system"
+DIRECTORY = "/etc/systemd/system"
 PAUSE = "1s"  # between two lives: systemd's own 100 ms reach its start limit within a second
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
@@ -23,7 +23,7 @@ def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
 
     () where it is no unit of systemd, or has a drop-in of that name already. `name` says what it is for.
     """
-    path = f"{FOLDER}/{service.name}.d/why502-{name}.conf"
+    path = f"{DIRECTORY}/{service.name}.d/why502-{name}.conf"
     if service.manager != "systemd" or not service.unit_file or path in service.settings.get("DropInPaths", "").split():
         return ()
     head = () if lines[:1] and lines[0].startswith("[") else ("[Service]",)
@@ -68,13 +68,13 @@ def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
     is_down = service.is_running is False and bool(service.start_argv)
     begin = (start(service),) if is_down else ()
     if is_down:
-        yield Remedy(says=f"start {service.name}", steps=begin)
+        yield Remedy(message=f"start {service.name}", steps=begin)
     elif service.is_running is False and service.owner_uid:
-        yield Remedy(says=f"as user {service.owner_uid}, whose {service.manager} has it, start {service.name}")
+        yield Remedy(message=f"as user {service.owner_uid}, whose {service.manager} has it, start {service.name}")
     may_restart = service.settings.get("Restart", "no") == "no" and service.settings.get("Type") != "oneshot"
     has_failed = is_failure or service.result in _FAILED or service.signal is not None or service.exit_code not in (None, 0)
     if may_restart and has_failed:
         if steps := put(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
             first, whom = (f"start {service.name}, and ", "it") if is_down else ("", service.name)
-            says = f"{first}have systemd start {whom} again whenever it fails (Restart=on-failure)"
-            yield Remedy(says=says, steps=(*steps, *begin))
+            message = f"{first}have systemd start {whom} again whenever it fails (Restart=on-failure)"
+            yield Remedy(message=message, steps=(*steps, *begin))

@@ -25,12 +25,12 @@ FRAME = re.compile(r"\S+\(\) /\S+:\d+")
 
 def notes(case: Case, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
     """Yield what is known beside the evidence of a finding and not told by it."""
-    told = "\n".join(item.says for item in evidence)
+    told = "\n".join(item.message for item in evidence)
     if case.target is None:
         return
-    for says, seen_in in _notes(case):
-        if (says.partition(": ")[2] or says) not in told:
-            yield Evidence(says=says, weight=0.0, seen_in=seen_in)
+    for message, source in _notes(case):
+        if (message.partition(": ")[2] or message) not in told:
+            yield Evidence(message=message, weight=0.0, source=source)
 
 
 def _notes(case: Case) -> Iterator[tuple[str, str]]:
@@ -39,9 +39,9 @@ def _notes(case: Case) -> Iterator[tuple[str, str]]:
     if trace := slowest(case):
         yield trace
     if error := _last(case, OWN):
-        yield f"the last error of the application then: {error.says}", error.seen_in
+        yield f"the last error of the application then: {error.message}", error.source
     if end := _last(case, ENDS):
-        yield f"how its process ended then: {end.says}", end.seen_in
+        yield f"how its process ended then: {end.message}", end.source
 
 
 def slowest(case: Case) -> tuple[str, str] | None:
@@ -55,7 +55,7 @@ def slowest(case: Case) -> tuple[str, str] | None:
         found[event.detail] += event.count
     frame, count = found.most_common(1)[0]
     of = "the one trace stands" if total == 1 else f"{count} of {total} traces stand"
-    return f"in PHP-FPM's slow log, {of} in: {frame}", traces[0].seen_in
+    return f"in PHP-FPM's slow log, {of} in: {frame}", traces[0].source
 
 
 def _last(case: Case, symptoms: tuple[Symptom, ...]) -> Event | None:
@@ -63,7 +63,10 @@ def _last(case: Case, symptoms: tuple[Symptom, ...]) -> Event | None:
     found = [event for event in case.events(*symptoms) if _is_near(case, event)]
     return max(
         found,
-        key=lambda event: (not tells_little(event.detail or event.says), event.ended_at.timestamp() if event.ended_at else 0.0),
+        key=lambda event: (
+            not tells_little(event.detail or event.message),
+            event.ended_at.timestamp() if event.ended_at else 0.0,
+        ),
         default=None,
     )
 

@@ -65,7 +65,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
         try:
             risks = list(rule.looks(deployment))
         except Exception as error:  # a bug of one rule: the others still answer
-            gaps.append(Gap(source=f"rule {rule.id}", why=f"it failed: {type(error).__name__}: {error}", allow="report this"))
+            gaps.append(Gap(source=f"rule {rule.id}", reason=f"it failed: {type(error).__name__}: {error}", hint="report this"))
             continue
         for risk in risks:
             severity = risk.severity or rule.severity
@@ -76,4 +76,4 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
 def _order(risk: Risk) -> tuple[str, int, int, str, str]:
     at = risk.at
     severity = risk.severity or Severity.NOTE
-    return (at.file if at else "", at.line if at else 0, -severity.rank, risk.rule, risk.says)
+    return (at.file if at else "", at.line if at else 0, -severity.rank, risk.rule, risk.message)

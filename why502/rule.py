@@ -15,13 +15,13 @@ Looks = Callable[[Deployment], Iterator[Risk]]
 
 
 class Rule(Value, frozen=True, kw_only=True):
-    """One rule. `id` never changes its meaning; `says` is its sentence, `why` the explanation, `cause` the id of what it foresees."""
+    """One rule. `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees."""
 
     id: str
     name: str
     severity: Severity
-    says: str
-    why: str
+    message: str
+    reason: str
     looks: Looks
     cause: str = ""  # "" in a cause's own file: that cause
 
@@ -30,15 +30,21 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
     """Return what makes a rule of a function; the first line of its docstring is what the rule says, the rest why."""
 
     def made(looks: Looks) -> Rule:
-        says, _, why = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
+        message, _, reason = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
         return Rule(
-            id=f"W502-{number:03d}", name=name, severity=severity, cause=cause, says=says, why=" ".join(why.split()), looks=looks
+            id=f"W502-{number:03d}",
+            name=name,
+            severity=severity,
+            cause=cause,
+            message=message,
+            reason=" ".join(reason.split()),
+            looks=looks,
         )
 
     return made
 
 
-def risk(says: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
+def risk(message: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
     """Return a finding of a rule. `advice`: what to do, in words or as a remedy."""
-    remedies = tuple(Remedy(says=said) if isinstance(said, str) else said for said in advice)
-    return Risk(says=says, at=at, remedies=remedies, severity=severity)
+    remedies = tuple(Remedy(message=said) if isinstance(said, str) else said for said in advice)
+    return Risk(message=message, at=at, remedies=remedies, severity=severity)

@@ -71,7 +71,7 @@ class Unserved(NamedTuple):
         return self.server or "this gateway"
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """Return in one sentence what clients get."""
         if self.reason is Reason.CUT:
             return (
@@ -203,5 +203,5 @@ def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None
         for tally in (*own, *case.words(Symptom.APPLICATION_ERROR))
         if tally.samples
     )
-    found.extend((event.at.timestamp() if event.at else 0.0, event.says) for event in case.events(Symptom.APPLICATION_ERROR))
+    found.extend((event.at.timestamp() if event.at else 0.0, event.message) for event in case.events(Symptom.APPLICATION_ERROR))
     return max(found)[1] if found else ""

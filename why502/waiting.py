@@ -32,11 +32,13 @@ def said(case: Case) -> list[tuple[Need, Event]]:
     first, last = case.first_failure, case.last_failure
     for event in case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED):
         is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
-        if is_near and (need := need_of(event.detail or event.says)):
+        if is_near and (need := need_of(event.detail or event.message)):
             found.append((need, event))
     for tally in case.tallies:  # what it wrote into its proxy's log, or into one that the user gave
         if tally.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(tally.detail)):
-            event = Event(symptom=tally.symptom, says=tally.detail, detail=tally.detail, seen_in=tally.seen_in, count=tally.count)
+            event = Event(
+                symptom=tally.symptom, message=tally.detail, detail=tally.detail, source=tally.source, count=tally.count
+            )
             found.append((need, event))
     return found
 

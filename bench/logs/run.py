@@ -1,6 +1,6 @@
 """The figures of `why502 logs`, each with its peers in the same run on the same file.
 
-    python bench/logs/run.py [--mb 1000] [--runs 5] [--folder DIR] [--window-gb 5] [--slow]
+    python bench/logs/run.py [--mb 1000] [--runs 5] [--directory DIR] [--window-gb 5] [--slow]
 
 Needs gawk, mawk, ripgrep and goaccess (Debian packages) and, with --slow, ngxtop (PyPI, on the PATH). The commands take turns, so
 that what else runs on the machine meets all of them alike; the fastest run of each counts. GoAccess and ngxtop take so long that
@@ -103,13 +103,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--directory", type=Path)
     parser.add_argument("--window-gb", type=float, default=5.0)
     parser.add_argument("--slow", action="store_true", help="also ngxtop")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="why502-bench-", dir=asked.folder) as name:
-        folder = Path(name)
-        whole, tenth = folder / "access.log", folder / "tenth.log"
+    with tempfile.TemporaryDirectory(prefix="why502-bench-", dir=asked.directory) as name:
+        directory = Path(name)
+        whole, tenth = directory / "access.log", directory / "tenth.log"
         lines = write(whole, asked.mb * 1_000_000)
         write(tenth, asked.mb * 100_000)
         print(
@@ -138,7 +138,7 @@ def main() -> None:
                 "--date-format=%d/%b/%Y",
                 "--time-format=%H:%M:%S",
                 "-o",
-                str(folder / "report.json"),
+                str(directory / "report.json"),
             ]
         }
         if asked.slow and shutil.which("ngxtop"):
@@ -155,12 +155,12 @@ def main() -> None:
         )
         tenth.unlink()
         Path(f"{whole}.gz").unlink()
-        window(folder, whole, asked)
+        window(directory, whole, asked)
 
 
-def window(folder: Path, whole: Path, asked: argparse.Namespace) -> None:
+def window(directory: Path, whole: Path, asked: argparse.Namespace) -> None:
     """Measure 15 minutes in the middle of a large file: the same seconds over and over, each with its own date."""
-    large = folder / "large.log"
+    large = directory / "large.log"
     day = datetime(2026, 11, 1, tzinfo=UTC)
     old = b"20/Nov/2026"
     with large.open("wb") as target:

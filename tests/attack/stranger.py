@@ -50,7 +50,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
-def folder(mode: int = 0o755, uid: int = 0) -> Path:
+def directory(mode: int = 0o755, uid: int = 0) -> Path:
     """Return a new directory that others may enter."""
     made = Path(tempfile.mkdtemp(prefix="attack-"))
     os.chown(made, uid, uid)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stranger import TWO_LINES, folder, needs_root, refused
+from stranger import TWO_LINES, directory, needs_root, refused
 
 import why502
 from why502 import bundle
@@ -24,7 +24,7 @@ from why502.model.snapshot import LiveSnapshot, Snapshot
 pytestmark = pytest.mark.real
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-HEAD = b'{"schema":"why502.bundle/1","why502":"1","snapshot":{"taken_at":"2026-11-21T00:00:00Z",'
+HEAD = b'{"schema":"why502.bundle/2","why502":"1","snapshot":{"taken_at":"2026-11-21T00:00:00Z",'
 CPU_S, MEMORY_MIB = 5.0, 300
 
 # Not ru_maxrss of getrusage(2), which begins with what the parent had: its own high water mark, proc_pid_status(5).
@@ -87,7 +87,7 @@ def test_what_is_cut_is_said() -> None:
     snapshot = bundle.load(gzip.compress(many("processes", b'{"pid":1}', 20_000)), "it")
     assert snapshot.processes is not None
     assert len(snapshot.processes) == bounds.ROWS["processes"]
-    assert [gap.why for gap in snapshot.gaps] == ["processes: only the first 8192 of 20000 were looked at"]
+    assert [gap.reason for gap in snapshot.gaps] == ["processes: only the first 8192 of 20000 were looked at"]
 
 
 def test_a_bundle_that_is_as_large_as_one_may_be_is_diagnosed() -> None:
@@ -151,7 +151,7 @@ def test_damaged_ones() -> None:
             assert type(loaded) is Snapshot
             outcomes["snapshot"] += 1
         except Why502Error as error:
-            assert error.says and error.hint
+            assert error.message and error.hint
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 50, outcomes
 
@@ -207,7 +207,7 @@ def test_a_bundle_causes_no_read_and_no_action_here(argv: tuple[str, ...], tmp_p
 
 @pytest.mark.parametrize("how", ["a pipe", "an endless device"])
 def test_a_file_that_a_bundle_names_neither_hangs_nor_fills_the_memory(how: str) -> None:
-    path = folder() / "pipe"
+    path = directory() / "pipe"
     os.mkfifo(path)
     done = run(hostile(path if how == "a pipe" else Path("/dev/zero")), "fix")
     assert done.returncode in (1, 2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from shop import Shop, free_port, shop
-from stranger import STRANGER, folder, given, needs_root, refused, why502, why502_as
+from stranger import STRANGER, directory, given, needs_root, refused, why502, why502_as
 
 from why502.fix import commands, guard, journal
 from why502.fix.commands import Master
@@ -40,7 +40,7 @@ class His:
     """A stranger's nginx that fails: its second route leads to a port without a listener. What it runs leaves a mark."""
 
     def __init__(self) -> None:
-        self.home = folder(0o755, STRANGER)
+        self.home = directory(0o755, STRANGER)
         self.config, self.mark = self.home / "nginx.conf", self.home / "mark"
         self.port = free_port()
         temporary = "".join(f"{x}_temp_path {self.home}/{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -91,7 +91,7 @@ def his() -> His:
 
 def state() -> str:
     """Return a directory for the journal."""
-    return str(folder(0o700) / "state")
+    return str(directory(0o700) / "state")
 
 
 def test_his_program_is_not_run_as_root(his: His) -> None:
@@ -118,7 +118,7 @@ def _refused(root_shop: Shop, plan: object) -> str:
     assert said == []
     assert root_shop.site.read_bytes() == root_shop.old
     assert not list(root_shop.state.glob("*.json"))
-    return caught.value.says
+    return caught.value.message
 
 
 def test_a_plan_for_his_process_is_refused(root_shop: Shop, his: His) -> None:
@@ -173,7 +173,7 @@ def test_only_trusted_processes_get_signals_that_programs_obey() -> None:
 
 
 def test_permissions_are_changed_of_what_was_looked_at_and_never_of_a_link(his: His) -> None:
-    precious = folder() / "precious"
+    precious = directory() / "precious"
     precious.touch(0o600)
     (his.home / "app.sock").symlink_to(precious)
     with pytest.raises(Why502Error, match="is a link"):
@@ -202,9 +202,9 @@ def test_files_that_a_command_names_must_not_be_his(his: His) -> None:
 @pytest.mark.parametrize("where", ["his directory", "a shared directory", "his files in root's directory"])
 def test_a_journal_that_he_prepared_restores_nothing(root_shop: Shop, where: str) -> None:
     root_shop.apply()
-    place = {"his directory": folder(0o755, STRANGER), "a shared directory": folder(0o1777)}.get(where, folder(0o700))
+    place = {"his directory": directory(0o755, STRANGER), "a shared directory": directory(0o1777)}.get(where, directory(0o700))
     (entry,) = journal.entries(root_shop.state)
-    precious = folder() / "precious"
+    precious = directory() / "precious"
     precious.write_bytes(root_shop.new)
     evil = msgspec.structs.replace(
         entry, changes=(msgspec.structs.replace(entry.changes[0], file=str(precious), real=str(precious)),), runs=(Run(argv=("true",)),)
@@ -224,7 +224,7 @@ def test_an_ordinary_user_is_told_so_before_anything_starts(root_shop: Shop) -> 
     for path in (root_shop.root / "error.log", root_shop.config, root_shop.site):
         path.chmod(0o644)
     _answers(root_shop.port)
-    home = folder(0o755, STRANGER)
+    home = directory(0o755, STRANGER)
     done = why502_as(STRANGER, "fix", "--config", str(root_shop.config), "--apply", "--yes", "--state", str(home / "state"))
     assert "Run it as root" in refused(done) or "run as root" in done.stderr
     assert root_shop.site.read_bytes() == root_shop.old

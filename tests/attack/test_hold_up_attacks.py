@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stranger import STRANGER, attacking, folder, given, needs_root, why502
+from stranger import STRANGER, attacking, directory, given, needs_root, why502
 from test_supplier_attacks import acting, collected, config, diagnose, master, site
 
 pytestmark = [pytest.mark.real, needs_root]
@@ -68,7 +68,7 @@ def tells_all(dead: Dead, *argv: str) -> dict[str, object]:
 @pytest.fixture
 def dead() -> Iterator[Dead]:
     """A real nginx of root's, whose log tells of a backend that nothing listens for: the backend's port."""
-    place = folder()
+    place = directory()
     port, backend = free_port(), free_port()
     passes = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}"
     http_block = f"http {{ access_log off; {passes} }}"
@@ -132,7 +132,7 @@ def test_long_command_lines_of_many_processes_take_no_memory(dead: Dead) -> None
 
 
 def test_a_huge_program_takes_no_memory(dead: Dead) -> None:
-    mine = folder(uid=STRANGER)
+    mine = directory(uid=STRANGER)
     program = mine / "nginx"
     shutil.copy("/usr/bin/perl", program)
     os.truncate(program, 128 << 20)
@@ -152,7 +152,7 @@ def _stop_ours() -> None:
 
 
 def test_who_stops_the_processes_that_read_for_root_hides_no_gateway_of_root(dead: Dead) -> None:
-    path = config(folder(uid=STRANGER), site("http://127.0.0.1:1"))
+    path = config(directory(uid=STRANGER), site("http://127.0.0.1:1"))
     title = f'$|=1; $0 = "{master(path)}"; print "ready\\n"; sleep 300'
     with contextlib.ExitStack() as stack:
         for _ in range(4):  # each in a mount namespace of its own: a process reads for root below each of their roots
@@ -169,11 +169,11 @@ def _gaps(diagnosis: dict[str, object]) -> list[dict[str, str]]:
 
 
 def test_a_file_system_of_the_stranger_costs_no_log_of_root(dead: Dead) -> None:
-    mine = folder(uid=STRANGER)
+    mine = directory(uid=STRANGER)
     point = mine / "point"
     point.mkdir()
     given(point)
-    device = folder() / "fuse"
+    device = directory() / "fuse"
     os.mknod(device, 0o020666, os.makedev(10, 229))
     device.chmod(0o666)
     path = config(mine, f"error_log {point}/error.log; {site('http://127.0.0.1:1')}")
@@ -195,7 +195,7 @@ def test_a_file_system_of_the_stranger_costs_no_log_of_root(dead: Dead) -> None:
 
 def test_arguments_of_a_set_user_id_program_are_not_roots() -> None:
     secret = "upstream the-name-of-a-secret { server 127.0.0.1:1; }"
-    closed = folder(0o711)
+    closed = directory(0o711)
     (closed / "secret").write_text(secret)
     (closed / "secret").chmod(0o600)
     program = closed / "sudo"  # becomes root in every respect, as sudo(8) does while it waits for a password
@@ -246,7 +246,7 @@ class Pm2:
 
 
 def test_root_gives_its_own_manager_no_order_that_a_stranger_worded(dead: Dead) -> None:
-    home, bin_ = folder(uid=STRANGER), folder()
+    home, bin_ = directory(uid=STRANGER), directory()
     proof = bin_ / "ran"
     (bin_ / "pm2").write_text(f'#!/bin/sh\necho "$*" >> {proof}\n')
     (bin_ / "pm2").chmod(0o755)
@@ -259,17 +259,17 @@ def test_root_gives_its_own_manager_no_order_that_a_stranger_worded(dead: Dead) 
             why502("fix", "--apply", "--yes", env={**os.environ, "PATH": f"{os.environ['PATH']}:{bin_}"})
     finally:
         daemon.close()
-    assert "all" in str(finding["says"])  # it is heard
+    assert "all" in str(finding["message"])  # it is heard
     assert f"user {STRANGER}, not root" in json.dumps(finding["evidence"])  # and it is told whose word it is
     assert '"run"' not in json.dumps(finding["remedies"])
     assert not proof.exists()
 
 
 SUPERVISORD = """[unix_http_server]
-file={folder}/sock
+file={directory}/sock
 [supervisord]
-logfile={folder}/log
-pidfile={folder}/pid
+logfile={directory}/log
+pidfile={directory}/pid
 nodaemon=true
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
@@ -282,15 +282,15 @@ autorestart=false
 
 
 def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead: Dead) -> None:
-    mine, roots = folder(uid=STRANGER), folder()
-    config(mine, SUPERVISORD.format(folder=mine, name="theirs", port=dead), "s.conf")
+    mine, roots = directory(uid=STRANGER), directory()
+    config(mine, SUPERVISORD.format(directory=mine, name="theirs", port=dead), "s.conf")
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(mine / "sock"))
     given(mine / "sock")
     silent.listen(64)
     program = mine / "supervisord"
     shutil.copy("/usr/bin/perl", program)
-    (roots / "s.conf").write_text(SUPERVISORD.format(folder=roots, name="app-of-root", port=dead))
+    (roots / "s.conf").write_text(SUPERVISORD.format(directory=roots, name="app-of-root", port=dead))
     with crowd(20, str(program), "-e", "sleep 300", "--", "-c", f"{mine}/s.conf"):  # smaller numbers than root's
         process = subprocess.Popen(["supervisord", "-c", str(roots / "s.conf")], stdout=subprocess.PIPE, text=True)
         try:
@@ -298,12 +298,12 @@ def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead
             until = time.monotonic() + 30
             while "exited: app-of-root" not in process.stdout.readline():
                 assert time.monotonic() < until
-            says = str(about(diagnose(), dead)["says"])
+            message = str(about(diagnose(), dead)["message"])
         finally:
             process.terminate()
             process.wait()
             silent.close()
-    assert "app-of-root" in says
+    assert "app-of-root" in message
 
 
 def test_no_gateway_of_root_is_led_to_what_a_stranger_listens_on(dead: Dead) -> None:
@@ -318,6 +318,6 @@ def test_no_gateway_of_root_is_led_to_what_a_stranger_listens_on(dead: Dead) -> 
     findings = found["findings"]
     assert isinstance(findings, list)
     own = [finding for finding in findings if finding["target"] == f"127.0.0.1:{dead}"]
-    says = json.dumps([finding["remedies"] for finding in own])
-    assert f"user {STRANGER} runs that" in says  # it is a possibility
+    message = json.dumps([finding["remedies"] for finding in own])
+    assert f"user {STRANGER} runs that" in message  # it is a possibility
     assert f":{near}" not in json.dumps([remedy["steps"] for finding in own for remedy in finding["remedies"]])

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from stranger import STRANGER, attacking, folder, given, needs_root, refused, why502, why502_as
+from stranger import STRANGER, attacking, directory, given, needs_root, refused, why502, why502_as
 
 from why502.host import output
 from why502.model.errors import Why502Error
@@ -21,13 +21,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 @pytest.fixture
 def shared() -> Path:
     """A directory where everybody may write, as /tmp."""
-    return folder(0o1777)
+    return directory(0o1777)
 
 
 @pytest.fixture
 def precious() -> Path:
     """A file of root's."""
-    path = folder() / "precious"
+    path = directory() / "precious"
     path.write_text("as it was")
     return path
 
@@ -35,7 +35,7 @@ def precious() -> Path:
 @pytest.fixture
 def collect() -> list[str]:
     """`why502 collect -q` of nothing but a configuration, without the file."""
-    config = folder() / "nginx.conf"
+    config = directory() / "nginx.conf"
     config.write_text("events {}\n")
     return ["collect", "-q", "--no-probe", "--config", str(config), "-o"]
 
@@ -69,7 +69,7 @@ def test_a_planted_link_in_the_middle_is_not_followed(collect: list[str], shared
 
 
 def test_a_directory_of_another_user_gets_a_file_that_only_root_can_read(collect: list[str]) -> None:
-    his = folder(0o755, STRANGER)
+    his = directory(0o755, STRANGER)
     assert why502(*collect, str(his / "web1.why502")).returncode == 0
     seen = (his / "web1.why502").lstat()
     assert (seen.st_uid, seen.st_gid, stat.S_IMODE(seen.st_mode), seen.st_nlink) == (0, 0, 0o600, 1)
@@ -77,7 +77,7 @@ def test_a_directory_of_another_user_gets_a_file_that_only_root_can_read(collect
 
 
 def test_a_directory_that_is_swapped_meanwhile_leads_nowhere(precious: Path) -> None:
-    his = folder(0o755, STRANGER)
+    his = directory(0o755, STRANGER)
     for name in ("out", "his"):
         (his / name).mkdir()
         given(his / name)
@@ -108,7 +108,7 @@ def test_other_names_of_our_own_file_keep_their_content(shared: Path, precious: 
 
 
 def test_an_older_file_stays_whole_where_there_is_no_room(collect: list[str]) -> None:
-    here = folder()
+    here = directory()
     script = f"mount -t tmpfs -o size=16k t {here} && echo old > {here}/a && head -c 9000 /dev/zero > {here}/b && "
     script += '"$@"; echo status $?; cat '
     done = why502(*collect, f"{here}/a", before=("unshare", "-m", "sh", "-c", f"{script} {here}/a; ls -A {here}", "sh"))
@@ -118,7 +118,7 @@ def test_an_older_file_stays_whole_where_there_is_no_room(collect: list[str]) ->
 
 @pytest.mark.parametrize("how", ["read-only", "not searchable", "not writable", "missing", "a file", "no name"])
 def test_where_nothing_can_be_written_it_says_so(collect: list[str], how: str) -> None:
-    here = folder(0o755, STRANGER)
+    here = directory(0o755, STRANGER)
     inner = here / "inner"
     inner.mkdir()
     (here / "file").touch()
@@ -135,7 +135,7 @@ def test_where_nothing_can_be_written_it_says_so(collect: list[str], how: str) -
 
 
 def test_devices(collect: list[str]) -> None:
-    here = folder()
+    here = directory()
     os.mknod(here / "disk", 0o600 | stat.S_IFBLK, os.makedev(7, 255))
     assert "is a block device" in refused(why502(*collect, str(here / "disk")))
     for name in ("/dev/stdout", "-", "/dev/fd/1", "/proc/self/fd/1"):
@@ -146,7 +146,7 @@ def test_devices(collect: list[str]) -> None:
 
 
 def test_a_pipe_of_our_own_is_written_to(collect: list[str]) -> None:
-    pipe = folder() / "pipe"
+    pipe = directory() / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     assert why502(*collect, str(pipe)).returncode == 0
@@ -163,7 +163,7 @@ def test_a_baseline_follows_no_planted_link(shared: Path, precious: Path) -> Non
 
 
 def test_a_repair_of_a_configuration_that_others_can_change_is_not_made() -> None:
-    his = folder(0o755, STRANGER)
+    his = directory(0o755, STRANGER)
     config = his / "nginx.conf"
     wrong = "events {}\nhttp { server { listen 8080; location / { proxy_pass http://192.0.2.1; proxy_busy_buffer_size 8k; } } }\n"
     config.write_text(wrong)

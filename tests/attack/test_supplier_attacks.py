@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stranger import STRANGER, attacking, folder, needs_root, why502
+from stranger import STRANGER, attacking, directory, needs_root, why502
 
 pytestmark = [pytest.mark.real, needs_root]
 
@@ -61,7 +61,7 @@ def diagnose(*more: str) -> dict[str, object]:
 
 def collected() -> str:
     """Return all that a bundle of root's holds."""
-    out = folder() / "a.why502"
+    out = directory() / "a.why502"
     done = why502("collect", "-o", str(out))
     assert done.returncode == 0, done.stderr
     from why502.bundle import load
@@ -114,7 +114,7 @@ def master(path: Path) -> str:
 
 
 def test_a_title_leads_into_no_directory_that_is_closed_to_its_user() -> None:
-    closed = folder(0o700)
+    closed = directory(0o700)
     (closed / "nginx.conf").write_text(site("http://127.0.0.1:1", f'add_header X "{SECRET}";'))
     (closed / "nginx.conf").chmod(0o644)
     with titled(master(closed / "nginx.conf")):
@@ -122,7 +122,7 @@ def test_a_title_leads_into_no_directory_that_is_closed_to_its_user() -> None:
 
 
 def test_a_configuration_includes_nothing_that_its_user_may_not_read() -> None:
-    mine, secret = folder(uid=STRANGER), folder()
+    mine, secret = directory(uid=STRANGER), directory()
     hidden = secret / "hidden.conf"
     hidden.write_text(f"# {SECRET}\nupstream {SECRET} {{ server 192.0.2.1; }}\n")
     hidden.chmod(0o600)
@@ -135,7 +135,7 @@ def test_a_configuration_includes_nothing_that_its_user_may_not_read() -> None:
 
 
 def test_a_link_that_is_exchanged_meanwhile_leads_nowhere_else() -> None:
-    mine, secret = folder(uid=STRANGER), folder()
+    mine, secret = directory(uid=STRANGER), directory()
     hidden = secret / "hidden.conf"
     hidden.write_text(f"upstream {SECRET} {{ server 192.0.2.1; }}\n")
     hidden.chmod(0o600)
@@ -159,7 +159,7 @@ def test_a_link_that_is_exchanged_meanwhile_leads_nowhere_else() -> None:
 
 @pytest.mark.parametrize("name", ["haproxy", "apache2"])
 def test_other_gateways_read_nothing_that_their_user_may_not(name: str) -> None:
-    secret = folder()
+    secret = directory()
     hidden = secret / "hidden.cfg"
     hidden.write_text(f"listen a\n bind :9\n server {SECRET} 192.0.2.1:80\nProxyPass / http://{SECRET}.example/\n")
     hidden.chmod(0o600)
@@ -168,7 +168,7 @@ def test_other_gateways_read_nothing_that_their_user_may_not(name: str) -> None:
 
 
 def test_a_log_that_only_root_may_read_is_not_read_for_a_user() -> None:
-    mine, secret = folder(uid=STRANGER), folder()
+    mine, secret = directory(uid=STRANGER), directory()
     hidden = secret / "error.log"
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
     line = f'{stamp} [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.9, server: {SECRET}, request: "GET /{SECRET} HTTP/1.1", upstream: "http://127.0.0.1:1/", host: "a"\n'
@@ -180,7 +180,7 @@ def test_a_log_that_only_root_may_read_is_not_read_for_a_user() -> None:
 
 
 def test_no_socket_is_asked_that_the_user_may_not_connect_to() -> None:
-    mine, watched = folder(uid=STRANGER), Watcher(folder())
+    mine, watched = directory(uid=STRANGER), Watcher(directory())
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
     log = mine / "error.log"
     request = f'{stamp} [error] 1#1: *1 connect() to unix:{watched.path} failed (111: Connection refused) while connecting to upstream, client: 192.0.2.9, server: a, request: "GET /shutdown HTTP/1.1", upstream: "http://unix:{watched.path}:/shutdown", host: "a"\n'
@@ -197,7 +197,7 @@ def test_no_socket_is_asked_that_the_user_may_not_connect_to() -> None:
 
 
 def test_no_script_is_run_through_a_pool_that_the_user_may_not_connect_to() -> None:
-    mine, watched = folder(uid=STRANGER), Watcher(folder())
+    mine, watched = directory(uid=STRANGER), Watcher(directory())
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
     log = mine / "error.log"
     log.write_text(
@@ -218,7 +218,7 @@ def test_no_script_is_run_through_a_pool_that_the_user_may_not_connect_to() -> N
 
 
 def test_a_key_of_roots_is_not_shown_to_a_users_server() -> None:
-    mine, secret = folder(uid=STRANGER), folder()
+    mine, secret = directory(uid=STRANGER), directory()
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a", "-days", "2"]
     subprocess.run([*made, "-keyout", f"{secret}/key", "-out", f"{secret}/cert"], check=True, capture_output=True)
     (secret / "key").chmod(0o600)
@@ -262,7 +262,7 @@ while True:
 
 
 def test_no_program_of_a_user_is_run_as_root_where_no_nginx_runs() -> None:
-    proof = folder(0o777) / "proof"
+    proof = directory(0o777) / "proof"
     mine = Path("/opt/why502-attack")
     mine.mkdir()
     try:
@@ -283,7 +283,7 @@ def test_no_program_of_a_user_is_run_as_root_where_no_nginx_runs() -> None:
 
 def test_the_configuration_test_runs_nothing_of_a_user_as_root() -> None:
     """A directory that is exchanged for a link while overlays are laid, and a configuration that loads a module."""
-    mine, proof = folder(uid=STRANGER), folder(0o777) / "proof"
+    mine, proof = directory(uid=STRANGER), directory(0o777) / "proof"
     program = mine / "nginx"
     program.write_text(f"#!/bin/sh\nid -u >> {proof}\nsleep 120\n")
     program.chmod(0o755)
@@ -303,7 +303,7 @@ def test_the_configuration_test_runs_nothing_of_a_user_as_root() -> None:
 
 
 def test_seventy_masters_of_a_user_hide_no_real_one(root_nginx: Callable[[], int]) -> None:
-    mine = folder(uid=STRANGER)
+    mine = directory(uid=STRANGER)
     path = config(mine, site("http://127.0.0.1:1", "include /*/*/*/*;"))
     with contextlib.ExitStack() as stack:
         for _ in range(70):
@@ -317,7 +317,7 @@ def test_seventy_masters_of_a_user_hide_no_real_one(root_nginx: Callable[[], int
 @pytest.fixture
 def root_nginx() -> Iterator[Callable[[], int]]:
     """Starts a real nginx of root's."""
-    place = folder()
+    place = directory()
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> int:

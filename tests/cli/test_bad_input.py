@@ -18,16 +18,16 @@ CONFIG = "events {}\nhttp { server { listen 80; location / { proxy_pass http://1
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files that are not what they should be, as the current one."""
-    (tmp_path / "folder").mkdir()
+    """A directory with files that are not what they should be, as the current one."""
+    (tmp_path / "directory").mkdir()
     (tmp_path / "nginx.conf").write_text(CONFIG)
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "empty").touch()
-    (tmp_path / "cut.why502").write_bytes(gzip.compress(b'{"schema": "why502.bundle/1"}')[:-9])
+    (tmp_path / "cut.why502").write_bytes(gzip.compress(b'{"schema": "why502.bundle/2"}')[:-9])
     (tmp_path / "other.why502").write_bytes(gzip.compress(b'{"schema": "why502.bundle/99"}'))
     (tmp_path / "wrong.why502").write_bytes(
         gzip.compress(
-            b'{"schema":"why502.bundle/1","why502":"1","snapshot":{"taken_at":"2026-11-21T00:00:00Z","listeners":[{"target":5}]}}'
+            b'{"schema":"why502.bundle/2","why502":"1","snapshot":{"taken_at":"2026-11-21T00:00:00Z","listeners":[{"target":5}]}}'
         )
     )
     monkeypatch.chdir(tmp_path)
@@ -35,13 +35,13 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("diagnose --config nowhere.conf", r"--config nowhere\.conf: no such file"),
-        ("diagnose --config folder", r"--config folder is a folder"),
+        ("diagnose --config directory", r"--config directory is a directory"),
         ("diagnose --nginx-conf nowhere.conf", r"nowhere\.conf: no such file"),
         ("diagnose --log nowhere.log", r"--log nowhere\.log: no such file"),
-        ("diagnose --error-log folder", r"--log folder is a folder"),
+        ("diagnose --error-log directory", r"--log directory is a directory"),
         ("diagnose --access-log nginx.conf/x", r"nginx\.conf/x: not a directory"),
         ("diagnose --since yesterday", r"--since 'yesterday' is neither a duration nor a time"),
         ("diagnose --since -5m", r"--since"),
@@ -50,7 +50,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("diagnose --since 1h --until 2h", r"--since is later than --until"),
         ("diagnose --format yaml", r"'yaml'"),
         ("diagnose --bundle nowhere", r"--bundle nowhere: no such file"),
-        ("diagnose --bundle folder", r"--bundle folder is a folder"),
+        ("diagnose --bundle directory", r"--bundle directory is a directory"),
         ("diagnose --bundle noise", r"noise is no bundle"),
         ("diagnose --bundle empty", r"empty is no bundle"),
         ("diagnose --bundle cut.why502", r"cut\.why502 is damaged"),
@@ -74,18 +74,18 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("diagnose further", r"unexpected extra argument"),
         ("no-such-command", r"No such command"),
         ("collect", r"Missing option '-o'"),
-        ("collect -o folder --config nowhere.conf", r"folder: is a directory"),
+        ("collect -o directory --config nowhere.conf", r"directory: is a directory"),
         ("collect -o out.why502 --config nowhere.conf", r"nowhere\.conf"),
         ("lab run no-such-fault", r"no-such-fault"),
         ("schema no-such-schema", r"no-such-schema"),
         ("completion tcsh", r"tcsh"),
     ],
 )
-def test_is_said_in_two_lines(files: Path, line: str, says: str) -> None:
+def test_is_said_in_two_lines(files: Path, line: str, message: str) -> None:
     answer = ask(*line.split())
     assert (answer.status, answer.out) == (2, "")
     assert TWO_LINES.fullmatch(answer.err), answer.err
-    assert re.search(says, answer.err.splitlines()[0]), answer.err
+    assert re.search(message, answer.err.splitlines()[0]), answer.err
 
 
 def test_names_cannot_steer_the_terminal(files: Path) -> None:
@@ -193,5 +193,5 @@ def test_a_log_of_another_day_is_unknown_and_not_healthy(files: Path, is_compres
     out = json.loads(ask("diagnose", "--offline", "--log", "old.log", "--format", "json").out)
     assert (out["verdict"], out["findings"]) == ("unknown", [])
     (gap,) = [gap for gap in out["gaps"] if gap["source"].endswith("old.log")]
-    assert "2025-03-04 01:10:00" in gap["why"] and gap["allow"].endswith("--since 2025-03-04")
+    assert "2025-03-04 01:10:00" in gap["reason"] and gap["hint"].endswith("--since 2025-03-04")
     assert ask("diagnose", "--offline", "--log", "old.log", "--since", "2025-03-04", "-q").status == 1

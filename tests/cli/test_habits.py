@@ -77,7 +77,7 @@ def test_offline_looks_at_nothing_but_the_files(tmp_path: Path) -> None:
     log.write_bytes(REFUSED)
     out = json.loads(ask("diagnose", "--offline", "--log", str(log), "--since", "2026-11-21", "--format", "json").out)
     assert {check["id"] for check in out["checks"] if check["status"] != "skip"} == {"logs-readable", "no-failures"}
-    assert {"source": "this machine", "why": "not looked at: --offline", "allow": ""} in out["gaps"]
+    assert {"source": "this machine", "reason": "not looked at: --offline", "hint": ""} in out["gaps"]
 
 
 def on_a_terminal(*argv: str, **changes: str) -> str:
@@ -190,7 +190,7 @@ def test_collect_tells_what_became_of_it(tmp_path: Path) -> None:
     assert quiet.err == "" and f"--bundle {bundle}" in plain.err and len(verbose.err) > len(plain.err)
     said = json.loads(ask(*given, "--format", "json").out)
     assert (said["schema"], said["file"], said["bytes"]) == ("why502.collected/1", str(bundle), bundle.stat().st_size)
-    assert said["gaps"] and set(said["gaps"][0]) == {"source", "why", "allow"}
+    assert said["gaps"] and set(said["gaps"][0]) == {"source", "reason", "hint"}
 
 
 def test_version() -> None:

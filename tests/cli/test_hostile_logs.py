@@ -31,10 +31,10 @@ REQUESTS = (
 
 @pytest.fixture(params=["plain", "odd\x1b[31mname"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A real nginx whose backend does not run, below a folder of that name, after hostile requests."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        if folder.stat().st_uid == tmp_path.stat().st_uid and folder != Path("/tmp"):
-            folder.chmod(0o755)
+    """A real nginx whose backend does not run, below a directory of that name, after hostile requests."""
+    for directory in (tmp_path, *tmp_path.parents[:3]):
+        if directory.stat().st_uid == tmp_path.stat().st_uid and directory != Path("/tmp"):
+            directory.chmod(0o755)
     root = tmp_path / request.param
     root.mkdir()
     stage = Stage(root, is_isolated=False)

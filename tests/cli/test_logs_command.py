@@ -23,7 +23,7 @@ CONFIG = """
 events {{}}
 http {{
   log_format own 'S=$status T=$time_iso8601 U=$upstream_addr/$upstream_status/$upstream_response_time "$request"';
-  access_log {folder}/own.log own;
+  access_log {directory}/own.log own;
   upstream app {{ server 10.0.0.1:80; server 10.0.0.2:80; }}
   server {{ listen 80; location / {{ proxy_pass http://app; proxy_read_timeout 7s; }} location /own {{ proxy_pass http://localhost:9; }} }}
   server {{ listen 81; location / {{ proxy_pass http://localhost:9; proxy_read_timeout 5s; }} }}
@@ -86,7 +86,7 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
         + row.format(status=502, target="10.0.0.2:80", took="0.001") * 50
     )
     path = write(tmp_path / "own.log", text)
-    config = write(tmp_path / "nginx.conf", CONFIG.format(folder=tmp_path))
+    config = write(tmp_path / "nginx.conf", CONFIG.format(directory=tmp_path))
     answer = ask("logs", path, "--config", config, "--format", "json")
     found = json.loads(answer.out)
     assert found["files"][0]["said_by"] == f"own of {config}"
@@ -123,7 +123,7 @@ def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, m
 def test_timeouts_of_locations_that_differ_are_told_as_a_range(tmp_path: Path) -> None:
     row = 'S=200 T=2026-11-20T10:00:00+00:00 U=127.0.0.1:9/200/4.500 "GET / HTTP/1.1"\n'
     path = write(tmp_path / "own.log", row * 50)
-    config = write(tmp_path / "nginx.conf", CONFIG.format(folder=tmp_path))
+    config = write(tmp_path / "nginx.conf", CONFIG.format(directory=tmp_path))
     (target,) = json.loads(ask("logs", path, "--config", config, "--format", "json").out)["targets"]
     assert (target["read_timeout_s"], target["longest_read_timeout_s"]) == (5.0, 60.0)
     text = ask("logs", path, "--config", config).out
@@ -216,10 +216,10 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
     from why502.logs.scan.parquet import SCHEMA
 
     (tmp_path / "a.log").write_bytes(lines(2000, odd=False))
-    folder = tmp_path / "out"
-    answer = ask("logs", str(tmp_path / "a.log"), "--log-format", TIMED, "--parquet", str(folder), "--format", "json")
+    directory = tmp_path / "out"
+    answer = ask("logs", str(tmp_path / "a.log"), "--log-format", TIMED, "--parquet", str(directory), "--format", "json")
     found = json.loads(answer.out)
-    table = parquet.read_table(folder)
+    table = parquet.read_table(directory)
     assert {field.name: str(field.type).replace("element", "item").replace("list<item: ", "list<") for field in table.schema} == {
         name: kind for name, (kind, _) in SCHEMA.items()
     }
@@ -229,7 +229,7 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
     assert min(row["ended_at"] for row in rows).isoformat().replace("+00:00", "Z") == found["first"]
     several = next(row for row in rows if row["attempts"] == 2)
     assert len(several["targets"]) == len(several["connect_s"]) == 2
-    assert TWO_LINES.fullmatch(ask("logs", str(tmp_path / "a.log"), "--parquet", str(folder)).err)  # never over others' files
+    assert TWO_LINES.fullmatch(ask("logs", str(tmp_path / "a.log"), "--parquet", str(directory)).err)  # never over others' files
     documented = Path(__file__).parents[2].joinpath("docs/logs.md").read_text()
     for name, (kind, _) in SCHEMA.items():
         assert f"| `{name}` | {kind} |" in documented

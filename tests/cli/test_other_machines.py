@@ -50,23 +50,23 @@ def test_the_backends_machine_tells_why(answers: dict[str, Any]) -> None:
     assert sorted(found["hosts"]) == ["m1", "m2"]
     first = found["findings"][0]
     assert (first["cause"], first["target"]) == ("wrong-port", "10.9.8.2:3000")
-    assert "10.9.8.2:3001" in first["says"]
+    assert "10.9.8.2:3001" in first["message"]
 
 
 def test_a_machine_that_cannot_be_reached_is_a_gap_beside_others(answers: dict[str, Any]) -> None:
     found = json.loads(answers["one-away"]["out"])
     assert found["findings"][0]["target"] == "10.9.8.2:3000"
     (gap,) = [gap for gap in found["gaps"] if gap["source"] == "10.9.8.1:9"]
-    assert "Connection refused" in gap["why"]
-    assert "ssh -p 9 10.9.8.1" in gap["allow"]
+    assert "Connection refused" in gap["reason"]
+    assert "ssh -p 9 10.9.8.1" in gap["hint"]
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [("away", "Connection refused"), ("not-installed", "not installed there"), ("backend", "no nginx runs here")],
 )
-def test_alone_it_is_an_error(answers: dict[str, Any], name: str, says: str) -> None:
+def test_alone_it_is_an_error(answers: dict[str, Any], name: str, message: str) -> None:
     answer = answers[name]
     assert (answer["status"], answer["out"]) == (2, "")
     assert TWO_LINES.fullmatch(answer["err"]), answer["err"]
-    assert says in answer["err"]
+    assert message in answer["err"]

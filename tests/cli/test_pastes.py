@@ -51,7 +51,7 @@ PASTES = [
     ("behind-a-program", ['deploy failed: nginx: [emerg] invalid port in upstream "10.0.0.7:http" in /etc/nginx/conf.d/shop.conf:4'], "proxy-config-invalid"),
     ("name-server", ["2026/11/20 09:00:01 [alert] 9#9: send() failed (22: Invalid argument) while resolving, resolver: 10.0.0.2:53"], "dns-resolver-failure"),
     (
-        "no-folder",
+        "no-directory",
         ["[Fri Nov 20 09:00:01 2026] [error] (2)No such file or directory: proxy: search for temporary directory failed"],
         "proxy-temp-unwritable",
     ),

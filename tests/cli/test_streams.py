@@ -1,4 +1,4 @@
-"""Where the result goes: a full disk, a stream that is closed, a device, a folder that is gone. Two lines, never a traceback."""
+"""Where the result goes: a full disk, a stream that is closed, a device, a directory that is gone. Two lines, never a traceback."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_link_to_a_file_is_replaced_and_leads_nowhere(collect: list[str], tmp_
 
 
 @pytest.mark.parametrize(("line", "status"), [(f"{BUNDLE} -q", 1), ("lint here.conf", 2), ("logs .", 2), ("collect -o x", 2)])
-def test_a_folder_that_is_gone(tmp_path: Path, line: str, status: int) -> None:
+def test_a_directory_that_is_gone(tmp_path: Path, line: str, status: int) -> None:
     (tmp_path / "gone").mkdir()
     command = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && {shlex.join([*PROGRAM, *line.split()])}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

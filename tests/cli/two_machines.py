@@ -36,10 +36,10 @@ http {
 """
 
 
-def until(condition: Callable[[], object], says: str) -> None:
+def until(condition: Callable[[], object], message: str) -> None:
     end = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < end, says
+        assert time.monotonic() < end, message
         time.sleep(0.02)
 
 
@@ -69,32 +69,32 @@ def machine(number: int) -> Iterator[tuple[str, ...]]:
         outer.wait()
 
 
-def main(folder: Path) -> None:
-    program = folder / "bin" / "why502"
+def main(directory: Path) -> None:
+    program = directory / "bin" / "why502"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho Welcome, all is logged.\nexec {shlex.quote(sys.executable)} -m why502 "$@"\n')
     program.chmod(0o755)
     for name in ("host", "user"):
-        sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
-    (folder / "authorized").write_text((folder / "user.pub").read_text())
+        sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name))
+    (directory / "authorized").write_text((directory / "user.pub").read_text())
     root = str(Path(__file__).parents[2])
-    sshd = ["/usr/sbin/sshd", "-D", "-f", "/dev/null", "-h", str(folder / "host")]
+    sshd = ["/usr/sbin/sshd", "-D", "-f", "/dev/null", "-h", str(directory / "host")]
     for option in (
-        f"AuthorizedKeysFile={folder}/authorized",
+        f"AuthorizedKeysFile={directory}/authorized",
         "StrictModes=no",
         "UsePAM=no",
         "PidFile=none",
         "PermitRootLogin=yes",
     ):
         sshd += ["-o", option]
-    (folder / "bin" / "ssh").write_text(
-        f'#!/bin/sh\nexec /usr/bin/ssh -F none -i {folder}/user -o UserKnownHostsFile={folder}/known -o StrictHostKeyChecking=accept-new "$@"\n'
+    (directory / "bin" / "ssh").write_text(
+        f'#!/bin/sh\nexec /usr/bin/ssh -F none -i {directory}/user -o UserKnownHostsFile={directory}/known -o StrictHostKeyChecking=accept-new "$@"\n'
     )
-    (folder / "bin" / "ssh").chmod(0o755)
+    (directory / "bin" / "ssh").chmod(0o755)
     sh("ip", "link", "add", "bridge", "type", "bridge")
     sh("ip", "address", "add", "10.9.8.9/24", "dev", "bridge")
     sh("ip", "link", "set", "bridge", "up")
-    mine = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "PYTHONPATH": root}
+    mine = {**os.environ, "PATH": f"{directory}/bin:{os.environ['PATH']}", "PYTHONPATH": root}
 
     def ask(*argv: str) -> dict[str, object]:
         line = [sys.executable, "-m", "why502", "diagnose", *argv]
@@ -105,7 +105,7 @@ def main(folder: Path) -> None:
         servers = []
         try:
             for inside in (proxy, backend):
-                path = f"SetEnv=PATH={folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={root}"
+                path = f"SetEnv=PATH={directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={root}"
                 servers.append(subprocess.Popen([*inside, *sshd, "-o", path], stderr=subprocess.DEVNULL))
                 until(lambda inside=inside: ":22 " in sh(*inside, "ss", "-ltnH").stdout, "sshd")  # type: ignore[misc]
             sh(*proxy, "sh", "-c", "cat > /etc/nginx/nginx.conf", input=CONFIG)
@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
             servers.append(subprocess.Popen([*backend, sys.executable, "-c", other], stderr=subprocess.DEVNULL))
             until(lambda: ":3001 " in sh(*backend, "ss", "-ltnH").stdout, "the application")
             for _ in range(3):
-                sh("curl", "-s", "-o", str(folder / "page"), "-H", "Host: shop.example", "http://10.9.8.1/")
+                sh("curl", "-s", "-o", str(directory / "page"), "-H", "Host: shop.example", "http://10.9.8.1/")
             one, two = "ssh://root@10.9.8.1", "ssh://10.9.8.2:22"
             answers = {
                 "proxy": ask("--host", one, "--format", "json"),

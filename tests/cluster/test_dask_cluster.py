@@ -17,10 +17,10 @@ import pytest
 from tests.logs.scan.written import TIMED, lines
 from why502.cluster import connect
 from why502.logs.scan import engine, plan
+from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.form import of_format
 from why502.logs.scan.part import Ask
 from why502.logs.scan.run import Job, run
-from why502.logs.scan.why import Meaning
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal
@@ -30,19 +30,19 @@ PATIENCE_S = 90
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(directory: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Yield the address of a scheduler and its two workers' processes; all end with the block."""
-    told = folder / "scheduler.json"
+    told = directory / "scheduler.json"
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*argv: str) -> None:
-        log = (folder / f"{len(processes)}.txt").open("wb")
+        log = (directory / f"{len(processes)}.txt").open("wb")
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "DASK_DISTRIBUTED__WORKER__DAEMON": "false",
         }
-        processes.append(subprocess.Popen([sys.executable, "-m", *argv], stdout=log, stderr=log, cwd=folder, env=environment))
+        processes.append(subprocess.Popen([sys.executable, "-m", *argv], stdout=log, stderr=log, cwd=directory, env=environment))
 
     try:
         start(
@@ -66,7 +66,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]
                     "--no-dashboard",
                     "--no-nanny",
                 ),
-                *("--host", "127.0.0.1", "--memory-limit", "0", "--local-directory", str(folder)),
+                *("--host", "127.0.0.1", "--memory-limit", "0", "--local-directory", str(directory)),
             )
         client = distributed.Client(scheduler_file=str(told), timeout=PATIENCE_S, set_as_default=False)
         try:

@@ -1,4 +1,4 @@
-"""The real nginx as an oracle: what it reads, refuses, and does, in a folder of its own and on unix sockets only."""
+"""The real nginx as an oracle: what it reads, refuses, and does, in a directory of its own and on unix sockets only."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def read(path: str) -> bytes:
         raise HostError(str(error)) from error
 
 
-def listing(folder: str) -> list[str]:
+def listing(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(directory))
     except OSError as error:
-        raise Missing("no such folder") from error
+        raise Missing("no such directory") from error
 
 
-def write(folder: Path, files: dict[str, str | bytes]) -> Path:
-    """Write the files below a folder that nginx can use as prefix; return the main one, `nginx.conf`."""
+def write(directory: Path, files: dict[str, str | bytes]) -> Path:
+    """Write the files below a directory that nginx can use as prefix; return the main one, `nginx.conf`."""
     for name in ("logs", "run"):
-        (folder / name).mkdir(exist_ok=True)
+        (directory / name).mkdir(exist_ok=True)
     for name, content in files.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder / "nginx.conf"
+    return directory / "nginx.conf"
 
 
 def _run(option: str, main: Path) -> subprocess.CompletedProcess[bytes]:
@@ -76,22 +76,22 @@ def build_arguments() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, http: str, main: str = "") -> Iterator[Path]:
-    """Run nginx with this content of `http`, its sockets and logs below the folder; yield its configuration file."""
-    temp = "".join(f"{x}_temp_path {folder}/t_{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+def running(directory: Path, http: str, main: str = "") -> Iterator[Path]:
+    """Run nginx with this content of `http`, its sockets and logs below the directory; yield its configuration file."""
+    temp = "".join(f"{x}_temp_path {directory}/t_{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     config = write(
-        folder,
+        directory,
         {
-            "nginx.conf": f"user root;\nworker_processes 1;\npid {folder}/run/nginx.pid;\n{main}\n"
+            "nginx.conf": f"user root;\nworker_processes 1;\npid {directory}/run/nginx.pid;\n{main}\n"
             f"events {{ worker_connections 256; }}\nhttp {{\n{temp}\n{http}\n}}\n"
         },
     )
-    argv = [PROGRAM, "-c", str(config), "-p", str(folder), "-e", str(folder / "logs/first.log"), "-g", "daemon off;"]
+    argv = [PROGRAM, "-c", str(config), "-p", str(directory), "-e", str(directory / "logs/first.log"), "-g", "daemon off;"]
     process = subprocess.Popen(argv)
     try:
         end = time.monotonic() + 20
-        while not list(folder.glob("*.sock")) or not (folder / "run/nginx.pid").exists():
-            assert process.poll() is None, (folder / "logs/first.log").read_text()
+        while not list(directory.glob("*.sock")) or not (directory / "run/nginx.pid").exists():
+            assert process.poll() is None, (directory / "logs/first.log").read_text()
             assert time.monotonic() < end, "nginx does not start"
             time.sleep(0.01)
         yield config

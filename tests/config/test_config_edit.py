@@ -165,14 +165,14 @@ def test_patch_takes_every_diff(
         else edit.replace(found, 0, 0, "first;\n")
     )  # fmt: skip
     expected = edit.apply(content, [change])
-    folder = tmp_path_factory.mktemp("p")
-    Path(folder / "f").write_bytes(content)
+    directory = tmp_path_factory.mktemp("p")
+    Path(directory / "f").write_bytes(content)
     done = subprocess.run(
         ["patch", "-s", "--no-backup-if-mismatch", "-F0", "f"],
         input=change.diff.encode(),
-        cwd=folder,
+        cwd=directory,
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, (change.diff, done.stdout)
-    assert ((folder / "f").read_bytes() if (folder / "f").exists() else b"") == expected
+    assert ((directory / "f").read_bytes() if (directory / "f").exists() else b"") == expected

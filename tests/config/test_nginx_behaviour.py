@@ -50,9 +50,9 @@ server {
 
 @pytest.fixture(scope="module")
 def headers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Configuration]]:
-    folder = tmp_path_factory.mktemp("h")
-    with oracle.running(folder, HEADERS.replace("FOLDER", str(folder))) as main:
-        yield folder, load(oracle.read, oracle.listing, str(main), str(folder), version="1.22.1")
+    directory = tmp_path_factory.mktemp("h")
+    with oracle.running(directory, HEADERS.replace("FOLDER", str(directory))) as main:
+        yield directory, load(oracle.read, oracle.listing, str(main), str(directory), version="1.22.1")
 
 
 def route(configuration: Configuration, *path: str, condition: str = "") -> Route:
@@ -85,11 +85,11 @@ def route(configuration: Configuration, *path: str, condition: str = "") -> Rout
 def test_routes_send_what_nginx_sends(
     headers: tuple[Path, Configuration], uri: str, path: tuple[str, ...], condition: str, method: str
 ) -> None:
-    folder, configuration = headers
+    directory, configuration = headers
     found = route(configuration, *path, condition=condition)
     sent = {name.lower(): value for name, value in found.headers}
     (peer,) = found.peers
-    status, body = oracle.ask(folder / "front.sock", uri, method=method)
+    status, body = oracle.ask(directory / "front.sock", uri, method=method)
     assert status == 200
     host, a, b, version, connection, passed = body.split("|")
     assert (host == "other") == str(peer.target).endswith("other.sock")
@@ -101,17 +101,17 @@ def test_routes_send_what_nginx_sends(
 
 
 def test_a_nested_location_has_no_pass_of_its_own(headers: tuple[Path, Configuration]) -> None:
-    folder, configuration = headers
-    assert oracle.ask(folder / "front.sock", "/outer/none/x")[0] == 404
+    directory, configuration = headers
+    assert oracle.ask(directory / "front.sock", "/outer/none/x")[0] == 404
     assert not [route for route in configuration.routes if "/outer/none/" in route.location_path]
 
 
 def test_every_value_of_a_variable_is_a_peer(headers: tuple[Path, Configuration]) -> None:
-    folder, configuration = headers
+    directory, configuration = headers
     found = route(configuration, "/map")
     assert {str(peer.target).rsplit("/", 1)[1] for peer in found.peers} == {"back.sock", "other.sock"}
-    assert oracle.ask(folder / "front.sock", "/map?to=other")[1].startswith("other|")
-    assert not oracle.ask(folder / "front.sock", "/map")[1].startswith("other|")
+    assert oracle.ask(directory / "front.sock", "/map?to=other")[1].startswith("other|")
+    assert not oracle.ask(directory / "front.sock", "/map")[1].startswith("other|")
 
 
 LOGS = """\

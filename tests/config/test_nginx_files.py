@@ -42,8 +42,8 @@ def files_of(contents: dict[str, str]) -> tuple[Callable[[str], bytes], Callable
             raise Missing("no such file")
         return contents[path].encode()
 
-    def listing(folder: str) -> list[str]:
-        start = folder.rstrip("/") + "/"
+    def listing(directory: str) -> list[str]:
+        start = directory.rstrip("/") + "/"
         return sorted({path.removeprefix(start).split("/")[0] for path in contents if path.startswith(start)})
 
     return read, listing
@@ -106,7 +106,7 @@ def test_what_nginx_refuses_is_a_problem_in_its_words_and_place(text: str, tmp_p
     assert theirs is not None
     ours = load(oracle.read, oracle.listing, str(main), str(tmp_path)).problems[0]
     assert ours.at is not None
-    assert theirs[0].startswith(ours.says)
+    assert theirs[0].startswith(ours.message)
     if theirs[1]:
         assert (ours.at.file, ours.at.line) == theirs[1:]
 
@@ -154,14 +154,14 @@ def test_a_file_that_includes_itself_is_read_once() -> None:
     assert [file.path for file in ours.files] == ["/e/nginx.conf", "/e/a", "/e/b"]
     assert ours.user == "x"
     assert len(ours.problems) == 2
-    assert all("includes itself" in problem.says for problem in ours.problems)
+    assert all("includes itself" in problem.message for problem in ours.problems)
 
 
 def test_many_includes_of_one_another_end() -> None:
     contents = {f"/e/{n}": f"include {n + 1};\ninclude {n + 1};\n" for n in range(60)}
     contents["/e/60"] = "set a b;\n"
     ours = load(*files_of(contents), "/e/0")
-    assert any("too large" in gap.why for gap in ours.gaps)
+    assert any("too large" in gap.reason for gap in ours.gaps)
 
 
 def test_what_may_not_be_read_is_a_gap_and_not_a_problem() -> None:
@@ -170,12 +170,12 @@ def test_what_may_not_be_read_is_a_gap_and_not_a_problem() -> None:
             return b"include a;\ninclude b/*;\n"
         raise Denied("permission denied", "run as root")
 
-    def listing(folder: str) -> list[str]:
+    def listing(directory: str) -> list[str]:
         raise Denied("permission denied", "run as root")
 
     ours = load(read, listing, "/e/nginx.conf")
     assert ours.problems == ()
-    assert [(gap.why, gap.allow) for gap in ours.gaps] == [
+    assert [(gap.reason, gap.hint) for gap in ours.gaps] == [
         ("/e/a: permission denied", "run as root"),
         ("/e/b: permission denied", "run as root"),
     ]
@@ -185,7 +185,7 @@ def test_what_is_too_large_is_left_out() -> None:
     contents = {"/e/nginx.conf": "http { geo $a { include big; } }\nuser x;\n", "/e/big": "10.0.0.0/8 1;\n" * 100_000}
     ours = load(*files_of(contents), "/e/nginx.conf")
     assert (ours.user, [file.path for file in ours.files], ours.problems) == ("x", ["/e/nginx.conf"], ())
-    assert ours.gaps[0].why == "/e/big was not read"
+    assert ours.gaps[0].reason == "/e/big was not read"
     with pytest.raises(HostError):
         load(*files_of({"/e/nginx.conf": "#" * (16 << 20)}), "/e/nginx.conf")
 
@@ -202,7 +202,7 @@ def test_no_content_breaks_the_reading(content: bytes) -> None:
     def read(path: str) -> bytes:
         return content
 
-    load(read, lambda folder: ["a", "b"], "/e/nginx.conf", command_line="daemon off;")
+    load(read, lambda directory: ["a", "b"], "/e/nginx.conf", command_line="daemon off;")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_any_words_are_taken_or_refused_as_nginx_does(tmp_path: Path, inside: st
         assert ours == ()
     elif not theirs[0].startswith(('unexpected "{"', "unknown directive", "duplicate")) and "directive" not in theirs[0]:
         assert ours
-        assert (ours[0].says, ours[0].at and ours[0].at.line) == (
+        assert (ours[0].message, ours[0].at and ours[0].at.line) == (
             theirs[0].replace("\ufffd", "é"),
             theirs[2],
         )  # nginx shows the first byte only

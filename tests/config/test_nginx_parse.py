@@ -110,7 +110,7 @@ def test_a_word_that_is_no_utf8_is_latin1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says", "line"),
+    ("content", "message", "line"),
     [
         ("a;\n}\n", 'unexpected "}"', 2),
         ("a {\n b;\n", 'unexpected end of file, expecting "}"', 3),
@@ -127,10 +127,10 @@ def test_a_word_that_is_no_utf8_is_latin1() -> None:
         ("\ufeffa b;", "the file begins with a byte order mark, which nginx takes for a part of the first word", 1),
     ],
 )
-def test_problems_are_told_with_their_place(content: str, says: str, line: int) -> None:
+def test_problems_are_told_with_their_place(content: str, message: str, line: int) -> None:
     tree = parse(content.encode(), "f")
     assert text(tree) == content.encode()
-    assert (tree.problems[0].says, tree.problems[0].at and tree.problems[0].at.line) == (says, line)
+    assert (tree.problems[0].message, tree.problems[0].at and tree.problems[0].at.line) == (message, line)
 
 
 def test_reading_goes_on_after_a_missing_semicolon() -> None:
@@ -151,14 +151,14 @@ def test_lua_is_opaque() -> None:
 
 def test_lua_without_an_end() -> None:
     tree = parse(b"init_by_lua_block { a = { \n", "f")
-    assert [problem.says for problem in tree.problems] == ['unexpected end of file, expecting "}"']
+    assert [problem.message for problem in tree.problems] == ['unexpected end of file, expecting "}"']
 
 
 def test_blocks_nested_without_end_are_kept() -> None:
     content = b"a {" * 5000 + b"b;" + b"}" * 5000 + b"c;"
     tree = parse(content, "f")
     assert text(tree) == content
-    assert tree.problems[0].says == "blocks are nested too deeply to be read"
+    assert tree.problems[0].message == "blocks are nested too deeply to be read"
     assert len(tree.problems) == 1
     assert [node.name for node in tree.children] == ["a", "c"]
     assert sum(node.name == "a" for node in nodes(tree)) == MAX_DEPTH

@@ -18,7 +18,7 @@ def listed() -> str:
     lines = [f"{len(RULES)} rules, by id. In brackets: the severity, and the cause that the rule foresees.", ""]
     for rule in RULES.values():
         cause = f"[{rule.cause}](causes/{rule.cause}.md)" if rule.cause in CAUSES else "any cause: it hides them"
-        lines.append(f"- **{rule.id}** `{rule.name}` ({rule.severity.value}, {cause}): {rule.says} {rule.why}")
+        lines.append(f"- **{rule.id}** `{rule.name}` ({rule.severity.value}, {cause}): {rule.message} {rule.reason}")
     return "\n".join(lines) + "\n"
 
 

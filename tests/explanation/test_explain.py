@@ -134,7 +134,7 @@ def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "cause"),
+    ("message", "cause"),
     [
         ('host not found in upstream "app.internal" in /etc/nginx/nginx.conf:7', "dns-host-not-found"),
         ('invalid port in upstream "app:x" in /etc/nginx/nginx.conf:7', "proxy-config-invalid"),
@@ -143,25 +143,25 @@ def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
         ('unknown directive "foo" in /etc/nginx/nginx.conf:3', "proxy-config-invalid"),
     ],
 )
-def test_a_start_that_is_refused_has_a_cause(says: str, cause: str) -> None:
-    assert explain(f"nginx: [emerg] {says}").cause == cause
+def test_a_start_that_is_refused_has_a_cause(message: str, cause: str) -> None:
+    assert explain(f"nginx: [emerg] {message}").cause == cause
 
 
 @pytest.mark.parametrize(
-    ("says", "cause"),
+    ("message", "cause"),
     [
         ("pthread_create() failed (11: Resource temporarily unavailable)", "proxy-not-running"),
         ("mmap(MAP_ANON|MAP_SHARED, 10485760) failed (12: Cannot allocate memory)", "memory-pressure"),
         ("OPENSSL_init_ssl() failed", "proxy-config-invalid"),
     ],
 )
-def test_a_start_that_fails_at_another_level_has_a_cause(says: str, cause: str) -> None:
-    explanation = explain(f"2026/11/20 22:46:40 [alert] 7#7: {says}")
+def test_a_start_that_fails_at_another_level_has_a_cause(message: str, cause: str) -> None:
+    explanation = explain(f"2026/11/20 22:46:40 [alert] 7#7: {message}")
     assert (explanation.gateway_failure, explanation.cause) == (True, cause)
 
 
 @pytest.mark.parametrize(
-    "says",
+    "message",
     [
         'limiting requests, dry run, excess: 20.430 by zone "one"',
         'delaying request, dry run, excess: 20.430, by zone "one"',
@@ -170,15 +170,15 @@ def test_a_start_that_fails_at_another_level_has_a_cause(says: str, cause: str) 
         "client sent invalid header name while reading client request headers",
     ],
 )
-def test_what_is_only_told_of_is_no_failure(says: str) -> None:
+def test_what_is_only_told_of_is_no_failure(message: str) -> None:
     explanation = explain(
-        f'2026/11/20 22:46:40 [error] 7#7: *1 {says}, client: 1.2.3.4, server: a, request: "GET / HTTP/1.1", host: "a"'
+        f'2026/11/20 22:46:40 [error] 7#7: *1 {message}, client: 1.2.3.4, server: a, request: "GET / HTTP/1.1", host: "a"'
     )
     assert (explanation.kind, explanation.gateway_failure, explanation.candidates) == ("log-line", False, ())
 
 
 @pytest.mark.parametrize(
-    ("says", "cause"),
+    ("message", "cause"),
     [
         ("unexpected A record in DNS response 4711", "dns-resolver-failure"),
         ("service http of app.internal could not be resolved (3: Host not found)", "dns-host-not-found"),
@@ -186,8 +186,8 @@ def test_what_is_only_told_of_is_no_failure(says: str) -> None:
         ("app.internal could not be resolved (110: Operation timed out)", "dns-resolver-failure"),
     ],
 )
-def test_lines_of_the_resolver_name_their_cause(says: str, cause: str) -> None:
-    assert explain(f"2026/11/20 22:46:40 [error] 7#7: {says}, resolver: 127.0.0.53:53").candidates[0].cause == cause
+def test_lines_of_the_resolver_name_their_cause(message: str, cause: str) -> None:
+    assert explain(f"2026/11/20 22:46:40 [error] 7#7: {message}, resolver: 127.0.0.53:53").candidates[0].cause == cause
 
 
 def lines() -> list[str]:

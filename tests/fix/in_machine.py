@@ -27,11 +27,11 @@ def why502(here: Shop, *argv: str) -> str:
     return done.stdout + done.stderr
 
 
-def until(condition: Callable[[], object], says: str) -> None:
+def until(condition: Callable[[], object], message: str) -> None:
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end, (
-            says,
+            message,
             list(UNITS.rglob("why502-2*")),
             subprocess.run(["journalctl", "-n", "40", "--no-pager"], check=False, capture_output=True, text=True).stdout,
         )

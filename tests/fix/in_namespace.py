@@ -17,9 +17,9 @@ def mount(path: Path, *options: str) -> None:
     subprocess.run(["mount", *options, str(path)], check=True)
 
 
-def fill(folder: Path) -> None:
+def fill(directory: Path) -> None:
     """Write until no byte is left."""
-    with (folder / "filler").open("wb", buffering=0) as stream:
+    with (directory / "filler").open("wb", buffering=0) as stream:
         try:
             while stream.write(b"x" * 1024):
                 pass
@@ -59,7 +59,7 @@ def main() -> None:
             here.apply()
             print("applied")
         except Why502Error as error:
-            print(error.says.replace(str(here.root), ""))
+            print(error.message.replace(str(here.root), ""))
             print(error.hint)
         assert here.site.read_bytes() == here.old
         assert not [path for path in here.site.parent.iterdir() if path.name.endswith(".why502")]

@@ -1,4 +1,4 @@
-"""A small shop to be repaired: a real nginx in a folder of its own, with an application behind one of its two routes."""
+"""A small shop to be repaired: a real nginx in a directory of its own, with an application behind one of its two routes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from why502.sources.base import Ask
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-HELPS = Verdict(helps=True, says="it helps")
+HELPS = Verdict(helps=True, message="it helps")
 MAIN = """\
 {user}
 worker_processes 1;
@@ -118,7 +118,7 @@ class Shop:
         changes = edits or (self.change(str(self.wrong), str(self.right)),)
         return Plan(
             cause="wrong-port",
-            says="a wrong port",
+            message="a wrong port",
             remedy="name the right one",
             edits=changes,
             runs=reload(self.proxy),

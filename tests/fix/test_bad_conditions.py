@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize(
-    ("case", "says"),
+    ("case", "message"),
     [
         ("full-state", "/state/* no space left on device"),
         ("full-configuration", "/sites-enabled/shop: no space left on device; everything was put back"),
         ("read-only-configuration", "/sites-enabled/shop lies on a read-only file system"),
     ],
 )
-def test_file_systems(case: str, says: str) -> None:
+def test_file_systems(case: str, message: str) -> None:
     if not can_isolate():
         pytest.skip("needs root and its own namespaces (unshare)")
     script = Path(__file__).with_name("in_namespace.py")
@@ -41,7 +41,7 @@ def test_file_systems(case: str, says: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first, last = says.split("*") if "*" in says else (says, says)
+    first, last = message.split("*") if "*" in message else (message, message)
     assert done.stdout.startswith(first)
     assert done.stdout.splitlines()[0].endswith(last)
 

@@ -52,7 +52,7 @@ def test_nothing_to_fix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (("--apply", "--undo"), "exclude each other"),
         (("--apply", "--dry-run"), "exclude each other"),
@@ -68,21 +68,23 @@ def test_nothing_to_fix() -> None:
         (("--url", "ftp://x"), "--url"),
     ],
 )
-def test_bad_input_is_two_lines(argv: tuple[str, ...], says: str) -> None:
+def test_bad_input_is_two_lines(argv: tuple[str, ...], message: str) -> None:
     told = ask("fix", *argv)
     assert told.status == 2
     assert TWO_LINES.fullmatch(told.err), told.err
-    assert says in told.err
+    assert message in told.err
 
 
-@pytest.mark.parametrize(("option", "says"), [("--undo", "there is no fix to take back"), ("--resume", "no fix was interrupted")])
-def test_an_empty_journal(tmp_path: Path, option: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"), [("--undo", "there is no fix to take back"), ("--resume", "no fix was interrupted")]
+)
+def test_an_empty_journal(tmp_path: Path, option: str, message: str) -> None:
     told = ask("fix", option, "--state", str(tmp_path))
     assert told.status == 2
-    assert told.err == f"why502: {says}\nThe journal is in {tmp_path}.\n"
+    assert told.err == f"why502: {message}\nThe journal is in {tmp_path}.\n"
 
 
-def test_a_state_folder_that_cannot_be() -> None:
+def test_a_state_directory_that_cannot_be() -> None:
     told = ask("fix", "--undo", "--state", "/proc/none")
     assert told.status == 2
     assert TWO_LINES.fullmatch(told.err)

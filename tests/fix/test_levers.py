@@ -227,7 +227,7 @@ def test_nothing_is_done_without_being_asked(group: Group) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (("down", "10.9.9.9:80"), "no group has a server 10.9.9.9:80"),
         (("standby", "10.0.0.1:80; evil"), "is no address of a server"),
@@ -246,11 +246,11 @@ def test_nothing_is_done_without_being_asked(group: Group) -> None:
         (("timeout", "/api/", "60", "--for", "30d"), "between a second and seven days"),
     ],
 )
-def test_bad_input_is_two_lines(group: Group, argv: tuple[str, ...], says: str) -> None:
+def test_bad_input_is_two_lines(group: Group, argv: tuple[str, ...], message: str) -> None:
     refused = group.pull(*argv)
     assert refused.status == 2
     assert TWO_LINES.fullmatch(refused.err), refused.err
-    assert says in refused.err
+    assert message in refused.err
     assert group.is_as_before()
 
 

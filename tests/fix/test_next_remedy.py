@@ -49,8 +49,8 @@ def test_one_that_does_not_help_is_put_back_and_the_next_done(shop: Shop) -> Non
 def test_one_that_cannot_be_done_is_passed_over(shop: Shop) -> None:
     told = Told(shop, impossible(shop), shop.plan(), is_json=True)
     answer = json.loads(told.out)
-    assert (told.status, answer["outcome"], answer["says"]) == (0, "kept", "name the right one")
-    assert answer["tried"] == [{"cause": "wrong-port", "says": "start what is not there", "outcome": "failed"}]
+    assert (told.status, answer["outcome"], answer["message"]) == (0, "kept", "name the right one")
+    assert answer["tried"] == [{"cause": "wrong-port", "message": "start what is not there", "outcome": "failed"}]
     assert "/nonexistent: no such file or directory; everything was put back" in told.err
 
 
@@ -73,12 +73,14 @@ def test_nothing_is_tried_after_one_that_was_interrupted(shop: Shop) -> None:
 
 
 def finding(cause: str, *remedies: Remedy, confidence: float = 0.9, ongoing: bool = True) -> Finding:
-    return Finding(cause=cause, layer=Layer.UPSTREAM, confidence=confidence, says="it fails", remedies=remedies, ongoing=ongoing)
+    return Finding(
+        cause=cause, layer=Layer.UPSTREAM, confidence=confidence, message="it fails", remedies=remedies, ongoing=ongoing
+    )
 
 
 def test_nothing_is_left_to_do_where_all_is_over() -> None:
     def of(ongoing: bool) -> Diagnosis:
-        over = finding("backend-not-running", Remedy(says="words"), ongoing=ongoing)
+        over = finding("backend-not-running", Remedy(message="words"), ongoing=ongoing)
         return Diagnosis(taken_at=NOW, verdict=Verdict.PROBLEM, findings=(over,))
 
     empty = Snapshot(taken_at=NOW, host="here")
@@ -90,13 +92,13 @@ def test_nothing_is_left_to_do_where_all_is_over() -> None:
 
 def test_what_is_tried_and_in_which_order() -> None:
     def run(name: str) -> Remedy:
-        return Remedy(says=name, steps=(Run(argv=(name,)),))
+        return Remedy(message=name, steps=(Run(argv=(name,)),))
 
     diagnosis = Diagnosis(
         taken_at=NOW,
         verdict=Verdict.PROBLEM,
         findings=(
-            finding("backend-hung", Remedy(says="words"), run("a"), run("b"), run("a")),
+            finding("backend-hung", Remedy(message="words"), run("a"), run("b"), run("a")),
             finding("backend-not-running", run("over"), ongoing=False),
             finding("selinux-denied", msgspec.structs.replace(run("policy"), is_policy=True)),
             finding("wrong-port", run("c"), run("d"), run("e")),

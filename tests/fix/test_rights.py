@@ -22,7 +22,7 @@ START = Run(argv=("systemctl", "start", "app.service"))
 
 def plan(*runs: Run) -> Plan:
     """Return a plan of these commands."""
-    return Plan(cause="backend-not-running", remedy="start app.service", says="it does not run", runs=runs)
+    return Plan(cause="backend-not-running", remedy="start app.service", message="it does not run", runs=runs)
 
 
 @pytest.mark.parametrize(

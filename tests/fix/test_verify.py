@@ -110,12 +110,12 @@ def test_another_route_that_heals_by_itself_is_no_help() -> None:
 def test_a_part_that_heals_is_help_and_the_rest_is_said() -> None:
     verdict = judge([asked("/a", "502"), asked("/b", "502")], [asked("/a", "200"), asked("/b", "504")])
     assert verdict.helps
-    assert verdict.says == "http://shop/a answered 502 before and 200 now; http://shop/b still fails (504)"
+    assert verdict.message == "http://shop/a answered 502 before and 200 now; http://shop/b still fails (504)"
 
 
 def test_the_journal_keeps_how_it_was_before(tmp_path: Path) -> None:
     entry = journal.Entry(
-        id=journal.new_id(NOW), began_at=NOW, cause="x", says="y", phase=journal.Phase.LOADED, before=(asked("/", "502"),)
+        id=journal.new_id(NOW), began_at=NOW, cause="x", message="y", phase=journal.Phase.LOADED, before=(asked("/", "502"),)
     )
     journal.save(tmp_path, entry)
     assert journal.entries(tmp_path) == [entry]

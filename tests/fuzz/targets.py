@@ -257,7 +257,7 @@ def parsers() -> tuple[Parser, ...]:
         )
         for each in formats()
     ]
-    bundles = (b'{"schema":"why502.bundle/1","snapshot":{"at":"2026-11-20T22:46:40Z"}}',)
+    bundles = (b'{"schema":"why502.bundle/2","snapshot":{"at":"2026-11-20T22:46:40Z"}}',)
     return (
         *made,
         Parser("log-any", _of_text(log_detect.parse_any), every),

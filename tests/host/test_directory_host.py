@@ -1,4 +1,4 @@
-"""DirectoryHost: no path leads out of the folder, whatever links it holds."""
+"""DirectoryHost: no path leads out of the directory, whatever links it holds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def test_paths_count_from_the_folder(root: Path) -> None:
+def test_paths_count_from_the_directory(root: Path) -> None:
     host = DirectoryHost(str(root))
     assert host.read("/etc/app/main.conf") == b"inside"
     assert host.list("/etc") == ["app"]
@@ -52,7 +52,7 @@ def test_links_are_followed_inside(root: Path, link: str, aim: str) -> None:
     assert host.stat(f"/{link}", follow=False).kind == "link"
 
 
-def test_links_to_folders_are_followed_on_the_way(root: Path) -> None:
+def test_links_to_directories_are_followed_on_the_way(root: Path) -> None:
     (root / "conf").symlink_to("/etc/app")
     assert DirectoryHost(str(root)).read("/conf/../app/main.conf") == b"inside"
 
@@ -97,7 +97,7 @@ def test_nothing_runs_and_nothing_is_connected(root: Path) -> None:
         host.connect(Target(host="127.0.0.1", port=1))
 
 
-def test_the_root_of_a_process_is_such_a_folder(root: Path) -> None:
+def test_the_root_of_a_process_is_such_a_directory(root: Path) -> None:
     host = DirectoryHost("/").inside(f"/proc/{os.getpid()}/root")
     assert host.read(f"{root}/etc/app/main.conf") == b"inside"
 

@@ -41,7 +41,7 @@ def test_lists_stats_and_reads_links(host: LocalHost, tmp_path: Path) -> None:
     assert host.stat(f"{tmp_path}/a").kind == "file"
     assert host.stat(f"{tmp_path}/a").size_bytes == 2
     assert host.stat(f"{tmp_path}/a", follow=False).kind == "link"
-    assert host.stat(str(tmp_path)).kind == "folder"
+    assert host.stat(str(tmp_path)).kind == "directory"
     assert host.space(str(tmp_path)).total_bytes > 0
     assert host.acl(f"{tmp_path}/b") == ()
 
@@ -63,10 +63,10 @@ def test_a_path_with_a_null_byte_is_no_bug(host: LocalHost) -> None:
 def test_denied(host: LocalHost) -> None:
     with pytest.raises(Denied) as raised:
         host.read("/etc/shadow")
-    assert raised.value.allow
+    assert raised.value.hint
 
 
-def test_a_pipe_a_device_and_a_folder_are_no_files(host: LocalHost, tmp_path: Path) -> None:
+def test_a_pipe_a_device_and_a_directory_are_no_files(host: LocalHost, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "socket"))
@@ -80,13 +80,13 @@ def test_a_pipe_a_device_and_a_folder_are_no_files(host: LocalHost, tmp_path: Pa
     listening.close()
 
 
-def test_what_hangs_ends_and_its_folder_is_not_tried_again(tmp_path: Path) -> None:
+def test_what_hangs_ends_and_its_directory_is_not_tried_again(tmp_path: Path) -> None:
     host = LocalHost(patience_s=0.05)
     stuck = threading.Event()
     (tmp_path / "file").touch()
     with pytest.raises(Expired) as raised:
         host._look(str(tmp_path / "file"), lambda at: stuck.wait(), lambda other: False)
-    assert "file system" in raised.value.allow
+    assert "file system" in raised.value.hint
     with pytest.raises(Expired):
         host.read(str(tmp_path / "other"))
     assert host.read("/proc/self/stat")

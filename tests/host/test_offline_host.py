@@ -12,7 +12,7 @@ from why502.model.errors import HostError
 from why502.model.target import Target
 
 
-def test_only_the_given_files_and_their_folders(tmp_path: Path) -> None:
+def test_only_the_given_files_and_their_directories(tmp_path: Path) -> None:
     (tmp_path / "nginx/conf.d").mkdir(parents=True)
     (tmp_path / "nginx/nginx.conf").write_bytes(b"main")
     (tmp_path / "nginx/conf.d/a.conf").write_bytes(b"a")
@@ -25,7 +25,7 @@ def test_only_the_given_files_and_their_folders(tmp_path: Path) -> None:
     for path in (f"{tmp_path}/other", f"{tmp_path}/nginx/../other", f"{tmp_path}/nginxx", "/etc/passwd"):
         with pytest.raises(HostError) as raised:
             host.read(path)
-        assert "--offline" in raised.value.why
+        assert "--offline" in raised.value.reason
 
 
 def test_nothing_of_the_machine() -> None:

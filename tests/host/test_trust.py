@@ -24,7 +24,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 
 @pytest.fixture
-def folder() -> Path:
+def directory() -> Path:
     """A directory that only we can change, as the ones above it, and that others may enter."""
     made = Path(tempfile.mkdtemp(prefix="trust-"))
     made.chmod(0o755)
@@ -47,25 +47,25 @@ def _grant(path: Path, kind: int, right: int, *, mask: int) -> None:
     os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + entries)
 
 
-def _swap_for_link(folder: Path) -> None:
-    (folder / "his").mkdir()
-    (folder / "bin").rename(folder / "his/bin")
-    (folder / "bin").symlink_to("his/bin")
-    _own(folder / "his")
+def _swap_for_link(directory: Path) -> None:
+    (directory / "his").mkdir()
+    (directory / "bin").rename(directory / "his/bin")
+    (directory / "bin").symlink_to("his/bin")
+    _own(directory / "his")
 
 
-def _go_through(folder: Path) -> None:
-    (folder / "his").mkdir()
-    _own(folder / "his")
-    (folder / "bin").rename(folder / "real")
-    (folder / "bin").symlink_to("his/../real")  # he can put a link in the place of `his`
+def _go_through(directory: Path) -> None:
+    (directory / "his").mkdir()
+    _own(directory / "his")
+    (directory / "bin").rename(directory / "real")
+    (directory / "bin").symlink_to("his/../real")  # he can put a link in the place of `his`
 
 
-def _sticky_link(folder: Path) -> None:
-    (folder / "bin").rename(folder / "real")
-    (folder / "bin").symlink_to("real")
-    os.lchown(folder / "bin", STRANGER, STRANGER)
-    folder.chmod(0o1777)
+def _sticky_link(directory: Path) -> None:
+    (directory / "bin").rename(directory / "real")
+    (directory / "bin").symlink_to("real")
+    os.lchown(directory / "bin", STRANGER, STRANGER)
+    directory.chmod(0o1777)
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -85,9 +85,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @needs_root
 @pytest.mark.parametrize("change", CHANGES)
-def test_who_can_change_it_is_seen(folder: Path, change: str) -> None:
-    path = str(folder / "bin/nginx")
-    CHANGES[change](folder)
+def test_who_can_change_it_is_seen(directory: Path, change: str) -> None:
+    path = str(directory / "bin/nginx")
+    CHANGES[change](directory)
     assert trust.writers(path) & {STRANGER, trust.SOMEBODY}
     assert "could be changed by others than root" in trust.stranger(path)
     with pytest.raises(Denied), trust.held(path):
@@ -95,61 +95,67 @@ def test_who_can_change_it_is_seen(folder: Path, change: str) -> None:
 
 
 @needs_root
-def test_he_may_change_what_he_trusts_himself(folder: Path) -> None:
-    _own(folder / "bin/nginx")
-    _own(folder / "bin")
-    assert not trust.stranger(str(folder / "bin/nginx"), {STRANGER})
-    assert trust.stranger(str(folder / "bin/nginx"), {STRANGER + 1})
+def test_he_may_change_what_he_trusts_himself(directory: Path) -> None:
+    _own(directory / "bin/nginx")
+    _own(directory / "bin")
+    assert not trust.stranger(str(directory / "bin/nginx"), {STRANGER})
+    assert trust.stranger(str(directory / "bin/nginx"), {STRANGER + 1})
 
 
 @needs_root
-def test_what_does_no_harm(folder: Path) -> None:
-    path = str(folder / "bin/nginx")
-    folder.chmod(0o1777)  # sticky, as /tmp: an entry of root's stays
-    _grant(folder / "bin/nginx", 0x02, 4, mask=6)
+def test_what_does_no_harm(directory: Path) -> None:
+    path = str(directory / "bin/nginx")
+    directory.chmod(0o1777)  # sticky, as /tmp: an entry of root's stays
+    _grant(directory / "bin/nginx", 0x02, 4, mask=6)
     assert not trust.writers(path)
-    _grant(folder / "bin/nginx", 0x02, 6, mask=4)  # the mask takes the right away
+    _grant(directory / "bin/nginx", 0x02, 6, mask=4)  # the mask takes the right away
     assert not trust.writers(path)
-    os.chown(folder / "bin", 0, 0)
-    (folder / "bin").chmod(0o775)  # group 0
+    os.chown(directory / "bin", 0, 0)
+    (directory / "bin").chmod(0o775)  # group 0
     assert not trust.writers(path)
 
 
 @needs_root
-def test_a_file_that_is_yet_to_be_made(folder: Path) -> None:
-    path = str(folder / "conf.d/new.conf")
+def test_a_file_that_is_yet_to_be_made(directory: Path) -> None:
+    path = str(directory / "conf.d/new.conf")
     with pytest.raises(Missing):
         trust.stranger(path)
     assert not trust.stranger(path, missing=True)
-    folder.chmod(0o1777)
+    directory.chmod(0o1777)
     assert "everybody may write to" in trust.stranger(path, missing=True)
     with trust.walked(path, missing=True) as held:
         assert (held.real, held.descriptor) == (path, -1)
 
 
-def test_what_is_held_is_what_was_checked(folder: Path) -> None:
-    program = folder / "bin/nginx"
+def test_what_is_held_is_what_was_checked(directory: Path) -> None:
+    program = directory / "bin/nginx"
     shutil.copy("/bin/echo", program)
-    (folder / "link").symlink_to(program)
-    with trust.held(str(folder / "link")) as held:
+    (directory / "link").symlink_to(program)
+    with trust.held(str(directory / "link")) as held:
         assert held.real == str(program)
-        program.rename(folder / "old")
+        program.rename(directory / "old")
         shutil.copy("/bin/false", program)
         done = subprocess.run(["nginx", "the first"], executable=held.program, capture_output=True, text=True, check=True)
         assert done.stdout == "the first\n"
 
 
-def test_ways_that_lead_nowhere(folder: Path) -> None:
-    (folder / "round").symlink_to("round")
-    for path in (f"{folder}/round", f"{folder}/bin/nginx/deeper", f"{folder}/{'a/' * 300}", "/a\0b", f"{folder}/bin/none"):
+def test_ways_that_lead_nowhere(directory: Path) -> None:
+    (directory / "round").symlink_to("round")
+    for path in (
+        f"{directory}/round",
+        f"{directory}/bin/nginx/deeper",
+        f"{directory}/{'a/' * 300}",
+        "/a\0b",
+        f"{directory}/bin/none",
+    ):
         with pytest.raises(HostError):
             trust.writers(path)
-    assert not trust.stranger(f"{folder}/bin/../bin/./nginx")
+    assert not trust.stranger(f"{directory}/bin/../bin/./nginx")
 
 
-def test_no_descriptor_is_left(folder: Path) -> None:
+def test_no_descriptor_is_left(directory: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    for path in (f"{folder}/bin/nginx", f"{folder}/bin/none", "/a\0b"):
+    for path in (f"{directory}/bin/nginx", f"{directory}/bin/none", "/a\0b"):
         for _ in range(3):
             try:
                 trust.writers(path)
@@ -169,34 +175,34 @@ def _sleeping(program: str, *, uid: int = 0) -> Iterator[int]:
 
 
 @needs_root
-def test_a_process_of_root_is_signalled(folder: Path) -> None:
-    shutil.copy("/bin/sleep", folder / "bin/nginx")
-    with _sleeping(f"{folder}/bin/nginx") as pid, trust.process(pid) as handle:
+def test_a_process_of_root_is_signalled(directory: Path) -> None:
+    shutil.copy("/bin/sleep", directory / "bin/nginx")
+    with _sleeping(f"{directory}/bin/nginx") as pid, trust.process(pid) as handle:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
 
 
 @needs_root
-def test_no_process_of_another_is_signalled(folder: Path) -> None:
-    shutil.copy("/bin/sleep", folder / "bin/nginx")
-    with _sleeping(f"{folder}/bin/nginx", uid=STRANGER) as pid:
+def test_no_process_of_another_is_signalled(directory: Path) -> None:
+    shutil.copy("/bin/sleep", directory / "bin/nginx")
+    with _sleeping(f"{directory}/bin/nginx", uid=STRANGER) as pid:
         with pytest.raises(Denied, match=str(STRANGER)), trust.process(pid):
             raise AssertionError
         with trust.process(pid, {STRANGER}) as handle:
             assert handle >= 0
-    _own(folder / "bin/nginx")
-    with _sleeping(f"{folder}/bin/nginx") as pid, pytest.raises(Denied, match="owns"), trust.process(pid):
+    _own(directory / "bin/nginx")
+    with _sleeping(f"{directory}/bin/nginx") as pid, pytest.raises(Denied, match="owns"), trust.process(pid):
         raise AssertionError
 
 
 @needs_root
-def test_a_program_that_was_upgraded_is_still_known(folder: Path) -> None:
-    shutil.copy("/bin/sleep", folder / "bin/nginx")
-    with _sleeping(f"{folder}/bin/nginx") as pid:
-        (folder / "bin/nginx").unlink()
+def test_a_program_that_was_upgraded_is_still_known(directory: Path) -> None:
+    shutil.copy("/bin/sleep", directory / "bin/nginx")
+    with _sleeping(f"{directory}/bin/nginx") as pid:
+        (directory / "bin/nginx").unlink()
         with pytest.raises(Missing), trust.process(pid):
             raise AssertionError
-        shutil.copy("/bin/sleep", folder / "bin/nginx")
+        shutil.copy("/bin/sleep", directory / "bin/nginx")
         with trust.process(pid) as handle:
             assert handle >= 0
 
@@ -229,7 +235,7 @@ FUSE = """
 
 @needs_root
 @pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
-def test_the_owner_that_a_file_system_of_a_user_claims_is_not_believed(folder: Path) -> None:
-    argv = ["unshare", "-m", sys.executable, "-c", textwrap.dedent(FUSE), folder]
+def test_the_owner_that_a_file_system_of_a_user_claims_is_not_believed(directory: Path) -> None:
+    argv = ["unshare", "-m", sys.executable, "-c", textwrap.dedent(FUSE), directory]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    assert f"user {STRANGER} mounted the file system of {folder}" in done.stdout, done.stderr
+    assert f"user {STRANGER} mounted the file system of {directory}" in done.stdout, done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab.bundles import FOLDER, LOOK_ALIKE, THERE
+from lab.bundles import DIRECTORY, LOOK_ALIKE, THERE
 from lab.look_alikes import LOOK_ALIKES
 
 from why502.bundle import load
@@ -14,7 +14,7 @@ from why502.lab.faults import faults
 from why502.lab.stacks.registry import stacks
 from why502.model.finding import ASSERTED, Diagnosis, Verdict
 
-BUNDLES = sorted(path for path in FOLDER.rglob("*.why502") if not path.name.endswith(THERE))
+BUNDLES = sorted(path for path in DIRECTORY.rglob("*.why502") if not path.name.endswith(THERE))
 OWN = [path for path in BUNDLES if not path.name.startswith(LOOK_ALIKE)]
 OTHERS = [path for path in BUNDLES if path.name.startswith(LOOK_ALIKE)]
 SCENES = {scene.id for stack in stacks().values() for scene in stack.scenes}

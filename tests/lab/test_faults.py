@@ -29,8 +29,8 @@ SCENES = [
 def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
-    if "machine" in fault.needs and (why := machine.why_not()):
-        pytest.skip(why)
+    if "machine" in fault.needs and (reason := machine.why_not()):
+        pytest.skip(reason)
     report = play(fault)
     diagnosis = report["diagnosis"]
     assert diagnosis, report["stderr"]

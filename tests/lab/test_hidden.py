@@ -51,7 +51,7 @@ def test_what_took_too_long_to_see_is_not_asserted_without(path: Path) -> None:
     here = load(path.read_bytes(), path.name)
     others = [load(there.read_bytes(), there.name)] if there.exists() else []
     for part in PARTS:
-        gap = Gap(source=part, why="did not answer within 5 s", section=part)
+        gap = Gap(source=part, reason="did not answer within 5 s", section=part)
         late = msgspec.structs.replace(without(here, part), gaps=(*here.gaps, gap))
         for finding in diagnose(late, *others).findings:
             needs = {need for id_ in (finding.cause, *CAUSES[finding.cause].yields_to) for need in CAUSES[id_].needs}

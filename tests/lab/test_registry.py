@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from why502 import causes
-from why502.lab import faults as folder
+from why502.lab import faults as directory
 from why502.lab.faults import faults
 
 TOLD_APART = """
@@ -27,7 +27,7 @@ selinux-denied apparmor-denied conntrack-table-full
 @pytest.mark.parametrize("cause", TOLD_APART)
 def test_every_cause_has_a_fault_in_a_file_of_its_name(cause: str) -> None:
     assert cause in {fault.cause for fault in faults().values()}
-    assert (Path(folder.__path__[0]) / f"{cause.replace('-', '_')}.py").exists()
+    assert (Path(directory.__path__[0]) / f"{cause.replace('-', '_')}.py").exists()
 
 
 def test_there_are_enough_healthy_controls() -> None:

@@ -33,7 +33,7 @@ def fault() -> Fault:
 
 @pytest.fixture
 def tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where a scene may put a folder."""
+    """The only place where a scene may put a directory."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     tmp_path.chmod(0o755)
     return tmp_path

@@ -66,7 +66,7 @@ class Files:
             inode = sorted(self.files).index(path) + 1
             return Stat(kind="file", mode=0o644, uid=0, gid=0, size_bytes=len(self.files[path]), modified_s=0, inode=inode)
         self.list(path)
-        return Stat(kind="folder", mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0)
+        return Stat(kind="directory", mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0)
 
     def acting_as(self, uid: int) -> Files:
         return self

@@ -47,7 +47,7 @@ def test_what_cannot_be_done(site: Path, argv: tuple[str, ...]) -> None:
     assert answer.status == 2 and answer.out == "" and len(answer.err.splitlines()) == 2
 
 
-def test_a_folder_without_configuration(tmp_path: Path) -> None:
+def test_a_directory_without_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     assert ask("lint", str(tmp_path)).status == 2
 
@@ -72,7 +72,7 @@ def test_json_is_the_contract(site: Path) -> None:
     assert (finding["file"], finding["line"], finding["column"]) == (str(site), 1, 34)
 
 
-def test_names_are_told_from_the_current_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_told_from_the_current_directory(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(site.parent)
     assert ask("lint", ".").out.startswith("site.conf:1:34: ")
 
@@ -251,9 +251,9 @@ def test_hostile_text_reaches_no_terminal(site: Path) -> None:
         assert answer.status in (0, 1) and "\x1b" not in answer.out
 
 
-def repository(folder: Path, **files: str) -> Path:
-    """Write a repository that holds /etc/nginx in a folder, as an image is made from; return that folder."""
-    home = folder / "rootfs/etc/nginx"
+def repository(directory: Path, **files: str) -> Path:
+    """Write a repository that holds /etc/nginx in a directory, as an image is made from; return that directory."""
+    home = directory / "rootfs/etc/nginx"
     (home / "conf.d").mkdir(parents=True)
     (home / "nginx.conf").write_text("events {}\nhttp { include /etc/nginx/conf.d/*.conf; }\n")
     for name, text in files.items():

@@ -27,7 +27,7 @@ def test_rules_are_many_and_tied_to_causes() -> None:
     assert len(RULES) >= 60
     for rule in RULES.values():
         assert rule.cause in CAUSES or rule.cause == "unknown", rule.id
-        assert rule.says.endswith(".") and rule.why and "\n" not in rule.says, rule.id
+        assert rule.message.endswith(".") and rule.reason and "\n" not in rule.message, rule.id
         assert rule.name == rule.name.lower().replace("_", "-").replace(" ", "-")
 
 
@@ -35,10 +35,10 @@ def test_rules_are_many_and_tied_to_causes() -> None:
 def test_a_rule_speaks(sample: Sample) -> None:
     risks = found({MAIN: sample.text(sample.bad), **(sample.bad_files or {})}, sample.version)
     (told, *_) = [risk for risk in risks if risk.rule == sample.rule] or [None]
-    assert told is not None, [(risk.rule, risk.says) for risk in risks]
+    assert told is not None, [(risk.rule, risk.message) for risk in risks]
     assert told.severity is not None and told.cause == RULES[sample.rule].cause
     assert told.at is not None and told.at.line > 0
-    assert told.remedies and all(remedy.says for remedy in told.remedies)
+    assert told.remedies and all(remedy.message for remedy in told.remedies)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=_IDS)
@@ -47,10 +47,12 @@ def test_a_rule_is_silent(sample: Sample) -> None:
     assert [risk for risk in found(files, sample.version) if risk.rule == sample.rule] == []
 
 
-def _tested(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "logs").mkdir(exist_ok=True)
-    (folder / "nginx.conf").write_text(f"pid nginx.pid; error_log stderr;\n{text.replace('http {', 'http { access_log off;', 1)}")
-    command = ["nginx", "-t", "-p", str(folder), "-c", "nginx.conf"]
+def _tested(text: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    (directory / "logs").mkdir(exist_ok=True)
+    (directory / "nginx.conf").write_text(
+        f"pid nginx.pid; error_log stderr;\n{text.replace('http {', 'http { access_log off;', 1)}"
+    )
+    command = ["nginx", "-t", "-p", str(directory), "-c", "nginx.conf"]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 

@@ -1,4 +1,4 @@
-"""A real nginx in a folder of its own on loopback, with backends that misbehave, for tests of what it logs."""
+"""A real nginx in a directory of its own on loopback, with backends that misbehave, for tests of what it logs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NGINX = shutil.which("nginx") or ("/usr/sbin/nginx" if os.path.exists("/usr/sbin
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 MAIN = """
-{user} daemon off; master_process on; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log {level};
+{user} daemon off; master_process on; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log {level};
 events {{ worker_connections 64; }}
 http {{
-  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+  client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2; fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
   log_format w {escape} '{format}';
-  access_log {folder}/access.log w;
+  access_log {directory}/access.log w;
   {http}
 }}
 """
@@ -69,7 +69,7 @@ def backend(answer: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join(5)
 
 
-def says(body: bytes = b"ok", status: str = "200 OK") -> Callable[[socket.socket], None]:
+def message(body: bytes = b"ok", status: str = "200 OK") -> Callable[[socket.socket], None]:
     """Return an answer of a sound backend."""
     return lambda peer: peer.sendall(
         b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status.encode(), len(body), body)
@@ -112,8 +112,8 @@ def wait(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
 class Nginx:
     """The running server. `port` is where it listens."""
 
-    def __init__(self, folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.directory = directory
         self.port = port
         self.process = process
 
@@ -132,22 +132,22 @@ class Nginx:
 
     def logged(self, lines: int, log: str = "access.log") -> None:
         """Wait until a log has so many lines."""
-        wait(lambda: (self.folder / log).read_bytes().count(b"\n") >= lines)
+        wait(lambda: (self.directory / log).read_bytes().count(b"\n") >= lines)
 
 
 @contextlib.contextmanager
 def nginx(
-    folder: Path, http_block: str, *, format: str, escape: str = "", level: str = "error", tz: str = "UTC"
+    directory: Path, http_block: str, *, format: str, escape: str = "", level: str = "error", tz: str = "UTC"
 ) -> Iterator[Nginx]:
     """Run nginx with this http block, in which PORT is where it listens; it is stopped and waited for afterwards."""
     assert NGINX is not None
-    folder.chmod(0o755)
+    directory.chmod(0o755)
     port = free_port()
-    config = folder / "nginx.conf"
+    config = directory / "nginx.conf"
     config.write_text(
         MAIN.format(
             user="user root;" if os.geteuid() == 0 else "",
-            folder=folder,
+            directory=directory,
             level=level,
             format=format,
             escape=escape,
@@ -155,7 +155,7 @@ def nginx(
         )
     )
     process = subprocess.Popen(
-        [NGINX, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")],
+        [NGINX, "-p", str(directory), "-c", str(config), "-e", str(directory / "error.log")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "TZ": tz},
@@ -167,7 +167,7 @@ def nginx(
                 break
             assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
             time.sleep(0.01)
-        yield Nginx(folder, port, process)
+        yield Nginx(directory, port, process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -158,7 +158,7 @@ def test_error_and_access_line_of_a_request_count_once(form: str) -> None:
     tally = only(found)
     assert (tally.symptom, tally.target, tally.status, tally.count) == (Symptom.CONNECT_REFUSED, Target.parse(A), 502, 2)
     assert tally.requests == (("GET /x", 2),)
-    assert tally.seen_in == "/e.log:1" and [sample.seen_in for sample in tally.samples] == ["/e.log:1", "/e.log:2"]
+    assert tally.source == "/e.log:1" and [sample.source for sample in tally.samples] == ["/e.log:1", "/e.log:2"]
     assert (tally.first, tally.last) == (START + timedelta(seconds=10), START + timedelta(seconds=20))
     assert found.by_status == {"502": 2} and found.by_minute == {"2026-11-21T00:00": 2} and found.clients == 1
 
@@ -238,7 +238,7 @@ def test_an_error_page_without_error_log() -> None:
     line = access_line(10, "404", upstream_status="502", connect="0.001", header="-")
     found = summary("", line)
     assert seen(found) == [(Symptom.GATEWAY_STATUS, A, 502, 1, 0)]
-    assert only(found).phase is Phase.READ_HEADER and only(found).seen_in == "/a.log:1"
+    assert only(found).phase is Phase.READ_HEADER and only(found).source == "/a.log:1"
 
 
 @pytest.mark.parametrize("form", [COMBINED, FULL, JSON])
@@ -445,7 +445,7 @@ def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], fi
         import msgspec
 
         tallies = tuple(
-            msgspec.structs.replace(t, samples=tuple(msgspec.structs.replace(s, seen_in="") for s in t.samples))
+            msgspec.structs.replace(t, samples=tuple(msgspec.structs.replace(s, source="") for s in t.samples))
             for t in found.tallies
         )
         return msgspec.structs.replace(found, tallies=tuple(sorted(tallies, key=repr)))

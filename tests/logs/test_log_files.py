@@ -53,7 +53,7 @@ def test_a_file_being_compressed_counts_once(tmp_path: Path) -> None:
     assert [Path(part.opens).name for part in rotated(LocalHost(), str(tmp_path / "error.log"), 0)] == ["error.log.1"]
 
 
-def test_a_folder_that_is_not_there_has_none() -> None:
+def test_a_directory_that_is_not_there_has_none() -> None:
     assert list(rotated(LocalHost(), "/nonexistent/a.log", 0)) == []
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(HostError, match="no regular file"):
         regular(LocalHost(), str(tmp_path / "pipe"))
-    with pytest.raises(HostError, match="folder"):
+    with pytest.raises(HostError, match="directory"):
         regular(LocalHost(), str(tmp_path))
     with pytest.raises(HostError, match="no regular file"):
         regular(LocalHost(), "/dev/null")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from logging_nginx import Nginx, backend, closes, cuts, free_port, hangs, mumbles, needs_nginx, nginx, resets, says
+from logging_nginx import Nginx, backend, closes, cuts, free_port, hangs, message, mumbles, needs_nginx, nginx, resets
 
 from why502.host.local import LocalHost
 from why502.logs.summary import LogInput, summarise
@@ -44,13 +44,13 @@ def form(request: pytest.FixtureRequest) -> tuple[str, str]:
 def backends() -> Iterator[dict[str, int]]:
     """Yield the port of a backend of each kind; nothing listens on `dead`."""
     answers = {
-        "ok": says(),
+        "ok": message(),
         "closes": closes,
         "cuts": cuts,
         "hangs": hangs,
         "mumbles": mumbles,
         "resets": resets,
-        "s503": says(b"x", "503 No"),
+        "s503": message(b"x", "503 No"),
     }
     with contextlib.ExitStack() as stack:
         yield {"dead": free_port(), **{name: stack.enter_context(backend(answer)) for name, answer in answers.items()}}
@@ -76,8 +76,8 @@ def server_block(ports: dict[str, int]) -> str:
 def look(server: Nginx, form: tuple[str, str], *, since: timedelta = timedelta(minutes=15)) -> tuple[LogSummary, tuple[Gap, ...]]:
     escape = form[1].removeprefix("escape=") or "default"
     logs = [
-        LogInput(path=f"{server.folder}/error.log", kind="error", pid=server.process.pid),
-        LogInput(path=f"{server.folder}/access.log", kind="access", format=form[0], escape=escape, pid=server.process.pid),
+        LogInput(path=f"{server.directory}/error.log", kind="error", pid=server.process.pid),
+        LogInput(path=f"{server.directory}/access.log", kind="access", format=form[0], escape=escape, pid=server.process.pid),
     ]
     now = datetime.now(UTC)
     return summarise(LocalHost(), logs, now - since, now + timedelta(seconds=1))
@@ -112,7 +112,7 @@ def test_every_fault_once(tmp_path: Path, form: tuple[str, str]) -> None:
     refused = seen[Symptom.CONNECT_REFUSED, ports["dead"], 502]
     assert (refused.errno, refused.phase, refused.server, refused.protocol) == (111, Phase.CONNECT, "example.com", "http")
     assert refused.requests[0] == ("GET /dead", 3)
-    assert all("s3cr3t" not in sample.text for sample in refused.samples) and refused.seen_in == f"{tmp_path}/error.log:1"
+    assert all("s3cr3t" not in sample.text for sample in refused.samples) and refused.source == f"{tmp_path}/error.log:1"
     if knows:
         assert (seen[Symptom.READ_TIMED_OUT, ports["hangs"], 504].duration_max_s or 0) >= 1
         traffic = {target.target.port: target for target in found.targets}
@@ -179,7 +179,7 @@ def test_logs_that_were_rotated_and_removed(tmp_path: Path) -> None:
         found, gaps = look(server, (FULL, ""))
         deleted = [file for file in found.files if file.is_deleted]
         if gaps:
-            pytest.skip(f"following /proc/PID/fd is not allowed here: {gaps[0].why}")
+            pytest.skip(f"following /proc/PID/fd is not allowed here: {gaps[0].reason}")
         assert len(deleted) == 1 and deleted[0].path == f"{tmp_path}/error.log"
         assert sum(tally.count for tally in found.tallies) == total
 
@@ -206,5 +206,5 @@ def test_the_source_reads_what_the_configuration_names(tmp_path: Path) -> None:
     ]
     whys = {gap.source: gap for gap in found.gaps}
     assert whys.keys() == {f"{tmp_path}/missing.log", "error log"}
-    assert "syslog" in whys["error log"].why and whys["error log"].allow
+    assert "syslog" in whys["error log"].reason and whys["error log"].hint
     assert given.value is not None and given.value.has_upstream_fields and given.value.requests == 1 and given.gaps == ()

@@ -79,14 +79,14 @@ def test_a_missing_log_is_a_gap_and_the_others_are_read(machine: Path) -> None:
     found, gaps = look(machine, "/log/error.log", "/log/access.log")
     assert count(found) == 1 and not found.has_error
     assert [gap.source for gap in gaps] == ["/log/error.log"]
-    assert next(file for file in found.files if file.path == "/log/error.log").why
+    assert next(file for file in found.files if file.path == "/log/error.log").reason
 
 
-@pytest.mark.parametrize("kind", ["folder", "fifo", "loop", "device"])
+@pytest.mark.parametrize("kind", ["directory", "fifo", "loop", "device"])
 def test_what_is_no_log(machine: Path, kind: str) -> None:
     path = machine / "log/error.log"
     match kind:
-        case "folder":
+        case "directory":
             path.mkdir()
         case "fifo":
             os.mkfifo(path)
@@ -95,7 +95,7 @@ def test_what_is_no_log(machine: Path, kind: str) -> None:
         case "device":
             path.symlink_to("/dev/stderr")
     found, gaps = look(machine, "/log/error.log")
-    assert found.tallies == () and len(gaps) == 1 and gaps[0].why
+    assert found.tallies == () and len(gaps) == 1 and gaps[0].reason
 
 
 def test_no_permission(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_no_permission(tmp_path: Path) -> None:
     if os.access(path, os.R_OK):
         pytest.skip("root may read everything")
     _, gaps = summarise(LocalHost(), [LogInput(path=str(path))], SINCE, NOW)
-    assert "permission" in gaps[0].why
+    assert "permission" in gaps[0].reason
 
 
 def test_binary_data(machine: Path) -> None:
@@ -114,7 +114,7 @@ def test_binary_data(machine: Path) -> None:
     assert count(found) == 1 and gaps == ()
     (machine / "log/what").write_bytes(bytes(range(256)) * 100)
     _, gaps = look(machine, LogInput(path="/log/what"))
-    assert "binary" in gaps[0].why
+    assert "binary" in gaps[0].reason
 
 
 def test_a_long_line_is_passed_over(machine: Path) -> None:
@@ -192,7 +192,7 @@ def test_entries_of_several_lines(machine: Path) -> None:
     found, _ = look(machine, "/log/error.log")
     assert {tally.symptom for tally in found.tallies} == {Symptom.APPLICATION_ERROR, Symptom.CONNECT_REFUSED}
     assert found.files[0].lines == 2 and found.files[0].unread == 0
-    assert {tally.seen_in for tally in found.tallies} == {"/log/error.log:1", "/log/error.log:5"}
+    assert {tally.source for tally in found.tallies} == {"/log/error.log:1", "/log/error.log:5"}
 
 
 def test_content_decides_what_a_given_file_is(machine: Path) -> None:
@@ -226,7 +226,7 @@ def test_one_of_several_formats(machine: Path) -> None:
 
 def test_lines_from_memory(machine: Path) -> None:
     found, gaps = look(machine, LogInput(path="journalctl -u nginx", kind="error", content=error(NOW).encode()))
-    assert count(found) == 1 and found.tallies[0].seen_in == "journalctl -u nginx:1" and gaps == ()
+    assert count(found) == 1 and found.tallies[0].source == "journalctl -u nginx:1" and gaps == ()
 
 
 def test_hostile_bytes(machine: Path) -> None:
@@ -250,19 +250,19 @@ def test_a_file_that_shrinks_while_it_is_read(machine: Path, monkeypatch: pytest
 
     monkeypatch.setattr(DirectoryHost, "open", cut)
     found, gaps = look(machine, "/log/error.log")
-    assert count(found) == 1 and [gap.why for gap in gaps] == ["it was cut short while it was read"]
+    assert count(found) == 1 and [gap.reason for gap in gaps] == ["it was cut short while it was read"]
 
 
 def test_too_much_to_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("why502.logs.summary.READ_BYTES", 3000)
     (machine / "log/error.log").write_text("".join(error(NOW, n) for n in range(100)))
     found, gaps = look(machine, "/log/error.log")
-    assert 0 < count(found) < 100 and "only the last" in gaps[0].why
+    assert 0 < count(found) < 100 and "only the last" in gaps[0].reason
     assert found.tallies[0].requests[0][0] != "GET /0"
     found, gaps = summarise(
         DirectoryHost(str(machine)), [LogInput(path="/log/error.log", kind="error")], SINCE, NOW, patience_s=-1
     )
-    assert "too much" in gaps[-1].why
+    assert "too much" in gaps[-1].reason
 
 
 def test_a_given_fragment_is_read_behind_its_wrapper(machine: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers for probes: one that does as it is told, and real ones, all on loopback or unix sockets in folders of their own."""
+"""Servers for probes: one that does as it is told, and real ones, all on loopback or unix sockets in directories of their own."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def ask(host: LocalHost) -> Callable[..., Probe]:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short path, since a unix socket's path holds 107 bytes."""
+def directory() -> Iterator[Path]:
+    """A directory with a short path, since a unix socket's path holds 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="w5"))
     path.chmod(0o755)
     try:
@@ -99,20 +99,20 @@ def handled(connection: socket.socket, handler: Handler | bytes) -> None:
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
+def start(directory: Path) -> Iterator[Start]:
     """Return a function that starts a program and waits until its unix sockets accept; stopped in the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def run(*argv: str, sockets: tuple[Path, ...]) -> None:
-        log = (folder / "output").open("ab")
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+        log = (directory / "output").open("ab")
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory)
         log.close()
         running.append(process)
         until = time.monotonic() + 20
         for path in sockets:
             while not accepts(path):
-                assert process.poll() is None, (folder / "output").read_text()
-                assert time.monotonic() < until, (folder / "output").read_text()
+                assert process.poll() is None, (directory / "output").read_text()
+                assert time.monotonic() < until, (directory / "output").read_text()
                 time.sleep(0.02)
 
     yield run
@@ -131,24 +131,31 @@ def accepts(path: Path) -> bool:
 
 
 @pytest.fixture
-def nginx(folder: Path, start: Start) -> Callable[..., None]:
-    """Return a function that starts nginx with the given servers; it listens on unix sockets of the folder."""
+def nginx(directory: Path, start: Start) -> Callable[..., None]:
+    """Return a function that starts nginx with the given servers; it listens on unix sockets of the directory."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     if not Path(program).exists():
         pytest.skip("needs nginx")
 
     def run(servers: str, *sockets: str) -> None:
         for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
-            (folder / name).mkdir(exist_ok=True)
-        temporary = " ".join(f"{name}_temp_path {folder}/{name};" for name in ("proxy", "fastcgi", "uwsgi", "scgi"))
+            (directory / name).mkdir(exist_ok=True)
+        temporary = " ".join(f"{name}_temp_path {directory}/{name};" for name in ("proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;" if os.geteuid() == 0 else ""
-        text = f"""{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log info;
+        text = f"""{user} daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/error.log info;
 events {{ worker_connections 256; }}
-http {{ access_log off; client_body_temp_path {folder}/body; {temporary}
-{servers.replace("$F", str(folder))}
+http {{ access_log off; client_body_temp_path {directory}/body; {temporary}
+{servers.replace("$F", str(directory))}
 }}
 """
-        (folder / "nginx.conf").write_text(text)
-        start(program, "-p", str(folder), "-c", str(folder / "nginx.conf"), sockets=tuple(folder / name for name in sockets))
+        (directory / "nginx.conf").write_text(text)
+        start(
+            program,
+            "-p",
+            str(directory),
+            "-c",
+            str(directory / "nginx.conf"),
+            sockets=tuple(directory / name for name in sockets),
+        )
 
     return run

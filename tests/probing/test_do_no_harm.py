@@ -51,23 +51,23 @@ APP_AT = Target(host="127.0.0.1", port=3000)
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Nginx, Path]]:
     """Yield an nginx before such an application, and the file in which that writes down what it sees."""
-    folder = Path(tempfile.mkdtemp(prefix="why502-"))
+    directory = Path(tempfile.mkdtemp(prefix="why502-"))
     told = tmp_path / "told"
     app = subprocess.Popen([sys.executable, "-c", APP, str(told)], stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert app.stdout is not None
         port = int(app.stdout.readline())
         block = f"server {{ listen PORT; location / {{ proxy_pass http://127.0.0.1:{port}; proxy_read_timeout 1s; }} }}"
-        with nginx(folder, block, format=FORMAT) as front:
+        with nginx(directory, block, format=FORMAT) as front:
             yield front, told
     finally:
         os.killpg(app.pid, signal.SIGKILL)
         app.communicate()
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        subprocess.run(["rm", "-rf", str(directory)], check=True)
 
 
 def diagnosed(front: Nginx) -> dict[str, object]:
-    argv = [sys.executable, "-m", "why502", "diagnose", "--config", str(front.folder / "nginx.conf"), "--format", "json"]
+    argv = [sys.executable, "-m", "why502", "diagnose", "--config", str(front.directory / "nginx.conf"), "--format", "json"]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=90)
     assert done.stdout, done.stderr
     return dict(json.loads(done.stdout))
@@ -88,8 +88,8 @@ def test_the_request_that_broke_it_is_not_sent_again(shop: tuple[Nginx, Path], p
     assert [line for line in after if path.partition("?")[0] in line or line.startswith("start")] == []
     assert any(line.startswith(("GET / ", "HEAD / ")) for line in after)
     gaps = [gap for gap in said["gaps"] if gap["source"] == "probes"]  # type: ignore[attr-defined]
-    assert " was not repeated, since it may be what caused its failure" in gaps[0]["why"]
-    assert "--url" in gaps[0]["allow"]
+    assert " was not repeated, since it may be what caused its failure" in gaps[0]["reason"]
+    assert "--url" in gaps[0]["hint"]
 
 
 def tally(symptom: Symptom, *requests: str, queried: tuple[str, ...] = ()) -> Tally:

@@ -114,7 +114,7 @@ def test_what_first_bytes_tell(data, name):
 
 
 @pytest.mark.real
-def test_nginx_judges_alike(folder, nginx, serve, ask):
+def test_nginx_judges_alike(directory, nginx, serve, ask):
     """Every answer is given to nginx and to our probe: refused, passed on as it is, or passed on as HTTP."""
     answers = list(bent(random.Random(502), 150))
     asked: list[bytes] = [b""]
@@ -126,11 +126,11 @@ def test_nginx_judges_alike(folder, nginx, serve, ask):
         while connection.recv(65536):
             pass
 
-    backend = serve(answer, folder / "app")
+    backend = serve(answer, directory / "app")
     nginx("server { listen unix:$F/front; location / { proxy_pass http://unix:$F/app; } }", "front")
     for asked[0] in answers:
         found = ask(backend, is_strict=False, buffer_bytes=NGINX_BUFFER)
-        assert verdict(found.symptom) == nginx_says(Target(path=str(folder / "front"))), (asked[0], found)
+        assert verdict(found.symptom) == nginx_says(Target(path=str(directory / "front"))), (asked[0], found)
 
 
 def bent(chance: random.Random, count: int):

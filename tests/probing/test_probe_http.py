@@ -199,29 +199,29 @@ def test_an_answer_that_comes_before_the_request_was_read(serve, ask):
     assert ask(serve(hasty)).status == 200
 
 
-def test_ports_and_paths_where_nothing_is(ask, folder):
+def test_ports_and_paths_where_nothing_is(ask, directory):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can take it
         found = ask(Target(host="127.0.0.1", port=closed.getsockname()[1]))
     assert (found.symptom, found.errno, found.connect_s) == (Symptom.CONNECT_REFUSED, errno.ECONNREFUSED, None)
-    found = ask(Target(path=str(folder / "none")))
+    found = ask(Target(path=str(directory / "none")))
     assert (found.symptom, found.errno) == (Symptom.SOCKET_PATH_MISSING, errno.ENOENT)
-    (folder / "file").write_text("")
-    assert ask(Target(path=str(folder / "file"))).symptom is Symptom.CONNECT_REFUSED
+    (directory / "file").write_text("")
+    assert ask(Target(path=str(directory / "file"))).symptom is Symptom.CONNECT_REFUSED
 
 
 @pytest.mark.parametrize("is_unix", [True, False])
-def test_full_queues(ask, folder, is_unix):
+def test_full_queues(ask, directory, is_unix):
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET))
-        listener.bind(str(folder / "full") if is_unix else ("127.0.0.1", 0))
+        listener.bind(str(directory / "full") if is_unix else ("127.0.0.1", 0))
         listener.listen(0)
         for _ in range(4):
             client = stack.enter_context(socket.socket(listener.family))
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
         if is_unix:
-            found = ask(Target(path=str(folder / "full")))
+            found = ask(Target(path=str(directory / "full")))
             assert (found.symptom, found.errno) == (Symptom.QUEUE_FULL, errno.EAGAIN)
         else:
             found = ask(Target(host="127.0.0.1", port=listener.getsockname()[1]), connect_s=0.3)

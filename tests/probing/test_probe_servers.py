@@ -17,29 +17,36 @@ PHP = sorted(Path("/usr/sbin").glob("php-fpm[0-9]*"))
 
 
 @pytest.fixture
-def php(folder, start) -> Target:
+def php(directory, start) -> Target:
     """PHP-FPM with one child."""
     if not PHP:
         pytest.skip("needs php-fpm")
     user = "user = root\n" if os.geteuid() == 0 else ""
-    (folder / "fpm.conf").write_text(
-        f"[global]\nerror_log = {folder}/fpm.log\n[www]\n{user}listen = {folder}/php\npm = static\npm.max_children = 1\n"
+    (directory / "fpm.conf").write_text(
+        f"[global]\nerror_log = {directory}/fpm.log\n[www]\n{user}listen = {directory}/php\npm = static\npm.max_children = 1\n"
     )
-    start(str(PHP[-1]), "-F", "-R", "-y", str(folder / "fpm.conf"), sockets=(folder / "php",))
-    return Target(path=str(folder / "php"))
+    start(str(PHP[-1]), "-F", "-R", "-y", str(directory / "fpm.conf"), sockets=(directory / "php",))
+    return Target(path=str(directory / "php"))
 
 
 @pytest.fixture
-def uwsgi(folder, start) -> Target:
+def uwsgi(directory, start) -> Target:
     if shutil.which("uwsgi") is None:
         pytest.skip("needs uwsgi-core")
-    (folder / "app.py").write_text(
+    (directory / "app.py").write_text(
         "def application(env, answer):\n    answer('200 OK', [])\n    return [env['PATH_INFO'].encode()]\n"
     )
     start(
-        "uwsgi", "--plugins", "python3", "--socket", str(folder / "uwsgi"), "--wsgi-file", "app.py", sockets=(folder / "uwsgi",)
+        "uwsgi",
+        "--plugins",
+        "python3",
+        "--socket",
+        str(directory / "uwsgi"),
+        "--wsgi-file",
+        "app.py",
+        sockets=(directory / "uwsgi",),
     )
-    return Target(path=str(folder / "uwsgi"))
+    return Target(path=str(directory / "uwsgi"))
 
 
 def test_php_fpm(php, ask):
@@ -59,13 +66,13 @@ SCRIPTS = {
 
 
 @pytest.fixture
-def run(php, folder, ask):
+def run(php, directory, ask):
     """Ask PHP-FPM to run one of SCRIPTS."""
     for name, text in SCRIPTS.items():
-        (folder / name).write_text(f"<?php {text}")
+        (directory / name).write_text(f"<?php {text}")
 
     def probed(name: str, **fields):
-        script = str(folder / name)
+        script = str(directory / name)
         params = (("SCRIPT_FILENAME", script), ("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/" + name))
         return ask(php, protocol="fastcgi", script=script, params=params, path="/" + name, repeats=True, **fields)
 
@@ -89,16 +96,16 @@ def test_php_scripts(run, name, symptom, status):
     assert (found.status, found.request, found.repeats) == (status, f"GET /{name}", True)
 
 
-def test_the_size_of_a_php_header_is_what_nginx_needs(run, nginx, folder):
+def test_the_size_of_a_php_header_is_what_nginx_needs(run, nginx, directory):
     """The smallest buffer by our measure is the smallest that the real nginx can do with."""
     size = run("big.php").header_bytes
     pass_to = "fastcgi_param SCRIPT_FILENAME $F/big.php; fastcgi_param REQUEST_METHOD GET; fastcgi_pass unix:$F/php;"
     fits, not_fits = (
-        f"location /{n} {{ {pass_to} fastcgi_buffer_size {size + n}; fastcgi_buffers 8 8k; }}".replace("$F", str(folder))
+        f"location /{n} {{ {pass_to} fastcgi_buffer_size {size + n}; fastcgi_buffers 8 8k; }}".replace("$F", str(directory))
         for n in (0, -1)
     )
     nginx(f"server {{ listen unix:$F/front; {fits} {not_fits} }}", "front")
-    assert [status_of(folder / "front", path) for path in ("/0", "/-1")] == [200, 502]
+    assert [status_of(directory / "front", path) for path in ("/0", "/-1")] == [200, 502]
 
 
 def status_of(path: Path, uri: str) -> int:
@@ -114,10 +121,10 @@ def test_a_script_that_is_not_there_is_not_run(run):
     assert (found.request, found.repeats) == ("FCGI_GET_VALUES", False)
 
 
-def test_a_script_that_php_cannot_see(run, folder, php, ask):
-    (folder / "seen").write_text("")
+def test_a_script_that_php_cannot_see(run, directory, php, ask):
+    (directory / "seen").write_text("")
     params = (("SCRIPT_FILENAME", "/none.php"), ("REQUEST_METHOD", "GET"))
-    found = ask(php, protocol="fastcgi", script=str(folder / "seen"), params=params)
+    found = ask(php, protocol="fastcgi", script=str(directory / "seen"), params=params)
     assert (found.symptom, found.status) == (Symptom.SCRIPT_NOT_FOUND, 404)
 
 
@@ -153,9 +160,9 @@ def test_http_to_uwsgi(uwsgi, ask):
 
 
 @pytest.mark.parametrize("protocol", ["fastcgi", "uwsgi", "scgi", "grpc"])
-def test_others_to_an_http_server(nginx, folder, ask, protocol):
+def test_others_to_an_http_server(nginx, directory, ask, protocol):
     nginx("server { listen unix:$F/web; return 200 hi; }", "web")
-    found = ask(Target(path=str(folder / "web")), protocol=protocol)
+    found = ask(Target(path=str(directory / "web")), protocol=protocol)
     assert (found.symptom, found.speaks) == (Symptom.OTHER_PROTOCOL, "http"), found
 
 
@@ -184,9 +191,9 @@ def test_scgi(serve, ask):
     assert rest.startswith(b"CONTENT_LENGTH\x000\x00SCGI\x001\x00")
 
 
-def test_http2(nginx, folder, ask):
+def test_http2(nginx, directory, ask):
     nginx("server { listen unix:$F/h2 http2; return 200 hi; }", "h2")
-    target = Target(path=str(folder / "h2"))
+    target = Target(path=str(directory / "h2"))
     assert ask(target, protocol="grpc").symptom is None
     assert ask(target, http_version="2").symptom is None
     assert ask(target).speaks == "h2"
@@ -199,14 +206,14 @@ def test_memcached_and_the_unknown(serve, ask):
     assert (found.symptom, found.request) == (None, "connect")
 
 
-def test_haproxy_without_a_server(folder, start, ask):
+def test_haproxy_without_a_server(directory, start, ask):
     program = shutil.which("haproxy") or "/usr/sbin/haproxy"
     if not Path(program).exists():
         pytest.skip("needs haproxy")
-    (folder / "haproxy.cfg").write_text(
+    (directory / "haproxy.cfg").write_text(
         f"defaults\n mode http\n timeout connect 1s\n timeout client 5s\n timeout server 5s\n"
-        f"frontend f\n bind unix@{folder}/front\n default_backend b\nbackend b\n server s unix@{folder}/none\n"
+        f"frontend f\n bind unix@{directory}/front\n default_backend b\nbackend b\n server s unix@{directory}/none\n"
     )
-    start(program, "-db", "-f", str(folder / "haproxy.cfg"), sockets=(folder / "front",))
-    found = ask(Target(path=str(folder / "front")), through_proxy=True)
+    start(program, "-db", "-f", str(directory / "haproxy.cfg"), sockets=(directory / "front",))
+    found = ask(Target(path=str(directory / "front")), through_proxy=True)
     assert (found.symptom, found.status) == (Symptom.GATEWAY_STATUS, 503)

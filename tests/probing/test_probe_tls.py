@@ -20,35 +20,35 @@ pytestmark = [pytest.mark.real, pytest.mark.skipif(shutil.which("openssl") is No
 DATES = {"expired": ("20200101000000Z", "20210101000000Z"), "future": ("20900101000000Z", "20910101000000Z")}
 
 
-def openssl(folder: Path, *argv: str) -> None:
-    subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True, timeout=30)
+def openssl(directory: Path, *argv: str) -> None:
+    subprocess.run(["openssl", *argv], cwd=directory, check=True, capture_output=True, timeout=30)
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory) -> Path:
-    """A folder with an issuer (ca.pem) and certificates for app.test: good, expired, future, self (signed by itself)."""
-    folder = tmp_path_factory.mktemp("certificates")
-    (folder / "ca.cnf").write_text(
+    """A directory with an issuer (ca.pem) and certificates for app.test: good, expired, future, self (signed by itself)."""
+    directory = tmp_path_factory.mktemp("certificates")
+    (directory / "ca.cnf").write_text(
         "[ca]\ndefault_ca = this\n[this]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"
         "copy_extensions = copy\n[any]\ncommonName = supplied\n"
     )
-    (folder / "index").write_text("")
-    (folder / "index.attr").write_text("unique_subject = no\n")
-    (folder / "serial").write_text("01\n")
+    (directory / "index").write_text("")
+    (directory / "index.attr").write_text("unique_subject = no\n")
+    (directory / "serial").write_text("01\n")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(folder, "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=An issuer", "-days", "3650")
+    openssl(directory, "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=An issuer", "-days", "3650")
     name = ("-subj", "/CN=app.test", "-addext", "subjectAltName=DNS:app.test,DNS:*.wild.test")
-    openssl(folder, "req", "-x509", *key, "-keyout", "self.key", "-out", "self.pem", *name, "-days", "3650")
+    openssl(directory, "req", "-x509", *key, "-keyout", "self.key", "-out", "self.pem", *name, "-days", "3650")
     for kind in ("good", "expired", "future"):
-        openssl(folder, "req", "-new", *key, "-keyout", f"{kind}.key", "-out", f"{kind}.csr", *name)
+        openssl(directory, "req", "-new", *key, "-keyout", f"{kind}.key", "-out", f"{kind}.csr", *name)
         begin, end = DATES.get(kind, ("20200101000000Z", "20900101000000Z"))
         files = ("-in", f"{kind}.csr", "-out", f"{kind}.pem", "-cert", "ca.pem", "-keyfile", "ca.key", "-notext", "-batch")
-        openssl(folder, "ca", "-config", "ca.cnf", *files, "-startdate", begin, "-enddate", end)
-    return folder
+        openssl(directory, "ca", "-config", "ca.cnf", *files, "-startdate", begin, "-enddate", end)
+    return directory
 
 
 @pytest.fixture
-def backends(nginx, folder, certificates):
+def backends(nginx, directory, certificates):
     """Real nginx with one TLS server for each case; return a function from its name to the target."""
     cases = {
         "good": "good",
@@ -65,7 +65,7 @@ def backends(nginx, folder, certificates):
         for case, rest in cases.items()
     )
     nginx(servers.replace("$C", str(certificates)), *cases)
-    return lambda case: Target(path=str(folder / case))
+    return lambda case: Target(path=str(directory / case))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_answers(backends, over_tls):
 
 
 @pytest.mark.parametrize(
-    ("case", "fields", "why"),
+    ("case", "fields", "reason"),
     [
         ("expired", {}, "certificate has expired"),
         ("future", {}, "certificate is not yet valid"),
@@ -102,17 +102,17 @@ def test_answers(backends, over_tls):
         ("good", {"name": "wild.test"}, "not for"),
     ],
 )
-def test_why_it_does_not_verify(backends, over_tls, certificates, case, fields, why):
+def test_why_it_does_not_verify(backends, over_tls, certificates, case, fields, reason):
     if "trusted" in fields:
         fields = {"trusted": str(certificates / fields["trusted"])}
     found = over_tls(backends(case), verifies=True, **fields)
     assert found.symptom is Symptom.TLS_UNVERIFIED, found
-    assert why in found.certificate
-    assert why in found.detail
+    assert reason in found.certificate
+    assert reason in found.detail
 
 
 @pytest.mark.parametrize(
-    ("case", "fields", "symptom", "says"),
+    ("case", "fields", "symptom", "message"),
     [
         ("old", {"protocols": ("TLSv1.3",)}, Symptom.TLS_FAILED, "protocol version"),
         ("old", {"protocols": ("TLSv1.2",), "ciphers": "ECDHE-RSA-AES128-GCM-SHA256"}, Symptom.TLS_FAILED, "handshake failure"),
@@ -120,10 +120,10 @@ def test_why_it_does_not_verify(backends, over_tls, certificates, case, fields, 
         ("client", {}, Symptom.TLS_CLIENT_CERTIFICATE, "client certificate"),
     ],
 )
-def test_handshakes_that_fail(backends, over_tls, case, fields, symptom, says):
+def test_handshakes_that_fail(backends, over_tls, case, fields, symptom, message):
     found = over_tls(backends(case), **fields)
     assert (found.symptom, found.speaks) == (symptom, "tls"), found
-    assert says in found.detail
+    assert message in found.detail
 
 
 def test_what_is_wrong_within_tls_is_no_other_protocol(serve, over_tls, certificates):

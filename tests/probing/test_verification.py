@@ -26,26 +26,26 @@ def openssl(*argv: str) -> None:
     subprocess.run(["openssl", *argv], check=True, capture_output=True)
 
 
-@pytest.fixture(scope="module", name="folder")
+@pytest.fixture(scope="module", name="directory")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two authorities, and a certificate of the first for app.example."""
-    folder = tmp_path_factory.mktemp("tls")
+    """Return a directory with two authorities, and a certificate of the first for app.example."""
+    directory = tmp_path_factory.mktemp("tls")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for name in ("first", "second"):
-        made = ("-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem")
+        made = ("-keyout", f"{directory}/{name}.key", "-out", f"{directory}/{name}.pem")
         openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-days", "30", *made)
     alternative = ("-addext", f"subjectAltName=DNS:{NAME}")
-    request = ("-keyout", f"{folder}/app.key", "-out", f"{folder}/app.csr")
+    request = ("-keyout", f"{directory}/app.key", "-out", f"{directory}/app.csr")
     openssl("req", "-new", *key, "-subj", f"/CN={NAME}", *alternative, *request)
-    signer = ("-CA", f"{folder}/first.pem", "-CAkey", f"{folder}/first.key", "-CAcreateserial", "-copy_extensions", "copy")
-    openssl("x509", "-req", "-in", f"{folder}/app.csr", *signer, "-days", "30", "-out", f"{folder}/app.pem")
-    return folder
+    signer = ("-CA", f"{directory}/first.pem", "-CAkey", f"{directory}/first.key", "-CAcreateserial", "-copy_extensions", "copy")
+    openssl("x509", "-req", "-in", f"{directory}/app.csr", *signer, "-days", "30", "-out", f"{directory}/app.pem")
+    return directory
 
 
 @pytest.fixture(name="port")
-def server(folder: Path) -> Iterator[int]:
+def server(directory: Path) -> Iterator[int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "app.pem", folder / "app.key")
+    context.load_cert_chain(directory / "app.pem", directory / "app.key")
     ends = threading.Event()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -73,23 +73,23 @@ def request(port: int, **tls: object) -> Request:
     return Request(target=Target(host="127.0.0.1", port=port), protocol="https", tls=given)
 
 
-def test_another_name(port: int, folder: Path) -> None:
-    asked = request(port, name="old.example", sni="old.example", trusted=f"{folder}/first.pem")
+def test_another_name(port: int, directory: Path) -> None:
+    asked = request(port, name="old.example", sni="old.example", trusted=f"{directory}/first.pem")
     assert cure(LocalHost(), asked) == (("ssl_name", NAME),)
 
 
-def test_issuers_that_this_machine_knows(port: int, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked = request(port, name=NAME, trusted=f"{folder}/second.pem")
+def test_issuers_that_this_machine_knows(port: int, directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = request(port, name=NAME, trusted=f"{directory}/second.pem")
     monkeypatch.setattr(verification, "BUNDLES", ())
     monkeypatch.setattr(verification, "FOLDERS", (str(tmp_path),))
     assert cure(LocalHost(), asked) == ()
-    shutil.copy(folder / "second.pem", tmp_path / "a.crt")
-    shutil.copy(folder / "first.pem", tmp_path / "b.crt")
+    shutil.copy(directory / "second.pem", tmp_path / "a.crt")
+    shutil.copy(directory / "first.pem", tmp_path / "b.crt")
     assert cure(LocalHost(), asked) == (("ssl_trusted_certificate", f"{tmp_path}/b.crt"),)
 
 
-def test_two_things_at_once_are_not_guessed(port: int, folder: Path) -> None:
-    assert cure(LocalHost(), request(port, name="old.example", trusted=f"{folder}/second.pem")) == ()
+def test_two_things_at_once_are_not_guessed(port: int, directory: Path) -> None:
+    assert cure(LocalHost(), request(port, name="old.example", trusted=f"{directory}/second.pem")) == ()
 
 
 def test_what_is_not_verified_needs_nothing() -> None:

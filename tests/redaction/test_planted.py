@@ -144,7 +144,7 @@ def assert_none(items: list[Item], shown: str) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> tuple[Path, list[Item]]:
-    """A folder with a configuration and logs in which secrets stand in every spelling that fits there."""
+    """A directory with a configuration and logs in which secrets stand in every spelling that fits there."""
     config = [
         item
         for item in planted("nginx", "nested")
@@ -248,7 +248,7 @@ def test_what_one_place_gives_away_is_hidden_in_all_others() -> None:
             ),
         ),
         processes=(Process(pid=1, argv=("app", "--db-password", "s0me-other-Value")),),
-        services=(Service(manager="systemd", name="app", why=(f"cannot open {secret}", "refused s0me-other-Value")),),
+        services=(Service(manager="systemd", name="app", reason=(f"cannot open {secret}", "refused s0me-other-Value")),),
     )
     data = gzip.decompress(save(snapshot)).decode()
     assert secret not in data

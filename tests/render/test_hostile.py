@@ -42,22 +42,22 @@ def diagnosis(text: str) -> Diagnosis:
         cause="wrong-port",
         layer=Layer.PROXY,
         confidence=0.9,
-        says=text,
+        message=text,
         target=Target(path=f"/{text}"),
         proxy="nginx",
         place=Place(server=text, location=text, at=at),
-        evidence=(Evidence(says=text, weight=1.0, seen_in=text), Evidence(says=text, weight=-1.0)),
-        remedies=(Remedy(says=text, steps=(edit, Run(argv=("rm", text)))),),
+        evidence=(Evidence(message=text, weight=1.0, source=text), Evidence(message=text, weight=-1.0)),
+        remedies=(Remedy(message=text, steps=(edit, Run(argv=("rm", text)))),),
     )
     light = Finding(
-        cause="proxy-loop", layer=Layer.PROXY, confidence=0.1, says=text, target=Target(host=text), evidence=finding.evidence
+        cause="proxy-loop", layer=Layer.PROXY, confidence=0.1, message=text, target=Target(host=text), evidence=finding.evidence
     )
     return Diagnosis(
         taken_at=datetime(2026, 11, 21, tzinfo=UTC),
         verdict=Verdict.PROBLEM,
         findings=(finding, finding, light),
-        checks=(Check(id="x", says="a step", status=CheckStatus.FAIL, detail=text),),
-        gaps=(Gap(source=text, why=text, allow=text),),
+        checks=(Check(id="x", title="a step", status=CheckStatus.FAIL, detail=text),),
+        gaps=(Gap(source=text, reason=text, hint=text),),
         hosts=(text,),
         by_status={"502": 1},
     )
@@ -126,7 +126,7 @@ def test_lines_are_as_long_as_the_terminal(width: int) -> None:
     words = "nginx connects to an address that nothing listens on " * 4
     told = diagnosis("/etc/nginx/nginx.conf")
     finding = msgspec.structs.replace(
-        told.findings[0], says=words, evidence=(Evidence(says=words, seen_in="error.log:1", weight=1.0),)
+        told.findings[0], message=words, evidence=(Evidence(message=words, source="error.log:1", weight=1.0),)
     )
     shown = terminal.render(msgspec.structs.replace(told, findings=(finding, finding)), Terminal(width=width))
     assert max(map(len, shown.splitlines())) <= width, shown

@@ -15,18 +15,18 @@ BUNDLES = sorted(GOLDEN.glob("*.why502"))
 # Every field of the contract, by object. Fields may be added; none of these may go.
 PROMISED = {
     "Diagnosis": "schema why502 taken_at window verdict findings checks gaps traffic",
-    "Finding": "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing says evidence remedies",
-    "Evidence": "says seen_in weight",
-    "Remedy": "says safe steps",
+    "Finding": "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing message evidence remedies",
+    "Evidence": "message source weight",
+    "Remedy": "message safe steps",
     "Step": "edit run",
     "Edit": "file line diff",
     "Route": "server location file line",
-    "Check": "id says status detail",
-    "Gap": "source why allow",
+    "Check": "id title status detail",
+    "Gap": "source reason hint",
     "Traffic": "requests by_status",
     "Window": "since until",
-    "Explanation": "schema input kind proxy gateway_failure cause candidates fields says next remedies",
-    "Candidate": "cause layer confidence says",
+    "Explanation": "schema input kind proxy gateway_failure cause candidates fields message next remedies",
+    "Candidate": "cause layer confidence message",
 }
 
 
@@ -41,7 +41,7 @@ def printed(name: str) -> Any:
 def test_each_is_a_schema(name: str) -> None:
     schema = printed(name)
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["title"] == f"why502.{name}/1"
+    assert schema["title"] == f"why502.{name}/{2 if name == 'bundle' else 1}"
     assert json.loads(ask("schema").out)[name] == schema
 
 
@@ -65,7 +65,7 @@ def test_no_promised_field_is_gone(kind: str) -> None:
         {"verdict": "fine"},
         {"schema": "why502.diagnosis/2"},
         {"findings": [{}]},
-        {"checks": [{"id": "x", "says": "x", "status": "maybe", "detail": ""}]},
+        {"checks": [{"id": "x", "message": "x", "status": "maybe", "detail": ""}]},
         {"traffic": {"requests": -1, "by_status": {}, "failures": 0}},
         {"gaps": None},
     ],
@@ -82,9 +82,9 @@ def test_a_step_is_a_change_or_a_command() -> None:
     schema = contract.schema_of(contract.Remedy, "remedy")
     validator = jsonschema.Draft202012Validator(schema)
     run, edit = {"run": ["nginx", "-t"]}, {"edit": {"file": "/a", "line": 1, "diff": ""}}
-    assert validator.is_valid({"says": "", "safe": False, "steps": [run, edit]})
-    assert not validator.is_valid({"says": "", "safe": False, "steps": [run | edit]})
-    assert not validator.is_valid({"says": "", "safe": False, "steps": [{}]})
+    assert validator.is_valid({"message": "", "safe": False, "steps": [run, edit]})
+    assert not validator.is_valid({"message": "", "safe": False, "steps": [run | edit]})
+    assert not validator.is_valid({"message": "", "safe": False, "steps": [{}]})
 
 
 @pytest.mark.parametrize("cause", ["wrong-port", "dns-host-not-found"])
@@ -96,9 +96,9 @@ def test_an_explanation_as_promised_is_accepted(cause: str) -> None:
         "proxy": "nginx",
         "gateway_failure": True,
         "cause": cause,
-        "candidates": [{"cause": cause, "layer": "proxy", "confidence": 0.6, "says": "x"}],
+        "candidates": [{"cause": cause, "layer": "proxy", "confidence": 0.6, "message": "x"}],
         "fields": {"at": None, "level": "error", "errno": 111, "phase": "connect", "status": 502},
-        "says": "x",
+        "message": "x",
         "next": ["ss -ltn"],
         "remedies": [],
     }

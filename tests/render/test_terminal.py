@@ -20,7 +20,7 @@ def found(number: int) -> Diagnosis:
             cause="backend-not-running",
             layer=Layer.UPSTREAM,
             confidence=0.9,
-            says=f"nothing listens on 127.0.0.1:{port}",
+            message=f"nothing listens on 127.0.0.1:{port}",
             target=Target(host="127.0.0.1", port=port),
             ongoing=True,
         )

@@ -1,4 +1,4 @@
-"""Folders for tests with several users."""
+"""Directories for tests with several users."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A new folder that every user may enter; pytest's own are root's alone."""
-    folder = Path(tempfile.mkdtemp(prefix="why502-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+def open_directory() -> Iterator[Path]:
+    """A new directory that every user may enter; pytest's own are root's alone."""
+    directory = Path(tempfile.mkdtemp(prefix="why502-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)

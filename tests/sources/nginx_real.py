@@ -1,4 +1,4 @@
-"""A real nginx in a folder of its own, on ports that the kernel chooses, for tests of the sources."""
+"""A real nginx in a directory of its own, on ports that the kernel chooses, for tests of the sources."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 CONFIG = """\
 {user}
 worker_processes {workers};
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
 events {{ worker_connections 64; }}
 http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/temp/body;
-    proxy_temp_path {folder}/temp/proxy;
-    fastcgi_temp_path {folder}/temp/fastcgi;
-    uwsgi_temp_path {folder}/temp/uwsgi;
-    scgi_temp_path {folder}/temp/scgi;
+    access_log {directory}/access.log;
+    client_body_temp_path {directory}/temp/body;
+    proxy_temp_path {directory}/temp/proxy;
+    fastcgi_temp_path {directory}/temp/fastcgi;
+    uwsgi_temp_path {directory}/temp/uwsgi;
+    scgi_temp_path {directory}/temp/scgi;
     server {{
         listen {listen};
         location / {{ proxy_pass {passes}; }}
@@ -55,33 +55,33 @@ def free_port(family: socket.AddressFamily = socket.AF_INET) -> int:
 
 
 class Nginx:
-    """An nginx below `folder`. `start` takes what stands before and after the program's name."""
+    """An nginx below `directory`. `start` takes what stands before and after the program's name."""
 
     def __init__(
-        self, folder: Path, *, passes: str = "http://127.0.0.1:9", user: str = "www-data", workers: int = 1, listen: str = ""
+        self, directory: Path, *, passes: str = "http://127.0.0.1:9", user: str = "www-data", workers: int = 1, listen: str = ""
     ) -> None:
-        self.folder = folder
-        self.config = folder / "nginx.conf"
+        self.directory = directory
+        self.config = directory / "nginx.conf"
         self.listen = listen or f"127.0.0.1:{free_port()}"
-        (folder / "temp").mkdir(parents=True)
+        (directory / "temp").mkdir(parents=True)
         self.write(passes=passes, user=user, workers=workers)
 
     def write(self, *, passes: str, user: str = "www-data", workers: int = 1) -> None:
         user = f"user {user};" if user and os.geteuid() == 0 else ""
-        text = CONFIG.format(folder=self.folder, listen=self.listen, passes=passes, user=user, workers=workers)
+        text = CONFIG.format(directory=self.directory, listen=self.listen, passes=passes, user=user, workers=workers)
         self.config.write_text(text)
 
     def start(self, *options: str, before: tuple[str, ...] = (), program: str = "") -> int:
         """Start it and return the master's number, when its workers run."""
         options = options or ("-c", str(self.config))
-        subprocess.run((*before, program or PROGRAM, "-e", str(self.folder / "error.log"), *options), check=True, timeout=20)
+        subprocess.run((*before, program or PROGRAM, "-e", str(self.directory / "error.log"), *options), check=True, timeout=20)
         until(lambda: self.pid and self.workers(), "nginx has workers")
         return self.pid
 
     @property
     def pid(self) -> int:
         try:
-            return int((self.folder / "nginx.pid").read_text())
+            return int((self.directory / "nginx.pid").read_text())
         except (OSError, ValueError):
             return 0
 

@@ -61,11 +61,11 @@ def test_the_attribute() -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
-def test_the_kernel_agrees(open_folder: Path) -> None:
+def test_the_kernel_agrees(open_directory: Path) -> None:
     host = LocalHost()
     cases = list(itertools.product((0o600, 0o060, 0o006, 0o064, 0o640, 0o660), (0, 33), (0, 33, 44)))
     for number, (mode, uid, gid) in enumerate(cases):
-        path = open_folder / str(number)
+        path = open_directory / str(number)
         path.touch()
         os.chown(path, uid, gid)
         path.chmod(mode)
@@ -73,11 +73,13 @@ def test_the_kernel_agrees(open_folder: Path) -> None:
             subprocess.run(["setfacl", "-m", "u:33:r", str(path)], check=True)
         if shutil.which("setfacl") and number % 3 == 2:
             subprocess.run(["setfacl", "-m", "g:44:rw", str(path)], check=True)
-    script = f'for i in $(seq 0 {len(cases) - 1}); do test -w "{open_folder}/$i" && echo $i; done; true'
+    script = f'for i in $(seq 0 {len(cases) - 1}); do test -w "{open_directory}/$i" && echo $i; done; true'
     told = subprocess.run(
         ["setpriv", "--reuid=33", "--regid=33", "--groups=33,44", "sh", "-c", script], capture_output=True, text=True, check=True
     )
     kernel = {int(word) for word in told.stdout.split()}
-    ours = {n for n in range(len(cases)) if permits(host.stat(f"{open_folder}/{n}"), host.acl(f"{open_folder}/{n}"), WHO, WRITE)}
+    ours = {
+        n for n in range(len(cases)) if permits(host.stat(f"{open_directory}/{n}"), host.acl(f"{open_directory}/{n}"), WHO, WRITE)
+    }
     assert ours == kernel
     assert kernel

@@ -43,12 +43,12 @@ def collect() -> Snapshot:
 
 
 def test_stages_build_on_each_other(put: Put) -> None:
-    put("one", "addresses", lambda *_: Found(("192.0.2.1",), (Gap(source="one", why="half"),)))
+    put("one", "addresses", lambda *_: Found(("192.0.2.1",), (Gap(source="one", reason="half"),)))
     put("three", "host", lambda _, known, __: Found(f"saw {known.addresses}"))
     found = collect()
     assert found.addresses == ("192.0.2.1",)
     assert found.host == "saw ('192.0.2.1',)"
-    assert found.gaps == (Gap(source="one", why="half"),)
+    assert found.gaps == (Gap(source="one", reason="half"),)
 
 
 def test_a_refusal_a_bug_and_a_missing_source_lose_only_themselves(put: Put) -> None:
@@ -62,14 +62,14 @@ def test_a_refusal_a_bug_and_a_missing_source_lose_only_themselves(put: Put) -> 
         raise Why502Error("bad", "hint")
 
     for look, gap in (
-        (denied, Gap(source="one", why="no", allow="run as root")),
-        (bad, Gap(source="one", why="bad", allow="hint")),
+        (denied, Gap(source="one", reason="no", hint="run as root")),
+        (bad, Gap(source="one", reason="bad", hint="hint")),
         (
             broken,
             Gap(
                 source="one",
-                why="internal error in source one: ZeroDivisionError: oops",
-                allow="report it: this is a bug of why502",
+                reason="internal error in source one: ZeroDivisionError: oops",
+                hint="report it: this is a bug of why502",
             ),
         ),
     ):
@@ -94,13 +94,13 @@ def test_one_that_hangs_is_left_behind(put: Put) -> None:
     found = collect()
     assert time.monotonic() - started < 3
     assert found.addresses == ("::1",)
-    assert found.gaps == (Gap(source="one", why="did not answer within 0.05 s", section="listeners"),)
+    assert found.gaps == (Gap(source="one", reason="did not answer within 0.05 s", section="listeners"),)
     stuck.set()
 
 
 @pytest.fixture
-def nginx(open_folder: Path) -> Iterator[Nginx]:
-    nginx = Nginx(open_folder / "a", passes="http://127.0.0.1:9")
+def nginx(open_directory: Path) -> Iterator[Nginx]:
+    nginx = Nginx(open_directory / "a", passes="http://127.0.0.1:9")
     yield nginx
     nginx.stop()
 
@@ -115,7 +115,7 @@ def test_the_whole_of_it(nginx: Nginx) -> None:
     assert pid in {process.pid for process in found.processes or ()}
     assert nginx.listen in {str(listener.target) for listener in found.listeners or ()}
     assert found.addresses and found.names == () and found.socket_paths == () and found.disks
-    assert not [gap for gap in found.gaps if "internal error" in gap.why or "did not answer" in gap.why]
+    assert not [gap for gap in found.gaps if "internal error" in gap.reason or "did not answer" in gap.reason]
     assert decode(encode(found), Snapshot) == found
 
 
@@ -124,5 +124,5 @@ def test_offline_only_the_given_configuration(nginx: Nginx) -> None:
     found = sources.collect(OfflineHost(LocalHost(), ask.configs), AT, None, None, ask)
     assert found.proxies and found.proxies[0].routes
     assert found.listeners is found.processes is found.addresses is None
-    assert all("internal error" not in gap.why for gap in found.gaps), found.gaps
-    assert any("--offline" in gap.why for gap in found.gaps)
+    assert all("internal error" not in gap.reason for gap in found.gaps), found.gaps
+    assert any("--offline" in gap.reason for gap in found.gaps)

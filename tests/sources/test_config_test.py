@@ -30,15 +30,15 @@ def examined(nginx: Nginx) -> tuple[Proxy, tuple[Gap, ...]]:
     return told.value[0], told.gaps
 
 
-def everything(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return owner, mode, size and times of all that lies in a folder."""
-    paths = [folder, *sorted(folder.rglob("*"))]
+def everything(directory: Path) -> dict[str, tuple[int, ...]]:
+    """Return owner, mode, size and times of all that lies in a directory."""
+    paths = [directory, *sorted(directory.rglob("*"))]
     return {str(path): (s.st_uid, s.st_gid, s.st_mode, s.st_size, s.st_mtime_ns) for path in paths for s in (path.lstat(),)}
 
 
 @pytest.fixture
-def nginx(open_folder: Path) -> Iterator[Nginx]:
-    nginx = Nginx(open_folder / "a")
+def nginx(open_directory: Path) -> Iterator[Nginx]:
+    nginx = Nginx(open_directory / "a")
     yield nginx
     nginx.stop()
 
@@ -47,10 +47,10 @@ def nginx(open_folder: Path) -> Iterator[Nginx]:
 @needs_nginx
 def test_a_good_one_that_runs(nginx: Nginx) -> None:
     nginx.start()
-    before = everything(nginx.folder)
+    before = everything(nginx.directory)
     proxy, gaps = examined(nginx)
     assert (proxy.test, proxy.problems, gaps) == ("ok", (), ())
-    assert everything(nginx.folder) == before
+    assert everything(nginx.directory) == before
 
 
 @pytest.mark.real
@@ -61,7 +61,7 @@ def test_a_bad_edit(nginx: Nginx) -> None:
     proxy, gaps = examined(nginx)
     line = next(n for n, text in enumerate(nginx.config.read_text().splitlines(), 1) if "proxy_push" in text)
     assert proxy.test == "failed"
-    assert proxy.problems[0].says == 'unknown directive "proxy_push"'
+    assert proxy.problems[0].message == 'unknown directive "proxy_push"'
     assert proxy.problems[0].at and (proxy.problems[0].at.file, proxy.problems[0].at.line) == (str(nginx.config), line)
     assert gaps == ()
 
@@ -70,16 +70,16 @@ def test_a_bad_edit(nginx: Nginx) -> None:
 @needs_nginx
 @needs_root
 def test_it_neither_makes_nor_mends_anything(nginx: Nginx) -> None:
-    """A bare `nginx -t` makes the missing log and gives the folder back to the workers: the faults would be gone."""
+    """A bare `nginx -t` makes the missing log and gives the directory back to the workers: the faults would be gone."""
     nginx.start()
-    os.chown(nginx.folder / "temp/proxy", 0, 0)
-    os.chmod(nginx.folder / "temp/proxy", 0o500)
-    (nginx.folder / "access.log").unlink()
-    (nginx.folder / "temp/scgi").rmdir()
-    before = everything(nginx.folder)
+    os.chown(nginx.directory / "temp/proxy", 0, 0)
+    os.chmod(nginx.directory / "temp/proxy", 0o500)
+    (nginx.directory / "access.log").unlink()
+    (nginx.directory / "temp/scgi").rmdir()
+    before = everything(nginx.directory)
     proxy, gaps = examined(nginx)
     assert (proxy.test, gaps) == ("ok", ())
-    assert everything(nginx.folder) == before
+    assert everything(nginx.directory) == before
     assert "why502" not in Path("/proc/self/mounts").read_text()
 
 
@@ -90,22 +90,22 @@ def test_it_neither_makes_nor_mends_anything(nginx: Nginx) -> None:
 def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
     if broken:
         nginx.config.write_text(
-            nginx.config.read_text().replace(str(nginx.folder / "error.log"), str(nginx.folder / "no/error.log"))
+            nginx.config.read_text().replace(str(nginx.directory / "error.log"), str(nginx.directory / "no/error.log"))
         )
-    before = everything(nginx.folder)
+    before = everything(nginx.directory)
     proxy, _ = examined(nginx)
     assert proxy.pid is None
     assert proxy.test == ("failed" if broken else "ok")
-    assert not broken or "error.log" in proxy.problems[0].says
-    assert everything(nginx.folder) == before
+    assert not broken or "error.log" in proxy.problems[0].message
+    assert everything(nginx.directory) == before
 
 
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_mounts_below_a_written_folder_stay_visible(nginx: Nginx) -> None:
+def test_mounts_below_a_written_directory_stay_visible(nginx: Nginx) -> None:
     """As with secrets of a container that are mounted below /run."""
-    secrets = nginx.folder / "secrets"
+    secrets = nginx.directory / "secrets"
     secrets.mkdir()
     script = f"mount -t tmpfs none {secrets} && echo 'user www-data;' > {secrets}/part.conf && exec {PROGRAM} -e stderr -c {nginx.config}"
     text = nginx.config.read_text().replace("user www-data;", f"include {secrets}/part.conf;")
@@ -120,9 +120,9 @@ def test_mounts_below_a_written_folder_stay_visible(nginx: Nginx) -> None:
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_folder: Path) -> None:
+def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_directory: Path) -> None:
     """A container's binary is anybody's; ours must not run it as root."""
-    root = open_folder / "root"
+    root = open_directory / "root"
     script = f"""
     mkdir -p {root} && mount -t tmpfs none {root} && cd {root}
     for d in usr lib lib64 bin sbin etc dev proc var tmp run; do
@@ -136,19 +136,19 @@ def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_folder: Path)
     assert found and found[0].routes
     told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), Ask())
     assert [proxy.test for proxy in told.value or ()] == ["unknown"]
-    assert any("container" in gap.why for gap in told.gaps)
+    assert any("container" in gap.reason for gap in told.gaps)
 
 
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_a_users_program_runs_as_that_user(open_folder: Path) -> None:
+def test_a_users_program_runs_as_that_user(open_directory: Path) -> None:
     """Anybody can call a process of his nginx: only with his own rights may it be run."""
-    nginx = Nginx(open_folder / "a", user="")
-    program = open_folder / "nginx"
+    nginx = Nginx(open_directory / "a", user="")
+    program = open_directory / "nginx"
     program.write_bytes(Path(PROGRAM).read_bytes())
     program.chmod(0o755)
-    subprocess.run(["chown", "-R", "nobody", str(nginx.folder), str(program)], check=True)
+    subprocess.run(["chown", "-R", "nobody", str(nginx.directory), str(program)], check=True)
     try:
         nginx.start(
             "-c", str(nginx.config), before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"), program=str(program)
@@ -157,7 +157,7 @@ def test_a_users_program_runs_as_that_user(open_folder: Path) -> None:
         assert (proxy.test, gaps) == ("ok", ())
         stopped = msgspec.structs.replace(proxy, pid=None, owner_uid=65534)
         told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(stopped,)), Ask())
-        assert [gap.why for gap in told.gaps] == [f"{nginx.config}: its configuration is of user 65534, and nothing runs it"]
+        assert [gap.reason for gap in told.gaps] == [f"{nginx.config}: its configuration is of user 65534, and nothing runs it"]
     finally:
         nginx.stop()
 
@@ -172,8 +172,8 @@ def test_both_forms_of_its_output() -> None:
     )
     at = Position(file="/etc/nginx/conf.d/a b.conf", line=7)
     assert config_test.parse_test(output) == (
-        ConfigProblem(says='host not found in upstream "app"', at=at, seen_in="nginx -t"),
-        ConfigProblem(says='open() "/run/nginx.pid" failed (13: Permission denied)', seen_in="nginx -t"),
+        ConfigProblem(message='host not found in upstream "app"', at=at, source="nginx -t"),
+        ConfigProblem(message='open() "/run/nginx.pid" failed (13: Permission denied)', source="nginx -t"),
     )
 
 
@@ -187,4 +187,4 @@ def test_a_huge_one_that_has_not_changed_is_left_out(count: int, is_changed: boo
         pid=1, servers=(server,) * count, loaded_at=loaded, changed_at=changed, exe="/no/nginx", files=(ConfigFile(path="/a"),)
     )
     found = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(proxy,)), Ask())
-    assert any("has not changed since it was loaded" in gap.why for gap in found.gaps) is is_left_out
+    assert any("has not changed since it was loaded" in gap.reason for gap in found.gaps) is is_left_out

@@ -126,7 +126,7 @@ def timed_out(target: Target, *, succeeded: int = 20) -> LogSummary:
 
 def first(known: Snapshot) -> tuple[str, str]:
     finding = diagnose(known).findings[0]
-    return finding.cause, finding.says
+    return finding.cause, finding.message
 
 
 @pytest.mark.real
@@ -135,25 +135,25 @@ def test_workers_that_wait_for_an_answer(leaves: bool) -> None:
     known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == one.busy == WORKERS, leaves=leaves)
     (found,) = [one for one in known.dependencies or () if one.peer == place]
     assert (found.busy, found.waiting, found.connecting, found.is_heard, found.is_stopped) == (WORKERS, WORKERS, 0, True, False)
-    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    cause, message = first(msgspec.structs.replace(known, logs=timed_out(target)))
     assert cause == "backend-dependency-slow"
-    assert str(place) in says
+    assert str(place) in message
 
 
 @pytest.mark.real
 def test_workers_that_wait_to_be_connected() -> None:
     known, target, place = waits(FULL, lambda one: one.connecting == WORKERS)
-    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    cause, message = first(msgspec.structs.replace(known, logs=timed_out(target)))
     assert cause == "backend-dependency-down"
-    assert f"{place}" in says and "does not answer connection attempts" in says
+    assert f"{place}" in message and "does not answer connection attempts" in message
 
 
 @pytest.mark.real
 def test_a_peer_whose_process_is_stopped() -> None:
     known, target, place = waits(NEVER_ANSWERS, lambda one: one.waiting == WORKERS and one.is_stopped, stops=True)
-    cause, says = first(msgspec.structs.replace(known, logs=timed_out(target)))
+    cause, message = first(msgspec.structs.replace(known, logs=timed_out(target)))
     assert cause == "backend-dependency-down"
-    assert str(place) in says and "is stopped" in says
+    assert str(place) in message and "is stopped" in message
 
 
 @pytest.mark.real
@@ -238,7 +238,7 @@ def refusing(text: str, *, at: timedelta = timedelta(), is_heard: bool | None = 
     """Return a snapshot of an application that answers 503 and says why."""
     now, target = datetime(2026, 11, 21, 1, tzinfo=UTC), Target(host="127.0.0.1", port=8000)
     event = Event(
-        at=now + at, symptom=Symptom.APPLICATION_ERROR, says=text, detail=text, seen_in="journalctl", target=target, count=9
+        at=now + at, symptom=Symptom.APPLICATION_ERROR, message=text, detail=text, source="journalctl", target=target, count=9
     )
     tally = Tally(symptom=Symptom.UPSTREAM_STATUS, target=target, status=503, count=9, first=now, last=now)
     peer = Dependency(target=target, peer=Target(host="127.0.0.1", port=5432), is_heard=is_heard)
@@ -256,9 +256,9 @@ REFUSED = 'psycopg2.OperationalError: connection to server at "127.0.0.1", port 
 
 
 def test_a_peer_that_refuses_is_named_with_its_unit() -> None:
-    cause, says = first(refusing(REFUSED))
+    cause, message = first(refusing(REFUSED))
     assert cause == "backend-dependency-down"
-    assert "PostgreSQL (127.0.0.1:5432)" in says and "postgresql@15-main.service is inactive" in says
+    assert "PostgreSQL (127.0.0.1:5432)" in message and "postgresql@15-main.service is inactive" in message
 
 
 def test_words_of_another_time_are_no_reason() -> None:
@@ -279,9 +279,9 @@ def gone(**more: object) -> Snapshot:
 
 
 def test_a_database_that_ended_as_the_failures_began_is_named_without_a_word() -> None:
-    cause, says = first(gone(unit_since=datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC)))
+    cause, message = first(gone(unit_since=datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC)))
     assert cause == "backend-dependency-down"
-    assert "PostgreSQL (127.0.0.1:5432), where nothing listens" in says
+    assert "PostgreSQL (127.0.0.1:5432), where nothing listens" in message
 
 
 def test_a_setting_that_nobody_uses_is_no_reason() -> None:
@@ -321,9 +321,9 @@ JUST, LONG_AGO = datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC), datetime(2026, 1
     ],
 )
 def test_what_ended_as_the_application_began_to_fail_is_named(more: dict[str, object], expected: bool) -> None:
-    cause, says = first(ended(**more))
+    cause, message = first(ended(**more))
     assert (cause == "backend-dependency-down") is expected
-    assert ("seems to need Redis (127.0.0.1:6379)" in says) is expected
+    assert ("seems to need Redis (127.0.0.1:6379)" in message) is expected
 
 
 class Journal(LocalHost):
@@ -360,8 +360,8 @@ def unacknowledged(symptom: Symptom, count: int) -> Snapshot:
 
 
 def test_a_pool_whose_connections_are_not_acknowledged_is_cut_off() -> None:
-    cause, says = first(unacknowledged(Symptom.READ_TIMED_OUT, 3))
-    assert cause == "backend-dependency-down" and "MySQL (10.0.0.9:3306), which does not even acknowledge" in says
+    cause, message = first(unacknowledged(Symptom.READ_TIMED_OUT, 3))
+    assert cause == "backend-dependency-down" and "MySQL (10.0.0.9:3306), which does not even acknowledge" in message
 
 
 @pytest.mark.parametrize(("symptom", "count"), [(Symptom.READ_TIMED_OUT, 0), (Symptom.CONNECT_REFUSED, 3)])
@@ -402,9 +402,9 @@ def said_into_the_log(text: str) -> Snapshot:
 
 
 def test_what_scripts_say_within_the_gateways_log_names_what_they_need_and_its_unit() -> None:
-    cause, says = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
+    cause, message = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
     assert cause == "backend-dependency-down"
-    assert "needs MySQL, which is not there, and systemd says that mariadb.service is inactive" in says
+    assert "needs MySQL, which is not there, and systemd says that mariadb.service is inactive" in message
 
 
 def test_another_error_of_a_script_is_no_dependency() -> None:

@@ -1,4 +1,4 @@
-"""File systems of the folders that a proxy writes to."""
+"""File systems of the directories that a proxy writes to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:
     return {disk.path: (disk.free_bytes, disk.total_bytes, disk.is_read_only) for disk in found.value or ()}
 
 
-def test_logs_and_temporary_folders(tmp_path: Path) -> None:
+def test_logs_and_temporary_directories(tmp_path: Path) -> None:
     file = ConfigFile(path="nginx.conf", text="proxy_temp_path cache/tmp 1 2;")
     log = LogTarget(kind="access", path=f"{tmp_path}/logs/access.log")
     proxy = Proxy(prefix=str(tmp_path), build=("--http-scgi-temp-path=/var/lib/nginx/scgi",), logs=(log,), files=(file,))

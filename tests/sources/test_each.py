@@ -70,4 +70,4 @@ def test_a_gateway_that_we_stumble_over_hides_no_other(monkeypatch: pytest.Monke
     monkeypatch.setattr(proxies, "_running", running)
     found = proxies.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
     assert [proxy.pid for proxy in found.value or ()] == [2]
-    assert any("ValueError: odd" in gap.why for gap in found.gaps)
+    assert any("ValueError: odd" in gap.reason for gap in found.gaps)

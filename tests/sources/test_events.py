@@ -31,7 +31,7 @@ AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 def event(symptom: Symptom, seconds: float = 0, **fields: object) -> Event:
     return Event(
-        symptom=symptom, says="", seen_in=str(fields.pop("seen_in", "log")), at=AT + timedelta(seconds=seconds), **fields
+        symptom=symptom, message="", source=str(fields.pop("source", "log")), at=AT + timedelta(seconds=seconds), **fields
     )
 
 
@@ -89,7 +89,12 @@ def test_the_line_that_names_the_reason_stands_in_the_place_of_general_ones() ->
     )
     given = [
         Event(
-            at=NOW + timedelta(seconds=n), symptom=Symptom.START_FAILED, says=text, detail=text, seen_in="x", unit="shop.service"
+            at=NOW + timedelta(seconds=n),
+            symptom=Symptom.START_FAILED,
+            message=text,
+            detail=text,
+            source="x",
+            unit="shop.service",
         )
         for n, text in enumerate(lines)
     ]
@@ -103,8 +108,8 @@ def test_who_speaks_another_protocol_since_has_said_something_new(schemes: tuple
         Event(
             at=NOW + timedelta(seconds=5 * n),
             symptom=Symptom.LISTENS_ON,
-            says=f"Listening at: {scheme}://",
-            seen_in="x",
+            message=f"Listening at: {scheme}://",
+            source="x",
             unit="u",
         )
         for n, scheme in enumerate(schemes)
@@ -117,9 +122,9 @@ def test_the_same_again_has_its_last_time() -> None:
         Event(
             at=NOW + timedelta(seconds=10 * n),
             symptom=Symptom.PROCESS_STARTED,
-            says="Started",
+            message="Started",
             detail="Started",
-            seen_in="x",
+            source="x",
             unit="u",
         )
         for n in range(4)
@@ -151,7 +156,7 @@ def test_forms_of_dmesg() -> None:
 
 
 class Machine(DirectoryHost):
-    """A folder as a machine, with commands that hang or fail."""
+    """A directory as a machine, with commands that hang or fail."""
 
     def run(self, *argv: str, timeout_s: float = 5.0):  # type: ignore[no-untyped-def]
         raise HostError(f"{argv[0]}: did not end within {timeout_s:g} s")
@@ -192,7 +197,7 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
         (Symptom.SELINUX_DENIED, 379),
     }
     assert {one.unit for one in found.value or () if one.symptom is not Symptom.SELINUX_DENIED} == {"app"}
-    assert any(gap.source == "kernel log" and "did not end" in gap.why for gap in found.gaps)
+    assert any(gap.source == "kernel log" and "did not end" in gap.reason for gap in found.gaps)
 
 
 def test_what_the_scripts_of_one_pool_log_is_of_that_pool(machine: Machine, tmp_path: Path) -> None:
@@ -237,8 +242,8 @@ def test_the_innermost_function_of_a_slow_script_is_told(machine: Machine, tmp_p
 
 
 def test_a_log_that_was_deleted_is_read_through_its_descriptor_and_told() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "app.log"
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "app.log"
         writer = 'import sys; log = open(sys.argv[1], "w", buffering=1); log.write("ModuleNotFoundError: No module named \'stripe\'\\n"); print(flush=True); sys.stdin.read()'
         argv = [sys.executable, "-c", writer, str(path)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -256,5 +261,5 @@ def test_a_log_that_was_deleted_is_read_through_its_descriptor_and_told() -> Non
             )
             found = events.collect(LocalHost(), known, Ask())
             process.communicate()
-    assert [gap.source for gap in found.gaps if "deleted" in gap.why] == [str(path)]
-    assert "No module named 'stripe'" in " ".join(one.says for one in found.value or ())
+    assert [gap.source for gap in found.gaps if "deleted" in gap.reason] == [str(path)]
+    assert "No module named 'stripe'" in " ".join(one.message for one in found.value or ())

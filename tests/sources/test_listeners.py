@@ -123,7 +123,7 @@ def test_real_sockets(sockets: dict[str, socket.socket], tmp_path: Path, kind: t
         assert (seen["both"].only_v6, seen["only6"].only_v6) == (False, True)
     else:
         assert seen["v4"].backlog is None
-        assert any("sock_diag" in gap.allow for gap in found.gaps)
+        assert any("sock_diag" in gap.hint for gap in found.gaps)
     for connection in waiting:
         connection.close()
 
@@ -189,7 +189,7 @@ def test_nobody_forges_a_listener_by_the_name_of_a_socket(kind: type[LocalHost],
         assert f" {path}\n".encode() in Path("/proc/net/unix").read_bytes(), "the rows are not there: the test shows nothing"
         found = listeners.collect(kind(), NOW, Ask())
         assert not [x for x in found.value or () if x.target.path == path or x.target.port == 59 or process.pid in x.pids]
-        assert (kind is LocalHost) or any("forged" in gap.why for gap in found.gaps)
+        assert (kind is LocalHost) or any("forged" in gap.reason for gap in found.gaps)
     finally:
         process.kill()
         process.communicate()
@@ -224,7 +224,7 @@ def test_a_path_of_another_mount_namespace_leads_elsewhere() -> None:
 
 
 @pytest.mark.real
-def test_a_relative_path_counts_from_its_owners_folder(tmp_path: Path) -> None:
+def test_a_relative_path_counts_from_its_owners_directory(tmp_path: Path) -> None:
     code = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind('rel.sock'); s.listen(); print('up', flush=True); sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

@@ -57,7 +57,7 @@ def test_standard_error_and_output_of_a_unit_are_in_its_journal() -> None:
     targets = (LogTarget(kind="error", goes_to="stderr"), LogTarget(kind="access", goes_to="stderr", format=COMBINED))
     found = collect(*targets, host=host, unit="nginx.service")
     assert symptoms(found) == [(Symptom.CONNECT_REFUSED, 502, 1)] and found.gaps == ()
-    assert found.value is not None and found.value.tallies[0].seen_in == "journalctl -u nginx.service:1"
+    assert found.value is not None and found.value.tallies[0].source == "journalctl -u nginx.service:1"
     assert host.argv[0] == "journalctl" and "--unit=nginx.service" in host.argv
     assert f"--since=@{int((NOW - timedelta(minutes=15)).timestamp())}" in host.argv
 
@@ -67,8 +67,8 @@ def test_what_cannot_be_found_is_a_gap_that_says_where_it_goes() -> None:
     for host, unit in ((Journal(None), "nginx.service"), (Journal(""), "nginx.service"), (LocalHost(), "")):
         found = collect(*targets, host=host, unit=unit)
         assert found.value is None
-        assert "syslog by /etc/nginx/nginx.conf:7" in found.gaps[0].why and "standard output" in found.gaps[1].why
-        assert all(gap.allow for gap in found.gaps)
+        assert "syslog by /etc/nginx/nginx.conf:7" in found.gaps[0].reason and "standard output" in found.gaps[1].reason
+        assert all(gap.hint for gap in found.gaps)
 
 
 def test_standard_error_that_was_redirected_to_a_file(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_path_with_variables(tmp_path: Path) -> None:
     found = collect(target)
     assert found.value is not None and found.value.requests == 2 and found.gaps == ()
     none = collect(LogTarget(kind="access", goes_to="variable", path="/var/log/${host}/$server_name.log", format=COMBINED))
-    assert none.value is None and "variables" in none.gaps[0].why
+    assert none.value is None and "variables" in none.gaps[0].reason
 
 
 def test_a_log_of_several_servers_and_formats(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_is_not_written(tmp_path: Path) -> None:
     off = LogTarget(kind="access", goes_to="off", at=AT)
     found = collect(quiet, off)
     assert found.value is not None and [gap.source for gap in found.gaps] == [f"{tmp_path}/error.log", "access log"]
-    assert "crit" in found.gaps[0].why and "error_log" in found.gaps[0].allow and "access_log" in found.gaps[1].allow
+    assert "crit" in found.gaps[0].reason and "error_log" in found.gaps[0].hint and "access_log" in found.gaps[1].hint
     beside = collect(off, LogTarget(kind="access", path=f"{tmp_path}/error.log", format=COMBINED))
     assert beside.gaps == ()
 
@@ -126,4 +126,4 @@ def test_logs_that_the_user_gave_stand_in_for_the_others(tmp_path: Path) -> None
 
 def test_nothing_is_known() -> None:
     found = logs.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
-    assert found.value is None and "--log" in found.gaps[0].allow
+    assert found.value is None and "--log" in found.gaps[0].hint

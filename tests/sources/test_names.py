@@ -197,7 +197,7 @@ def test_without_probes_no_name_server_is_asked() -> None:
     setting = {"resolver": (Setting(args=("127.0.0.1:1",)),)}
     found = names.collect(Machine(), known(peer("app", resolves=True), settings=setting), Ask(probes=False))
     assert found.value == (Resolution(name="app", outcome="not-found", detail="getent ahosts finds nothing"),)
-    assert any("127.0.0.1:1" in gap.why for gap in found.gaps)
+    assert any("127.0.0.1:1" in gap.reason for gap in found.gaps)
 
 
 def test_why_the_system_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_what_a_container_calls_a_name(tmp_path: Path) -> None:
     proxy = Proxy(root=str(tmp_path), network="7", routes=(Route(peers=(peer("app"), peer("db"))),))
     found = names.collect(LocalHost(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
     assert found.value == (Resolution(name="app", source="/etc/hosts", addresses=("172.18.0.5",)),)
-    assert any("db" in gap.why for gap in found.gaps)
+    assert any("db" in gap.reason for gap in found.gaps)
 
 
 @given(st.binary(max_size=200))

@@ -12,7 +12,7 @@ from why502.host.local import LocalHost
 from why502.model.config import LogTarget
 from why502.model.snapshot import ConfigFile, Proxy
 from why502.sources.nginx_build import Build, build_option, parse_build, read_build
-from why502.sources.nginx_writes import written_files, written_folders
+from why502.sources.nginx_writes import written_directories, written_files
 
 
 @pytest.mark.real
@@ -53,13 +53,13 @@ def test_what_it_writes_to() -> None:
     logs = (LogTarget(kind="access", path="/var/log/a.log"), LogTarget(kind="error", goes_to="stderr"))
     proxy = Proxy(prefix="/usr/share/nginx", build=build, logs=logs, pid_file="/run/nginx.pid")
     assert written_files(proxy) == ("/var/log/a.log", "/run/nginx.pid")
-    assert "/var/lib/nginx/proxy" in written_folders(proxy)
-    assert "/usr/share/nginx/fastcgi_temp" in written_folders(proxy)
+    assert "/var/lib/nginx/proxy" in written_directories(proxy)
+    assert "/usr/share/nginx/fastcgi_temp" in written_directories(proxy)
     text = """http {
         # fastcgi_temp_path /no;
         proxy_temp_path "cache/tmp" 1 2; proxy_cache_path /data levels=1:2 keys_zone=a:1m;
     }"""
     named = msgspec.structs.replace(proxy, files=(ConfigFile(path="/etc/nginx/nginx.conf", text=text),))
-    assert {"/usr/share/nginx/cache/tmp", "/usr/share/nginx/fastcgi_temp"} <= set(written_folders(named))
-    assert not {"/var/lib/nginx/proxy", "/no"} & set(written_folders(named))
-    assert "/var/lib/nginx/proxy" in written_folders(named, all_built_in=True)
+    assert {"/usr/share/nginx/cache/tmp", "/usr/share/nginx/fastcgi_temp"} <= set(written_directories(named))
+    assert not {"/var/lib/nginx/proxy", "/no"} & set(written_directories(named))
+    assert "/var/lib/nginx/proxy" in written_directories(named, all_built_in=True)

@@ -22,14 +22,14 @@ APACHE = "Listen 8081\nListen 127.0.0.1:8444 https\nErrorLog logs/error_log\nPro
 STOPPED = "LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult={result}\nUnitFileState={state}\n"
 
 
-def found(folder: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running: Proxy) -> tuple[Proxy, ...]:
-    """Return what is found in a folder whose services all are as systemctl shows them there."""
+def found(directory: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running: Proxy) -> tuple[Proxy, ...]:
+    """Return what is found in a directory whose services all are as systemctl shows them there."""
     for path, text in (("haproxy/haproxy.cfg", HAPROXY), ("httpd/conf/httpd.conf", APACHE)):
-        (folder / "etc" / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "etc" / path).write_text(text)
+        (directory / "etc" / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / "etc" / path).write_text(text)
     monkeypatch.setattr(nginx_installed, "shown", lambda *_: shown)
     gaps: list[Gap] = []
-    proxies = all_stopped(DirectoryHost(str(folder)), running, gaps)
+    proxies = all_stopped(DirectoryHost(str(directory)), running, gaps)
     assert gaps == []
     return proxies
 
@@ -46,9 +46,9 @@ def found(folder: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running: P
     ],
 )
 def test_only_what_is_expected_to_run(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch, active: str, sub: str, result: str, state: str, expected: str | None
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch, active: str, sub: str, result: str, state: str, expected: str | None
 ) -> None:
-    proxies = found(open_folder, monkeypatch, STOPPED.format(active=active, sub=sub, result=result, state=state))
+    proxies = found(open_directory, monkeypatch, STOPPED.format(active=active, sub=sub, result=result, state=state))
     assert [(proxy.kind, proxy.unit_state) for proxy in proxies] == (
         [("haproxy", expected), ("apache", expected)] if expected else []
     )
@@ -57,17 +57,17 @@ def test_only_what_is_expected_to_run(
         assert any(log.goes_to == "stderr" for log in proxy.logs)
 
 
-def test_where_they_would_listen(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_they_would_listen(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
-    haproxy, apache = found(open_folder, monkeypatch, shown)
+    haproxy, apache = found(open_directory, monkeypatch, shown)
     assert [str(listen) for listen in haproxy.listens] == ["0.0.0.0:8443", "[::1]:81", "unix:/run/x.sock"]
     assert [str(listen) for listen in apache.listens] == ["0.0.0.0:8081", "127.0.0.1:8444"]
 
 
-def test_one_that_runs_stands_for_its_kind(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_runs_stands_for_its_kind(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
-    assert [proxy.kind for proxy in found(open_folder, monkeypatch, shown, Proxy(kind="haproxy", pid=4))] == ["apache"]
-    assert len(found(open_folder, monkeypatch, shown, Proxy(kind="haproxy", pid=4, owner_uid=1000))) == 2
+    assert [proxy.kind for proxy in found(open_directory, monkeypatch, shown, Proxy(kind="haproxy", pid=4))] == ["apache"]
+    assert len(found(open_directory, monkeypatch, shown, Proxy(kind="haproxy", pid=4, owner_uid=1000))) == 2
 
 
 def asserted(*proxies: Proxy, listeners: tuple[Listener, ...], tallies: tuple[Tally, ...] = ()) -> list[Finding]:

@@ -23,10 +23,10 @@ from why502.sources.process_table import ProcessTable
 pytestmark = pytest.mark.real
 MODULES = Path("/usr/lib/apache2/modules")
 APACHE = """\
-ServerRoot {folder}
+ServerRoot {directory}
 ServerName shop.example
-PidFile {folder}/pid
-Mutex file:{folder}
+PidFile {directory}/pid
+Mutex file:{directory}
 LoadModule mpm_event_module {modules}/mod_mpm_event.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
 LoadModule proxy_module {modules}/mod_proxy.so
@@ -62,10 +62,10 @@ def serving(port: int, *argv: str) -> Iterator[None]:
             process.terminate()
 
 
-def found(folder: Path) -> list[Proxy]:
-    """Return the proxies whose files lie in a folder."""
+def found(directory: Path) -> list[Proxy]:
+    """Return the proxies whose files lie in a directory."""
     host = LocalHost()
-    return [proxy for proxy in others(host, ProcessTable(host), {}, []) if proxy.config.startswith(str(folder))]
+    return [proxy for proxy in others(host, ProcessTable(host), {}, []) if proxy.config.startswith(str(directory))]
 
 
 def program(name: str) -> str:
@@ -90,34 +90,34 @@ def test_haproxy(tmp_path: Path, flags: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("includes", [True, False])
-def test_apache(open_folder: Path, includes: bool) -> None:
+def test_apache(open_directory: Path, includes: bool) -> None:
     httpd, port = program("apache2"), free_port()
-    (open_folder / "sites").mkdir()
-    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {open_folder}/access.log common\n</VirtualHost>\n"
-    (open_folder / "sites" / "shop.conf").write_text(site)
+    (open_directory / "sites").mkdir()
+    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {open_directory}/access.log common\n</VirtualHost>\n"
+    (open_directory / "sites" / "shop.conf").write_text(site)
     more = "IncludeOptional sites/*.conf" if includes else ""
-    (open_folder / "httpd.conf").write_text(APACHE.format(folder=open_folder, modules=MODULES, port=port, more=more))
-    with serving(port, httpd, "-X", "-f", f"{open_folder}/httpd.conf"):
-        proxies = found(open_folder)
+    (open_directory / "httpd.conf").write_text(APACHE.format(directory=open_directory, modules=MODULES, port=port, more=more))
+    with serving(port, httpd, "-X", "-f", f"{open_directory}/httpd.conf"):
+        proxies = found(open_directory)
     if not includes:  # it leads nowhere
         assert proxies == []
         return
     (proxy,) = proxies
-    assert (proxy.kind, proxy.is_running, proxy.config) == ("apache", True, f"{open_folder}/httpd.conf")
-    assert [route.at and (route.at.file, route.at.line) for route in proxy.routes] == [(f"{open_folder}/sites/shop.conf", 2)]
+    assert (proxy.kind, proxy.is_running, proxy.config) == ("apache", True, f"{open_directory}/httpd.conf")
+    assert [route.at and (route.at.file, route.at.line) for route in proxy.routes] == [(f"{open_directory}/sites/shop.conf", 2)]
     assert {(log.kind, log.path) for log in proxy.logs} == {
-        ("error", f"{open_folder}/error.log"),
-        ("access", f"{open_folder}/access.log"),
+        ("error", f"{open_directory}/error.log"),
+        ("access", f"{open_directory}/access.log"),
     }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server changes its user")
-def test_its_workers_are_who_connects(open_folder: Path) -> None:
+def test_its_workers_are_who_connects(open_directory: Path) -> None:
     httpd, port = program("apache2"), free_port()
-    text = APACHE.format(folder=open_folder, modules=MODULES, port=port, more="ProxyPass / http://127.0.0.1:3001/")
-    (open_folder / "httpd.conf").write_text(text)
-    with serving(port, httpd, "-DFOREGROUND", "-f", f"{open_folder}/httpd.conf"):
-        (proxy,) = found(open_folder)
+    text = APACHE.format(directory=open_directory, modules=MODULES, port=port, more="ProxyPass / http://127.0.0.1:3001/")
+    (open_directory / "httpd.conf").write_text(text)
+    with serving(port, httpd, "-DFOREGROUND", "-f", f"{open_directory}/httpd.conf"):
+        (proxy,) = found(open_directory)
     assert proxy.user == "www-data"
     assert proxy.workers and {(worker.ppid, worker.user) for worker in proxy.workers} == {(proxy.pid, "www-data")}
 
@@ -152,4 +152,4 @@ def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
         host, gaps = LocalHost(), list[Gap]()
         proxies = others(host, ProcessTable(host), {}, gaps)
     assert not [proxy for proxy in proxies if proxy.config == str(config)]
-    assert [gap.source for gap in gaps if str(config) in gap.why] == ["proxies"]
+    assert [gap.source for gap in gaps if str(config) in gap.reason] == ["proxies"]

@@ -1,4 +1,4 @@
-"""PHP-FPM pools: texts, folders as other distributions lay them out, and real masters under every process manager."""
+"""PHP-FPM pools: texts, directories as other distributions lay them out, and real masters under every process manager."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_an_include_that_names_itself_ends(tmp_path):
     (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
     entries, gaps = php_fpm_files.read(Rights(DirectoryHost(str(tmp_path)), 0), "/a.conf", "/usr")
     assert entries
-    assert "more than can be followed" in gaps[0].why
+    assert "more than can be followed" in gaps[0].reason
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", b"\x15\x03\x01\x00\x02\x02\x46\x00"])
@@ -173,19 +173,19 @@ def test_an_answer_in_pieces():
 
 
 class Fpm:
-    """A real master with its own configuration in a folder of its own."""
+    """A real master with its own configuration in a directory of its own."""
 
-    def __init__(self, folder, text: str) -> None:
-        self.folder = folder
-        (folder / "sleep.php").write_text("<?php fgets(fopen(__DIR__ . '/gate', 'r')); echo 'ok';")
-        os.mkfifo(folder / "gate")
-        folder.chmod(0o755)
-        head = f"[global]\nerror_log = {folder}/log\ndaemonize = no\n"
-        (folder / "fpm.conf").write_text(head + text.replace("DIR", str(folder)))
-        argv = [FPM, "-n", "-F", "-R", "-y", str(folder / "fpm.conf")]
+    def __init__(self, directory, text: str) -> None:
+        self.directory = directory
+        (directory / "sleep.php").write_text("<?php fgets(fopen(__DIR__ . '/gate', 'r')); echo 'ok';")
+        os.mkfifo(directory / "gate")
+        directory.chmod(0o755)
+        head = f"[global]\nerror_log = {directory}/log\ndaemonize = no\n"
+        (directory / "fpm.conf").write_text(head + text.replace("DIR", str(directory)))
+        argv = [FPM, "-n", "-F", "-R", "-y", str(directory / "fpm.conf")]
         self.process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         self.clients = ExitStack()
-        self.wait(lambda: "ready to handle connections" in (folder / "log").read_text())
+        self.wait(lambda: "ready to handle connections" in (directory / "log").read_text())
 
     def wait(self, condition) -> None:
         until = time.monotonic() + 20
@@ -195,7 +195,7 @@ class Fpm:
                     return
             except OSError:
                 pass
-            assert time.monotonic() < until, (self.folder / "log").read_text()
+            assert time.monotonic() < until, (self.directory / "log").read_text()
             time.sleep(0.01)
 
     def settle(self, **children: int) -> None:
@@ -206,7 +206,7 @@ class Fpm:
         """Send a request that lasts until the end."""
         client = self.clients.enter_context(socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX))
         client.connect(address)
-        client.sendall(php_fpm_status.encode(str(self.folder / "sleep.php")))
+        client.sendall(php_fpm_status.encode(str(self.directory / "sleep.php")))
 
     def pools(self, ask=None) -> dict[str, PhpPool]:
         found = php_fpm.collect(LocalHost(), nothing_known(), ask or Ask())
@@ -255,21 +255,21 @@ def test_a_saturated_static_pool(start):
     assert (pool.children, pool.children_busy, pool.queued, pool.answers_ping) == (1, 0, 0, True)
     assert (pool.status["pool"], pool.status["process manager"]) == ("full", "static")
     assert pool.child_rss_bytes > 1 << 20
-    assert (pool.target, pool.mode, pool.pm, pool.max_children) == (Target(path=str(fpm.folder / "s")), "0660", "static", 1)
+    assert (pool.target, pool.mode, pool.pm, pool.max_children) == (Target(path=str(fpm.directory / "s")), "0660", "static", 1)
 
-    fpm.request(str(fpm.folder / "s"))
+    fpm.request(str(fpm.directory / "s"))
     fpm.wait(lambda: fpm.pools(Ask(probes=False))["full"].children_busy == 1)
     for _ in range(3):
-        fpm.request(str(fpm.folder / "s"))
+        fpm.request(str(fpm.directory / "s"))
     with pytest.raises(BlockingIOError), socket.socket(socket.AF_UNIX) as one:
         one.setblocking(False)
-        one.connect(str(fpm.folder / "s"))
+        one.connect(str(fpm.directory / "s"))
     began = time.monotonic()
     pool = fpm.pools()["full"]
     assert time.monotonic() - began < 3
     assert (pool.children_busy, pool.queued, pool.answers_ping) == (1, 3, None)
     assert pool.status["active processes"] == "1"
-    assert any("no child is free" in gap.why for gap in fpm.gaps)
+    assert any("no child is free" in gap.reason for gap in fpm.gaps)
 
 
 @pytest.mark.real
@@ -287,7 +287,7 @@ def test_pools_of_several_masters_and_managers(start):
     two.settle(tcp=2)
     pools = one.pools(Ask(probes=False))
     assert (pools["tcp"].children, pools["tcp"].child_rss_bytes, pools["tcp"].queued) == (0, None, 0)
-    assert pools["dyn"].target == Target(path=str(one.folder / "dyn.sock"))
+    assert pools["dyn"].target == Target(path=str(one.directory / "dyn.sock"))
     for number in (1, 2):
         one.request(("127.0.0.1", port))
         one.wait(lambda: one.pools(Ask(probes=False))["tcp"].children_busy == number)  # noqa: B023
@@ -327,7 +327,7 @@ def test_a_master_in_a_container(tmp_path):
     assert (pools["path"].target, pools["path"].queued) == (Target(path=f"{inner}/s"), 0)
     assert pools["port"].network
     assert pools["port"].answers_ping is None
-    assert any("another network namespace" in gap.why for gap in found.gaps)
+    assert any("another network namespace" in gap.reason for gap in found.gaps)
 
 
 def test_a_pool_that_does_not_answer_is_given_up_in_time(tmp_path):

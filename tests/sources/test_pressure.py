@@ -54,19 +54,19 @@ def test_machine_texts():
 
 def test_where_the_cgroups_of_version_1_lie():
     mounts, paths = cgroups.parse_mounts(V1_MOUNTS), cgroups.parse_paths(V1_PATHS)
-    assert cgroups.folders("memory", paths, mounts) == (
+    assert cgroups.directories("memory", paths, mounts) == (
         "/sys/fs/cgroup/mem ory/docker/abc",
         "/sys/fs/cgroup/mem ory/docker",
         "/sys/fs/cgroup/mem ory",
     )
-    assert cgroups.folders("cpu", paths, mounts) == ("/sys/fs/cgroup/cpu,cpuacct/app", "/sys/fs/cgroup/cpu,cpuacct")
-    assert cgroups.folders("", paths, mounts)[0] == "/sys/fs/cgroup/unified/u"
+    assert cgroups.directories("cpu", paths, mounts) == ("/sys/fs/cgroup/cpu,cpuacct/app", "/sys/fs/cgroup/cpu,cpuacct")
+    assert cgroups.directories("", paths, mounts)[0] == "/sys/fs/cgroup/unified/u"
 
 
 def test_a_cgroup_outside_of_what_is_mounted_is_not_seen():
     paths = cgroups.parse_paths(b"0::/../other\n")
-    assert cgroups.folders("memory", paths, cgroups.parse_mounts(V2_MOUNT)) == ()
-    assert cgroups.folders("memory", {}, cgroups.parse_mounts(V2_MOUNT)) == ()
+    assert cgroups.directories("memory", paths, cgroups.parse_mounts(V2_MOUNT)) == ()
+    assert cgroups.directories("memory", {}, cgroups.parse_mounts(V2_MOUNT)) == ()
     assert cgroups.read(LocalHost(), {}, ()) == cgroups.Group()
 
 
@@ -150,16 +150,16 @@ while threading.active_count() > 1:
 def group():
     """A cgroup of version 1 for processor and memory, removed with all that runs in it."""
     name = f"why502-test-{os.getpid()}"
-    folders = [Path("/sys/fs/cgroup", kind, name) for kind in ("cpu", "memory")]
-    if os.geteuid() or not all((folder.parent / "cgroup.procs").exists() for folder in folders):
+    directories = [Path("/sys/fs/cgroup", kind, name) for kind in ("cpu", "memory")]
+    if os.geteuid() or not all((directory.parent / "cgroup.procs").exists() for directory in directories):
         pytest.skip("needs root and cgroups of version 1")
-    for folder in folders:
-        folder.mkdir()
+    for directory in directories:
+        directory.mkdir()
     try:
-        yield folders
+        yield directories
     finally:
-        for folder in folders:
-            folder.rmdir()
+        for directory in directories:
+            directory.rmdir()
 
 
 @pytest.mark.real

@@ -73,7 +73,7 @@ def test_not_too_many_for_one_target_or_in_all():
     jobs, gaps = probes.chosen(knows(to(*(at(n) for n in range(1, 100))), tallies=(refused(at(99)),)))
     assert len(jobs) == probes.TARGETS
     assert jobs[0].request.target == at(99)
-    assert [gap.why for gap in gaps] == ["35 of 99 targets were not probed: at most 64 are"]
+    assert [gap.reason for gap in gaps] == ["35 of 99 targets were not probed: at most 64 are"]
 
 
 def test_a_log_alone_sends_us_nowhere():
@@ -89,7 +89,7 @@ def test_what_is_not_asked():
     assert wanted(knows(to(at(1)), pid=None)) == []
     jobs, gaps = probes.chosen(knows(to(at(1)), network="4026532000"))
     assert jobs == []
-    assert "network namespace" in gaps[0].why
+    assert "network namespace" in gaps[0].reason
     down = Route(passes="http://app", peers=(Peer(name="x", target=at(1), is_down=True),))
     assert wanted(knows(down)) == []
 
@@ -98,7 +98,7 @@ def test_what_is_not_asked():
 def test_nothing_is_sent_when_it_is_forbidden(ask):
     found = probes.collect(LocalHost(), knows(to(at(1))), ask)
     assert found.value is None
-    assert "not probed" in found.gaps[0].why
+    assert "not probed" in found.gaps[0].reason
 
 
 def test_unknown_proxies_are_no_empty_answer():
@@ -131,7 +131,7 @@ def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
     assert time.monotonic() - began < 10
     assert found.value is not None
     assert [probe.symptom for probe in found.value] == [Symptom.READ_TIMED_OUT] * 4
-    assert sum("time was up" in gap.why for gap in found.gaps) >= 6
+    assert sum("time was up" in gap.reason for gap in found.gaps) >= 6
 
 
 @pytest.mark.real
@@ -155,25 +155,25 @@ def test_through_a_real_nginx(tmp_path: Path):
     assert (direct.target, direct.symptom, direct.through_proxy) == (app, Symptom.CONNECT_REFUSED, False)
     assert direct.route_at == route.at
     assert (through.status, through.symptom, through.url) == (502, Symptom.GATEWAY_STATUS, f"http://shop.test:{front.port}/api/")
-    assert ["port 1" in gap.why for gap in found.gaps] == [True]
+    assert ["port 1" in gap.reason for gap in found.gaps] == [True]
 
 
 class running:  # noqa: N801 - a context manager
     """An nginx with one server, which inherits a socket that we opened, so that its port cannot be taken by others."""
 
-    def __init__(self, program: str, folder: Path, server: str) -> None:
+    def __init__(self, program: str, directory: Path, server: str) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.target = at(self.socket.getsockname()[1])
         temporary = " ".join(
-            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "nginx.conf").write_text(
-            f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ }}\n"
+        (directory / "nginx.conf").write_text(
+            f"{user} daemon off; pid {directory}/pid; error_log {directory}/error.log; events {{ }}\n"
             f"http {{ access_log off; {temporary} server {{ listen {self.target}; {server} }} }}\n"
         )
         number = self.socket.fileno()
-        argv = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        argv = [program, "-p", str(directory), "-c", str(directory / "nginx.conf")]
         self.process = subprocess.Popen(argv, env={"NGINX": f"{number};"}, pass_fds=(number,), stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> Target:
@@ -211,7 +211,7 @@ def test_what_a_connection_would_start_is_not_asked():
     assert probes.activated(known(1, 77)) == frozenset()
     found = probes.collect(LocalHost(), known(1), Ask())
     assert found.value == ()
-    assert [gap.why for gap in found.gaps] == [probes.WOULD_START.format(target=target)]
+    assert [gap.reason for gap in found.gaps] == [probes.WOULD_START.format(target=target)]
 
 
 @pytest.mark.parametrize("state", ["S", "T"])

@@ -1,4 +1,4 @@
-"""The processes around listeners and proxies: real ones, also stopped and in a PID's other folders."""
+"""The processes around listeners and proxies: real ones, also stopped and in a PID's other directories."""
 
 from __future__ import annotations
 

@@ -35,16 +35,16 @@ def now() -> Snapshot:
 def look(pid: int) -> tuple[Proxy, tuple[Gap, ...]]:
     """Return what is found of one master; other nginxs may run on the machine."""
     found = proxies.collect(LocalHost(), now(), Ask())
-    gaps = tuple(gap for gap in found.gaps if not re.search(rf"nginx process (?!{pid}\b)", gap.why))
+    gaps = tuple(gap for gap in found.gaps if not re.search(rf"nginx process (?!{pid}\b)", gap.reason))
     return next(proxy for proxy in found.value or () if proxy.pid == pid), gaps
 
 
 @pytest.fixture
-def make(open_folder: Path) -> Iterator[Make]:
+def make(open_directory: Path) -> Iterator[Make]:
     made: list[Nginx] = []
 
     def one(name: str = "a", **parts: object) -> Nginx:
-        made.append(Nginx(open_folder / name, **parts))  # type: ignore[arg-type]
+        made.append(Nginx(open_directory / name, **parts))  # type: ignore[arg-type]
         return made[-1]
 
     yield one
@@ -67,7 +67,7 @@ def test_a_plain_one(make: Make) -> None:
     assert (proxy.loaded_at - before).total_seconds() > -0.1
     assert (proxy.root, proxy.network) == ("", "")
     assert proxy.worker_connections == 64
-    assert {log.path for log in proxy.logs} == {f"{nginx.folder}/error.log", f"{nginx.folder}/access.log"}
+    assert {log.path for log in proxy.logs} == {f"{nginx.directory}/error.log", f"{nginx.directory}/access.log"}
     worker = proxy.workers[0]
     assert worker.limits and worker.limits.files_limit and worker.limits.files_open
     if os.geteuid() == 0:
@@ -82,14 +82,14 @@ def test_several_at_once(make: Make) -> None:
 
 def test_a_prefix_and_a_relative_configuration(make: Make) -> None:
     nginx = make()
-    proxy, _ = look(nginx.start("-p", f"{nginx.folder}/", "-c", "nginx.conf"))
-    assert (proxy.config, proxy.prefix) == (str(nginx.config), str(nginx.folder))
+    proxy, _ = look(nginx.start("-p", f"{nginx.directory}/", "-c", "nginx.conf"))
+    assert (proxy.config, proxy.prefix) == (str(nginx.config), str(nginx.directory))
 
 
-def test_a_relative_prefix_counts_from_its_folder(make: Make) -> None:
+def test_a_relative_prefix_counts_from_its_directory(make: Make) -> None:
     nginx = make()
-    proxy, _ = look(nginx.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(nginx.folder))))
-    assert (proxy.config, proxy.prefix) == (str(nginx.config), str(nginx.folder))
+    proxy, _ = look(nginx.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(nginx.directory))))
+    assert (proxy.config, proxy.prefix) == (str(nginx.config), str(nginx.directory))
 
 
 def test_directives_of_the_command_line(make: Make) -> None:
@@ -115,15 +115,15 @@ def test_in_the_foreground(make: Make, directives: str) -> None:
         process.wait(10)
 
 
-def test_another_name(make: Make, open_folder: Path) -> None:
-    program = open_folder / "nginx-debug"
+def test_another_name(make: Make, open_directory: Path) -> None:
+    program = open_directory / "nginx-debug"
     shutil.copy(PROGRAM, program)
     proxy, _ = look(make().start(program=str(program)))
     assert proxy.exe == str(program)
 
 
-def test_a_replaced_binary_still_tells_its_version(make: Make, open_folder: Path) -> None:
-    program = open_folder / "nginx"
+def test_a_replaced_binary_still_tells_its_version(make: Make, open_directory: Path) -> None:
+    program = open_directory / "nginx"
     shutil.copy(PROGRAM, program)
     nginx = make()
     pid = nginx.start(program=str(program))
@@ -187,7 +187,7 @@ def test_a_given_configuration_finds_its_master(make: Make) -> None:
     nginx, other = make("a"), make("b")
     pid = nginx.start()
     other.start()
-    link = nginx.folder / "link.conf"
+    link = nginx.directory / "link.conf"
     link.symlink_to(nginx.config)
     for config in (nginx.config, link):
         found = proxies.collect(LocalHost(), now(), Ask(configs=(str(config),)))
@@ -196,7 +196,7 @@ def test_a_given_configuration_finds_its_master(make: Make) -> None:
 
 def test_a_given_configuration_that_nothing_runs(make: Make) -> None:
     nginx = make()
-    (nginx.folder / "error.log").write_text(
+    (nginx.directory / "error.log").write_text(
         "2026/01/01 00:00:00 [emerg] 1#1: bind() to 0.0.0.0:80 failed (98: Address already in use)\n"
     )
     found = proxies.collect(LocalHost(), now(), Ask(configs=(str(nginx.config),)))
@@ -209,7 +209,7 @@ def test_a_given_configuration_that_nothing_runs(make: Make) -> None:
 def test_a_test_is_no_proxy(make: Make) -> None:
     nginx = make()
     nginx.config.write_text(nginx.config.read_text() + "\ninclude pipe;\n")
-    os.mkfifo(nginx.folder / "pipe")
+    os.mkfifo(nginx.directory / "pipe")
     process = subprocess.Popen([PROGRAM, "-t", "-c", str(nginx.config)], stderr=subprocess.DEVNULL)
     try:
         until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(PROGRAM.encode()), "it runs")
@@ -220,10 +220,10 @@ def test_a_test_is_no_proxy(make: Make) -> None:
 
 
 @needs_root
-def test_another_mount_namespace(make: Make, open_folder: Path) -> None:
+def test_another_mount_namespace(make: Make, open_directory: Path) -> None:
     """As in a container: its configuration lies where our own root has nothing."""
     nginx = make()
-    hidden = open_folder / "hidden"
+    hidden = open_directory / "hidden"
     hidden.mkdir()
     script = f"mount -t tmpfs none {hidden} && cp {nginx.config} {hidden}/nginx.conf && exec {PROGRAM} -e stderr -c {hidden}/nginx.conf"
     subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
@@ -251,9 +251,9 @@ def test_another_network_namespace(make: Make) -> None:
 @needs_root
 def test_one_of_a_user_is_read_with_that_users_rights(make: Make) -> None:
     nginx = make(user="")
-    secret = nginx.folder / "secret.conf"
+    secret = nginx.directory / "secret.conf"
     secret.write_text("http { server { listen 9; location / { proxy_pass http://192.0.2.1; } } }")
-    subprocess.run(["chown", "-R", "nobody", str(nginx.folder)], check=True)
+    subprocess.run(["chown", "-R", "nobody", str(nginx.directory)], check=True)
     pid = nginx.start("-c", str(nginx.config), before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
     nginx.config.write_text(nginx.config.read_text() + f"\ninclude {secret};\n")
     os.chown(secret, 0, 0)
@@ -261,7 +261,7 @@ def test_one_of_a_user_is_read_with_that_users_rights(make: Make) -> None:
     proxy, gaps = look(pid)
     assert proxy.user == "nobody"
     assert "192.0.2.1" not in str(proxy.routes)
-    assert any(f"{secret}: permission denied for user 65534" in gap.why for gap in gaps)
+    assert any(f"{secret}: permission denied for user 65534" in gap.reason for gap in gaps)
 
 
 @needs_root
@@ -289,7 +289,7 @@ sys.stdout.buffer.write(encode(collect(LocalHost(), datetime.now(UTC), None, Non
     assert proxy.routes
     assert proxy.test == "unknown"
     assert any(gap.source == "config test" for gap in snapshot.gaps)
-    assert not any("internal error" in gap.why for gap in snapshot.gaps), snapshot.gaps
+    assert not any("internal error" in gap.reason for gap in snapshot.gaps), snapshot.gaps
 
 
 @needs_root
@@ -306,13 +306,13 @@ def test_without_a_look_at_the_binary_its_path_is_taken_from_the_title(make: Mak
 
     nginx, relative = make("a"), make("b")
     pid = nginx.start()
-    other = relative.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(relative.folder)))
+    other = relative.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(relative.directory)))
     found = proxies.collect(Unprivileged(), now(), Ask())
     proxy = next(proxy for proxy in found.value or () if proxy.pid == pid)
     assert proxy.exe == PROGRAM
     assert proxy.version and proxy.build and proxy.routes
     assert other not in {proxy.pid for proxy in found.value or ()}
-    assert any(f"process {other}: its folder" in gap.why for gap in found.gaps)
+    assert any(f"process {other}: its directory" in gap.reason for gap in found.gaps)
 
 
 def test_a_master_that_lost_its_workers(make: Make) -> None:
@@ -326,18 +326,18 @@ def test_a_master_that_lost_its_workers(make: Make) -> None:
     assert proxy.user
 
 
-def test_no_nginx_at_all(open_folder: Path) -> None:
+def test_no_nginx_at_all(open_directory: Path) -> None:
     from why502.sources.nginx_installed import all_stopped
 
     gaps: list[Gap] = []
-    assert all_stopped(DirectoryHost(str(open_folder)), gaps) == ()
-    (open_folder / "etc/nginx").mkdir(parents=True)
-    (open_folder / "etc/nginx/nginx.conf").write_text(
+    assert all_stopped(DirectoryHost(str(open_directory)), gaps) == ()
+    (open_directory / "etc/nginx").mkdir(parents=True)
+    (open_directory / "etc/nginx/nginx.conf").write_text(
         "events {} http { server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } } }"
     )
-    (open_folder / "opt/shop/nginx/conf").mkdir(parents=True)
-    (open_folder / "opt/shop/nginx/conf/nginx.conf").write_text("events {}")
-    found = all_stopped(DirectoryHost(str(open_folder)), gaps)
+    (open_directory / "opt/shop/nginx/conf").mkdir(parents=True)
+    (open_directory / "opt/shop/nginx/conf/nginx.conf").write_text("events {}")
+    found = all_stopped(DirectoryHost(str(open_directory)), gaps)
     assert [proxy.config for proxy in found] == ["/etc/nginx/nginx.conf", "/opt/shop/nginx/conf/nginx.conf"]
     assert found[0].routes and found[0].pid is None
 

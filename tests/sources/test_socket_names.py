@@ -65,10 +65,10 @@ def look(*paths: str, **more: object) -> Snapshot:
     return msgspec.structs.replace(known, listeners=socket_names.collect(LocalHost(), known, Ask()).value)
 
 
-def test_a_link_is_the_socket_that_it_leads_to(open_folder: Path) -> None:
-    (open_folder / "releases/7").mkdir(parents=True)
-    (open_folder / "current").symlink_to("releases/7")
-    bound, called = open_folder / "releases/7/app", str(open_folder / "current/app")
+def test_a_link_is_the_socket_that_it_leads_to(open_directory: Path) -> None:
+    (open_directory / "releases/7").mkdir(parents=True)
+    (open_directory / "current").symlink_to("releases/7")
+    bound, called = open_directory / "releases/7/app", str(open_directory / "current/app")
     with listening(bound) as server, socket.socket(socket.AF_UNIX) as client:
         client.connect(called)
         known = look(called)
@@ -84,21 +84,21 @@ def test_a_link_is_the_socket_that_it_leads_to(open_folder: Path) -> None:
         assert server.getsockname() == str(bound)
 
 
-def test_a_socket_of_another_file_stays_another(open_folder: Path) -> None:
-    with listening(open_folder / "one"), listening(open_folder / "two"):
-        (open_folder / "link").symlink_to("one")
-        known = look(str(open_folder / "link"))
-        names = {x.target.path: x.names for x in known.listeners or () if x.target.path.startswith(str(open_folder))}
-        assert names == {str(open_folder / "one"): (str(open_folder / "link"),), str(open_folder / "two"): ()}
+def test_a_socket_of_another_file_stays_another(open_directory: Path) -> None:
+    with listening(open_directory / "one"), listening(open_directory / "two"):
+        (open_directory / "link").symlink_to("one")
+        known = look(str(open_directory / "link"))
+        names = {x.target.path: x.names for x in known.listeners or () if x.target.path.startswith(str(open_directory))}
+        assert names == {str(open_directory / "one"): (str(open_directory / "link"),), str(open_directory / "two"): ()}
 
 
 @needs_root
-def test_a_pool_that_does_not_run_is_found_behind_a_link_that_leads_nowhere(open_folder: Path) -> None:
-    (open_folder / "fpm.sock").symlink_to("php8.2-fpm.sock")
-    pool = PhpPool(name="www", target=Target(path=str(open_folder / "php8.2-fpm.sock")))
-    known = look(str(open_folder / "fpm.sock"), php_pools=(pool,))
+def test_a_pool_that_does_not_run_is_found_behind_a_link_that_leads_nowhere(open_directory: Path) -> None:
+    (open_directory / "fpm.sock").symlink_to("php8.2-fpm.sock")
+    pool = PhpPool(name="www", target=Target(path=str(open_directory / "php8.2-fpm.sock")))
+    known = look(str(open_directory / "fpm.sock"), php_pools=(pool,))
     known = msgspec.structs.replace(known, socket_paths=socket_paths.collect(LocalHost(), known, Ask()).value)
-    assert Case(here=known, target=Target(path=str(open_folder / "fpm.sock"))).pool == pool
+    assert Case(here=known, target=Target(path=str(open_directory / "fpm.sock"))).pool == pool
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_socket_that_timed_out_is_written_without_its_colon(request_: str, ups
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_every_timeout_of_a_real_nginx_is_its_socket_s(open_folder: Path) -> None:
-    bound = open_folder / "backend"
-    nginx = Nginx(open_folder / "nginx", passes=f"http://unix:{bound}:/api/; proxy_read_timeout 100ms")
+def test_every_timeout_of_a_real_nginx_is_its_socket_s(open_directory: Path) -> None:
+    bound = open_directory / "backend"
+    nginx = Nginx(open_directory / "nginx", passes=f"http://unix:{bound}:/api/; proxy_read_timeout 100ms")
     with listening(bound):
         nginx.start()
         try:
@@ -138,7 +138,7 @@ def test_every_timeout_of_a_real_nginx_is_its_socket_s(open_folder: Path) -> Non
                 connection.request("GET", path)
                 assert connection.getresponse().status == 504
                 connection.close()
-            error = nginx.folder / "error.log"
+            error = nginx.directory / "error.log"
             until(lambda: error.read_text().count("upstream timed out") == 3, error.read_text())
             assert f"unix:{bound}/api/" in error.read_text()  # no colon: the reason for all this
             now = datetime.now(UTC)

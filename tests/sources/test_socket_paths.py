@@ -45,9 +45,9 @@ def may_connect(path: Path) -> bool:
 
 
 @pytest.fixture
-def listening(open_folder: Path) -> Iterator[Path]:
-    (open_folder / "app").mkdir(mode=0o755)
-    path = open_folder / "app/shop.sock"
+def listening(open_directory: Path) -> Iterator[Path]:
+    (open_directory / "app").mkdir(mode=0o755)
+    path = open_directory / "app/shop.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
@@ -59,29 +59,29 @@ def listening(open_folder: Path) -> Iterator[Path]:
 @needs_root
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
 @pytest.mark.parametrize(
-    ("socket_mode", "folder_mode", "acl", "blocked"),
+    ("socket_mode", "directory_mode", "acl", "blocked"),
     [
         (0o666, 0o755, None, None),
         (0o660, 0o755, None, "socket"),
-        (0o666, 0o750, None, "folder"),
-        (0o600, 0o700, None, "folder"),
+        (0o666, 0o750, None, "directory"),
+        (0o600, 0o700, None, "directory"),
         (0o444, 0o755, None, "socket"),
         (0o660, 0o755, "u:www-data:rw", None),
         (0o666, 0o755, "u:www-data:r", "socket"),
         (0o666, 0o711, None, None),
-        (0o666, 0o744, None, "folder"),
+        (0o666, 0o744, None, "directory"),
     ],
 )
-def test_modes_and_acls(listening: Path, socket_mode: int, folder_mode: int, acl: str | None, blocked: str | None) -> None:
+def test_modes_and_acls(listening: Path, socket_mode: int, directory_mode: int, acl: str | None, blocked: str | None) -> None:
     listening.chmod(socket_mode)
-    listening.parent.chmod(folder_mode)
+    listening.parent.chmod(directory_mode)
     if acl:
         if not shutil.which("setfacl"):
             pytest.skip("setfacl is not installed")
         subprocess.run(["setfacl", "-m", acl, str(listening)], check=True)
     path = look(now(proxies=(proxy_to(str(listening)),)))
     assert path.is_reachable is (blocked is None) is may_connect(listening)
-    assert path.blocked_at == {None: "", "socket": str(listening), "folder": str(listening.parent)}[blocked]
+    assert path.blocked_at == {None: "", "socket": str(listening), "directory": str(listening.parent)}[blocked]
     assert (path.kind, path.user) == ("socket", "www-data")
     assert [step.path for step in path.steps][-3:] == [str(listening.parents[1]), str(listening.parent), str(listening)]
     assert (path.steps[-1].owner, path.steps[-1].group) == ("root", "root")
@@ -99,42 +99,42 @@ def test_a_group_of_the_user_counts(listening: Path) -> None:
     assert look(now(proxies=(proxy_to(str(listening), user="nosuchuser"),))).is_reachable is None
 
 
-def test_what_is_missing_or_no_socket(open_folder: Path) -> None:
-    (open_folder / "file").touch()
-    (open_folder / "folder").mkdir()
-    (open_folder / "dangling").symlink_to("nowhere")
+def test_what_is_missing_or_no_socket(open_directory: Path) -> None:
+    (open_directory / "file").touch()
+    (open_directory / "directory").mkdir()
+    (open_directory / "dangling").symlink_to("nowhere")
     for name, kind in (
         ("none", "missing"),
         ("no/such/thing", "missing"),
         ("file", "file"),
-        ("folder", "folder"),
+        ("directory", "directory"),
         ("dangling", "missing"),
         ("file/x", "missing"),
     ):
-        path = look(now(proxies=(proxy_to(f"{open_folder}/{name}"),)))
+        path = look(now(proxies=(proxy_to(f"{open_directory}/{name}"),)))
         assert path.kind == kind, name
         assert kind != "missing" or path.is_reachable is not True
 
 
-def test_links_are_steps(listening: Path, open_folder: Path) -> None:
-    (open_folder / "current").symlink_to("app")
-    path = look(now(proxies=(proxy_to(f"{open_folder}/current/shop.sock"),)))
+def test_links_are_steps(listening: Path, open_directory: Path) -> None:
+    (open_directory / "current").symlink_to("app")
+    path = look(now(proxies=(proxy_to(f"{open_directory}/current/shop.sock"),)))
     assert path.kind == "socket"
     assert [(Path(step.path).name, step.kind) for step in path.steps][-3:] == [
         ("current", "link"),
-        ("app", "folder"),
+        ("app", "directory"),
         ("shop.sock", "socket"),
     ]
 
 
-def test_a_link_loop_is_a_gap(open_folder: Path) -> None:
-    (open_folder / "a").symlink_to("a")
-    found = socket_paths.collect(LocalHost(), now(proxies=(proxy_to(f"{open_folder}/a"),)), Ask())
+def test_a_link_loop_is_a_gap(open_directory: Path) -> None:
+    (open_directory / "a").symlink_to("a")
+    found = socket_paths.collect(LocalHost(), now(proxies=(proxy_to(f"{open_directory}/a"),)), Ask())
     assert found.value and found.value[0].is_reachable is None and found.value[0].kind == ""
-    assert "symbolic links" in found.gaps[0].why
+    assert "symbolic links" in found.gaps[0].reason
 
 
-def test_the_same_name_elsewhere(open_folder: Path) -> None:
+def test_the_same_name_elsewhere(open_directory: Path) -> None:
     listeners = (
         Listener(target=Target(path="/run/other/shop.sock"), pids=(1,)),
         Listener(target=Target(path="/tmp/shop.sock"), pids=(2,)),
@@ -142,16 +142,16 @@ def test_the_same_name_elsewhere(open_folder: Path) -> None:
         Listener(target=Target(path="/run/else.sock"), pids=(1,)),
     )
     processes = (Process(pid=1), Process(pid=2, mounts="5", private_tmp="/tmp/systemd-private-x/tmp"), Process(pid=3, mounts="6"))
-    path = look(now(proxies=(proxy_to(f"{open_folder}/shop.sock"),), listeners=listeners, processes=processes))
+    path = look(now(proxies=(proxy_to(f"{open_directory}/shop.sock"),), listeners=listeners, processes=processes))
     assert path.seen_elsewhere == ("/run/other/shop.sock", "/tmp/systemd-private-x/tmp/shop.sock", "/proc/3/root/srv/shop.sock")
 
 
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_a_private_tmp_hides_the_socket(listening: Path, open_folder: Path) -> None:
+def test_a_private_tmp_hides_the_socket(listening: Path, open_directory: Path) -> None:
     """nginx with a /tmp of its own, as systemd's PrivateTmp= gives it, sees nothing where the application listens."""
-    nginx = Nginx(open_folder / "nginx", passes=f"http://unix:{listening}:")
+    nginx = Nginx(open_directory / "nginx", passes=f"http://unix:{listening}:")
     script = f"mount -t tmpfs none {listening.parent} && exec {PROGRAM} -e stderr -c {nginx.config}"
     try:
         subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)

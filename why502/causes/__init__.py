@@ -1,4 +1,4 @@
-"""One file for each cause, in a folder for each layer. CAUSES holds them all by id, PAGES their documentation (the module's docstring)."""
+"""One file for each cause, in a directory for each layer. CAUSES holds them all by id, PAGES their documentation (the module's docstring)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from why502.model.logs import Symptom
 
 
 def _find() -> dict[str, ModuleType]:
-    """Return every module below this folder that has a CAUSE, by the cause's id."""
+    """Return every module below this directory that has a CAUSE, by the cause's id."""
     modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
     return {module.CAUSE.id: module for module in sorted(modules, key=lambda module: module.__name__) if hasattr(module, "CAUSE")}
 

@@ -20,27 +20,27 @@ from why502.sources.suppliers import Rights
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
-APACHE_FOLDERS = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
+APACHE_DIRECTORIES = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
 _SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
 _MOST_BYTES = 16 << 20
 
 
 def near(paths: tuple[str, ...]) -> Told:
-    """Return what this machine's configuration tells, where it speaks of one of the folders; else nothing."""
-    folders = {
+    """Return what this machine's configuration tells, where it speaks of one of the directories; else nothing."""
+    directories = {
         posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
     }
     for main in APACHE_USUAL:
         with contextlib.suppress(HostError):
             forms = _apache(main)
-            if folders & {posixpath.dirname(path) for path in forms}:
+            if directories & {posixpath.dirname(path) for path in forms}:
                 return Told(forms=forms)
     for main in USUAL:
         with contextlib.suppress(OSError, HostError, Why502Error):
             text = _read(main)
             included = [*Path(main).parent.glob("*.d/*"), *Path(main).parent.glob("sites-enabled/*")]
             text += b"".join(_read(str(path)) for path in included[:200] if path.is_file())
-            if any(os.fsencode(folder) in text for folder in folders):
+            if any(os.fsencode(directory) in text for directory in directories):
                 return read(main)
     return Told()
 
@@ -57,7 +57,7 @@ def read(path: str) -> Told:
         rights = Rights(_host(), 0)  # the user named the file, or it lies where root's does; what it includes, its writer names
         found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
-        raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
+        raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path, and that you may read it.") from error
     forms = {
         log.path: Form(
             name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"
@@ -81,16 +81,16 @@ def read(path: str) -> Told:
 
 
 def _apache(main: str) -> dict[str, Form]:
-    """Return the forms of the logs that Apache's configuration names: of its main file, and of the folders that distributions include."""
-    folder = Path(main).parent
-    included = [path for pattern in APACHE_FOLDERS for path in sorted(folder.glob(pattern))[:200]]
+    """Return the forms of the logs that Apache's configuration names: of its main file, and of the directories that distributions include."""
+    directory = Path(main).parent
+    included = [path for pattern in APACHE_DIRECTORIES for path in sorted(directory.glob(pattern))[:200]]
     texts = [_read(str(path)).decode("utf-8", "replace") for path in (Path(main), *included) if path.is_file()]
     root = _SERVER_ROOT.search(texts[0]) if texts else None
     logs = of_logs(texts, {"APACHE_LOG_DIR": "/var/log/apache2"})
     forms = {}
     for path, text in logs.items():
         with contextlib.suppress(ValueError, re.error):
-            forms[posixpath.join(root[1] if root else str(folder), path)] = of_format(text, said_by=f"the LogFormat in {main}")
+            forms[posixpath.join(root[1] if root else str(directory), path)] = of_format(text, said_by=f"the LogFormat in {main}")
     return forms
 
 
@@ -113,5 +113,5 @@ def _read(path: str) -> bytes:
     return _host().read(path, limit_bytes=_MOST_BYTES)
 
 
-def _list(folder: str) -> list[str]:
-    return _host().list(folder)
+def _list(directory: str) -> list[str]:
+    return _host().list(directory)

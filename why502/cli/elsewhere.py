@@ -89,7 +89,7 @@ def look_elsewhere(hosts: Sequence[str], options: Sequence[str], known: Sequence
     failed = [(address, each) for address, each in zip(addresses, found, strict=True) if isinstance(each, Why502Error)]
     if not seen:
         raise failed[0][1]
-    gaps = tuple(Gap(source=str(address), why=error.says, allow=error.hint) for address, error in failed)
+    gaps = tuple(Gap(source=str(address), reason=error.message, hint=error.hint) for address, error in failed)
     return (msgspec.structs.replace(seen[0], gaps=(*seen[0].gaps, *gaps)), *seen[1:])
 
 

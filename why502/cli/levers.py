@@ -63,7 +63,7 @@ def pull(
     entry = repair(env, wanted, snapshot, state, is_asked=not yes, is_json=is_json, reverts_at=reverts_at)
     ended(env, entry, wanted, is_json=is_json)
     if entry.phase == "kept" and entry.reverts_at is not None:
-        by = schedule.begin(entry, journal.folder(state), env.now())
+        by = schedule.begin(entry, journal.directory(state), env.now())
         env.stderr.write(f"  its end is seen to by {by}\n")
     return 0 if entry.phase == "kept" else 1
 
@@ -79,7 +79,7 @@ def _reach(host: Host, text: str) -> None:
     try:
         host.connect(target, timeout_s=3.0).close()
     except HostError as error:
-        raise Why502Error(f"{text} takes no connection: {error.why}", "Start it first; nothing was changed.") from error
+        raise Why502Error(f"{text} takes no connection: {error.reason}", "Start it first; nothing was changed.") from error
 
 
 def _end(text: str, now: datetime) -> datetime:
@@ -104,13 +104,13 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
     from why502.render.words import clock, safe
 
     expired(env, state)
-    found = active(journal.folder(state))
+    found = active(journal.directory(state))
     if is_json:
         rows = [
             {
                 "id": entry.id,
                 "lever": entry.lever,
-                "says": entry.says,
+                "message": entry.message,
                 "files": [change.file for change in entry.changes],
                 "since": entry.began_at,
                 "reverts_at": entry.reverts_at,
@@ -122,7 +122,7 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
         env.write("No lever is pulled.\n")
     for entry in () if is_json else found:
         until = f"until {clock(entry.reverts_at)}" if entry.reverts_at else "until it is taken back"
-        env.write(f"{entry.id}  {safe(entry.says)}\n  since {clock(entry.began_at)}, {until}\n")
+        env.write(f"{entry.id}  {safe(entry.message)}\n  since {clock(entry.began_at)}, {until}\n")
     return 1 if found else 0
 
 
@@ -131,7 +131,7 @@ def undone(env: Env, state: str | None, id_: str | None, *, is_json: bool) -> in
     from why502.cli.repair import ended, watched
     from why502.fix import journal, schedule, transaction
 
-    where = journal.folder(state)
+    where = journal.directory(state)
     with journal.lock(where):
         found = [entry for entry in active(where) if id_ in (None, entry.id)]
         if not found:
@@ -149,18 +149,18 @@ def expired(env: Env, state: str | None) -> int:
     from why502.cli.repair import watched
     from why502.fix import journal, schedule, transaction
 
-    where = journal.folder(state)
+    where = journal.directory(state)
     if not _due(where, env.now()):
         return 0
     status = 0
     with _locked(where):
         for entry in reversed(_due(where, env.now())):
             try:
-                watched(env).say(f"the time of {entry.id} is over: {entry.says}")
+                watched(env).say(f"the time of {entry.id} is over: {entry.message}")
                 status |= bool(transaction.revert(where, entry, watched(env)).left)
                 schedule.cancel(entry)
             except Why502Error as error:
-                watched(env).say(f"{error.says}. {error.hint}")
+                watched(env).say(f"{error.message}. {error.hint}")
                 status = 1
     return status
 
@@ -169,7 +169,7 @@ def waited(env: Env, state: str | None) -> int:
     """Wait for the ends of all levers that are pulled now or meanwhile, and take each back."""
     from why502.fix import journal
 
-    where, failed = journal.folder(state), set[str]()
+    where, failed = journal.directory(state), set[str]()
     while True:
         ends = [entry for entry in active(where) if entry.reverts_at and entry.id not in failed]
         if not ends:

@@ -101,12 +101,12 @@ def _looked(
     if offline:
         snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
     if not snapshot.proxies and not logs and not targets:
-        why = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
+        reason = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
         raise Why502Error(
-            f"no proxy was found here: {why.why}"
-            if why
+            f"no proxy was found here: {reason.reason}"
+            if reason
             else "no nginx runs here, and none of its configurations lies in the usual places",
-            why.allow if why and why.allow else "Name its main configuration with --config PATH, or logs with --log PATH.",
+            reason.hint if reason and reason.hint else "Name its main configuration with --config PATH, or logs with --log PATH.",
         )
     return (snapshot if offline else LiveSnapshot.of(snapshot),)
 
@@ -171,8 +171,8 @@ def _is_pipe(path: str) -> bool:
 
 def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
     """Return the gaps with one in place of all those that --offline made."""
-    kept = tuple(gap for gap in gaps if "--offline" not in gap.why and not gap.source.startswith(("/proc/", "/sys/")))
-    return (*kept, Gap(source="this machine", why="not looked at: --offline")) if len(kept) < len(gaps) else kept
+    kept = tuple(gap for gap in gaps if "--offline" not in gap.reason and not gap.source.startswith(("/proc/", "/sys/")))
+    return (*kept, Gap(source="this machine", reason="not looked at: --offline")) if len(kept) < len(gaps) else kept
 
 
 def _content(env: Env, path: str, limit_bytes: int) -> bytes:
@@ -201,7 +201,7 @@ def _readable(path: str, option: str) -> None:
     """Raise Why502Error where a file that the user named cannot be read."""
     try:
         if Path(path).is_dir():
-            raise Why502Error(f"{option} {path} is a folder", "Name a file in it.")
+            raise Why502Error(f"{option} {path} is a directory", "Name a file in it.")
         with open(path, "rb"):
             pass
     except OSError as error:

@@ -20,7 +20,7 @@ from why502.version import __version__
 
 
 class Commands(click.Group):
-    """The folder cli/commands as a group of commands."""
+    """The directory cli/commands as a group of commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the command modules."""
@@ -65,9 +65,9 @@ def run(argv: list[str], env: Env | None = None) -> int:
     except click.ClickException as error:
         return _fail(env, error.format_message(), "Check the path and its permissions.")
     except Why502Error as error:
-        return _fail(env, error.says, error.hint)
+        return _fail(env, error.message, error.hint)
     except HostError as error:
-        return _fail(env, error.why, error.allow)
+        return _fail(env, error.reason, error.hint)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except patience.OutOfTimeError:
@@ -83,17 +83,19 @@ def run(argv: list[str], env: Env | None = None) -> int:
         try:
             Path.cwd()
         except FileNotFoundError:
-            return _fail(env, "the current folder is gone", "Change to another one (cd /), and name files by their whole paths.")
+            return _fail(
+                env, "the current directory is gone", "Change to another one (cd /), and name files by their whole paths."
+            )
         raise
     finally:
         patience.unlimit()
 
 
-def _fail(env: Env, says: str, hint: str) -> int:
+def _fail(env: Env, message: str, hint: str) -> int:
     from why502.render.words import safe
 
     with contextlib.suppress(BrokenPipeError):
-        env.stderr.write(f"why502: {safe(says)}\n{safe(hint)}\n")
+        env.stderr.write(f"why502: {safe(message)}\n{safe(hint)}\n")
     return Exit.CANNOT
 
 

@@ -45,7 +45,7 @@ def with_diffs(plan: Plan, host: Host) -> Plan:
         except Missing:
             return with_diff(change, b"")
         except HostError as error:
-            raise NotApplied(error.why, error.allow or "Run it as root.") from error
+            raise NotApplied(error.reason, error.hint or "Run it as root.") from error
 
     return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
 
@@ -67,8 +67,8 @@ def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply
     if is_json:
         env.write(_json(plan, None, "planned", others, host=host))
     else:
-        why = lacking(plan)
-        do = f"Do it as root ({why}): sudo {how}" if why else f"Do it with: {how}"
+        reason = lacking(plan)
+        do = f"Do it as root ({reason}): sudo {how}" if reason else f"Do it with: {how}"
         end = f"{_others(others)}Nothing was changed. {do}\n"
         env.write(_text(plan) + _apart(plan, host, end))
     return 1
@@ -84,8 +84,8 @@ def _apart(plan: Plan, host: Host, otherwise: str) -> str:
         if why_not := refusal(plan, host):
             return f"This is not done from here: {safe(why_not[0])}.\n{safe(why_not[1])}\n"
         return otherwise
-    why, todo = instead(plan, host)
-    return "\n".join((f"This is not done from here: {safe(why)}.", *(safe(line) for line in todo), ""))
+    reason, todo = instead(plan, host)
+    return "\n".join((f"This is not done from here: {safe(reason)}.", *(safe(line) for line in todo), ""))
 
 
 def _others(plans: tuple[Plan, ...]) -> str:
@@ -123,7 +123,7 @@ def repair(
         if not env.stdin.isatty():
             raise Why502Error("nobody is there to be asked", "Say --yes to do it without asking.")
         click.confirm("Do it?", abort=True, err=True)
-    where = journal.folder(state)
+    where = journal.directory(state)
     with journal.lock(where), _interruptible():
         return carry_out(plan, snapshot, host, where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
 
@@ -145,11 +145,11 @@ def repair_with_first(
 
     tried: list[tuple[Plan, str]] = []
     host = env.host_of(snapshot)
-    refused = {number: why for number, plan in enumerate(plans) if (why := refusal(plan, host))}
+    refused = {number: reason for number, plan in enumerate(plans) if (reason := refusal(plan, host))}
     if len(refused) == len(plans):
         raise NotApplied(*refused[0])
-    for says, _ in refused.values():
-        watched(env).say(f"not done from here: {says}")
+    for message, _ in refused.values():
+        watched(env).say(f"not done from here: {message}")
     plans = tuple(plan for number, plan in enumerate(plans) if number not in refused)
     if plans and (lack := lacking(plans[0])):
         raise Why502Error(f"this user may not do that: {lack}", "Run it as root: sudo why502 fix --apply.")
@@ -159,10 +159,10 @@ def repair_with_first(
             plan = with_diffs(planned, host)
             entry = repair(env, plan, snapshot, state, is_asked=is_asked, is_json=is_json, urls=urls)
         except NotApplied as error:
-            transaction.settled(journal.folder(state))
+            transaction.settled(journal.directory(state))
             if not rest:
                 raise
-            watched(env).say(error.says)
+            watched(env).say(error.message)
             tried.append((plan, "failed"))
         else:
             if entry.phase == "kept" or not rest:
@@ -180,7 +180,7 @@ def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) 
     from why502.fix import journal, transaction
     from why502.fix.repair import verifier
 
-    where = journal.folder(state)
+    where = journal.directory(state)
     with journal.lock(where), _interruptible():
         every = journal.entries(where)
         wanted = [e for e in every if e.is_unfinished] or [
@@ -260,7 +260,7 @@ def _text(plan: Plan) -> str:
     from why502.redaction import in_place
     from why502.render.words import diff_lines, safe
 
-    lines = [safe(plan.says)] if plan.lever else [safe(plan.says), "", f"Plan: {safe(plan.remedy)}"]
+    lines = [safe(plan.message)] if plan.lever else [safe(plan.message), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
         shown = diff_lines(edit) or [f"{safe(edit.file)}:{edit.line} (not in the bundle): {safe(in_place(edit.after))}"]
         lines += ["", *(f"  {line}" for line in shown), f"  risk: {risk(edit)}"]
@@ -292,7 +292,7 @@ def _json(
         "schema": SCHEMA,
         "cause": (about.cause or None) if about else None,
         "lever": (about.lever or None) if about else None,
-        "says": plan.remedy if plan else entry.says if entry else "nothing is to be fixed",
+        "message": plan.remedy if plan else entry.message if entry else "nothing is to be fixed",
         "steps": steps,
         "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],
         "warnings": list(plan.warnings) if plan else [],
@@ -300,8 +300,8 @@ def _json(
         "id": entry.id if entry else None,
         "outcome": outcome,
         "left": list(entry.left) if entry else [],
-        "others": [{"remedy": number, "cause": x.cause, "says": x.remedy} for number, x in enumerate(others, 2)],
-        "tried": [{"cause": x.cause, "says": x.remedy, "outcome": how} for x, how in tried],
+        "others": [{"remedy": number, "cause": x.cause, "message": x.remedy} for number, x in enumerate(others, 2)],
+        "tried": [{"cause": x.cause, "message": x.remedy, "outcome": how} for x, how in tried],
         "reverts_at": entry.reverts_at.isoformat().replace("+00:00", "Z") if entry and entry.reverts_at else None,
     }
     return msgspec.json.format(msgspec.json.encode(without_secrets(fields)), indent=2).decode() + "\n"
@@ -312,13 +312,13 @@ def _not_from_here(plan: Plan, host: Host) -> str | None:
     from why502.fix.guard import refusal
 
     if plan.is_apart:
-        why, todo = instead(plan, host)
-        return ". ".join((why, *todo))
+        reason, todo = instead(plan, host)
+        return ". ".join((reason, *todo))
     why_not = refusal(plan, host)
     return ". ".join(why_not) if why_not else None
 
 
-def nothing(env: Env, says: str, *, is_json: bool) -> int:
+def nothing(env: Env, message: str, *, is_json: bool) -> int:
     """Write that nothing is to be done; return 0."""
-    env.write(_json(None, None, "nothing") if is_json else f"{says}\n")
+    env.write(_json(None, None, "nothing") if is_json else f"{message}\n")
     return 0

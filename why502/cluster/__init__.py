@@ -1,6 +1,6 @@
 """Reads the parts on the workers of a Dask cluster: the same function of the same bytes, so the sum is the same bit for bit.
 
-The paths must mean the same there: a shared folder, or a remote address that fsspec reaches. A task whose worker dies is run again by
+The paths must mean the same there: a shared directory, or a remote address that fsspec reaches. A task whose worker dies is run again by
 the scheduler, and so is one whose result died with it.
 """
 

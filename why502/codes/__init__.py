@@ -1,4 +1,4 @@
-"""The products' own codes (AH01102, sH, UF, 522…) and what each stands for. One file for each product; this folder is the registry.
+"""The products' own codes (AH01102, sH, UF, 522…) and what each stands for. One file for each product; this directory is the registry.
 
 A module offers PRODUCT. The formats read lines with these tables, `why502 explain CODE` shows them, the documentation lists them.
 """
@@ -18,7 +18,7 @@ class Code(Value, frozen=True, kw_only=True):
     """One code. `causes` are ids, best first; `status` is what the client gets, in words where it is not one number."""
 
     code: str
-    says: str
+    message: str
     symptom: Symptom | None = None
     phase: Phase | None = None
     causes: tuple[str, ...] = ()
@@ -71,11 +71,11 @@ def phase_of(symptom: Symptom | None) -> Phase | None:
     return next((phase for start, phase in _PHASES.items() if symptom and symptom.value.startswith(start)), None)
 
 
-def code(code: str, says: str, symptom: Symptom | None, causes: str, status: str = "", *, failure: bool = True) -> Code:
+def code(code: str, message: str, symptom: Symptom | None, causes: str, status: str = "", *, failure: bool = True) -> Code:
     """Return a row of a table; `causes` are ids with blanks between them."""
     return Code(
         code=code,
-        says=says,
+        message=message,
         symptom=symptom,
         phase=phase_of(symptom),
         causes=tuple(causes.split()),

@@ -99,7 +99,7 @@ PRODUCT = Product(
         code("AH00897", "the AJP backend did not answer the ping", Symptom.READ_TIMED_OUT, "backend-hung backend-too-slow", "503"),
         code("AH01144", "no loaded module speaks that URL's scheme", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500, in 2.2 403"),
         code("AH01146", "two routes share one backend, the parameters of the second are ignored", Symptom.WORKER_SHARING, "proxy-worker-sharing php-fpm-socket-mismatch"),
-        code("AH01089", "no folder for temporary files was found, so the request's body could not be stored", Symptom.TEMP_DENIED, "proxy-temp-unwritable disk-full", "500"),
+        code("AH01089", "no directory for temporary files was found, so the request's body could not be stored", Symptom.TEMP_DENIED, "proxy-temp-unwritable disk-full", "500"),
         code("AH01090", "no temporary file could be made, so the request's body could not be stored", Symptom.TEMP_DENIED, "proxy-temp-unwritable disk-full", "500"),
         code("AH01091", "the request's body could not be stored in a temporary file", Symptom.TEMP_DENIED, "disk-full proxy-temp-unwritable", "500"),
         code("AH00484", "httpd itself is out of workers (event)", Symptom.WORKER_CONNECTIONS, _BUSY),

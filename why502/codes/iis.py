@@ -44,8 +44,8 @@ PRODUCT = Product(
         code("503.2", "more requests at once than appConcurrentRequestLimit allows", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503"),
         code("503.3", "the queue of ASP.NET is full", Symptom.WORKERS_BUSY, "workers-exhausted", "503"),
         code("503.4", "the queue of FastCGI is full", Symptom.WORKERS_BUSY, "workers-exhausted", "503"),
-        *(code(str(number), says, symptom, causes) for number, says, symptom, causes in _NATIVE),
-        *(code(f"0x{_WIN32 + number:08x}", says, symptom, causes) for number, says, symptom, causes in _NATIVE),
+        *(code(str(number), message, symptom, causes) for number, message, symptom, causes in _NATIVE),
+        *(code(f"0x{_WIN32 + number:08x}", message, symptom, causes) for number, message, symptom, causes in _NATIVE),
     ),
     next=(
         "Get-WebAppPoolState; Get-EventLog Application -Newest 50",

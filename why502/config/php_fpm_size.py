@@ -14,7 +14,7 @@ class Size(Value, frozen=True, kw_only=True):
 
     max_children: int
     settings: dict[str, str]
-    says: str
+    message: str
     grows: bool
 
 
@@ -33,12 +33,12 @@ def size(pool: PhpPool, memory_available_bytes: int) -> Size | None:
     count = min(fits, max(2 * now, needed))
     room = f"a child takes {_mib(child)}, {_mib(memory_available_bytes)} are available of which {RESERVE:.0%} stay free"
     if count > now:
-        says = f"pm.max_children {now} -> {count}: {room}, so {fits} children fit"
+        message = f"pm.max_children {now} -> {count}: {room}, so {fits} children fit"
     elif fits < now:
-        says = f"pm.max_children {now} is more than memory allows: {room}, so only {fits} children fit"
+        message = f"pm.max_children {now} is more than memory allows: {room}, so only {fits} children fit"
     else:
-        says = f"pm.max_children {now} is all that memory allows: {room}; add memory, or make the requests shorter"
-    return Size(max_children=count, settings=pm_settings(pool.pm, count), says=says, grows=count > now)
+        message = f"pm.max_children {now} is all that memory allows: {room}; add memory, or make the requests shorter"
+    return Size(max_children=count, settings=pm_settings(pool.pm, count), message=message, grows=count > now)
 
 
 def pm_settings(pm: str, max_children: int) -> dict[str, str]:

@@ -98,7 +98,9 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
         if status in STATUSES:  # that any gateway passes on
             return _status(text, status, proxy)
     record = parse(text, proxy)
-    return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, says="nothing that is known here")
+    return (
+        line(text, record) if record is not None else Explanation(input=text, proxy=proxy, message="nothing that is known here")
+    )
 
 
 def line(text: str, record: LogRecord) -> Explanation:
@@ -120,7 +122,7 @@ def line(text: str, record: LogRecord) -> Explanation:
         cause=best,
         candidates=found,
         fields=fields(record),
-        says=_sentence(record, found if failed else (), product),
+        message=_sentence(record, found if failed else (), product),
         next=tuple(dict.fromkeys((*steps[:3], *(product.next[:2] if product and failed else ())))),
         remedies=candidates.remedies(best) if best else (),
         references=_references(best) if best else (),
@@ -144,7 +146,7 @@ def _bare(text: str, record: LogRecord, code: str) -> Explanation:
         cause=status.cause if record.is_gateway_failure else None,
         candidates=status.candidates,
         fields=fields(record),
-        says=f"{status.says}; this line does not tell why, the proxy's error log at that second does",
+        message=f"{status.message}; this line does not tell why, the proxy's error log at that second does",
         next=status.next,
         references=status.references,
     )
@@ -167,12 +169,12 @@ def _plain(value: Any) -> Any:
 def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product | None) -> str:
     row = product.codes.get(record.code) if product else None
     seen = WORDS.get(record.symptom, "") if record.symptom else ""
-    what = row.says if row and row.says and row.symptom is record.symptom else seen or (row.says if row else "")
+    what = row.message if row and row.message and row.symptom is record.symptom else seen or (row.message if row else "")
     who = record.proxy or record.program or record.format
     where = f" ({record.target or record.group})" if record.target or record.group else ""
     if not found:
         return f"{who}: {what or 'no failure of the way to a backend'}{where}"
-    return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].says}"
+    return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].message}"
 
 
 def parse(text: str, proxy: str | None = None) -> LogRecord | None:
@@ -191,13 +193,13 @@ def _cause(text: str, name: str) -> Explanation:
         kind=CAUSE,
         gateway_failure=True,
         cause=name,
-        candidates=(Candidate(cause=name, layer=cause.layer, confidence=1.0, says=cause.says),),
+        candidates=(Candidate(cause=name, layer=cause.layer, confidence=1.0, message=cause.message),),
         fields={
             "layer": cause.layer.value,
             "symptoms": [symptom.value for symptom in cause.symptoms],
             "is_effect_of": sorted(cause.yields_to),
         },
-        says=cause.says,
+        message=cause.message,
         next=candidates.next_steps(name),
         remedies=candidates.remedies(name),
         notes=PAGES[name].strip(),
@@ -238,7 +240,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
             "status": int(code),
             "made_by": [{"proxy": maker.proxy, "when": maker.when, "causes": list(maker.causes)} for maker in makers],
         },
-        says=f"{code}: {status.title}",
+        message=f"{code}: {status.title}",
         next=product.next if product else ("why502 diagnose", "why502 explain LINE (of the proxy's error log, at that second)"),
         references=product.references if product else (),
     )
@@ -269,7 +271,7 @@ def _code(text: str, found: list[tuple[Product, Code]]) -> Explanation:
     product, row = found[0]
     ranked = candidates.ranked(tuple(name for name in row.causes if name in CAUSES), row.symptom)
     best = ranked[0].cause if ranked and row.is_gateway_failure else None
-    others = [f"{other.title}: {code.says}" for other, code in found[1:]]
+    others = [f"{other.title}: {code.message}" for other, code in found[1:]]
     return Explanation(
         input=text,
         kind=CODE,
@@ -283,7 +285,7 @@ def _code(text: str, found: list[tuple[Product, Code]]) -> Explanation:
             "client_gets": row.status or None,
             "phase": row.phase.value if row.phase else None,
         },
-        says=f"{product.title}, {row.code}: {row.says}",
+        message=f"{product.title}, {row.code}: {row.message}",
         next=(*(candidates.next_steps(best)[:2] if best else ()), *product.next),
         remedies=candidates.remedies(best) if best else (),
         notes="\n".join(others),

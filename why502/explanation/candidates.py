@@ -66,7 +66,7 @@ def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | 
         if at and sure < 0.03:
             break
         cause = CAUSES[name]
-        found.append(Candidate(cause=name, layer=cause.layer, confidence=max(sure, 0.01), says=cause.says))
+        found.append(Candidate(cause=name, layer=cause.layer, confidence=max(sure, 0.01), message=cause.message))
     return tuple(found)
 
 
@@ -83,7 +83,10 @@ def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
     best = sorted(weights, key=lambda name: -weights[name])
     return tuple(
         Candidate(
-            cause=name, layer=CAUSES[name].layer, confidence=round(min(CERTAIN, weights[name] / total), 2), says=CAUSES[name].says
+            cause=name,
+            layer=CAUSES[name].layer,
+            confidence=round(min(CERTAIN, weights[name] / total), 2),
+            message=CAUSES[name].message,
         )
         for name in best
         if name in CAUSES
@@ -106,7 +109,7 @@ def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
 @lru_cache(256)
 def remedies(cause: str) -> tuple[Remedy, ...]:
     """Return what a cause's page advises."""
-    return tuple(Remedy(says=item) for item in section(cause, "Fix"))
+    return tuple(Remedy(message=item) for item in section(cause, "Fix"))
 
 
 def is_command(text: str) -> bool:

@@ -18,7 +18,7 @@ _LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # what the
 
 
 class _Mount(Value, frozen=True, kw_only=True):
-    """One line of proc_pid_mountinfo(5): `root` is the folder of the file system that lies at `at`."""
+    """One line of proc_pid_mountinfo(5): `root` is the directory of the file system that lies at `at`."""
 
     device: str
     root: str
@@ -50,11 +50,11 @@ def _mounts(text: str) -> Iterator[_Mount]:
             yield _Mount(device=words[2], root=words[3], at=words[4], kind=words[words.index("-", 6) + 1])
 
 
-def _below(path: str, folder: str) -> str | None:
-    """Return what is left of a path below a folder, "" for the folder itself; None where it is elsewhere."""
-    if path == folder:
+def _below(path: str, directory: str) -> str | None:
+    """Return what is left of a path below a directory, "" for the directory itself; None where it is elsewhere."""
+    if path == directory:
         return ""
-    top = folder.rstrip("/") + "/"
+    top = directory.rstrip("/") + "/"
     return path.removeprefix(top) if path.startswith(top) else None
 
 

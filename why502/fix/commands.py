@@ -125,8 +125,8 @@ def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None
 def _may_signal(master: Master) -> None:
     """Raise Why502Error unless the pid file names a process of a trusted user and program, and nobody else can change the file."""
     try:
-        if master.pid_file and (why := trust.stranger(master.pid_file)):
-            raise Why502Error(why, "Nothing was sent to any process.")
+        if master.pid_file and (reason := trust.stranger(master.pid_file)):
+            raise Why502Error(reason, "Nothing was sent to any process.")
         pid = master.written()
         if pid and os.path.exists(f"/proc/{pid}") and b"master process" not in _title(pid):
             raise Why502Error(f"{master.pid_file} names process {pid}, which is no nginx", "Nothing was sent to it.")
@@ -134,7 +134,7 @@ def _may_signal(master: Master) -> None:
             with trust.process(pid):
                 return
     except HostError as error:
-        raise Why502Error(error.why, error.allow or "Nothing was sent to any process.") from error
+        raise Why502Error(error.reason, error.hint or "Nothing was sent to any process.") from error
 
 
 def _about(unit: str, done: subprocess.CompletedProcess[str]) -> str:

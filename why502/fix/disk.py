@@ -52,8 +52,8 @@ def may_change(path: str) -> None:
         raise failure(path, error, "Nothing was changed.") from error
     if not stat.S_ISREG(found.st_mode):
         raise Why502Error(f"{path} is no regular file", "Nothing was changed.")
-    folder = os.path.dirname(path) or "."
-    may_write = os.access(path, os.W_OK) and os.access(folder, os.W_OK)
+    directory = os.path.dirname(path) or "."
+    may_write = os.access(path, os.W_OK) and os.access(directory, os.W_OK)
     if not may_write and os.geteuid() != 0 and found.st_mode & 0o222 and not is_read_only:
         raise Why502Error(f"{path} may not be changed by this user", "Nothing was changed. Run it as root.")
     if is_read_only or not found.st_mode & 0o222 or not may_write:
@@ -65,8 +65,8 @@ def may_change(path: str) -> None:
 
 def temporary(path: str) -> str:
     """Return the name beside a file under which its new content is written. It begins with a dot: no glob of an include finds it."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}{SUFFIX}")
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}{SUFFIX}")
 
 
 def replace(path: str, data: bytes, expected: str) -> None:
@@ -91,7 +91,7 @@ def replace(path: str, data: bytes, expected: str) -> None:
         if digest_of(path) != expected:  # as late as can be
             raise Why502Error(f"{path} was changed by somebody else meanwhile", "Look again, then repeat it.")
         os.replace(new, path)
-        sync_folder(os.path.dirname(path))
+        sync_directory(os.path.dirname(path))
     except OSError as error:
         raise failure(path, error, "The file is as it was.") from error
     finally:
@@ -114,7 +114,7 @@ def remove(path: str) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-            sync_folder(os.path.dirname(path))
+            sync_directory(os.path.dirname(path))
     except OSError as error:
         raise failure(path, error, "Remove it by hand.") from error
 
@@ -124,7 +124,7 @@ def keep(path: str, data: bytes, mode: int = 0o600) -> None:
     try:
         output.write(path, data, mode=mode)
     except Why502Error as error:
-        raise Why502Error(error.says, "Free some space there, or name another folder with --state.") from error
+        raise Why502Error(error.message, "Free some space there, or name another directory with --state.") from error
 
 
 def _write(handle: int, data: bytes) -> None:
@@ -133,8 +133,8 @@ def _write(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def sync_folder(path: str) -> None:
-    """Make a rename in a folder last (fsync(2) of the folder)."""
+def sync_directory(path: str) -> None:
+    """Make a rename in a directory last (fsync(2) of the directory)."""
     handle = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

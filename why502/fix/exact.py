@@ -13,7 +13,7 @@ from why502.host.files import access_list
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 
-MOST = 10_000  # entries below a folder
+MOST = 10_000  # entries below a directory
 PROGRAMS = ("chown", "chgrp", "chmod", "setfacl")
 
 

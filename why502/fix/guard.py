@@ -41,7 +41,7 @@ def refusal(plan: Plan, host: Host) -> tuple[str, str] | None:
             if run.argv[0] != "kill":
                 command(run.argv)
     except Why502Error as error:
-        return error.says, error.hint
+        return error.message, error.hint
     return None
 
 
@@ -94,11 +94,11 @@ def command(argv: tuple[str, ...]) -> None:
 
 def _trusted(path: str, about: str = "", *, missing: bool = False) -> None:
     try:
-        why = trust.stranger(path, missing=missing)
+        reason = trust.stranger(path, missing=missing)
     except HostError as error:
-        raise Why502Error(f"{about}{error.why}", error.allow or _HINT) from error
-    if why:
-        raise Why502Error(f"{about}{why}", _HINT)
+        raise Why502Error(f"{about}{error.reason}", error.hint or _HINT) from error
+    if reason:
+        raise Why502Error(f"{about}{reason}", _HINT)
 
 
 @contextmanager
@@ -110,9 +110,9 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if argv[0] not in PERMISSIONS or not argv[-1].startswith("/"):
         yield argv
         return
-    folder, last = os.path.split(argv[-1].rstrip("/"))
+    directory, last = os.path.split(argv[-1].rstrip("/"))
     try:
-        with trust.walked(folder or "/") as above:
+        with trust.walked(directory or "/") as above:
             handle = os.open(last or ".", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.descriptor)
             is_strange = bool(above.stranger())
         try:
@@ -126,7 +126,7 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         finally:
             os.close(handle)
     except HostError as error:
-        raise Why502Error(error.why, error.allow or "Nothing was changed there.") from error
+        raise Why502Error(error.reason, error.hint or "Nothing was changed there.") from error
     except OSError as error:
         raise Why502Error(f"{argv[-1]}: {(error.strerror or str(error)).lower()}", "Nothing was changed there.") from error
 
@@ -151,7 +151,7 @@ def send(argv: tuple[str, ...], since: datetime | None) -> None:
             with trust.process(pid) as checked:
                 signal.pidfd_send_signal(checked, number)
     except HostError as error:
-        raise Why502Error(error.why, error.allow or "Nothing was sent to it.") from error
+        raise Why502Error(error.reason, error.hint or "Nothing was sent to it.") from error
     except OSError as error:
         raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "Nothing was sent to it.") from error
     finally:

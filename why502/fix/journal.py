@@ -37,14 +37,14 @@ class Phase(StrEnum):
 class Change(Value, frozen=True, kw_only=True):
     """One file: its path as configured, the real one behind links, the digests of both contents.
 
-    `before` is "" for a file that is made; `folder` is the folder that is made for it, "" where it is there.
+    `before` is "" for a file that is made; `directory` is the directory that is made for it, "" where it is there.
     """
 
     file: str
     real: str
     before: str
     after: str
-    folder: str = ""
+    directory: str = ""
 
 
 class Entry(Value, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Entry(Value, frozen=True, kw_only=True):
     id: str
     began_at: datetime
     cause: str
-    says: str
+    message: str
     phase: Phase
     lever: str = ""
     changes: tuple[Change, ...] = ()
@@ -74,8 +74,8 @@ class Entry(Value, frozen=True, kw_only=True):
         return self.phase not in (Phase.KEPT, Phase.REVERTED)
 
 
-def folder(path: str | None = None) -> Path:
-    """Return the folder of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's state folder."""
+def directory(path: str | None = None) -> Path:
+    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's state directory."""
     if path:
         where = Path(path)
     elif os.geteuid() == 0:
@@ -85,7 +85,7 @@ def folder(path: str | None = None) -> Path:
     try:
         return Path(output.directory(str(where)))
     except Why502Error as error:
-        raise Why502Error(error.says, "Name another directory with --state, one of your own.") from error
+        raise Why502Error(error.message, "Name another directory with --state, one of your own.") from error
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def lock(where: Path) -> Iterator[None]:
     try:
         handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise disk.failure(str(where / "lock"), error, "Name another folder with --state.") from error
+        raise disk.failure(str(where / "lock"), error, "Name another directory with --state.") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,18 +122,19 @@ def entries(where: Path) -> list[Entry]:
         return [decode(_our_own(path), Entry, str(path)) for path in found]
     except Why502Error as error:
         raise Why502Error(
-            f"the journal is damaged: {error.says}", f"Old contents lie beside it (*.before in {where}); move it away to go on."
+            f"the journal is damaged: {error.message}",
+            f"Old contents lie beside it (*.before in {where}); move it away to go on.",
         ) from error
 
 
 def _our_own(path: Path) -> bytes:
     """Return what a file of the journal holds. Raises Why502Error where another user could have written it."""
     try:
-        why = trust.stranger(str(path))
+        reason = trust.stranger(str(path))
     except HostError as error:
-        raise Why502Error(error.why, error.allow) from error
-    if why or path.is_symlink():
-        raise Why502Error(why or f"{path} is a link", "Nothing was changed.")
+        raise Why502Error(error.reason, error.hint) from error
+    if reason or path.is_symlink():
+        raise Why502Error(reason or f"{path} is a link", "Nothing was changed.")
     return disk.read(str(path))
 
 

@@ -79,8 +79,8 @@ def _changed(found: list[Member], text: str, *, is_backup: bool) -> Plan:
             changes += [edit.replace(tree, word.start - 1, word.end, "") for word in unwanted]
     if not changes:
         raise Why502Error(f"{text} is {'a backup' if is_backup else 'in use'} already", "Nothing is to be done.")
-    says = f"use {text} only when the others fail" if is_backup else f"bring {text} back in"
-    return _plan(f"standby {text}", says, found[0][0], tuple(changes))
+    message = f"use {text} only when the others fail" if is_backup else f"bring {text} back in"
+    return _plan(f"standby {text}", message, found[0][0], tuple(changes))
 
 
 def _may_back_up(group: Upstream, *, is_backup: bool) -> None:
@@ -99,8 +99,8 @@ def timeout(snapshot: Snapshot, text: str, seconds: float) -> Plan:
         )
     name = f"{family(route)}_read_timeout"
     change = edit.set_directive(_tree(proxy, route.location_at), _place(route.location_at), name, f"{seconds:g}s")
-    says = f"let {label(route)} wait {seconds:g} s instead of {route.read_timeout_s:g} s for an answer"
-    return _plan(f"timeout {label(route)} {seconds:g}", says, proxy, (change,), route)
+    message = f"let {label(route)} wait {seconds:g} s instead of {route.read_timeout_s:g} s for an answer"
+    return _plan(f"timeout {label(route)} {seconds:g}", message, proxy, (change,), route)
 
 
 def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> Plan:
@@ -230,15 +230,15 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
     if len(wanted) == 1:
         return wanted[0]
     names = ", ".join(sorted(own for _, own in found)) or "none"
-    says = f"there is no group {name}" if name else f"there are {len(found)} groups" if found else "there is no upstream group"
-    raise Why502Error(says, f"Name one with --group: {names}.")
+    message = f"there is no group {name}" if name else f"there are {len(found)} groups" if found else "there is no upstream group"
+    raise Why502Error(message, f"Name one with --group: {names}.")
 
 
-def _plan(lever: str, says: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
+def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
     if not proxy.is_running:
         raise Why502Error(f"{proxy.kind} with {proxy.config} does not run", "Start it first: why502 fix proxy-not-running")
     return Plan(
-        cause="", says=f"Emergency lever: {says}.", remedy=says, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
+        cause="", message=f"Emergency lever: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
         proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
         for remedy in risk.remedies:
             edits = [step for step in remedy.steps if isinstance(step, Edit)]
             if remedy.safe and edits and len(edits) == len(remedy.steps) and not overlap(edits, changes):
-                words.append(remedy.says)
+                words.append(remedy.message)
                 changes += edits
     return "; ".join(words), tuple(changes)
 
@@ -45,9 +45,9 @@ def overlap(some: Iterable[Edit], others: Iterable[Edit]) -> bool:
 def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:
     """Yield what has each proxy take its configuration again."""
     for proxy in proxies:
-        says, changes = mended(proxy)
+        message, changes = mended(proxy)
         if changes and (begin := reload(proxy) or _start(proxy)):
-            yield Remedy(says=f"correct {proxy.config}, which is refused: {says}", steps=(*changes, *begin))
+            yield Remedy(message=f"correct {proxy.config}, which is refused: {message}", steps=(*changes, *begin))
 
 
 def _start(proxy: Proxy) -> tuple[Run, ...]:

@@ -31,7 +31,7 @@ class Plan(Value, frozen=True, kw_only=True):
     """What would be done about one finding, or by one lever. `warnings` are for the person who decides; `at` is the route's place."""
 
     cause: str
-    says: str
+    message: str
     remedy: str
     lever: str = ""
     edits: tuple[Edit, ...] = ()
@@ -93,7 +93,7 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
             if remedy.steps and (cause is not None or not remedy.is_policy):
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
     if not made and not any(finding.ongoing for finding in found):
-        raise NothingToDo(f"what failed is over: {found[0].says}", _helps(found[0]))
+        raise NothingToDo(f"what failed is over: {found[0].message}", _helps(found[0]))
     if not made:
         raise _hopeless(found[0], is_named=cause is not None)
     return tuple(made.values())[:MOST]
@@ -102,14 +102,14 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
     if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is not fixed without being named, since that changes what is trusted or allowed: {first.says}",
+            f"{first.cause} is not fixed without being named, since that changes what is trusted or allowed: {first.message}",
             f"See the steps with: why502 fix {first.cause}",
         )
-    return Why502Error(f"{first.cause} cannot be fixed from here: {first.says}", _helps(first))
+    return Why502Error(f"{first.cause} cannot be fixed from here: {first.message}", _helps(first))
 
 
 def _helps(finding: Finding) -> str:
-    advice = "; ".join(remedy.says for remedy in finding.remedies) or f"See `why502 explain {finding.cause}`."
+    advice = "; ".join(remedy.message for remedy in finding.remedies) or f"See `why502 explain {finding.cause}`."
     return f"What helps: {advice}"
 
 
@@ -126,15 +126,15 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         (p for p in proxies if finding.place and any(r.at == finding.place.at for r in p.routes)),
         proxies[0] if len(proxies) == 1 else None,
     )
-    says = remedy.says
+    message = remedy.message
     if proxy is not None and edits and finding.cause not in mistakes.FATAL:
         mend, changes = mistakes.mended(proxy)  # else the change could not be loaded
         if changes and not mistakes.overlap(changes, edits):
-            says, edits = f"{says}; and correct what is refused in {proxy.config} beside: {mend}", (*edits, *changes)
+            message, edits = f"{message}; and correct what is refused in {proxy.config} beside: {mend}", (*edits, *changes)
     return Plan(
         cause=finding.cause,
-        says=finding.says,
-        remedy=says,
+        message=finding.message,
+        remedy=message,
         edits=edits,
         runs=tuple(step for step in remedy.steps if isinstance(step, Run)),
         proxy=proxy,

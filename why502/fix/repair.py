@@ -31,8 +31,8 @@ class NotApplied(Why502Error):
 def allowed(plan: Plan, host: Host) -> None:
     """Raise NotApplied, with what to do instead, where the files of a plan are not this machine's, or not ours to change."""
     if plan.is_apart:
-        why, todo = instead(plan, host)
-        raise NotApplied(f"not done from here: {why}", " ".join(line.strip() for line in todo))
+        reason, todo = instead(plan, host)
+        raise NotApplied(f"not done from here: {reason}", " ".join(line.strip() for line in todo))
     if isinstance(host, NowhereHost):
         raise NotApplied("this plan is of another machine", "Repeat the command there.")
     if why_not := guard.refusal(plan, host):
@@ -62,7 +62,7 @@ def repair(
     try:
         return transaction.apply(plan, where, now, before, verifier(host), progress, reverts_at=reverts_at)
     except Why502Error as error:
-        raise NotApplied(error.says, error.hint) from error
+        raise NotApplied(error.message, error.hint) from error
 
 
 def verifier(host: Host) -> Verify:
@@ -93,13 +93,15 @@ def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> 
     if not logs or not entry.ran:
         return verdict
     if not found:
-        return msgspec.structs.replace(verdict, says=f"{verdict.says}; the error log has no new failure")
+        return msgspec.structs.replace(verdict, message=f"{verdict.message}; the error log has no new failure")
     missed = [name for name in found if name.startswith(Symptom.SCRIPT_NOT_FOUND)]
     if missed and entry.cause == "wrong-protocol":  # a 404 that only says so heals nothing
-        return msgspec.structs.replace(verdict, says=f"{verdict.says}; but {missed[0]}: another script is meant", helps=False)
+        return msgspec.structs.replace(
+            verdict, message=f"{verdict.message}; but {missed[0]}: another script is meant", helps=False
+        )
     (name, count), *_ = found.most_common(1)
     total = sum(found.values())
     since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
     is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
-    says = f"{verdict.says}; the error log tells of {since}"
-    return msgspec.structs.replace(verdict, says=says, helps=not (is_unseen and name in entry.seen))
+    message = f"{verdict.message}; the error log tells of {since}"
+    return msgspec.structs.replace(verdict, message=message, helps=not (is_unseen and name in entry.seen))

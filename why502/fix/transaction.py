@@ -75,7 +75,7 @@ def apply(
     runs = tuple(exact(run) for run in plan.runs)
     proxy = plan.proxy
     entry = Entry(
-        id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, says=plan.remedy, phase=Phase.PLANNED,
+        id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, message=plan.remedy, phase=Phase.PLANNED,
         changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(), before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
@@ -113,13 +113,13 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Ent
         entry = _run(where, entry, progress)
         verdict = verify(entry)
     except BaseException as error:  # also Ctrl-C, and a bug of ours
-        reason = error.says if isinstance(error, Why502Error) else "interrupted"
+        reason = error.message if isinstance(error, Why502Error) else "interrupted"
         progress.say(f"{reason}; putting everything back")
         reverted = _revert_now(where, entry, progress)
         if isinstance(error, Why502Error):
-            raise Why502Error(f"{error.says}; {_outcome(reverted)}", error.hint) from error
+            raise Why502Error(f"{error.message}; {_outcome(reverted)}", error.hint) from error
         raise
-    progress.say(verdict.says)
+    progress.say(verdict.message)
     if not verdict.helps:
         progress.say("putting everything back")
         return _revert_now(where, entry, progress)
@@ -145,8 +145,8 @@ def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
             raise Why502Error(f"{change.file} was changed by somebody else meanwhile", "Look again, then repeat the fix.")
         progress.at(f"before write {number}")
         guard.file(change.real)
-        if change.folder:
-            Path(change.folder).mkdir(mode=0o755, exist_ok=True)
+        if change.directory:
+            Path(change.directory).mkdir(mode=0o755, exist_ok=True)
         disk.replace(change.real, journal.content(where, entry, number, is_new=True), change.before)
         progress.at(f"written {number}")
         progress.say(f"wrote {change.file}")
@@ -180,8 +180,8 @@ def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
             commands.execute(run.undo, entry.master, entry.began_at)
             progress.say(f"ran {shlex.join(run.undo)}")
         except Why502Error as error:
-            left.append(error.says)
-            progress.say(error.says)
+            left.append(error.message)
+            progress.say(error.message)
     return _save(where, msgspec.structs.replace(entry, left=tuple(left)), progress, phase=Phase.REVERTED)
 
 
@@ -198,9 +198,9 @@ def _restore(where: Path, entry: Entry, number: int, change: Change, progress: P
         if now != change.after:
             raise Why502Error(f"{change.file} was changed by somebody else since", "It was left alone: remove it by hand.")
         disk.remove(change.real)
-        if change.folder:
+        if change.directory:
             with contextlib.suppress(OSError):  # somebody else has put something into it
-                os.rmdir(change.folder)
+                os.rmdir(change.directory)
     else:
         old = journal.content(where, entry, number, is_new=False)
         if now != change.after:
@@ -244,7 +244,7 @@ def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]
     for file, own in by_file.items():
         real = os.path.realpath(file)
         is_new = not os.path.exists(real) and file not in seen
-        folder = os.path.dirname(real)
+        directory = os.path.dirname(real)
         if not is_new:
             disk.may_change(real)
         before = b"" if is_new else disk.read(real)
@@ -252,8 +252,8 @@ def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]
             raise Why502Error(f"{file} was changed since it was looked at", "Nothing was changed. Repeat the fix.")
         after = edit.apply(before, own)
         old = disk.ABSENT if is_new else disk.digest(before)
-        made = folder if is_new and not os.path.isdir(folder) else ""
-        changes.append(Change(file=file, real=real, before=old, after=disk.digest(after), folder=made))
+        made = directory if is_new and not os.path.isdir(directory) else ""
+        changes.append(Change(file=file, real=real, before=old, after=disk.digest(after), directory=made))
         contents.append((before, after))
     return tuple(changes), contents
 

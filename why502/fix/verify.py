@@ -44,7 +44,7 @@ class Verdict(Value, frozen=True, kw_only=True):
     """What the requests say after a change."""
 
     helps: bool
-    says: str
+    message: str
 
 
 def requests(
@@ -126,7 +126,7 @@ def _asked(host: Host, request: Request, *, concerns: bool) -> Asked:
     try:
         found = probe(host, request)
     except HostError as error:
-        return Asked(request=request, is_failed=True, how=error.why, concerns=concerns)
+        return Asked(request=request, is_failed=True, how=error.reason, concerns=concerns)
     is_failed = found.symptom is not None or (found.status or 0) >= SERVER_ERROR
     how = str(found.status) if found.status else (found.symptom.value if found.symptom else "no answer")
     return Asked(request=request, is_failed=is_failed, how=how, concerns=concerns)
@@ -140,19 +140,19 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     failing = [(old, new) for old, new in pairs if old.is_failed]
     concerned = [(old, new) for old, new in failing if old.concerns] or failing
     if not pairs:
-        return Verdict(helps=True, says="no request can be sent to that proxy from here: only traffic will show it")
+        return Verdict(helps=True, message="no request can be sent to that proxy from here: only traffic will show it")
     if not concerned:
-        return Verdict(helps=True, says=f"{_none(len(pairs))} failed before, and none fails now: only traffic will show it")
+        return Verdict(helps=True, message=f"{_none(len(pairs))} failed before, and none fails now: only traffic will show it")
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
     if not healed:
         _, new = concerned[0]
-        return Verdict(helps=False, says=f"{new.request.url} still fails ({new.how})")
+        return Verdict(helps=False, message=f"{new.request.url} still fails ({new.how})")
     old, new = healed[0]
     rest = [new for old, new in concerned if new.is_failed]
     still = f"; {rest[0].request.url} still fails ({rest[0].how})" if rest else ""
     others = len(pairs) - len(healed)
     same = f"; {others} other {'request is' if others == 1 else 'requests are'} as before" if others and not rest else ""
-    return Verdict(helps=True, says=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
+    return Verdict(helps=True, message=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
 
 
 def _none(count: int) -> str:
@@ -163,12 +163,12 @@ def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bo
     """Return whether a lever harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
     others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
-    return harmed(others) or Verdict(helps=True, says=own or "no other route is harmed")
+    return harmed(others) or Verdict(helps=True, message=own or "no other route is harmed")
 
 
 def harmed(pairs: Iterable[tuple[Asked, Asked]]) -> Verdict | None:
     """Return what says that a request fails that worked before; None where none does."""
     for old, new in pairs:
         if new.is_failed and not old.is_failed:
-            return Verdict(helps=False, says=f"{new.request.url} answered {old.how} before and fails now ({new.how})")
+            return Verdict(helps=False, message=f"{new.request.url} answered {old.how} before and fails now ({new.how})")
     return None

@@ -10,7 +10,7 @@ from why502.model.target import Target
 
 
 class Stat(Value, frozen=True, kw_only=True):
-    """What stat(2) tells. `kind`: file, folder, socket, link, other. Times are seconds since the epoch."""
+    """What stat(2) tells. `kind`: file, directory, socket, link, other. Times are seconds since the epoch."""
 
     kind: str
     mode: int
@@ -116,7 +116,7 @@ class Host(Protocol):
         ...
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a folder, sorted."""
+        """Return the names in a directory, sorted."""
         ...
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
@@ -172,7 +172,7 @@ class Host(Protocol):
         ...
 
     def inside(self, root: str) -> Host:
-        """Return what can be seen of the machine below another root folder (`/proc/PID/root`), where nothing runs."""
+        """Return what can be seen of the machine below another root directory (`/proc/PID/root`), where nothing runs."""
         ...
 
     def acting_as(self, uid: int) -> Host:

@@ -100,8 +100,8 @@ def _failure(error: OSError | ValueError, target: Target) -> HostError:
     if isinstance(error, TimeoutError) and error.errno is None:
         return Expired(f"{target}: no answer in time")
     number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
-    says = f"{target}: {os.strerror(number) if number else error}"
+    message = f"{target}: {os.strerror(number) if number else error}"
     if isinstance(error, FileNotFoundError | socket.gaierror):
-        return Missing(says, errno=number)
+        return Missing(message, errno=number)
     kind = Denied if isinstance(error, PermissionError) else HostError
-    return kind(says, errno=number)
+    return kind(message, errno=number)

@@ -1,4 +1,4 @@
-"""A folder as if it were a machine's root: an unpacked archive, or /proc/PID/root, the root of another mount namespace."""
+"""A directory as if it were a machine's root: an unpacked archive, or /proc/PID/root, the root of another mount namespace."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STEPS = 256
 
 
 class DirectoryHost(DescriptorHost):
-    """A Host over a folder. No path leads out of it: absolute links and `..` count from its root, as after chroot(2).
+    """A Host over a directory. No path leads out of it: absolute links and `..` count from its root, as after chroot(2).
 
-    The walk holds a descriptor of every folder on the way and follows no link by the kernel's help, so whoever may change
-    the folder meanwhile cannot lead us elsewhere.
+    The walk holds a descriptor of every directory on the way and follows no link by the kernel's help, so whoever may change
+    the directory meanwhile cannot lead us elsewhere.
     """
 
     def __init__(self, root: str, name: str = "", *, patience_s: float = 2.0) -> None:
@@ -37,7 +37,7 @@ class DirectoryHost(DescriptorHost):
         self._patience_s = patience_s
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
-        """Raise HostError: nothing of a folder is ever run."""
+        """Raise HostError: nothing of a directory is ever run."""
         self._refuse(f"{argv[0]}: no program runs")
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
@@ -45,7 +45,7 @@ class DirectoryHost(DescriptorHost):
         self._refuse(f"{argv[0]}: no program runs")
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
-        """Raise HostError: a folder has no network."""
+        """Raise HostError: a directory has no network."""
         self._refuse(f"{target}: no connection leads")
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
@@ -57,7 +57,7 @@ class DirectoryHost(DescriptorHost):
         return link_all(self, paths)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
-        """Raise HostError: a folder has no kernel to ask."""
+        """Raise HostError: a directory has no kernel to ask."""
         self._refuse("sockets: no kernel is asked")
 
     def holders(
@@ -67,7 +67,7 @@ class DirectoryHost(DescriptorHost):
         return holders(self, inodes, pids, timeout_s)
 
     def inside(self, root: str) -> DirectoryHost:
-        """Return what can be seen below a folder of this folder."""
+        """Return what can be seen below a directory of this directory."""
         return DirectoryHost(self.root + "/" + root.lstrip("/"), self.name)
 
     def acting_as(self, uid: int) -> DirectoryHost:  # noqa: ARG002
@@ -88,7 +88,7 @@ class DirectoryHost(DescriptorHost):
             raise failure(error, path) from error
 
     def _refuse(self, what: str) -> NoReturn:
-        raise HostError(f"{what} in the folder {self.root}", "look at the machine itself")
+        raise HostError(f"{what} in the directory {self.root}", "look at the machine itself")
 
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:  # noqa: ARG002
         def look() -> T:

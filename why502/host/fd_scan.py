@@ -59,13 +59,13 @@ def _scan(pids: Sequence[int], wanted: frozenset[str], until: float, done: list[
         done.extend((pid, int(link[len(_PREFIX) : -1])) for link in _links(f"/proc/{pid}/fd") if link in wanted)
 
 
-def _links(folder: str) -> Iterator[str]:
+def _links(directory: str) -> Iterator[str]:
     try:
-        names = os.listdir(folder)
+        names = os.listdir(directory)
     except OSError:
         return
     for name in names[:DESCRIPTORS]:
         try:
-            yield os.readlink(f"{folder}/{name}")
+            yield os.readlink(f"{directory}/{name}")
         except OSError:
             continue

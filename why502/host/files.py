@@ -1,4 +1,4 @@
-"""What local files and unpacked folders share: from descriptors and errno to the values and errors of Host."""
+"""What local files and unpacked directories share: from descriptors and errno to the values and errors of Host."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from why502.model.errors import Denied, HostError, Missing
 
 # O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become ours.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-LIST_LIMIT = 100_000  # names of one folder
+LIST_LIMIT = 100_000  # names of one directory
 
-_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFSOCK: "socket", stat.S_IFLNK: "link"}
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFSOCK: "socket", stat.S_IFLNK: "link"}
 _ACL = "system.posix_acl_access"
 _ACL_TAGS = {0x01: "user", 0x02: "user", 0x04: "group", 0x08: "group", 0x10: "mask", 0x20: "other"}
 
 
 def failure(error: OSError, path: str) -> HostError:
     """Return the HostError that says what errno means for a look at `path`."""
-    says = f"{path}: {os.strerror(error.errno) if error.errno else error}"
+    message = f"{path}: {os.strerror(error.errno) if error.errno else error}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENXIO):
-        return Missing(says, errno=error.errno)
+        return Missing(message, errno=error.errno)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Denied(says, "run as root", errno=error.errno)
-    return HostError(says, errno=error.errno)
+        return Denied(message, "run as root", errno=error.errno)
+    return HostError(message, errno=error.errno)
 
 
 def as_file(descriptor: int, path: str) -> BinaryIO:
@@ -102,7 +102,7 @@ def parse_acl(value: bytes) -> tuple[str, ...]:
 
 def _kind_in_words(mode: int) -> str:
     if stat.S_ISDIR(mode):
-        return "folder"
+        return "directory"
     if stat.S_ISFIFO(mode):
         return "pipe"
     return "socket" if stat.S_ISSOCK(mode) else "device"

@@ -61,13 +61,13 @@ class LocalHost(DescriptorHost):
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program in a session of its own, which ends as a whole with it or at the time limit.
 
-        The system's own folders come first in its PATH. Output beyond OUTPUT_LIMIT is read and dropped.
+        The system's own directories come first in its PATH. Output beyond OUTPUT_LIMIT is read and dropped.
         """
         program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=_search_path())
         if program is None:
             raise Missing(f"{argv[0]}: not found")
-        if why := trust.stranger(program):
-            raise Denied(f"{argv[0]} is not run: {why}")
+        if reason := trust.stranger(program):
+            raise Denied(f"{argv[0]} is not run: {reason}")
         return self._run((program, *argv[1:]), timeout_s)
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
@@ -184,8 +184,8 @@ class LocalHost(DescriptorHost):
 
     def _bounded(self, path: str, call: Callable[[int], T], *, patience_s: float, follow: bool = True) -> T:
         """Return what `call` returns, within the time limit. A directory where a look hung is not looked at again."""
-        folder = posixpath.dirname(path)
-        if folder in self._hung:
+        directory = posixpath.dirname(path)
+        if directory in self._hung:
             raise Expired(f"{path}: its directory did not answer before")
 
         def look() -> T:
@@ -202,8 +202,8 @@ class LocalHost(DescriptorHost):
         except ValueError as error:  # a NUL byte in the path
             raise HostError(f"{path!r}: {error}") from error
         except Expired as error:
-            self._hung.add(folder)
-            raise Expired(f"{path}: {error.why}", "look whether its file system answers") from error
+            self._hung.add(directory)
+            raise Expired(f"{path}: {error.reason}", "look whether its file system answers") from error
 
 
 def _search_path() -> str:

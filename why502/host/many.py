@@ -17,7 +17,7 @@ class Files(Protocol):
         ...
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a folder."""
+        """Return the names in a directory."""
         ...
 
     def link(self, path: str) -> str:

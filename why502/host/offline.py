@@ -13,13 +13,13 @@ from why502.model.target import Target
 
 
 class OfflineHost:
-    """A Host that shows the given files, what lies in and below their folders, and nothing else of the machine."""
+    """A Host that shows the given files, what lies in and below their directories, and nothing else of the machine."""
 
     def __init__(self, behind: Host, files: Iterable[str] = ()) -> None:
         self.name = behind.name
         self._behind = behind
         self._files = frozenset(files)
-        self._folders = tuple(posixpath.dirname(file).rstrip("/") + "/" for file in self._files)
+        self._directories = tuple(posixpath.dirname(file).rstrip("/") + "/" for file in self._files)
 
     def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
         """Return a file's content, at most `limit_bytes` of it."""
@@ -30,7 +30,7 @@ class OfflineHost:
         return self._for(path).open(path)
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a folder, sorted."""
+        """Return the names in a directory, sorted."""
         return self._for(path.rstrip("/") + "/").list(path)
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
@@ -97,7 +97,7 @@ class OfflineHost:
 
     def _for(self, path: str) -> Host:
         plain = posixpath.normpath(path) + ("/" if path.endswith("/") else "")
-        if plain in self._files or (plain.startswith(self._folders) and "/../" not in path):
+        if plain in self._files or (plain.startswith(self._directories) and "/../" not in path):
             return self._behind
         raise _refusal(path)
 

@@ -40,7 +40,7 @@ def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
             else:
                 _replace(directory, last, data, mode)
     except HostError as error:
-        raise Why502Error(error.why, error.allow or _HINT) from error
+        raise Why502Error(error.reason, error.hint or _HINT) from error
     except (OSError, ValueError) as error:
         raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", _HINT) from error
 
@@ -56,7 +56,7 @@ def may_write(name: str) -> None:
             if present is None or not (stat.S_ISFIFO(present) or stat.S_ISCHR(present)):
                 os.unlink(_made(directory, b"", 0o600), dir_fd=directory)
     except HostError as error:
-        raise Why502Error(error.why, error.allow or _HINT) from error
+        raise Why502Error(error.reason, error.hint or _HINT) from error
     except (OSError, ValueError) as error:
         raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", _HINT) from error
 
@@ -81,7 +81,7 @@ def directory(name: str) -> str:
         os.makedirs(real, mode=0o700, exist_ok=True)
         return _our_own(name)
     except HostError as error:
-        raise Why502Error(error.why, error.allow or hint) from error
+        raise Why502Error(error.reason, error.hint or hint) from error
     except (OSError, ValueError) as error:
         raise Why502Error(f"{name}: {(getattr(error, 'strerror', None) or str(error)).lower()}", hint) from error
 
@@ -89,8 +89,8 @@ def directory(name: str) -> str:
 def _our_own(name: str) -> str:
     """Return the real path of a directory. Raises HostError where a stranger could put a file into it."""
     with trust.walked(f"{name}/{_name()}", missing=True) as found:
-        if why := dataclasses.replace(found, path=name).stranger():
-            raise HostError(why, "Name a directory of your own.")
+        if reason := dataclasses.replace(found, path=name).stranger():
+            raise HostError(reason, "Name a directory of your own.")
         return os.path.dirname(found.real)
 
 

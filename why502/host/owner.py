@@ -179,15 +179,15 @@ class OwnerHost:
             self._failures += 1
             self._helper.end()
             self._helper = None
-            raise type(error)(f"{about}: {error.why}", error.allow) from error
+            raise type(error)(f"{about}: {error.reason}", error.hint) from error
 
     def _refuse(self, about: str, fields: dict[str, Any]) -> NoReturn:
         number, message = fields["errno"], str(fields["message"])[:200]
         if not isinstance(number, int):
             raise HostError(f"{about}: {message}")
         if number in (errno.EACCES, errno.EPERM, errno.ELOOP):
-            why = f"{about}: {os.strerror(number).lower()} for user {self.uid}, who names it"
-            raise Denied(why, "why502 reads for a user only what that user may read", errno=number)
+            reason = f"{about}: {os.strerror(number).lower()} for user {self.uid}, who names it"
+            raise Denied(reason, "why502 reads for a user only what that user may read", errno=number)
         raise failure(OSError(number, message), about)
 
     def _started(self) -> _Helper:

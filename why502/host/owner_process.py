@@ -173,7 +173,7 @@ def _execute(argv: list[str], out: int, err: int) -> None:
 
 def _program(name: str) -> str:
     """Return where a program lies: os.execvpe would import a module for that, from where the user may not be able to."""
-    paths = [name] if "/" in name else [f"{folder}/{name}" for folder in _PATH.split(":")]
+    paths = [name] if "/" in name else [f"{directory}/{name}" for directory in _PATH.split(":")]
     return next((path for path in paths if os.access(path, os.X_OK)), paths[0])
 
 

@@ -38,7 +38,7 @@ class WithInput:
         return open(f"/proc/self/fd/{self._file.fileno()}", "rb") if path == self._path else self._behind.open(path)
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a folder, sorted."""
+        """Return the names in a directory, sorted."""
         return self._behind.list(path)
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
@@ -88,7 +88,7 @@ class WithInput:
         return self._behind.holders(inodes, pids, timeout_s=timeout_s)
 
     def inside(self, root: str) -> Host:
-        """Return what can be seen below another root folder."""
+        """Return what can be seen below another root directory."""
         return self._behind.inside(root)
 
     def acting_as(self, uid: int) -> Host:

@@ -128,8 +128,8 @@ def stranger(path: str, uids: Collection[int] | None = None, *, missing: bool = 
 def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
     """Yield what a path leads to, open. Raises HostError where others than root and `uids` could change it."""
     with walked(path) as found:
-        if why := found.stranger(uids):
-            raise Denied(why, "give it and its directories to root, or run this as the user who owns them")
+        if reason := found.stranger(uids):
+            raise Denied(reason, "give it and its directories to root, or run this as the user who owns them")
         yield found
 
 

@@ -16,7 +16,7 @@ from why502.model.errors import Expired
 _here = threading.local()
 
 
-def allow(seconds: float) -> None:
+def hint(seconds: float) -> None:
     """Let this thread wait so long, all waits together. A thread that never calls this has no limit but that of each wait."""
     _here.left_s = seconds
 

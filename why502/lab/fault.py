@@ -28,7 +28,7 @@ class Fault(Value, frozen=True, kw_only=True):
     name: str
     cause: str
     layer: Layer
-    says: str
+    message: str
     build: Callable[[Stage], str | None]
     statuses: frozenset[int] = frozenset({502})
     proves: tuple[str, ...] = ()

@@ -26,19 +26,19 @@ def can_limit() -> bool:
 
 
 def make(name: str, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> list[Path]:
-    """Return the folders of a new group with these limits: bytes, processors, bytes a second from and to a device ("8:0")."""
+    """Return the directories of a new group with these limits: bytes, processors, bytes a second from and to a device ("8:0")."""
     device, speed = disk
     if is_v2():
         _write(ROOT / "cgroup.subtree_control", "+memory +cpu" + (" +io" if device else ""))
-        folder = ROOT / name
-        folder.mkdir(exist_ok=True)
+        directory = ROOT / name
+        directory.mkdir(exist_ok=True)
         if memory:
-            _write(folder / "memory.max", str(memory))
+            _write(directory / "memory.max", str(memory))
         if cpu:
-            _write(folder / "cpu.max", f"{int(cpu * PERIOD_US)} {PERIOD_US}")
+            _write(directory / "cpu.max", f"{int(cpu * PERIOD_US)} {PERIOD_US}")
         if device:
-            _write(folder / "io.max", f"{device} rbps={speed} wbps={speed}")
-        return [folder]
+            _write(directory / "io.max", f"{device} rbps={speed} wbps={speed}")
+        return [directory]
     found = []
     for controller, file, value in (
         ("memory", "memory.limit_in_bytes", str(memory) if memory else ""),
@@ -46,11 +46,11 @@ def make(name: str, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] 
         ("blkio", "blkio.throttle.write_bps_device", f"{device} {speed}" if device else ""),
         ("blkio", "blkio.throttle.read_bps_device", f"{device} {speed}" if device else ""),
     ):
-        folder = ROOT / controller / name
+        directory = ROOT / controller / name
         if value:
-            folder.mkdir(exist_ok=True)
-            _write(folder / file, value)
-            found.append(folder)
+            directory.mkdir(exist_ok=True)
+            _write(directory / file, value)
+            found.append(directory)
     return list(dict.fromkeys(found))
 
 
@@ -63,9 +63,9 @@ def enter(name: str, *, memory: int) -> None:
         _write(ROOT / name / "cgroup.procs", str(os.getpid()))
     for hierarchy in ("memory", "cpu", "systemd", "unified"):
         if (ROOT / hierarchy).is_dir():
-            folder = ROOT / hierarchy / name
-            folder.mkdir(exist_ok=True)
-            _write(folder / "cgroup.procs", str(os.getpid()))
+            directory = ROOT / hierarchy / name
+            directory.mkdir(exist_ok=True)
+            _write(directory / "cgroup.procs", str(os.getpid()))
 
 
 def lift(name: str, device: str) -> None:
@@ -85,9 +85,9 @@ def remove(name: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while tops := [path for path in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")) if path.is_dir()]:
         for top in tops:
-            for folder, _, _ in os.walk(top, topdown=False):
+            for directory, _, _ in os.walk(top, topdown=False):
                 with suppress(OSError):
-                    os.rmdir(folder)
+                    os.rmdir(directory)
         if time.monotonic() > end:
             return
         time.sleep(0.02)

@@ -90,11 +90,11 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
 
 
 def digests(stage: Stage) -> dict[str, str]:
-    """Return of every configuration file, and of every socket and its folder, what it is: mode, owner, and the digest of its content."""
+    """Return of every configuration file, and of every socket and its directory, what it is: mode, owner, and the digest of its content."""
     found = {}
     for top in CONFIGURATION:
-        for folder, _, names in os.walk(stage.path(top)):
-            for path in (Path(folder), *(Path(folder, name) for name in names)):
+        for directory, _, names in os.walk(stage.path(top)):
+            for path in (Path(directory), *(Path(directory, name) for name in names)):
                 seen = path.lstat()
                 is_file = stat.S_ISREG(seen.st_mode) and top != "/run"  # logs, pid files
                 content = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else ""
@@ -146,10 +146,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     adopt()
     fault = faults()[told.name]
-    folder = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
-    if folder:
-        folder.chmod(0o755)  # nginx's workers run as another user
-    stage = Stage(folder or Path("/"), is_isolated=told.isolated, is_machine=told.machine, group=told.group)
+    directory = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
+    if directory:
+        directory.chmod(0o755)  # nginx's workers run as another user
+    stage = Stage(directory or Path("/"), is_isolated=told.isolated, is_machine=told.machine, group=told.group)
     try:
         stage.open()
         target = build(fault, stage)
@@ -173,18 +173,18 @@ def main() -> int:
             return 0
         return show(fault, stage, target, told)
     except LabError as error:
-        click.echo(f"why502: {fault.name}: {error.says}\n{error.hint}", err=True)
+        click.echo(f"why502: {fault.name}: {error.message}\n{error.hint}", err=True)
         return 2
     finally:
         stage.close()
-        if folder:
-            remove(folder)
+        if directory:
+            remove(directory)
 
 
 def show(fault: Fault, stage: Stage, target: str | None, told: argparse.Namespace) -> int:
     """Tell what is broken, run the diagnosis on our own streams, and wait for Enter where the user wants to look around."""
     seen = ", ".join(str(status) for status in sorted(stage.statuses)) or "none"
-    click.echo(f"Broken: {fault.says}\nTarget: {target or 'none'}; statuses seen by clients: {seen}\n", err=True)
+    click.echo(f"Broken: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}\n", err=True)
     status = 0
     if told.show_only:
         lines = [line for line in stage.logs().splitlines() if any(re.search(pattern, line) for pattern in fault.proves)]

@@ -60,36 +60,44 @@ def why_not() -> str:
 def main() -> int:
     """Boot, run the command of our arguments in it, and return its exit status. Usage: machine.py NAME COMMAND…"""
     name, *command = sys.argv[1:]
-    folder = Path(tempfile.mkdtemp(prefix="why502-lab-", dir="/run" if os.access("/run", os.W_OK) else None))
+    directory = Path(tempfile.mkdtemp(prefix="why502-lab-", dir="/run" if os.access("/run", os.W_OK) else None))
     _sh("mount", "--make-rprivate", "/")
-    _sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(folder))
+    _sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(directory))
     try:
-        container = boot(folder, name)
-        leader = _leader(container, folder)
+        container = boot(directory, name)
+        leader = _leader(container, directory)
         return subprocess.run(["nsenter", f"--target={leader}", "--all", *command], check=False).returncode
     except TimeoutError as error:
         sys.stderr.write(f"why502: {error}\n")
         return 2
     finally:
-        _sh("umount", "--lazy", str(folder))
-        folder.rmdir()
+        _sh("umount", "--lazy", str(directory))
+        directory.rmdir()
 
 
-def boot(folder: Path, name: str) -> subprocess.Popen[bytes]:
+def boot(directory: Path, name: str) -> subprocess.Popen[bytes]:
     """Start the container in cgroups of its own."""
     for part in ("up/etc/systemd/system", "work", "root"):
-        (folder / part).mkdir(parents=True)
-    (folder / "up/etc/systemd/system" / TARGET).write_text(UNIT)
-    _sh("mount", "-t", "overlay", "-o", f"lowerdir=/,upperdir={folder}/up,workdir={folder}/work", "why502-lab", f"{folder}/root")
+        (directory / part).mkdir(parents=True)
+    (directory / "up/etc/systemd/system" / TARGET).write_text(UNIT)
+    _sh(
+        "mount",
+        "-t",
+        "overlay",
+        "-o",
+        f"lowerdir=/,upperdir={directory}/up,workdir={directory}/work",
+        "why502-lab",
+        f"{directory}/root",
+    )
     argv = ["systemd-nspawn", "--quiet", "--register=no", "--private-network", "--capability=all", f"--machine={name}"]
     argv += ["--resolv-conf=off", "--timezone=off", *(f"--tmpfs={path}:mode=755" for path in EMPTY if os.path.isdir(path))]
     if not os.path.isdir("/run/systemd/system"):  # no service manager here that could make a scope for it
         argv.append("--keep-unit")
         groups.enter(name, memory=LIMIT_BYTES)
     argv += [f"--bind-ro={path}" for path in _elsewhere()]
-    with (folder / "console.log").open("wb") as console:
+    with (directory / "console.log").open("wb") as console:
         return subprocess.Popen(
-            [*argv, "--directory", f"{folder}/root", "--boot", f"systemd.unit={TARGET}"],
+            [*argv, "--directory", f"{directory}/root", "--boot", f"systemd.unit={TARGET}"],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
@@ -97,7 +105,7 @@ def boot(folder: Path, name: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _leader(container: subprocess.Popen[bytes], folder: Path) -> int:
+def _leader(container: subprocess.Popen[bytes], directory: Path) -> int:
     """Return the process id of its systemd, once that is up. Raises TimeoutError with its last words."""
     end = time.monotonic() + BOOT_S
     while container.poll() is None and time.monotonic() < end:
@@ -107,11 +115,11 @@ def _leader(container: subprocess.Popen[bytes], folder: Path) -> int:
             if state in ("running", "degraded"):
                 return int(child)
         time.sleep(0.03)
-    raise TimeoutError(f"the container did not boot: {(folder / 'console.log').read_text(errors='replace')[-500:]}")
+    raise TimeoutError(f"the container did not boot: {(directory / 'console.log').read_text(errors='replace')[-500:]}")
 
 
 def _elsewhere() -> list[str]:
-    """Return the folders of this program and its Python that the overlay does not show: of other file systems, below covered ones."""
+    """Return the directories of this program and its Python that the overlay does not show: of other file systems, below covered ones."""
     own = {str(Path(why502.__file__).parent.parent), sys.prefix, sys.base_prefix}
     covered = ("/tmp/", "/run/", "/dev/", *(f"{path}/" for path in EMPTY))
     return sorted(path for path in own if os.stat(path).st_dev != os.stat("/").st_dev or f"{path}/".startswith(covered))

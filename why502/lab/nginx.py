@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CONFIG = "/etc/nginx/nginx.conf"
 LOGS = "/var/log/nginx"
 KINDS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-FOLDERS = (LOGS, "/var/lib/nginx", "/run")
+DIRECTORIES = (LOGS, "/var/lib/nginx", "/run")
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 TIMES = "$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time $upstream_response_time $request_time"
 JSON = (
@@ -39,7 +39,7 @@ events {
 http {
     log_format %(log)s;
     access_log %(prefix)s/var/log/nginx/access.log main;
-%(folders)s
+%(directories)s
 %(http)s
 
 %(server)s
@@ -93,7 +93,7 @@ class Nginx:
         from why502.lab.stage import worker_user
 
         user = f"user {name};" if (name := worker_user()) else ""
-        folders = [f"{kind}_temp_path {self.prefix}/var/lib/nginx/{kind};" for kind in KINDS] if self.prefix else []
+        directories = [f"{kind}_temp_path {self.prefix}/var/lib/nginx/{kind};" for kind in KINDS] if self.prefix else []
         if location:
             server += f"\nlocation / {{\n{_indent(location, 4)}\n}}"
         if server:
@@ -107,7 +107,7 @@ class Nginx:
             "main": main,
             "connections": connections,
             "log": FORMATS[log],
-            "folders": _indent("\n".join(folders), 4),
+            "directories": _indent("\n".join(directories), 4),
             "http": _indent(http, 4),
             "server": _indent(server, 4),
         }
@@ -126,8 +126,8 @@ class Nginx:
     def rewrite(self, location: str = "", **parts: object) -> None:
         """Write another configuration, and load it not."""
         config = Path(self.config)
-        for folder in (config.parent, *(Path(f"{self.prefix}{name}") for name in FOLDERS)):
-            folder.mkdir(parents=True, exist_ok=True)
+        for directory in (config.parent, *(Path(f"{self.prefix}{name}") for name in DIRECTORIES)):
+            directory.mkdir(parents=True, exist_ok=True)
         config.write_text(self.text(location, **parts))  # type: ignore[arg-type]
 
     def write_old(self, message: str, status: int, target: str, *, times: int = 30, hours: float = 3.0) -> None:

@@ -21,20 +21,20 @@ def binary() -> str:
 def start_php(stage: Stage, listen: str, page: str = "<?php echo 'ok';", settings: str = "", *, version: str = "") -> None:
     """Start PHP-FPM with one pool on `listen` (as its configuration has it), and wait until it does.
 
-    `version` is the one that its folder is named after, where it stands for another installed PHP.
+    `version` is the one that its directory is named after, where it stands for another installed PHP.
     """
     version = version or binary().removeprefix("/usr/sbin/php-fpm") or "8"
-    folder = f"/etc/php/{version}/fpm"
+    directory = f"/etc/php/{version}/fpm"
     log = stage.path(f"/var/log/php{version}-fpm.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     user = "user = www-data\ngroup = www-data\nlisten.owner = www-data\nlisten.group = www-data\n" if os.geteuid() == 0 else ""
     stage.write(FILE, page)
     pool = stage.write(
-        f"{folder}/pool.d/www.conf",
+        f"{directory}/pool.d/www.conf",
         f"[www]\n{user}listen = {listen}\npm = static\npm.max_children = 2\ncatch_workers_output = yes\n{settings}\n",
     )
     main = stage.write(
-        f"{folder}/php-fpm.conf",
+        f"{directory}/php-fpm.conf",
         f"[global]\npid = {stage.path('/run')}/php{version}-fpm.pid\nerror_log = {log}\ndaemonize = no\ninclude = {pool}\n",
     )
     if listen.startswith("/"):

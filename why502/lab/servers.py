@@ -32,8 +32,8 @@ def gunicorn(stage: Stage, address: str, *options: str, wrap: tuple[str, ...] = 
     """Start gunicorn on `address` (host:port or unix:path) and wait until it serves."""
     os.environ["HOME"] = str(stage.path("/run"))  # it keeps a control socket there
     stage.write("/run/shop/shop.py", app)
-    folder = str(stage.path("/run/shop"))
-    process = stage.spawn(*wrap, program("gunicorn"), "--chdir", folder, "-b", address, *options, "shop:application")
+    directory = str(stage.path("/run/shop"))
+    process = stage.spawn(*wrap, program("gunicorn"), "--chdir", directory, "-b", address, *options, "shop:application")
     stage.until(lambda: "Booting worker" in stage.read("/var/log/app.log"), "gunicorn has a worker", process)
 
 

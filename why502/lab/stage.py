@@ -22,7 +22,7 @@ from why502.model.errors import Why502Error
 
 BACKENDS = Path(__file__).parent / "backends"
 JOURNAL = "/var/lib/why502"  # of repairs: those of a scene must not lie among the machine's own
-OWN_FOLDERS = (
+OWN_DIRECTORIES = (
     "/etc/nginx",
     "/var/log",
     "/var/lib/nginx",
@@ -73,13 +73,13 @@ class Stage:
         self._slow = ""  # the device that is slowed down
 
     def open(self) -> None:
-        """Bring up the loopback device and lay empty folders over those that a scene writes to."""
+        """Bring up the loopback device and lay empty directories over those that a scene writes to."""
         if self.is_isolated:
             self.sh("ip", "link", "set", "lo", "up")
             if not self.is_machine:
                 Path(JOURNAL).mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in filter(os.path.isdir, () if self.is_machine else OWN_FOLDERS):
-                self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", folder)
+            for directory in filter(os.path.isdir, () if self.is_machine else OWN_DIRECTORIES):
+                self.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", directory)
             for name in ("hosts", "resolv.conf"):
                 self._cover(Path(f"/etc/{name}").resolve(), self.path(f"/run/lab/{name}"))
             self.hosts({})
@@ -107,7 +107,7 @@ class Stage:
         return self.root / path.lstrip("/")
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> str:
-        """Write a file of the scene, in place, with its folders; return its real path."""
+        """Write a file of the scene, in place, with its directories; return its real path."""
         real = self.path(path)
         real.parent.mkdir(parents=True, exist_ok=True)
         real.write_text(text)
@@ -123,7 +123,7 @@ class Stage:
         """Put an empty file of our own over one of the machine's, in this mount namespace only."""
         own.parent.mkdir(parents=True, exist_ok=True)
         own.touch()
-        if not path.exists():  # its folder lies below one of ours
+        if not path.exists():  # its directory lies below one of ours
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self.sh("mount", "--bind", str(own), str(path))
@@ -203,7 +203,7 @@ class Stage:
         return process
 
     def make_group(self, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> list[Path]:
-        """Return the folders of a control group with these limits: bytes, processors, bytes/s of a device."""
+        """Return the directories of a control group with these limits: bytes, processors, bytes/s of a device."""
         if self.is_machine and not groups.is_v2():  # a container sees the hierarchies of version 1 read-only
             for controller in ("memory", "cpu", "blkio"):
                 self.sh("mount", "-o", "remount,bind,rw", f"{groups.ROOT}/{controller}")
@@ -211,14 +211,16 @@ class Stage:
         return groups.make(self.group, memory=memory, cpu=cpu, disk=disk)
 
     def scratch(self) -> Path:
-        """Return a new folder on a real disk, which goes with the scene; all else of an isolated scene lies in memory."""
-        folder = DISK / self.group
-        folder.mkdir(mode=0o755, exist_ok=True)
-        return folder
+        """Return a new directory on a real disk, which goes with the scene; all else of an isolated scene lies in memory."""
+        directory = DISK / self.group
+        directory.mkdir(mode=0o755, exist_ok=True)
+        return directory
 
     def limit(self, *, memory: int = 0, cpu: float = 0.0, disk: tuple[str, int] = ("", 0)) -> tuple[str, ...]:
         """Return a command to start a program with, in such a control group."""
-        join = "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in self.make_group(memory=memory, cpu=cpu, disk=disk))
+        join = "; ".join(
+            f"echo $$ > {directory}/cgroup.procs" for directory in self.make_group(memory=memory, cpu=cpu, disk=disk)
+        )
         return ("sh", "-c", f'{join}; exec "$@"', "sh")
 
     def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
@@ -229,7 +231,7 @@ class Stage:
     def until(
         self,
         condition: Callable[[], object],
-        says: str,
+        message: str,
         process: subprocess.Popen[bytes] | None = None,
         *,
         patience_s: float = PATIENCE_S,
@@ -238,9 +240,9 @@ class Stage:
         end = time.monotonic() + patience_s
         while not condition():
             if process and process.poll() is not None:
-                raise LabError(f"{says}: ended with status {process.returncode}", self.path("/var/log/app.log").read_text())
+                raise LabError(f"{message}: ended with status {process.returncode}", self.path("/var/log/app.log").read_text())
             if time.monotonic() > end:
-                raise LabError(f"{says}: not within {patience_s:g} s", self.logs()[-2000:])
+                raise LabError(f"{message}: not within {patience_s:g} s", self.logs()[-2000:])
             time.sleep(0.01)
 
     def until_logged(self, pattern: str) -> None:
@@ -304,6 +306,6 @@ def worker_user() -> str:
     return "www-data" if os.geteuid() == 0 else ""
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder with all that it holds."""
-    shutil.rmtree(folder, ignore_errors=True)
+def remove(directory: Path) -> None:
+    """Remove a directory with all that it holds."""
+    shutil.rmtree(directory, ignore_errors=True)

@@ -31,7 +31,7 @@ class _Baseline(msgspec.Struct, frozen=True):
 
 
 def fingerprints(risks: Iterable[Risk], texts: Mapping[str, str], base: str = "") -> dict[Risk, str]:
-    """Return what each finding is known by: 16 hexadecimal digits. `base`: the folder that files are named from."""
+    """Return what each finding is known by: 16 hexadecimal digits. `base`: the directory that files are named from."""
     lines: dict[str, list[str]] = {}
     found = {}
     for risk in risks:

@@ -27,7 +27,7 @@ PREFIXES = (
 )  # fmt: skip
 _UNITS = (".service", ".socket")
 _ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", ".http", ".cfg")
-_FOLDERS = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
+_DIRECTORIES = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 _MAIN = re.compile(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
 _POOL = re.compile(rb"^[ \t]*(?:pm(?:\.\w+)?|listen)[ \t]*=", re.MULTILINE)
@@ -80,49 +80,49 @@ class _Reader:
         self.around: dict[str, Configuration | None] = {}  # main configurations that were not named, by path
 
     def enter(self, path: str) -> None:
-        """Take a file, or everything of interest in a folder, that the user named."""
+        """Take a file, or everything of interest in a directory, that the user named."""
         try:
-            if self.host.stat(path).kind == "folder":
+            if self.host.stat(path).kind == "directory":
                 self._walk(path, 0)
             else:
                 self.take(path, self.host.read(path), named=True)
         except HostError as error:
-            raise Why502Error(f"{path}: {error.why}", error.allow or "Check the path, and that you may read it.") from error
+            raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path, and that you may read it.") from error
 
-    def _walk(self, folder: str, depth: int) -> None:
+    def _walk(self, directory: str, depth: int) -> None:
         try:
-            names = self.host.list(folder)
+            names = self.host.list(directory)
         except HostError as error:
-            self.gaps.append(Gap(source=folder, why=error.why, allow=error.allow))
+            self.gaps.append(Gap(source=directory, reason=error.reason, hint=error.hint))
             return
         for name in names:
-            path = posixpath.join(folder, name)
+            path = posixpath.join(directory, name)
             try:
                 found = self.host.stat(path)
-                if found.kind == "folder":
-                    if name not in _SKIPPED and depth < MAX_DEPTH and self.host.stat(path, follow=False).kind == "folder":
+                if found.kind == "directory":
+                    if name not in _SKIPPED and depth < MAX_DEPTH and self.host.stat(path, follow=False).kind == "directory":
                         self._walk(path, depth + 1)
                 elif found.kind == "file" and self._is_candidate(path, name) and (found.device, found.inode) not in self.seen:
                     self.seen.add((found.device, found.inode))
                     self.count += 1
                     if self.count > MAX_FILES:
-                        raise Why502Error(f"{folder}: more than {MAX_FILES} files", "Name a folder with fewer files.")
+                        raise Why502Error(f"{directory}: more than {MAX_FILES} files", "Name a directory with fewer files.")
                     self.take(path, self.host.read(path), named=False)
             except Missing:
                 continue  # a link to nowhere
             except HostError as error:
-                self.gaps.append(Gap(source=path, why=error.why, allow=error.allow))
+                self.gaps.append(Gap(source=path, reason=error.reason, hint=error.hint))
 
     @staticmethod
     def _is_candidate(path: str, name: str) -> bool:
         if name.endswith((*_UNITS, *_ENDINGS)):
             return True
-        return "." not in name.lstrip(".") and (bool(_FOLDERS & set(path.split("/")[:-1])) or "nginx" in name)
+        return "." not in name.lstrip(".") and (bool(_DIRECTORIES & set(path.split("/")[:-1])) or "nginx" in name)
 
     def take(self, path: str, content: bytes, *, named: bool) -> None:
         """Put a file where it belongs. `named`: by the user; of others, those that are no configuration are passed over."""
-        folder = posixpath.basename(posixpath.dirname(path))
-        if path.endswith(_UNITS) or (path.endswith(".conf") and folder.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
+        directory = posixpath.basename(posixpath.dirname(path))
+        if path.endswith(_UNITS) or (path.endswith(".conf") and directory.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
             self.dumps[path] = content
@@ -131,13 +131,15 @@ class _Reader:
             self.entries.extend(php_fpm.parse(content, path))
         elif _TEMPLATE.search(_COMMENT.sub(b"", content)):
             if named or kind(content.decode("latin-1")) == "nginx":
-                self.gaps.append(Gap(source=path, why="it is a template, not a configuration", allow="lint what is made of it"))
+                self.gaps.append(Gap(source=path, reason="it is a template, not a configuration", hint="lint what is made of it"))
             return
         else:
             proxy = kind(content.decode("latin-1"))
             if proxy in ("haproxy", "apache"):
                 if named:
-                    self.gaps.append(Gap(source=path, why=f"it is a configuration of {proxy}; only those of nginx are checked"))
+                    self.gaps.append(
+                        Gap(source=path, reason=f"it is a configuration of {proxy}; only those of nginx are checked")
+                    )
                 return
             if not named and (proxy is None or not _is_nginx(content)):
                 return
@@ -214,7 +216,7 @@ class _Reader:
                     return content
                 return host.read(self._known(name, lying))
 
-            return read, lambda folder: host.list(self._known(folder, lying))
+            return read, lambda directory: host.list(self._known(directory, lying))
 
         rights = Rights(self.host, 0)  # the user named the file; what it includes is named by whoever can write it
         return load(*reading(self.host), path, version=self.version, where=where, rights=lambda file: reading(rights.of(file)))
@@ -233,7 +235,7 @@ class _Reader:
         """Return where a file that a configuration names lies. Raises Missing.
 
         A configuration that lies where an nginx reads it is taken at its word. Of one elsewhere (a repository), names below
-        the usual folders mean its own: what this machine has there is not what it will meet.
+        the usual directories mean its own: what this machine has there is not what it will meet.
         """
         if not home:
             raise Missing("it lies outside of what was given")
@@ -245,32 +247,32 @@ class _Reader:
         raise Missing("it lies outside of what was given")
 
     def _beside(self, name: str, home: str) -> str:
-        """Return the path itself, or where nothing is there the same name in the folder above: a fragment's names mean the main's."""
+        """Return the path itself, or where nothing is there the same name in the directory above: a fragment's names mean the main's."""
         if not name.startswith(f"{home}/"):
             return name
         rest = name.removeprefix(f"{home}/")
-        for folder in (home, posixpath.dirname(home)):
+        for directory in (home, posixpath.dirname(home)):
             try:
-                self.host.stat(posixpath.join(folder, rest))
+                self.host.stat(posixpath.join(directory, rest))
             except HostError:
                 continue
-            return posixpath.join(folder, rest)
+            return posixpath.join(directory, rest)
         return name
 
     def _main_of(self, path: str) -> Configuration | None:
-        """Return the configuration that a fragment belongs to: of an `nginx.conf` in a folder above that includes it."""
-        folder = posixpath.dirname(path)
+        """Return the configuration that a fragment belongs to: of an `nginx.conf` in a directory above that includes it."""
+        directory = posixpath.dirname(path)
         for _ in range(3):
-            candidate = posixpath.join(folder, "nginx.conf")
+            candidate = posixpath.join(directory, "nginx.conf")
             if candidate != path:
                 if candidate not in self.around:
                     self.around[candidate] = self._around(candidate)
                 configuration = self.around[candidate]
                 if configuration and any(file.path == path for file in configuration.files):
                     return configuration
-            if folder in ("/", ""):
+            if directory in ("/", ""):
                 break
-            folder = posixpath.dirname(folder)
+            directory = posixpath.dirname(directory)
         return None
 
     def _around(self, main: str) -> Configuration | None:

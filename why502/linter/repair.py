@@ -56,16 +56,16 @@ def _repair_file(
     host: Host,
     tested: dict[str, bool | None],
 ) -> str:
-    if why := _stranger(file):
-        return f"{file}: not repaired: {why}"
+    if reason := _stranger(file):
+        return f"{file}: not repaired: {reason}"
     try:
         old = Path(file).read_bytes()
         _write(file, apply(old, steps))
     except (OSError, Why502Error) as error:
         return f"{file}: not repaired: {error}"
     after = risks(again(), rules)
-    errors = {(risk.rule, risk.says) for risk in after if risk.severity is Severity.ERROR}
-    new = errors - {(risk.rule, risk.says) for risk in before}
+    errors = {(risk.rule, risk.message) for risk in after if risk.severity is Severity.ERROR}
+    new = errors - {(risk.rule, risk.message) for risk in before}
     spoilt = [main for main, was_good in tested.items() if was_good and _test(host, main) is False]
     if new or spoilt:
         _write(file, old)
@@ -93,7 +93,7 @@ def _stranger(file: str) -> str:
     try:
         return trust.stranger(file)
     except HostError as error:
-        return error.why
+        return error.reason
 
 
 def _test(host: Host, main: str) -> bool | None:

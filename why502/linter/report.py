@@ -10,7 +10,7 @@ from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`suppressed` and `known`: findings that comments and the baseline hold. `base`: the folder that files are named from."""
+    """`suppressed` and `known`: findings that comments and the baseline hold. `base`: the directory that files are named from."""
 
     risks: tuple[Risk, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -22,7 +22,7 @@ class Report(Value, frozen=True, kw_only=True):
     fingerprints: Mapping[Risk, str] = {}
 
     def name(self, file: str) -> str:
-        """Return how a file is called in the answer: from the current folder, where it lies in it."""
+        """Return how a file is called in the answer: from the current directory, where it lies in it."""
         return file.removeprefix(f"{self.base}/") if self.base else file
 
     def count(self, severity: Severity) -> int:

@@ -45,7 +45,7 @@ def read(texts: Mapping[str, str]) -> Suppressions:
             try:
                 is_file, rules = _said(match["rest"])
             except Why502Error as error:
-                notices.append(f"{file}:{number}: {error.says}; {error.hint}")
+                notices.append(f"{file}:{number}: {error.message}; {error.hint}")
                 continue
             where = 0 if is_file else number if line[: match.start()].strip() else _next(lines, number)
             found[file, where] = found.get((file, where), frozenset()) | rules

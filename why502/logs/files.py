@@ -20,7 +20,7 @@ class Status(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return file, folder, socket, link or other."""
+        """Return file, directory, socket, link or other."""
         ...
 
     @property
@@ -56,7 +56,7 @@ class Files(Protocol):
         ...
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a folder."""
+        """Return the names in a directory."""
         ...
 
     def link(self, path: str) -> str:
@@ -84,8 +84,8 @@ class Part(NamedTuple):
 def regular(files: Files, path: str) -> Status:
     """Return the status of a file that can be read to an end. Raises HostError for everything else, without opening it."""
     status = files.stat(path)
-    if status.kind == "folder":
-        raise HostError("is a folder, not a file", "give the path of the log itself")
+    if status.kind == "directory":
+        raise HostError("is a directory, not a file", "give the path of the log itself")
     if status.kind != "file":
         raise HostError(
             "is no regular file (a pipe, device or socket): its lines go to another program", "read them where they go"
@@ -96,17 +96,17 @@ def regular(files: Files, path: str) -> Status:
 def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
     """Yield the rotated siblings of a log that were written to since then, newest first.
 
-    Names as logrotate(8) makes them: `.1`, `-20261120`, dateext formats, `extension`, compressed or not. A folder that cannot be
+    Names as logrotate(8) makes them: `.1`, `-20261120`, dateext formats, `extension`, compressed or not. A directory that cannot be
     listed has none.
     """
-    folder, base = posixpath.split(path)
+    directory, base = posixpath.split(path)
     stem, extension = posixpath.splitext(base)
     dated = r"[.-]\d[\d.T:_-]*"
     pattern = re.compile(
         rf"(?:{re.escape(base)}{dated}|{re.escape(stem)}{dated}{re.escape(extension)})(?:{'|'.join(map(re.escape, COMPRESSED))})?"
     )
     try:
-        names = [name for name in files.list(folder or "/") if name != base and pattern.fullmatch(name)]
+        names = [name for name in files.list(directory or "/") if name != base and pattern.fullmatch(name)]
     except HostError:
         return
     found = []
@@ -115,7 +115,7 @@ def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
         if suffix in COMPRESSED and plain in names:  # being compressed just now
             continue
         with contextlib.suppress(HostError):
-            full = posixpath.join(folder, name)
+            full = posixpath.join(directory, name)
             status = regular(files, full)
             if status.modified_s >= since:
                 found.append(Part(files, full, status))
@@ -124,19 +124,19 @@ def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
 
 def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:
     """Yield files that a process writes to (proc_pid_fd(5)) which had this name (or a rotated one) and were deleted since."""
-    folder = f"/proc/{pid}/fd"
+    directory = f"/proc/{pid}/fd"
     try:
-        numbers = files.list(folder)[:DESCRIPTORS]
+        numbers = files.list(directory)[:DESCRIPTORS]
     except HostError:
         return
     seen = set()
     for number in numbers:
         with contextlib.suppress(HostError):
-            name = files.link(f"{folder}/{number}")
+            name = files.link(f"{directory}/{number}")
             gone = name.removesuffix(" (deleted)")
             if gone == name or not (gone == path or gone.startswith((path + ".", path + "-"))):
                 continue
-            status = regular(files, f"{folder}/{number}")
+            status = regular(files, f"{directory}/{number}")
             if (status.device, status.inode) not in seen:
                 seen.add((status.device, status.inode))
-                yield Part(files, f"{folder}/{number}", status, is_deleted=True)
+                yield Part(files, f"{directory}/{number}", status, is_deleted=True)

@@ -56,7 +56,7 @@ class Span:
         """Note the time of a line in the window."""
         self.first, self.last = min(self.first, at), max(self.last, at)
 
-    def value(self, path: str, format: str, *, why: str = "", is_deleted: bool = False) -> LogFile:
+    def value(self, path: str, format: str, *, reason: str = "", is_deleted: bool = False) -> LogFile:
         """Return the value."""
         return LogFile(
             path=path,
@@ -65,7 +65,7 @@ class Span:
             unread=self.unread,
             first=moment(self.first),
             last=moment(self.last),
-            why=why,
+            reason=reason,
             is_deleted=is_deleted,
         )
 
@@ -149,5 +149,5 @@ def normal(text: str) -> str:
 def sample_of(text: str, path: str, start: int, line: int | None) -> Sample:
     """Return a line as evidence."""
     return Sample(
-        seen_in=place(path, start, line), text=redact(" ".join(text[: 4 * SAMPLE_CHARACTERS].split()))[:SAMPLE_CHARACTERS]
+        source=place(path, start, line), text=redact(" ".join(text[: 4 * SAMPLE_CHARACTERS].split()))[:SAMPLE_CHARACTERS]
     )

@@ -153,8 +153,8 @@ class RecordLog:
         match = _SHAPE.fullmatch(text)
         if match is None:
             return None
-        at, level, connection, says, client, server, request, to = match.groups()
-        shape = (level, says, server, to)
+        at, level, connection, message, client, server, request, to = match.groups()
+        shape = (level, message, server, to)
         if shape not in self._shapes:
             if len(self._shapes) < MOST_SHAPES:
                 self._shapes[shape] = self._line(text)

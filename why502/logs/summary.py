@@ -259,20 +259,20 @@ class _Run:
         if key not in self._zones:
             found = zone(self.files, self._inside(log), log.pid)
             if found is None:
-                why = "the machine's time zone is not to be seen; UTC is taken for it"
-                self.gaps.append(Gap(source=f"{log.root}/etc/localtime", why=why))
+                reason = "the machine's time zone is not to be seen; UTC is taken for it"
+                self.gaps.append(Gap(source=f"{log.root}/etc/localtime", reason=reason))
             self._zones[key] = found or UTC
         return self._zones[key]
 
     def _tell(self, file: LogFile, cut: list[HostError]) -> None:
         for error in cut:
-            self.gaps.append(Gap(source=file.path, why=error.why, allow=error.allow))
+            self.gaps.append(Gap(source=file.path, reason=error.reason, hint=error.hint))
         self.told.append(file)
 
     def _gap(self, path: str, error: HostError, *, kind: str, is_deleted: bool = False) -> None:
-        says = f"{kind} log: {error.why}" if kind else error.why
-        self.gaps.append(Gap(source=path, why=says, allow=error.allow))
-        self.told.append(LogFile(path=path, why=error.why, is_deleted=is_deleted))
+        message = f"{kind} log: {error.reason}" if kind else error.reason
+        self.gaps.append(Gap(source=path, reason=message, hint=error.hint))
+        self.told.append(LogFile(path=path, reason=error.reason, is_deleted=is_deleted))
 
 
 def _reader(log: LogInput, sample: bytes) -> _Reader:

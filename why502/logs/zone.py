@@ -13,7 +13,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.times import of_epoch
 
 _TZ = re.compile(rb"(?:^|\0)TZ=:?([A-Za-z][A-Za-z0-9_+/-]{0,63})(?=\0|$)")
-_FOLDER = "/usr/share/zoneinfo"
+_DIRECTORY = "/usr/share/zoneinfo"
 
 
 def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
@@ -24,7 +24,7 @@ def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
     if pid is not None:
         with contextlib.suppress(HostError):
             match = _TZ.search(machine.read(f"/proc/{pid}/environ", limit_bytes=1 << 18))
-            if match and (found := _read(files, f"{_FOLDER}/{match[1].decode('ascii')}")) is not None:
+            if match and (found := _read(files, f"{_DIRECTORY}/{match[1].decode('ascii')}")) is not None:
                 return found
     try:
         return _read(files, "/etc/localtime") or UTC

@@ -106,7 +106,7 @@ def _first(rows: tuple[Any, ...] | None, most: int, name: str, gaps: list[Gap]) 
 
 
 def _gap(name: str, most: int, total: int) -> Gap:
-    return Gap(source="bundle", why=f"{name}: only the first {most} of {total} were looked at")
+    return Gap(source="bundle", reason=f"{name}: only the first {most} of {total} were looked at")
 
 
 def _proxies(proxies: tuple[Any, ...], gaps: list[Gap]) -> tuple[Any, ...]:

@@ -4,22 +4,22 @@
 class Why502Error(Exception):
     """Bad input of any kind. Shown as two lines (what, and what to do), exit status 2."""
 
-    def __init__(self, says: str, hint: str = "") -> None:
-        super().__init__(says)
-        self.says = says
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
         self.hint = hint
 
 
 class HostError(Exception):
     """A machine could not be looked at in one way. Becomes a Gap of the report, never a crash.
 
-    `why` is the reason in a few words ("permission denied"); `allow` tells what would let us look; `errno` is a number.
+    `reason` is the reason in a few words ("permission denied"); `hint` tells what would let us look; `errno` is a number.
     """
 
-    def __init__(self, why: str, allow: str = "", *, errno: int | None = None) -> None:
-        super().__init__(why)
-        self.why = why
-        self.allow = allow
+    def __init__(self, reason: str, hint: str = "", *, errno: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
         self.errno = errno
 
 

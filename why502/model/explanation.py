@@ -21,7 +21,7 @@ class Candidate(Value, frozen=True, kw_only=True):
     cause: str
     layer: Layer
     confidence: float
-    says: str
+    message: str
 
 
 class Explanation(Value, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class Explanation(Value, frozen=True, kw_only=True):
     cause: str | None = None
     candidates: tuple[Candidate, ...] = ()
     fields: dict[str, Any] = {}
-    says: str = ""
+    message: str = ""
     next: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     notes: str = ""

@@ -33,21 +33,21 @@ class Layer(StrEnum):
 
 
 class Evidence(Value, frozen=True, kw_only=True):
-    """One thing that speaks for (weight above 0) or against a cause. `seen_in`: file:line, a command, or a probe."""
+    """One thing that speaks for (weight above 0) or against a cause. `source`: file:line, a command, or a probe."""
 
-    says: str
+    message: str
     weight: float
-    seen_in: str = ""
+    source: str = ""
 
 
-def supports(says: str, seen_in: str = "", weight: float = STRONG) -> Evidence:
+def supports(message: str, source: str = "", weight: float = STRONG) -> Evidence:
     """Return evidence for a cause."""
-    return Evidence(says=says, weight=weight, seen_in=seen_in)
+    return Evidence(message=message, weight=weight, source=source)
 
 
-def refutes(says: str, seen_in: str = "", weight: float = STRONG) -> Evidence:
+def refutes(message: str, source: str = "", weight: float = STRONG) -> Evidence:
     """Return evidence against a cause."""
-    return Evidence(says=says, weight=-weight, seen_in=seen_in)
+    return Evidence(message=message, weight=-weight, source=source)
 
 
 class Place(Value, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Finding(Value, frozen=True, kw_only=True):
     cause: str
     layer: Layer
     confidence: float
-    says: str
+    message: str
     target: Target | None = None
     group: str = ""  # of a finding about a whole group, without any single target
     proxy: str | None = None
@@ -91,7 +91,7 @@ class Check(Value, frozen=True, kw_only=True):
     """One step of the checklist."""
 
     id: str
-    says: str
+    title: str
     status: CheckStatus
     detail: str = ""
 
@@ -115,7 +115,7 @@ class Risk(Value, frozen=True, kw_only=True):
     `severity`: None while it is that of the rule.
     """
 
-    says: str
+    message: str
     at: Position | None = None
     remedies: tuple[Remedy, ...] = ()
     cause: str = ""

@@ -221,9 +221,9 @@ class LogRecord(Value, frozen=True, kw_only=True):
 
 
 class Sample(Value, frozen=True, kw_only=True):
-    """One line as evidence: `seen_in` is file:line or a command; `text` has its secrets removed."""
+    """One line as evidence: `source` is file:line or a command; `text` has its secrets removed."""
 
-    seen_in: str
+    source: str
     text: str
 
 
@@ -261,9 +261,9 @@ class Tally(Value, frozen=True, kw_only=True):
     owner_uid: int = 0  # the user, other than root, whose gateway or file names the log: who can make it say anything
 
     @property
-    def seen_in(self) -> str:
+    def source(self) -> str:
         """Return where the first sample stands; "" without one."""
-        return self.samples[0].seen_in if self.samples else ""
+        return self.samples[0].source if self.samples else ""
 
 
 class TargetTraffic(Value, frozen=True, kw_only=True):
@@ -305,7 +305,7 @@ class LogFile(Value, frozen=True, kw_only=True):
     unread: int = 0  # lines in the window that no format fits
     first: datetime | None = None
     last: datetime | None = None
-    why: str = ""  # why it could not be read, or ""
+    reason: str = ""  # why it could not be read, or ""
     is_deleted: bool = False  # the proxy writes to an unlinked file
 
 

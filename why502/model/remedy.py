@@ -27,7 +27,7 @@ class Run(Value, frozen=True, kw_only=True, tag="run"):
 class Remedy(Value, frozen=True, kw_only=True):
     """`safe`: may be applied without asking. `is_policy`: it changes what is trusted or allowed, so its cause must be named."""
 
-    says: str
+    message: str
     steps: tuple[Edit | Run, ...] = ()
     safe: bool = False
     is_policy: bool = False

@@ -14,11 +14,11 @@ from why502.model.target import Target
 
 
 class Gap(Value, frozen=True, kw_only=True):
-    """Something that could not be looked at. `allow` tells what would let us look."""
+    """Something that could not be looked at. `hint` tells what would let us look."""
 
     source: str
-    why: str
-    allow: str = ""
+    reason: str
+    hint: str = ""
     section: str = ""  # of the snapshot, where all of it is missing because its source took too long
 
 
@@ -33,11 +33,11 @@ class ConfigFile(Value, frozen=True, kw_only=True):
 
 
 class ConfigProblem(Value, frozen=True, kw_only=True):
-    """What is wrong with a configuration, by its own test or by our reading. `says` holds the program's words."""
+    """What is wrong with a configuration, by its own test or by our reading. `message` holds the program's words."""
 
-    says: str
+    message: str
     at: Position | None = None
-    seen_in: str = ""
+    source: str = ""
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -152,7 +152,7 @@ class PathStep(Value, frozen=True, kw_only=True):
     """One component on the way to a socket. `passes` tells whether the worker's user may go through (or write, for the last)."""
 
     path: str
-    kind: str  # folder, socket, file, link, missing, other
+    kind: str  # directory, socket, file, link, missing, other
     mode: str = ""  # "0755"
     owner: str = ""
     group: str = ""
@@ -165,7 +165,7 @@ class SocketPath(Value, frozen=True, kw_only=True):
 
     path: str
     user: str = ""  # the worker's
-    kind: str = ""  # socket, file, folder, missing, ""= not seen
+    kind: str = ""  # socket, file, directory, missing, ""= not seen
     steps: tuple[PathStep, ...] = ()
     is_reachable: bool | None = None  # may the user connect, by modes and ACLs
     blocked_at: str = ""  # first path that stops it
@@ -231,8 +231,8 @@ class Event(Value, frozen=True, kw_only=True):
 
     at: datetime | None = None
     symptom: Symptom
-    says: str
-    seen_in: str
+    message: str
+    source: str
     pid: int | None = None
     process: str = ""
     unit: str = ""
@@ -261,7 +261,7 @@ class Service(Value, frozen=True, kw_only=True):
     result: str = ""
     exit_code: int | None = None
     signal: int | None = None
-    exit_says: str = ""  # decoded: "203/EXEC: the program could not be executed"
+    exit_message: str = ""  # decoded: "203/EXEC: the program could not be executed"
     restarts: int | None = None
     main_pid: int | None = None
     changed_at: datetime | None = None  # last state change
@@ -275,9 +275,9 @@ class Service(Value, frozen=True, kw_only=True):
     ports: tuple[str, ...] = ()  # published ports of a container
     start_argv: tuple[str, ...] = ()  # the command that starts it
     logs: tuple[str, ...] = ()  # log files it names
-    why: tuple[str, ...] = ()  # its last words about a failure
+    reason: tuple[str, ...] = ()  # its last words about a failure
     targets: tuple[Target, ...] = ()  # the targets it is believed to serve
-    link: str = ""  # how we know: "listens on it", "its command names port 3000", "its folder is …"
+    link: str = ""  # how we know: "listens on it", "its command names port 3000", "its directory is …"
     owner_uid: int = 0  # the user who runs its manager, or can change what the manager knows
     manager_unit: str = ""  # the systemd unit that its manager runs in
 

@@ -151,20 +151,20 @@ def _read(line: Line, request: Request) -> Answer:
         if stream.stdout:
             head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict)
         if head is None and (stream.is_ended or not part):
-            says = "the program ended its answer" if stream.is_ended else "the connection was closed"
-            says = f"{says} before a whole header{_said(stream)}"
-            raise Failed(Symptom.CLOSED_BEFORE_HEADER, says, errno=line.broke)
+            message = "the program ended its answer" if stream.is_ended else "the connection was closed"
+            message = f"{message} before a whole header{_said(stream)}"
+            raise Failed(Symptom.CLOSED_BEFORE_HEADER, message, errno=line.broke)
         if len(records) > HEADER_BYTES:
-            says = f"the header takes more than {len(records)} bytes, the buffer holds {request.buffer_bytes}"
-            raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=len(records))
+            message = f"the header takes more than {len(records)} bytes, the buffer holds {request.buffer_bytes}"
+            raise Failed(Symptom.HEADER_TOO_BIG, message, header_bytes=len(records))
     size = stream.raw_size(head.size_bytes)
     if size > request.buffer_bytes:
-        says = f"the header takes {size} bytes with its record headers, the buffer holds {request.buffer_bytes}"
-        raise Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=size)
+        message = f"the header takes {size} bytes with its record headers, the buffer holds {request.buffer_bytes}"
+        raise Failed(Symptom.HEADER_TOO_BIG, message, header_bytes=size)
     line.mark_header()
     if NO_SCRIPT in stream.stderr:
-        says = f"the program cannot see {shown(request.script.encode(), 200)}"
-        raise Failed(Symptom.SCRIPT_NOT_FOUND, says, status=head.status, header_bytes=size)
+        message = f"the program cannot see {shown(request.script.encode(), 200)}"
+        raise Failed(Symptom.SCRIPT_NOT_FOUND, message, status=head.status, header_bytes=size)
     if head.status in GATEWAY:
         raise Failed(Symptom.UPSTREAM_STATUS, f"answered {head.status}", status=head.status, header_bytes=size)
     return Answer(
@@ -183,8 +183,8 @@ def _finish(line: Line, records: Records, head: Head, request: Request) -> str:
     except Expired:
         return f"the body was not complete after {request.answer_s:g} s"
     except HostError as error:
-        says = "the connection broke before the end of the answer"
-        raise Failed(Symptom.RESET_IN_BODY, says, errno=number(error), status=head.status) from error
+        message = "the connection broke before the end of the answer"
+        raise Failed(Symptom.RESET_IN_BODY, message, errno=number(error), status=head.status) from error
     return ""
 
 

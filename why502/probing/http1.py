@@ -73,8 +73,8 @@ def _too_big(line: Line, data: bytes, request: Request) -> Failed:
     except HostError:
         match = None
     size = match.end() if match else len(data)
-    says = f"the header takes {'' if match else 'more than '}{size} bytes, the buffer holds {request.buffer_bytes}"
-    return Failed(Symptom.HEADER_TOO_BIG, says, header_bytes=size)
+    message = f"the header takes {'' if match else 'more than '}{size} bytes, the buffer holds {request.buffer_bytes}"
+    return Failed(Symptom.HEADER_TOO_BIG, message, header_bytes=size)
 
 
 def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
@@ -95,24 +95,26 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
             body, ended, last_at = body + part, not part, time.monotonic()
     except Expired as error:
         if time.monotonic() - last_at >= request.route_read_s:
-            says = f"no more of the body came for {request.route_read_s:g} s, as long as the route waits, after {len(body)} bytes"
-            raise Failed(Symptom.BODY_TIMED_OUT, says, status=head.status, header_bytes=head.size_bytes) from error
+            message = (
+                f"no more of the body came for {request.route_read_s:g} s, as long as the route waits, after {len(body)} bytes"
+            )
+            raise Failed(Symptom.BODY_TIMED_OUT, message, status=head.status, header_bytes=head.size_bytes) from error
         return f"the body was not complete after {request.answer_s:g} s"
     except HostError as error:
-        says = f"the connection was reset after {len(body)} bytes of the body"
+        message = f"the connection was reset after {len(body)} bytes of the body"
         raise Failed(
-            Symptom.RESET_IN_BODY, says, errno=number(error), status=head.status, header_bytes=head.size_bytes
+            Symptom.RESET_IN_BODY, message, errno=number(error), status=head.status, header_bytes=head.size_bytes
         ) from error
     if head.status == 400 and TLS_WANTED.search(body):
-        says = "the backend answers that it wants https"
-        raise Failed(Symptom.TLS_REQUEST_EXPECTED, says, status=400, header_bytes=head.size_bytes, speaks="tls")
+        message = "the backend answers that it wants https"
+        raise Failed(Symptom.TLS_REQUEST_EXPECTED, message, status=400, header_bytes=head.size_bytes, speaks="tls")
     if head.status == 400 and CERTIFICATE_WANTED.search(body):
-        says = "the backend asks for a client certificate"
-        raise Failed(Symptom.TLS_CLIENT_CERTIFICATE, says, status=400, header_bytes=head.size_bytes)
+        message = "the backend asks for a client certificate"
+        raise Failed(Symptom.TLS_CLIENT_CERTIFICATE, message, status=400, header_bytes=head.size_bytes)
     if ended and (chunked or expected is not None):
         of = "the last chunk" if chunked else f"the announced {expected} bytes"
-        says = f"the connection was closed after {len(body)} bytes of the body, before {of}"
-        raise Failed(Symptom.CLOSED_IN_BODY, says, status=head.status, header_bytes=head.size_bytes)
+        message = f"the connection was closed after {len(body)} bytes of the body, before {of}"
+        raise Failed(Symptom.CLOSED_IN_BODY, message, status=head.status, header_bytes=head.size_bytes)
     return ""
 
 

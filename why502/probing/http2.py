@@ -20,9 +20,9 @@ def ask(line: Line, _: Request) -> Answer:
         part = line.receive()
         data += part
         if not part:
-            says = f"after {shown(data)}" if data else "without a byte"
+            message = f"after {shown(data)}" if data else "without a byte"
             raise Failed(
-                Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {says}", errno=line.broke, speaks=identify(data)
+                Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {message}", errno=line.broke, speaks=identify(data)
             )
     if (spoken := identify(data)) != "h2":
         raise Failed(Symptom.OTHER_PROTOCOL, f"the peer does not speak HTTP/2: it sent {shown(data)}", speaks=spoken)

@@ -111,15 +111,15 @@ def connect(host: Host, request: Request) -> Line:
     try:
         return Line(host.connect(target, timeout_s=request.connect_s), deadline)
     except Expired as error:
-        says = f"no connection within {request.connect_s:g} s, the probe's limit"
+        message = f"no connection within {request.connect_s:g} s, the probe's limit"
         if request.route_connect_s < request.connect_s:
-            says += f"; the route waits {request.route_connect_s:g} s"
-        raise Failed(Symptom.CONNECT_TIMED_OUT, says) from error
+            message += f"; the route waits {request.route_connect_s:g} s"
+        raise Failed(Symptom.CONNECT_TIMED_OUT, message) from error
     except HostError as error:
         met = number(error)
         if met is None or met in OUR_OWN:
             raise
-        raise Failed(CONNECTING.get(met, Symptom.CONNECT_FAILED), error.why, errno=met) from error
+        raise Failed(CONNECTING.get(met, Symptom.CONNECT_FAILED), error.reason, errno=met) from error
 
 
 def number(error: HostError) -> int | None:

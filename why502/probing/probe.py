@@ -86,8 +86,8 @@ def probe(host: Host, request: Request) -> Probe:
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
     if answer.is_suspect and speaks and failed is None:
         how = f"answered {answer.status}" if answer.status else "answered a greeting"
-        says = f"{how}, as a server does that speaks {speaks} and not {request.protocol}"
-        failed = Failed(Symptom.OTHER_PROTOCOL, says, status=answer.status, header_bytes=answer.header_bytes)
+        message = f"{how}, as a server does that speaks {speaks} and not {request.protocol}"
+        failed = Failed(Symptom.OTHER_PROTOCOL, message, status=answer.status, header_bytes=answer.header_bytes)
     return Probe(
         target=request.target,
         protocol=request.protocol,
@@ -145,8 +145,8 @@ def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Fail
     took = (line.header_at or line.first_at or asked_at) - asked_at
     if request.through_proxy or took <= request.route_read_s:
         return None
-    says = f"answered {answer.status or 'only'} after {took:.2f} s; the route waits {request.route_read_s:g} s"
-    return Failed(Symptom.READ_TIMED_OUT, says, status=answer.status, header_bytes=answer.header_bytes)
+    message = f"answered {answer.status or 'only'} after {took:.2f} s; the route waits {request.route_read_s:g} s"
+    return Failed(Symptom.READ_TIMED_OUT, message, status=answer.status, header_bytes=answer.header_bytes)
 
 
 def _sent(request: Request) -> str:
@@ -182,7 +182,7 @@ def _ask(line: Line, request: Request) -> Answer:
     except HostError as error:
         met = number(error)
         symptom = Symptom.RESET_BEFORE_HEADER if met in (errno.ECONNRESET, errno.EPIPE) else Symptom.CONNECTION_DIED
-        raise Failed(symptom, f"the connection broke before a whole header: {error.why}", errno=met) from error
+        raise Failed(symptom, f"the connection broke before a whole header: {error.reason}", errno=met) from error
 
 
 def _answer_to(name: str, host: Host, request: Request) -> str:

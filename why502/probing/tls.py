@@ -93,8 +93,8 @@ def secure(host: Host, line: Line, request: Request) -> TlsLine:
     try:
         secured.handshake()
     except ssl.SSLCertVerificationError as error:
-        says = f"the backend's certificate does not verify: {error.verify_message}"
-        raise Failed(Symptom.TLS_UNVERIFIED, says, certificate=error.verify_message) from error
+        message = f"the backend's certificate does not verify: {error.verify_message}"
+        raise Failed(Symptom.TLS_UNVERIFIED, message, certificate=error.verify_message) from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
         raise Failed(Symptom.TLS_FAILED, "the peer closed the connection in the TLS handshake") from error
     except ssl.SSLError as error:
@@ -103,12 +103,12 @@ def secure(host: Host, line: Line, request: Request) -> TlsLine:
         waited = request.connect_s - max(0.0, line.deadline - time.monotonic())
         raise Failed(Symptom.TLS_TIMED_OUT, f"no TLS handshake within {waited:.1f} s") from error
     except HostError as error:
-        says = "the peer reset the connection in the TLS handshake"
+        message = "the peer reset the connection in the TLS handshake"
         if number(error) not in (errno.ECONNRESET, errno.EPIPE):
-            says = f"the connection broke in the TLS handshake: {error.why}"
-        raise Failed(Symptom.TLS_FAILED, says, errno=number(error)) from error
-    if settings.verifies and (why := mismatch(secured.tls.getpeercert() or {}, settings.name)):
-        raise Failed(Symptom.TLS_UNVERIFIED, f"the backend's certificate does not verify: {why}", certificate=why)
+            message = f"the connection broke in the TLS handshake: {error.reason}"
+        raise Failed(Symptom.TLS_FAILED, message, errno=number(error)) from error
+    if settings.verifies and (reason := mismatch(secured.tls.getpeercert() or {}, settings.name)):
+        raise Failed(Symptom.TLS_UNVERIFIED, f"the backend's certificate does not verify: {reason}", certificate=reason)
     return secured
 
 
@@ -179,13 +179,13 @@ class _Memory:
 def _failed(error: ssl.SSLError, raw: bytes) -> Failed:
     """Return what a failed handshake (or a later alert) means."""
     if raw and not (raw[0] in range(20, 25) and raw[1:2] == b"\x03"):
-        says = f"the peer does not speak TLS: it sent {shown(raw)}"
-        return Failed(Symptom.TLS_NOT_TLS, says, speaks=identify(raw))
+        message = f"the peer does not speak TLS: it sent {shown(raw)}"
+        return Failed(Symptom.TLS_NOT_TLS, message, speaks=identify(raw))
     reason = error.reason or str(error)
-    says = reason.lower().replace("_", " ")
+    message = reason.lower().replace("_", " ")
     if any(alert in reason for alert in CERTIFICATE_ALERTS) or ("HANDSHAKE_FAILURE" in reason and _asks_certificate(raw)):
-        return Failed(Symptom.TLS_CLIENT_CERTIFICATE, f"the backend asks for a client certificate ({says})")
-    return Failed(Symptom.TLS_FAILED, f"the TLS handshake failed: {says}")
+        return Failed(Symptom.TLS_CLIENT_CERTIFICATE, f"the backend asks for a client certificate ({message})")
+    return Failed(Symptom.TLS_FAILED, f"the TLS handshake failed: {message}")
 
 
 def _asks_certificate(raw: bytes) -> bool:

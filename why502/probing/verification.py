@@ -15,7 +15,11 @@ from why502.probing.request import Request, Tls
 from why502.probing.tls import TlsLine, context, mismatch, names_of, sni_of
 
 # Issuers that somebody put on this machine, each in a file; then those that the distribution trusts, in one.
-FOLDERS = ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors", "/etc/ca-certificates/trust-source/anchors")
+DIRECTORIES = (
+    "/usr/local/share/ca-certificates",
+    "/etc/pki/ca-trust/source/anchors",
+    "/etc/ca-certificates/trust-source/anchors",
+)
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -62,12 +66,12 @@ def _trials(host: Host, request: Request, tls: Tls) -> Iterator[tuple[Settings, 
 
 
 def _issuers(host: Host) -> Iterator[str]:
-    for folder in FOLDERS:
+    for directory in DIRECTORIES:
         try:
-            names = sorted(host.list(folder))
+            names = sorted(host.list(directory))
         except HostError:
             continue
-        yield from (f"{folder}/{name}" for name in names[:FILES] if name.endswith((".crt", ".pem", ".cer")))
+        yield from (f"{directory}/{name}" for name in names[:FILES] if name.endswith((".crt", ".pem", ".cer")))
     yield from BUNDLES
 
 

@@ -49,7 +49,7 @@ _PASSED_OVER = frozenset(
 )
 # Ends of a name that make it another thing than a secret: a place, a size, a time, a switch, a name.
 _OTHER_ENDS = frozenset(
-    "file files path paths dir directory folder ttl timeout time length len min max size bytes count total limit name names type types kind"
+    "file files path paths dir directory directory ttl timeout time length len min max size bytes count total limit name names type types kind"
     " url uri host hostname port enabled enable disabled required expires expire expiry expiration age policy driver provider domain service"
     " services server endpoint realm header headers prefix suffix algorithm alg algo rotation reset field fields param method methods cache"
     " bucket used usage version parallelism mode format encoding lifetime maxlifetime minutes seconds interval retries store storage backend"

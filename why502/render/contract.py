@@ -41,8 +41,8 @@ class Route(msgspec.Struct):
 class Evidence(msgspec.Struct):
     """One thing that was seen. A negative weight (log-odds) speaks against the cause."""
 
-    says: str
-    seen_in: Annotated[str, Meta(description="file:line, a command, or a probe; empty where it follows from the rest")]
+    message: str
+    source: Annotated[str, Meta(description="file:line, a command, or a probe; empty where it follows from the rest")]
     weight: float
 
 
@@ -64,7 +64,7 @@ class Step(msgspec.Struct):
 class Remedy(msgspec.Struct):
     """What repairs it. `safe`: may be applied without asking. Without steps it is advice."""
 
-    says: str
+    message: str
     safe: bool
     steps: list[Annotated[Step, Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})]]
 
@@ -91,7 +91,7 @@ class Finding(msgspec.Struct):
     first_seen: Time | None
     last_seen: Time | None
     ongoing: bool
-    says: str
+    message: str
     evidence: list[Evidence]
     remedies: list[Remedy]
 
@@ -100,7 +100,7 @@ class Check(msgspec.Struct):
     """One step of the checklist."""
 
     id: str
-    says: str
+    title: str
     status: CheckStatus
     detail: str
 
@@ -109,8 +109,8 @@ class Gap(msgspec.Struct):
     """What could not be looked at, and what would let us look."""
 
     source: str
-    why: str
-    allow: str
+    reason: str
+    hint: str
 
 
 class Traffic(msgspec.Struct):
@@ -142,7 +142,7 @@ class Candidate(msgspec.Struct):
     cause: CauseId
     layer: Layer
     confidence: Confidence
-    says: str
+    message: str
 
 
 class Explanation(msgspec.Struct):
@@ -156,7 +156,7 @@ class Explanation(msgspec.Struct):
     cause: CauseId | None
     candidates: list[Candidate]
     fields: dict[str, Any]
-    says: str
+    message: str
     next: list[str]
     remedies: list[Remedy]
 

@@ -31,21 +31,21 @@ def document(explanation: Explanation) -> contract.Explanation:
         gateway_failure=explanation.gateway_failure,
         cause=explanation.cause,
         candidates=[
-            contract.Candidate(cause=each.cause, layer=each.layer, confidence=each.confidence, says=each.says)
+            contract.Candidate(cause=each.cause, layer=each.layer, confidence=each.confidence, message=each.message)
             for each in explanation.candidates
         ],
         fields={
             name: as_text(value) if isinstance(value, str) and name not in _OWN_WORDS else value
             for name, value in explanation.fields.items()
         },
-        says=as_text(explanation.says),
+        message=as_text(explanation.message),
         next=list(explanation.next),
         remedies=[_remedy(remedy) for remedy in explanation.remedies],
     )
 
 
 def _remedy(remedy: Remedy) -> contract.Remedy:
-    return contract.Remedy(says=remedy.says, safe=remedy.safe, steps=[])
+    return contract.Remedy(message=remedy.message, safe=remedy.safe, steps=[])
 
 
 def as_text(text: str) -> str:
@@ -74,7 +74,7 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
             2,
         )
         return page.text()
-    page.title(explanation.says)
+    page.title(explanation.message)
     if explanation.kind == CAUSE:
         return _cause(explanation, page)
     if explanation.kind == STATUS:
@@ -96,7 +96,7 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
 
 def _candidates(explanation: Explanation, page: _Page) -> None:
     for each in explanation.candidates if explanation.gateway_failure else ():
-        page.item(f"{each.confidence:4.0%}  {each.cause}", f"{each.says} ({SIDES[each.layer]})")
+        page.item(f"{each.confidence:4.0%}  {each.cause}", f"{each.message} ({SIDES[each.layer]})")
 
 
 def _cause(explanation: Explanation, page: _Page) -> str:
@@ -109,7 +109,7 @@ def _cause(explanation: Explanation, page: _Page) -> str:
 def _lists(explanation: Explanation, page: _Page) -> None:
     for title, items in (
         ("Look next", explanation.next),
-        ("Then", tuple(remedy.says for remedy in explanation.remedies)),
+        ("Then", tuple(remedy.message for remedy in explanation.remedies)),
         ("Sources", explanation.references),
     ):
         if items:
@@ -126,7 +126,7 @@ def everything(terminal: Terminal) -> str:
         if causes:
             page.title(SIDES[layer])
             for cause in causes:
-                page.item(cause.id, cause.says)
+                page.item(cause.id, cause.message)
     page.title("statuses")
     for code, status in STATUSES.items():
         page.item(code, status.title)
@@ -143,12 +143,12 @@ def everything_json(*, is_line: bool = False) -> str:
     """Return the same as one JSON object, on one line where that is asked for."""
     found = {
         "schema": "why502.reference/1",
-        "causes": [{"cause": cause.id, "layer": cause.layer, "says": cause.says} for cause in CAUSES.values()],
+        "causes": [{"cause": cause.id, "layer": cause.layer, "message": cause.message} for cause in CAUSES.values()],
         "statuses": [
-            {"status": code, "says": status.title, "gateway_failure": status.is_failure} for code, status in STATUSES.items()
+            {"status": code, "message": status.title, "gateway_failure": status.is_failure} for code, status in STATUSES.items()
         ],
         "products": [
-            {"proxy": product.name, "says": product.title, "codes": list(product.codes)} for product in products().values()
+            {"proxy": product.name, "message": product.title, "codes": list(product.codes)} for product in products().values()
         ],
     }
     data = msgspec.json.encode(found)

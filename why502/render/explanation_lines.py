@@ -73,15 +73,15 @@ class Explainer:
             if match is None:
                 add(self._anew(line))
                 continue
-            at, level, says, client, server, request, method, upstream, host = match.groups()
-            key = (level, says, upstream, client is None, method, host is None)
+            at, level, message, client, server, request, method, upstream, host = match.groups()
+            key = (level, message, upstream, client is None, method, host is None)
             begin, file = known(key), ""
             if begin is None:
                 shape = self._shape(line, key, match)
                 if shape is None:
                     add(self._anew(line))
                     continue
-                begin, file = shape.begin, _PATH.findall(says)[0] if shape.has_file else ""
+                begin, file = shape.begin, _PATH.findall(message)[0] if shape.has_file else ""
             if at != second:
                 second, moment = at, f"{at[:4]}-{at[5:7]}-{at[8:10]}T{at[11:]}"
             quoted = line.replace('"', '\\"')
@@ -99,8 +99,8 @@ class Explainer:
 
     def _shape(self, line: str, key: _Key, match: re.Match[str]) -> _Shape | None:
         """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
-        says = key[1]
-        loose = (key[0], _VARIES.sub("0", says), *key[2:])
+        message = key[1]
+        loose = (key[0], _VARIES.sub("0", message), *key[2:])
         if shape := self._loose.get(loose):
             return shape
         explanation = explain(line, self.proxy)
@@ -113,12 +113,12 @@ class Explainer:
             self._exact.clear()
             self._loose.clear()
         fixed = {name: value for name, value in explanation.fields.items() if name not in (*_VARYING, "host")}
-        path = _PATH.search(says)
+        path = _PATH.search(message)
         has_file = path is not None and fixed.get("file") == path[1]
         rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
         told = " ".join(str(value) for value in rest.values())
-        varying = [part.strip('"') for part in _VARIES.findall(says)]
-        if varying and not any(part in told for part in varying) and (path is None or says.find('"') == path.start()):
+        varying = [part.strip('"') for part in _VARIES.findall(message)]
+        if varying and not any(part in told for part in varying) and (path is None or message.find('"') == path.start()):
             self._loose[loose] = _Shape(_begin(explanation, rest), has_file)
             return self._loose[loose]
         self._exact[key] = _begin(explanation, fixed)

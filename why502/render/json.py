@@ -35,11 +35,11 @@ def document(diagnosis: model.Diagnosis) -> contract.Diagnosis:
         hosts=[printable(host) for host in diagnosis.hosts],
         findings=[_finding(finding) for finding in diagnosis.findings],
         checks=[
-            contract.Check(id=printable(c.id), says=printable(c.says), status=c.status, detail=printable(c.detail))
+            contract.Check(id=printable(c.id), title=printable(c.title), status=c.status, detail=printable(c.detail))
             for c in diagnosis.checks
         ],
         gaps=[
-            contract.Gap(source=printable(gap.source), why=printable(gap.why), allow=printable(gap.allow))
+            contract.Gap(source=printable(gap.source), reason=printable(gap.reason), hint=printable(gap.hint))
             for gap in diagnosis.gaps
         ],
         traffic=contract.Traffic(
@@ -79,9 +79,9 @@ def _finding(finding: model.Finding) -> contract.Finding:
         first_seen=_time(finding.first_seen),
         last_seen=_time(finding.last_seen),
         ongoing=finding.ongoing,
-        says=printable(finding.says),
+        message=printable(finding.message),
         evidence=[
-            contract.Evidence(says=printable(item.says), seen_in=printable(item.seen_in), weight=item.weight)
+            contract.Evidence(message=printable(item.message), source=printable(item.source), weight=item.weight)
             for item in finding.evidence
         ],
         remedies=[remedy(item) for item in finding.remedies],
@@ -90,7 +90,7 @@ def _finding(finding: model.Finding) -> contract.Finding:
 
 def remedy(item: remedies.Remedy) -> contract.Remedy:
     """Return one remedy as the contract has it."""
-    return contract.Remedy(says=printable(item.says), safe=item.safe, steps=[_step(step) for step in item.steps])
+    return contract.Remedy(message=printable(item.message), safe=item.safe, steps=[_step(step) for step in item.steps])
 
 
 def _step(step: remedies.Edit | remedies.Run) -> contract.Step:

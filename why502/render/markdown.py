@@ -48,10 +48,10 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield "| check | result | detail |"
     yield "| --- | --- | --- |"
     for check in diagnosis.checks:
-        yield f"| {_plain(check.says)} | {check.status.value} | {_plain(check.detail)} |"
+        yield f"| {_plain(check.title)} | {check.status.value} | {_plain(check.detail)} |"
     for gap in diagnosis.gaps:
         yield ""
-        yield f"Not looked at: {_plain(gap.source)}: {_plain(gap.why)}" + (f" ({_plain(gap.allow)})" if gap.allow else "")
+        yield f"Not looked at: {_plain(gap.source)}: {_plain(gap.reason)}" + (f" ({_plain(gap.hint)})" if gap.hint else "")
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -62,10 +62,10 @@ def _finding(finding: Finding) -> Iterator[str]:
     if place := where(finding):
         yield f"- {_plain(place)}"
     for item in finding.evidence:
-        yield f"- {item.weight:+.1f} {_plain(item.says)}" + (f" ({_code(item.seen_in)})" if item.seen_in else "")
+        yield f"- {item.weight:+.1f} {_plain(item.message)}" + (f" ({_code(item.source)})" if item.source else "")
     for remedy in finding.remedies:
         yield ""
-        yield f"Fix: {_plain(remedy.says)}"
+        yield f"Fix: {_plain(remedy.message)}"
         for step in remedy.steps:
             yield ""
             yield "```diff" if isinstance(step, Edit) else "```sh"

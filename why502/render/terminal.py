@@ -71,12 +71,12 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     yield paint("Checked", "bold", terminal)
     for check in diagnosis.checks:
         detail = f": {check.detail}" if check.detail else ""
-        yield from _wrapped(f"  {_SIGNS[check.status]} ", f"{check.says}{detail}", terminal, "       ", color=check.status.value)
+        yield from _wrapped(f"  {_SIGNS[check.status]} ", f"{check.title}{detail}", terminal, "       ", color=check.status.value)
     if diagnosis.gaps:
         yield ""
         yield paint("Not looked at", "bold", terminal)
         for gap in diagnosis.gaps:
-            yield from _wrapped("  ", f"{gap.source}: {gap.why}" + (f" ({gap.allow})" if gap.allow else ""), terminal, "    ")
+            yield from _wrapped("  ", f"{gap.source}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""), terminal, "    ")
     yield ""
     window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all times"
     counts = f"{window}, {diagnosis.requests} requests, {diagnosis.failures} failures"
@@ -93,7 +93,7 @@ def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]
     yield "   Evidence, by weight"
     shown = finding.evidence if terminal.is_verbose else finding.evidence[:_EVIDENCE]
     for item in shown:
-        yield from _wrapped(f"   {item.weight:+5.1f}  ", item.says, terminal, "          ", after=item.seen_in)
+        yield from _wrapped(f"   {item.weight:+5.1f}  ", item.message, terminal, "          ", after=item.source)
     if more := len(finding.evidence) - len(shown):
         yield f"          and {more} more, with --verbose"
     for remedy in finding.remedies:
@@ -103,12 +103,12 @@ def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]
 def _dismissed(finding: Finding) -> str:
     """Return a cause that was considered, with the best of what speaks against it."""
     against = min(finding.evidence, key=lambda item: item.weight)
-    why = f": {against.says}" if against.weight < 0 else ""
-    return f"{finding.cause} {f'on {finding.target} ' if finding.target else ''}({finding.confidence:.0%}){why}"
+    reason = f": {against.message}" if against.weight < 0 else ""
+    return f"{finding.cause} {f'on {finding.target} ' if finding.target else ''}({finding.confidence:.0%}){reason}"
 
 
 def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
-    yield from _wrapped("   Fix: ", remedy.says, terminal, "        ")
+    yield from _wrapped("   Fix: ", remedy.message, terminal, "        ")
     for step in remedy.steps:
         if isinstance(step, Edit):
             for line in diff_lines(step):

@@ -96,17 +96,17 @@ def _unasserted(diagnosis: Diagnosis) -> str:
         failures = "1 failure" if diagnosis.failures == 1 else f"{diagnosis.failures} failures"
         return f"{failures}, and the evidence does not decide why{missing}"
     if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
-        return f"a check fails ({failed.says}: {failed.detail}), and the evidence does not decide why{missing}"
+        return f"a check fails ({failed.title}: {failed.detail}), and the evidence does not decide why{missing}"
     if warned := next((check for check in diagnosis.checks if check.status == "warn"), None):
-        return f"no gateway failure in the window, but a check warns ({warned.says}: {warned.detail})"
+        return f"no gateway failure in the window, but a check warns ({warned.title}: {warned.detail})"
     return f"too little could be seen to tell{missing}"
 
 
 def told(finding: Finding) -> str:
     """Return a finding in one sentence, and that it is over where it is."""
     if finding.ongoing:
-        return finding.says
-    return f"{finding.says} (it is over{f': last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
+        return finding.message
+    return f"{finding.message} (it is over{f': last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
 
 
 def how_often(finding: Finding) -> str:

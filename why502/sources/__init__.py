@@ -72,10 +72,10 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
         limit_s: float = getattr(source, "LIMIT_S", LIMIT_S)
         result, is_whole = answer.last(started + limit_s)
         if result is None:
-            gaps.append(Gap(source=_words(name), why=f"did not answer within {limit_s:g} s", section=source.SECTION))
+            gaps.append(Gap(source=_words(name), reason=f"did not answer within {limit_s:g} s", section=source.SECTION))
             continue
         if not is_whole:
-            gaps.append(Gap(source=_words(name), why=f"what other users run was not all looked at within {limit_s:g} s"))
+            gaps.append(Gap(source=_words(name), reason=f"what other users run was not all looked at within {limit_s:g} s"))
         gaps += result.gaps
         if result.value is not None:
             found[source.SECTION] = result.value
@@ -84,7 +84,7 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
 
 def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
     """Put what a source finds so far, then all of it, then None."""
-    waiting.allow(min(OTHERS_S, getattr(source, "LIMIT_S", LIMIT_S) / 2))
+    waiting.hint(min(OTHERS_S, getattr(source, "LIMIT_S", LIMIT_S) / 2))
     try:
         if parts := getattr(source, "parts", None):
             for part in parts(host, known, ask):
@@ -92,17 +92,17 @@ def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask
         else:
             answer.put(source.collect(host, known, ask))
     except HostError as error:
-        answer.put(Found(None, (Gap(source=_words(name), why=error.why, allow=error.allow),)))
+        answer.put(Found(None, (Gap(source=_words(name), reason=error.reason, hint=error.hint),)))
     except Why502Error as error:
-        answer.put(Found(None, (Gap(source=_words(name), why=error.says, allow=error.hint),)))
+        answer.put(Found(None, (Gap(source=_words(name), reason=error.message, hint=error.hint),)))
     except Exception as error:
         answer.put(Found(None, (_bug(name, error),)))
     answer.end()
 
 
 def _bug(name: str, error: Exception) -> Gap:
-    why = f"internal error in source {_words(name)}: {type(error).__name__}: {error}"
-    return Gap(source=_words(name), why=why, allow="report it: this is a bug of why502")
+    reason = f"internal error in source {_words(name)}: {type(error).__name__}: {error}"
+    return Gap(source=_words(name), reason=reason, hint="report it: this is a bug of why502")
 
 
 def _words(name: str) -> str:

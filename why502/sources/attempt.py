@@ -28,7 +28,7 @@ def each(items: Iterable[Item], look: Callable[[Item], Iterable[T]], miss: Calla
         try:
             found = list(look(item))
         except HostError as error:
-            miss(item, error.why, error.allow)
+            miss(item, error.reason, error.hint)
         except Exception as error:
             miss(item, f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502")
         else:

@@ -49,7 +49,7 @@ def connections(host: Host, known: Snapshot, tcp: list[Socket], gaps: list[Gap])
         except Missing:  # it ended
             continue
         except HostError as error:
-            gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
+            gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
             break
         if peers is None:
             peers = attempt(partial(sockets.read_unix_peers, host)) or {}

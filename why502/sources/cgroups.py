@@ -59,8 +59,8 @@ def parse_paths(content: bytes) -> dict[str, str]:
     return paths
 
 
-def folders(controller: str, paths: dict[str, str], mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return the folders of a process's cgroup and its parents for one controller, innermost first; () where none is seen.
+def directories(controller: str, paths: dict[str, str], mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return the directories of a process's cgroup and its parents for one controller, innermost first; () where none is seen.
 
     Version 1 where the controller is mounted so, else version 2. A cgroup outside of what is mounted (`/..` in a cgroup
     namespace, another root) is not seen.
@@ -80,9 +80,9 @@ def folders(controller: str, paths: dict[str, str], mounts: tuple[Mount, ...]) -
 
 def read(host: Host, paths: dict[str, str], mounts: tuple[Mount, ...]) -> Group:
     """Return what the files of a process's cgroup and its parents say; what cannot be read is None."""
-    memory = _memory(host, folders("memory", paths, mounts))
-    cpu = _cpu(host, folders("cpu", paths, mounts))
-    own = folders("", {"": paths[""]} if "" in paths else {}, mounts)[:1]
+    memory = _memory(host, directories("memory", paths, mounts))
+    cpu = _cpu(host, directories("cpu", paths, mounts))
+    own = directories("", {"": paths[""]} if "" in paths else {}, mounts)[:1]
     if not own or not _read(host, f"{own[0]}/cgroup.events"):  # only the root has none, and its pressure is the machine's
         return msgspec.structs.replace(cpu, **memory)
     texts = {what: _read(host, f"{own[0]}/{what}.pressure") for what in ("cpu", "memory", "io")}
@@ -91,10 +91,10 @@ def read(host: Host, paths: dict[str, str], mounts: tuple[Mount, ...]) -> Group:
 
 def _memory(host: Host, where: tuple[str, ...]) -> dict[str, int | None]:
     limit, used = None, None
-    for folder in where:
-        own = _first(host, f"{folder}/memory.max", f"{folder}/memory.limit_in_bytes")
+    for directory in where:
+        own = _first(host, f"{directory}/memory.max", f"{directory}/memory.limit_in_bytes")
         if own is not None and own < UNLIMITED and (limit is None or own < limit):
-            limit, used = own, _used(host, folder)
+            limit, used = own, _used(host, directory)
     if not where:
         return {}
     if limit is None:
@@ -104,9 +104,9 @@ def _memory(host: Host, where: tuple[str, ...]) -> dict[str, int | None]:
     return {"memory_limit": limit, "memory_used": used, "limit_hits": hits, "oom_kills": events.get("oom_kill")}
 
 
-def _used(host: Host, folder: str) -> int | None:
-    used = _first(host, f"{folder}/memory.current", f"{folder}/memory.usage_in_bytes")
-    stat = _table(host, f"{folder}/memory.stat")
+def _used(host: Host, directory: str) -> int | None:
+    used = _first(host, f"{directory}/memory.current", f"{directory}/memory.usage_in_bytes")
+    stat = _table(host, f"{directory}/memory.stat")
     idle = stat.get("total_inactive_file", stat.get("inactive_file", 0))
     return max(0, used - idle) if used is not None else None
 
@@ -114,9 +114,9 @@ def _used(host: Host, folder: str) -> int | None:
 def _cpu(host: Host, where: tuple[str, ...]) -> Group:
     """Return quota, and periods and throttled periods of the group (itself or a parent) that was throttled most."""
     quotas, stats = [], []
-    for folder in where:
-        quotas.append(parse_quota(_read(host, f"{folder}/cpu.max") or _v1_quota(host, folder)))
-        stats.append(_table(host, f"{folder}/cpu.stat"))
+    for directory in where:
+        quotas.append(parse_quota(_read(host, f"{directory}/cpu.max") or _v1_quota(host, directory)))
+        stats.append(_table(host, f"{directory}/cpu.stat"))
     limited = [stat for stat in stats if stat.get("nr_periods")]
     worst = max(limited, key=lambda stat: stat.get("nr_throttled", 0) / stat["nr_periods"], default={})
     known = any("nr_periods" in stat for stat in stats)
@@ -141,8 +141,8 @@ def parse_table(content: bytes) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
 
 
-def _v1_quota(host: Host, folder: str) -> bytes:
-    return _read(host, f"{folder}/cpu.cfs_quota_us").strip() + b" " + _read(host, f"{folder}/cpu.cfs_period_us").strip()
+def _v1_quota(host: Host, directory: str) -> bytes:
+    return _read(host, f"{directory}/cpu.cfs_quota_us").strip() + b" " + _read(host, f"{directory}/cpu.cfs_period_us").strip()
 
 
 def _table(host: Host, path: str) -> dict[str, int]:

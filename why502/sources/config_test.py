@@ -1,6 +1,6 @@
 """The proxy's own test of its configuration on disk: `nginx -t` by the very binary that runs, leaving no trace.
 
-`nginx -t` writes: it makes missing log files, pid file and folders, and gives temporary folders to the workers' user
+`nginx -t` writes: it makes missing log files, pid file and directories, and gives temporary directories to the workers' user
 (ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox
 where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with that
 user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds its free ports for a millisecond.
@@ -24,7 +24,7 @@ from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.nginx_build import build_option
 from why502.sources.nginx_effective import option
-from why502.sources.nginx_writes import written_files, written_folders
+from why502.sources.nginx_writes import written_directories, written_files
 from why502.sources.process_table import ProcessTable, parse_status
 from why502.sources.suppliers import ROOT, supplier_of
 
@@ -64,7 +64,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
             tested[number] = _tested(host, proxy, left_s)
         except HostError as error:
             name = f"{proxy.kind} process {proxy.pid}" if proxy.pid else proxy.config
-            gaps.append(Gap(source="config test", why=f"{name}: {error.why}", allow=error.allow))
+            gaps.append(Gap(source="config test", reason=f"{name}: {error.reason}", hint=error.hint))
             tested[number] = proxy
         spent[uid] = spent.get(uid, 0.0) + time.monotonic() - begun
     return Found(tuple(tested[number] for number in range(len(known.proxies))), tuple(gaps))
@@ -97,10 +97,10 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
         return msgspec.structs.replace(proxy, test="ok")
     if not problems:
         raise HostError(f"its test ended with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
-    if user[0] != 0 and any(text in problem.says for problem in problems for text in _PERMISSION):
-        raise HostError(f"its test as user {user[0]} says: {problems[0].says}", "run as root")
-    known = {(problem.says, str(problem.at)) for problem in problems}
-    others = tuple(problem for problem in proxy.problems if (problem.says, str(problem.at)) not in known)
+    if user[0] != 0 and any(text in problem.message for problem in problems for text in _PERMISSION):
+        raise HostError(f"its test as user {user[0]} says: {problems[0].message}", "run as root")
+    known = {(problem.message, str(problem.at)) for problem in problems}
+    others = tuple(problem for problem in proxy.problems if (problem.message, str(problem.at)) not in known)
     return msgspec.structs.replace(proxy, test="failed", problems=(*problems, *others))
 
 
@@ -114,10 +114,10 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
     problems = []
     for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
         if match := _SAYS.match(line[: 4 * _LINES]):
-            says, found, rest = match["says"].rpartition(" in /")
+            message, found, rest = match["says"].rpartition(" in /")
             place = _IN.fullmatch(f" in /{rest}") if found else None
             at = Position(file=place["file"], line=int(place["line"])) if place else None
-            problems.append(ConfigProblem(says=says if at else match["says"], at=at, seen_in="nginx -t"))
+            problems.append(ConfigProblem(message=message if at else match["says"], at=at, source="nginx -t"))
     return tuple(dict.fromkeys(problems))
 
 
@@ -145,13 +145,13 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
         pid=proxy.pid or 0,
         enters_mounts=bool(proxy.root),
         enters_network=bool(proxy.network),
-        directories=tuple(_folders(proxy)),
+        directories=tuple(_directories(proxy)),
         files=_logs(proxy),
     )
 
 
 def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
-    """Return whether another mount namespace was made by root over our own root folder, as systemd's PrivateTmp= does."""
+    """Return whether another mount namespace was made by root over our own root directory, as systemd's PrivateTmp= does."""
     if uid != 0 or root != f"/proc/{pid}/root" or not ProcessTable(host).is_of_our_users(pid):
         return False
     ours, its = attempt(partial(host.stat, "/")), attempt(partial(host.stat, f"{root}/"))
@@ -173,12 +173,12 @@ def _written(host: Host, proxy: Proxy) -> str:
     if proxy.root or proxy.network:
         return "another namespace"
     workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
-    for path in (*written_files(proxy), *written_folders(proxy)):
+    for path in (*written_files(proxy), *written_directories(proxy)):
         try:
             stat = host.stat(path)
         except Missing:
             return path
-        if stat.kind == "folder" and stat.uid not in workers:
+        if stat.kind == "directory" and stat.uid not in workers:
             return path
     return ""
 
@@ -196,12 +196,12 @@ def _options(proxy: Proxy) -> Iterator[str]:
         yield from ("-e", "stderr")
 
 
-def _folders(proxy: Proxy) -> Iterator[str]:
-    """Yield the folders that a test writes to, outer ones first."""
-    paths = {*written_files(proxy), *written_folders(proxy, all_built_in=True)}
+def _directories(proxy: Proxy) -> Iterator[str]:
+    """Yield the directories that a test writes to, outer ones first."""
+    paths = {*written_files(proxy), *written_directories(proxy, all_built_in=True)}
     paths.add(posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log"))
-    folders = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
-    yield from sorted(folders, key=lambda folder: (len(folder), folder))
+    directories = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
+    yield from sorted(directories, key=lambda directory: (len(directory), directory))
 
 
 def _logs(proxy: Proxy) -> tuple[str, ...]:

@@ -75,15 +75,15 @@ _CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and w
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
     """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
-    _, folders = kernel.tables_of(known)
-    tables = [table for folder in folders if (table := attempt(partial(sockets.read_tcp, host, folder)))]
+    _, directories = kernel.tables_of(known)
+    tables = [table for directory in directories if (table := attempt(partial(sockets.read_tcp, host, directory)))]
     rows = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
     seen = Seen(
         rows=rows,
         accepted={
             row.inode: row.local.decode("utf-8", "replace")
-            for folder in folders
-            for row in attempt(partial(sockets.read_unix, host, folder)) or ()
+            for directory in directories
+            for row in attempt(partial(sockets.read_unix, host, directory)) or ()
             if row.state == sockets.ESTABLISHED
         },
         peers=_unix_peers(host),
@@ -101,7 +101,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
             except Missing:  # it ended
                 continue
             except HostError as error:
-                gaps.append(Gap(source=f"/proc/{pid}/fd", why=error.why, allow=error.allow or "run why502 as root"))
+                gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
                 break
         found += _of_target(known, target, waits, _variables(host, pids))
     return Found(tuple(_with_units(host, known, found, _hurt(known))), tuple(gaps))

@@ -9,36 +9,36 @@ from why502.host.base import Host
 from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Disk, Gap, Proxy, Snapshot
 from why502.sources.base import Ask, Found
-from why502.sources.nginx_writes import written_files, written_folders
+from why502.sources.nginx_writes import written_directories, written_files
 
 SECTION = "disks"
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:  # noqa: ARG001
-    """Return the file system of each folder that a proxy writes to, one entry for a folder."""
+    """Return the file system of each directory that a proxy writes to, one entry for a directory."""
     disks: dict[str, Disk] = {}
     gaps: list[Gap] = []
     for proxy in known.proxies or ():
         acting = host.acting_as(proxy.owner_uid)
         seen = acting.inside(proxy.root) if proxy.root else acting
-        for folder in dict.fromkeys(folders(proxy)):
+        for directory in dict.fromkeys(directories(proxy)):
             try:
-                if (disk := _disk(seen, folder)) is not None:
-                    disks.setdefault(proxy.root + folder, disk)
+                if (disk := _disk(seen, directory)) is not None:
+                    disks.setdefault(proxy.root + directory, disk)
             except HostError as error:
-                gaps.append(Gap(source="disks", why=error.why, allow=error.allow))
+                gaps.append(Gap(source="disks", reason=error.reason, hint=error.hint))
     return Found(tuple(disks.values()), tuple(gaps))
 
 
-def folders(proxy: Proxy) -> Iterator[str]:
-    """Yield the folders that a proxy writes to."""
+def directories(proxy: Proxy) -> Iterator[str]:
+    """Yield the directories that a proxy writes to."""
     yield from (posixpath.dirname(path) for path in written_files(proxy))
-    yield from written_folders(proxy)
+    yield from written_directories(proxy)
 
 
-def _disk(seen: Host, folder: str) -> Disk | None:
-    """Return the file system of a folder, of the nearest folder above it where it is missing."""
-    path = folder
+def _disk(seen: Host, directory: str) -> Disk | None:
+    """Return the file system of a directory, of the nearest directory above it where it is missing."""
+    path = directory
     while path not in ("", "/"):
         try:
             space = seen.space(path)
@@ -46,7 +46,7 @@ def _disk(seen: Host, folder: str) -> Disk | None:
             path = posixpath.dirname(path)
             continue
         return Disk(
-            path=folder,
+            path=directory,
             free_bytes=space.free_bytes,
             total_bytes=space.total_bytes,
             free_inodes=space.free_inodes,

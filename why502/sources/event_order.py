@@ -90,19 +90,19 @@ def _same(one: Event, other: Event) -> bool:
         return False
     if one.symptom in _ONCE_A_PROCESS and one.pid:
         return one.pid == other.pid and _near(one, other, 2)
-    if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.seen_in == other.seen_in:
+    if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.source == other.source:
         return _near(one, other, 3)
-    if one.symptom is Symptom.LISTENS_ON and _SCHEME.findall(one.says) != _SCHEME.findall(other.says):
+    if one.symptom is Symptom.LISTENS_ON and _SCHEME.findall(one.message) != _SCHEME.findall(other.message):
         return False  # it speaks another protocol since
     same = (one.unit, one.process, one.target, one.detail) == (other.unit, other.process, other.target, other.detail)
-    return same and one.seen_in == other.seen_in and (one.at == other.at or _near(one, other, 60))
+    return same and one.source == other.source and (one.at == other.at or _near(one, other, 60))
 
 
 def _merged(one: Event, other: Event) -> Event:
     """Return what both tell; the count grows only where the same was said again later."""
     again = one.at != other.at and one.detail == other.detail
     if len(other.detail) > len(one.detail):
-        one = msgspec.structs.replace(one, says=other.says, detail=other.detail)
+        one = msgspec.structs.replace(one, message=other.message, detail=other.detail)
     fields = {name: getattr(one, name) or getattr(other, name) for name in ("process", "unit", "cgroup", "target", "path")}
     code = one.code if one.code is not None else other.code
     last = max((at for at in (one.ended_at, other.ended_at) if at), default=None) if again else one.last
@@ -127,4 +127,4 @@ def _causes(reason: Event, effect: Event) -> bool:
         return killed and (
             reason.pid == effect.pid if reason.pid and effect.pid else bool(reason.unit) and reason.unit == effect.unit
         )
-    return reason.symptom in _ENDS_A_START and reason.seen_in == effect.seen_in and effect.unit == reason.unit
+    return reason.symptom in _ENDS_A_START and reason.source == effect.source and effect.unit == reason.unit

@@ -82,10 +82,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]: 
         try:
             result = answer.get(timeout=max(0.0, deadline - monotonic()))
         except Empty:
-            gaps.append(Gap(source=name, why=f"did not answer within {PATIENCE_S:g} s"))
+            gaps.append(Gap(source=name, reason=f"did not answer within {PATIENCE_S:g} s"))
             continue
         if isinstance(result, HostError):
-            gaps.append(Gap(source=name, why=result.why, allow=result.allow))
+            gaps.append(Gap(source=name, reason=result.reason, hint=result.hint))
         else:
             found += result
     if len(gaps) == len(looks):
@@ -118,8 +118,8 @@ class Window:
 
     def kernel(self) -> list[Event]:
         """Return what the kernel said. Raises HostError."""
-        seen_in, lines = kernel_lines(self._host, self._since, self._until)
-        events = (self._event(kernel.parse(text) or audit.parse(text), seen_in, at) for at, text in lines)
+        source, lines = kernel_lines(self._host, self._since, self._until)
+        events = (self._event(kernel.parse(text) or audit.parse(text), source, at) for at, text in lines)
         return [event for event in events if event]
 
     def audit(self) -> list[Event]:
@@ -152,11 +152,11 @@ class Window:
         return tuple(dict.fromkeys(unit for unit in units if unit.endswith(".service")))[:FILES]
 
     def _of_entry(self, entry: journal.Entry) -> Iterator[Event]:
-        seen_in = f"journalctl -u {entry.unit}"
+        source = f"journalctl -u {entry.unit}"
         manages = entry.identifier in ("systemd", "systemd-coredump", "systemd-oomd")
         text = f"systemd[1]: {entry.message}" if entry.identifier == "systemd" else entry.message
         record = systemd_format.parse(text) if manages else parse_any(entry.message)
-        event = self._event(record, seen_in, entry.at)
+        event = self._event(record, source, entry.at)
         if event:
             pid = event.pid or (None if manages else entry.pid)
             yield msgspec.structs.replace(
@@ -169,14 +169,14 @@ class Window:
         local = attempt(partial(zone, self._host, self._host)) or UTC
         for path, service, pid, uid in self._logs():
             if monotonic() > self._deadline:
-                self.gaps.append(Gap(source=path, why="not read for lack of time"))
+                self.gaps.append(Gap(source=path, reason="not read for lack of time"))
                 continue
             try:
                 content = tail(self._host.acting_as(uid), path, FILE_BYTES)
             except Missing:
                 continue
             except HostError as error:
-                self.gaps.append(Gap(source=path, why=error.why, allow=error.allow))
+                self.gaps.append(Gap(source=path, reason=error.reason, hint=error.hint))
                 continue
             if content.written_at is None or content.written_at < self._since:
                 continue
@@ -255,7 +255,7 @@ class Window:
             elif start >= end:
                 yield content.written_at, record
 
-    def _event(self, record: LogRecord | None, seen_in: str, at: datetime | None) -> Event | None:
+    def _event(self, record: LogRecord | None, source: str, at: datetime | None) -> Event | None:
         """Return the event of a record that has a symptom and lies in the window."""
         if record is None or record.symptom is None:
             return None
@@ -265,8 +265,8 @@ class Window:
         return Event(
             at=when,
             symptom=record.symptom,
-            says=says(record),
-            seen_in=seen_in,
+            message=message(record),
+            source=source,
             pid=record.process_pid,
             process=record.process,
             unit=record.unit or _unit_of(record.cgroup),
@@ -284,9 +284,9 @@ def _marks() -> tuple[bytes, ...]:
 
 
 def _gap_of_deleted(path: str, pid: int) -> Gap:
-    why = f"it was deleted or rotated, and process {pid} still writes into what was deleted: only its descriptor leads there"
+    reason = f"it was deleted or rotated, and process {pid} still writes into what was deleted: only its descriptor leads there"
     return Gap(
-        source=path, why=why, allow="have the application open its log again after each rotation (postrotate, copytruncate)"
+        source=path, reason=reason, hint="have the application open its log again after each rotation (postrotate, copytruncate)"
     )
 
 
@@ -338,7 +338,7 @@ def _unit_of(cgroup: str) -> str:
     return next((part for part in reversed(cgroup.split("/")) if part.endswith(".service")), "")
 
 
-def says(record: LogRecord) -> str:
+def message(record: LogRecord) -> str:
     """Return one sentence of what a line says: who, and the line's own words."""
     who = record.unit or (
         f"{record.process} (pid {record.process_pid})" if record.process and record.process_pid else record.process

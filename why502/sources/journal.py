@@ -43,9 +43,9 @@ def read(host: Host, *match: str, since: datetime | None, until: datetime | None
         argv.append(f"--until=@{until.timestamp() + 1:.0f}")
     done = host.run(*argv, *match, timeout_s=TIMEOUT_S)
     if done.status and not done.stdout:
-        why = done.stderr.strip().splitlines()
-        if why and "No journal files" not in why[0]:
-            raise HostError(f"journalctl: {why[0][:200]}", "run as root, or as a member of the group systemd-journal")
+        reason = done.stderr.strip().splitlines()
+        if reason and "No journal files" not in reason[0]:
+            raise HostError(f"journalctl: {reason[0][:200]}", "run as root, or as a member of the group systemd-journal")
     return parse(done.stdout)[::-1]
 
 

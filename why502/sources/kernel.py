@@ -35,13 +35,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
     network, pid = next(iter(proxies.items()), ("", None))
     away = pid if network else None
-    fronts, folders = tables_of(known)
-    folder = fronts[0]
+    fronts, directories = tables_of(known)
+    directory = fronts[0]
 
-    before, began, blocked = _overflows(host, folders), backend.ticks(host, known), backend.blocked(host, known)
+    before, began, blocked = _overflows(host, directories), backend.ticks(host, known), backend.blocked(host, known)
     until = time.monotonic() + _LOOK_S
-    values: dict[str, object] = _limits(host, away) | _conntrack(host, folder, away)
-    tables = _tables(host, folders, gaps)
+    values: dict[str, object] = _limits(host, away) | _conntrack(host, directory, away)
+    tables = _tables(host, directories, gaps)
     if tables:
         values |= _towards(known, tables, len(fronts))
         values["backend_connections"] = backend.connections(host, known, [row for tcp, _ in tables for row in tcp], gaps)
@@ -50,18 +50,20 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
     values["backend_blocked"] = blocked | backend.blocked(host, known)  # a wait may be over at either look
     if before is None:
-        gaps.append(Gap(source=f"{folder}/netstat", why="the counters of full accept queues could not be read", allow=_ALLOW))
+        gaps.append(
+            Gap(source=f"{directory}/netstat", reason="the counters of full accept queues could not be read", hint=_ALLOW)
+        )
     else:
-        now = (_overflows(host, folders) or before) if before[0] else before
+        now = (_overflows(host, directories) or before) if before[0] else before
         values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
     return Found(msgspec.convert(values, Kernel), tuple(gaps))
 
 
 def tables_of(known: Snapshot) -> tuple[list[str], list[str]]:
-    """Return the folders of the socket tables: of the proxies' network namespaces, and of these and the backends'."""
+    """Return the directories of the socket tables: of the proxies' network namespaces, and of these and the backends'."""
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}
     fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
-    return fronts, list(dict.fromkeys((*fronts, *_backend_folders(known, proxies))))
+    return fronts, list(dict.fromkeys((*fronts, *_backend_directories(known, proxies))))
 
 
 def parse_netstat(content: bytes) -> dict[str, int]:
@@ -143,23 +145,23 @@ def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], f
     }
 
 
-def _tables(host: Host, folders: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:
+def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:
     tables = []
-    for folder in folders:
+    for directory in directories:
         try:
-            tcp, is_whole = sockets.read_tcp(host, folder)
-            tables.append((tcp, sockets.read_unix(host, folder)))
+            tcp, is_whole = sockets.read_tcp(host, directory)
+            tables.append((tcp, sockets.read_unix(host, directory)))
             if not is_whole:
-                gaps.append(Gap(source=f"{folder}/tcp", why="very many sockets; only the first were counted"))
+                gaps.append(Gap(source=f"{directory}/tcp", reason="very many sockets; only the first were counted"))
         except HostError as error:
-            gaps.append(Gap(source=f"{folder}/tcp", why=error.why, allow=error.allow or _ALLOW))
+            gaps.append(Gap(source=f"{directory}/tcp", reason=error.reason, hint=error.hint or _ALLOW))
             if not tables:  # the proxy's own table is the one that the others complete
                 return []
             tables.append(([], []))
     return tables
 
 
-def _backend_folders(known: Snapshot, proxies: Iterable[str]) -> Iterable[str]:
+def _backend_directories(known: Snapshot, proxies: Iterable[str]) -> Iterable[str]:
     seen = set(proxies)
     away = [(one.network, pid) for one in known.listeners or () if one.network for pid in one.pids[:1]]
     mine = {pid for pids in owners(known).values() for pid in pids}
@@ -169,12 +171,12 @@ def _backend_folders(known: Snapshot, proxies: Iterable[str]) -> Iterable[str]:
             yield f"/proc/{pid}/net"
 
 
-def _overflows(host: Host, folders: list[str]) -> tuple[int, int] | None:
+def _overflows(host: Host, directories: list[str]) -> tuple[int, int] | None:
     """Return the sums of overflows and drops; None where the first namespace cannot be read."""
     overflows = drops = 0
-    for number, folder in enumerate(folders):
+    for number, directory in enumerate(directories):
         try:
-            counters = parse_netstat(host.read(f"{folder}/netstat"))
+            counters = parse_netstat(host.read(f"{directory}/netstat"))
         except HostError:
             if number == 0:
                 return None
@@ -197,12 +199,12 @@ def _limits(host: Host, away: int | None) -> dict[str, object]:
     }
 
 
-def _conntrack(host: Host, folder: str, away: int | None) -> dict[str, object]:
+def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object]:
     """Return size and limit of the connection tracking table. Without the kernel module there is none: all None."""
     count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
     most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))
     try:
-        stat = parse_conntrack(host.read(f"{folder}/stat/nf_conntrack"))
+        stat = parse_conntrack(host.read(f"{directory}/stat/nf_conntrack"))
     except HostError:
         stat = None
     return {

@@ -35,8 +35,8 @@ def _dmesg(host: Host) -> Lines:
         return parse_iso(done.stdout)
     plain = host.run("dmesg", timeout_s=TIMEOUT_S)  # BusyBox knows no formats
     if plain.status:
-        why = (plain.stderr.strip().splitlines() or ["dmesg failed"])[0]
-        raise HostError(why[:200], "run as root, outside of the container")
+        reason = (plain.stderr.strip().splitlines() or ["dmesg failed"])[0]
+        raise HostError(reason[:200], "run as root, outside of the container")
     boot = boot_time(host)
     return parse_seconds(plain.stdout, boot) if boot else []
 

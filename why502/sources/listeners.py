@@ -45,14 +45,16 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     owners, unseen = _owners(host, stats, frozenset(one.inode for one in found if one.inode))
     if unseen:
         gaps.append(
-            Gap(source="listeners", why=f"no time was left to look whether {unseen} of {len(stats)} processes own a socket")
+            Gap(source="listeners", reason=f"no time was left to look whether {unseen} of {len(stats)} processes own a socket")
         )
     found = [msgspec.structs.replace(one, pids=owners.get(one.inode, ())) for one in found]
     hidden = sum(1 for listener in found if not listener.pids)
     if (
         hidden and attempt(partial(host.list, "/proc/1/fd")) is None
     ):  # else they are the kernel's own, or of another PID namespace
-        gaps.append(Gap(source="listeners", why=f"the owners of {hidden} listening sockets are not visible", allow="run as root"))
+        gaps.append(
+            Gap(source="listeners", reason=f"the owners of {hidden} listening sockets are not visible", hint="run as root")
+        )
     return Found(tuple(_placed(host, known, [_whole(host, one) for one in found], gaps)), tuple(gaps))
 
 
@@ -89,7 +91,7 @@ def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], g
     if len(networks) > NETWORKS:
         own = {proxy.network for proxy in known.proxies or ()}
         ranked = sorted(networks.items(), key=lambda each: (each[0] not in own, not table.is_of_our_users(each[1]), each[1]))
-        gaps.append(Gap(source="listeners", why=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
+        gaps.append(Gap(source="listeners", reason=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
         return dict(ranked[:NETWORKS])
     return networks
 
@@ -101,7 +103,7 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
         own = host.sockets()[0]
         found += _told(own, "", gaps)
     except HostError as error:
-        found += _read(host, "", "self", error.why, gaps)
+        found += _read(host, "", "self", error.reason, gaps)
     others = (attempt(partial(host.sockets, *networks.values())) if networks else None) or ()
     for number, (network, pid) in enumerate(networks.items()):
         table = others[number] if number < len(others) else SocketTable(reason="the kernel could not be asked")
@@ -111,14 +113,14 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
             else:
                 found += _read(host, network, str(pid), table.reason or "the process is another one now", gaps)
         except HostError as error:
-            gaps.append(Gap(source="listeners", why=f"network namespace of process {pid}: {error.why}", allow=error.allow))
+            gaps.append(Gap(source="listeners", reason=f"network namespace of process {pid}: {error.reason}", hint=error.hint))
     return found
 
 
 def _told(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
     """Return the listeners that the kernel told of one network namespace."""
     if not table.is_whole:
-        gaps.append(Gap(source="listeners", why="very many sockets listen; only the first were read"))
+        gaps.append(Gap(source="listeners", reason="very many sockets listen; only the first were read"))
     return [listener for one in table.sockets if (listener := _listener(one, network))]
 
 
@@ -151,17 +153,19 @@ def _read(host: Host, network: str, pid: str, reason: str, gaps: list[Gap]) -> l
     unix, bad = parse_unix(attempt(partial(read, f"/proc/{pid}/net/unix")) or b"")
     vouched = _vouched(host, unix)
     if misfits + bad:
-        gaps.append(Gap(source="listeners", why=f"{misfits + bad} rows of /proc/{pid}/net were not understood, or may be forged"))
+        gaps.append(
+            Gap(source="listeners", reason=f"{misfits + bad} rows of /proc/{pid}/net were not understood, or may be forged")
+        )
     if doubtful := len(unix) - len(vouched):
         gaps.append(
             Gap(
                 source="listeners",
-                why=f"{doubtful} listening unix sockets could not be told from forged ones",
-                allow="run as root",
+                reason=f"{doubtful} listening unix sockets could not be told from forged ones",
+                hint="run as root",
             )
         )
     gaps.append(
-        Gap(source="listeners", why=f"accept queue limits: {reason}", allow="let why502 ask the kernel by netlink (sock_diag)")
+        Gap(source="listeners", reason=f"accept queue limits: {reason}", hint="let why502 ask the kernel by netlink (sock_diag)")
     )
     return [msgspec.structs.replace(one, network=network) for one in (*found, *vouched)]
 
@@ -180,7 +184,7 @@ def _vouched(host: Host, found: list[Listener]) -> list[Listener]:
 
 
 def _uid(host: Host, pid: int) -> int | None:
-    """Return the effective user of a process: the owner of its folder is root where it may not be traced."""
+    """Return the effective user of a process: the owner of its directory is root where it may not be traced."""
     content = attempt(partial(host.read, f"/proc/{pid}/status")) or b""
     words = parse_status(content.decode("utf-8", "replace")).get("Uid", "").split()
     return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
@@ -194,7 +198,7 @@ def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[List
     """Return no more listeners than are kept: those that a proxy's targets may mean first, of the rest each user's in turn."""
     if len(found) <= LISTENERS:
         return found
-    gaps.append(Gap(source="listeners", why=f"only {LISTENERS} of {len(found)} listening sockets were looked at"))
+    gaps.append(Gap(source="listeners", reason=f"only {LISTENERS} of {len(found)} listening sockets were looked at"))
     meant = {(peer.target.port, peer.target.path) for peer in _peers(known) if peer.target}
     meant |= {(target.port, target.path) for target in known.asked}
     first = [one for one in found if (one.target.port, one.target.path) in meant]
@@ -217,14 +221,14 @@ def _in_turns(found: Iterable[Listener]) -> list[Listener]:
 
 
 def _whole(host: Host, listener: Listener) -> Listener:
-    """Return the listener with an absolute path: a socket that was bound by a relative one counts from its owner's folder."""
+    """Return the listener with an absolute path: a socket that was bound by a relative one counts from its owner's directory."""
     path = listener.target.path
     if not path or path.startswith("/") or not listener.pids:
         return listener
-    folder = attempt(partial(host.link, f"/proc/{listener.pids[0]}/cwd"))
-    if folder is None:
+    directory = attempt(partial(host.link, f"/proc/{listener.pids[0]}/cwd"))
+    if directory is None:
         return listener
-    return msgspec.structs.replace(listener, target=Target(path=f"{folder.rstrip('/')}/{path}"))
+    return msgspec.structs.replace(listener, target=Target(path=f"{directory.rstrip('/')}/{path}"))
 
 
 def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap]) -> list[Listener]:
@@ -235,7 +239,9 @@ def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap])
     """
     roots = list(dict.fromkeys(("", *(proxy.root for proxy in known.proxies or () if proxy.root))))
     if len(roots) > ROOTS:
-        gaps.append(Gap(source="listeners", why=f"unix sockets were looked up as only {ROOTS} of {len(roots)} proxies see them"))
+        gaps.append(
+            Gap(source="listeners", reason=f"unix sockets were looked up as only {ROOTS} of {len(roots)} proxies see them")
+        )
     hosts = [host.inside(root) if root else host for root in roots[:ROOTS]]
     files: dict[str, list[tuple[int, int] | None]] = {}
     kept = []

@@ -56,8 +56,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     else:
         logs = [log for proxy in known.proxies or () for log in _configured(host, proxy, since, until, gaps)]
     if not logs:
-        why = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
-        return Found(None, (*gaps, Gap(source="logs", why=why, allow="name logs with --log")))
+        reason = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
+        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="name logs with --log")))
     proxies = known.proxies or ()
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
@@ -67,10 +67,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
         summary, tallies=placed(summary.tallies, proxies), paths=by_route(_worst_first(summary.paths), proxies)
     )
     summary = once(addressed(summary, known.proxies or ()))
-    gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.why]
-    read = any(not file.why for file in summary.files)
-    if ask.logs and read and not any(file.lines for file in summary.files if not file.why):
-        others = [gap for file in summary.files if not file.why and (gap := _of_another_time(host, file.path))]
+    gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
+    read = any(not file.reason for file in summary.files)
+    if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):
+        others = [gap for file in summary.files if not file.reason and (gap := _of_another_time(host, file.path))]
         gaps += others
         read = not others
     return Found(summary if read else None, (*gaps, *more))
@@ -97,7 +97,7 @@ def _of_all_owners(
         except OSError as error:  # a file system of this user's failed while it was read: that costs this user's logs
             if uid == ROOT:
                 raise
-            gaps.append(Gap(source="logs", why=f"the logs of user {uid} could not be read: {error.strerror}"))
+            gaps.append(Gap(source="logs", reason=f"the logs of user {uid} could not be read: {error.strerror}"))
             continue
         gaps += more
         if uid != ROOT:
@@ -145,8 +145,10 @@ def _worst_first(paths: Iterable[PathTraffic]) -> list[PathTraffic]:
 
 def _of_deleted(file: LogFile) -> Gap:
     """Return the Gap of a log that the gateway writes to after it was deleted: nobody else can read its lines."""
-    why = "it was deleted or rotated, and the gateway still writes into what was deleted: its lines were read from there"
-    return Gap(source=file.path, why=why, allow="have the gateway open its logs again (nginx -s reopen), after each rotation too")
+    reason = "it was deleted or rotated, and the gateway still writes into what was deleted: its lines were read from there"
+    return Gap(
+        source=file.path, reason=reason, hint="have the gateway open its logs again (nginx -s reopen), after each rotation too"
+    )
 
 
 def _of_another_time(host: Host, path: str) -> Gap | None:
@@ -165,8 +167,8 @@ def _of_another_time(host: Host, path: str) -> Gap | None:
     at = next((at for line in (lines if is_cut else reversed(lines)) if (at := stamps.find(line))), None)
     if at is None:
         return None
-    why = f"no line of it is of the window: its {'first' if is_cut else 'last'} is of {at:%Y-%m-%d %H:%M:%S}"
-    return Gap(source=path, why=why, allow=f"name its time: --since {at:%Y-%m-%d}")
+    reason = f"no line of it is of the window: its {'first' if is_cut else 'last'} is of {at:%Y-%m-%d %H:%M:%S}"
+    return Gap(source=path, reason=reason, hint=f"name its time: --since {at:%Y-%m-%d}")
 
 
 def _given(path: str, known: Snapshot) -> LogInput:
@@ -194,8 +196,8 @@ def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps
                 paths = _matching(acting.inside(proxy.root) if proxy.root else acting, place)
                 yield from (_log(proxy, targets, path, owner) for path in paths)
                 if not paths:
-                    why = f"no file fits the path of the {kind} log, which holds variables"
-                    gaps.append(Gap(source=place, why=why, allow="name the logs with --log"))
+                    reason = f"no file fits the path of the {kind} log, which holds variables"
+                    gaps.append(Gap(source=place, reason=reason, hint="name the logs with --log"))
             case "off":
                 gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
     streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
@@ -211,8 +213,11 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
     if owner == ROOT or proxy.owner_uid != ROOT or proxy.pid is None or proxy.root:
         return owner
     stat = attempt(partial(host.stat, path))
-    folder = f"/proc/{proxy.pid}/fd"
-    held = (attempt(partial(host.stat, f"{folder}/{name}")) for name in (attempt(partial(host.list, folder)) or ())[:DESCRIPTORS])
+    directory = f"/proc/{proxy.pid}/fd"
+    held = (
+        attempt(partial(host.stat, f"{directory}/{name}"))
+        for name in (attempt(partial(host.list, directory)) or ())[:DESCRIPTORS]
+    )
     is_held = stat is not None and any(one is not None and (one.device, one.inode) == (stat.device, stat.inode) for one in held)
     return ROOT if is_held else owner
 
@@ -240,8 +245,10 @@ def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
     """Yield a Gap where only worse things than failed connections are written."""
     levels = {target.level for target in targets if target.kind == "error"}
     if levels and levels <= set(_HIDES_ERRORS):
-        why = f"the log's level is {targets[0].level}: failed connections (level error) are not written"
-        yield Gap(source=targets[0].path, why=why, allow=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload')
+        reason = f"the log's level is {targets[0].level}: failed connections (level error) are not written"
+        yield Gap(
+            source=targets[0].path, reason=reason, hint=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload'
+        )
 
 
 def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]:
@@ -250,8 +257,8 @@ def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]
         directive = f"{kind}_log"
         yield Gap(
             source=f"{kind} log",
-            why=f"it is switched off{_at(targets[0])}",
-            allow=f"set {directive} to a file there and reload the proxy",
+            reason=f"it is switched off{_at(targets[0])}",
+            hint=f"set {directive} to a file there and reload the proxy",
         )
 
 
@@ -296,14 +303,16 @@ def _streams(
     for kind, place in left:
         target = next(target for target in proxy.logs if target.kind == kind and target.goes_to == place)
         goes = "syslog" if place == "syslog" else "the process' standard output" if kind == "access" else "standard error"
-        why = f"it goes to {goes}{_at(target)}"
+        reason = f"it goes to {goes}{_at(target)}"
         if isinstance(journal, HostError):
-            why += f", and the journal of {proxy.unit} could not be read: {journal.why}"
+            reason += f", and the journal of {proxy.unit} could not be read: {journal.reason}"
         elif proxy.unit:
-            why += f", and the journal of {proxy.unit} holds nothing of this time"
+            reason += f", and the journal of {proxy.unit} holds nothing of this time"
         gaps.append(
             Gap(
-                source=f"{kind} log", why=why, allow="save those lines to a file (docker logs, journalctl) and give it with --log"
+                source=f"{kind} log",
+                reason=reason,
+                hint="save those lines to a file (docker logs, journalctl) and give it with --log",
             )
         )
 
@@ -342,12 +351,12 @@ def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:
 
 def _matching(host: Host, path: str) -> list[str]:
     """Return the files that a path with variables in its last part may mean, at most MATCHES."""
-    folder, name = posixpath.split(path)
-    if "$" in folder:
+    directory, name = posixpath.split(path)
+    if "$" in directory:
         return []
     pattern = re.compile(_VARIABLE.sub(r"[^/]*", re.escape(name)))
     try:
-        return [posixpath.join(folder, each) for each in host.list(folder) if pattern.fullmatch(each)][:MATCHES]
+        return [posixpath.join(directory, each) for each in host.list(directory) if pattern.fullmatch(each)][:MATCHES]
     except HostError:
         return []
 

@@ -47,14 +47,14 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ..
             if ask.probes:
                 questions.setdefault((name, server), partial(_by_resolver, host, proxy, name, server, with_v6))
             else:
-                gaps.append(Gap(source="names", why=f"name server {server} was not asked: --no-probe"))
+                gaps.append(Gap(source="names", reason=f"name server {server} was not asked: --no-probe"))
     if len(questions) > QUESTIONS:
-        gaps.append(Gap(source="names", why=f"only {QUESTIONS} of {len(questions)} questions about names were asked"))
+        gaps.append(Gap(source="names", reason=f"only {QUESTIONS} of {len(questions)} questions about names were asked"))
     found = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="names") as pool:
         for answer in pool.map(_answer, list(questions.values())[:QUESTIONS]):
             if isinstance(answer, HostError):
-                gaps.append(Gap(source="names", why=answer.why, allow=answer.allow))
+                gaps.append(Gap(source="names", reason=answer.reason, hint=answer.hint))
             else:
                 found.append(answer)
     return Found(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(gaps)))

@@ -34,7 +34,7 @@ def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
         )
     except HostError as error:
         name = f"nginx process {proxy.pid}" if proxy.pid else "nginx"
-        gaps.append(Gap(source="proxies", why=f"configuration of {name}: {error.why}", allow=error.allow))
+        gaps.append(Gap(source="proxies", reason=f"configuration of {name}: {error.reason}", hint=error.hint))
         return proxy
     gaps.extend(found.gaps)
     files = tuple(

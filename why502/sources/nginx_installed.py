@@ -15,7 +15,7 @@ from why502.sources.nginx_build import Build, build_option, read_build
 from why502.sources.nginx_effective import configured
 from why502.sources.suppliers import Rights, supplier_of
 
-# Folder of the configuration, programs that may read it, service: as packages and `make install` place them.
+# Directory of the configuration, programs that may read it, service: as packages and `make install` place them.
 _PLACES = (
     ("/etc/nginx", ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/sbin/nginx-debug", "/usr/local/sbin/nginx"), "nginx.service"),
     ("/usr/local/etc/nginx", ("/usr/local/sbin/nginx",), "nginx.service"),
@@ -33,8 +33,8 @@ _TAIL = 64 << 10
 def all_stopped(host: Host, gaps: list[Gap]) -> tuple[Proxy, ...]:
     """Return the nginx configurations in the usual places, () where there are none."""
     found = []
-    for folder, programs, service in (*_PLACES, *_in_opt(host)):
-        config = next((path for name in _MAIN if _exists(host, path := f"{folder}/{name}")), None)
+    for directory, programs, service in (*_PLACES, *_in_opt(host)):
+        config = next((path for name in _MAIN if _exists(host, path := f"{directory}/{name}")), None)
         if config is not None:
             exe = next((program for program in programs if _exists(host, program)), "")
             found.append(stopped(host, config, exe, gaps, service))
@@ -44,7 +44,7 @@ def all_stopped(host: Host, gaps: list[Gap]) -> tuple[Proxy, ...]:
 def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "") -> Proxy:
     """Return the proxy that this main configuration file would make."""
     if not exe:
-        programs = [program for folder, programs, _ in _PLACES if config.startswith(f"{folder}/") for program in programs]
+        programs = [program for directory, programs, _ in _PLACES if config.startswith(f"{directory}/") for program in programs]
         programs += [program for _, programs, _ in _PLACES for program in programs]
         exe = next((program for program in programs if _exists(host, program)), "")
     build = (attempt(partial(read_build, host, exe)) or Build()) if exe else Build()
@@ -60,12 +60,12 @@ def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "
     )
     proxy = configured(proxy, Rights(host, proxy.owner_uid), gaps)
     state = shown(host, service)
-    says = parse_show(state)
+    message = parse_show(state)
     return msgspec.structs.replace(
         proxy,
-        unit=service if says else "",
-        unit_state=parse_state(state) if says else "",
-        why_stopped="; ".join(_reasons(host, proxy, f"{service}: {says}" if says else "")),
+        unit=service if message else "",
+        unit_state=parse_state(state) if message else "",
+        why_stopped="; ".join(_reasons(host, proxy, f"{service}: {message}" if message else "")),
     )
 
 
@@ -94,17 +94,17 @@ def parse_show(output: str) -> str:
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     if values.get("LoadState") in (None, "not-found"):
         return ""
-    says = [f"{values.get('ActiveState', '?')} ({values.get('SubState', '?')})"]
+    message = [f"{values.get('ActiveState', '?')} ({values.get('SubState', '?')})"]
     if (result := values.get("Result", "")) not in ("", "success"):
-        says.append(f"result {result}")
+        message.append(f"result {result}")
     code, status = values.get("ExecMainCode", "0"), values.get("ExecMainStatus", "0")
     if status != "0":
-        says.append(f"{'exit status' if code in ('1', 'exited') else 'signal'} {status}")
+        message.append(f"{'exit status' if code in ('1', 'exited') else 'signal'} {status}")
     if values.get("LoadState") != "loaded":
-        says.append(f"unit is {values['LoadState']}")
+        message.append(f"unit is {values['LoadState']}")
     if since := values.get("InactiveEnterTimestamp"):
-        says.append(f"since {since}")
-    return ", ".join(says)
+        message.append(f"since {since}")
+    return ", ".join(message)
 
 
 def parse_state(output: str) -> str:
@@ -141,9 +141,9 @@ def _in_opt(host: Host) -> list[tuple[str, tuple[str, ...], str]]:
     for name in (attempt(partial(host.list, "/opt")) or [])[:200]:
         for main in _OPT:
             if _exists(host, path := f"/opt/{name}/{main}"):
-                folder = posixpath.dirname(path)
-                beside = posixpath.dirname(folder)
-                found.append((folder, (f"{beside}/sbin/nginx", f"{beside}/bin/nginx", f"/opt/{name}/sbin/nginx"), ""))
+                directory = posixpath.dirname(path)
+                beside = posixpath.dirname(directory)
+                found.append((directory, (f"{beside}/sbin/nginx", f"{beside}/bin/nginx", f"/opt/{name}/sbin/nginx"), ""))
                 break
     return found
 

@@ -49,11 +49,11 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
         try:
             proxy = _stopped(host, kind, name, config)
         except HostError as error:
-            gaps.append(Gap(source=config, why=error.why, allow=error.allow))
+            gaps.append(Gap(source=config, reason=error.reason, hint=error.hint))
             continue
         if proxy.routes:
-            why = f"{service}: {nginx_installed.parse_show(shown)}"
-            found.append(msgspec.structs.replace(proxy, unit=service, unit_state=state, why_stopped=why))
+            reason = f"{service}: {nginx_installed.parse_show(shown)}"
+            found.append(msgspec.structs.replace(proxy, unit=service, unit_state=state, why_stopped=reason))
     return tuple(found)
 
 

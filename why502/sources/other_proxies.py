@@ -44,7 +44,7 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
         return None
     found = _READERS[kind](text, config)
     if not found.routes:
-        gaps.append(Gap(source=config, why=f"no backend of {kind} stands in it", allow="name the file that holds its servers"))
+        gaps.append(Gap(source=config, reason=f"no backend of {kind} stands in it", hint="name the file that holds its servers"))
     owner_uid = supplier_of(host, config)
     return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, owner_uid=owner_uid)
 

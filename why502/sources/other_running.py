@@ -84,7 +84,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
     except HostError as error:
         if name == "haproxy":
-            gaps.append(Gap(source="proxies", why=f"haproxy process {pid}: {error.why}", allow=error.allow))
+            gaps.append(Gap(source="proxies", reason=f"haproxy process {pid}: {error.reason}", hint=error.hint))
         return None
     return proxy if proxy.routes else None
 
@@ -140,8 +140,8 @@ def _files(process: Process, name: str) -> list[str]:
     words = [part for word in process.argv[1:] for part in (word.split("=", 1) if word.startswith("--config=") else (word,))]
     options = ("--config", "-c") if name == "caddy" else ("-f",)
     named = [after for word, after in pairwise(words) if word in options]
-    folder = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")
-    base = posixpath.join(process.cwd or "/", folder)
+    directory = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")
+    base = posixpath.join(process.cwd or "/", directory)
     return [posixpath.normpath(posixpath.join(base, path)) for path in named] or [MAIN[name]]
 
 
@@ -150,7 +150,7 @@ def _decoded(content: bytes) -> str:
 
 
 def haproxy_texts(rights: Rights, mains: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each file with its text; a folder stands for its `*.cfg`, in the order of their names."""
+    """Yield each file with its text; a directory stands for its `*.cfg`, in the order of their names."""
     for main in mains:
         names = attempt(partial(rights.own.list, main))
         paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
@@ -196,7 +196,7 @@ def apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[
 
 
 def _fitting(host: Host, pattern: str) -> list[str]:
-    """Return the files that an Include names: a file, a folder with all in it, or what a pattern fits."""
+    """Return the files that an Include names: a file, a directory with all in it, or what a pattern fits."""
     paths = [""] if pattern.startswith("/") else []
     for part in pattern.strip("/").split("/"):
         if not re.search(r"[*?\[]", part):

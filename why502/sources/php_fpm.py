@@ -83,8 +83,8 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
                 seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
             yield seen
 
-    def missed(master: Master, why: str, allow: str) -> None:
-        gaps.append(Gap(source=f"PHP-FPM {master.config}", why=why, allow=allow or "run why502 as root"))
+    def missed(master: Master, reason: str, hint: str) -> None:
+        gaps.append(Gap(source=f"PHP-FPM {master.config}", reason=reason, hint=hint or "run why502 as root"))
 
     running = masters(host)
     idle = [Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host)]
@@ -180,12 +180,12 @@ def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[
     sizes = [_memory(host, pid) for pid in master.children.get(pool.name, ())[:_MEASURED]]
     busy, queued = None, None
     if pool.target is not None:
-        folder = f"/proc/{master.pid}/net" if master.network else "/proc/net"
-        table = f"{folder}/unix" if pool.target.is_unix else f"{folder}/tcp"
+        directory = f"/proc/{master.pid}/net" if master.network else "/proc/net"
+        table = f"{directory}/unix" if pool.target.is_unix else f"{directory}/tcp"
         try:
             if table not in tables:
                 is_unix = pool.target.is_unix
-                tables[table] = sockets.read_unix(host, folder) if is_unix else sockets.read_tcp(host, folder)[0]
+                tables[table] = sockets.read_unix(host, directory) if is_unix else sockets.read_tcp(host, directory)[0]
             use = sockets.use(pool.target, tables[table], tables[table])
             busy, queued = min(use.held, pool.children or 0), use.queued
         except HostError:
@@ -225,7 +225,7 @@ def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]
             pong = _page(host, pool, None, path, until, is_full=is_full).strip() == settings.get("ping.response", "pong").encode()
     except HostError as error:
         pong = False if isinstance(error, Expired) and path == settings.get("ping.path") else None
-        gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", why=error.why, allow=error.allow))
+        gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", reason=error.reason, hint=error.hint))
     return msgspec.structs.replace(pool, status=answer, answers_ping=pong)
 
 

@@ -64,12 +64,12 @@ def read(rights: Rights, path: str, prefix: str) -> tuple[tuple[Entry, ...], tup
             includes += 1
             for included in expand(rights.of(path), full_path(entry.value, prefix)) if includes <= _INCLUDES else ():
                 if depth >= _DEPTH or files >= _FILES:
-                    gaps.append(Gap(source=path, why="it includes more than can be followed"))
+                    gaps.append(Gap(source=path, reason="it includes more than can be followed"))
                     return
                 try:
                     load(rights.reading(path)[0](included), included, depth + 1)
                 except HostError as error:
-                    gaps.append(Gap(source=included, why=error.why, allow=error.allow))
+                    gaps.append(Gap(source=included, reason=error.reason, hint=error.hint))
 
     load(rights.read(path), path, 1)
     return tuple(entries), tuple(dict.fromkeys(gaps))

@@ -54,12 +54,14 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
     time.sleep(_LOOK_S)
     took_s, after = time.monotonic() - began, _counters(host)
     if before is None or after is None:
-        gaps.append(Gap(source="/proc/stat", why="the machine's load could not be read"))
+        gaps.append(Gap(source="/proc/stat", reason="the machine's load could not be read"))
         machine = None
     else:
         machine = _machine(host, known, before, after, took_s)
     if owners(known) and not mounts:
-        gaps.append(Gap(source="/proc/self/mountinfo", why="no control groups are mounted, so no limits of the backend are seen"))
+        gaps.append(
+            Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so no limits of the backend are seen")
+        )
     found = (_pressure(scope, group, read(paths=paths[scope])) for scope, group in groups.items())
     limited = tuple(one for one in found if one.scope != "/" or one.memory_limit_bytes or one.cpu_quota)
     return Found((machine, *limited) if machine else limited or None, tuple(gaps))

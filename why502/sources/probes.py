@@ -60,12 +60,12 @@ class Job(msgspec.Struct, frozen=True):
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     """Return how every target answers now. Never raises: what could not be asked is a gap."""
     if ask.offline or not ask.probes:
-        return Found(None, (Gap(source=SECTION, why="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
+        return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
     if known.proxies is None:
-        return Found(None, (Gap(source=SECTION, why="no proxy could be looked at, so its targets are not known"),))
+        return Found(None, (Gap(source=SECTION, reason="no proxy could be looked at, so its targets are not known"),))
     jobs, gaps = chosen(known)
     waiting = activated(known)
-    gaps += [Gap(source=SECTION, why=WOULD_START.format(target=target), allow=ALLOW) for target in _targets_of(jobs) & waiting]
+    gaps += [Gap(source=SECTION, reason=WOULD_START.format(target=target), hint=ALLOW) for target in _targets_of(jobs) & waiting]
     jobs = _hasty([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
@@ -113,7 +113,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
             kept.append(job)
     if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
         gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: at most {TARGETS} are"] = None
-    return kept, [Gap(source=SECTION, why=why, allow=ALLOW if why.endswith("asked instead") else "") for why in gaps]
+    return kept, [Gap(source=SECTION, reason=reason, hint=ALLOW if reason.endswith("asked instead") else "") for reason in gaps]
 
 
 def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> Iterator[Job]:
@@ -231,7 +231,7 @@ def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request]
         try:
             requests.append(of_url(url, proxies))
         except Why502Error as error:
-            gaps.append(Gap(source=SECTION, why=error.says, allow=error.hint))
+            gaps.append(Gap(source=SECTION, reason=error.message, hint=error.hint))
     return requests, gaps
 
 
@@ -240,7 +240,7 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
 
     def one(request: Request) -> Probe | Gap:
         if time.monotonic() - begun > BEGIN_WITHIN_S:
-            return Gap(source=SECTION, why=f"{request.target} was not probed: the time was up")
+            return Gap(source=SECTION, reason=f"{request.target} was not probed: the time was up")
         try:
             found = probe(host.acting_as(request.owner_uid), request)
             if (
@@ -249,7 +249,7 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
                 raise Denied(f"user {request.owner_uid}, who can change the configuration that names it, may not connect to it")
             return found
         except HostError as error:
-            return Gap(source=SECTION, why=f"{request.target} could not be probed: {error.why}", allow=error.allow)
+            return Gap(source=SECTION, reason=f"{request.target} could not be probed: {error.reason}", hint=error.hint)
 
     if not requests:
         return [], []

@@ -144,7 +144,7 @@ class ProcessTable:
         return self._namespace(str(pid), "user") == self._own["user"] != ""
 
     def root(self, pid: int) -> str:
-        """Return the folder that its paths count from: "" for ours, `/proc/PID/root` in another mount namespace."""
+        """Return the directory that its paths count from: "" for ours, `/proc/PID/root` in another mount namespace."""
         if self.mounts(pid):
             return f"/proc/{pid}/root"
         root = attempt(lambda: self._host.link(f"/proc/{pid}/root")) or "/"
@@ -325,15 +325,15 @@ def parse_cgroup(text: str) -> tuple[str, str, str]:
 def private_tmp(mountinfo: str, ours: str) -> str:
     """Return where the /tmp of one mount namespace lies in another, "" where it cannot be said or is the same.
 
-    Both are texts of /proc/PID/mountinfo: number, parent, device, folder within the file system, mount point.
+    Both are texts of /proc/PID/mountinfo: number, parent, device, directory within the file system, mount point.
     """
     tmp = next((row for row in reversed(_rows(mountinfo)) if row[2] == "/tmp"), None)
     if tmp is None:
         return ""
-    device, folder, _ = tmp
+    device, directory, _ = tmp
     for other, top, point in reversed(_rows(ours)):
-        if other == device and (folder + "/").startswith(top.rstrip("/") + "/"):
-            place = point.rstrip("/") + "/" + folder[len(top) :].strip("/")
+        if other == device and (directory + "/").startswith(top.rstrip("/") + "/"):
+            place = point.rstrip("/") + "/" + directory[len(top) :].strip("/")
             return "" if place.rstrip("/") == "/tmp" else place.rstrip("/")
     return ""
 

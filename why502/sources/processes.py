@@ -30,8 +30,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
         process = attempt(partial(table.process, pid, children=counts[pid]))
         return (process,) if process is not None else ()
 
-    def missed(pid: int, why: str, allow: str) -> None:
-        gaps.append(Gap(source=f"process {pid}", why=why, allow=allow))
+    def missed(pid: int, reason: str, hint: str) -> None:
+        gaps.append(Gap(source=f"process {pid}", reason=reason, hint=hint))
 
     found = tuple(each(sorted(wanted[:PROCESSES]), look, missed))
     return Found(found, (*gaps, *_gaps(host, found, len(wanted))))
@@ -62,14 +62,18 @@ def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
 def _gaps(host: Host, found: tuple[Process, ...], wanted: int) -> list[Gap]:
     gaps = []
     if wanted > PROCESSES:
-        gaps.append(Gap(source="processes", why=f"only {PROCESSES} of {wanted} processes were looked at"))
+        gaps.append(Gap(source="processes", reason=f"only {PROCESSES} of {wanted} processes were looked at"))
     hidden = sum(1 for process in found if process.limits is None or process.limits.files_open is None)
     if hidden:
         gaps.append(
-            Gap(source="processes", why=f"descriptors and folders of {hidden} processes are not visible", allow="run as root")
+            Gap(
+                source="processes",
+                reason=f"descriptors and directories of {hidden} processes are not visible",
+                hint="run as root",
+            )
         )
     try:
         host.read("/proc/1/stat", limit_bytes=1)
     except HostError:
-        gaps.append(Gap(source="processes", why="/proc hides the processes of other users", allow="run as root"))
+        gaps.append(Gap(source="processes", reason="/proc hides the processes of other users", hint="run as root"))
     return gaps

@@ -44,7 +44,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
 
 def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[str, set[bytes]]:
     """Return by target the other ends of its connections that are closed on the proxy's side."""
-    _, folders = kernel.tables_of(known)
-    tables = [found for folder in folders if (found := attempt(partial(sockets.read_tcp, host, folder)))]
+    _, directories = kernel.tables_of(known)
+    tables = [found for directory in directories if (found := attempt(partial(sockets.read_tcp, host, directory)))]
     rows = [row for table, _ in tables for row in table if row.state == sockets.CLOSE_WAIT]
     return {str(target): {row.remote for row in filter(sockets.ends_at(target), rows)} for target in wanted}

@@ -33,7 +33,7 @@ GENERATIONS = 64
 WORKERS = 64  # of one master that are looked at
 CLOCKS_S = 0.05  # ticks of 0.01 s, the moment of boot, and the coarse clock that files are stamped with
 
-_FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
+_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
 _WORKER = "worker process"
 _PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
 
@@ -78,8 +78,8 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, 
         proxy = item[1](allowances.setdefault(item[0], Allowance()), gaps)
         return (proxy,) if proxy is not None else ()
 
-    def missed(item: tuple[int, object], why: str, allow: str) -> None:
-        gaps.append(Gap(source="proxies", why=f"a gateway of user {item[0]}: {why}", allow=allow))
+    def missed(item: tuple[int, object], reason: str, hint: str) -> None:
+        gaps.append(Gap(source="proxies", reason=f"a gateway of user {item[0]}: {reason}", hint=hint))
 
     for uid, look in looks:
         if uid not in ours:
@@ -92,7 +92,7 @@ def _nginx(host: Host, table: ProcessTable, master: Master, allowance: Allowance
     try:
         return _running(host, table, master, allowance, gaps)
     except HostError as error:
-        gaps.append(Gap(source="proxies", why=f"nginx process {master.pid}: {error.why}", allow=error.allow))
+        gaps.append(Gap(source="proxies", reason=f"nginx process {master.pid}: {error.reason}", hint=error.hint))
         return None
 
 
@@ -116,8 +116,8 @@ def _asked_for(
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             here = [proxy for proxy in running if not proxy.network]
             if count := len(running) - len(here):
-                why = f"{count} nginx masters of other network namespaces were left out: why502 was started in this one"
-                away = (Gap(source="proxies", why=why, allow="start it outside of the namespace, or name --config"),)
+                reason = f"{count} nginx masters of other network namespaces were left out: why502 was started in this one"
+                away = (Gap(source="proxies", reason=reason, hint="start it outside of the namespace, or name --config"),)
             running = here
         # What another user runs says nothing of the nginx that is installed and does not run.
         is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
@@ -144,7 +144,7 @@ def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Mas
         if taken[master.owner_uid] <= most and len(kept) < PROXIES:
             kept.append(master)
     if len(kept) < len(masters):
-        gaps.append(Gap(source="proxies", why=f"only {len(kept)} of {len(masters)} nginx masters were looked at"))
+        gaps.append(Gap(source="proxies", reason=f"only {len(kept)} of {len(masters)} nginx masters were looked at"))
     return kept
 
 
@@ -213,9 +213,9 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
     build = _build(host.acting_as(master.owner_uid), seen, process, exe, gaps)
     options = master.options
     if options.prefix and not options.prefix.startswith("/") and not process.cwd:
-        raise HostError(f"its folder, from which its prefix {options.prefix} counts, cannot be seen", "run as root")
-    folder = posixpath.join(process.cwd, options.prefix) if options.prefix else build_option(build.options, "prefix")
-    prefix = posixpath.normpath(folder or _PREFIX)
+        raise HostError(f"its directory, from which its prefix {options.prefix} counts, cannot be seen", "run as root")
+    directory = posixpath.join(process.cwd, options.prefix) if options.prefix else build_option(build.options, "prefix")
+    prefix = posixpath.normpath(directory or _PREFIX)
     config = posixpath.join(prefix, options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")
     looks = [attempt(partial(table.process, pid)) for pid, _, title in master.workers[:WORKERS] if title.role == _WORKER]
     workers = (process,) if master.is_alone else tuple(worker for worker in looks if worker is not None)
@@ -242,7 +242,7 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
 
 def _program(seen: Host, name: str) -> str:
     """Return where a program lies that was called by this name, "" where that cannot be said."""
-    candidates = (name,) if name.startswith("/") else tuple(f"{folder}/{name}" for folder in _FOLDERS)
+    candidates = (name,) if name.startswith("/") else tuple(f"{directory}/{name}" for directory in _DIRECTORIES)
     return next((path for path in candidates if name and attempt(partial(seen.stat, path)) is not None), "")
 
 
@@ -253,7 +253,7 @@ def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) 
     except HostError as error:
         build = attempt(partial(read_build, seen, exe)) or Build()
         if not build.version:
-            gaps.append(Gap(source="proxies", why=f"version of nginx process {process.pid}: {error.why}", allow=error.allow))
+            gaps.append(Gap(source="proxies", reason=f"version of nginx process {process.pid}: {error.reason}", hint=error.hint))
     return build
 
 

@@ -55,9 +55,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
     for manager, answer in answers:
         result, is_whole = answer.last(deadline)
         if not is_whole:
-            gaps.append(Gap(source=_name(manager), why=f"did not answer within {PATIENCE_S:g} s"))
+            gaps.append(Gap(source=_name(manager), reason=f"did not answer within {PATIENCE_S:g} s"))
         if isinstance(result, HostError):
-            gaps.append(Gap(source=_name(manager), why=result.why, allow=result.allow))
+            gaps.append(Gap(source=_name(manager), reason=result.reason, hint=result.hint))
         elif result is not None:
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
     served = {target for service in found for target in service.targets}
@@ -100,7 +100,7 @@ def _is_here(known: Snapshot, target: Target) -> bool:
 
 def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
     """Put the services found so far where a manager offers `parts`, then all of them, then None."""
-    waiting.allow(PATIENCE_S / 2)
+    waiting.hint(PATIENCE_S / 2)
     try:
         if parts := getattr(manager, "parts", None):
             for part in parts(host, look):
@@ -137,7 +137,7 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
 def _without_others(look: Look, service: Service) -> Service:
     """Return a service that listens nowhere without the targets that others listen on, unless it says that its address is taken."""
     is_other = service.is_running is False or " names " in service.link
-    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.why):
+    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.reason):
         return service
     return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
 

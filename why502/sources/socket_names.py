@@ -1,6 +1,6 @@
 """One identity for a unix socket: the listeners with every path by which routes and logs call them.
 
-A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` folder of
+A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory of
 releases, /var/run), a bind mount. Device and inode tell that these are one.
 """
 

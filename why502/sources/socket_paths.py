@@ -1,6 +1,6 @@
 """The way to each unix socket that a proxy connects to, as its workers see and may go it.
 
-connect() needs write permission on the socket and search permission on every folder before it (unix(7)), each by mode or
+connect() needs write permission on the socket and search permission on every directory before it (unix(7)), each by mode or
 ACL, for the worker's user, in the worker's own mount namespace.
 """
 
@@ -94,10 +94,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
             try:
                 found.append(_way(host, known, viewer, path))
             except HostError as error:
-                gaps.append(Gap(source="socket paths", why=error.why, allow=error.allow))
+                gaps.append(Gap(source="socket paths", reason=error.reason, hint=error.hint))
                 found.append(SocketPath(path=path, user=viewer.user))
         if len(paths) > PATHS:
-            gaps.append(Gap(source="socket paths", why=f"only {PATHS} of {len(paths)} unix sockets were looked at"))
+            gaps.append(Gap(source="socket paths", reason=f"only {PATHS} of {len(paths)} unix sockets were looked at"))
     return Found(tuple(dict.fromkeys(found)), tuple(gaps))
 
 
@@ -163,7 +163,7 @@ def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
     if stat.kind != "link":
         wanted = WRITE if is_last else SEARCH
         passes = permits(stat, acl, viewer.who, wanted) if viewer.who is not None else None
-        if not is_last and stat.kind != "folder":
+        if not is_last and stat.kind != "directory":
             passes = None  # ENOTDIR is no matter of permission
     return PathStep(
         path=path,
@@ -177,7 +177,7 @@ def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
 
 
 def _elsewhere(host: Host, known: Snapshot, path: str) -> Iterator[str]:
-    """Yield the paths of sockets of the same name: other listeners, other roots, and systemd's private folders for /tmp."""
+    """Yield the paths of sockets of the same name: other listeners, other roots, and systemd's private directories for /tmp."""
     name = posixpath.basename(path)
     processes = {process.pid: process for process in known.processes or ()}
     for listener in known.listeners or ():
@@ -192,9 +192,9 @@ def _elsewhere(host: Host, known: Snapshot, path: str) -> Iterator[str]:
         elif listener.target.path != path:
             yield listener.target.path
     for tmp in _TMP:
-        for folder in attempt(partial(host.list, tmp)) or ():
-            if folder.startswith("systemd-private-"):
-                candidate = f"{tmp}/{folder}/tmp/{path.removeprefix(f'{tmp}/') if path.startswith(f'{tmp}/') else name}"
+        for directory in attempt(partial(host.list, tmp)) or ():
+            if directory.startswith("systemd-private-"):
+                candidate = f"{tmp}/{directory}/tmp/{path.removeprefix(f'{tmp}/') if path.startswith(f'{tmp}/') else name}"
                 try:
                     if host.stat(candidate).kind == "socket":
                         yield candidate

@@ -47,19 +47,19 @@ class Socket(NamedTuple):
     retries: int = 0  # how often in a row it sent in vain: nobody acknowledges it
 
 
-def read_tcp(host: Host, folder: str = "/proc/net") -> tuple[list[Socket], bool]:
+def read_tcp(host: Host, directory: str = "/proc/net") -> tuple[list[Socket], bool]:
     """Return the TCP sockets of a network namespace (`/proc/PID/net` for another), and whether all were read."""
-    tables = [host.read(f"{folder}/tcp", limit_bytes=LIMIT_BYTES)]
+    tables = [host.read(f"{directory}/tcp", limit_bytes=LIMIT_BYTES)]
     try:
-        tables.append(host.read(f"{folder}/tcp6", limit_bytes=LIMIT_BYTES))
+        tables.append(host.read(f"{directory}/tcp6", limit_bytes=LIMIT_BYTES))
     except Missing:  # IPv6 is off
         pass
     return [row for table in tables for row in parse_tcp(table)], all(len(table) < LIMIT_BYTES for table in tables)
 
 
-def read_unix(host: Host, folder: str = "/proc/net") -> list[Socket]:
+def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
     """Return the unix stream sockets that have a name: those that listen, are connected, or wait to be accepted. Raises HostError."""
-    return [row for one in _unix(host, folder) for row in _rows(one)]
+    return [row for one in _unix(host, directory) for row in _rows(one)]
 
 
 def read_unix_peers(host: Host) -> dict[int, str]:
@@ -68,8 +68,8 @@ def read_unix_peers(host: Host) -> dict[int, str]:
     return {one.peer_inode: one.target.path for one in found if one.peer_inode and one.target.path.startswith(("/", "@"))}
 
 
-def _unix(host: Host, folder: str) -> tuple[KernelSocket, ...]:
-    pid = folder.split("/")[2]
+def _unix(host: Host, directory: str) -> tuple[KernelSocket, ...]:
+    pid = directory.split("/")[2]
     table = host.sockets(*((int(pid),) if pid.isdecimal() else ()), connected=True)[0]
     if table.reason:
         raise HostError(table.reason)

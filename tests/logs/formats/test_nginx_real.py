@@ -27,22 +27,22 @@ FORMATS = {
     "json": ("json", '{"t":"$msec","r":"$request","s":$status,"x":"$http_x","a":"$upstream_addr","us":"$upstream_status","uh":"$upstream_header_time"}'),
 }  # fmt: skip
 CONF = """
-daemon off; user {user}; pid {folder}/pid; error_log {folder}/error.log info;
+daemon off; user {user}; pid {directory}/pid; error_log {directory}/error.log info;
 events {{}}
 http {{
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
   {formats}
-  upstream pair {{ server 127.0.0.1:{closed}; server unix:{folder}/backend.sock; }}
+  upstream pair {{ server 127.0.0.1:{closed}; server unix:{directory}/backend.sock; }}
   upstream none {{ server 127.0.0.1:{closed} down; }}
   proxy_read_timeout 300ms;
   server {{
-    listen unix:{folder}/front.sock; server_name lab.example; {logs}
+    listen unix:{directory}/front.sock; server_name lab.example; {logs}
     location /refused {{ proxy_pass http://127.0.0.1:{closed}; }}
     location /pair {{ proxy_pass http://pair; }}
     location /none {{ proxy_pass http://none; }}
-    location /say/ {{ proxy_pass http://unix:{folder}/backend.sock; }}
+    location /say/ {{ proxy_pass http://unix:{directory}/backend.sock; }}
     location /own {{ return 503; }}
-    location /missing {{ proxy_pass http://unix:{folder}/missing.sock; }}
+    location /missing {{ proxy_pass http://unix:{directory}/missing.sock; }}
   }}
 }}
 """  # noqa: E501
@@ -57,28 +57,28 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a finished nginx with its logs."""
-    folder = tmp_path_factory.mktemp("nginx")
-    folder.chmod(0o755)
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a finished nginx with its logs."""
+    directory = tmp_path_factory.mktemp("nginx")
+    directory.chmod(0o755)
     with contextlib.ExitStack() as stack:
         closed = stack.enter_context(socket.socket())
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it
         backend = stack.enter_context(socket.socket(socket.AF_UNIX))
-        backend.bind(str(folder / "backend.sock"))
-        (folder / "backend.sock").chmod(0o777)
+        backend.bind(str(directory / "backend.sock"))
+        (directory / "backend.sock").chmod(0o777)
         backend.listen()
         threading.Thread(target=serve, args=(backend,), daemon=True).start()
         stack.callback(backend.shutdown, socket.SHUT_RDWR)
         conf = CONF.format(
-            folder=folder,
+            directory=directory,
             user=getpass.getuser(),
             closed=closed.getsockname()[1],
             formats=" ".join(f"log_format {name} escape={escape} '{text}';" for name, (escape, text) in FORMATS.items()),
-            logs=" ".join(f"access_log {folder}/{name}.log {name};" for name in FORMATS),
+            logs=" ".join(f"access_log {directory}/{name}.log {name};" for name in FORMATS),
         )
-        (folder / "nginx.conf").write_text(conf)
-        nginx = subprocess.Popen(["nginx", "-e", "stderr", "-c", str(folder / "nginx.conf")], stderr=subprocess.PIPE)
+        (directory / "nginx.conf").write_text(conf)
+        nginx = subprocess.Popen(["nginx", "-e", "stderr", "-c", str(directory / "nginx.conf")], stderr=subprocess.PIPE)
         try:
             for path in (
                 "/refused",
@@ -90,11 +90,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 "/missing",
                 "/say/late",
             ):
-                ask(folder / "front.sock", path)
+                ask(directory / "front.sock", path)
         finally:
             nginx.terminate()
             nginx.wait(10)
-    yield folder
+    yield directory
 
 
 def serve(backend: socket.socket) -> None:
@@ -126,18 +126,18 @@ def ask(front: Path, path: str) -> None:
             return
 
 
-def records(folder: Path, name: str) -> dict[str, LogRecord]:
+def records(directory: Path, name: str) -> dict[str, LogRecord]:
     """Return the last record of each path."""
     escape, form = FORMATS[name]
     reader = nginx_access.compile(form, escape)
-    found = [reader.parse(line) for line in (folder / f"{name}.log").read_text("utf-8", "surrogateescape").splitlines()]
+    found = [reader.parse(line) for line in (directory / f"{name}.log").read_text("utf-8", "surrogateescape").splitlines()]
     assert None not in found
     return {record.request.split(" ")[1]: record for record in found if record}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_access_line_is_read(folder: Path, name: str) -> None:
-    found = records(folder, name)
+def test_every_access_line_is_read(directory: Path, name: str) -> None:
+    found = records(directory, name)
     assert {path: record.status for path, record in found.items()} == {
         "/refused": 502,
         "/pair": 200,
@@ -155,12 +155,12 @@ def test_every_access_line_is_read(folder: Path, name: str) -> None:
     assert found["/refused"].symptom is Symptom.GATEWAY_STATUS
     assert found["/own"].symptom is Symptom.OWN_STATUS
     assert found["/none"].group == "none"
-    assert found["/say/late"].target == Target(path=str(folder / "backend.sock"))
+    assert found["/say/late"].target == Target(path=str(directory / "backend.sock"))
     assert all(record.at and record.at.tzinfo for record in found.values())
 
 
-def test_every_attempt_is_read(folder: Path) -> None:
-    lines = (folder / "text.log").read_text().splitlines()
+def test_every_attempt_is_read(directory: Path) -> None:
+    lines = (directory / "text.log").read_text().splitlines()
     reader = nginx_access.compile(FORMATS["text"][1])
     found = [record for line in lines if (record := reader.parse(line)) and record.request.startswith("GET /pair")]
     assert [attempt.status for attempt in found[0].attempts] == [502, 200]
@@ -168,8 +168,8 @@ def test_every_attempt_is_read(folder: Path) -> None:
     assert found[0].attempts[1].header_s is not None
 
 
-def test_every_error_line_is_read(folder: Path) -> None:
-    found = [nginx_error.parse(line) for line in (folder / "error.log").read_text("utf-8", "surrogateescape").splitlines()]
+def test_every_error_line_is_read(directory: Path) -> None:
+    found = [nginx_error.parse(line) for line in (directory / "error.log").read_text("utf-8", "surrogateescape").splitlines()]
     assert None not in found
     failures = {(record.request.split(" ")[1], record.symptom) for record in found if record and record.is_gateway_failure}
     assert failures >= {

@@ -9,7 +9,7 @@ import pytest
 
 from why502.logs.detect import detect, parse_any
 
-FOLDER = Path(__file__).parents[2] / "data" / "applications"
+DIRECTORY = Path(__file__).parents[2] / "data" / "applications"
 READ: dict[str, tuple[str, dict[str, int]]] = {
     "gunicorn_27": (
         "gunicorn",
@@ -119,8 +119,8 @@ READ: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.txt")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in DIRECTORY.glob("*.txt")))
 def test_a_recorded_log(name: str) -> None:
-    lines = (FOLDER / f"{name}.txt").read_text().splitlines()
+    lines = (DIRECTORY / f"{name}.txt").read_text().splitlines()
     read = Counter(str(record.symptom) for line in lines if (record := parse_any(line)) and record.symptom)
     assert (detect(lines), dict(read)) == READ[name]

@@ -92,9 +92,9 @@ class WholeOnly(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def web(folder: Path, handler: type[SimpleHTTPRequestHandler] = Ranges) -> Iterator[Relay]:
-    """Serve a folder."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+def web(directory: Path, handler: type[SimpleHTTPRequestHandler] = Ranges) -> Iterator[Relay]:
+    """Serve a directory."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(directory)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     relay = Relay(server.server_address[1])
     try:
@@ -138,11 +138,11 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def s3(folder: Path) -> Iterator[Relay]:
+def s3(directory: Path) -> Iterator[Relay]:
     """Run an S3 server; whoever signs may read, unless the environment of moto says otherwise."""
     port = free_port()
     with _child(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "s3.txt", lambda: answers(port)
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], directory / "s3.txt", lambda: answers(port)
     ):
         relay = Relay(port)
         try:
@@ -162,11 +162,11 @@ def aws(port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def cloud_storage(folder: Path) -> Iterator[Relay]:
+def cloud_storage(directory: Path) -> Iterator[Relay]:
     """Run the emulator of Google Cloud Storage."""
     port = free_port()
     argv = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1", "--port", str(port), "--in-memory"]
-    with _child(argv, folder / "gcs.txt", lambda: answers(port)):
+    with _child(argv, directory / "gcs.txt", lambda: answers(port)):
         relay = Relay(port)
         try:
             yield relay
@@ -175,27 +175,29 @@ def cloud_storage(folder: Path) -> Iterator[Relay]:
 
 
 @contextlib.contextmanager
-def openssh(folder: Path) -> Iterator[tuple[Relay, Path]]:
-    """Run sshd with a host key and a user's key of its own. Yield it, and a folder for PATH whose `ssh` knows both."""
+def openssh(directory: Path) -> Iterator[tuple[Relay, Path]]:
+    """Run sshd with a host key and a user's key of its own. Yield it, and a directory for PATH whose `ssh` knows both."""
     for name in ("host", "user", "stranger"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    shutil.copy(folder / "user.pub", folder / "authorized")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
+    shutil.copy(directory / "user.pub", directory / "authorized")
     port = free_port()
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/authorized\n"
+    (directory / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nPidFile none\nAuthorizedKeysFile {directory}/authorized\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\nLogLevel ERROR\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
-    with _child(["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")], folder / "sshd.txt", lambda: answers(port)):
+    with _child(
+        ["/usr/sbin/sshd", "-D", "-e", "-f", str(directory / "sshd_config")], directory / "sshd.txt", lambda: answers(port)
+    ):
         relay = Relay(port)
-        key = (folder / "host.pub").read_text()
-        (folder / "known").write_text(f"[127.0.0.1]:{relay.port} {key}")
-        (folder / "ssh_config").write_text(
-            f"UserKnownHostsFile {folder}/known\nIdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
+        key = (directory / "host.pub").read_text()
+        (directory / "known").write_text(f"[127.0.0.1]:{relay.port} {key}")
+        (directory / "ssh_config").write_text(
+            f"UserKnownHostsFile {directory}/known\nIdentityFile {directory}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
         )
-        bin_ = folder / "bin"
+        bin_ = directory / "bin"
         bin_.mkdir()
-        (bin_ / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
+        (bin_ / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {directory}/ssh_config "$@"\n')
         (bin_ / "ssh").chmod(0o755)
         try:
             yield relay, bin_
@@ -205,6 +207,6 @@ def openssh(folder: Path) -> Iterator[tuple[Relay, Path]]:
             relay.close()
 
 
-def path_with(folder: Path) -> str:
-    """Return a PATH that begins with a folder."""
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+def path_with(directory: Path) -> str:
+    """Return a PATH that begins with a directory."""
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"

@@ -18,7 +18,7 @@ from why502.logs.scan import kernel
 from why502.logs.scan.form import of_format
 from why502.logs.scan.part import Ask
 
-FOLDER = Path(kernel.__file__).parent
+DIRECTORY = Path(kernel.__file__).parent
 
 
 def both(path: Path, log_format: str, ask: Ask, escape: str = "default", cuts: tuple[int, ...] = ()) -> None:
@@ -139,8 +139,8 @@ def test_is_what_its_source_makes(tmp_path: Path) -> None:
     if not version.startswith("rustc 1.63.0"):
         pytest.skip(f"the kernel is kept as rustc 1.63.0 makes it, this is {version.strip()}")
     for name in ("kernel.rs", "Makefile"):
-        shutil.copy(FOLDER / name, tmp_path)
+        shutil.copy(DIRECTORY / name, tmp_path)
     made = subprocess.run(["make", "-C", str(tmp_path)], capture_output=True, text=True, check=False)
     if "can't find crate" in made.stderr:
         pytest.skip("needs libstd-rust-dev-wasm32")
-    assert (tmp_path / "kernel.wasm").read_bytes() == (FOLDER / "kernel.wasm").read_bytes()
+    assert (tmp_path / "kernel.wasm").read_bytes() == (DIRECTORY / "kernel.wasm").read_bytes()

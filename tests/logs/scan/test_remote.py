@@ -1,4 +1,4 @@
-"""Logs on real servers: read whole, by folder and pattern, compressed, and only the window; what goes wrong is told in two lines."""
+"""Logs on real servers: read whole, by directory and pattern, compressed, and only the window; what goes wrong is told in two lines."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ WINDOW = (
 
 
 class There(NamedTuple):
-    """A folder of a server: its address without the last slash, and what crossed the wire."""
+    """A directory of a server: its address without the last slash, and what crossed the wire."""
 
     address: str
     relay: servers.Relay
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a log of ten hours, a rotated one of one hour, and something that is no log."""
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a log of ten hours, a rotated one of one hour, and something that is no log."""
     made = tmp_path_factory.mktemp("logs")
     lines = [
         f'10.0.0.{n % 7} - - [{START + timedelta(seconds=n):%d/%b/%Y:%H:%M:%S +0000}] "GET /a/{n} HTTP/1.1" {502 if n % 100 == 0 else 200} 1 "-" "{"agent" * 40}"\n'
@@ -56,19 +56,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["http", "s3", "gs", "ssh"])
-def there(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
-    """Yield the folder on each server."""
+def there(request: pytest.FixtureRequest, directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
+    """Yield the directory on each server."""
     place = tmp_path_factory.mktemp("server")
     with pytest.MonkeyPatch.context() as patch:
-        yield from {"http": _http, "s3": _s3, "gs": _gs, "ssh": _ssh}[request.param](folder, place, patch)
+        yield from {"http": _http, "s3": _s3, "gs": _gs, "ssh": _ssh}[request.param](directory, place, patch)
 
 
-def _http(folder: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
-    with servers.web(folder) as relay:
+def _http(directory: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
+    with servers.web(directory) as relay:
         yield There(f"http://127.0.0.1:{relay.port}", relay)
 
 
-def _s3(folder: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
+def _s3(directory: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
     import s3fs
 
     with servers.s3(place) as relay:
@@ -76,17 +76,17 @@ def _s3(folder: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]
             patch.setenv(name, value)
         system = s3fs.S3FileSystem(skip_instance_cache=True)
         system.mkdir("logs")
-        for path in folder.rglob("*.*"):
-            system.put(str(path), f"logs/web/{path.relative_to(folder)}")
+        for path in directory.rglob("*.*"):
+            system.put(str(path), f"logs/web/{path.relative_to(directory)}")
         yield There("s3://logs/web", relay)
 
 
-def _gs(folder: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
+def _gs(directory: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
     with servers.cloud_storage(place) as relay:
         patch.setenv("STORAGE_EMULATOR_HOST", base := f"http://127.0.0.1:{relay.port}")
         _post(f"{base}/storage/v1/b", json.dumps({"name": "logs"}).encode())
-        for path in folder.rglob("*.*"):
-            name = f"web/{path.relative_to(folder)}".replace("/", "%2F")
+        for path in directory.rglob("*.*"):
+            name = f"web/{path.relative_to(directory)}".replace("/", "%2F")
             _post(f"{base}/upload/storage/v1/b/logs/o?uploadType=media&name={name}", path.read_bytes())
         yield There("gs://logs/web", relay)
 
@@ -96,12 +96,12 @@ def _post(url: str, data: bytes) -> None:
     urllib.request.urlopen(request, timeout=20).close()
 
 
-def _ssh(folder: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
+def _ssh(directory: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[There]:
     if os.geteuid() or not shutil.which("sshd", path="/usr/sbin:/usr/local/sbin"):
         pytest.skip("needs root and sshd")
     with servers.openssh(place) as (relay, path):
         patch.setenv("PATH", servers.path_with(path))
-        yield There(f"ssh://root@127.0.0.1:{relay.port}{folder}", relay)
+        yield There(f"ssh://root@127.0.0.1:{relay.port}{directory}", relay)
 
 
 def told(*argv: str) -> dict[str, object]:
@@ -114,30 +114,30 @@ def told(*argv: str) -> dict[str, object]:
     }
 
 
-def test_tells_the_same_as_of_the_file_here(there: There, folder: Path) -> None:
+def test_tells_the_same_as_of_the_file_here(there: There, directory: Path) -> None:
     for name in ("access.log", "access.log.1.gz"):
-        assert told(f"{there.address}/{name}") == told(str(folder / name))
+        assert told(f"{there.address}/{name}") == told(str(directory / name))
 
 
-def test_several_processes_tell_the_same(there: There, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = told(str(folder / "access.log"), "--engine", "single")
+def test_several_processes_tell_the_same(there: There, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = told(str(directory / "access.log"), "--engine", "single")
     monkeypatch.setattr(engine, "SMALL_BYTES", 0)
     monkeypatch.setattr(plan, "SMALLEST", 1 << 20)
     assert told(f"{there.address}/access.log", "--jobs", "2") == here
 
 
-def test_reads_folders_and_patterns(there: There, folder: Path) -> None:
-    whole = told(str(folder))
+def test_reads_directories_and_patterns(there: There, directory: Path) -> None:
+    whole = told(str(directory))
     assert whole["names"] == ["access.log.1.gz", "access.log"]
     assert told(f"{there.address}/") == whole
     assert told(f"{there.address}/access*") == whole
     assert told(f"{there.address}/*.gz")["requests"] == 3600
 
 
-def test_reads_only_the_window(there: There, folder: Path) -> None:
+def test_reads_only_the_window(there: There, directory: Path) -> None:
     before = there.relay.received
-    assert told(f"{there.address}/access.log", *WINDOW) == told(str(folder / "access.log"), *WINDOW)
-    assert there.relay.received - before < (folder / "access.log").stat().st_size / 4
+    assert told(f"{there.address}/access.log", *WINDOW) == told(str(directory / "access.log"), *WINDOW)
+    assert there.relay.received - before < (directory / "access.log").stat().st_size / 4
 
 
 def test_leaves_compressed_logs_from_before_the_window(there: There) -> None:
@@ -156,25 +156,25 @@ def test_what_is_not_there_is_told_in_two_lines(there: There) -> None:
         assert "no such" in answer.err
 
 
-def test_a_web_server_without_ranges_is_read_from_begin_to_end(folder: Path) -> None:
-    with servers.web(folder, servers.WholeOnly) as relay:
+def test_a_web_server_without_ranges_is_read_from_begin_to_end(directory: Path) -> None:
+    with servers.web(directory, servers.WholeOnly) as relay:
         address = f"http://127.0.0.1:{relay.port}"
         for name in ("access.log", "access.log.1.gz"):
-            assert told(f"{address}/{name}") == told(str(folder / name))
-        assert told(f"{address}/access.log", *WINDOW) == told(str(folder / "access.log"), *WINDOW)
+            assert told(f"{address}/{name}") == told(str(directory / name))
+        assert told(f"{address}/access.log", *WINDOW) == told(str(directory / "access.log"), *WINDOW)
 
 
-def test_logs_within_an_archive_are_read(folder: Path, tmp_path: Path) -> None:
+def test_logs_within_an_archive_are_read(directory: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "logs.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(folder / "access.log", "web/access.log")
+        archive.write(directory / "access.log", "web/access.log")
     with servers.web(tmp_path) as relay:
         for place in (str(tmp_path), f"http://127.0.0.1:{relay.port}"):
             for name in ("access.log", "*.log"):
                 assert told(f"zip://web/{name}::{place}/logs.zip")["requests"] == SECONDS
 
 
-def test_secrets_in_addresses_are_not_shown(folder: Path) -> None:
-    with servers.web(folder) as relay:
+def test_secrets_in_addresses_are_not_shown(directory: Path) -> None:
+    with servers.web(directory) as relay:
         address = f"http://bob:geheim@127.0.0.1:{relay.port}/%s?token=verborgen"
         for name, status in (("access.log", 1), ("private/x.log", 2), ("nothing.log", 2)):
             for format in ("text", "json", "html", "prometheus"):
@@ -184,19 +184,19 @@ def test_secrets_in_addresses_are_not_shown(folder: Path) -> None:
                 assert "verborgen" not in answer.out + answer.err
 
 
-def refused(*argv: str, says: str) -> None:
+def refused(*argv: str, message: str) -> None:
     """Assert that a command line cannot run, and says why in two lines."""
     done = run_program("logs", *argv)  # since file systems of fsspec keep what they found in the environment
     assert (done.returncode, done.stdout) == (2, "")
     assert TWO_LINES.fullmatch(done.stderr), done.stderr
-    assert says in done.stderr
+    assert message in done.stderr
 
 
-def test_web_servers_that_refuse_are_told(folder: Path) -> None:
-    with servers.web(folder) as relay:
-        refused(f"http://127.0.0.1:{relay.port}/private/access.log", says="401")
-    refused("http://127.0.0.1:1/access.log", says="connect")
-    refused("http://nowhere.invalid/access.log", says="nowhere.invalid")
+def test_web_servers_that_refuse_are_told(directory: Path) -> None:
+    with servers.web(directory) as relay:
+        refused(f"http://127.0.0.1:{relay.port}/private/access.log", message="401")
+    refused("http://127.0.0.1:1/access.log", message="connect")
+    refused("http://nowhere.invalid/access.log", message="nowhere.invalid")
 
 
 def test_s3_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,13 +204,13 @@ def test_s3_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with servers.s3(tmp_path) as relay:
         for name, value in servers.aws(relay.port).items():
             monkeypatch.setenv(name, value)
-        refused("s3://logs/web/access.log", says="does not exist in our records")
+        refused("s3://logs/web/access.log", message="does not exist in our records")
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        refused("s3://logs/web/access.log", says="credentials")
+        refused("s3://logs/web/access.log", message="credentials")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAABCDEFGHIJKLMNOP")
-    refused("s3://logs/web/access.log", says="connect")
+    refused("s3://logs/web/access.log", message="connect")
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,15 +227,15 @@ def test_ssh_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with servers.openssh(tmp_path) as (relay, path):
         monkeypatch.setenv("PATH", servers.path_with(path))
         address = f"127.0.0.1:{relay.port}/var/log/nothing.log"
-        refused(f"ssh://nobody@{address}", says="Permission denied")
-        refused(f"ssh://root:geheim@{address}", says="no password")
+        refused(f"ssh://nobody@{address}", message="Permission denied")
+        refused(f"ssh://root:geheim@{address}", message="no password")
         (tmp_path / "known").write_text("")
-        refused(f"ssh://root@{address}", says="Host key verification failed")
-    refused("ssh://root@127.0.0.1:1/x.log", says="Connection refused")
+        refused(f"ssh://root@{address}", message="Host key verification failed")
+    refused("ssh://root@127.0.0.1:1/x.log", message="Connection refused")
 
 
 @pytest.mark.parametrize(
-    ("address", "says"),
+    ("address", "message"),
     [
         ("ssh://-oProxyCommand=x/y", "no host"),
         ("ssh://host", "no path"),
@@ -243,8 +243,8 @@ def test_ssh_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("what://x/y", "nothing is known of what://"),
     ],
 )
-def test_bad_addresses_are_told(address: str, says: str) -> None:
-    refused(address, says=says)
+def test_bad_addresses_are_told(address: str, message: str) -> None:
+    refused(address, message=message)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_damaged_file_is_told_and_the_others_count(tmp_path: Path) -> None:
     (tmp_path / "good.log").write_bytes(lines(100, odd=False))
     (tmp_path / "cut.log.gz").write_bytes(gzip.compress(lines(5000))[:-2000])
     found = reported(tmp_path, given=GIVEN)
-    assert [bool(file.why) for file in found.files] == [True, False]
+    assert [bool(file.reason) for file in found.files] == [True, False]
     assert found.requests > 100  # what could be decompressed counts, too
 
 
@@ -207,8 +207,8 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     memory.pipe("/logs/access.log", content)
     memory.pipe("/logs/access.log.1.gz", gzip.compress(content))
     here = reported(tmp_path / "access.log", given=GIVEN)
+    from why502.logs.scan.cause_rows import Meaning
     from why502.logs.scan.run import Job, run
-    from why502.logs.scan.why import Meaning
 
     def there(pattern: str) -> Report:
         return run(Job(paths=(pattern,), ask=Ask(), given=GIVEN), engine=engine.alone, jobs=1, means=lambda *_: Meaning())

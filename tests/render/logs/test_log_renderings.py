@@ -56,7 +56,7 @@ def report() -> Report:
             CauseRow(
                 symptom="read-timed-out",
                 cause="backend-too-slow",
-                says="slow",
+                message="slow",
                 side="app",
                 count=60,
                 targets={EVIL: 60},

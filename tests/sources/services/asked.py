@@ -27,7 +27,7 @@ def known(host: Host, *targets: Target) -> Snapshot:
 def ask(host: Host, *targets: Target) -> tuple[Service, ...]:
     """Return the services behind these targets; nothing may stay unseen."""
     found = services.collect(host, known(host, *targets), Ask())
-    assert [gap.why for gap in found.gaps if "internal error" in gap.why] == [], found.gaps
+    assert [gap.reason for gap in found.gaps if "internal error" in gap.reason] == [], found.gaps
     assert found.value is not None
     return found.value
 
@@ -37,7 +37,7 @@ def happened(host: Host, *targets: Target) -> tuple[Event, ...]:
     snapshot = known(host, *targets)
     snapshot = msgspec.structs.replace(snapshot, services=services.collect(host, snapshot, Ask()).value)
     found = events.collect(host, snapshot, Ask())
-    assert [gap.why for gap in found.gaps if "internal error" in gap.why] == [], found.gaps
+    assert [gap.reason for gap in found.gaps if "internal error" in gap.reason] == [], found.gaps
     return found.value or ()
 
 

@@ -29,11 +29,11 @@ def why_not() -> str:
 
 
 @contextmanager
-def booted(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def booted(directory: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     """Yield the words before a command that runs it inside, once basic.target is reached. `files`: path inside to content."""
     name = f"w502{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
-        root = _overlay(folder, stack)
+        root = _overlay(directory, stack)
         for path, content in files.items():
             file = root / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
             for group in groups:
                 (group / "cgroup.procs").write_text(str(os.getpid()))
 
-        console = stack.enter_context((folder / "console.log").open("wb"))
+        console = stack.enter_context((directory / "console.log").open("wb"))
         argv = [
             "systemd-nspawn",
             "--register=no",
@@ -72,7 +72,7 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         first: list[str] = []
 
         def is_up() -> bool:
-            assert process.poll() is None, (folder / "console.log").read_text(errors="replace")[-500:]
+            assert process.poll() is None, (directory / "console.log").read_text(errors="replace")[-500:]
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             if not children:
                 return False
@@ -87,8 +87,8 @@ def booted(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         process.wait(20)
 
 
-def _overlay(folder: Path, stack: ExitStack) -> Path:
-    upper, work, root = (folder / each for each in ("upper", "work", "root"))
+def _overlay(directory: Path, stack: ExitStack) -> Path:
+    upper, work, root = (directory / each for each in ("upper", "work", "root"))
     for each in (upper, work, root):
         each.mkdir()
     options = f"lowerdir=/,upperdir={upper},workdir={work}"
@@ -108,7 +108,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _covered() -> list[str]:
-    """Return the folders of this program and its Python that an empty /tmp or /run would hide."""
+    """Return the directories of this program and its Python that an empty /tmp or /run would hide."""
     own = {str(Path(why502.__file__).parents[1]), sys.prefix, sys.base_prefix}
     return sorted(path for path in own if path.startswith(("/tmp/", "/run/")))
 
@@ -116,8 +116,8 @@ def _covered() -> list[str]:
 def _remove(group: Path) -> None:
     def is_gone() -> bool:
         with suppress(OSError):  # EBUSY while a process of it ends
-            for folder, _, _ in os.walk(group, topdown=False):
-                os.rmdir(folder)
+            for directory, _, _ in os.walk(group, topdown=False):
+                os.rmdir(directory)
         return not group.exists()
 
     until(is_gone)

@@ -57,7 +57,7 @@ def test_a_systemctl_that_hangs() -> None:
     found = services.collect(host, known(host, target), Ask())
     assert found.value == ()
     of_systemd = [gap for gap in found.gaps if gap.source == "systemd"]  # other managers may run on this machine
-    assert [(gap.source, gap.why) for gap in of_systemd] == [
+    assert [(gap.source, gap.reason) for gap in of_systemd] == [
         ("systemd", f"systemctl: did not end within {systemd.TIMEOUT_S:g} s")
     ]
 
@@ -69,7 +69,7 @@ def test_a_manager_with_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "services", fails)
     host = LocalHost()
     found = services.collect(host, known(host, Target(host="127.0.0.1", port=free_ports(1)[0])), Ask())
-    assert "internal error: KeyError" in found.gaps[0].why
+    assert "internal error: KeyError" in found.gaps[0].reason
 
 
 def test_targets_of_other_machines_are_nobodys() -> None:
@@ -99,7 +99,7 @@ def test_recorded_units_end_as_systemd_says() -> None:
     now = datetime.now(UTC)
     look = Look(owners=dict.fromkeys(targets, ()), processes={}, parents={}, names={}, pools=(), since=now, until=now)
     found = systemd.services(Systemd((DATA / "systemd_252_show.txt").read_text()), look)
-    assert {one.name: one.exit_says.split(":")[0] for one in found} == {
+    assert {one.name: one.exit_message.split(":")[0] for one in found} == {
         "loop.service": "exited with status 1",
         "segv.service": "11/SEGV",
         "nobin.service": "203/EXEC",

@@ -93,12 +93,12 @@ def test_containers_behind_targets(engine: str) -> None:
     assert found["web"].targets == (published, inside)
     assert (found["web"].is_running, found["web"].ports) == (True, ("0.0.0.0:3000->3000/tcp",))
     assert (found["api"].is_running, found["api"].restarts, found["api"].exit_code) == (False, 4, 1)
-    assert found["api"].why[-1] == "Error: Cannot find module 'express'"
+    assert found["api"].reason[-1] == "Error: Cannot find module 'express'"
     assert found["api"].start_argv == ("docker", "start", "api")
-    assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_says) == (9, True, "137: killed by SIGKILL")
+    assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_message) == (9, True, "137: killed by SIGKILL")
     assert found["hog"].stopped_at == datetime(2026, 11, 21, 0, 0, 9, tzinfo=UTC)
     assert (found["told"].signal, found["told"].exit_code) == (None, None)  # 137 after `docker stop` is no crash
-    assert found["told"].exit_says == "137: stopped by an order to docker"
+    assert found["told"].exit_message == "137: stopped by an order to docker"
     assert "SECRET" not in str(found)
 
 

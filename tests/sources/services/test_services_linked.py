@@ -57,7 +57,7 @@ def test_a_number_that_is_no_address_of_its_own(tmp_path: Path, what: Described)
         ("config/puma.rb", 'port ENV.fetch("PORT") { 3000 }\n', ("puma",)),
     ],
 )
-def test_a_file_of_its_folder_names_the_port(tmp_path: Path, name: str, text: str, argv: tuple[str, ...]) -> None:
+def test_a_file_of_its_directory_names_the_port(tmp_path: Path, name: str, text: str, argv: tuple[str, ...]) -> None:
     file = tmp_path / "srv" / name
     file.parent.mkdir(parents=True)
     file.write_text(text)

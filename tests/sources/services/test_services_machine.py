@@ -101,9 +101,9 @@ def test_services(told: tuple[dict[str, Service], list[Event]]) -> None:
         "chatty": ("exit-code", 1, None),
         "sock": ("exit-code", 1, None),
     }
-    assert found["chatty"].why[-1] == "KeyError: 'SECRET_KEY'"  # the newest lines of its journal, not the oldest
-    assert (found["loop"].restarts, found["loop"].why[-1]) == (4, "KeyError: 'DATABASE_URL'")
-    assert found["clash"].why[-1] == "OSError: [Errno 98] Address already in use"
+    assert found["chatty"].reason[-1] == "KeyError: 'SECRET_KEY'"  # the newest lines of its journal, not the oldest
+    assert (found["loop"].restarts, found["loop"].reason[-1]) == (4, "KeyError: 'DATABASE_URL'")
+    assert found["clash"].reason[-1] == "OSError: [Errno 98] Address already in use"
     assert found["noenv"].settings["EnvironmentFileMissing"] == "/etc/nosuch.env"
     assert found["silent"].link == "its journal says that it listens on 127.0.0.1:3109"
     assert found["sock"].targets == (Target(path="/run/app/app.sock"),)

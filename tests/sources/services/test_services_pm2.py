@@ -23,9 +23,9 @@ from why502.sources.service_managers.pm2 import monitored
 PM2 = shutil.which("pm2")
 
 
-def answering(folder: Path, answer: bytes) -> str:
+def answering(directory: Path, answer: bytes) -> str:
     """Return the path of a socket that answers once with these bytes, then closes."""
-    path = str(folder / "rpc.sock")
+    path = str(directory / "rpc.sock")
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
@@ -97,7 +97,7 @@ def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
     api = found["api"]
     assert (api.state, api.is_running, api.exit_code) == ("errored", False, 1)
     assert api.link == f"its variable PORT names port {broken}"
-    assert api.why[-1] == "Error: Cannot find module 'nosuchmodule'"
+    assert api.reason[-1] == "Error: Cannot find module 'nosuchmodule'"
     assert "PATH" not in str(api)  # nothing of its environment is kept
 
 

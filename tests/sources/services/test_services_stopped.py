@@ -58,7 +58,7 @@ FILES = {
     f"{VENDOR}/masked.service": "[Service]\nExecStart=/bin/sleep 600 --port 3201\n",
     f"{VENDOR}/vendor.service": "[Service]\nExecStart=/bin/sleep 600 --port 3202\n",
     f"{OWN}/ran.service": f'[Service]\nExecStart={PYTHON} -c "{SAYS}"\n',
-    f"{OWN}/folder.service": "[Service]\nRuntimeDirectory=shop\nExecStart=/bin/sleep 600\n",
+    f"{OWN}/directory.service": "[Service]\nRuntimeDirectory=shop\nExecStart=/bin/sleep 600\n",
     f"{OWN}/act.socket": "[Socket]\nListenStream=/run/act.sock\n",
     f"{OWN}/act.service": "[Service]\nExecStart=/bin/sleep 600\n",
     f"{OWN}/starting.service": "[Service]\nExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
@@ -85,7 +85,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
 
         run("systemctl", "mask", "masked")
         run("ln", "-s", "real.sock", "/run/link.sock")
-        run("systemctl", "start", "ran", "folder", "fails", "holder")
+        run("systemctl", "start", "ran", "directory", "fails", "holder")
         until(lambda: "Listening on" in run("journalctl", "-u", "fails", "-o", "cat"))
         until(lambda: ":3211 " in run("ss", "-ltn"))
         run("touch", "/srv/breaks")
@@ -99,7 +99,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
         run("systemctl", "restart", "moved")
         until(lambda: ":3208 " in run("ss", "-ltn"))
         run("systemctl", "start", "--no-block", "starting")
-        run("systemctl", "stop", "ran", "folder")
+        run("systemctl", "stop", "ran", "directory")
         here = Path(__file__).parent
         services, events = msgspec.json.decode(
             run(sys.executable, "/srv/ask.py", str(here), str(here.parents[2])), type=tuple[list[Service], list[Event]]
@@ -114,7 +114,7 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
         "masked.service": "its command names port 3201",
         "vendor.service": "its command names port 3202",
         "ran.service": "its journal says that it listens on 127.0.0.1:3203",
-        "folder.service": "its RuntimeDirectory is /run/shop",
+        "directory.service": "its RuntimeDirectory is /run/shop",
         "act.service": "act.socket listens for it",
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
@@ -123,7 +123,7 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
         "holder.service": "its process listens on it",
         "beaten.service": "its journal says that another one has 127.0.0.1:3211",
     }
-    assert "No such file" in found["fails.service"].why[-1]
+    assert "No such file" in found["fails.service"].reason[-1]
     assert found["masked.service"].settings["LoadState"] == "masked"
     assert found["act.service"].start_argv == ("systemctl", "start", "act.socket")
     assert found["linked.service"].targets == (Target(path="/run/link.sock"),)

@@ -46,21 +46,21 @@ while True:
 
 
 class Machine:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.serves, self.lost, self.none = free_ports(3)
-        self.log = folder / "supervisord.log"
-        serve = folder / "serve.py"
+        self.log = directory / "supervisord.log"
+        serve = directory / "serve.py"
         serve.write_text(SERVE)
-        (folder / "tries.py").write_text(TRIES)
+        (directory / "tries.py").write_text(TRIES)
         server = f"{sys.executable} {serve}"
-        (folder / "supervisord.conf").write_text(
+        (directory / "supervisord.conf").write_text(
             dedent(f"""
             [unix_http_server]
-            file={folder}/s.sock
+            file={directory}/s.sock
             [supervisord]
             logfile={self.log}
-            pidfile={folder}/pid
-            childlogdir={folder}
+            pidfile={directory}/pid
+            childlogdir={directory}
             [rpcinterface:supervisor]
             supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
             [include]
@@ -70,15 +70,15 @@ class Machine:
             startsecs=0
             """)
         )
-        (folder / "conf.d").mkdir()
-        (folder / "conf.d" / "more.conf").write_text(
+        (directory / "conf.d").mkdir()
+        (directory / "conf.d" / "more.conf").write_text(
             dedent(f"""
             [program:clash]
             command={server} --port {self.serves} after
             startsecs=100
             startretries=1
             [program:tries]
-            command={sys.executable} {folder}/tries.py --port {self.serves}
+            command={sys.executable} {directory}/tries.py --port {self.serves}
             startsecs=0
             [program:nobin]
             command=/nonexistent/bin --port {self.none}
@@ -89,7 +89,7 @@ class Machine:
             """)
         )
         self.process = subprocess.Popen(
-            [SUPERVISORD, "-n", "-c", str(folder / "supervisord.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [SUPERVISORD, "-n", "-c", str(directory / "supervisord.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def gave_up(self) -> bool:
@@ -116,10 +116,10 @@ def test_services(machine: Machine) -> None:
     assert found["serves"].targets == (targets[0],)
     clash = found["clash"]
     assert (clash.state, clash.is_running, clash.exit_code, clash.restarts) == ("FATAL", False, 1, 1)
-    assert "Address already in use" in clash.why[-1]
-    assert found["broken"].why[-1] == "ModuleNotFoundError: No module named 'nosuchmodule'"
+    assert "Address already in use" in clash.reason[-1]
+    assert found["broken"].reason[-1] == "ModuleNotFoundError: No module named 'nosuchmodule'"
     assert found["broken"].targets == (targets[1],)
-    assert "can't find command" in found["nobin"].exit_says
+    assert "can't find command" in found["nobin"].exit_message
     assert found["nobin"].start_argv[0] == "supervisorctl"
 
 

@@ -12,7 +12,7 @@ import pytest
 from why502.sources import journal
 from why502.sources.last_words import last_words
 from why502.sources.service_managers.systemd import _as_line, described, parse_show, parse_unit_file
-from why502.sources.service_managers.systemd_exit import exit_says
+from why502.sources.service_managers.systemd_exit import exit_message
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 ENTRIES = journal.parse((DATA / "systemd_252_journal.jsonl").read_text())
@@ -27,7 +27,7 @@ def test_properties_of_several_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "result", "says"),
+    ("code", "status", "result", "message"),
     [
         (1, 203, "exit-code", "203/EXEC: its program could not be executed"),
         (1, 217, "exit-code", "217/USER: its User does not exist"),
@@ -44,10 +44,10 @@ def test_properties_of_several_units() -> None:
         (1, 0, "success", ""),
     ],
 )
-def test_the_end_of_a_process_in_words(code: int, status: int, result: str, says: str) -> None:
-    found = exit_says(code, status, result)
-    assert found.startswith(says)
-    assert bool(found) == bool(says)
+def test_the_end_of_a_process_in_words(code: int, status: int, result: str, message: str) -> None:
+    found = exit_message(code, status, result)
+    assert found.startswith(message)
+    assert bool(found) == bool(message)
 
 
 @pytest.mark.parametrize(

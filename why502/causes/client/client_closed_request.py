@@ -32,12 +32,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     tally = case.tally(Symptom.CLIENT_CLOSED)
     if tally and not case.offline and is_impatience(case.here, case.target):
-        yield refutes(f"{tally.count} of many requests: some clients always give up, or cancel a download", tally.seen_in, LIKELY)
+        yield refutes(f"{tally.count} of many requests: some clients always give up, or cancel a download", tally.source, LIKELY)
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:
         spread = tally.duration_max_s - tally.duration_min_s
         if tally.count >= 3 and tally.duration_min_s >= 1 and spread <= 0.1 * tally.duration_max_s:
             yield supports(
-                f"all gave up after the same {tally.duration_max_s:.1f} s: a timeout of the caller", tally.seen_in, WEAK
+                f"all gave up after the same {tally.duration_max_s:.1f} s: a timeout of the caller", tally.source, WEAK
             )
 
 
@@ -63,14 +63,14 @@ def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
             and route.upstream not in seen
         ):
             seen.add(route.upstream)
-            says = f"a slow request is tried on {len(peers)} servers, up to {longest_s:g} s"
-            yield risk(says, route.at, f"add `{module}_next_upstream_tries 2;` or {module}_next_upstream_timeout")
+            message = f"a slow request is tried on {len(peers)} servers, up to {longest_s:g} s"
+            yield risk(message, route.at, f"add `{module}_next_upstream_tries 2;` or {module}_next_upstream_timeout")
 
 
 CAUSE = Cause(
     id="client-closed-request",
     layer=Layer.CLIENT,
-    says="the client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend",
+    message="the client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend",
     headline="clients gave up before {target} had answered",
     symptoms={Symptom.CLIENT_CLOSED: LIKELY},
     yields_to=frozenset(

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="client-timeout",
     layer=Layer.CLIENT,
-    says="the client sent or read too slowly",
+    message="the client sent or read too slowly",
     symptoms={Symptom.CLIENT_TIMED_OUT: 5.0},
 )

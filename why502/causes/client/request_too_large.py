@@ -44,8 +44,8 @@ def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
             if size is not None and size < 8192 and directive.at not in seen:
                 seen.add(directive.at)
                 severity = Severity.NOTE if size >= 4096 else None
-                says = f"no line of a request's header, cookies included, may be longer than {directive.args[1]}"
-                yield risk(says, directive.at, "take 4 8k, the default", severity=severity)
+                message = f"no line of a request's header, cookies included, may be longer than {directive.args[1]}"
+                yield risk(message, directive.at, "take 4 8k, the default", severity=severity)
 
 
 @rule(95, "upload-limit-default", Severity.NOTE)
@@ -96,7 +96,7 @@ def below_php(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="request-too-large",
     layer=Layer.CLIENT,
-    says="the request exceeds a limit of the proxy: body (413), header or URI (400, 414, 431, 494)",
+    message="the request exceeds a limit of the proxy: body (413), header or URI (400, 414, 431, 494)",
     symptoms={Symptom.REQUEST_TOO_LARGE: PROOF},
     foresee=(
         request_buffers_small,

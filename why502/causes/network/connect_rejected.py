@@ -70,8 +70,8 @@ def examine(case: Case) -> Iterator[Evidence]:
                 FAIR,
             )
             if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
-                says = f"{target.host} itself answers ARP; it tells only some attempts that it rejects them, as the kernel limits these messages"
-                yield supports(says, "sysctl net.ipv4.icmp_ratelimit", STRONG)
+                message = f"{target.host} itself answers ARP; it tells only some attempts that it rejects them, as the kernel limits these messages"
+                yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
             yield refutes(f"the way there ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
     if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:
@@ -81,11 +81,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
         if tally.target is None or tally.target.port == target.port:
-            yield supports("the kernel logged packets to that port that a rule stopped", tally.seen_in, STRONG)
+            yield supports("the kernel logged packets to that port that a rule stopped", tally.source, STRONG)
             break
     for event in (case.host.events if case.host else None) or ():
         if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
-            yield supports(event.says, event.seen_in, STRONG)
+            yield supports(event.message, event.source, STRONG)
             break
     if path is not None and path.route == "prohibit" and case.seen(Symptom.CONNECT_DENIED):
         yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
@@ -110,7 +110,7 @@ def _comes_and_goes(case: Case, probe: Probe) -> bool:
 CAUSE = Cause(
     id="connect-rejected",
     layer=Layer.NETWORK,
-    says="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
+    message="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
     headline="a firewall or the host itself rejects {proxy}'s connections to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
     yields_to=frozenset({"selinux-denied", "stale-dns", "backend-crash-loop"}),  # the last: its listener comes and goes

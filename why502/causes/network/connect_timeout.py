@@ -75,7 +75,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="connect-timeout",
     layer=Layer.NETWORK,
-    says="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
+    message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
     headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the way, or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset(

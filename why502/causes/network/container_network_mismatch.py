@@ -59,7 +59,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
-    says="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside of a container is the container)",
+    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside of a container is the container)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     examine=examine,
     foresee=(loopback_in_container,),

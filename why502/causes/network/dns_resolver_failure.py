@@ -51,14 +51,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
         proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
         options = [word for word in setting.args if "=" in word]
         change = edit.replace_directive(tree, setting.at, f"resolver {' '.join((*servers, *options))};")
-        yield Remedy(says=f"ask {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
+        yield Remedy(message=f"ask {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
         return
 
 
 CAUSE = Cause(
     id="dns-resolver-failure",
     layer=Layer.NETWORK,
-    says="the name server itself did not answer or failed",
+    message="the name server itself did not answer or failed",
     symptoms={Symptom.NAME_SERVER_FAILED: 5.0},
     examine=examine,
     remedies=remedies,

@@ -65,7 +65,7 @@ def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
-    says="no route to the host or network",
+    message="no route to the host or network",
     headline="no route leads to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},
     yields_to=frozenset(

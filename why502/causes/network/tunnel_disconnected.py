@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="tunnel-disconnected",
     layer=Layer.NETWORK,
-    says="the tunnel agent between gateway and origin is not connected",
+    message="the tunnel agent between gateway and origin is not connected",
     symptoms={Symptom.TUNNEL_DOWN: PROOF},
 )

@@ -36,11 +36,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.seen_in, STRONG)
+        yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.source, STRONG)
     for tally in case.anywhere(Symptom.APPARMOR_DENIED)[:1]:
-        yield supports("an AppArmor denial stands beside it", tally.seen_in, PROOF)
+        yield supports("an AppArmor denial stands beside it", tally.source, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.APPARMOR_DENIED][:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
     modules = case.here.kernel.security_modules if case.here.kernel else None
     if modules is not None and "apparmor" not in modules:
         yield refutes("AppArmor is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
@@ -49,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="apparmor-denied",
     layer=Layer.PLATFORM,
-    says="AppArmor denied the proxy's or the backend's access",
+    message="AppArmor denied the proxy's or the backend's access",
     headline="AppArmor denied the way to {target}",
     symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
     yields_to=frozenset({"sandbox-network-denied"}),

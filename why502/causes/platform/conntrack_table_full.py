@@ -44,15 +44,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             PROOF,
         )
     for tally in case.anywhere(Symptom.CONNTRACK_FULL)[:1]:
-        yield supports("the kernel says that the table is full", tally.seen_in, PROOF)
+        yield supports("the kernel says that the table is full", tally.source, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.CONNTRACK_FULL][:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
 
 
 CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
-    says="the connection tracking table is full and packets are dropped",
+    message="the connection tracking table is full and packets are dropped",
     headline="new connections to {target} are dropped, since the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},
     needs=frozenset({"kernel"}),

@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="cpu-saturation",
     layer=Layer.PLATFORM,
-    says="the processors, or a cgroup quota, are the bottleneck",
+    message="the processors, or a cgroup quota, are the bottleneck",
     headline="{target} is slow, since processor time is short",
     symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
     yields_to=frozenset({"memory-pressure"}),

@@ -31,9 +31,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     events = case.events(Symptom.DISK_FULL)
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
-        yield supports("a log says that no space is left", tally.seen_in, STRONG)
+        yield supports("a log says that no space is left", tally.source, STRONG)
     for event in events[:1]:
-        yield supports(event.says, event.seen_in, LIKELY)  # in the words of the target's own program
+        yield supports(event.message, event.source, LIKELY)  # in the words of the target's own program
     for disk in case.here.disks or ():
         if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
             yield supports(
@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="disk-full",
     layer=Layer.PLATFORM,
-    says="no space or inodes are left where the proxy or the backend must write",
+    message="no space or inodes are left where the proxy or the backend must write",
     headline="no space is left where {target} or {proxy} must write",
     symptoms={Symptom.DISK_FULL: PROOF},
     needs=frozenset({"disks"}),

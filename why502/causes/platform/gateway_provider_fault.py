@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="gateway-provider-fault",
     layer=Layer.PLATFORM,
-    says="a fault of the cloud or CDN provider itself",
+    message="a fault of the cloud or CDN provider itself",
     symptoms={Symptom.PROVIDER_FAULT: LIKELY},
 )

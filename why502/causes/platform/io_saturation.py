@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="io-saturation",
     layer=Layer.PLATFORM,
-    says="the disk is the bottleneck",
+    message="the disk is the bottleneck",
     headline="{target} is slow, since the disk is",
     symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
     yields_to=frozenset({"disk-full", "memory-pressure"}),

@@ -25,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="sandbox-network-denied",
     layer=Layer.PLATFORM,
-    says="a sandbox (systemd, snap, seccomp) denies the proxy a socket",
+    message="a sandbox (systemd, snap, seccomp) denies the proxy a socket",
     symptoms={Symptom.SANDBOX_DENIED: PROOF, Symptom.SOCKET_DENIED: WEAK},
 )

@@ -12,7 +12,7 @@ types. The log shows "(13: Permission denied)" although the modes are right.
 
 ## Fix
 - TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: give its
-  folder the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Never switch SELinux off.
+  directory the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Never switch SELinux off.
 
 ## References
 - https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9/html/using_selinux/index
@@ -32,7 +32,15 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
 NOT_PERMITTED = 1  # EPERM: what a packet filter on the way out answers; SELinux answers EACCES
-SHARED = ("/run", "/var/run", "/tmp", "/var/tmp", "/var/lib", "/dev/shm", "/")  # folders of many programs, never labelled whole
+SHARED = (
+    "/run",
+    "/var/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/lib",
+    "/dev/shm",
+    "/",
+)  # directories of many programs, never labelled whole
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -44,33 +52,33 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
             yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
         for tally in denied[:1]:
-            yield supports("an SELinux denial stands beside it", tally.seen_in, PROOF)
+            yield supports("an SELinux denial stands beside it", tally.source, PROOF)
         for event in events[:1]:
-            yield supports(event.says, event.seen_in, PROOF)
+            yield supports(event.message, event.source, PROOF)
         modules = case.here.kernel.security_modules if case.here.kernel else None
         if modules is not None and "selinux" not in modules:
             yield refutes("SELinux is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Set the boolean that lets the proxy connect, or label the port; label the socket, with its folder where that is its own."""
+    """Set the boolean that lets the proxy connect, or label the port; label the socket, with its directory where that is its own."""
     target = case.target
     if target is None:
         return
     if not target.is_unix:
         boolean = ("setsebool", "-P", "httpd_can_network_connect")
         steps = (Run(argv=(*boolean, "1"), undo=(*boolean, "0")),)
-        yield Remedy(says="let the web server connect to network ports", steps=steps, is_policy=True)
+        yield Remedy(message="let the web server connect to network ports", steps=steps, is_policy=True)
         port = ("-p", "tcp", str(target.port))
         label = Run(argv=("semanage", "port", "-a", "-t", "http_port_t", *port), undo=("semanage", "port", "-d", *port))
-        yield Remedy(says=f"label port {target.port} as one of the web (http_port_t)", steps=(label,), is_policy=True)
+        yield Remedy(message=f"label port {target.port} as one of the web (http_port_t)", steps=(label,), is_policy=True)
         return
-    folder = posixpath.dirname(target.path)
-    what = target.path if folder in SHARED else folder
+    directory = posixpath.dirname(target.path)
+    what = target.path if directory in SHARED else directory
     spec = re.escape(what).replace(r"\-", "-") + ("" if what == target.path else "(/.*)?")
     rule = ("semanage", "fcontext")
     yield Remedy(
-        says=f"label {what} as what web servers run with (httpd_var_run_t)",
+        message=f"label {what} as what web servers run with (httpd_var_run_t)",
         steps=(
             Run(argv=(*rule, "-a", "-t", "httpd_var_run_t", spec), undo=(*rule, "-d", spec)),
             Run(argv=("restorecon", "-R", what), undo=("restorecon", "-R", what)),
@@ -82,7 +90,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="selinux-denied",
     layer=Layer.PLATFORM,
-    says="SELinux denied the proxy's connection",
+    message="SELinux denied the proxy's connection",
     headline="SELinux denied {proxy} the way to {target}",
     symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
     examine=examine,

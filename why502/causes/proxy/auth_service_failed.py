@@ -55,7 +55,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="auth-service-failed",
     layer=Layer.PROXY,
-    says="the authentication or authorisation subrequest failed or answered with another status than it may",
+    message="the authentication or authorisation subrequest failed or answered with another status than it may",
     symptoms={Symptom.AUTH_FAILED: 5.0},
     foresee=(waits_for_body,),
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="cache-storage-full",
     layer=Layer.PROXY,
-    says="no room is left for the cached object",
+    message="no room is left for the cached object",
     symptoms={Symptom.CACHE_FULL: 5.0},
 )

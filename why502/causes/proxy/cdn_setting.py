@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="cdn-setting",
     layer=Layer.PROXY,
-    says="a setting at the CDN in front (TLS mode, origin rule, worker) makes the request fail",
+    message="a setting at the CDN in front (TLS mode, origin rule, worker) makes the request fail",
     symptoms={Symptom.CDN_SETTING: LIKELY},
 )

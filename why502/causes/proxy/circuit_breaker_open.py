@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="circuit-breaker-open",
     layer=Layer.PROXY,
-    says="a circuit breaker or outlier detection of the proxy holds requests back",
+    message="a circuit breaker or outlier detection of the proxy holds requests back",
     symptoms={Symptom.CIRCUIT_OPEN: 5.0},
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="denied-by-rule",
     layer=Layer.PROXY,
-    says="an access rule or firewall of the proxy answered",
+    message="an access rule or firewall of the proxy answered",
     symptoms={Symptom.DENIED_BY_RULE: 5.0},
 )

@@ -36,8 +36,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for proxy in case.proxies:
         for problem in proxy.problems:
-            if proxy.test == "failed" and "host not found in" in problem.says:
-                yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), 2 * PROOF)
+            if proxy.test == "failed" and "host not found in" in problem.message:
+                yield supports(f"its own test says: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
         if name.outcome in ("not-found", "no-address") and case.seen(Symptom.NAME_NOT_FOUND):
@@ -75,8 +75,8 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
                 and (is_asked or (peer.resolves and not route.has_variables))
                 and ("." not in name or name.endswith(_PRIVATE))
             ):
-                says = f"{name} is a private name, and {', '.join(route.resolver)} answers for public ones only"
-                yield risk(says, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
+                message = f"{name} is a private name, and {', '.join(route.resolver)} answers for public ones only"
+                yield risk(message, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
 
 
 @rule(22, "group-name-misspelt", Severity.ERROR)
@@ -102,7 +102,7 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="dns-host-not-found",
     layer=Layer.PROXY,
-    says="the upstream host name does not resolve",
+    message="the upstream host name does not resolve",
     symptoms={Symptom.NAME_NOT_FOUND: 5.0},
     examine=examine,
     tell=tell,

@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     lost = case.tally(Symptom.NO_LOCAL_PORT)
     if lost and case.target is not None and ":" in case.target.host:
-        yield refutes("it is an IPv6 address: more often this machine has none itself to connect from", lost.seen_in, STRONG)
+        yield refutes("it is an IPv6 address: more often this machine has none itself to connect from", lost.source, STRONG)
     kernel = case.here.kernel
     if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:
         room = kernel.ports_last - kernel.ports_first + 1
@@ -54,8 +54,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Keep connections open: in the group, or in one made for the route's only address."""
     if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
-        says = f"keep {KEPT} connections to {case.target} open and use them again (those of now hold their ports for a minute)"
-        yield Remedy(says=says, steps=(*changes, *reload(case.proxy)))
+        message = f"keep {KEPT} connections to {case.target} open and use them again (those of now hold their ports for a minute)"
+        yield Remedy(message=message, steps=(*changes, *reload(case.proxy)))
 
 
 _METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
@@ -79,20 +79,20 @@ def keepalive_version(deployment: Deployment) -> Iterator[Risk]:
     """
     for route, level in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version == "1.0":
-            says = f'upstream "{route.upstream}" keeps connections, and this route speaks HTTP/1.0'
-            yield risk(says, route.at, _spoken(deployment, route, level))
+            message = f'upstream "{route.upstream}" keeps connections, and this route speaks HTTP/1.0'
+            yield risk(message, route.at, _spoken(deployment, route, level))
 
 
 def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
     """Return what makes the route keep connections; with an edit where it takes nothing away from other headers."""
-    says = '`proxy_http_version 1.1; proxy_set_header Connection "";`'
+    message = '`proxy_http_version 1.1; proxy_set_header Connection "";`'
     tree = deployment.trees.get(route.at.file) if route.at else None
     is_free = not route.headers or bool(level.own("proxy_set_header"))
     has_connection = any(name.lower() == "connection" for name, _ in route.headers)
     if tree is None or route.at is None or not is_free or has_connection or "proxy_http_version" in level.settings:
-        return Remedy(says=f"add {says}")
+        return Remedy(message=f"add {message}")
     line = 'proxy_http_version 1.1; proxy_set_header Connection "";'
-    return Remedy(says=f"add {says}", steps=(edit.insert_after(tree, route.at, line),), safe=True)
+    return Remedy(message=f"add {message}", steps=(edit.insert_after(tree, route.at, line),), safe=True)
 
 
 @rule(41, "keepalive-needs-connection-header", Severity.WARNING)
@@ -106,13 +106,13 @@ def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
         if route.http_version != "1.1":
             continue
         values = [value for name, value in route.headers if name.lower() == "connection"]
-        says = f'upstream "{route.upstream}" keeps connections, and this route sends `Connection: close`'
+        message = f'upstream "{route.upstream}" keeps connections, and this route sends `Connection: close`'
         if not values and not deployment.since(1, 29, 7):
-            yield risk(says, route.at, 'add `proxy_set_header Connection "";`')
+            yield risk(message, route.at, 'add `proxy_set_header Connection "";`')
         elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
             is_mapped = not any("close" in value.lower() for value in values)
             advice = 'let the map give "" in place of close' if is_mapped else 'write `proxy_set_header Connection "";`'
-            yield risk(says, route.at, advice, severity=Severity.NOTE if is_mapped else None)
+            yield risk(message, route.at, advice, severity=Severity.NOTE if is_mapped else None)
 
 
 @rule(42, "keepalive-before-method", Severity.WARNING)
@@ -149,7 +149,7 @@ def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
-    says="no local port is left for new connections to that target, usually for lack of keepalive",
+    message="no local port is left for new connections to that target, usually for lack of keepalive",
     headline="no local port is left for new connections to {target}",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
     needs=frozenset({"kernel"}),

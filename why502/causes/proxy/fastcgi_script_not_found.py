@@ -35,15 +35,15 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
     if tally is None or case.target is None or case.explains_notices:
         return
-    if says := _outside(case):
-        yield supports(says, tally.seen_in, PROOF)
+    if message := _outside(case):
+        yield supports(message, tally.source, PROOF)
         return
     asked = {request.partition(" ")[2].partition("?")[0] for request, _ in tally.requests}
     traffic, logs = case.traffic, case.here.logs
     statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
     if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
-        says = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
-        yield supports(says, tally.seen_in, 5.0)
+        message = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
+        yield supports(message, tally.source, 5.0)
 
 
 def _outside(case: Case) -> str:
@@ -109,7 +109,7 @@ def params_lost(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="fastcgi-script-not-found",
     layer=Layer.PROXY,
-    says="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
+    message="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
     symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
     examine=examine,
     foresee=(

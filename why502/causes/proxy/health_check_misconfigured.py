@@ -33,10 +33,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
     if case.target is None or tally is None or not case.is_left_out or case.explains_notices:
         return
-    says = (
+    message = (
         f"the health check did not get the answer that it wants ({tally.detail})" if tally.detail else "the health check says no"
     )
-    yield supports(f"{says}, and no server of the group was left", tally.seen_in, LIKELY)
+    yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
     answered = next(
         (probe for probe in case.probes if probe.symptom is None and probe.status and probe.status < SERVER_ERROR), None
     )
@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="health-check-misconfigured",
     layer=Layer.PROXY,
-    says="the members are fine and the health check says no: path, host, port, expected code, timing",
+    message="the members are fine and the health check says no: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
     examine=examine,
 )

@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                     yield supports(f"every server of group {group.name} is marked down", str(group.at or ""), 2 * PROOF)
                     return
     if switched := _switched_off(case):
-        yield supports(switched.says, switched.seen_in, switched.weight)
+        yield supports(switched.message, switched.source, switched.weight)
         return
     own = case.tally(Symptom.OWN_STATUS) or case.tally(Symptom.GATEWAY_STATUS)
     if own is None:
@@ -64,7 +64,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                     break
                 return
     if limited:
-        yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.seen_in, PROOF)
+        yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.source, PROOF)
 
 
 def _switched_off(case: Case) -> Evidence | None:
@@ -81,8 +81,8 @@ def _switched_off(case: Case) -> Evidence | None:
         begun = off[tally.target].first
         if is_failure(tally) and tally.last and begun and tally.last > begun + CLOCK:
             return None  # it was tried again since
-    first = min(off.values(), key=lambda tally: tally.seen_in)
-    return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.seen_in, 2 * PROOF)
+    first = min(off.values(), key=lambda tally: tally.source)
+    return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.source, 2 * PROOF)
 
 
 def _is_there(answer: Answer, request: str) -> bool:
@@ -126,7 +126,7 @@ def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="maintenance-response",
     layer=Layer.PROXY,
-    says="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
+    message="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
     symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
     examine=examine,
     foresee=(

@@ -47,7 +47,7 @@ def backup_never(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="no-upstream-members",
     layer=Layer.PROXY,
-    says="the group is empty: no endpoint, no registered target, a selector or service name that matches nothing",
+    message="the group is empty: no endpoint, no registered target, a selector or service name that matches nothing",
     symptoms={Symptom.NO_MEMBERS: 5.0},
     foresee=(backup_never,),
 )

@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for tally in case.words(Symptom.LISTENS_ON) if case.offline and case.protocol in ("fastcgi", "") else ():
         if tally.program == "php-fpm" and tally.target and not (case.target and accepts(tally.target, case.target)):
             goal = f"the proxy connects to {case.target}" if case.target else "the proxy finds nobody"
-            yield supports(f"a PHP-FPM pool listens on {tally.target}, {goal}", tally.seen_in, STRONG)
+            yield supports(f"a PHP-FPM pool listens on {tally.target}, {goal}", tally.source, STRONG)
             return
     if case.target is None:
         return
@@ -89,14 +89,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for pool in _running(case)[:1]:
         if pool.target is not None and case.target is not None:
             change = repoint(case, pool.target)
-            says = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
-            yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+            message = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
+            yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 CAUSE = Cause(
     id="php-fpm-socket-mismatch",
     layer=Layer.PROXY,
-    says="fastcgi_pass and the pool's listen name different sockets or ports",
+    message="fastcgi_pass and the pool's listen name different sockets or ports",
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"proxy-config-not-loaded", "proxy-config-invalid"}),
     needs=frozenset({"php_pools"}),

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-bind-failed",
     layer=Layer.PROXY,
-    says="the local address that the proxy should connect from is not available or of another family",
+    message="the local address that the proxy should connect from is not available or of another family",
     symptoms={Symptom.BIND_FAILED: PROOF},
 )

@@ -22,6 +22,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-bug",
     layer=Layer.PROXY,
-    says="a known defect of that gateway version",
+    message="a known defect of that gateway version",
     symptoms={Symptom.PROXY_BUG: LIKELY, Symptom.PROXY_INTERNAL: FAIR},
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-client-certificate-unusable",
     layer=Layer.PROXY,
-    says="the certificate or key that the proxy should present to the backend cannot be loaded",
+    message="the certificate or key that the proxy should present to the backend cannot be loaded",
     symptoms={Symptom.TLS_OWN_CERTIFICATE: PROOF},
 )

@@ -35,14 +35,14 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"no file names {case.target} any more; the proxy still uses it, since what lies on disk is refused", "", PROOF
             )
             if problem:
-                yield supports(f"the configuration on disk is refused: {problem.says}", str(problem.at or "nginx -t"), PROOF)
+                yield supports(f"the configuration on disk is refused: {problem.message}", str(problem.at or "nginx -t"), PROOF)
         return
     for proxy in case.proxies:
         if proxy.test == "failed" and (proxy.is_running or case.offline):
             problem = proxy.problems[0] if proxy.problems else None
-            says = problem.says if problem else "it fails its own test"
+            message = problem.message if problem else "it fails its own test"
             yield supports(
-                f"the configuration on disk is refused: {says}",
+                f"the configuration on disk is refused: {message}",
                 str(problem.at) if problem and problem.at else "nginx -t",
                 2 * PROOF,
             )
@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="proxy-config-invalid",
     layer=Layer.PROXY,
-    says="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
+    message="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
     headline="{proxy} refuses the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
     yields_to=frozenset({"proxy-listen-failed", "proxy-not-running", "dns-host-not-found"}),

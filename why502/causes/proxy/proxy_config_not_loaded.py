@@ -58,14 +58,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Load it."""
     for proxy in case.proxies:
         if proxy.test == "ok" and (steps := reload(proxy)):
-            yield Remedy(says="load the configuration that lies on disk", steps=steps)
+            yield Remedy(message="load the configuration that lies on disk", steps=steps)
             return
 
 
 CAUSE = Cause(
     id="proxy-config-not-loaded",
     layer=Layer.PROXY,
-    says="the configuration on disk is newer than the one that runs",
+    message="the configuration on disk is newer than the one that runs",
     headline="{proxy} runs an older configuration than the one on disk",
     symptoms={Symptom.RELOAD_FAILED: LIKELY},
     yields_to=frozenset({"proxy-config-invalid"}),

@@ -38,8 +38,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for proxy in case.proxies:
         for problem in proxy.problems:
-            if not proxy.is_running and "bind() to" in problem.says:
-                yield supports(f"its own words: {problem.says}", str(problem.at or problem.seen_in or "nginx -t"), 2 * PROOF)
+            if not proxy.is_running and "bind() to" in problem.message:
+                yield supports(f"its own words: {problem.message}", str(problem.at or problem.source or "nginx -t"), 2 * PROOF)
                 return
     if tally is None:
         return
@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="proxy-listen-failed",
     layer=Layer.PROXY,
-    says="the proxy cannot listen: address in use, not on this machine, or a privileged port",
+    message="the proxy cannot listen: address in use, not on this machine, or a privileged port",
     symptoms={Symptom.LISTEN_FAILED: LIKELY},
     examine=examine,
 )

@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                     PROOF,
                 )
                 if case.anywhere(Symptom.WORKER_CONNECTIONS):
-                    yield supports("its own connections ran out", case.anywhere(Symptom.WORKER_CONNECTIONS)[0].seen_in, STRONG)
+                    yield supports("its own connections ran out", case.anywhere(Symptom.WORKER_CONNECTIONS)[0].source, STRONG)
                 return
 
 
@@ -93,8 +93,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if len(case.strays) == 1 and case.target is not None:
         listener = case.strays[0]
         change = repoint(case, listener.target)
-        says = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application{doubt(case, listener.target)}"
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application{doubt(case, listener.target)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(66, "passes-to-itself", Severity.ERROR)
@@ -132,7 +132,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="proxy-loop",
     layer=Layer.PROXY,
-    says="the proxy passes requests to itself",
+    message="the proxy passes requests to itself",
     headline="{proxy} passes requests to itself",
     symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
     examine=examine,

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-module-missing",
     layer=Layer.PROXY,
-    says="the module for that scheme or feature is not loaded",
+    message="the module for that scheme or feature is not loaded",
     symptoms={Symptom.MODULE_MISSING: PROOF},
 )

@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if proxy.why_stopped:
             yield supports(proxy.why_stopped, "service manager", WEAK)
         for problem in proxy.problems[:1]:
-            yield supports(f"its own test says: {problem.says}", str(problem.at or "nginx -t"), WEAK)
+            yield supports(f"its own test says: {problem.message}", str(problem.at or "nginx -t"), WEAK)
 
 
 def _inner(case: Case) -> list[Proxy]:
@@ -91,23 +91,23 @@ def remedies(case: Case) -> Iterator[Remedy]:
             at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()
             unmask = Run(argv=("systemctl", "unmask", *at, proxy.unit), undo=("systemctl", "mask", *at, proxy.unit))
             start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
-            yield Remedy(says=f"unmask {proxy.unit}, which somebody masked on purpose, and start it", steps=(unmask, start))
+            yield Remedy(message=f"unmask {proxy.unit}, which somebody masked on purpose, and start it", steps=(unmask, start))
         elif proxy.unit:
             start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
-            yield Remedy(says=f"start {proxy.unit}", steps=(start,))
+            yield Remedy(message=f"start {proxy.unit}", steps=(start,))
             if proxy.unit_state == "disabled":
                 enable = Run(argv=("systemctl", "enable", proxy.unit), undo=("systemctl", "disable", proxy.unit))
-                yield Remedy(says=f"start {proxy.unit}, now and at every boot", steps=(enable, start))
+                yield Remedy(message=f"start {proxy.unit}, now and at every boot", steps=(enable, start))
         elif proxy.exe and not has_systemd and case.here.processes:
             program = (proxy.exe, *proxy.options)
             start = Run(argv=program, undo=(*program, "-s", "quit"))
-            yield Remedy(says=f"start {proxy.kind}", steps=(Run(argv=(*program, "-t")), start))
+            yield Remedy(message=f"start {proxy.kind}", steps=(Run(argv=(*program, "-t")), start))
 
 
 CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
-    says="the proxy itself does not run or does not listen",
+    message="the proxy itself does not run or does not listen",
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,

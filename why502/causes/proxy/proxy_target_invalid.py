@@ -28,7 +28,7 @@ from why502.rule import risk, rule
 
 
 def _is_wide(location: str) -> bool:
-    """Return whether a location is for many URIs: those of a folder, or what fits an expression."""
+    """Return whether a location is for many URIs: those of a directory, or what fits an expression."""
     return location.startswith("~") or location.endswith("/")
 
 
@@ -85,7 +85,7 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="proxy-target-invalid",
     layer=Layer.PROXY,
-    says="the target, built from variables, is unusable: bad scheme, port or URI, unknown named location",
+    message="the target, built from variables, is unusable: bad scheme, port or URI, unknown named location",
     symptoms={Symptom.TARGET_INVALID: PROOF},
     foresee=(
         uri_lost,

@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             and tally.bytes_min >= 0.99 * GIB
         ):
             yield supports(
-                f"every cut answer has at least {tally.bytes_min} bytes: proxy_max_temp_file_size is 1 GiB", tally.seen_in, LIKELY
+                f"every cut answer has at least {tally.bytes_min} bytes: proxy_max_temp_file_size is 1 GiB", tally.source, LIKELY
             )
             return
 
@@ -90,7 +90,7 @@ def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="proxy-temp-file-limit",
     layer=Layer.PROXY,
-    says="the response is cut at the limit of the proxy's temporary file",
+    message="the response is cut at the limit of the proxy's temporary file",
     symptoms={Symptom.TEMP_FILE_LIMIT: PROOF},
     examine=examine,
     foresee=(

@@ -1,4 +1,4 @@
-"""The proxy cannot write its temporary or cache folder: permission or no space.
+"""The proxy cannot write its temporary or cache directory: permission or no space.
 
 A response that does not fit the buffers goes to proxy_temp_path; when that may not be written, the answer is cut (200 in the log) or, for a request
 body, 500. Small answers work, large ones do not.
@@ -11,7 +11,7 @@ body, 500. Small answers work, large ones do not.
 - `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*`; the owner must be the worker's user.
 
 ## Fix
-- `chown` the folder to the worker's user; mode x on the folders above it.
+- `chown` the directory to the worker's user; mode x on the directories above it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_temp_path
@@ -32,23 +32,23 @@ _REFUSED = re.compile(r'\(\) "(/[^"]+)" failed \(13: ')
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Give the folder that nginx named to the user of its workers."""
-    folders = sorted((disk.path.rstrip("/") for disk in case.here.disks or ()), key=len, reverse=True)
+    """Give the directory that nginx named to the user of its workers."""
+    directories = sorted((disk.path.rstrip("/") for disk in case.here.disks or ()), key=len, reverse=True)
     for tally in case.tallies:
         for sample in tally.samples if tally.symptom is Symptom.TEMP_DENIED else ():
             match = _REFUSED.search(sample.text)
-            folder = next((path for path in folders if match and match[1].startswith(f"{path}/")), "")
+            directory = next((path for path in directories if match and match[1].startswith(f"{path}/")), "")
             proxy = case.proxy or next(iter(case.proxies), None)
-            if folder and proxy and proxy.user and folder.count("/") > 2:
-                chown = Run(argv=("chown", "-R", proxy.user, folder))
-                yield Remedy(says=f"let {folder} belong to {proxy.user}, as which the workers run", steps=(chown,))
+            if directory and proxy and proxy.user and directory.count("/") > 2:
+                chown = Run(argv=("chown", "-R", proxy.user, directory))
+                yield Remedy(message=f"let {directory} belong to {proxy.user}, as which the workers run", steps=(chown,))
                 return
 
 
 CAUSE = Cause(
     id="proxy-temp-unwritable",
     layer=Layer.PROXY,
-    says="the proxy cannot write its temporary or cache folder: permission or no space",
+    message="the proxy cannot write its temporary or cache directory: permission or no space",
     headline="{proxy} cannot write the temporary files for the answers of {target}",
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},

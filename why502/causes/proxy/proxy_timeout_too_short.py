@@ -71,12 +71,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
         is_special = is_own and any(other.read_timeout_s > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
-        says = f"the read timeout is {limit:g} s {'in this very location' if is_own else 'there'}, the default is {USUAL_S:g} s"
-        yield supports(says, at, FAIR if is_special else 0.5)
+        message = (
+            f"the read timeout is {limit:g} s {'in this very location' if is_own else 'there'}, the default is {USUAL_S:g} s"
+        )
+        yield supports(message, at, FAIR if is_special else 0.5)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
-        yield supports("the application's own log shows such requests completed later", tally.seen_in, STRONG)
+        yield supports("the application's own log shows such requests completed later", tally.source, STRONG)
     for event in case.events(Symptom.PROCESS_FINISHED)[:1]:
-        yield supports(event.says, event.seen_in, STRONG)
+        yield supports(event.message, event.source, STRONG)
 
 
 def kind_of_work(case: Case) -> str:
@@ -129,7 +131,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         return
     wanted = f"{math.ceil(2 * late) if late > route.read_timeout_s else USUAL_S:g}s"
     change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
-    yield Remedy(says=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
+    yield Remedy(message=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
 
 
 _THREE = ("connect_timeout", "send_timeout", "read_timeout")
@@ -202,7 +204,7 @@ def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="proxy-timeout-too-short",
     layer=Layer.PROXY,
-    says="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
+    message="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
     headline="{proxy} gives up before {target} can finish",
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
     yields_to=frozenset(

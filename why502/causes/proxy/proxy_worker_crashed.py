@@ -24,7 +24,7 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-worker-crashed",
     layer=Layer.PROXY,
-    says="a worker process of the proxy itself died by a signal",
+    message="a worker process of the proxy itself died by a signal",
     symptoms={Symptom.PROXY_WORKER_DIED: 5.0},
     yields_to=frozenset({"backend-oom-killed"}),
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-worker-sharing",
     layer=Layer.PROXY,
-    says="two routes share one backend definition and the settings of the first one win",
+    message="two routes share one backend definition and the settings of the first one win",
     symptoms={Symptom.WORKER_SHARING: LIKELY},
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-workspace-exhausted",
     layer=Layer.PROXY,
-    says="the proxy's memory for a request, or its header workspace, is used up",
+    message="the proxy's memory for a request, or its header workspace, is used up",
     symptoms={Symptom.WORKSPACE: 5.0},
 )

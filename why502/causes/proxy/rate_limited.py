@@ -46,13 +46,15 @@ def examine(case: Case) -> Iterator[Evidence]:
                 status, zone = route.limit_status(name), _zone(setting.args)
                 if (name, zone, status) in told:
                     continue
-                says = f"{name} of zone {zone} refuses with {status}" + f" ({name}_status)" * (f"{name}_status" in route.settings)
+                message = f"{name} of zone {zone} refuses with {status}" + f" ({name}_status)" * (
+                    f"{name}_status" in route.settings
+                )
                 if refused and zone in zones:
                     told.add((name, zone, status))
-                    yield supports(says, str(setting.at or ""), WEAK)
+                    yield supports(message, str(setting.at or ""), WEAK)
                 elif not refused and not _logs(route, name) and any(tally.status == status for tally in own):
                     told.add((name, zone, status))
-                    yield supports(f"{says}, and its log level leaves no line of that", str(setting.at or ""), STRONG)
+                    yield supports(f"{message}, and its log level leaves no line of that", str(setting.at or ""), STRONG)
 
 
 def _zone(args: tuple[str, ...]) -> str:
@@ -99,7 +101,7 @@ def without_burst(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="rate-limited",
     layer=Layer.PROXY,
-    says="the proxy itself refused by limit_req, limit_conn or the like",
+    message="the proxy itself refused by limit_req, limit_conn or the like",
     symptoms={Symptom.RATE_LIMITED: PROOF},
     examine=examine,
     foresee=(

@@ -43,12 +43,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
             v4 = next((address for address in known if ":" not in address), "")
             change = rename(case, route, f"{host}:", f"{v4}:") if v4 else None
             if change:
-                yield Remedy(says=f"name {v4}, which {host} is on this machine", steps=(change, *reload(proxy)))
+                yield Remedy(message=f"name {v4}, which {host} is on this machine", steps=(change, *reload(proxy)))
                 return
         found = own_servers(case)
         change = set_in_route(case, "resolver", f"{' '.join(found)} valid=30s", route) if found else None
         if change:
-            yield Remedy(says=f"ask {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
+            yield Remedy(message=f"ask {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
             return
 
 
@@ -76,13 +76,13 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
                 continue  # what a map, a module or code makes of it may well be an address or a group
             if not is_open and (not host_name(peer) or (peer.target and (host_name(peer), peer.target.port) in static)):
                 continue
-            says = (
+            message = (
                 f"{route.directive} {route.passes}: no resolver is set, so only an address or a group can be meant"
                 if is_open
                 else f"{peer.name} is looked up for each request, and no resolver is set"
             )
             yield risk(
-                says,
+                message,
                 route.at,
                 "add `resolver ADDRESS valid=30s;` (in Docker 127.0.0.11), or name an upstream group",
                 severity=Severity.WARNING if is_open else None,
@@ -93,7 +93,7 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="resolver-missing",
     layer=Layer.PROXY,
-    says="the target holds a variable and no resolver is configured",
+    message="the target holds a variable and no resolver is configured",
     symptoms={Symptom.NO_RESOLVER: PROOF},
     remedies=remedies,
     foresee=(without_resolver,),

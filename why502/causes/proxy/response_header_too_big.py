@@ -71,7 +71,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     found = tuple(change for change in changes if change is not None)
     what = f"the header has {measured} bytes" if measured else "the header's size was not measured"
     yield Remedy(
-        says=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
+        message=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
         steps=(*together(case, found), *reload(case.proxy)) if len(found) == len(names) else (),
     )
 
@@ -144,7 +144,7 @@ def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="response-header-too-big",
     layer=Layer.PROXY,
-    says="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
+    message="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
     examine=examine,
     tell=tell,

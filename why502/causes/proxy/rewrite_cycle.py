@@ -76,7 +76,7 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="rewrite-cycle",
     layer=Layer.PROXY,
-    says="rewrites, internal redirects, error pages or subrequests go round in circles",
+    message="rewrites, internal redirects, error pages or subrequests go round in circles",
     symptoms={Symptom.REWRITE_CYCLE: PROOF},
     foresee=(error_page_proxied,),
 )

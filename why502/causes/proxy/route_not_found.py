@@ -46,10 +46,10 @@ def slash_lost(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(112, "static-files-not-proxied", Severity.WARNING)
 def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
-    """A location for images and scripts catches them before they reach the backend, and has no folder to take them from.
+    """A location for images and scripts catches them before they reach the backend, and has no directory to take them from.
 
     A regular expression wins over `location /` that passes everything else. Without pass or root such files are looked for in nginx's default
-    folder: 404.
+    directory: 404.
     """
     roots = {
         route.server_at for route in deployment.routes if route.location in ("", "/") and route.protocol in ("http", "https")
@@ -103,7 +103,7 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="route-not-found",
     layer=Layer.PROXY,
-    says="no route matches the request",
+    message="no route matches the request",
     symptoms={Symptom.ROUTE_MISSING: 5.0},
     foresee=(
         slash_lost,

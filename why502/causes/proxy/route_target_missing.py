@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="route-target-missing",
     layer=Layer.PROXY,
-    says="the route names a cluster, service or backend that does not exist",
+    message="the route names a cluster, service or backend that does not exist",
     symptoms={Symptom.ROUTE_TARGET_MISSING: 5.0},
 )

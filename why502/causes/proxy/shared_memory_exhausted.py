@@ -44,7 +44,7 @@ def zone_small(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="shared-memory-exhausted",
     layer=Layer.PROXY,
-    says="a shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone)",
+    message="a shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone)",
     symptoms={Symptom.SHARED_MEMORY: 5.0},
     foresee=(zone_small,),
 )

@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Reload, so that the names are resolved anew."""
     if steps := reload(case.proxies[0] if case.proxies else None):
-        yield Remedy(says="reload the proxy: it resolves its names anew", steps=steps, safe=True)
+        yield Remedy(message="reload the proxy: it resolves its names anew", steps=steps, safe=True)
 
 
 _CHANGING = re.compile(
@@ -91,10 +91,12 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
                 continue  # perhaps a group that is defined elsewhere
             seen.add(name)
             is_changing = _CHANGING.search(name) is not None
-            says = f"{name} is resolved only when the configuration is loaded" + (
+            message = f"{name} is resolved only when the configuration is loaded" + (
                 ", and its addresses change" if is_changing else ""
             )
-            yield risk(says, peer.at, f"where the address may change: {way}", severity=Severity.WARNING if is_changing else None)
+            yield risk(
+                message, peer.at, f"where the address may change: {way}", severity=Severity.WARNING if is_changing else None
+            )
 
 
 @rule(24, "variable-not-resolved-again", Severity.WARNING)
@@ -113,8 +115,8 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         for peer in route.peers if route.has_variables else ():
             if peer.at == route.at and peer.target and (at := fixed.get((host_name(peer), peer.target.port))):
-                says = f"{peer.name} is not resolved anew here: {at} names it without a variable"
-                yield risk(says, route.at, "use the variable in both places")
+                message = f"{peer.name} is not resolved anew here: {at} names it without a variable"
+                yield risk(message, route.at, "use the variable in both places")
 
 
 @rule(25, "docker-resolver-without-valid", Severity.NOTE)
@@ -134,7 +136,7 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
-    says="the name was resolved when the configuration was loaded and now points elsewhere",
+    message="the name was resolved when the configuration was loaded and now points elsewhere",
     headline="{proxy} still connects to an old address, {target}",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
     needs=frozenset({"names"}),

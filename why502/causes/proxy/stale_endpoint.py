@@ -25,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="stale-endpoint",
     layer=Layer.PROXY,
-    says="the proxy still sends to a member that is gone; its discovery or configuration generator is behind",
+    message="the proxy still sends to a member that is gone; its discovery or configuration generator is behind",
     symptoms={Symptom.STALE_ENDPOINT: LIKELY},
 )

@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="tls-client-certificate-required",
     layer=Layer.PROXY,
-    says="the backend demands a client certificate and the proxy sends none",
+    message="the backend demands a client certificate and the proxy sends none",
     symptoms={Symptom.TLS_CLIENT_CERTIFICATE: 5.0},
     examine=examine,
 )

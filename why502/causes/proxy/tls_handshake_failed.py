@@ -60,9 +60,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
         found.append((rank, "offer TLS 1.2 and 1.3", f"{kind}_ssl_protocols", "TLSv1.2 TLSv1.3"))
     if ciphers and ciphers.at and ciphers.args != ("DEFAULT",):
         found.append((1, "offer the usual ciphers", f"{kind}_ssl_ciphers", "DEFAULT"))
-    for _, says, name, value in sorted(found):
+    for _, message, name, value in sorted(found):
         change = set_in_route(case, name, value)
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(60, "tls-without-sni", Severity.WARNING)
@@ -127,7 +127,7 @@ def old_protocols(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="tls-handshake-failed",
     layer=Layer.PROXY,
-    says="the TLS handshake with the backend failed: protocol, cipher, missing SNI",
+    message="the TLS handshake with the backend failed: protocol, cipher, missing SNI",
     headline="the TLS handshake with {target} fails",
     symptoms={Symptom.TLS_FAILED: 5.0, Symptom.TLS_TIMED_OUT: FAIR},
     yields_to=frozenset({"tls-client-certificate-required", "tls-verify-failed", "wrong-protocol"}),

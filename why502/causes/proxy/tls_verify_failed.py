@@ -72,7 +72,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             name == "ssl_name" and route.setting(f"{family(route)}_ssl_name") is not None
         )
         steps: tuple[Edit | Run, ...] = (change, *reload(case.proxy)) if change else ()
-        yield Remedy(says=_SAYS[name].format(value), steps=steps, is_policy=is_policy)
+        yield Remedy(message=_SAYS[name].format(value), steps=steps, is_policy=is_policy)
 
 
 @rule(63, "verification-without-ca", Severity.ERROR, "proxy-config-invalid")
@@ -131,7 +131,7 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="tls-verify-failed",
     layer=Layer.PROXY,
-    says="the backend's certificate did not verify: expired, wrong name, unknown issuer",
+    message="the backend's certificate did not verify: expired, wrong name, unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     examine=examine,
     tell=tell,

@@ -52,11 +52,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
     change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
-    yield Remedy(says=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
+    yield Remedy(message=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
     if proxy.unit and proxy.is_running and not proxy.is_apart:
         unit = of_unit(proxy.unit)
         yield Remedy(
-            says=f"let {proxy.unit} open {wanted} files (LimitNOFILE), where its master may not raise its own limit",
+            message=f"let {proxy.unit} open {wanted} files (LimitNOFILE), where its master may not raise its own limit",
             steps=(*put(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
         )
 
@@ -80,14 +80,14 @@ def above_files(deployment: Deployment) -> Iterator[Risk]:
     elif not limit and connections > 1024 and deployment.routes and top.is_known:
         unit = next((unit for unit in deployment.units if unit.name == "nginx.service"), None)
         if unit is None or not unit.get("LimitNOFILE"):
-            says = f"{connections} worker_connections, and systemd lets a service open 1024 files"
-            yield risk(says, own[0].at, f"add `worker_rlimit_nofile {2 * connections};`", severity=Severity.NOTE)
+            message = f"{connections} worker_connections, and systemd lets a service open 1024 files"
+            yield risk(message, own[0].at, f"add `worker_rlimit_nofile {2 * connections};`", severity=Severity.NOTE)
 
 
 CAUSE = Cause(
     id="too-many-open-files",
     layer=Layer.PROXY,
-    says="the proxy ran out of file descriptors",
+    message="the proxy ran out of file descriptors",
     headline="{proxy} may open no more files, so no more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     examine=examine,

@@ -1,7 +1,7 @@
 """The unix socket's path does not exist, or is not visible to the proxy.
 
 ENOENT, 502 at once (Apache 503). The path is another one than the application's, the application removed it when it stopped, or the
-proxy sees another folder of that name: systemd's PrivateTmp=, a container.
+proxy sees another directory of that name: systemd's PrivateTmp=, a container.
 
 ## Confuse not with
 - `php-fpm-socket-mismatch`: a PHP-FPM pool listens elsewhere.
@@ -12,7 +12,7 @@ proxy sees another folder of that name: systemd's PrivateTmp=, a container.
 - `ls -l PATH`; `ss -Hlxp` shows on which path the application listens; `systemctl show -p PrivateTmp UNIT`.
 
 ## Fix
-- Let both name one path, in a folder below /run that both may enter; not in /tmp.
+- Let both name one path, in a directory below /run that both may enter; not in /tmp.
 
 ## References
 - https://man7.org/linux/man-pages/man7/unix.7.html
@@ -41,18 +41,18 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None or not case.target.is_unix:
         return
     path = case.socket_path
-    if path and path.kind in ("missing", "file", "folder"):
-        says = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
-        yield supports(f"{case.target.path} {says}", f"stat {case.target.path}", STRONG)
+    if path and path.kind in ("missing", "file", "directory"):
+        message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
+        yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
         if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
             yield refutes("no application listens under another path: it may not run at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
-            why = ": its service has a /tmp of its own (PrivateTmp=yes)" if _private((elsewhere,)) else ""
-            says = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{why}"
-            yield supports(says, elsewhere, STRONG)
+            reason = ": its service has a /tmp of its own (PrivateTmp=yes)" if _private((elsewhere,)) else ""
+            message = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{reason}"
+            yield supports(message, elsewhere, STRONG)
     elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
-        says = f"the proxy sees the socket since {case.born:%H:%M:%S}, when its application began: it had not run before"
-        yield refutes(says, f"stat {case.target.path}", LIKELY)
+        message = f"the proxy sees the socket since {case.born:%H:%M:%S}, when its application began: it had not run before"
+        yield refutes(message, f"stat {case.target.path}", LIKELY)
     elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
@@ -90,22 +90,22 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for listener in _meant(case)[:1]:
         change = repoint(case, listener.target)
         yield Remedy(
-            says=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",
+            message=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",
             steps=(change, *reload(case.proxy)) if change else (),
         )
     elsewhere = case.socket_path.seen_elsewhere if case.socket_path else ()
     for service in case.services if elsewhere else ():
         if service.settings.get("PrivateTmp") == "yes" and (steps := put(service, "tmp", "PrivateTmp=no")):
-            says = (
+            message = (
                 f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would need no such thing"
             )
-            yield Remedy(says=says, steps=(*steps, restart(service)))
+            yield Remedy(message=message, steps=(*steps, restart(service)))
 
 
 CAUSE = Cause(
     id="unix-socket-missing",
     layer=Layer.PROXY,
-    says="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
+    message="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
     yields_to=frozenset(
         {

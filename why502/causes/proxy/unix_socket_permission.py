@@ -1,6 +1,6 @@
-"""The proxy's worker user may not write to the unix socket or pass through one of its folders.
+"""The proxy's worker user may not write to the unix socket or pass through one of its directories.
 
-connect() to a unix socket needs write permission on it and search permission on every folder of its path (EACCES, 502 at once).
+connect() to a unix socket needs write permission on it and search permission on every directory of its path (EACCES, 502 at once).
 The workers' user counts, not root's master process.
 
 ## Confuse not with
@@ -10,7 +10,7 @@ The workers' user counts, not root's master process.
 - `namei -l PATH`; `sudo -u www-data test -w PATH`.
 
 ## Fix
-- Give the socket a group that the worker's user is in, mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode), and its folders mode
+- Give the socket a group that the worker's user is in, mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode), and its directories mode
   x for that user. Never 0777.
 
 ## References
@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.target.is_unix:
         yield refutes("the target is no unix socket", "", PROOF)
         return
-    yield supports("on a unix socket this is nearly always its mode or that of a folder", "", FAIR)
+    yield supports("on a unix socket this is nearly always its mode or that of a directory", "", FAIR)
     path = case.socket_path
     if path and path.is_reachable is False:
         step = next((step for step in path.steps if step.path == path.blocked_at), None)
@@ -76,12 +76,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
         # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand, so nothing is restarted.
         now = (Run(argv=("chown", user, path.path)), Run(argv=("chmod", "0660", path.path)))
         yield Remedy(
-            says=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and give the socket of now to {user}",
+            message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and give the socket of now to {user}",
             steps=(*changes, *test, *now) if test and changes and not pool.acl_users else (),
         )
     elif step is not None and step.kind == "socket":
         yield Remedy(
-            says=f"let the application give its socket the group of {path.user} and mode 0660; at once, until it starts anew:",
+            message=f"let the application give its socket the group of {path.user} and mode 0660; at once, until it starts anew:",
             steps=(
                 Run(argv=("chgrp", path.user, step.path), undo=("chgrp", step.group, step.path)),
                 Run(argv=("chmod", "g+rw", step.path), undo=("chmod", step.mode, step.path)),
@@ -89,7 +89,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         )
     elif step is not None:
         yield Remedy(
-            says=f"let {path.user} pass through {step.path} (search permission only)",
+            message=f"let {path.user} pass through {step.path} (search permission only)",
             steps=(
                 Run(argv=("setfacl", "-m", f"u:{path.user}:x", step.path), undo=("setfacl", "-x", f"u:{path.user}", step.path)),
             ),
@@ -99,7 +99,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-permission",
     layer=Layer.PROXY,
-    says="the proxy's worker user may not write to the unix socket or pass through one of its folders",
+    message="the proxy's worker user may not write to the unix socket or pass through one of its directories",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,
     tell=tell,

@@ -41,8 +41,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     members = {target for peer in group.peers for target in addresses(peer, case.here)}
     logs = case.here.logs
     if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
-        says = f"{limited[0].name} takes {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
-        yield supports(says, str(limited[0].at or ""), PROOF)
+        message = f"{limited[0].name} takes {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
+        yield supports(message, str(limited[0].at or ""), PROOF)
 
 
 @rule(80, "max-conns-per-worker", Severity.NOTE)
@@ -82,7 +82,7 @@ def weight_alone(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="upstream-connection-limit",
     layer=Layer.PROXY,
-    says="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
+    message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
     examine=examine,
     foresee=(

@@ -36,7 +36,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     cut = next((one for one in unserved(case.here, case.joins) if one.reason is Reason.CUT), None)
     if cut is None:
         return
-    yield supports(cut.says, tally.seen_in, LIKELY)
+    yield supports(cut.message, tally.source, LIKELY)
     route = case.route
     if route is not None and 0 < route.read_timeout_s <= PING_S:
         setting = route.setting("proxy_read_timeout")
@@ -70,7 +70,7 @@ def short_websocket(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="websocket-idle-timeout",
     layer=Layer.PROXY,
-    says="an upgraded connection was idle for longer than the proxy's read or send timeout",
+    message="an upgraded connection was idle for longer than the proxy's read or send timeout",
     symptoms={Symptom.UPGRADED_TIMED_OUT: LIKELY},
     examine=examine,
     tell=tell,

@@ -89,10 +89,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path is None:
         return
     count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
-    says = (
+    message = (
         f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route passes no Upgrade on"
     )
-    yield supports(says, str(path.at or ""), LIKELY)
+    yield supports(message, str(path.at or ""), LIKELY)
     if opened and path.last_refused is not None:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
 
@@ -113,7 +113,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
-    says="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
+    message="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
     tell=tell,

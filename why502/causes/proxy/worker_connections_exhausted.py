@@ -51,8 +51,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None:
         for proxy in case.proxies:
             if waiting := _waiting(case, proxy):
-                says = f"{waiting} clients wait to be accepted by {proxy.kind}, each of whose workers has one request at a time"
-                yield supports(says, "ss -ltn", LIKELY)
+                message = (
+                    f"{waiting} clients wait to be accepted by {proxy.kind}, each of whose workers has one request at a time"
+                )
+                yield supports(message, "ss -ltn", LIKELY)
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
@@ -87,12 +89,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
     files = 2 * wanted + 1024
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     changes = [set_at_top(case, proxy, "worker_connections", str(wanted), "events")]
-    says = f"worker_connections {wanted};"
+    message = f"worker_connections {wanted};"
     if not limits or min(limits) < files:
         changes.append(set_at_top(case, proxy, "worker_rlimit_nofile", str(files)))
-        says = f"{says} and worker_rlimit_nofile {files};"
+        message = f"{message} and worker_rlimit_nofile {files};"
     found = tuple(change for change in changes if change)
-    yield Remedy(says=says, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
+    yield Remedy(message=message, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
 
 
 @rule(101, "worker-connections-few", Severity.NOTE)
@@ -133,7 +135,7 @@ def idle_connections(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
-    says="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
+    message="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     yields_to=frozenset({"backend-hung", "proxy-loop"}),

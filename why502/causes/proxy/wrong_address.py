@@ -40,12 +40,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        says = "no socket of that address family can be made here (97), as where IPv6 is off and the name gives ::1"
-        yield supports(says, denied.seen_in, LIKELY)
+        message = "no socket of that address family can be made here (97), as where IPv6 is off and the name gives ::1"
+        yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
     if lost and target is not None and ":" in target.host:
-        yield supports("the target is an IPv6 address, and there is none to connect to it from (99)", lost.seen_in, LIKELY)
+        yield supports("the target is an IPv6 address, and there is none to connect to it from (99)", lost.source, LIKELY)
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
     if target.is_wildcard and case.listeners is None:
@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for tally in case.words(Symptom.LISTENS_ON):
         heard = tally.target
         if heard and heard.port == target.port and not accepts(heard, target) and case.listeners is None:
-            yield supports(f"the application says that it listens on {heard}", tally.seen_in, STRONG)
+            yield supports(f"the application says that it listens on {heard}", tally.source, STRONG)
             break
     if case.listeners != ():
         return
@@ -76,8 +76,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Let the proxy name the address on which the application listens."""
     for listener in case.same_port[:1]:
         change = repoint(case, listener.target)
-        says = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        message = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(27, "localhost-target", Severity.NOTE)
@@ -112,7 +112,7 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
-    says="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
+    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset(
         {

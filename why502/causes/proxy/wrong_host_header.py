@@ -105,7 +105,7 @@ def _removal(deployment: Deployment, at: Position | None, is_same: bool) -> Iter
     if tree is None or at is None or not is_same:
         yield "keep one of them"
     else:
-        yield Remedy(says="remove the second", steps=(edit.remove(tree, at),), safe=True)
+        yield Remedy(message="remove the second", steps=(edit.remove(tree, at),), safe=True)
 
 
 @rule(58, "scheme-not-forwarded", Severity.NOTE)
@@ -160,7 +160,7 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-host-header",
     layer=Layer.PROXY,
-    says="the backend answers only to another Host (or SNI) than the proxy sends",
+    message="the backend answers only to another Host (or SNI) than the proxy sends",
     symptoms={Symptom.WRONG_HOST: LIKELY},
     foresee=(
         not_inherited,

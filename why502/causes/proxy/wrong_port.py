@@ -92,19 +92,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     for route in case.joins.variable_routes:
         match = _PORTLESS.fullmatch(route.passes)
         if match and case.target.port == (443 if match[1] else 80):
-            says = f"{route.directive} {route.passes} tells no port, and ${match[2]} never holds one: {case.target.port} is taken"
-            yield supports(says, str(route.at or ""), STRONG)
+            message = (
+                f"{route.directive} {route.passes} tells no port, and ${match[2]} never holds one: {case.target.port} is taken"
+            )
+            yield supports(message, str(route.at or ""), STRONG)
             break
     for tally in case.words(Symptom.LISTENS_ON):
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
-            yield supports(f"the application says that it listens on port {tally.target.port}", tally.seen_in, STRONG)
+            yield supports(f"the application says that it listens on port {tally.target.port}", tally.source, STRONG)
             break
     if case.listeners is None or case.listeners or case.same_port:
         return
     if moved := _moved(case):
         listener, old = moved
-        says = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} as that was stopped"
-        yield supports(says, "systemctl show", 2 * PROOF)
+        message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} as that was stopped"
+        yield supports(message, "systemctl show", 2 * PROOF)
         return
     if any(service.is_running is False for service in case.services):
         yield refutes(f"the service that belongs on {case.target} is known, and it is stopped", "", PROOF)
@@ -115,7 +117,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     best = found[0]
     process = case.process_of(best)
     name = f"{process.name} (pid {process.pid})" if process else "an application"
-    says = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
+    message = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
     is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
     if _is_of_its_service(best, case):
         service = case.service.name if case.service else "its service"
@@ -123,7 +125,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
     if stranger_at(case, best.target):  # any user may listen where a backend died
         weight = min(weight, FAIR)
-    yield supports(says, "ss -ltnp", weight)
+    yield supports(message, "ss -ltnp", weight)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
@@ -183,8 +185,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
         )  # of another family it has its own address
         to = Target(host=host, port=listener.target.port)
         change = repoint(case, to)
-        says = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        message = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(30, "target-without-listener", Severity.WARNING)
@@ -222,7 +224,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
-    says="the target port has no listener, while the application listens on another port",
+    message="the target port has no listener, while the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
     yields_to=frozenset(
         {"php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns", "wrong-address"}

@@ -60,15 +60,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
     if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID) and (pool := _pool(case)):
-        says = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks FastCGI alone"
-        yield supports(says, pool.file or "ps", 2 * PROOF)
+        message = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks FastCGI alone"
+        yield supports(message, pool.file or "ps", 2 * PROOF)
         return
     if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
         yield supports(wants, "configuration", 2 * PROOF)
         return
     if case.seen(*_CUT_OFF) and case.answers_now is not True and (told := _told(case)):
-        says = f"the proxy speaks {case.protocol}, and uWSGI reads {told[0]}: {told[1].detail}"
-        yield supports(says, told[1].seen_in, 2 * PROOF)
+        message = f"the proxy speaks {case.protocol}, and uWSGI reads {told[0]}: {told[1].detail}"
+        yield supports(message, told[1].source, 2 * PROOF)
         return
     said, wanted = _said(case), SPOKEN.get(case.protocol, set())
     if (
@@ -79,7 +79,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         and case.seen(*CAUSE.symptoms)
     ):
         yield supports(
-            f"the proxy speaks {case.protocol}, and the application says of itself: {said[1].says}", said[1].seen_in, PROOF
+            f"the proxy speaks {case.protocol}, and the application says of itself: {said[1].message}", said[1].source, PROOF
         )
         return
     if case.answers_now is True:
@@ -89,7 +89,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for symptom, weight in _AT_A_TLS_PORT.items():
         tally = case.tally(symptom)
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
-            yield supports(f"{tally.protocol} is spoken to port {case.target.port}, where TLS is usual", tally.seen_in, weight)
+            yield supports(f"{tally.protocol} is spoken to port {case.target.port}, where TLS is usual", tally.source, weight)
             return
 
 
@@ -120,7 +120,7 @@ def _said(case: Case) -> tuple[str, Event] | None:
     """Return what the application said last that it speaks, as it began to listen on the target; None where it names no scheme."""
     events = [event for event in case.events(Symptom.LISTENS_ON) if event.target == case.target]
     last = max(events, key=lambda event: event.ended_at.timestamp() if event.ended_at else 0.0, default=None)
-    schemes = {scheme.lower() for scheme in _SCHEME.findall(last.says)} if last else set()
+    schemes = {scheme.lower() for scheme in _SCHEME.findall(last.message)} if last else set()
     if last is None or len(schemes) != 1:
         return None
     return ("http" if schemes == {"http"} else "tls"), last
@@ -182,13 +182,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
     }.get((route.directive, spoken) if route else ("", ""))
     if scheme and route:
         change = rescheme(case, scheme)
-        yield Remedy(says=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
     elif spoken == "fastcgi":
         yield from _to_fastcgi(case)
     elif spoken in ("uwsgi", "http", "h2"):
-        says = f"use {_MODULES[spoken]}_pass for {case.target}"
+        message = f"use {_MODULES[spoken]}_pass for {case.target}"
         change = respell(case, spoken)
-        yield Remedy(says=says, steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
@@ -196,17 +196,17 @@ _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
 
 def _to_fastcgi(case: Case) -> Iterator[Remedy]:
     """FastCGI must be told the script: the file of the request below `root`, or index.php there for all. Without `root` nobody knows."""
-    says = f"use fastcgi_pass for {case.target}"
+    message = f"use fastcgi_pass for {case.target}"
     root = case.route.setting("root") if case.route else None
     if case.route is None or root is None or case.route.setting("alias"):
-        yield Remedy(says=f"{says}, with SCRIPT_FILENAME as the application needs it")
+        yield Remedy(message=f"{message}, with SCRIPT_FILENAME as the application needs it")
         return
     every = {"the file that is asked for": "$document_root$fastcgi_script_name"}
     if "php" not in case.route.location:
         every["index.php for everything"] = "$document_root/index.php"
     for what, script in every.items():
         change = respell(case, "fastcgi", script)
-        yield Remedy(says=f"{says}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=f"{message}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
 
 
 _PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]{0,60}\.sock$")
@@ -230,10 +230,10 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
                 continue
             if is_tls and target.port == 80:
                 is_default = not re.search(r":\d+$", peer.name)
-                says = f"{peer.name} is port 80" + (" where none is named, also behind https" if is_default else "")
+                message = f"{peer.name} is port 80" + (" where none is named, also behind https" if is_default else "")
                 seen.add(peer.at)
                 yield risk(
-                    f"{says}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
+                    f"{message}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
                 )
             elif route.protocol == "http" and target.port == 443 and not route.has_variables:
                 seen.add(peer.at)
@@ -258,7 +258,7 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-protocol",
     layer=Layer.PROXY,
-    says="the proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
+    message="the proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
     symptoms={
         Symptom.OTHER_PROTOCOL: 5.0,
         Symptom.TLS_NOT_TLS: 5.0,

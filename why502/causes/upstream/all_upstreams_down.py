@@ -58,8 +58,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
             members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
             probes = [p for p in case.here.probes or () if p.target in members and not p.through_proxy]
             if tally and group.name == tally.group and any(p.symptom is None for p in probes) and (steps := reload(proxy)):
-                says = f"reload {proxy.kind}: it forgets that the servers of {group.name} had failed, and they answer now"
-                yield Remedy(says=says, steps=steps, safe=True)
+                message = f"reload {proxy.kind}: it forgets that the servers of {group.name} had failed, and they answer now"
+                yield Remedy(message=message, steps=steps, safe=True)
 
 
 _COUNTED = ("http_500", "http_502", "http_503", "http_504", "http_429")
@@ -109,8 +109,10 @@ def empties_group(deployment: Deployment) -> Iterator[Risk]:
         if len(peers) > 1 and not any(peer.is_backup for peer in group.peers):
             if all(peer.max_fails == 1 and peer.fail_timeout_s >= _LONG_S for peer in peers):
                 shortest = min(peer.fail_timeout_s for peer in peers)
-                says = f'one failure each, and upstream "{group.name}" answers 502 for {shortest:g} s'
-                yield risk(says, peers[0].at, "a shorter fail_timeout (10s), a larger max_fails, or max_fails=0 for one server")
+                message = f'one failure each, and upstream "{group.name}" answers 502 for {shortest:g} s'
+                yield risk(
+                    message, peers[0].at, "a shorter fail_timeout (10s), a larger max_fails, or max_fails=0 for one server"
+                )
 
 
 @rule(72, "server-errors-empty-group", Severity.NOTE)
@@ -128,8 +130,8 @@ def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
         if group and words and setting and setting.at not in seen and len(_primary(group)) > 1:
             if all(peer.max_fails == 1 for peer in _primary(group)):
                 seen.add(setting.at)
-                says = f"{' and '.join(words)} of one request can mark every server as failed (max_fails is 1)"
-                yield risk(says, setting.at, "leave it out, or raise max_fails")
+                message = f"{' and '.join(words)} of one request can mark every server as failed (max_fails is 1)"
+                yield risk(message, setting.at, "leave it out, or raise max_fails")
 
 
 @rule(73, "single-server", Severity.NOTE)
@@ -187,7 +189,7 @@ def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="all-upstreams-down",
     layer=Layer.UPSTREAM,
-    says="every server of the group is marked failed or down, so there was none to try",
+    message="every server of the group is marked failed or down, so there was none to try",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     sums_members=True,
     yields_to=frozenset(

@@ -30,18 +30,18 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
         for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
-            yield supports(event.says, event.seen_in, STRONG)
+            yield supports(event.message, event.source, STRONG)
     for one in unserved(case.here, case.joins):
         is_own = one.target == case.target or (case.target is None and one.target not in case.joins.tallies)
         if one.reason is Reason.APPLICATION and is_own:
-            yield supports(one.says, "access log", FAIR)
+            yield supports(one.message, "access log", FAIR)
             return
 
 
 CAUSE = Cause(
     id="application-error",
     layer=Layer.UPSTREAM,
-    says="the application reported an error of its own (PHP fatal error, traceback) and answered with its own status",
+    message="the application reported an error of its own (PHP fatal error, traceback) and answered with its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
     examine=examine,
 )

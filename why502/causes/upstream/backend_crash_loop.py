@@ -46,15 +46,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         elif service.state in ("FATAL", "BACKOFF", "errored"):
             yield supports(f"{service.manager} says {service.state} of {service.name}", service.manager, STRONG)
     for event in case.events(Symptom.RESTART_LOOP)[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
     loops = case.words(Symptom.RESTART_LOOP)
     deaths = sum(t.count for t in case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED))
     if loops:
-        yield supports("its manager says that it restarts too quickly", loops[0].seen_in, PROOF)
+        yield supports("its manager says that it restarts too quickly", loops[0].source, PROOF)
     elif deaths >= MANY or (case.offline and deaths > 1 and sum(t.count for t in case.words(Symptom.PROCESS_STARTED)) > 1):
         yield supports(
             f"its log shows that it ended {deaths} times",
-            case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].seen_in,
+            case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].source,
             LIKELY,
         )
 
@@ -79,17 +79,17 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.manager != "systemd" or service.is_running is not False or not has_served:
             continue
         forget = Run(argv=("systemctl", "reset-failed", service.name))
-        yield Remedy(says=f"start {service.name}, which systemd has given up", steps=(forget, start(service)))
+        yield Remedy(message=f"start {service.name}, which systemd has given up", steps=(forget, start(service)))
         if steps := put(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
-            says = f"start {service.name}, and have systemd start it again {PAUSE} after each death, however often"
-            yield Remedy(says=says, steps=(*steps, forget, start(service)))
-    yield Remedy(says="its own last words name the reason: read them, it will die again")
+            message = f"start {service.name}, and have systemd start it again {PAUSE} after each death, however often"
+            yield Remedy(message=message, steps=(*steps, forget, start(service)))
+    yield Remedy(message="its own last words name the reason: read them, it will die again")
 
 
 CAUSE = Cause(
     id="backend-crash-loop",
     layer=Layer.UPSTREAM,
-    says="the service manager starts it again and again, and it dies again and again",
+    message="the service manager starts it again and again, and it dies again and again",
     headline="what should answer on {target} dies and is started again and again",
     symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.PROCESS_EXITED: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),

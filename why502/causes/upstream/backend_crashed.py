@@ -39,17 +39,17 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.told_to_stop is not None:
         stop = case.told_to_stop
-        yield refutes(f"it did not die, it was told to stop: {stop.says}", stop.seen_in, PROOF)
+        yield refutes(f"it did not die, it was told to stop: {stop.message}", stop.source, PROOF)
         return
     if case.at_start and not [event for event in case.events(Symptom.PROCESS_CRASHED) if event not in case.at_start]:
         death = case.at_start[0]
-        yield refutes(f"it did not die of a request, it ended before it listened: {death.says}", death.seen_in, PROOF)
+        yield refutes(f"it did not die of a request, it ended before it listened: {death.message}", death.source, PROOF)
         return
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)
     if broken is None and refused is None and case.target is not None:
         return
-    ends = [event.at for event in case.events(Symptom.PROCESS_STOPPED) if event.at and "timed out. Killing" in event.says]
+    ends = [event.at for event in case.events(Symptom.PROCESS_STOPPED) if event.at and "timed out. Killing" in event.message]
     events = [
         event
         for event in case.events(Symptom.PROCESS_CRASHED)
@@ -60,22 +60,22 @@ def examine(case: Case) -> Iterator[Evidence]:
     ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
-        yield supports(events[0].says, events[0].seen_in, PROOF)
+        yield supports(events[0].message, events[0].source, PROOF)
     elif words and (broken or refused or case.target is None):
-        yield supports(f"its log says that it died: {words[0].detail or words[0].symptom.value}", words[0].seen_in, PROOF)
+        yield supports(f"its log says that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
     elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
-        yield supports(f"its manager says that it ended by itself, and started it anew: {ended.detail}", ended.seen_in, FAIR)
+        yield supports(f"its manager says that it ended by itself, and started it anew: {ended.detail}", ended.source, FAIR)
     for service in case.services:
         if service.signal is not None and not service.oom_killed:
             yield supports(
-                f"{service.manager} says that {service.name} died by {service.exit_says or service.signal}",
+                f"{service.manager} says that {service.name} died by {service.exit_message or service.signal}",
                 service.manager,
                 PROOF,
             )
             break
         if broken and service.is_running is False and service.exit_code not in (None, 0):
             yield supports(
-                f"connections broke, and {service.manager} says that {service.name} {service.exit_says or 'ended'}",
+                f"connections broke, and {service.manager} says that {service.name} {service.exit_message or 'ended'}",
                 service.manager,
                 LIKELY,
             )
@@ -87,15 +87,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
         weight = WEAK if is_untold and not events and not words else STRONG
         yield supports(
-            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.seen_in, weight
+            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.source, weight
         )
     if case.killer and (dead := _died(case)):
         yield supports(
             f"{case.killer} broke its connections, while other paths were answered, and {dead}", "access log, ps", STRONG
         )
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
-        says = f"{case.killer} broke its connections, while other paths were answered, and its manager told: {exits[0].says}"
-        yield supports(says, exits[0].seen_in, PROOF)
+        message = (
+            f"{case.killer} broke its connections, while other paths were answered, and its manager told: {exits[0].message}"
+        )
+        yield supports(message, exits[0].source, PROOF)
     if broken and case.first_failure and not case.restarts:
         for listener in case.listeners or ():
             process = case.process_of(listener)
@@ -143,13 +145,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in case.services:
         if not _lives(case, service):  # where only a child of it died, its manager has nothing to restart
             yield from revive(service, is_failure=True)
-        yield Remedy(says="keep the stack trace and repair the defect: it will die again")
+        yield Remedy(message="keep the stack trace and repair the defect: it will die again")
 
 
 CAUSE = Cause(
     id="backend-crashed",
     layer=Layer.UPSTREAM,
-    says="the process died (signal, abort, unhandled exit) while it held the connection",
+    message="the process died (signal, abort, unhandled exit) while it held the connection",
     headline="the process behind {target} died while it was answering",
     symptoms={
         Symptom.CLOSED_BEFORE_HEADER: WEAK,

@@ -45,15 +45,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         need, event = own[-1]
         times = sum(each.count for _, each in own)
         often = f", {times} times" if times > 1 else ""
-        yield supports(f"the application says of {need.name}: {event.detail or event.says}{often}", event.seen_in, LIKELY)
+        yield supports(f"the application says of {need.name}: {event.detail or event.message}{often}", event.source, LIKELY)
         peer = heard_of(case, need)
         if peer is not None and peer.is_heard is False:
             yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
         elif refusals(case, own):
-            yield supports("as many requests failed with an error of its own as it says so", event.seen_in, FAIR)
+            yield supports("as many requests failed with an error of its own as it says so", event.source, FAIR)
     for peer in _gone(case) if not own else ():
-        says = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
-        yield supports(f"{says}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
+        message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
+        yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
         if when := _went(case, peer):
             yield supports(f"{peer.unit} ended at {when}, as the failures began", "systemctl show", STRONG)
     for peer in _ended(case) if not own else ():
@@ -65,8 +65,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     for peer in _deaf(case):
         count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
-        says = f"on {count} to {name_of(peer)} nobody acknowledges what was sent: it is sent again and again"
-        yield supports(says, "ss -tno", PROOF)
+        message = f"on {count} to {name_of(peer)} nobody acknowledges what was sent: it is sent again and again"
+        yield supports(message, "ss -tno", PROOF)
     for peer in _stopped(case):
         yield supports(
             f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
@@ -153,7 +153,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-down",
     layer=Layer.UPSTREAM,
-    says="something the application needs refuses or fails: its database, cache, queue or another service",
+    message="something the application needs refuses or fails: its database, cache, queue or another service",
     headline="the application on {target} needs something that refuses or fails",
     explains=frozenset(
         {

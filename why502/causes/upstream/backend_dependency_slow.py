@@ -42,7 +42,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if own := [(need, event) for need, event in said(case) if not need.is_down]:
         need, event = own[-1]
-        yield supports(f"the application says of {need.name}: {event.detail or event.says}", event.seen_in, LIKELY)
+        yield supports(f"the application says of {need.name}: {event.detail or event.message}", event.source, LIKELY)
     waited = _waited(case)
     if waited is None or not is_late(case):
         return
@@ -51,8 +51,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     yield supports(f"{of} busy workers wait for an answer of {name_of(waited)}", "/proc/PID/syscall, ss -tnp", LIKELY + are_all)
     if waited.does:
         is_waiting = any("waiting" in title for title in waited.does)
-        says = f"what it does for them: {', '.join(dict.fromkeys(waited.does))}"
-        yield supports(says, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
+        message = f"what it does for them: {', '.join(dict.fromkeys(waited.does))}"
+        yield supports(message, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
     used = case.host.kernel.backend_cpu.get(str(case.target), 0.0) if case.host and case.host.kernel else 0.0
     if used > COMPUTES:
         yield refutes(f"its own processes compute meanwhile ({used:.1f} processors)", "/proc/PID/stat", FAIR)
@@ -79,7 +79,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-slow",
     layer=Layer.UPSTREAM,
-    says="the application waits for something it needs: a database, a lock, another service",
+    message="the application waits for something it needs: a database, a lock, another service",
     headline="the application on {target} waits for something that it needs",
     yields_to=frozenset({"cpu-saturation", "io-saturation", "memory-pressure"}),
     explains=frozenset(

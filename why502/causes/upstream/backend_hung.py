@@ -59,14 +59,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
     stuck = unread(case)
     if closed := worked_off(case):
-        says = f"it gets on: meanwhile it closed {closed} of the {stuck} connections that the proxy had given up"
-        yield refutes(says, "ss -tn state close-wait", LIKELY)
+        message = f"it gets on: meanwhile it closed {closed} of the {stuck} connections that the proxy had given up"
+        yield refutes(message, "ss -tn state close-wait", LIKELY)
         stuck = 0
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
         is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
-        says = f"our own request was accepted and got no answer at all within {patience:.0f} s"
-        yield supports(says, "probe", STRONG if is_long else FAIR)
+        message = f"our own request was accepted and got no answer at all within {patience:.0f} s"
+        yield supports(message, "probe", STRONG if is_long else FAIR)
         if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
             yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
         if stuck:
@@ -143,13 +143,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
     stopped = [p for p in case.processes if p.state in ("T", "t")]
     if stopped:
         yield Remedy(
-            says=f"let process {stopped[0].pid} go on",
+            message=f"let process {stopped[0].pid} go on",
             steps=tuple(Run(argv=("kill", "-CONT", str(p.pid)), undo=("kill", "-STOP", str(p.pid))) for p in stopped),
         )
     elif case.service and {"start", "restart"} & set(case.service.start_argv[1:]):
         again = tuple("restart" if word == "start" else word for word in case.service.start_argv)
         yield Remedy(
-            says=f"restart {case.service.name} (keep a stack dump first, if there is time: it tells why it hangs)",
+            message=f"restart {case.service.name} (keep a stack dump first, if there is time: it tells why it hangs)",
             steps=(Run(argv=again),),
         )
 
@@ -157,7 +157,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
-    says="it accepts connections and never answers; stuck or deadlocked or stopped",
+    message="it accepts connections and never answers; stuck or deadlocked or stopped",
     headline="{target} accepts connections and never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset(

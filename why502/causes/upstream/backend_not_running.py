@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
             yield supports(f"{service.manager} says that {service.name} is {_state(service)}{when}", service.manager, PROOF)
     if case.listeners == () and (stop := case.told_to_stop):
-        yield supports(f"it was told to stop, and not started since: {stop.says}", stop.seen_in, PROOF)
+        yield supports(f"it was told to stop, and not started since: {stop.message}", stop.source, PROOF)
     if starting := begins(case):
         yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
@@ -140,19 +140,19 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
             yield Remedy(
-                says=f"unmask {service.name}, which somebody masked on purpose, and start it", steps=(unmask, start(service))
+                message=f"unmask {service.name}, which somebody masked on purpose, and start it", steps=(unmask, start(service))
             )
         elif service.is_running is False:
             yield from revive(service)
             if service.settings.get("UnitFileState") == "disabled":
                 enable = Run(argv=("systemctl", "enable", service.name), undo=("systemctl", "disable", service.name))
-                yield Remedy(says=f"start {service.name}, now and at every boot", steps=(enable, start(service)))
+                yield Remedy(message=f"start {service.name}, now and at every boot", steps=(enable, start(service)))
 
 
 CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
-    says="nothing runs that should answer on the target; no process, or its service is stopped",
+    message="nothing runs that should answer on the target; no process, or its service is stopped",
     headline="nothing seems to run on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     yields_to=frozenset(

@@ -51,13 +51,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.listeners and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
     if refused := _refused(case):
         yield supports(
-            f"a gateway should listen there and does not start: {refused.proxy}: {refused.detail}", refused.seen_in, PROOF
+            f"a gateway should listen there and does not start: {refused.proxy}: {refused.detail}", refused.source, PROOF
         )
     for event in case.at_start[:1] if not failed else ():
-        yield supports(f"it ended before it listened: {event.says}", event.seen_in, PROOF)
+        yield supports(f"it ended before it listened: {event.message}", event.source, PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
@@ -65,16 +65,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
         ):
             continue  # it did start; or it ends again and again, and nothing that we understand says why
-        if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.why:
-            yield supports(f"{service.name} could not start: {service.why[-1]}", service.manager, LIKELY)
+        if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.reason:
+            yield supports(f"{service.name} could not start: {service.reason[-1]}", service.manager, LIKELY)
             break
         if service.is_running is False and service.exit_code in range(200, 245) and service.manager == "systemd":
-            yield supports(f"systemd could not start {service.name}: {service.exit_says}", service.manager, PROOF)
+            yield supports(f"systemd could not start {service.name}: {service.exit_message}", service.manager, PROOF)
             break
     for tally in case.words(Symptom.START_FAILED)[:1]:
         yield supports(
             f"its log says why it does not start: {tally.detail}" if tally.detail else "its log says that it does not start",
-            tally.seen_in,
+            tally.source,
             PROOF,
         )
 
@@ -133,16 +133,16 @@ def remedies(case: Case) -> Iterator[Remedy]:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
         if service.is_running is False and service.manager == "systemd" and paths:
             made = tuple(make_file(path, _EMPTY) for path in paths)
-            says = (
+            message = (
                 f"make {' and '.join(paths)}, which {service.name} wants (empty: add the variables that it needs), and start it"
             )
-            yield Remedy(says=says, steps=(*made, start(service)))
+            yield Remedy(message=message, steps=(*made, start(service)))
 
 
 CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
-    says="it cannot start: bad configuration, missing dependency or environment variable",
+    message="it cannot start: bad configuration, missing dependency or environment variable",
     headline="what should answer on {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),

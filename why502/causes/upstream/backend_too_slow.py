@@ -41,22 +41,22 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.seen(*CAUSE.symptoms):
         return
     if apart := never_answered(case):
-        yield supports(apart.says, "access log", STRONG)
+        yield supports(apart.message, "access log", STRONG)
     traffic = case.traffic
     if traffic and traffic.attempts > traffic.failures > 0:
         weight = 0.2 if case.offline else WEAK  # so it is with too few workers, which files do not show
-        says = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
-        yield supports(says, "access log", weight)
+        message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
+        yield supports(message, "access log", weight)
     limit = case.route.read_timeout_s if case.route else USUAL_S
     took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
     if took is not None and case.tally(Symptom.READ_TIMED_OUT):
         if took >= QUICK * limit:
             yield supports(f"it is alive: our own request was answered after {took:.2f} s", "probe", WEAK)
         elif case.answers_now and any(p.repeats for p in case.probes):
-            says = (
+            message = (
                 f"our own request, alone, was answered after {took:.2f} s: it may have been stuck, or busy with too many at once"
             )
-            yield refutes(says, "probe", WEAK)
+            yield refutes(message, "probe", WEAK)
     if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
         yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
     if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
@@ -79,7 +79,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-too-slow",
     layer=Layer.UPSTREAM,
-    says="it answers, but later than the proxy's read timeout",
+    message="it answers, but later than the proxy's read timeout",
     headline="{target} answers later than {proxy} waits",
     symptoms={
         Symptom.READ_TIMED_OUT: LIKELY,

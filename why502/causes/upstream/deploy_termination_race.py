@@ -76,7 +76,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"user {path.user} may not use {path.blocked_at or path.path}, also after the restart", "stat", PROOF)
         return
     if other := _fails_otherwise(case):
-        yield refutes(f"it fails in another way since: {words(other.symptom)}", other.seen_in, PROOF)
+        yield refutes(f"it fails in another way since: {words(other.symptom)}", other.source, PROOF)
         return
     stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
@@ -94,14 +94,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # it ended by itself: nobody deploys
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
-        yield supports(f"{what} lie between its stop and its start: {stops[0].says}", stops[0].seen_in, PROOF)
+        yield supports(f"{what} lie between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
-            yield supports("nothing failed before or after", starts[-1].seen_in, WEAK)
+            yield supports("nothing failed before or after", starts[-1].source, WEAK)
 
 
 def _was_told(end: Event, stops: list[Event]) -> bool:
     """Return whether a process died of being stopped: its manager kills what does not end in time."""
-    orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.says)
+    orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.message)
     return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
 
 
@@ -123,12 +123,12 @@ def _slack(stop: Event) -> timedelta:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Let a unit that systemd killed while it was ending have twice the time."""
-    killed = any("timed out. Killing" in event.says for event in case.events(Symptom.PROCESS_STOPPED))
+    killed = any("timed out. Killing" in event.message for event in case.events(Symptom.PROCESS_STOPPED))
     for service in case.services if killed else ():
         had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
         if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
-            says = f"let {service.name} have {2 * had_s:g} s to finish its requests when it stops, in place of {had_s:g}"
-            yield Remedy(says=says, steps=steps)
+            message = f"let {service.name} have {2 * had_s:g} s to finish its requests when it stops, in place of {had_s:g}"
+            yield Remedy(message=message, steps=steps)
 
 
 @rule(135, "reload-cuts-requests", Severity.NOTE)
@@ -148,7 +148,7 @@ def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
-    says="during a deployment the process stops before the gateway stops sending to it, or is announced before it serves",
+    message="during a deployment the process stops before the gateway stops sending to it, or is announced before it serves",
     headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="function-target-error",
     layer=Layer.UPSTREAM,
-    says="the serverless function failed, was throttled or answered in the wrong shape",
+    message="the serverless function failed, was throttled or answered in the wrong shape",
     symptoms={Symptom.FUNCTION_FAILED: 5.0},
 )

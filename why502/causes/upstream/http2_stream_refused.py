@@ -25,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="http2-stream-refused",
     layer=Layer.UPSTREAM,
-    says="an HTTP/2 or gRPC backend reset the stream (REFUSED_STREAM, INTERNAL_ERROR, ENHANCE_YOUR_CALM)",
+    message="an HTTP/2 or gRPC backend reset the stream (REFUSED_STREAM, INTERNAL_ERROR, ENHANCE_YOUR_CALM)",
     symptoms={Symptom.STREAM_RESET: 5.0},
 )

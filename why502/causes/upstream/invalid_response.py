@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
-    says="what it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers",
+    message="what it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers",
     headline="what {target} sends is no valid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     yields_to=frozenset({"application-error", "port-conflict", "wrong-protocol"}),

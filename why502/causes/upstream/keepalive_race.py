@@ -68,22 +68,22 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif case.answers_now is False:
         yield refutes("a fresh connection fails too", "probe", STRONG)
     if tally.requests and all(request.split(" ")[0] in ("POST", "PATCH", "LOCK") for request, _ in tally.requests):
-        yield supports("only methods failed that nginx does not try again", tally.seen_in, WEAK)
+        yield supports("only methods failed that nginx does not try again", tally.source, WEAK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Keep idle connections for a shorter time than the backend does."""
     group = case.group
     tree = tree_of(case, group.at if group else None)
-    says = (
+    message = (
         "let the proxy give up idle connections before the backend does (Node.js and uvicorn close after 5 s, gunicorn after 2 s)"
     )
     if group is None or group.at is None or tree is None:
-        yield Remedy(says=says)
+        yield Remedy(message=message)
         return
     # Shorter than any application waits, and long enough for a busy one: between its requests lie milliseconds.
     change = set_directive(tree, group.at, "keepalive_timeout", "100ms")
-    yield Remedy(says=f"{says}: after 100 ms", steps=(change, *reload(case.proxy)))
+    yield Remedy(message=f"{message}: after 100 ms", steps=(change, *reload(case.proxy)))
 
 
 @rule(44, "keepalive-without-idle-time", Severity.NOTE)
@@ -99,8 +99,8 @@ def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
             continue
         level = deployment.block_at(group.at)
         if level and not level.own("keepalive_timeout"):
-            says = f'upstream "{group.name}" keeps idle connections for 60 s, the default'
-            yield risk(says, group.keepalive_at, "set keepalive_timeout below the backend's own idle time, or raise that one")
+            message = f'upstream "{group.name}" keeps idle connections for 60 s, the default'
+            yield risk(message, group.keepalive_at, "set keepalive_timeout below the backend's own idle time, or raise that one")
 
 
 @rule(45, "balancer-outlives-keepalive", Severity.NOTE)
@@ -128,7 +128,7 @@ def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="keepalive-race",
     layer=Layer.UPSTREAM,
-    says="it closes idle keepalive connections sooner than the proxy stops reusing them",
+    message="it closes idle keepalive connections sooner than the proxy stops reusing them",
     headline="{target} closes idle connections that {proxy} still uses",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: WEAK, Symptom.RESET_BEFORE_HEADER: WEAK, Symptom.SEND_FAILED: 0.5},
     yields_to=frozenset(

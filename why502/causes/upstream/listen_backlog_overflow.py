@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="listen-backlog-overflow",
     layer=Layer.UPSTREAM,
-    says="its accept queue is full and the kernel drops or refuses new connections",
+    message="its accept queue is full and the kernel drops or refuses new connections",
     headline="the accept queue of {target} is full",
     symptoms={Symptom.QUEUE_FULL: LIKELY, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset({"php-fpm-max-children"}),

@@ -39,20 +39,20 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not hurt and case.target is not None:
         return
     for event in case.events(Symptom.PHP_CHILD_DIED)[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
         return
     for tally in case.words(Symptom.PHP_CHILD_DIED)[:1]:
-        yield supports(f"PHP-FPM says that a child died {tally.detail}".rstrip(), tally.seen_in, PROOF)
+        yield supports(f"PHP-FPM says that a child died {tally.detail}".rstrip(), tally.source, PROOF)
         return
     for tally in case.words(Symptom.PROCESS_CRASHED)[:1]:
         if "php" in tally.process:
-            yield supports(f"the kernel says that {tally.process} crashed", tally.seen_in, PROOF)
+            yield supports(f"the kernel says that {tally.process} crashed", tally.source, PROOF)
 
 
 CAUSE = Cause(
     id="php-fpm-crashed",
     layer=Layer.UPSTREAM,
-    says="a PHP-FPM child died by a signal",
+    message="a PHP-FPM child died by a signal",
     headline="a PHP-FPM child behind {target} died by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
     yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),

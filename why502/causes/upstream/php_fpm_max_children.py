@@ -46,12 +46,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
     if slow and case.target is not None and (apart := never_answered(case)):
-        says = f"{apart.says}: it holds the children that the others wait for, however many there are"
-        yield refutes(says, "access log", 2 * PROOF)
+        message = f"{apart.message}: it holds the children that the others wait for, however many there are"
+        yield refutes(message, "access log", 2 * PROOF)
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
-        yield supports(f"PHP-FPM says that it reached max_children {tally.detail}".rstrip(), tally.seen_in, PROOF)
+        yield supports(f"PHP-FPM says that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
     for event in case.events(Symptom.PHP_MAX_CHILDREN)[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
     pool = case.pool
     if pool is None or pool.max_children is None:
         return
@@ -75,7 +75,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         values = ", ".join(f"{name} = {value}" for name, value in fitting.settings.items())
         changes, load = edits(pool, fitting.settings), reload_php(case, pool)
         yield Remedy(
-            says=f"{fitting.says}; in {pool.file}: {values}" if fitting.grows else fitting.says,
+            message=f"{fitting.message}; in {pool.file}: {values}" if fitting.grows else fitting.message,
             steps=(*changes, *load) if fitting.grows and changes and load else (),
         )
 
@@ -83,7 +83,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="php-fpm-max-children",
     layer=Layer.UPSTREAM,
-    says="the PHP-FPM pool reached pm.max_children",
+    message="the PHP-FPM pool reached pm.max_children",
     headline="all PHP-FPM children behind {target} are busy: pm.max_children is reached",
     symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
     yields_to=frozenset({"backend-oom-killed"}),

@@ -30,13 +30,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
-    says = [(e.says, e.seen_in, e.target) for e in case.events(Symptom.ADDRESS_IN_USE)]
-    says += [
-        (f"its log says that {t.target or 'its address'} is in use already", t.seen_in, t.target)
+    message = [(e.message, e.source, e.target) for e in case.events(Symptom.ADDRESS_IN_USE)]
+    message += [
+        (f"its log says that {t.target or 'its address'} is in use already", t.source, t.target)
         for t in case.words(Symptom.ADDRESS_IN_USE)
     ]
-    for words, seen_in, _ in says[:1]:
-        yield supports(words, seen_in, PROOF)
+    for words, source, _ in message[:1]:
+        yield supports(words, source, PROOF)
         for listener in (*(case.listeners or ()), *case.same_port):
             process = case.process_of(listener)
             if process:
@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="port-conflict",
     layer=Layer.UPSTREAM,
-    says="it cannot bind its port because another process holds it",
+    message="it cannot bind its port because another process holds it",
     headline="what should answer on {target} cannot bind its address, which another process holds",
     symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
     needs=frozenset({"services", "events"}),

@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="premature-close",
     layer=Layer.UPSTREAM,
-    says="it closed the connection before a whole response header",
+    message="it closed the connection before a whole response header",
     headline="{target} closes connections before it has sent a whole response header",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: LIKELY},
     yields_to=frozenset(

@@ -36,10 +36,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.failures and case.target is not None:
         return
     for event in case.events(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
         return
     for tally in case.words(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
-        yield supports(f"the backend says that a request's header was too big {tally.detail}".rstrip(), tally.seen_in, PROOF)
+        yield supports(f"the backend says that a request's header was too big {tally.detail}".rstrip(), tally.source, PROOF)
 
 
 @rule(94, "uwsgi-buffer-smaller", Severity.NOTE)
@@ -64,7 +64,7 @@ def uwsgi_buffer(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="request-header-too-big",
     layer=Layer.UPSTREAM,
-    says="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
+    message="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
     symptoms={Symptom.REQUEST_HEADER_TOO_BIG: LIKELY},
     examine=examine,
     foresee=(uwsgi_buffer,),

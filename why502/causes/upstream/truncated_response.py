@@ -36,7 +36,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="truncated-response",
     layer=Layer.UPSTREAM,
-    says="it closed the connection in the middle of a response body",
+    message="it closed the connection in the middle of a response body",
     headline="{target} breaks off in the middle of its answers",
     symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: LIKELY},
     yields_to=frozenset(

@@ -36,7 +36,7 @@ _LIMITS = frozenset({"limit_req", "limit_conn"})
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
-        yield refutes("a 500 of the application's own is no failure of the way to it", said.seen_in, PROOF)
+        yield refutes("a 500 of the application's own is no failure of the way to it", said.source, PROOF)
         return
     for probe in case.probes:
         if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
@@ -53,7 +53,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def _telling_log(case: Case) -> str:
     """Return the proxy's error log where nginx would have written why it answered so itself; "" where it may be elsewhere."""
     logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
-    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.why}
+    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
     is_whole = logs and all(log.goes_to == "file" and log.level not in _HIDES and log.path in read for log in logs)
     return logs[0].path if is_whole else ""
 
@@ -89,7 +89,7 @@ def told_as_200(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="upstream-error-status",
     layer=Layer.UPSTREAM,
-    says="it answered with that very 5xx status itself; the proxy only passed it on",
+    message="it answered with that very 5xx status itself; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
     yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "port-conflict", "worker-timeout"}),
     examine=examine,

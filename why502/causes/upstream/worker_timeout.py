@@ -48,11 +48,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not hurt and not case.errs and case.target is not None:
         return
     for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
-        yield supports(event.says, event.seen_in, PROOF)
+        yield supports(event.message, event.source, PROOF)
         return
     for tally in case.words(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(
-            f"the application server says that it killed a worker for taking too long ({tally.count} times)", tally.seen_in, PROOF
+            f"the application server says that it killed a worker for taking too long ({tally.count} times)", tally.source, PROOF
         )
 
 
@@ -69,14 +69,14 @@ def killed_first(deployment: Deployment) -> Iterator[Risk]:
             for backend in behind(deployment, peer.target):
                 if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
                     seen.add(backend.name)
-                    says = f"the proxy waits {route.read_timeout_s:g} s, {backend.name} kills its worker after {backend.timeout_s:g} s"
-                    yield risk(f"{says} ({backend.timeout_at})", setting.at, "raise that one, too")
+                    message = f"the proxy waits {route.read_timeout_s:g} s, {backend.name} kills its worker after {backend.timeout_s:g} s"
+                    yield risk(f"{message} ({backend.timeout_at})", setting.at, "raise that one, too")
 
 
 CAUSE = Cause(
     id="worker-timeout",
     layer=Layer.UPSTREAM,
-    says="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
+    message="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
     headline="the application server behind {target} kills workers that take too long",
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
     yields_to=frozenset({"backend-oom-killed"}),

@@ -81,12 +81,12 @@ def collect(
         gaps = f", {len(snapshot.gaps)} sources could not be read" if snapshot.gaps else ""
         env.stderr.write(f"{output}: {len(data)} bytes{gaps}. Diagnose it with: why502 diagnose --bundle {output}\n")
         for gap in _gaps(snapshot) if verbose else ():
-            allow = f" ({gap['allow']})" if gap["allow"] else ""
-            env.stderr.write(f"  {gap['source']}: {gap['why']}{allow}\n")
+            hint = f" ({gap['hint']})" if gap["hint"] else ""
+            env.stderr.write(f"  {gap['source']}: {gap['reason']}{hint}\n")
     return 0
 
 
 def _gaps(snapshot: Snapshot) -> list[dict[str, str]]:
     from why502.render.words import safe
 
-    return [{"source": safe(gap.source), "why": safe(gap.why), "allow": safe(gap.allow)} for gap in snapshot.gaps]
+    return [{"source": safe(gap.source), "reason": safe(gap.reason), "hint": safe(gap.hint)} for gap in snapshot.gaps]

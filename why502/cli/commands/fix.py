@@ -84,7 +84,7 @@ def fix(
     try:
         choices = plans(diagnosis, snapshot, cause or None, target)
     except NothingToDo as over:
-        return nothing(env, f"Nothing to fix now: {safe(over.says)}", is_json=is_json)
+        return nothing(env, f"Nothing to fix now: {safe(over.message)}", is_json=is_json)
     first = leading(diagnosis)
     if wanted and first is not None and (first.cause, target or str(first.target)) != (cause, str(first.target)):
         env.stderr.write(f"why502: {safe(name(first))} leads now, {safe(wanted)} is not the first cause any more\n")

@@ -41,14 +41,14 @@ def list_faults(env: Env, format_: str) -> None:
         import msgspec
 
         rows = [
-            {"name": fault.name, "cause": fault.cause, "says": fault.says, "missing": fault.missing()}
+            {"name": fault.name, "cause": fault.cause, "message": fault.message, "missing": fault.missing()}
             for fault in faults().values()
         ]
         env.write(msgspec.json.format(msgspec.json.encode({"schema": "why502.lab/1", "faults": rows}), indent=2).decode() + "\n")
         return
     for fault in faults().values():
         missing = fault.missing()
-        env.write(f"{fault.name:<40} {fault.cause:<29} {fault.says}{f' [{missing}]' if missing else ''}\n")
+        env.write(f"{fault.name:<40} {fault.cause:<29} {fault.message}{f' [{missing}]' if missing else ''}\n")
 
 
 @lab.command("run")

@@ -76,7 +76,7 @@ def lint(
 ) -> int:
     """Find risks in nginx configuration, PHP-FPM pools and systemd units before they are deployed.
 
-    PATH is a file, a folder, or - for the standard input; a dump of `nginx -T` is one, too.
+    PATH is a file, a directory, or - for the standard input; a dump of `nginx -T` is one, too.
 
     Exit status: 0 nothing at or above --fail-on, 1 something, 2 it could not run.
 
@@ -90,7 +90,7 @@ def lint(
 
     chosen = choose(_words(select), _words(ignore))
     if list_rules:
-        env.write("".join(f"{rule.id} {rule.severity.value:<8} {rule.name:<36} {rule.says}\n" for rule in RULES.values()))
+        env.write("".join(f"{rule.id} {rule.severity.value:<8} {rule.name:<36} {rule.message}\n" for rule in RULES.values()))
         return Exit.HEALTHY
     if not paths:
         raise click.UsageError("Missing argument 'PATH...'.")
@@ -154,7 +154,7 @@ def _report(
         found, failed = think(deployment, chosen)
         gaps.extend(failed)
         shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
-        risks.extend(msgspec.structs.replace(risk, says=risk.says.replace(f"{base}/", "")) for risk in shown)
+        risks.extend(msgspec.structs.replace(risk, message=risk.message.replace(f"{base}/", "")) for risk in shown)
     suppressions = suppression.read(given.texts)
     for notice in suppressions.notices:
         env.stderr.write(f"why502: {safe(notice)}\n")

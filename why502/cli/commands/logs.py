@@ -15,10 +15,10 @@ from why502.model.errors import HostError, Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.logs.scan.cause_rows import Meaning
     from why502.logs.scan.part import Ask
     from why502.logs.scan.report import Report
     from why502.logs.scan.run import Job
-    from why502.logs.scan.why import Meaning
 
 FORMATS = ("text", "json", "html", "prometheus")
 BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
@@ -64,7 +64,7 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
 def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, verbose: bool, format_: str, **asked: Any) -> int:
     """Tell what went wrong, when, where and for whom, from access and error logs together.
 
-    PATH is a file (also .gz .bz2 .xz .zst), a folder, a pattern, s3://, gs://, ssh:// or `-`. Formats are found by themselves.
+    PATH is a file (also .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://, ssh:// or `-`. Formats are found by themselves.
 
     Exit status: 0 nothing failed, 1 something did, 2 it could not run, or more than a tenth of the lines could not be read.
 
@@ -85,9 +85,9 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
         means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
     for file in found.files:
-        if file.why:
-            env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.why)}\n")
-    if found.files and all(file.why for file in found.files) and not found.lines:
+        if file.reason:
+            env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
+    if found.files and all(file.reason for file in found.files) and not found.lines:
         raise Why502Error("no log could be read", "See the reasons above.")
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
@@ -190,15 +190,16 @@ def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _write_parquet(job: Job, folder: str) -> None:
+def _write_parquet(job: Job, directory: str) -> None:
     from why502.host import output
     from why502.logs.scan.parquet import write
 
     try:
-        write(job, output.directory(folder))
+        write(job, output.directory(directory))
     except OSError as error:
         raise Why502Error(
-            f"--parquet {folder}: {(error.strerror or str(error)).lower()}", "Name a directory with room that you may write to."
+            f"--parquet {directory}: {(error.strerror or str(error)).lower()}",
+            "Name a directory with room that you may write to.",
         ) from error
 
 
@@ -213,7 +214,7 @@ def _nothing() -> None:
 
 
 def _means_nothing(_symptom: str, _cause: str) -> Meaning:
-    from why502.logs.scan.why import Meaning
+    from why502.logs.scan.cause_rows import Meaning
 
     return Meaning()
 
@@ -221,7 +222,7 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
 def _means(symptom: str, cause: str) -> Meaning:
     """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
     from why502.causes import CAUSES, usual
-    from why502.logs.scan.why import Meaning
+    from why502.logs.scan.cause_rows import Meaning
     from why502.model.logs import Symptom
     from why502.render.words import SIDES
 
@@ -229,8 +230,8 @@ def _means(symptom: str, cause: str) -> Meaning:
     best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
     if best is None:
         is_bare = symptom == Symptom.GATEWAY_STATUS
-        return Meaning(says="the access log alone does not tell why; the error log does" if is_bare else "")
-    return Meaning(best.id, best.says, SIDES[best.layer])
+        return Meaning(message="the access log alone does not tell why; the error log does" if is_bare else "")
+    return Meaning(best.id, best.message, SIDES[best.layer])
 
 
 def _unfit(env: Env, found: Report) -> None:

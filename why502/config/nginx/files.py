@@ -1,6 +1,6 @@
 """The files of an nginx configuration: includes, globs, and the dump that `nginx -T` prints.
 
-Names are relative to the folder of the main file (ngx_conf_include, ngx_process_options), patterns are those of glob(3)
+Names are relative to the directory of the main file (ngx_conf_include, ngx_process_options), patterns are those of glob(3)
 and come out in byte order. Each file is read once; it means something anew in each place that includes it.
 """
 
@@ -27,7 +27,7 @@ Rights = Callable[[str], tuple[Read, Listing]]  # from a file to what may read a
 MAX_FILES = 10_000
 MAX_BYTES = 16 << 20  # of all files; also what a host reads of one file
 MAX_DATA_BYTES = 1 << 20  # of a file within `geo` or the like: address lists of many MiB are usual there and tell us nothing
-MAX_FOLDERS = 2_000  # that patterns of includes are looked up in: `include /*/*/*/*;` would list the whole machine
+MAX_DIRECTORIES = 2_000  # that patterns of includes are looked up in: `include /*/*/*/*;` would list the whole machine
 MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can mean a huge configuration
 MAX_INCLUDES = 64  # within one another
 MAX_DEPTH = 100  # of blocks, includes counted
@@ -53,7 +53,7 @@ class Files:
     def __init__(self, read: Read, listing: Listing, main: str, where: Where = str, rights: Rights | None = None) -> None:
         self.main = main
         self._where = where
-        self.folder = posixpath.dirname(main)
+        self.directory = posixpath.dirname(main)
         self.trees: dict[str, Tree] = {}
         self.records: list[ConfigFile] = []
         self.problems: list[ConfigProblem] = []
@@ -61,7 +61,7 @@ class Files:
         self._read = read
         self._rights: Rights = rights or (lambda _: (read, listing))
         self._bytes = 0
-        self._lists_left = MAX_FOLDERS
+        self._lists_left = MAX_DIRECTORIES
         self._left = MAX_DIRECTIVES
         self._named: dict[tuple[str, str], tuple[str, ...]] = {}
         self._expanded: dict[tuple[str, str], list[Directive]] = {}
@@ -120,7 +120,7 @@ class Files:
             if isinstance(error, Missing):
                 self._problem(f'open() "{path}" failed (2: No such file or directory)', at)
             else:
-                self._gap(f"{path}: {error.why}", error.allow)
+                self._gap(f"{path}: {error.reason}", error.hint)
             return None
         limit = MAX_DATA_BYTES if block in _DATA else MAX_BYTES - self._bytes
         if len(content) >= limit:
@@ -136,7 +136,7 @@ class Files:
 
     def _paths(self, pattern: str, file: str) -> tuple[str, ...]:
         """Return the paths that an include in a file names."""
-        full = posixpath.join(self.folder, pattern)
+        full = posixpath.join(self.directory, pattern)
         wild = _WILD.search(full)
         if wild is None:
             return (self._where(full),)
@@ -155,32 +155,37 @@ class Files:
             is_last = number == len(parts) - 1
             if _WILD.search(part) or (is_last and number):
                 fits = _pattern(part)
-                names = ((folder, name) for folder in found[:MAX_FOLDERS] for name in self._names(folder, listing) if fits(name))
-                found = [posixpath.join(folder, name) for folder, name in islice(names, MAX_FILES)]
+                names = (
+                    (directory, name)
+                    for directory in found[:MAX_DIRECTORIES]
+                    for name in self._names(directory, listing)
+                    if fits(name)
+                )
+                found = [posixpath.join(directory, name) for directory, name in islice(names, MAX_FILES)]
             else:
-                found = [posixpath.join(folder, part) for folder in found]
+                found = [posixpath.join(directory, part) for directory in found]
         yield from found
 
-    def _names(self, folder: str, listing: Listing) -> list[str]:
+    def _names(self, directory: str, listing: Listing) -> list[str]:
         self._lists_left -= 1
         if self._lists_left < 0:
-            self._gap("its includes name too many directories", f"at most {MAX_FOLDERS} are listed")
+            self._gap("its includes name too many directories", f"at most {MAX_DIRECTORIES} are listed")
             return []
         try:
-            return listing(folder)
+            return listing(directory)
         except Denied as error:
-            self._gap(f"{folder}: {error.why}", error.allow)
+            self._gap(f"{directory}: {error.reason}", error.hint)
         except HostError:
-            pass  # glob(3) goes on without a folder that it cannot open
+            pass  # glob(3) goes on without a directory that it cannot open
         return []
 
-    def _problem(self, says: str, at: Position) -> None:
-        problem = ConfigProblem(says=says, at=at, seen_in=at.file)
+    def _problem(self, message: str, at: Position) -> None:
+        problem = ConfigProblem(message=message, at=at, source=at.file)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def _gap(self, why: str, allow: str) -> None:
-        gap = Gap(source="configuration", why=why, allow=allow)
+    def _gap(self, reason: str, hint: str) -> None:
+        gap = Gap(source="configuration", reason=reason, hint=hint)
         if gap not in self.gaps:
             self.gaps.append(gap)
 
@@ -192,7 +197,7 @@ def gather(
     files = Files(read, listing, main, where, rights)
     tree = files.open(main)
     if tree is None:
-        raise HostError(files.gaps[0].allow)
+        raise HostError(files.gaps[0].hint)
     return files, files.expand(tree.children, (main,))
 
 
@@ -211,8 +216,8 @@ def dumped(dump: dict[str, bytes]) -> tuple[Read, Listing]:
             raise Missing("not in the dump")
         return dump[path]
 
-    def listing(folder: str) -> list[str]:
-        start = folder.rstrip("/") + "/"
+    def listing(directory: str) -> list[str]:
+        start = directory.rstrip("/") + "/"
         names = dict.fromkeys(path.removeprefix(start).split("/", 1)[0] for path in dump if path.startswith(start))
         if not names:
             raise Missing("not in the dump")

@@ -95,7 +95,7 @@ class Logs:
         name = setting.args[1] if len(setting.args) > 1 else "combined"
         known = self.formats.get(name.lower())
         if known is None:
-            self.problems.append(ConfigProblem(says=f'unknown log format "{name}"', at=setting.at))
+            self.problems.append(ConfigProblem(message=f'unknown log format "{name}"', at=setting.at))
         text, escape = known or ("", "default")
         return LogTarget(
             kind="access", path=path, goes_to=goes_to, format_name=name, format=text, escape=escape, server=server, at=setting.at

@@ -255,9 +255,9 @@ def path_of(uri: str) -> str:
     path = re.sub(r"/{2,}", "/", "/" + path.lstrip("/"))
     if "/." not in path:
         return path
-    is_folder = path.endswith(("/", "/.", "/.."))
+    is_directory = path.endswith(("/", "/.", "/.."))
     normal = posixpath.normpath(path)
-    return normal + "/" if is_folder and normal != "/" else normal
+    return normal + "/" if is_directory and normal != "/" else normal
 
 
 def _fits(wild: str, name: str, is_leading: bool) -> bool:

@@ -138,10 +138,10 @@ class _Reader:
             self.line_start = start + raw.rindex("\n") + 1
         return token
 
-    def problem(self, says: str, where: Node | Token | None) -> None:
+    def problem(self, message: str, where: Node | Token | None) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             at = where.at if where else None
-            self.problems.append(ConfigProblem(says=says, at=at, seen_in=self.file))
+            self.problems.append(ConfigProblem(message=message, at=at, source=self.file))
 
     def end(self, mark: Token) -> None:
         """End a directive at its semicolon."""

@@ -98,22 +98,22 @@ def _proxy_host(way: Passed, kind: Pass) -> str:
 
 def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Upstream]) -> Iterator[ConfigProblem]:
     """Yield what nginx says of an argument that it does not take."""
-    says = ""
+    message = ""
     name = way.authority
     found = target(name)
     if not way.protocol or (way.scheme == "" and "" not in kind.schemes):
-        says = "invalid URL prefix"
+        message = "invalid URL prefix"
     elif name.lower() in upstreams:
         return
     elif found is None:
         given = name + (way.uri or "")
-        says = f'invalid port in upstream "{given}"' if ":" in name else f'no host in upstream "{given}"'
+        message = f'invalid port in upstream "{given}"' if ":" in name else f'no host in upstream "{given}"'
     elif found.port and found.host.lower() in upstreams:
-        says = f'upstream "{found.host}" may not have port {found.port}'
+        message = f'upstream "{found.host}" may not have port {found.port}'
     elif not found.port and not found.is_unix and way.protocol not in kind.ports:
-        says = f'no port in upstream "{name}"'
-    if says:
-        yield ConfigProblem(says=says, at=at, seen_in=at.file)
+        message = f'no port in upstream "{name}"'
+    if message:
+        yield ConfigProblem(message=message, at=at, source=at.file)
 
 
 def in_force(directive: str, kind: Pass, settings: Settings, defaults: Defaults, problems: list[ConfigProblem]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def in_force(directive: str, kind: Pass, settings: Settings, defaults: Defaults,
         value = read(given[0])
         if value is None:
             at = settings[f"{module}_{name}"][-1].at
-            problem = ConfigProblem(says=f'"{module}_{name}" directive invalid value', at=at)
+            problem = ConfigProblem(message=f'"{module}_{name}" directive invalid value', at=at)
             if problem not in problems:
                 problems.append(problem)
         return default if value is None else value

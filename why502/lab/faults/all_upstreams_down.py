@@ -34,6 +34,8 @@ fault = partial(
     proves=(r"no live upstreams while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="all-upstreams-down", says="both servers run again, and nginx still holds them for failed", build=build),
-    fault(name="all-upstreams-down-combined-log", says="the same, without upstream fields", build=partial(build, log="combined")),
+    fault(name="all-upstreams-down", message="both servers run again, and nginx still holds them for failed", build=build),
+    fault(
+        name="all-upstreams-down-combined-log", message="the same, without upstream fields", build=partial(build, log="combined")
+    ),
 )

@@ -39,7 +39,7 @@ fault = partial(Fault, cause="apparmor-denied", layer=Layer.PLATFORM, needs=froz
 FAULTS = (
     fault(
         name="apparmor-denied",
-        says="the AppArmor profile of nginx allows no IPv6 socket",
+        message="the AppArmor profile of nginx allows no IPv6 socket",
         build=apparmor,
         statuses=frozenset({500}),
         proves=(r"socket\(\) failed \(13: Permission denied\) while connecting to upstream",),

@@ -81,31 +81,31 @@ machine = partial(fault, needs=frozenset({"machine"}))
 FAULTS = (
     machine(
         name="backend-crash-loop",
-        says="requests kill the application of a unit again and again",
+        message="requests kill the application of a unit again and again",
         build=partial(systemd, settings="RestartSec=100ms\nStartLimitBurst=1000"),
     ),
     machine(
         name="backend-crash-loop-limit",
-        says="the same, until systemd's start limit is hit",
+        message="the same, until systemd's start limit is hit",
         build=partial(systemd, settings="RestartSec=50ms\nStartLimitBurst=3", ends="failed", times=3),
         ongoing=True,
     ),
     machine(
         name="backend-crash-loop-silent",
-        says="the program of a unit ends with status 3 before it listens, without a word",
+        message="the program of a unit ends with status 3 before it listens, without a word",
         build=silent,
         statuses=frozenset({502}),
         ongoing=True,
     ),
     fault(
         name="backend-crash-loop-supervisord",
-        says="requests kill the application of supervisord again and again",
+        message="requests kill the application of supervisord again and again",
         build=supervisord,
         needs=frozenset({"isolation", "supervisord"}),
     ),
     fault(
         name="backend-crash-loop-pm2",
-        says="an application of pm2 ends again and again",
+        message="an application of pm2 ends again and again",
         build=node,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),

@@ -91,32 +91,32 @@ fault = partial(
 FAULTS = (
     fault(
         name="backend-oom-killed",
-        says="a request makes the application exceed its memory limit (64 MiB)",
+        message="a request makes the application exceed its memory limit (64 MiB)",
         build=alone,
         needs=frozenset({"isolation", "groups"}),
     ),
     fault(
         name="backend-oom-killed-worker",
-        says="requests make workers of gunicorn exceed their memory limit",
+        message="requests make workers of gunicorn exceed their memory limit",
         build=worker,
         ongoing=None,
         needs=frozenset({"isolation", "groups", "gunicorn"}),
     ),
     fault(
         name="backend-oom-killed-unit",
-        says="a request makes the application of a unit exceed its memory limit",
+        message="a request makes the application of a unit exceed its memory limit",
         build=of_unit,
         needs=frozenset({"machine", "groups"}),
     ),
     fault(
         name="backend-oom-killed-memory-max",
-        says="a request makes the application of a unit exceed its MemoryMax=",
+        message="a request makes the application of a unit exceed its MemoryMax=",
         build=partial(whole, settings="MemoryMax=64M\nMemorySwapMax=0", paths=("/hog/200",)),
         needs=frozenset({"vm"}),
     ),
     fault(
         name="backend-oom-killed-global",
-        says="a request makes the application use all memory of the machine",
+        message="a request makes the application use all memory of the machine",
         build=partial(whole, settings="", paths=("/hog/600", "/hog/600")),
         needs=frozenset({"vm"}),
     ),

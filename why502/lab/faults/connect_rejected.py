@@ -12,19 +12,19 @@ fault = partial(Fault, cause="connect-rejected", layer=Layer.NETWORK, needs=froz
 FAULTS = (
     fault(
         name="connect-rejected",
-        says="a firewall rejects what goes to another machine (administratively prohibited)",
+        message="a firewall rejects what goes to another machine (administratively prohibited)",
         build=partial(far, rule="reject with icmpx type admin-prohibited"),
         proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),
     fault(
         name="connect-rejected-local",
-        says="a firewall on this machine rejects; the application listens",
+        message="a firewall on this machine rejects; the application listens",
         build=partial(blocked, rule="reject with icmpx type admin-prohibited"),
         proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),
     fault(
         name="connect-rejected-reset",
-        says="a firewall on this machine answers with a TCP reset; the application listens",
+        message="a firewall on this machine answers with a TCP reset; the application listens",
         build=partial(blocked, rule="reject with tcp reset"),
         proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
     ),

@@ -17,12 +17,12 @@ fault = partial(
 FAULTS = (
     fault(
         name="connection-reset",
-        says="the backend reads the request and resets",
+        message="the backend reads the request and resets",
         build=partial(one_backend, options=("--does", "reset")),
     ),
     fault(
         name="connection-reset-json-log",
-        says="the same, access log in JSON",
+        message="the same, access log in JSON",
         build=partial(one_backend, options=("--does", "reset"), log="json"),
     ),
 )

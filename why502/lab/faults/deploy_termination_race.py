@@ -52,19 +52,19 @@ fault = partial(
 FAULTS = (
     fault(
         name="deploy-termination-race",
-        says="a unit is restarted while requests come in",
+        message="a unit is restarted while requests come in",
         build=systemd,
         needs=frozenset({"machine"}),
     ),
     fault(
         name="deploy-termination-race-killed",
-        says="a unit is restarted while requests come in, does not end by itself, and is killed after TimeoutStopSec=",
+        message="a unit is restarted while requests come in, does not end by itself, and is killed after TimeoutStopSec=",
         build=partial(systemd, settings="TimeoutStopSec=1s", wrap="/usr/bin/env --ignore-signal=TERM "),
         needs=frozenset({"machine"}),
     ),
     fault(
         name="deploy-termination-race-supervisord",
-        says="a program of supervisord is restarted while requests come in",
+        message="a program of supervisord is restarted while requests come in",
         build=supervisord,
         needs=frozenset({"isolation", "supervisord"}),
     ),

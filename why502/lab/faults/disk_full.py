@@ -21,12 +21,12 @@ def small(stage: Stage, path: str, options: str) -> Path:
 
 def uploads(stage: Stage, *, options: str) -> None:
     """Break it: uploads that do not fit the buffer cannot be put down; the backend is never asked."""
-    folder = small(stage, "/var/lib/nginx", options)
+    directory = small(stage, "/var/lib/nginx", options)
     one_backend(stage, times=1, location="client_body_buffer_size 8k;\nclient_max_body_size 10m;")
     if "nr_inodes" in options:
         for number in range(1000):
             try:
-                (folder / f"left-{number}").touch()
+                (directory / f"left-{number}").touch()
             except OSError:
                 break
     stage.send_many(5, "/upload", method="POST", body=b"x" * 2_000_000)
@@ -52,28 +52,28 @@ fault = partial(Fault, cause="disk-full", layer=Layer.PLATFORM, ongoing=None, ne
 FAULTS = (
     fault(
         name="disk-full",
-        says="no space is left for request bodies",
+        message="no space is left for request bodies",
         build=partial(uploads, options="size=1m"),
         statuses=frozenset({200, 500}),
         proves=(r"\(28: No space left on device\)",),
     ),
     fault(
         name="disk-full-inodes",
-        says="no inode is left for request bodies",
+        message="no inode is left for request bodies",
         build=partial(uploads, options="size=16m,nr_inodes=40"),
         statuses=frozenset({200, 500}),
         proves=(r"\(28: No space left on device\)",),
     ),
     fault(
         name="disk-full-response",
-        says="no space is left for responses",
+        message="no space is left for responses",
         build=responses,
         statuses=frozenset({200}),
         proves=(r"\(28: No space left on device\)",),
     ),
     fault(
         name="disk-full-application",
-        says="the application cannot write its file, and answers 502 itself",
+        message="the application cannot write its file, and answers 502 itself",
         build=application,
         statuses=frozenset({200, 502}),
         proves=(r" 502 ",),

@@ -17,7 +17,7 @@ def at_start(stage: Stage) -> None:
     try:
         stage.nginx.start("proxy_pass http://app.internal:3000;")
     except LabError as error:
-        if "host not found in upstream" not in error.says:
+        if "host not found in upstream" not in error.message:
             raise
     stage.send_many(2)
 
@@ -26,13 +26,13 @@ fault = partial(Fault, cause="dns-host-not-found", layer=Layer.PROXY)
 FAULTS = (
     fault(
         name="dns-host-not-found",
-        says="a variable holds a name that the name server does not know",
+        message="a variable holds a name that the name server does not know",
         build=partial(variable_target, rcode="NXDOMAIN"),
         proves=(r"app\.internal could not be resolved \(3: Host not found\)",),
     ),
     fault(
         name="dns-host-not-found-at-start",
-        says="nginx does not start: a name in its configuration does not resolve",
+        message="nginx does not start: a name in its configuration does not resolve",
         build=at_start,
         needs=frozenset({"isolation"}),
         statuses=frozenset({0}),

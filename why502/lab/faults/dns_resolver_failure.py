@@ -12,26 +12,26 @@ fault = partial(Fault, cause="dns-resolver-failure", layer=Layer.NETWORK)
 FAULTS = (
     fault(
         name="dns-resolver-failure",
-        says="the name server answers SERVFAIL",
+        message="the name server answers SERVFAIL",
         build=partial(variable_target, rcode="SERVFAIL"),
         proves=(r"app\.internal could not be resolved \(2: Server failure\)",),
     ),
     fault(
         name="dns-resolver-failure-own",
-        says="no name server runs at the resolver's address; the machine's own knows the name",
+        message="no name server runs at the resolver's address; the machine's own knows the name",
         build=partial(variable_target, rcode=None, is_known=True),
         needs=frozenset({"isolation"}),
         proves=(r"app\.internal could not be resolved \(110: Operation timed out\)",),
     ),
     fault(
         name="dns-resolver-failure-refused",
-        says="the name server refuses to answer us",
+        message="the name server refuses to answer us",
         build=partial(variable_target, rcode="REFUSED"),
         proves=(r"app\.internal could not be resolved \(5: Operation refused\)",),
     ),
     fault(
         name="dns-resolver-failure-dead",
-        says="no name server runs at the resolver's address",
+        message="no name server runs at the resolver's address",
         build=partial(variable_target, rcode=None),
         proves=(r"app\.internal could not be resolved \(110: Operation timed out\)",),
     ),

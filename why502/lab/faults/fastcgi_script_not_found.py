@@ -1,4 +1,4 @@
-"""fastcgi-script-not-found: SCRIPT_FILENAME names a folder that PHP-FPM does not see."""
+"""fastcgi-script-not-found: SCRIPT_FILENAME names a directory that PHP-FPM does not see."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from why502.model.finding import Layer
 
 
 def build(stage: Stage) -> str:
-    """Break it: the site has moved, the parameter still names the folder where it was."""
+    """Break it: the site has moved, the parameter still names the directory where it was."""
     address = f"127.0.0.1:{stage.port(9000)}"
     start_php(stage, address)
     stage.nginx.start(passes(stage, address).replace("fastcgi_param SCRIPT_FILENAME ", "fastcgi_param SCRIPT_FILENAME /srv/old"))
@@ -22,7 +22,7 @@ FAULTS = (
         name="fastcgi-script-not-found",
         cause="fastcgi-script-not-found",
         layer=Layer.PROXY,
-        says="the site has moved, SCRIPT_FILENAME names the folder where it was",
+        message="the site has moved, SCRIPT_FILENAME names the directory where it was",
         build=build,
         statuses=frozenset({404}),
         proves=(r"Primary script unknown",),

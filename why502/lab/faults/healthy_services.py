@@ -128,47 +128,50 @@ machine = frozenset({"machine"})
 FAULTS = (
     fault(
         name="healthy-unit-crashed-unnoticed",
-        says="nothing; a unit crashed once while nobody asked",
+        message="nothing; a unit crashed once while nobody asked",
         build=unit_crashed_unnoticed,
         needs=machine,
     ),
     fault(
         name="healthy-unit-restarted",
-        says="nothing; a unit was restarted while nobody asked",
+        message="nothing; a unit was restarted while nobody asked",
         build=unit_restarted,
         needs=machine,
     ),
-    fault(name="healthy-unit-elsewhere", says="nothing; a unit behind no route failed", build=unit_elsewhere, needs=machine),
+    fault(name="healthy-unit-elsewhere", message="nothing; a unit behind no route failed", build=unit_elsewhere, needs=machine),
     fault(
         name="healthy-everything",
-        says="nothing; services of systemd, supervisord and pm2, gunicorn, and two PHP-FPM",
+        message="nothing; services of systemd, supervisord and pm2, gunicorn, and two PHP-FPM",
         build=everything,
         needs=frozenset({"machine", "supervisord", "pm2", "node", "gunicorn", "php-fpm"}),
     ),
     fault(
         name="healthy-supervisord",
-        says="nothing; a restart, and a program of supervisord behind no route is FATAL",
+        message="nothing; a restart, and a program of supervisord behind no route is FATAL",
         build=program_elsewhere,
         needs=frozenset({"isolation", "supervisord"}),
     ),
     fault(
         name="healthy-pm2",
-        says="nothing; an application of pm2 was restarted",
+        message="nothing; an application of pm2 was restarted",
         build=pm2_restarted,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),
     fault(
         name="healthy-gunicorn",
-        says="nothing; gunicorn replaced its workers",
+        message="nothing; gunicorn replaced its workers",
         build=workers_replaced,
         needs=frozenset({"isolation", "gunicorn"}),
     ),
     fault(
-        name="healthy-php-busy", says="nothing; a busy PHP-FPM pool", build=pool_busy, needs=frozenset({"isolation", "php-fpm"})
+        name="healthy-php-busy",
+        message="nothing; a busy PHP-FPM pool",
+        build=pool_busy,
+        needs=frozenset({"isolation", "php-fpm"}),
     ),
     fault(
         name="healthy-php-busy-dynamic",
-        says="nothing; a busy dynamic PHP-FPM pool",
+        message="nothing; a busy dynamic PHP-FPM pool",
         build=partial(
             pool_busy,
             settings="pm = dynamic\npm.max_children = 3\npm.start_servers = 1\npm.min_spare_servers = 1\npm.max_spare_servers = 2",
@@ -177,7 +180,7 @@ FAULTS = (
     ),
     fault(
         name="healthy-oom-elsewhere",
-        says="nothing; a program behind no route was killed for memory",
+        message="nothing; a program behind no route was killed for memory",
         build=other_killed,
         is_loud=True,
         needs=frozenset({"isolation", "groups"}),

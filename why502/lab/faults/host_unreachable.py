@@ -24,19 +24,19 @@ fault = partial(Fault, cause="host-unreachable", layer=Layer.NETWORK, needs=froz
 FAULTS = (
     fault(
         name="host-unreachable",
-        says="no route leads to the target's network",
+        message="no route leads to the target's network",
         build=build,
         proves=(r"connect\(\) to \S+ failed \(101: Network is unreachable\) while connecting to upstream",),
     ),
     fault(
         name="host-unreachable-route",
-        says="the route to the target's network says unreachable",
+        message="the route to the target's network says unreachable",
         build=partial(build, route="unreachable"),
         proves=(r"connect\(\) to \S+ failed \(113: No route to host\) while connecting to upstream",),
     ),
     fault(
         name="host-unreachable-host-down",
-        says="the host is down, and the kernel gives up before nginx does",
+        message="the host is down, and the kernel gives up before nginx does",
         build=partial(absent, patience="10s"),
         proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),

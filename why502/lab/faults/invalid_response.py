@@ -14,24 +14,24 @@ no_http = partial(fault, statuses=frozenset({9}), proves=(r"upstream sent no val
 FAULTS = (
     fault(
         name="invalid-response",
-        says="a header line without a colon",
+        message="a header line without a colon",
         build=partial(one_backend, options=("--does", "bad-header")),
         proves=HEADER,
     ),
     fault(
         name="invalid-response-nul",
-        says="a NUL byte in a header value",
+        message="a NUL byte in a header value",
         build=partial(one_backend, options=("--does", "nul-header")),
         proves=HEADER,
     ),
     no_http(
         name="invalid-response-status-line",
-        says="a status line in the wrong order (logged as 009)",
+        message="a status line in the wrong order (logged as 009)",
         build=partial(one_backend, options=("--does", "bad-status-line")),
     ),
     no_http(
         name="invalid-response-no-header",
-        says="a body without any header (logged as 009)",
+        message="a body without any header (logged as 009)",
         build=partial(one_backend, options=("--does", "no-status-line")),
     ),
 )

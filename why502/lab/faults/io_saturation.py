@@ -28,14 +28,14 @@ def device_of(path: Path) -> str:
 
 def build(stage: Stage) -> str:
     """Break it: requests write 1 MiB each at once to a disk of 1 MiB/s, four at a time."""
-    folder = stage.scratch()
-    device = device_of(folder)
+    directory = stage.scratch()
+    device = device_of(directory)
     target = f"127.0.0.1:{stage.port(3000)}"
     try:
         wrap = stage.limit(disk=(device, SPEED))
     except OSError as error:
         raise LabError(f"the disk {device} cannot be limited: {error}") from error
-    stage.backend(3000, "--file", str(folder / "orders"), wrap=wrap)
+    stage.backend(3000, "--file", str(directory / "orders"), wrap=wrap)
     stage.nginx.start(f"proxy_pass http://{target};\nproxy_read_timeout 1s;")
     stage.keep_sending("/write/1", clients=4)
     stage.until(lambda: 504 in stage.statuses, "requests time out")
@@ -50,7 +50,7 @@ FAULTS = (
         name="io-saturation",
         cause="io-saturation",
         layer=Layer.PLATFORM,
-        says="requests that write, and a disk limited to 1 MiB/s",
+        message="requests that write, and a disk limited to 1 MiB/s",
         build=build,
         statuses=frozenset({504}),
         proves=(r"upstream timed out \(110: Connection timed out\)",),

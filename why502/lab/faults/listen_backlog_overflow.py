@@ -33,14 +33,14 @@ fault = partial(Fault, cause="listen-backlog-overflow", layer=Layer.UPSTREAM)
 FAULTS = (
     fault(
         name="listen-backlog-overflow",
-        says="the accept queue of the TCP socket (1) is full",
+        message="the accept queue of the TCP socket (1) is full",
         build=tcp,
         statuses=frozenset({200, 504}),
         proves=(r"upstream timed out \(110: Connection timed out\) while connecting to upstream",),
     ),
     fault(
         name="listen-backlog-overflow-unix",
-        says="the accept queue of the unix socket (1) is full",
+        message="the accept queue of the unix socket (1) is full",
         build=unix,
         statuses=frozenset({200, 502}),
         proves=(r"connect\(\) to unix:\S+ failed \(11: Resource temporarily unavailable\) while connecting to upstream",),

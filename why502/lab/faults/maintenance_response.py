@@ -44,21 +44,21 @@ fault = partial(Fault, cause="maintenance-response", layer=Layer.PROXY)
 FAULTS = (
     fault(
         name="maintenance-response",
-        says="a location returns 503",
+        message="a location returns 503",
         build=returns,
         statuses=frozenset({200, 503}),
         proves=(r'GET /shop/cart HTTP/1.1" 503 ',),
     ),
     fault(
         name="maintenance-response-switch",
-        says="a file switches 503 on",
+        message="a file switches 503 on",
         build=switch,
         statuses=frozenset({503}),
         proves=(r'" 503 ',),
     ),
     fault(
         name="maintenance-response-down",
-        says="every server of the group is marked down",
+        message="every server of the group is marked down",
         build=all_down,
         proves=(r"no live upstreams while connecting to upstream",),
     ),

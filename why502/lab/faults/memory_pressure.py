@@ -31,7 +31,7 @@ fault = partial(Fault, cause="memory-pressure", layer=Layer.PLATFORM, needs=froz
 FAULTS = (
     fault(
         name="memory-pressure",
-        says="the application works above its MemoryHigh=",
+        message="the application works above its MemoryHigh=",
         build=pressed,
         statuses=frozenset({504}),
         ongoing=None,

@@ -36,12 +36,12 @@ fault = partial(
 FAULTS = (
     fault(
         name="php-fpm-crashed",
-        says="requests kill PHP-FPM children (SIGSEGV)",
+        message="requests kill PHP-FPM children (SIGSEGV)",
         build=partial(build, how="exec('kill -SEGV ' . getmypid())"),
     ),
     fault(
         name="php-fpm-crashed-tcp",
-        says="the same by SIGBUS, on a port",
+        message="the same by SIGBUS, on a port",
         build=partial(build, how="exec('kill -BUS ' . getmypid())", listen=9000),
     ),
 )

@@ -43,19 +43,21 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="php-fpm-max-children", says="a static pool of two children, ten clients", build=build),
+    fault(name="php-fpm-max-children", message="a static pool of two children, ten clients", build=build),
     fault(
-        name="php-fpm-max-children-dynamic", says="a dynamic pool of at most two children", build=partial(build, settings=DYNAMIC)
+        name="php-fpm-max-children-dynamic",
+        message="a dynamic pool of at most two children",
+        build=partial(build, settings=DYNAMIC),
     ),
     fault(
         name="php-fpm-max-children-ondemand",
-        says="an ondemand pool of at most two children",
+        message="an ondemand pool of at most two children",
         build=partial(build, settings=ONDEMAND),
     ),
-    fault(name="php-fpm-max-children-tcp", says="a static pool on a port", build=partial(build, listen=9000)),
+    fault(name="php-fpm-max-children-tcp", message="a static pool on a port", build=partial(build, listen=9000)),
     fault(
         name="php-fpm-max-children-queue",
-        says="a static pool whose queue is full, too",
+        message="a static pool whose queue is full, too",
         build=full_queue,
         statuses=frozenset({200, 502}),
         proves=(r"connect\(\) to unix:\S+ failed \(11: Resource temporarily unavailable\) while connecting to upstream",),

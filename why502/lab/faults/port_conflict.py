@@ -73,31 +73,31 @@ fault = partial(Fault, cause="port-conflict", layer=Layer.UPSTREAM)
 FAULTS = (
     fault(
         name="port-conflict",
-        says="a unit wants all addresses of a port, another process holds one of them",
+        message="a unit wants all addresses of a port, another process holds one of them",
         build=elsewhere,
         needs=frozenset({"machine"}),
     ),
     fault(
         name="port-conflict-answered",
-        says="another program holds the unit's address, and closes the proxy's connections",
+        message="another program holds the unit's address, and closes the proxy's connections",
         build=other,
         needs=frozenset({"machine"}),
     ),
     fault(
         name="port-conflict-gunicorn",
-        says="gunicorn, under supervisord, cannot bind",
+        message="gunicorn, under supervisord, cannot bind",
         build=gunicorn,
         needs=frozenset({"isolation", "supervisord", "gunicorn"}),
     ),
     fault(
         name="port-conflict-tries-on",
-        says="gunicorn tries again and again to bind, while another program resets what comes",
+        message="gunicorn tries again and again to bind, while another program resets what comes",
         build=tries_on,
         needs=frozenset({"isolation", "supervisord", "gunicorn"}),
     ),
     fault(
         name="port-conflict-pm2",
-        says="an application of pm2 cannot bind (EADDRINUSE)",
+        message="an application of pm2 cannot bind (EADDRINUSE)",
         build=node,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),

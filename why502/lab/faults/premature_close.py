@@ -17,17 +17,17 @@ fault = partial(
 FAULTS = (
     fault(
         name="premature-close",
-        says="the backend reads the request and closes",
+        message="the backend reads the request and closes",
         build=partial(one_backend, options=("--does", "close")),
     ),
     fault(
         name="premature-close-half",
-        says="the backend closes in the middle of its header",
+        message="the backend closes in the middle of its header",
         build=partial(one_backend, options=("--does", "half")),
     ),
     fault(
         name="premature-close-combined-log",
-        says="the same, without upstream fields in the access log",
+        message="the same, without upstream fields in the access log",
         build=partial(one_backend, options=("--does", "close"), log="combined"),
     ),
 )

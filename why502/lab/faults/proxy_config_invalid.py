@@ -37,22 +37,22 @@ fault = partial(
 FAULTS = (
     fault(
         name="proxy-config-invalid",
-        says="the change that would help has a directive without its value",
+        message="the change that would help has a directive without its value",
         build=partial(build, mistake="proxy_buffer_size;"),
     ),
     fault(
         name="proxy-config-invalid-directive",
-        says="the change that would help has an unknown directive",
+        message="the change that would help has an unknown directive",
         build=partial(build, mistake="proxy_busy_buffer_size 8k;"),
     ),
     fault(
         name="proxy-config-invalid-buffers",
-        says="the change that would help breaks a rule of the buffers",
+        message="the change that would help breaks a rule of the buffers",
         build=partial(build, mistake="proxy_buffer_size 16k;"),
     ),
     fault(
         name="proxy-config-invalid-untold",
-        says="the mistake is on disk, the reload was never asked for by signal, so no log tells of it",
+        message="the mistake is on disk, the reload was never asked for by signal, so no log tells of it",
         build=partial(build, mistake="proxy_buffer_size 4k", is_reloaded=False),
         proves=(r"connect\(\) failed \(111",),
     ),

@@ -27,20 +27,20 @@ ends_at_connect = partial(
     fault, statuses=frozenset({500}), proves=(r"worker_connections are not enough while connecting to upstream",)
 )
 FAULTS = (
-    ends_at_connect(name="proxy-loop", says="proxy_pass names nginx's own port", build=build),
+    ends_at_connect(name="proxy-loop", message="proxy_pass names nginx's own port", build=build),
     ends_at_connect(
         name="proxy-loop-application",
-        says="the same, and the application listens on a port that no route names",
+        message="the same, and the application listens on a port that no route names",
         build=partial(build, has_application=True),
     ),
     ends_at_connect(
         name="proxy-loop-host",
-        says="the same, with the Host passed on",
+        message="the same, with the Host passed on",
         build=partial(build, host="proxy_set_header Host $host;"),
     ),
     fault(
         name="proxy-loop-reset",
-        says="the same, ending in a reset",
+        message="the same, ending in a reset",
         build=partial(build, connections=64),
         proves=(r"worker_connections are not enough",),
     ),

@@ -23,8 +23,10 @@ def build(stage: Stage, *, how: signal.Signals) -> None:
 
 fault = partial(Fault, cause="proxy-not-running", layer=Layer.PROXY, statuses=frozenset({0, 200}))
 FAULTS = (
-    fault(name="proxy-not-running", says="nginx was stopped", build=partial(build, how=signal.SIGTERM)),
+    fault(name="proxy-not-running", message="nginx was stopped", build=partial(build, how=signal.SIGTERM)),
     fault(
-        name="proxy-not-running-killed", says="nginx was killed, its pid file is left", build=partial(build, how=signal.SIGKILL)
+        name="proxy-not-running-killed",
+        message="nginx was killed, its pid file is left",
+        build=partial(build, how=signal.SIGKILL),
     ),
 )

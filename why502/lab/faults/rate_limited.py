@@ -23,13 +23,13 @@ requests = partial(
 FAULTS = (
     fault(
         name="rate-limited",
-        says="limit_req: one request a second and address",
+        message="limit_req: one request a second and address",
         build=requests,
         proves=(r"limiting requests, excess: [\d.]+ by zone \"perip\"",),
     ),
     fault(
         name="rate-limited-connections",
-        says="limit_conn: two connections an address",
+        message="limit_conn: two connections an address",
         build=partial(
             build, zone="limit_conn_zone $binary_remote_addr zone=conns:1m;", limit="limit_conn conns 2;", delay_s="0.1"
         ),
@@ -37,7 +37,7 @@ FAULTS = (
     ),
     fault(
         name="rate-limited-json-log",
-        says="limit_req, access log in JSON",
+        message="limit_req, access log in JSON",
         build=partial(requests, log="json"),
         proves=(r"limiting requests",),
     ),

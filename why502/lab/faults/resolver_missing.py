@@ -20,7 +20,7 @@ FAULTS = (
         name="resolver-missing",
         cause="resolver-missing",
         layer=Layer.PROXY,
-        says="a variable holds localhost, and there is no resolver",
+        message="a variable holds localhost, and there is no resolver",
         build=build,
         proves=(r"no resolver defined to resolve localhost",),
     ),

@@ -32,18 +32,18 @@ fault = partial(
 FAULTS = (
     fault(
         name="response-header-too-big",
-        says="the application sends 7 KiB of cookies",
+        message="the application sends 7 KiB of cookies",
         build=partial(one_backend, options=("--does", "big-header")),
     ),
     fault(
         name="response-header-too-big-login",
-        says="only the login page sends 7 KiB of cookies",
+        message="only the login page sends 7 KiB of cookies",
         build=login,
         statuses=frozenset({200, 502}),
     ),
     fault(
         name="response-header-too-big-fastcgi",
-        says="a PHP page sends 7 KiB of headers",
+        message="a PHP page sends 7 KiB of headers",
         build=php,
         needs=frozenset({"php-fpm"}),
     ),

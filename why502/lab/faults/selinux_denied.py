@@ -34,14 +34,14 @@ fault = partial(Fault, cause="selinux-denied", layer=Layer.PLATFORM, needs=froze
 FAULTS = (
     fault(
         name="selinux-denied",
-        says="SELinux does not let nginx connect to the port",
+        message="SELinux does not let nginx connect to the port",
         build=selinux_tcp,
         proves=(r"connect\(\) to 127\.0\.0\.1:\d+ failed \(13: Permission denied\) while connecting to upstream",),
         boot="security=selinux enforcing=0",
     ),
     fault(
         name="selinux-denied-unix",
-        says="SELinux does not let nginx use the application's socket",
+        message="SELinux does not let nginx use the application's socket",
         build=selinux_unix,
         proves=(r"connect\(\) to unix:\S+ failed \(13: Permission denied\) while connecting to upstream",),
         boot="security=selinux enforcing=0",

@@ -37,6 +37,8 @@ fault = partial(
     proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="stale-dns", says="the name in proxy_pass moved to another address after the start", build=build),
-    fault(name="stale-dns-group", says="the name of a group's server moved after the start", build=partial(build, is_group=True)),
+    fault(name="stale-dns", message="the name in proxy_pass moved to another address after the start", build=build),
+    fault(
+        name="stale-dns-group", message="the name of a group's server moved after the start", build=partial(build, is_group=True)
+    ),
 )

@@ -29,10 +29,10 @@ def build(
     target = f"127.0.0.1:{stage.port(3000)}"
     ca = authority(stage)
     if is_known:
-        folder = Path("/usr/local/share/ca-certificates")
-        folder.mkdir(parents=True, exist_ok=True)
-        stage.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(folder))
-        (folder / "company.crt").write_bytes(ca.read_bytes())
+        directory = Path("/usr/local/share/ca-certificates")
+        directory.mkdir(parents=True, exist_ok=True)
+        stage.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(directory))
+        (directory / "company.crt").write_bytes(ca.read_bytes())
     trust = ca if trusted == "lab" else authority(stage, trusted)
     stage.backend(3000, "--tls", certificate(stage, ca, name, is_expired=is_expired))
     stage.nginx.start(f"proxy_pass https://{target};\nproxy_ssl_verify on;\nproxy_ssl_trusted_certificate {trust};\n{tls}")
@@ -44,32 +44,32 @@ fault = partial(Fault, cause="tls-verify-failed", layer=Layer.PROXY, needs=froze
 FAULTS = (
     fault(
         name="tls-verify-failed-expired",
-        says="the backend's certificate ended in 2020",
+        message="the backend's certificate ended in 2020",
         build=partial(build, is_expired=True),
         proves=(r"upstream SSL certificate verify error: \(10:certificate has expired\)",),
     ),
     fault(
         name="tls-verify-failed-name",
-        says="the backend's certificate is for another name",
+        message="the backend's certificate is for another name",
         build=partial(build, name="old.internal"),
         proves=(r"upstream SSL certificate does not match \"app\.internal\"",),
     ),
     fault(
         name="tls-verify-failed-issuer",
-        says="the backend's certificate is of an authority that nginx does not trust",
+        message="the backend's certificate is of an authority that nginx does not trust",
         build=partial(build, trusted="other"),
         proves=(r"upstream SSL certificate verify error: \((20|21):unable to ",),
     ),
     fault(
         name="tls-verify-failed-issuer-known",
-        says="nginx trusts another authority than the one that this machine knows and that signed the certificate",
+        message="nginx trusts another authority than the one that this machine knows and that signed the certificate",
         build=partial(build, trusted="other", is_known=True),
         needs=frozenset({"openssl", "isolation"}),
         proves=(r"upstream SSL certificate verify error: \((20|21):unable to ",),
     ),
     fault(
         name="tls-verify-failed-default-name",
-        says="nginx verifies the certificate for the address in proxy_pass, since proxy_ssl_name is not set",
+        message="nginx verifies the certificate for the address in proxy_pass, since proxy_ssl_name is not set",
         build=partial(build, tls="proxy_ssl_server_name on;"),
         proves=(r"upstream SSL certificate does not match",),
     ),

@@ -18,17 +18,17 @@ fault = partial(
 FAULTS = (
     fault(
         name="truncated-response",
-        says="the backend announces 100,000 bytes and closes after 1,000",
+        message="the backend announces 100,000 bytes and closes after 1,000",
         build=partial(one_backend, options=("--does", "truncate")),
     ),
     fault(
         name="truncated-response-chunked",
-        says="the backend closes without its last chunk",
+        message="the backend closes without its last chunk",
         build=partial(one_backend, options=("--does", "truncate-chunked"), location="proxy_http_version 1.1;"),
     ),
     fault(
         name="truncated-response-reset",
-        says="the backend resets in the middle of the body",
+        message="the backend resets in the middle of the body",
         build=partial(one_backend, options=("--does", "truncate-reset")),
         proves=(r"readv?\(\) failed \(104: Connection reset by peer\) while reading upstream",),
     ),

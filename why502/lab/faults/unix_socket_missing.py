@@ -39,21 +39,21 @@ fault = partial(
     proves=(r"connect\(\) to unix:\S+ failed \(2: No such file or directory\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="unix-socket-missing", says="no socket is at the path", build=build),
+    fault(name="unix-socket-missing", message="no socket is at the path", build=build),
     fault(
         name="unix-socket-missing-other-path",
-        says="the application listens on a socket of another folder",
+        message="the application listens on a socket of another directory",
         build=partial(build, listens="/run/app/app.sock"),
     ),
     fault(
         name="unix-socket-missing-private-tmp",
-        says="the application has a /var/tmp of its own (PrivateTmp), so its socket is invisible",
+        message="the application has a /var/tmp of its own (PrivateTmp), so its socket is invisible",
         build=partial(build, listens="/var/tmp/app.sock", asked="/var/tmp/app.sock", wrap=PRIVATE_TMP),
         needs=frozenset({"isolation"}),
     ),
     fault(
         name="unix-socket-missing-private-tmp-unit",
-        says="the application's unit has PrivateTmp=yes, so its socket in /tmp is invisible",
+        message="the application's unit has PrivateTmp=yes, so its socket in /tmp is invisible",
         build=of_unit,
         needs=frozenset({"machine"}),
     ),

@@ -1,4 +1,4 @@
-"""unix-socket-permission: the worker's user may not write to the socket, or not pass through one of its folders."""
+"""unix-socket-permission: the worker's user may not write to the socket, or not pass through one of its directories."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
 
-def build(stage: Stage, *, socket_mode: str = "666", folder_mode: int = 0o755) -> str:
-    """Break it: the socket, or its folder, belongs to root and is closed to the workers."""
+def build(stage: Stage, *, socket_mode: str = "666", directory_mode: int = 0o755) -> str:
+    """Break it: the socket, or its directory, belongs to root and is closed to the workers."""
     path = stage.path("/run/app/app.sock")
     stage.backend(f"unix:{path}", "--mode", socket_mode)
-    path.parent.chmod(folder_mode)
+    path.parent.chmod(directory_mode)
     stage.nginx.start(f"proxy_pass http://unix:{path};")
     stage.send_many(6)
     return f"unix:{path}"
@@ -37,20 +37,24 @@ fault = partial(
     proves=(r"connect\(\) to unix:\S+ failed \(13: Permission denied\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="unix-socket-permission", says="the socket has mode 0600, of root", build=partial(build, socket_mode="600")),
-    fault(name="unix-socket-permission-group", says="the socket has mode 0660, of root", build=partial(build, socket_mode="660")),
+    fault(name="unix-socket-permission", message="the socket has mode 0600, of root", build=partial(build, socket_mode="600")),
     fault(
-        name="unix-socket-permission-folder", says="its folder has mode 0700, of root", build=partial(build, folder_mode=0o700)
+        name="unix-socket-permission-group", message="the socket has mode 0660, of root", build=partial(build, socket_mode="660")
+    ),
+    fault(
+        name="unix-socket-permission-directory",
+        message="its directory has mode 0700, of root",
+        build=partial(build, directory_mode=0o700),
     ),
     fault(
         name="unix-socket-permission-pool-owner",
-        says="the socket of a PHP-FPM pool belongs to root (listen.owner)",
+        message="the socket of a PHP-FPM pool belongs to root (listen.owner)",
         build=partial(pool, settings="listen.owner = root\nlisten.group = root\nlisten.mode = 0660"),
         needs=frozenset({"isolation", "php-fpm"}),
     ),
     fault(
         name="unix-socket-permission-pool-mode",
-        says="the socket of a PHP-FPM pool may be written by nobody else (listen.mode)",
+        message="the socket of a PHP-FPM pool may be written by nobody else (listen.mode)",
         build=partial(pool, settings="listen.owner = root\nlisten.group = www-data\nlisten.mode = 0600"),
         needs=frozenset({"isolation", "php-fpm"}),
     ),

@@ -21,28 +21,28 @@ fault = partial(Fault, cause="upstream-error-status", layer=Layer.UPSTREAM)
 FAULTS = (
     fault(
         name="upstream-error-status",
-        says="the application answers 503 to everything",
+        message="the application answers 503 to everything",
         build=partial(one_backend, options=("--status", "503")),
         statuses=frozenset({503}),
         proves=(r'HTTP/1.1" 503 \d+ .* 503 0\.\d+ 0\.\d+ 0\.\d+',),
     ),
     fault(
         name="upstream-error-status-page",
-        says="one page of the application answers 502 by itself",
+        message="one page of the application answers 502 by itself",
         build=one_page,
         statuses=frozenset({200, 502}),
         proves=(r'GET /status/502 HTTP/1.1" 502 ',),
     ),
     fault(
         name="upstream-error-status-504",
-        says="the application, a gateway itself, answers 504; access log in JSON",
+        message="the application, a gateway itself, answers 504; access log in JSON",
         build=partial(one_backend, options=("--status", "504"), log="json"),
         statuses=frozenset({504}),
         proves=(r'"upstream_status":"504"',),
     ),
     fault(
         name="upstream-error-status-combined-log",
-        says="the application answers 503; no log tells who said it",
+        message="the application answers 503; no log tells who said it",
         build=partial(one_backend, options=("--status", "503"), log="combined"),
         statuses=frozenset({503}),
         proves=(r'HTTP/1.1" 503 ',),

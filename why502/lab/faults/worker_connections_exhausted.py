@@ -30,6 +30,6 @@ fault = partial(
     proves=(r"11 worker_connections are not enough while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="worker-connections-exhausted", says="eleven connections for a worker, six clients at once", build=build),
-    fault(name="worker-connections-exhausted-combined-log", says="the same", build=partial(build, log="combined")),
+    fault(name="worker-connections-exhausted", message="eleven connections for a worker, six clients at once", build=build),
+    fault(name="worker-connections-exhausted-combined-log", message="the same", build=partial(build, log="combined")),
 )

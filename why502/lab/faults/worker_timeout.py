@@ -66,7 +66,7 @@ fault = partial(
 FAULTS = (
     fault(
         name="worker-timeout",
-        says="gunicorn kills a worker whose request takes longer than --timeout",
+        message="gunicorn kills a worker whose request takes longer than --timeout",
         build=of_gunicorn,
         statuses=frozenset({200}),
         proves=(r" 50[02] ",),
@@ -74,28 +74,28 @@ FAULTS = (
     ),
     fault(
         name="worker-timeout-uwsgi",
-        says="uWSGI's harakiri kills a worker",
+        message="uWSGI's harakiri kills a worker",
         build=of_uwsgi,
         statuses=frozenset({200, 502}),
         needs=frozenset({"isolation", "uwsgi"}),
     ),
     fault(
         name="worker-timeout-unicorn",
-        says="unicorn kills a worker whose request takes longer than its timeout",
+        message="unicorn kills a worker whose request takes longer than its timeout",
         build=of_unicorn,
         statuses=frozenset({200, 502}),
         needs=frozenset({"isolation", "unicorn"}),
     ),
     fault(
         name="worker-timeout-php-fpm",
-        says="PHP-FPM's request_terminate_timeout ends a child",
+        message="PHP-FPM's request_terminate_timeout ends a child",
         build=of_php,
         statuses=frozenset({200, 502}),
         needs=frozenset({"isolation", "php-fpm"}),
     ),
     fault(
         name="worker-timeout-php-fpm-tcp",
-        says="the same, on a port",
+        message="the same, on a port",
         build=partial(of_php, listen=9000),
         statuses=frozenset({200, 502}),
         needs=frozenset({"isolation", "php-fpm"}),

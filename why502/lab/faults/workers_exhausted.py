@@ -38,21 +38,21 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="workers-exhausted", says="ten clients, two workers of 0.4 s a request, and a timeout of 1 s", build=build),
+    fault(name="workers-exhausted", message="ten clients, two workers of 0.4 s a request, and a timeout of 1 s", build=build),
     fault(
         name="workers-exhausted-unix",
-        says="the same with one worker on a unix socket",
+        message="the same with one worker on a unix socket",
         build=partial(build, workers=1, listen="/run/app.sock"),
     ),
     fault(
         name="workers-exhausted-gunicorn",
-        says="gunicorn with two sync workers, pages of 0.5 s, ten clients",
+        message="gunicorn with two sync workers, pages of 0.5 s, ten clients",
         build=of_gunicorn,
         needs=frozenset({"isolation", "gunicorn"}),
     ),
     fault(
         name="workers-exhausted-threads",
-        says="gunicorn with two threads that takes every connection at once and lets it wait inside, thirty clients",
+        message="gunicorn with two threads that takes every connection at once and lets it wait inside, thirty clients",
         build=partial(of_gunicorn, options=("--threads", "2"), clients=30),
         needs=frozenset({"isolation", "gunicorn"}),
     ),

@@ -131,11 +131,11 @@ def systemctl_hangs(stage: Stage) -> str:
 def dead_mount(stage: Stage) -> str:
     """Break it on a machine where a file system that nginx writes to has died: a FUSE that nobody serves (fuse(4))."""
     target = plain(stage)
-    folder = stage.path("/var/lib/nginx/proxy")
-    device = os.open("/dev/fuse", os.O_RDWR)  # as long as it is open, every look at the folder waits
+    directory = stage.path("/var/lib/nginx/proxy")
+    device = os.open("/dev/fuse", os.O_RDWR)  # as long as it is open, every look at the directory waits
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
-    if ctypes.CDLL(None, use_errno=True).mount(b"dead", str(folder).encode(), b"fuse", 0, options):
-        raise LabError(f"{folder}: {os.strerror(ctypes.get_errno())}")
+    if ctypes.CDLL(None, use_errno=True).mount(b"dead", str(directory).encode(), b"fuse", 0, options):
+        raise LabError(f"{directory}: {os.strerror(ctypes.get_errno())}")
     return target
 
 
@@ -163,40 +163,45 @@ fault = partial(
     proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="wrong-port", says="the application listens on 3000, proxy_pass names 3001", build=plain),
-    fault(name="wrong-port-json-log", says="the same, with an access log in JSON", build=partial(plain, log="json")),
+    fault(name="wrong-port", message="the application listens on 3000, proxy_pass names 3001", build=plain),
+    fault(name="wrong-port-json-log", message="the same, with an access log in JSON", build=partial(plain, log="json")),
     fault(
         name="wrong-port-combined-log",
-        says="the same, with an access log without upstream fields",
+        message="the same, with an access log without upstream fields",
         build=partial(plain, log="combined"),
     ),
     fault(
         name="wrong-port-and-mistake",
-        says="the same, and a mistake in the file that was never loaded and has nothing to do with it",
+        message="the same, and a mistake in the file that was never loaded and has nothing to do with it",
         build=beside_mistake,
         also=frozenset({"proxy-config-invalid"}),
     ),
-    fault(name="wrong-port-variable", says="the same, with a variable in proxy_pass", build=variable),
+    fault(name="wrong-port-variable", message="the same, with a variable in proxy_pass", build=variable),
     fault(
         name="wrong-port-group",
-        says="one of two servers has a wrong port; retries hide it",
+        message="one of two servers has a wrong port; retries hide it",
         build=group,
         statuses=frozenset({200}),
     ),
     fault(
         name="wrong-port-includes",
-        says="one of several included servers has a wrong port",
+        message="one of several included servers has a wrong port",
         build=includes,
         statuses=frozenset({200, 502}),
     ),
-    fault(name="wrong-port-reload", says="a reload brought a wrong port", build=after_reload, statuses=frozenset({200, 502})),
-    fault(name="wrong-port-prefix", says="the same, in an nginx with a prefix and configuration of its own", build=custom_prefix),
+    fault(name="wrong-port-reload", message="a reload brought a wrong port", build=after_reload, statuses=frozenset({200, 502})),
     fault(
-        name="wrong-port-long-log", says="30 failures among 200,000 healthy lines", build=long_log, statuses=frozenset({200, 502})
+        name="wrong-port-prefix", message="the same, in an nginx with a prefix and configuration of its own", build=custom_prefix
+    ),
+    fault(
+        name="wrong-port-long-log",
+        message="30 failures among 200,000 healthy lines",
+        build=long_log,
+        statuses=frozenset({200, 502}),
     ),
     fault(
         name="wrong-port-second-nginx",
-        says="two nginx run, one has a wrong port",
+        message="two nginx run, one has a wrong port",
         build=second_nginx,
         statuses=frozenset({200, 502}),
         proves=(),
@@ -204,36 +209,38 @@ FAULTS = (
     ),
     fault(
         name="wrong-port-no-error-log",
-        says="the same, and the error log goes nowhere",
+        message="the same, and the error log goes nowhere",
         build=partial(plain, http="error_log /dev/null crit;"),
         proves=(r'" 502 ',),
     ),
     fault(
-        name="wrong-port-no-access-log", says="the same, and there is no access log", build=partial(plain, http="access_log off;")
+        name="wrong-port-no-access-log",
+        message="the same, and there is no access log",
+        build=partial(plain, http="access_log off;"),
     ),
     fault(
         name="wrong-port-systemctl-hangs",
-        says="the same, and the service manager does not answer",
+        message="the same, and the service manager does not answer",
         build=systemctl_hangs,
         needs=frozenset({"isolation", "systemctl"}),
         gaps=frozenset({"systemd"}),
     ),
     fault(
         name="wrong-port-dead-mount",
-        says="the same, and a file system that nginx writes to has died",
+        message="the same, and a file system that nginx writes to has died",
         build=dead_mount,
         needs=frozenset({"isolation", "fuse"}),
         gaps=frozenset({"disks"}),
     ),
     fault(
         name="wrong-port-error-page",
-        says="the same, and an error page turns 502 into 200",
+        message="the same, and an error page turns 502 into 200",
         build=partial(error_page, page="error_page 502 =200 @sorry;\nlocation @sorry {\n    return 200 'soon';\n}"),
         statuses=frozenset({200}),
     ),
     fault(
         name="wrong-port-error-page-missing",
-        says="the same, and the error page's file is missing, so clients see 404",
+        message="the same, and the error page's file is missing, so clients see 404",
         build=partial(error_page, page="error_page 502 /50x.html;"),
         statuses=frozenset({404}),
     ),

@@ -28,7 +28,7 @@ def to_plain(stage: Stage, *, directive: str) -> str:
 
 
 def to_php(stage: Stage, *, has_root: bool = False, path: str = "/") -> str:
-    """Break it: proxy_pass to a PHP-FPM pool. `has_root`: the folder of the scripts is known to nginx."""
+    """Break it: proxy_pass to a PHP-FPM pool. `has_root`: the directory of the scripts is known to nginx."""
     listen = str(stage.path("/run/php/php-fpm.sock"))
     start_php(stage, listen)
     root = f"root {stage.path(FILE).parent};\n" if has_root else ""
@@ -43,60 +43,60 @@ fault = partial(Fault, cause="wrong-protocol", layer=Layer.PROXY)
 FAULTS = (
     fault(
         name="wrong-protocol-http-to-https",
-        says="proxy_pass http:// to a TLS port",
+        message="proxy_pass http:// to a TLS port",
         build=to_tls,
         needs=frozenset({"openssl"}),
         proves=ENDED,
     ),
     fault(
         name="wrong-protocol-https-to-http",
-        says="proxy_pass https:// to a plain HTTP port",
+        message="proxy_pass https:// to a plain HTTP port",
         build=partial(to_plain, directive="proxy_pass https://"),
         proves=(r"SSL_do_handshake\(\) failed \(SSL: [^)]*\) while SSL handshaking to upstream",),
     ),
     fault(
         name="wrong-protocol-http-to-fastcgi",
-        says="proxy_pass to PHP-FPM",
+        message="proxy_pass to PHP-FPM",
         build=to_php,
         needs=frozenset({"php-fpm"}),
         proves=ENDED,
     ),
     fault(
         name="wrong-protocol-http-to-fastcgi-script",
-        says="proxy_pass to PHP-FPM, below a root that holds the script",
+        message="proxy_pass to PHP-FPM, below a root that holds the script",
         build=partial(to_php, has_root=True, path="/index.php"),
         needs=frozenset({"php-fpm"}),
         proves=ENDED,
     ),
     fault(
         name="wrong-protocol-http-to-fastcgi-front",
-        says="proxy_pass to PHP-FPM, below a root whose index.php answers everything",
+        message="proxy_pass to PHP-FPM, below a root whose index.php answers everything",
         build=partial(to_php, has_root=True, path="/orders/7"),
         needs=frozenset({"php-fpm"}),
         proves=ENDED,
     ),
     fault(
         name="wrong-protocol-fastcgi-to-http",
-        says="fastcgi_pass to an HTTP server",
+        message="fastcgi_pass to an HTTP server",
         build=partial(to_plain, directive="fastcgi_pass "),
         proves=(r"upstream sent unsupported FastCGI protocol version: 72",),
     ),
     fault(
         name="wrong-protocol-h2",
-        says="proxy_pass to a backend that speaks HTTP/2 only (logged as 009)",
+        message="proxy_pass to a backend that speaks HTTP/2 only (logged as 009)",
         build=partial(one_backend, options=("--does", "h2")),
         statuses=frozenset({9}),
         proves=(rf"upstream sent no valid HTTP/1\.\d header {READING}",),
     ),
     fault(
         name="wrong-protocol-grpc",
-        says="grpc_pass to an HTTP/1 server",
+        message="grpc_pass to an HTTP/1 server",
         build=partial(to_plain, directive="grpc_pass grpc://"),
         proves=(r"upstream sent too large http2 frame",),
     ),
     fault(
         name="wrong-protocol-uwsgi",
-        says="proxy_pass to a uwsgi socket",
+        message="proxy_pass to a uwsgi socket",
         build=partial(one_backend, options=("--does", "uwsgi")),
         proves=ENDED,
     ),

@@ -143,7 +143,7 @@ def _diagnose(machine: container.Machine) -> dict[str, Any]:
         "verdict": diagnosis["verdict"],
         "findings": [
             {key: finding.get(key) for key in ("cause", "confidence", "target", "proxy", "failures", "ongoing")}
-            | {"message": finding.get("message", finding.get("says"))}
+            | {"message": finding.get("message", finding.get("message"))}
             for finding in diagnosis["findings"][:4]
         ],
         "checks_failed": [each["id"] for each in diagnosis["checks"] if each["status"] == "fail"],

@@ -46,12 +46,12 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     """
     is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
     for problem in deployment.configuration.problems:
-        if problem.says.startswith("open()"):
+        if problem.message.startswith("open()"):
             if not deployment.is_here:
                 continue
-        elif not is_sure and _ELSEWHERE.match(problem.says):
+        elif not is_sure and _ELSEWHERE.match(problem.message):
             continue
-        yield risk(problem.says, problem.at, "correct it, then `nginx -t`")
+        yield risk(problem.message, problem.at, "correct it, then `nginx -t`")
 
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)
@@ -75,7 +75,7 @@ def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Ite
         except (Why502Error, ValueError):
             step = None
         if step is not None and step.before == name:
-            yield Remedy(says=f"{right} is meant", steps=(step,), safe=True)
+            yield Remedy(message=f"{right} is meant", steps=(step,), safe=True)
             return
     yield f"{right} is meant"
 
@@ -114,8 +114,8 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
         known = table().get(directive.name)
         if known and known.removed and deployment.since(*known.removed) and not module_of(directive.name):
             instead = "`listen … ssl`" if directive.name == "ssl" else ""
-            says = f'"{directive.name}" is not known since nginx {_dotted(known.removed)}'
-            yield risk(says, directive.at, f"write {instead} in its place" if instead else "remove it")
+            message = f'"{directive.name}" is not known since nginx {_dotted(known.removed)}'
+            yield risk(message, directive.at, f"write {instead} in its place" if instead else "remove it")
 
 
 @rule(5, "directive-without-effect", Severity.NOTE, _INVALID)

@@ -27,9 +27,9 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("http"):
         for directive in level.own("log_format"):
             if directive.args and directive.args[0] in used and "$upstream_" not in "".join(directive.args[1:]):
-                says = f'log format "{directive.args[0]}" tells nothing of the backend'
+                message = f'log format "{directive.args[0]}" tells nothing of the backend'
                 yield risk(
-                    says, directive.at, "add $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
+                    message, directive.at, "add $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
                 )
 
 

@@ -28,14 +28,14 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     for pool in deployment.pools:
         if pool.name == php_fpm.GLOBAL or not _is_whole(pool):
             continue
-        if says := _contradiction(pool):
+        if message := _contradiction(pool):
             children = pool.max_children or 0
             advice: Remedy | str = "change the values together, then `php-fpm -t`"
             if pool.pm == "dynamic" and children > 0:
                 values = pm_settings("dynamic", children)
                 steps = php_fpm.edits(pool, values)
-                advice = Remedy(says=", ".join(f"{name} = {value}" for name, value in values.items()), steps=steps, safe=True)
-            yield risk(says, _at(pool, "pm.max_spare_servers", "pm.start_servers", "pm.max_children", "pm"), advice)
+                advice = Remedy(message=", ".join(f"{name} = {value}" for name, value in values.items()), steps=steps, safe=True)
+            yield risk(message, _at(pool, "pm.max_spare_servers", "pm.start_servers", "pm.max_children", "pm"), advice)
 
 
 def _is_whole(pool: PhpPool) -> bool:
@@ -143,8 +143,8 @@ def not_for_proxy(deployment: Deployment) -> Iterator[Risk]:
         owner, group = pool.owner or "root", pool.group or "root"
         is_open = mode & 0o002 or (owner == user and mode & 0o200) or (group in (user, *_groups(deployment)) and mode & 0o020)
         if not is_open and user not in pool.acl_users.split(","):
-            says = f"{pool.target} is {owner}:{group} {mode:04o}, the proxy's workers are {user}"
-            yield risk(says, pool.listen_at, f"listen.owner = {user}, listen.group = {user}, listen.mode = 0660")
+            message = f"{pool.target} is {owner}:{group} {mode:04o}, the proxy's workers are {user}"
+            yield risk(message, pool.listen_at, f"listen.owner = {user}, listen.group = {user}, listen.mode = 0660")
 
 
 def _groups(deployment: Deployment) -> tuple[str, ...]:

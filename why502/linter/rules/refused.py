@@ -75,15 +75,15 @@ def _contradiction(deployment: Deployment, level: Level, module: str) -> Risk | 
     if largest <= busy <= room and write >= largest:
         return None
     if write < largest <= busy <= room:
-        says = f"{module}_temp_file_write_size {_k(write)} is less than the largest buffer, {_k(largest)}"
-        return risk(says, level.settings[names[3]][-1].at, "raise it, or leave it out")
+        message = f"{module}_temp_file_write_size {_k(write)} is less than the largest buffer, {_k(largest)}"
+        return risk(message, level.settings[names[3]][-1].at, "raise it, or leave it out")
     how = "" if busy_at else " (twice the largest buffer, its default)"
-    says = (
+    message = (
         f"{module}_busy_buffers_size is {_k(busy)}{how}, and must be at least the largest buffer, {_k(largest)}"
         if busy < largest
         else f"{module}_busy_buffers_size is {_k(busy)}{how}, and must be at most all {module}_buffers but one, {_k(room)}"
     )
-    return risk(says, at, _smaller(deployment, module, at, busy_at is not None, largest, room) or _advice(module, size))
+    return risk(message, at, _smaller(deployment, module, at, busy_at is not None, largest, room) or _advice(module, size))
 
 
 def _advice(module: str, size: int) -> str:
@@ -98,7 +98,7 @@ def _smaller(deployment: Deployment, module: str, at: Position | None, is_set: b
     value = _k(largest)
     line = f"{module}_busy_buffers_size {value};"
     step = edit.replace_argument(tree, at, 1, value) if is_set else edit.insert_after(tree, at, line)
-    return Remedy(says=f"`{line}` fits", steps=(step,), safe=True)
+    return Remedy(message=f"`{line}` fits", steps=(step,), safe=True)
 
 
 def _k(size: int) -> str:
@@ -166,11 +166,11 @@ def duplicate_location(deployment: Deployment) -> Iterator[Risk]:
             if (kind, name) in seen:
                 shown = " ".join(directive.args)
                 is_expression = kind.startswith("~")
-                says = f'location "{shown}" stands at {seen[kind, name]}, too' + (
+                message = f'location "{shown}" stands at {seen[kind, name]}, too' + (
                     "; this one is never reached" if is_expression else ""
                 )
                 severity = Severity.WARNING if is_expression else Severity.ERROR
-                yield risk(says, directive.at, "merge or remove one", severity=severity)
+                yield risk(message, directive.at, "merge or remove one", severity=severity)
             else:
                 seen[kind, name] = directive.at
 
@@ -198,7 +198,7 @@ _VARIANT = re.compile(r"\b(?:dev(?:elopment)?|prod(?:uction)?|stag(?:e|ing)|test
 
 
 def _alternatives(one: Position | None, other: Position | None) -> bool:
-    """Return whether two files of one folder have the same name but for words of which only one is meant at a time."""
+    """Return whether two files of one directory have the same name but for words of which only one is meant at a time."""
     if one is None or other is None or one.file == other.file or posixpath.dirname(one.file) != posixpath.dirname(other.file):
         return False
     first, second = (_VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(at.file))).split() for at in (one, other))

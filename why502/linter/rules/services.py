@@ -42,20 +42,20 @@ def wrong_section(deployment: Deployment) -> Iterator[Risk]:
             right = "Unit" if entry.section == "Service" and entry.name in _OF_UNIT else ""
             right = "Service" if entry.section == "Unit" and entry.name in _OF_SERVICE else right
             if right:
-                says = f"{entry.name} is ignored in [{entry.section}]; it belongs to [{right}]"
-                yield risk(says, entry.at, _moved(unit, entry, right))
+                message = f"{entry.name} is ignored in [{entry.section}]; it belongs to [{right}]"
+                yield risk(message, entry.at, _moved(unit, entry, right))
 
 
 def _moved(unit: Unit, entry: UnitEntry, section: str) -> Remedy:
     """Return the move of a one-line entry to the head of the right section."""
-    says = f"move it to [{section}]"
+    message = f"move it to [{section}]"
     head = next((e for e in unit.entries if e.section == section and not e.name), None)
     line = f"{entry.name}={entry.value}"
     if head is None or entry.at.end - entry.at.start != len(line.encode()):
-        return Remedy(says=says)
+        return Remedy(message=message)
     taken = Edit(file=unit.file, line=entry.at.line, start=entry.at.start, end=entry.at.end + 1, before=f"{line}\n", after="")
     put = Edit(file=unit.file, line=head.at.line, start=head.at.end, end=head.at.end, before="", after=f"\n{line}")
-    return Remedy(says=says, steps=(put, taken), safe=True)
+    return Remedy(message=message, steps=(put, taken), safe=True)
 
 
 @rule(151, "unit-never-restarted", Severity.NOTE, "backend-not-running")
@@ -97,9 +97,9 @@ def private_tmp(deployment: Deployment) -> Iterator[Risk]:
                     )
 
 
-@rule(153, "socket-folder-not-made", Severity.WARNING, "backend-startup-failure")
-def no_folder(deployment: Deployment) -> Iterator[Risk]:
-    """A service is to open a socket in a folder below /run that nobody makes.
+@rule(153, "socket-directory-not-made", Severity.WARNING, "backend-startup-failure")
+def no_directory(deployment: Deployment) -> Iterator[Risk]:
+    """A service is to open a socket in a directory below /run that nobody makes.
 
     /run is empty after each boot and belongs to root: the service cannot create the socket, and does not start.
     """
@@ -128,7 +128,7 @@ def in_tmp(deployment: Deployment) -> Iterator[Risk]:
         for peer in route.peers:
             if peer.target and peer.target.path.startswith(("/tmp/", "/var/tmp/")) and peer.at not in seen:
                 seen.add(peer.at)
-                yield risk(f"{peer.target.path} is in a folder that services see differently", peer.at, "put it below /run")
+                yield risk(f"{peer.target.path} is in a directory that services see differently", peer.at, "put it below /run")
 
 
 def _services(deployment: Deployment) -> Iterator[tuple[Unit, Application]]:

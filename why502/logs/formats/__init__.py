@@ -1,4 +1,4 @@
-"""One file for each log format; this folder is the registry. A module that has `fits` is a format, the others serve one."""
+"""One file for each log format; this directory is the registry. A module that has `fits` is a format, the others serve one."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def parse(line: str) -> LogRecord | None:
     if code is None:
         if "year" not in head:
             return None
-        code = Code(code=fields.get("code", ""), says="", is_gateway_failure=False)
+        code = Code(code=fields.get("code", ""), message="", is_gateway_failure=False)
     return _record(code, rest, fields, head)
 
 
@@ -175,7 +175,7 @@ def _code(name: str, message: str) -> Code | None:
     if name in PRODUCT.codes:
         return PRODUCT.codes[name]
     if name:
-        return _no_code(message) or Code(code=name, says="", is_gateway_failure=False)
+        return _no_code(message) or Code(code=name, message="", is_gateway_failure=False)
     known = next((code for pattern, code in _WORDS if pattern.search(message[:1000])), None)
     return PRODUCT.codes[known] if known else _no_code(message)
 

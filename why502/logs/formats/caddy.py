@@ -112,10 +112,10 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
         return _health(message, text, upstream, common)
     if found is None:
         is_own = logger.startswith("http.log.error") and status is not None and status >= 500
-        row = Code(code="", says="", symptom=Symptom.PROXY_INTERNAL, is_gateway_failure=True) if is_own else None
+        row = Code(code="", message="", symptom=Symptom.PROXY_INTERNAL, is_gateway_failure=True) if is_own else None
         return said(row, **common)
     causes: tuple[str, ...] = ("keepalive-race", "premature-close") if "idle connection" in text else ()
-    row = Code(code="", says="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
+    row = Code(code="", message="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
     return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
 
 

@@ -19,7 +19,7 @@ _CLOUDFRONT = re.compile(r"^(?P<date>\d{4}-\d\d-\d\d)\t(?P<time>\d\d:\d\d:\d\d)\
 _NAMES = re.compile(
     "|".join(rf"\b{name}\b" for table in (gcp, azure, cloudfront) for name in table.PRODUCT.codes if len(name) > 12)
 )
-_WORKED = Code(code="", says="", is_gateway_failure=False)
+_WORKED = Code(code="", message="", is_gateway_failure=False)
 
 
 def fits(sample: list[str]) -> float:
@@ -78,7 +78,7 @@ def _azure(entry: dict[str, Any], found: dict[str, Any]) -> LogRecord:
     elif row is None and status is not None and status >= 500:
         is_own = own == status
         row = azure.PRODUCT.codes["ERRORINFO_NO_ERROR"] if is_own else Code(
-            code=str(status), says="", symptom=Symptom.GATEWAY_STATUS, causes=("all-upstreams-down", "connect-timeout", "health-check-misconfigured")
+            code=str(status), message="", symptom=Symptom.GATEWAY_STATUS, causes=("all-upstreams-down", "connect-timeout", "health-check-misconfigured")
         )  # fmt: skip
     return said(
         row,
@@ -105,7 +105,7 @@ def _cloudfront(match: re.Match[str]) -> LogRecord | None:
     row = cloudfront.PRODUCT.codes.get(name)
     if row is None and status >= 500 and "Error" in fields:
         row = Code(
-            code=str(status), says="", symptom=Symptom.GATEWAY_STATUS, causes=("upstream-error-status", "backend-not-running")
+            code=str(status), message="", symptom=Symptom.GATEWAY_STATUS, causes=("upstream-error-status", "backend-not-running")
         )
     return said(
         row,

@@ -194,9 +194,9 @@ def _record(
 
 
 _LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
-_NOTHING = Code(code="FLAGLESS", says="", is_gateway_failure=False)
+_NOTHING = Code(code="FLAGLESS", message="", is_gateway_failure=False)
 _OWN_5XX = Code(
-    code="", says="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
+    code="", message="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
 )
 
 
@@ -228,7 +228,7 @@ def _other(line: str) -> LogRecord | None:
         if symptom is None and (match["reason"] or "").strip() == "connection timeout":
             symptom = Symptom.CONNECT_TIMED_OUT
         if row is None:
-            row = Code(code="", says="", symptom=Symptom.CONNECT_FAILED, causes=("backend-not-running", "premature-close"))
+            row = Code(code="", message="", symptom=Symptom.CONNECT_FAILED, causes=("backend-not-running", "premature-close"))
         return said(row, symptom, **common)
     if re.search(r"TLS[ _]error|OPENSSL_internal|delayed.connect.error", line):
         symptom = next((found for pattern, found in _REASONS if pattern.search(line)), None)

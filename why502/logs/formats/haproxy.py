@@ -222,7 +222,9 @@ def _message(line: str) -> LogRecord | None:
     for pattern, symptom, causes in _MESSAGES:
         if match := pattern.search(line):
             groups = match.groupdict()
-            code = Code(code="", says="", symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None)
+            code = Code(
+                code="", message="", symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None
+            )
             return said(
                 code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=groups.get("b") or "", detail=groups.get("detail") or ""
             )  # fmt: skip
@@ -234,15 +236,15 @@ def _server(match: re.Match[str], line: str) -> LogRecord:
     if match["what"] in ("is UP", "succeeded", "enters drain state", "is stopping"):
         return said(None, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group)
     if match["what"].startswith("is going"):
-        why = re.search(r"\((DNS [a-zA-Z]+ status|unspecified DNS error|No IP for server|entry removed from SRV record)", more)
+        reason = re.search(r"\((DNS [a-zA-Z]+ status|unspecified DNS error|No IP for server|entry removed from SRV record)", more)
         symptom, causes = None, "maintenance-response"
-        if why:
-            is_server = "timeout" in why[1] or "refused" in why[1] or "unspecified" in why[1]
+        if reason:
+            is_server = "timeout" in reason[1] or "refused" in reason[1] or "unspecified" in reason[1]
             symptom = Symptom.NAME_SERVER_FAILED if is_server else Symptom.NAME_NOT_FOUND
             causes = "dns-resolver-failure dns-host-not-found" if is_server else "dns-host-not-found dns-resolver-failure"
-        code = Code(code="MAINT", says="", symptom=symptom or Symptom.PEER_DISABLED, causes=tuple(causes.split()))
+        code = Code(code="MAINT", message="", symptom=symptom or Symptom.PEER_DISABLED, causes=tuple(causes.split()))
         return said(
-            code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group, detail=why[1] if why else "", is_gateway_failure=why is not None
+            code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group, detail=reason[1] if reason else "", is_gateway_failure=reason is not None
         )  # fmt: skip
     reason = _REASON.search(more)
     if reason is None:

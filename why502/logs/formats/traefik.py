@@ -77,7 +77,7 @@ def _own(text: str, at: Any, level: str) -> LogRecord | None:
         return said(row, found.symptom, status=status, target=found.target, detail=found.detail, **common)
     for pattern, causes, symptom in _PHRASES:
         if match := pattern.search(text):
-            row = Code(code="", says="", symptom=symptom, causes=tuple(causes.split()))
+            row = Code(code="", message="", symptom=symptom, causes=tuple(causes.split()))
             return said(row, detail=match.groupdict().get("detail") or "", **common)
     return said(None, **common) if "traefik" in text or "aefik" in text else None
 

@@ -152,7 +152,7 @@ def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usua
         told.append((1.0, f"requests: {rate:.0f} a minute instead of {usually:.0f}"))
     elif usually and rate <= 0.5 * usually:
         told.append((0.5, f"requests: only {rate:.0f} a minute instead of {usually:.0f}"))
-    return [says for _, says in sorted(told, reverse=True)[:5]]
+    return [message for _, message in sorted(told, reverse=True)[:5]]
 
 
 def _rate(requests: Mapping[int, int], minutes: range) -> float:

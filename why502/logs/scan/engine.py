@@ -20,7 +20,7 @@ class Read(NamedTuple):
     number: int  # of the part
     lines: int
     unfit: int
-    why: str
+    reason: str
 
 
 class Result(NamedTuple):

@@ -52,18 +52,18 @@ SCHEMA = {
 }
 
 
-def write(job: Job, folder: str) -> int:
+def write(job: Job, directory: str) -> int:
     """Write the records of a job's files and return how many there are. Raises Why502Error.
 
-    The folder is there, and nobody else can put anything into it.
+    The directory is there, and nobody else can put anything into it.
     """
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise Why502Error("--parquet needs pyarrow", "pip install 'why502[parquet]'") from error
-    place = Path(folder)
+    place = Path(directory)
     if any(place.glob("part-*.parquet")):
-        raise Why502Error(f"--parquet {folder}: holds records already", "Give another folder, or empty it.")
+        raise Why502Error(f"--parquet {directory}: holds records already", "Give another directory, or empty it.")
     parts = [part for planned in job.plans() for part in planned.parts if not part.form.is_error_log and part.path != "-"]
     targets = [str(place / f"part-{number:05d}.parquet") for number in range(len(parts))]
     if len(parts) < 2:
@@ -110,7 +110,7 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
 
 def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callable[[str], str]) -> dict[str, Any]:
     outcome = of(record)
-    why = reasons(outcome, fields)
+    reason = reasons(outcome, fields)
     method, _, rest = record.request.partition(" ")
     tries = record.attempts
     return {
@@ -124,7 +124,7 @@ def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callabl
         "bytes_sent": record.bytes_sent,
         "duration_s": record.duration_s,
         "failed": outcome.failed,
-        "symptom": why[-1][1] if why else None,
+        "symptom": reason[-1][1] if reason else None,
         "target": shown(outcome.tries[-1].where) if outcome.tries else None,
         "attempts": len(outcome.tries),
         "targets": [shown(one.where) for one in outcome.tries],

@@ -65,17 +65,17 @@ class Session:
 
         When `progress` raises KeyboardInterrupt, what was read until then counts, and that it is not all.
         """
-        before, unfit, why = self._lines(), self.counts.unfit, ""
+        before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
             with open_(part.path) as stream:
                 Reader(self, part, progress).read(stream)
         except KeyboardInterrupt:
             self.counts.is_partial = True
         except HostError as error:
-            why = error.why
+            reason = error.reason
         except READ_ERRORS as error:
-            why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
-        return self._lines() - before, self.counts.unfit - unfit, why
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
+        return self._lines() - before, self.counts.unfit - unfit, reason
 
     def total(self) -> Counts:
         """Return the sum."""

@@ -29,7 +29,7 @@ class Planned(Value, frozen=True, kw_only=True):
     form: Form = Form()
     parts: tuple[Part, ...] = ()
     read_bytes: int = 0
-    why: str = ""
+    reason: str = ""
 
 
 def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
@@ -45,10 +45,10 @@ def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
                 return Planned(source=source, form=form, parts=(part,), read_bytes=source.size_bytes)
             start, end = _range(stream, source.size_bytes, form, ask)
     except HostError as error:
-        return Planned(source=source, why=error.why)
+        return Planned(source=source, reason=error.reason)
     except window.READ_ERRORS as error:
-        says = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-        return Planned(source=source, why=says)
+        message = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        return Planned(source=source, reason=message)
     size = min(max((end - start) // PARTS, SMALLEST), LARGEST)
     parts = tuple(Part(path=source.path, form=form, start=at, end=min(at + size, end)) for at in range(start, end, size))
     return Planned(source=source, form=form, parts=parts, read_bytes=end - start)

@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def plain_bytes(paths: Iterable[str]) -> int:
-    """Return how much there is to read in files and folders, as far as that is told at once."""
+    """Return how much there is to read in files and directories, as far as that is told at once."""
     found = 0
     for path in paths:
         try:

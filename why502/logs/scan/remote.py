@@ -31,7 +31,7 @@ _NOISY = ("aiobotocore", "asyncio", "botocore", "fsspec", "gcsfs", "google", "pa
 
 
 def expand(path: str) -> Iterator[Source]:
-    """Yield the files that an address means: one, those of a folder, those of a pattern. Raises Why502Error."""
+    """Yield the files that an address means: one, those of a directory, those of a pattern. Raises Why502Error."""
     system, inner = _reached(path)
     if not _is_web(path) and path.split("://", 1)[0] not in _SSH:
         _knock(system, inner, path)
@@ -183,11 +183,11 @@ def _knock(system: Any, inner: str, path: str) -> None:
         raise Why502Error(f"{_shown(path)}: no answer within {KNOCK_S} s", "Check the address, and that it can be reached.")
 
 
-def _linked(system: Any, folder: str) -> list[str]:
-    """Return the files that a web server's page of a folder links to."""
-    names = {name.split("#", 1)[0] for name in system.ls(folder, detail=False)}
+def _linked(system: Any, directory: str) -> list[str]:
+    """Return the files that a web server's page of a directory links to."""
+    names = {name.split("#", 1)[0] for name in system.ls(directory, detail=False)}
     return sorted(
-        name for name in names if name.startswith(folder) and re.fullmatch(r"[^/?]+", name[len(folder) :]) and _is_log(name)
+        name for name in names if name.startswith(directory) and re.fullmatch(r"[^/?]+", name[len(directory) :]) and _is_log(name)
     )
 
 

@@ -29,7 +29,7 @@ class File(Value, frozen=True, kw_only=True):
     read_bytes: int = 0
     lines: int = 0
     unfit: int = 0
-    why: str = ""  # why it, or its end, was not read
+    reason: str = ""  # why it, or its end, was not read
 
 
 class Row(Value, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class CauseRow(Value, frozen=True, kw_only=True):
 
     symptom: str
     cause: str = ""
-    says: str = ""
+    message: str = ""
     side: str = ""
     source: str = "access"
     count: int = 0

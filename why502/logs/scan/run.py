@@ -11,6 +11,7 @@ import msgspec
 
 from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
 from why502.logs.scan import engine as engines
+from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.engine import Engine, Read
 from why502.logs.scan.form import Form
@@ -21,7 +22,6 @@ from why502.logs.scan.report import File, Report
 from why502.logs.scan.source import expand, renew
 from why502.logs.scan.sum import report
 from why502.logs.scan.targets import Known
-from why502.logs.scan.why import Meaning
 from why502.model.base import Value
 from why502.model.times import of_epoch
 
@@ -84,8 +84,8 @@ def run(
         seen = by_file.setdefault(path, [0, 0])
         seen[0] += read.lines
         seen[1] += read.unfit
-        if read.why:
-            whys.setdefault(path, read.why)
+        if read.reason:
+            whys.setdefault(path, read.reason)
     files = tuple(
         File(
             path=planned.source.path,
@@ -96,7 +96,7 @@ def run(
             read_bytes=planned.read_bytes,
             lines=by_file.get(planned.source.path, [0, 0])[0],
             unfit=by_file.get(planned.source.path, [0, 0])[1],
-            why=planned.why or whys.get(planned.source.path, ""),
+            reason=planned.reason or whys.get(planned.source.path, ""),
         )
         for planned in plans
     )

@@ -1,4 +1,4 @@
-"""The files that the paths on a command line mean: files, folders, patterns, rotated sets, and what fsspec reaches."""
+"""The files that the paths on a command line mean: files, directories, patterns, rotated sets, and what fsspec reaches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def expand(paths: tuple[str, ...]) -> list[Source]:
     for path in paths:
         several = list(_several(path))
         if not several:
-            raise Why502Error(f"{path}: no such log", "Check the path or pattern; `**` means the folders below, too.")
+            raise Why502Error(f"{path}: no such log", "Check the path or pattern; `**` means the directories below, too.")
         for source in several:
             found.setdefault(source.path, source)
     return sorted(found.values(), key=_order)
@@ -70,7 +70,7 @@ def _order(source: Source) -> tuple[str, int, float, str]:
 
 
 def is_no_log(name: str) -> bool:
-    """Return whether a file's name tells that it is none of the logs of a folder."""
+    """Return whether a file's name tells that it is none of the logs of a directory."""
     return _NOT_LOGS.fullmatch(name) is not None
 
 

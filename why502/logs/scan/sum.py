@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from why502.logs.scan import bursts
+from why502.logs.scan.cause_rows import Meaning, Means, reasons
 from why502.logs.scan.counts import REST, ROUTE, Counts, Ranking
 from why502.logs.scan.report import File, Minute, Report, Row
 from why502.logs.scan.seen import Seen, by_step, status_name, summed
 from why502.logs.scan.targets import Known, compared
 from why502.logs.scan.times import times
-from why502.logs.scan.why import Meaning, Means, reasons
 from why502.model.times import of_epoch
 
 TIME_ERROR = 1 / 128  # of a bucket's middle

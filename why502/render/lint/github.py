@@ -19,9 +19,9 @@ def _command(risk: Risk, report: Report) -> str:
     values = {"title": f"{risk.rule} {RULES[risk.rule].name}"}
     if risk.at is not None:
         values = {"file": report.name(risk.at.file), "line": str(risk.at.line), "col": str(risk.at.column), **values}
-    advice = "; ".join(remedy.says for remedy in risk.remedies)
+    advice = "; ".join(remedy.message for remedy in risk.remedies)
     options = ",".join(f"{name}={_property(value)}" for name, value in values.items())
-    return f"::{_COMMANDS[risk.severity or Severity.NOTE]} {options}::{_data(f'{risk.says}. {advice}')}"
+    return f"::{_COMMANDS[risk.severity or Severity.NOTE]} {options}::{_data(f'{risk.message}. {advice}')}"
 
 
 def _data(text: str) -> str:

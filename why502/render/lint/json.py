@@ -34,7 +34,7 @@ def fields(report: Report) -> dict[str, Any]:
         "suppressed": report.suppressed,
         "in_baseline": report.known,
         "findings": [_risk(risk, report) for risk in report.risks],
-        "gaps": [{"source": _text(gap.source), "why": _text(gap.why), "allow": _text(gap.allow)} for gap in report.gaps],
+        "gaps": [{"source": _text(gap.source), "reason": _text(gap.reason), "hint": _text(gap.hint)} for gap in report.gaps],
     }
 
 
@@ -46,8 +46,8 @@ def _risk(risk: Risk, report: Report) -> dict[str, Any]:
         "severity": (risk.severity or rule.severity).value,
         "cause": risk.cause,
         "layer": CAUSES[risk.cause].layer.value if risk.cause in CAUSES else "none",
-        "says": _text(risk.says),
-        "why": rule.why,
+        "message": _text(risk.message),
+        "reason": rule.reason,
         "file": _text(report.name(risk.at.file)) if risk.at else None,
         "line": risk.at.line if risk.at else None,
         "column": risk.at.column if risk.at else None,
@@ -63,7 +63,7 @@ def _remedy(remedy: Remedy, report: Report) -> dict[str, Any]:
             steps.append({"edit": {"file": _text(report.name(step.file)), "line": step.line, "diff": _text(in_place(step.diff))}})
         elif isinstance(step, Run):
             steps.append({"run": [_text(word) for word in step.argv]})
-    return {"says": _text(remedy.says), "safe": remedy.safe, "steps": steps}
+    return {"message": _text(remedy.message), "safe": remedy.safe, "steps": steps}
 
 
 def _text(text: str) -> str:

@@ -46,12 +46,12 @@ def _case(suite: ET.Element, file: str, risk: Risk) -> None:
         suite, "testcase", name=_text(f"{risk.rule} {RULES[risk.rule].name} {where}"), classname=_text(file or "why502")
     )
     words = _text(
-        "\n".join((f"{where}: {risk.says}", *(f"-> {remedy.says}" for remedy in risk.remedies), f"foresees {risk.cause}"))
+        "\n".join((f"{where}: {risk.message}", *(f"-> {remedy.message}" for remedy in risk.remedies), f"foresees {risk.cause}"))
     )
     if risk.severity is Severity.NOTE:
         ET.SubElement(case, "system-out").text = words
     else:
-        ET.SubElement(case, "failure", message=_text(risk.says), type=(risk.severity or Severity.NOTE).value).text = words
+        ET.SubElement(case, "failure", message=_text(risk.message), type=(risk.severity or Severity.NOTE).value).text = words
 
 
 def _text(text: str) -> str:

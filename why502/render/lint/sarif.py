@@ -39,7 +39,7 @@ def fields(report: Report) -> dict[str, Any]:
         "columnKind": "unicodeCodePoints",
         "results": [_result(risk, report, index[risk.rule]) for risk in report.risks],
         "invocations": [
-            {"executionSuccessful": True, "toolExecutionNotifications": [_gap(gap.source, gap.why) for gap in report.gaps]}
+            {"executionSuccessful": True, "toolExecutionNotifications": [_gap(gap.source, gap.reason) for gap in report.gaps]}
         ],
     }
     if report.base:
@@ -51,33 +51,33 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
         "name": rule.name,
-        "shortDescription": {"text": rule.says},
-        "fullDescription": {"text": rule.why or rule.says},
-        "help": {"text": f"{rule.why} Foresees: {rule.cause}."},
+        "shortDescription": {"text": rule.message},
+        "fullDescription": {"text": rule.reason or rule.message},
+        "help": {"text": f"{rule.reason} Foresees: {rule.cause}."},
         "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
         "properties": {"tags": ["availability", rule.cause]},
     }
 
 
 def _result(risk: Risk, report: Report, index: int) -> dict[str, Any]:
-    advice = "; ".join(remedy.says for remedy in risk.remedies)
+    advice = "; ".join(remedy.message for remedy in risk.remedies)
     result: dict[str, Any] = {
         "ruleId": risk.rule,
         "ruleIndex": index,
         "level": (risk.severity or Severity.NOTE).value,
-        "message": {"text": _text(f"{risk.says}. {advice[:1].upper()}{advice[1:]}." if advice else f"{risk.says}.")},
+        "message": {"text": _text(f"{risk.message}. {advice[:1].upper()}{advice[1:]}." if advice else f"{risk.message}.")},
         "partialFingerprints": {"why502/v1": report.fingerprints.get(risk, "")},
     }
     if risk.at is not None:
         region = {"startLine": risk.at.line, "startColumn": risk.at.column}
         result["locations"] = [{"physicalLocation": {"artifactLocation": _artifact(risk.at.file, report), "region": region}}]
-    fixes = [_fix(remedy.says, [step for step in remedy.steps if isinstance(step, Edit)], report) for remedy in risk.remedies]
+    fixes = [_fix(remedy.message, [step for step in remedy.steps if isinstance(step, Edit)], report) for remedy in risk.remedies]
     if any(fixes):
         result["fixes"] = [fix for fix in fixes if fix]
     return result
 
 
-def _fix(says: str, edits: list[Edit], report: Report) -> dict[str, Any] | None:
+def _fix(message: str, edits: list[Edit], report: Report) -> dict[str, Any] | None:
     if not edits:
         return None
     changes: dict[str, list[dict[str, Any]]] = {}
@@ -85,7 +85,7 @@ def _fix(says: str, edits: list[Edit], report: Report) -> dict[str, Any] | None:
         region = {"byteOffset": edit.start, "byteLength": edit.end - edit.start}
         changes.setdefault(edit.file, []).append({"deletedRegion": region, "insertedContent": {"text": _text(edit.after)}})
     return {
-        "description": {"text": _text(says)},
+        "description": {"text": _text(message)},
         "artifactChanges": [
             {"artifactLocation": _artifact(file, report), "replacements": found} for file, found in changes.items()
         ],
@@ -98,8 +98,8 @@ def _artifact(file: str, report: Report) -> dict[str, str]:
     return {"uri": f"file://{uri}"} if name.startswith("/") else {"uri": uri, "uriBaseId": "ROOT"}
 
 
-def _gap(source: str, why: str) -> dict[str, Any]:
-    return {"level": "note", "message": {"text": _text(f"not checked: {source}: {why}")}}
+def _gap(source: str, reason: str) -> dict[str, Any]:
+    return {"level": "note", "message": {"text": _text(f"not checked: {source}: {reason}")}}
 
 
 def _text(text: str) -> str:

@@ -24,7 +24,7 @@ def _lines(report: Report, terminal: Terminal) -> Iterator[str]:
         for risk in report.risks:
             yield from _risk(risk, report, terminal)
         for gap in report.gaps:
-            yield safe(f"not checked: {report.name(gap.source)}: {gap.why}" + (f" ({gap.allow})" if gap.allow else ""))
+            yield safe(f"not checked: {report.name(gap.source)}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""))
     yield _sum(report)
 
 
@@ -32,11 +32,11 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
     severity = risk.severity or Severity.NOTE
     word = f"\x1b[{_COLORS[severity]}m{severity.value}\x1b[0m" if terminal.is_colored else severity.value
     where = f"{report.name(risk.at.file)}:{risk.at.line}:{risk.at.column}: " if risk.at else ""
-    yield f"{safe(where)}{word} {risk.rule} {safe(risk.says)} [{RULES[risk.rule].name}]"
+    yield f"{safe(where)}{word} {risk.rule} {safe(risk.message)} [{RULES[risk.rule].name}]"
     for remedy in risk.remedies:
         mark = " (--fix)" if remedy.safe and any(isinstance(step, Edit) for step in remedy.steps) else ""
         yield from textwrap.wrap(
-            safe(remedy.says) + mark,
+            safe(remedy.message) + mark,
             terminal.width,
             initial_indent="    -> ",
             subsequent_indent="       ",
@@ -44,7 +44,7 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
         )
     if terminal.is_verbose:
         yield from textwrap.wrap(
-            f"foresees {risk.cause}. {RULES[risk.rule].why}", terminal.width, initial_indent="    ", subsequent_indent="    "
+            f"foresees {risk.cause}. {RULES[risk.rule].reason}", terminal.width, initial_indent="    ", subsequent_indent="    "
         )
 
 

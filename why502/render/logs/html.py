@@ -13,7 +13,7 @@ from why502.logs.scan.report import Minute, Report, Times
 from why502.render.logs import tables
 from why502.render.words import Terminal, clock, safe
 
-_FOLDER = Path(__file__).parent
+_DIRECTORY = Path(__file__).parent
 _POINTS = 720  # of the plot over time; more minutes are summed up
 _CAUSES = 6
 _TARGETS = 24
@@ -112,4 +112,4 @@ def _is_failed(report: Report, status: str) -> bool:
 
 @lru_cache(8)
 def _file(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+    return (_DIRECTORY / name).read_text(encoding="utf-8")

@@ -41,14 +41,14 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
                 "read_bytes": file.read_bytes,
                 "lines": file.lines,
                 "unfit": file.unfit,
-                "error": _text(file.why) or None,
+                "error": _text(file.reason) or None,
             }
             for file in report.files
         ],
         "lines": report.lines,
         "unfit": {
             "lines": report.unfit,
-            "first": [{"seen_in": _text(place), "text": _text(text)} for place, text in report.unfit_first],
+            "first": [{"source": _text(place), "text": _text(text)} for place, text in report.unfit_first],
         },
         "requests": report.requests,
         "failures": report.failures,
@@ -57,7 +57,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
         "exactness": {
             "percentile_error": report.time_error,
             "lacking": report.lost,
-            "says": tables.exactness(report),
+            "message": tables.exactness(report),
         },
     }
     if by:
@@ -74,7 +74,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
                 "usual_per_minute": burst.usual,
                 "failures": burst.failures,
                 "requests": burst.requests,
-                "changed": [_text(says) for says in burst.changed],
+                "changed": [_text(message) for message in burst.changed],
             }
             for burst in report.bursts
         ],
@@ -127,7 +127,7 @@ def _causes(report: Report) -> list[dict[str, Any]]:
         {
             "cause": row.cause or None,
             "symptom": row.symptom,
-            "says": row.says,
+            "message": row.message,
             "side": row.side or None,
             "source": tables.source(row),
             "failure": row.is_failure,
@@ -135,7 +135,7 @@ def _causes(report: Report) -> list[dict[str, Any]]:
             "targets": {_text(target): count for target, count in row.targets.items()},
             "first": _time(row.first),
             "last": _time(row.last),
-            "sample": {"seen_in": _text(row.place), "text": _text(row.text)} if row.text else None,
+            "sample": {"source": _text(row.place), "text": _text(row.text)} if row.text else None,
         }
         for row in report.causes
     ]

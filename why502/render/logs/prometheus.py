@@ -74,11 +74,11 @@ def _lines(report: Report, top: int) -> Iterator[str]:
         )
 
 
-def _metric(name: str, says: str, samples: Iterable[Sample]) -> Iterator[str]:
+def _metric(name: str, message: str, samples: Iterable[Sample]) -> Iterator[str]:
     found = list(samples)
     if not found:
         return
-    yield f"# HELP why502_logs_{name} {says}\n# TYPE why502_logs_{name} gauge\n"
+    yield f"# HELP why502_logs_{name} {message}\n# TYPE why502_logs_{name} gauge\n"
     for labels, value in found:
         inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
         yield f"why502_logs_{name}{{{inner}}} {value:.17g}\n" if inner else f"why502_logs_{name} {value:.17g}\n"

@@ -86,8 +86,8 @@ def _burst(burst: Burst) -> Iterator[str]:
         f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures}{of} requests failed; peak {burst.peak} a minute "
         f"at {burst.peak_at:%H:%M}Z, usual {burst.usual:g}"
     )
-    for says in burst.changed:
-        yield f"    {safe(says)}"
+    for message in burst.changed:
+        yield f"    {safe(message)}"
 
 
 def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
@@ -105,8 +105,8 @@ def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
     for row in causes[:3]:
         if row.text:
             yield f"  {safe(row.place)}: {safe(row.text)[:200]}"
-        elif row.says and not row.cause:
-            yield f"  {row.symptom}: {row.says}"
+        elif row.message and not row.cause:
+            yield f"  {row.symptom}: {row.message}"
 
 
 def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> Iterator[str]:
@@ -132,10 +132,10 @@ def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> I
     yield from _grid(head, body)
     for row in rows:
         if row.is_bad:
-            says = f"  {safe(row.target)} is the bad one: {row.share:.2%} of its attempts fail, {row.others_share or 0:.2%} of the others'"
-            yield paint(says, "problem", terminal)
-        if says := tables.close(row):
-            yield paint(f"  {safe(row.target)}: {says}", "warn", terminal)
+            message = f"  {safe(row.target)} is the bad one: {row.share:.2%} of its attempts fail, {row.others_share or 0:.2%} of the others'"
+            yield paint(message, "problem", terminal)
+        if message := tables.close(row):
+            yield paint(f"  {safe(row.target)}: {message}", "warn", terminal)
     if has_timeout:
         yield "  timeout: proxy_read_timeout or its like, from the configuration; from the shortest to the longest of the locations"
 
@@ -195,7 +195,7 @@ def _notes(report: Report, terminal: Terminal) -> Iterator[str]:
     yield paint(tables.exactness(report), "dim", terminal)
     if terminal.is_verbose:
         for file in report.files:
-            said = f"{file.format}, by {file.said_by}" if file.said_by else file.why or "not in the window"
+            said = f"{file.format}, by {file.said_by}" if file.said_by else file.reason or "not in the window"
             yield f"  {safe(file.path)}: {file.lines} lines, {said}"
             if file.log_format:
                 yield f"    {safe(file.log_format)}"

@@ -92,9 +92,9 @@ class Look:
     strays: frozenset[int] = frozenset()  # processes that listen on no target, and those above them
     gaps: list[Gap] = field(default_factory=list)
 
-    def gap(self, source: str, why: str, allow: str = "") -> None:
+    def gap(self, source: str, reason: str, hint: str = "") -> None:
         """Note what could not be seen."""
-        self.gaps.append(Gap(source=source, why=why, allow=allow))
+        self.gaps.append(Gap(source=source, reason=reason, hint=hint))
 
     def line(self, pid: int) -> tuple[int, ...]:
         """Return a process and those above it."""
@@ -138,7 +138,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     cwd: str = ""
     files: tuple[str, ...] = ()  # environment files and the like
-    folders: tuple[str, ...] = ()  # that its manager makes for it at each start, below /run
+    directories: tuple[str, ...] = ()  # that its manager makes for it at each start, below /run
 
 
 def link(host: Host, target: Target, what: Described) -> str:
@@ -192,7 +192,7 @@ def _variable_names(name: str, value: str, port: int) -> bool:
 
 
 def _files(what: Described) -> Iterable[str]:
-    """Yield the scripts and configuration files that the command names, and those that stand in its folder by convention."""
+    """Yield the scripts and configuration files that the command names, and those that stand in its directory by convention."""
     for name in ("CATALINA_BASE", "CATALINA_HOME"):  # Tomcat's scripts name no file
         if base := what.environment.get(name):
             yield posixpath.join(base, "conf/server.xml")
@@ -225,18 +225,18 @@ def _path_link(host: Host, path: str, what: Described) -> str:
     texts = [*what.argv, *what.environment.values()]
     if any(re.search(rf"(?:^|[=:\s'\"]){re.escape(path)}(?![\w/.-])", text) for text in texts):
         return f"its command names {path}"
-    name, folder = posixpath.basename(path), posixpath.dirname(path)
-    if what.cwd == folder and any(re.search(rf"(?:^|[=:\s/]){re.escape(name)}$", text) for text in texts):
-        return f"its command names {name}, in its folder {folder}"
+    name, directory = posixpath.basename(path), posixpath.dirname(path)
+    if what.cwd == directory and any(re.search(rf"(?:^|[=:\s/]){re.escape(name)}$", text) for text in texts):
+        return f"its command names {name}, in its directory {directory}"
     for file in dict.fromkeys((*what.files, *_files(what))):
         if _file_names_path(host, file, path, what.cwd):
             return f"{file} names {path}"
-    own = next((own for own in what.folders if path.startswith(f"{own}/")), "")
+    own = next((own for own in what.directories if path.startswith(f"{own}/")), "")
     return f"its RuntimeDirectory is {own}" if own else ""
 
 
 def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
-    """Return whether a line of a file, other than a comment, names the socket: as it is, or as its name in the service's folder."""
+    """Return whether a line of a file, other than a comment, names the socket: as it is, or as its name in the service's directory."""
     content = attempt(partial(host.read, file, limit_bytes=CONFIG_BYTES))
     names = [path] + ([path.removeprefix(f"{cwd}/")] if cwd not in ("", "/") and path.startswith(f"{cwd}/") else [])
     if not content or not any(name.encode() in content for name in names):

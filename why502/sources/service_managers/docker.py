@@ -50,7 +50,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
             look.gap(name, f"permission denied on {path}", f"run as root, or as a member of the group {name}")
             continue
         except HostError as error:
-            look.gap(name, error.why, error.allow)
+            look.gap(name, error.reason, error.hint)
             continue
         found += _of_engine(host, look, path, name, listed if isinstance(listed, list) else [])
     return tuple(found)
@@ -70,8 +70,8 @@ def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) 
     # those that do not run tell no ports in the list, so they are looked at closely, the newest first
     containers.sort(key=lambda one: (one.get("State") == "running" and one["Id"] not in mine, -_int(one.get("Created"))))
 
-    def missed(one: dict[str, Any], why: str, allow: str) -> None:
-        look.gap(f"{name} container {one['Id'][:12]}", why, allow)
+    def missed(one: dict[str, Any], reason: str, hint: str) -> None:
+        look.gap(f"{name} container {one['Id'][:12]}", reason, hint)
 
     yield from each(containers[:CONTAINERS], partial(_container, host, look, path, name), missed)
 
@@ -83,15 +83,15 @@ def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]
         return
     service = _service(name, inside)
     if service.signal in STOPPING and not service.oom_killed and _was_stopped(host, path, one["Id"], service, look.until):
-        says = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
-        service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_says=says)
+        message = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
+        service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_message=message)
     targets = list(_targets(host, look, one["Id"], inside))
     for target, how in targets:
         service = merge(service, target, how)
     if targets:
         if service.is_running is False or service.restarts:
             lines = (text for _, text in output(host, path, one["Id"], look.since))
-            service = msgspec.structs.replace(service, why=last_words(lines) or service.why)
+            service = msgspec.structs.replace(service, reason=last_words(lines) or service.reason)
         yield service
 
 
@@ -191,7 +191,7 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
         result=str(state.get("Error") or "")[:300],
         exit_code=code if ended and not 128 < code < 160 else None,
         signal=code - 128 if ended and 128 < code < 160 else None,
-        exit_says=_exit_says(code, str(state.get("Error") or "")) if ended else "",
+        exit_message=_exit_says(code, str(state.get("Error") or "")) if ended else "",
         restarts=_int(inside.get("RestartCount")),
         main_pid=_int(state.get("Pid")) or None,
         changed_at=max((at for at in (started, stopped) if at), default=None),
@@ -203,15 +203,15 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
         oom_killed=state.get("OOMKilled") is True,
         ports=_published(inside),
         start_argv=(manager, "start", name),
-        why=(str(state["Error"])[:300],) if state.get("Error") else (),
+        reason=(str(state["Error"])[:300],) if state.get("Error") else (),
     )
 
 
 def _exit_says(code: int, error: str) -> str:
     if 128 < code < 160:
         return f"{code}: killed by {signal_name(str(code - 128))}"
-    says = f"{code}: {_FAILED_TO_RUN[code]}" if code in _FAILED_TO_RUN else f"exited with status {code}" if code else ""
-    return "; ".join(part for part in (says, error[:200]) if part)
+    message = f"{code}: {_FAILED_TO_RUN[code]}" if code in _FAILED_TO_RUN else f"exited with status {code}" if code else ""
+    return "; ".join(part for part in (message, error[:200]) if part)
 
 
 def output(host: Host, path: str, identity: str, since: datetime) -> Iterator[tuple[datetime | None, str]]:

@@ -59,7 +59,7 @@ def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
         try:
             rows = monitored(acting, posixpath.join(home, "rpc.sock"))
         except HostError as error:
-            look.gap(f"pm2 in {home}", error.why, error.allow or "run as root, or as its user")
+            look.gap(f"pm2 in {home}", error.reason, error.hint or "run as root, or as its user")
             continue
         network = ProcessTable(host).network(pid)
         services = _services(acting, look, rows, home, is_alive=True, network=network, uid=uid)
@@ -93,7 +93,7 @@ def _home(host: Host, pid: int) -> str:
 
 
 def _homes(host: Host) -> Iterator[str]:
-    """Yield the folders .pm2 that are there, of the users of /etc/passwd."""
+    """Yield the directories .pm2 that are there, of the users of /etc/passwd."""
     content = (attempt(partial(host.read, "/etc/passwd", limit_bytes=1 << 20)) or b"").decode("utf-8", "replace")
     homes = dict.fromkeys(
         fields[5] for line in content.splitlines() if len(fields := line.split(":")) > 5 and fields[5] not in ("", "/")
@@ -168,10 +168,10 @@ def _services(
         if service.is_running is False or service.restarts or service.link != LISTENS:
             tails = (attempt(partial(tail, host, path)) or NOTHING for path in service.logs[:2])
             lines = [line for log in tails for line in (log.newest(look.since) if service.is_running else log.lines[-60:])]
-            service = msgspec.structs.replace(service, why=last_words(lines))
+            service = msgspec.structs.replace(service, reason=last_words(lines))
         yield service
 
-    yield from each(rows, application, lambda row, why, allow: look.gap(f"pm2 application {row.get('name')}", why, allow))
+    yield from each(rows, application, lambda row, reason, hint: look.gap(f"pm2 application {row.get('name')}", reason, hint))
 
 
 def _described(env: dict[str, Any]) -> Described:
@@ -201,7 +201,7 @@ def _service(name: str, pid: int, env: dict[str, Any], what: Described, home: st
         state=state,
         is_running=True if state == "online" else False if ended else None,
         exit_code=code if isinstance(code, int) and ended else None,
-        exit_says=f"exited with status {code}" if ended and code else "",
+        exit_message=f"exited with status {code}" if ended and code else "",
         restarts=env.get("restart_time") if isinstance(env.get("restart_time"), int) else None,
         main_pid=pid or None,
         changed_at=changed,

@@ -90,7 +90,7 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
     try:
         programs = _call(acting, config, posixpath.dirname(path))
     except HostError as error:
-        look.gap("supervisord", error.why, error.allow or "run as root")
+        look.gap("supervisord", error.reason, error.hint or "run as root")
         return
     log, network = _log(acting, look, pid, config, cwd), ProcessTable(host).network(pid)
 
@@ -106,7 +106,7 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
             )
             yield _with_log(acting, look, service, targets, program["name"], log)
 
-    yield from each(programs, one, lambda program, why, allow: look.gap(f"supervisord program {program['name']}", why, allow))
+    yield from each(programs, one, lambda program, reason, hint: look.gap(f"supervisord program {program['name']}", reason, hint))
 
 
 def _config_path(host: Host, argv: list[str], cwd: str) -> str:
@@ -123,9 +123,9 @@ def _config(host: Host, path: str) -> tuple[configparser.RawConfigParser, tuple[
     """Return the configuration with what it includes, and the files that it was read from."""
     config = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(" ;", "\t;"))
     read = [path] if _read(host, config, path) else []
-    folder = posixpath.dirname(path)
-    for pattern in config.get("include", "files", fallback="").replace("%(here)s", folder).split():
-        place, name = posixpath.split(posixpath.join(folder, pattern))
+    directory = posixpath.dirname(path)
+    for pattern in config.get("include", "files", fallback="").replace("%(here)s", directory).split():
+        place, name = posixpath.split(posixpath.join(directory, pattern))
         for entry in attempt(partial(host.list, place)) or ():
             if fnmatch.fnmatch(entry, name) and len(read) < FILES and _read(host, config, posixpath.join(place, entry)):
                 read.append(posixpath.join(place, entry))
@@ -261,9 +261,9 @@ def _with_log(
         restarts=max(0, len(ends) - (service.is_running is False)),
         signal=killed_by,
         exit_code=None if killed_by else code,
-        exit_says=f"killed by {signal}" if signal else _exit_says(code, service.result) if service.is_running is False else "",
+        exit_message=f"killed by {signal}" if signal else _exit_says(code, service.result) if service.is_running is False else "",
         logs=(*service.logs, path),
-        why=last_words([*own, *words_of]) if service.is_running is not True or ends or service.link != LISTENS else (),
+        reason=last_words([*own, *words_of]) if service.is_running is not True or ends or service.link != LISTENS else (),
     )
 
 

@@ -25,12 +25,12 @@ from why502.sources.attempt import attempt, each
 from why502.sources.last_words import last_words
 from why502.sources.process_table import boot_time
 from why502.sources.service_managers.base import ADDRESS_TAKEN, LISTENS, Described, Look, link, merge, named, names_of, words
-from why502.sources.service_managers.systemd_exit import exit_says
+from why502.sources.service_managers.systemd_exit import exit_message
 
 NAME = "systemd"
 RUNNING = "/run/systemd/system"  # sd_booted(3)
 TIMEOUT_S = 3.0
-FOLDERS = (
+DIRECTORIES = (
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -52,7 +52,7 @@ ASKED = (
 _ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
 _ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
 _BY_SOCKET = " listens for it"
-_BY_FOLDER = "its RuntimeDirectory"
+_BY_DIRECTORY = "its RuntimeDirectory"
 Unit = dict[str, str]
 
 
@@ -71,8 +71,8 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         triggered = [name for unit in more.values() for name in unit.get("Triggers", "").split() if name not in units]
         units |= more | ((attempt(partial(_show, host, *triggered)) or {}) if triggered else {})
 
-    def missed(unit: Unit, why: str, allow: str) -> None:
-        look.gap(f"unit {unit.get('Id', '')}", why, allow)
+    def missed(unit: Unit, reason: str, hint: str) -> None:
+        look.gap(f"unit {unit.get('Id', '')}", reason, hint)
 
     units = {name: _with_file(host, unit) for name, unit in units.items() if unit.get("LoadState") != "not-found"}
     boot = boot_time(host)
@@ -91,9 +91,9 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 def _masked(host: Host) -> Iterator[str]:
     """Yield the names of services whose file is a link to /dev/null: systemd has those in memory only while they run."""
-    for folder in FOLDERS[:2]:
-        for name in (attempt(partial(host.list, folder)) or [])[:UNIT_FILES]:
-            if name.endswith(".service") and attempt(partial(host.link, f"{folder}/{name}")) == "/dev/null":
+    for directory in DIRECTORIES[:2]:
+        for name in (attempt(partial(host.list, directory)) or [])[:UNIT_FILES]:
+            if name.endswith(".service") and attempt(partial(host.link, f"{directory}/{name}")) == "/dev/null":
                 yield name
 
 
@@ -101,10 +101,10 @@ def _idle_sockets(host: Host, look: Look, units: dict[str, Unit]) -> list[str]:
     """Return the socket units that systemd has not in memory and whose file names a silent target."""
     wanted = [str(target.port) if target.port else target.path for target in look.silent]
     found: list[str] = []
-    for folder in FOLDERS if wanted else ():
-        for name in (attempt(partial(host.list, folder)) or [])[:UNIT_FILES]:
+    for directory in DIRECTORIES if wanted else ():
+        for name in (attempt(partial(host.list, directory)) or [])[:UNIT_FILES]:
             if name.endswith(".socket") and name not in units and name not in found:
-                content = attempt(partial(host.read, f"{folder}/{name}", limit_bytes=64 << 10)) or b""
+                content = attempt(partial(host.read, f"{directory}/{name}", limit_bytes=64 << 10)) or b""
                 if any(text.encode() in content for text in wanted):
                     found.append(name)
     return found[:DOUBTFUL]
@@ -114,8 +114,8 @@ def _with_file(host: Host, unit: Unit) -> Unit:
     """Return a unit; of one that is masked with what the file says that it hides, where there is one."""
     if unit.get("LoadState") != "masked" or unit.get("ExecStart"):
         return unit
-    for folder in FOLDERS:
-        content = attempt(partial(host.read, f"{folder}/{unit['Id']}", limit_bytes=64 << 10))
+    for directory in DIRECTORIES:
+        content = attempt(partial(host.read, f"{directory}/{unit['Id']}", limit_bytes=64 << 10))
         if content:
             text = content.decode("utf-8", "replace")
             what = parse_unit_file(text)
@@ -124,7 +124,7 @@ def _with_file(host: Host, unit: Unit) -> Unit:
                 "ExecStart": f"{{ path={what.argv[0] if what.argv else ''} ; argv[]={argv} ; ignore_errors=no }}",
                 "Environment": " ".join(shlex.quote(f"{name}={value}") for name, value in what.environment.items()),
                 "WorkingDirectory": what.cwd,
-                "RuntimeDirectory": " ".join(path.removeprefix("/run/") for path in what.folders),
+                "RuntimeDirectory": " ".join(path.removeprefix("/run/") for path in what.directories),
             }
     return unit
 
@@ -213,7 +213,7 @@ def _named(
     if not hits:
         hits = [(False, unit, how) for unit, how in _of_files(host, files(), target)]
     idle = [hit for hit in hits if not hit[0]] or hits
-    idle = [hit for hit in idle if not hit[2].startswith(_BY_FOLDER)] or idle
+    idle = [hit for hit in idle if not hit[2].startswith(_BY_DIRECTORY)] or idle
     for _, unit, how in idle:
         yield target, unit, how
 
@@ -247,10 +247,10 @@ def _has_pool(unit: Unit, what: Described, name: str, file: str) -> bool:
 def _unloaded(host: Host, units: dict[str, Unit]) -> dict[str, Described]:
     """Return what the files of units say that systemd has not in memory: stopped, and nothing wants them."""
     found: dict[str, Described] = {}
-    for folder in FOLDERS:
-        for name in attempt(partial(host.list, folder)) or ():
+    for directory in DIRECTORIES:
+        for name in attempt(partial(host.list, directory)) or ():
             if name.endswith(".service") and name not in units and name not in found and len(found) < UNIT_FILES:
-                content = attempt(partial(host.read, f"{folder}/{name}", limit_bytes=64 << 10)) or b""
+                content = attempt(partial(host.read, f"{directory}/{name}", limit_bytes=64 << 10)) or b""
                 found[name] = parse_unit_file(content.decode("utf-8", "replace"))
     return found
 
@@ -276,7 +276,7 @@ def parse_unit_file(text: str) -> Described:
         environment=_variables("\n".join(given.get("Environment", ()))),
         cwd=(given.get("WorkingDirectory") or [""])[-1].lstrip("-"),
         files=tuple(path.lstrip("-") for path in given.get("EnvironmentFile", ())),
-        folders=_folders(" ".join(given.get("RuntimeDirectory", ()))),
+        directories=_directories(" ".join(given.get("RuntimeDirectory", ()))),
     )
 
 
@@ -288,11 +288,11 @@ def described(unit: Unit) -> Described:
         environment=_variables(unit.get("Environment", "")),
         cwd=unit.get("WorkingDirectory", "").lstrip("!-"),
         files=tuple(path for path, _ in _environment_files(unit)),
-        folders=_folders(unit.get("RuntimeDirectory", "")),
+        directories=_directories(unit.get("RuntimeDirectory", "")),
     )
 
 
-def _folders(text: str) -> tuple[str, ...]:
+def _directories(text: str) -> tuple[str, ...]:
     """Return the paths of a RuntimeDirectory= (systemd.exec(5))."""
     return tuple(f"/run/{name}" for name in text.split() if name and not name.startswith("/"))
 
@@ -332,7 +332,7 @@ def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
         result=result if result != "success" else "",
         exit_code=status if code == 1 and not running else None,
         signal=status if code in (2, 3) and not running else None,
-        exit_says="" if running else exit_says(code, status, result),
+        exit_message="" if running else exit_message(code, status, result),
         restarts=_number(unit.get("NRestarts")),
         main_pid=pid,
         changed_at=at("StateChangeTimestampMonotonic"),
@@ -424,9 +424,9 @@ def _with_words(host: Host, look: Look, service: Service) -> Service:
     try:
         entries = journal.read(host, "-u", service.name, since=since - timedelta(minutes=2), until=look.until, lines=200)
     except HostError as error:
-        look.gap(f"journal of {service.name}", error.why, error.allow)
+        look.gap(f"journal of {service.name}", error.reason, error.hint)
         return service
-    return msgspec.structs.replace(service, why=last_words(_as_line(entry) for entry in entries))
+    return msgspec.structs.replace(service, reason=last_words(_as_line(entry) for entry in entries))
 
 
 def _as_line(entry: journal.Entry) -> str:

@@ -41,9 +41,9 @@ _RESULTS = {
 }
 
 
-def exit_says(code: int, status: int, result: str) -> str:
+def exit_message(code: int, status: int, result: str) -> str:
     """Return the end of a unit's main process in words. `code` is ExecMainCode: CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3 (wait(2))."""
-    why = _RESULTS.get(result, "")
+    reason = _RESULTS.get(result, "")
     if code in (2, 3):
         name = signal_name(str(status))
         how = f"{status}/{name.removeprefix('SIG')}: killed by {name}" + (", core dumped" if code == 3 else "")
@@ -54,4 +54,4 @@ def exit_says(code: int, status: int, result: str) -> str:
         how = f"exited with status {status}"
     else:
         how = ""
-    return "; ".join(part for part in (how, why) if part)
+    return "; ".join(part for part in (how, reason) if part)

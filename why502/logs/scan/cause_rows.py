@@ -19,7 +19,7 @@ class Meaning(NamedTuple):
     """What a symptom usually stands for."""
 
     cause: str = ""
-    says: str = ""
+    message: str = ""
     side: str = ""
 
 
@@ -55,7 +55,7 @@ def _row(symptom: str, meaning: Meaning, targets: Counter[str], span: tuple[int,
     return CauseRow(
         symptom=symptom,
         cause=meaning.cause,
-        says=meaning.says,
+        message=meaning.message,
         side=meaning.side,
         count=targets.total(),
         targets={target: count for target, count in sorted(targets.items(), key=lambda item: (-item[1], item[0])) if target},
