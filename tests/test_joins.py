@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.config.nginx.load import load_dump
-from why502.joins import Doors, Joins, accepts, placed, takes
+from why502.joins import Doors, Joins, accepts, placed, takes, ways_of
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
@@ -55,7 +55,7 @@ def test_a_status_is_placed_where_its_requests_lead_to_one_address(requests: lis
         requests=tuple((request, 1) for request in requests),
     )
     expected = Target(host="127.0.0.1", port=port) if port else None
-    assert [tally.target for tally in placed([seen], [proxy])] == [expected]
+    assert [tally.target for tally in placed([seen], ways_of([proxy]))] == [expected]
 
 
 def test_a_socket_whose_path_leads_elsewhere_takes_nothing() -> None:
@@ -99,4 +99,4 @@ def test_of_two_servers_with_the_path_that_whose_application_told_of_errors() ->
     few = msgspec.structs.replace(said, count=1, requests=(("GET /", 1),))
     elsewhere = msgspec.structs.replace(said, target=Target(host="127.0.0.1", port=5000))
     for other, expected in ((said, Target(host="127.0.0.1", port=4000)), (few, None), (elsewhere, None)):
-        assert placed([seen, other], [proxy])[0].target == expected
+        assert placed([seen, other], ways_of([proxy]))[0].target == expected

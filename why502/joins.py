@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -317,23 +317,23 @@ def _finder(proxy: Proxy) -> tuple[tuple[str, ...], Find]:
     return tuple(sorted(other.servers)), lambda path, server, is_passed: other.find(path, server, is_passed=is_passed)
 
 
-def _ways(proxies: Iterable[Proxy]) -> dict[str, Ways]:
+def ways_of(proxies: Iterable[Proxy]) -> dict[str, Ways]:
     """Return the ways by the kind of gateway, of those whose routes are found by a request's path."""
     found = list(proxies)
     return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in ("nginx", "apache", "caddy")}
 
 
-def placed(tallies: Iterable[Tally], proxies: Iterable[Proxy]) -> tuple[Tally, ...]:
+def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, ...]:
     """Return the tallies, those of requests that lead to one single address with it as their target.
 
     An access log without upstream fields does not name it, nor do some lines of Apache's and Caddy's; the configuration does.
     Where that may answer by itself with the same status, nobody knows. Where several servers know the path, the application's
     own words about the same requests tell whose they were.
     """
-    ways, found = _ways(proxies), tuple(tallies)
+    found = tuple(tallies)
     return tuple(
-        msgspec.structs.replace(tally, target=_place(tally, ways[tally.proxy], found))
-        if tally.proxy in ways and _is_unplaced(tally, ways[tally.proxy])
+        msgspec.structs.replace(tally, target=_place(tally, way, found))
+        if (way := ways.get(tally.proxy or "")) and _is_unplaced(tally, way)
         else tally
         for tally in found
     )
@@ -376,12 +376,12 @@ def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
     return {target for target, count in found.items() if 2 * count >= tally.count}
 
 
-def by_route(paths: Iterable[PathTraffic], proxies: Iterable[Proxy]) -> tuple[PathTraffic, ...]:
+def by_route(paths: Iterable[PathTraffic], known: Mapping[str, Ways]) -> tuple[PathTraffic, ...]:
     """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed, only the sum of each route.
 
     Where the log does not name the server, a path has a route only if all servers that know it agree.
     """
-    ways = [way for way in _ways(proxies).values() if way.proxies]
+    ways = [way for way in known.values() if way.proxies]
 
     def taken(path: PathTraffic) -> Route | None:
         url = path.request.partition(" ")[2].replace("*", "0")
@@ -602,7 +602,7 @@ class Joins:
 
     @cached_property
     def _others(self) -> tuple[Ways, ...]:
-        return tuple(ways for kind, ways in _ways(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
+        return tuple(ways for kind, ways in ways_of(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
 
     def taken(self, request: str, server: str) -> tuple[Route, ...]:
         """Return the routes that a request ("GET /path") to a server of that first name takes, one of each proxy that has one."""

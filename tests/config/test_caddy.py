@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from why502.config import caddy
-from why502.joins import placed
+from why502.joins import placed, ways_of
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
@@ -118,7 +118,7 @@ def test_a_wait_in_vain_is_of_the_only_address_that_it_passes_to() -> None:
     )
     for found, expected in ((one, [Target(host="10.0.0.1", port=1), None, None]), (two, [None, None, None])):
         proxy = Proxy(kind="caddy", pid=1, routes=found.routes)
-        assert [tally.target for tally in placed(tallies, (proxy,))] == expected
+        assert [tally.target for tally in placed(tallies, ways_of((proxy,)))] == expected
 
 
 def test_other_text_is_no_route(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from why502.config import apache, caddy
-from why502.joins import by_route, placed
+from why502.joins import by_route, placed, ways_of
 from why502.model.logs import PathTraffic, Symptom, Tally
 from why502.model.snapshot import Proxy
 
@@ -68,7 +68,7 @@ shop.example {
 def test_a_gateway_status_of_httpd_is_placed_by_its_path(path: str, server: str, port: int | None) -> None:
     proxy = Proxy(kind="apache", routes=apache.load(HTTPD, "x").routes)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=503, server=server, requests=((f"GET {path}", 1),))
-    (found,) = placed([seen], [proxy])
+    (found,) = placed([seen], ways_of([proxy]))
     assert (found.target.port if found.target else None) == port
 
 
@@ -76,14 +76,14 @@ def test_an_answered_path_that_no_line_names_has_no_route() -> None:
     """It may be a file of httpd's own; only what failed at the gateway was passed on for certain."""
     proxy = Proxy(kind="apache", routes=apache.load(HTTPD, "x").routes)
     paths = [PathTraffic(server="shop.example", request=f"GET {path}", statuses={"200": 1}) for path in ("/logo.svg", "/x.php")]
-    assert [path.location for path in by_route(paths, [proxy])] == ["", "\\.php$"]
+    assert [path.location for path in by_route(paths, ways_of([proxy]))] == ["", "\\.php$"]
 
 
 @pytest.mark.parametrize(("path", "port"), [("/api/x", 1), ("/api/deep/x", 2), ("/x", 3)])
 def test_a_failure_of_caddy_is_placed_by_its_path(path: str, port: int) -> None:
     proxy = Proxy(kind="caddy", routes=caddy.load(CADDY, "x").routes)
     seen = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="caddy", requests=((f"GET {path}", 1),))
-    (found,) = placed([seen], [proxy])
+    (found,) = placed([seen], ways_of([proxy]))
     assert found.target is not None and found.target.port == port
 
 
@@ -91,4 +91,4 @@ def test_a_path_that_an_expression_rewrites_is_not_placed() -> None:
     text = 'RewriteRule ^/api/(.*) "proxy:http://127.0.0.1:1/$1" [P]\nProxyPass / http://127.0.0.1:2/\n'
     proxy = Proxy(kind="apache", routes=apache.load(text, "x").routes)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=503, requests=(("GET /api/x", 1),))
-    assert [tally.target for tally in placed([seen], [proxy])] == [None]
+    assert [tally.target for tally in placed([seen], ways_of([proxy]))] == [None]

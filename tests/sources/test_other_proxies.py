@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from why502.config import apache
-from why502.joins import placed
+from why502.joins import placed, ways_of
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
@@ -38,7 +38,7 @@ APACHE = """
 def _told(*tallies: Tally) -> tuple[Tally, ...]:
     """Return the tallies of an Apache's logs, placed and counted once."""
     proxy = Proxy(kind="apache", routes=apache.load(APACHE, "x").routes)
-    return once(LogSummary(tallies=placed(tallies, [proxy]))).tallies
+    return once(LogSummary(tallies=placed(tallies, ways_of([proxy])))).tallies
 
 
 def test_a_failure_without_a_target_gets_that_of_its_protocol_and_the_requests_of_the_access_log() -> None:

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from why502.host.base import Host
-from why502.joins import targets
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Kernel, Snapshot
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.sources import backend, sockets
 from why502.sources.base import Ask, Found
-from why502.sources.owners import owners
+from why502.sources.owners import owners, wanted
 from why502.sources.sockets import Socket
 
 SECTION = "kernel"
@@ -110,6 +109,8 @@ def towards(
     """
     connections: Counter[str] = Counter()
     ports: dict[str, set[bytes]] = {}
+    if not tcp and not unix:
+        return {}, {}
     forms = {form: str(target) for target in wanted for form in sockets.names(_at(target, bound or {}))}
     for row in tcp:
         if name := forms.get(row.remote):
@@ -129,7 +130,7 @@ def _at(target: Target, bound: Mapping[str, str]) -> Target:
 def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], fronts: int) -> dict[str, object]:
     rows = ([row for tcp, _ in tables[:fronts] for row in tcp], [row for _, unix in tables[:fronts] for row in unix])
     bound = {name: listener.target.path for listener in known.listeners or () for name in listener.names}
-    connections, ports = towards(targets(known), *rows, bound)
+    connections, ports = towards(wanted(known), *rows, bound)
     sides = {}
     ends = [(sockets.Ends(tcp), sockets.Ends(unix)) for tcp, unix in tables]
     for target in owners(known):

@@ -15,7 +15,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import by_route, peer_sets, placed, routes
+from why502.joins import by_route, peer_sets, placed, routes, ways_of
 from why502.logs import stamps
 from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
@@ -63,8 +63,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets)
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
+    ways = ways_of(proxies)
     summary = msgspec.structs.replace(
-        summary, tallies=placed(summary.tallies, proxies), paths=by_route(_worst_first(summary.paths), proxies)
+        summary, tallies=placed(summary.tallies, ways), paths=by_route(_worst_first(summary.paths), ways)
     )
     summary = once(addressed(summary, known.proxies or ()))
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]

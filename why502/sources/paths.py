@@ -9,10 +9,10 @@ import json
 from typing import Any
 
 from why502.host.base import Host
-from why502.joins import targets
 from why502.model.errors import HostError
 from why502.model.snapshot import NetworkPath, Snapshot
 from why502.sources.base import Ask, Found
+from why502.sources.owners import wanted
 
 SECTION = "paths"
 ADDRESSES = 16  # that are looked at
@@ -31,8 +31,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkPath, .
     if ask.offline:
         return Found(None)
     own = set(known.addresses or ())
-    wanted = dict.fromkeys(t.host for t in targets(known) if t.is_address and not t.is_loopback and t.host not in own)
-    return Found(tuple(_look(host, address) for address in list(wanted)[:ADDRESSES]))
+    hosts = dict.fromkeys(t.host for t in wanted(known) if t.is_address and not t.is_loopback and t.host not in own)
+    return Found(tuple(_look(host, address) for address in list(hosts)[:ADDRESSES]))
 
 
 def _look(host: Host, address: str) -> NetworkPath:

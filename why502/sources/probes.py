@@ -16,7 +16,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.host.trust import only_user
-from why502.joins import Doors, addresses, frozen, is_passed_on, peer_sets, takes, targets
+from why502.joins import Doors, addresses, frozen, is_passed_on, peer_sets, takes
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, HostError, Why502Error
 from why502.model.logs import Symptom, Tally
@@ -27,6 +27,7 @@ from why502.probing.plan import fits, harmful, has_answered, plan
 from why502.probing.probe import probe
 from why502.probing.request import Request
 from why502.sources.base import Ask, Found
+from why502.sources.owners import wanted
 
 SECTION = "probes"
 LIMIT_S = 9.0  # a probe takes milliseconds; one of a server that is silent about 6 s, beside all others
@@ -80,7 +81,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
 def activated(known: Snapshot) -> frozenset[Target]:
     """Return the targets that systemd alone listens on, for a service that does not run: a connection would start it (systemd.socket(5))."""
     doors = Doors(known.listeners or ())
-    found = {target: [one for one in doors.near(target) if takes(one, target)] for target in targets(known)}
+    found = {target: [one for one in doors.near(target) if takes(one, target)] for target in wanted(known)}
     return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
 
 

@@ -17,7 +17,6 @@ import msgspec
 
 from why502.host import waiting
 from why502.host.base import Host
-from why502.joins import targets
 from why502.logs.detect import parse_any
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
@@ -74,7 +73,7 @@ def look_of(host: Host, known: Snapshot) -> Look:
     listening = owners.owners(known)
     here = {  # a process that ended since leaves its target silent
         target: tuple(pid for pid in listening.get(target, ()) if pid in stats)
-        for target in targets(known)
+        for target in owners.wanted(known)
         if _is_here(known, target) or target in listening
     }
     parents = {pid: stat.ppid for pid, stat in stats.items()}

@@ -11,10 +11,10 @@ from functools import partial
 import msgspec
 
 from why502.host.base import Host
-from why502.joins import targets
 from why502.model.snapshot import Listener, Snapshot
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
+from why502.sources.owners import wanted
 
 SECTION = "listeners"
 PATHS = 64
@@ -27,10 +27,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     if known.listeners is None:
         return Found(None)
     bound = {listener.target.path for listener in known.listeners}
-    wanted = [target.path for target in targets(known) if target.path.startswith("/") and target.path not in bound]
+    paths = [target.path for target in wanted(known) if target.path.startswith("/") and target.path not in bound]
     names: dict[Identity, list[str]] = {}
     roots = dict.fromkeys(proxy.root for proxy in known.proxies or () if proxy.is_running) or {"": None}
-    for path in wanted[:PATHS]:
+    for path in paths[:PATHS]:
         for root in roots:
             if (found := _identity(host, root + path)) and path not in names.setdefault(found, []):
                 names[found].append(path)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.joins import accepts, addresses, serving
+from why502.joins import accepts, addresses, peer_sets, serving
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
@@ -56,11 +56,11 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _inner(case: Case) -> list[Proxy]:
     """Return the gateways that do not run and to which one that runs passes requests: they are missed as backends."""
-    running = [proxy for proxy in case.proxies if proxy.is_running]
-    peers = {
-        target for proxy in running for route in proxy.routes for peer in route.peers for target in addresses(peer, case.here)
-    }
     stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy.listens]
+    if not stopped:
+        return []
+    sets = peer_sets(route for proxy in case.proxies if proxy.is_running for route in proxy.routes)
+    peers = {target for found in sets for peer in found for target in addresses(peer, case.here)}
     return [proxy for proxy in stopped if all(any(accepts(listen, peer) for peer in peers) for listen in proxy.listens)]
 
 

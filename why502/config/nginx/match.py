@@ -9,7 +9,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import islice
 from urllib.parse import unquote
 
@@ -42,7 +43,8 @@ class _Place(msgspec.Struct, frozen=True):
     inner: tuple[_Place, ...]
 
 
-class _Host(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class _Host:
     """A server, ready to be asked."""
 
     server: Server
@@ -51,7 +53,11 @@ class _Host(msgspec.Struct, frozen=True):
     exact: frozenset[str]
     wild: tuple[str, ...]
     expressions: tuple[re.Pattern[str] | None, ...]
-    places: tuple[_Place, ...]
+
+    @cached_property
+    def places(self) -> tuple[_Place, ...]:
+        """Its locations, made when the first request is looked up in them: of thousands of servers few are asked."""
+        return _tree(self.server.locations)
 
 
 class Matcher:
@@ -266,25 +272,31 @@ def _fits(wild: str, name: str, is_leading: bool) -> bool:
     return wild.endswith(".*") and name.startswith(wild[:-1])
 
 
-def _host(server: Server) -> _Host:
+@lru_cache(1024)
+def _ports(listens: tuple[str, ...]) -> tuple[frozenset[int] | None, frozenset[int | None]]:
+    """Return the ports that a server listens on (None: any), and those where it is the default."""
     ports: set[int] | None = set()
     defaults = set()
-    for listen in server.listens:
+    for listen in listens:
         address, *words = listen.split() or [""]
         port = _port(address)
         ports = ports | {port} if ports is not None and port is not None else None
         if {"default_server", "default"} & set(words):
             defaults.add(port)
+    return None if ports is None else frozenset(ports), frozenset(defaults)
+
+
+def _host(server: Server) -> _Host:
+    ports, defaults = _ports(server.listens)
     names = [name.lower() for name in server.names if not name.startswith("~")]
     dotted = [name for name in names if name.startswith(".")]
     return _Host(
         server=server,
-        ports=None if ports is None else frozenset(ports),
-        default_ports=frozenset(defaults),
+        ports=ports,
+        default_ports=defaults,
         exact=frozenset(name.removeprefix(".") for name in names if "*" not in name),
         wild=(*(name for name in names if "*" in name), *(f"*{name}" for name in dotted)),
         expressions=tuple(compiled(name[1:], True) for name in server.names if name.startswith("~")),
-        places=_tree(server.locations),
     )
 
 

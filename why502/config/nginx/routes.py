@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from why502.config.nginx import passes, scope, units, variables
-from why502.config.nginx.defaults import PASSES, STREAM_PASS, TUNNEL, Defaults
+from why502.config.nginx.defaults import PASSES, STREAM_PASS, TUNNEL, Defaults, Pass
 from why502.config.nginx.files import Directive
 from why502.config.nginx.logs import Logs
 from why502.config.nginx.scope import Settings
@@ -28,6 +29,9 @@ class World(msgspec.Struct, kw_only=True):
     is_stream: bool = False
     settings: Settings = {}
     upstreams: dict[str, Upstream] = {}  # by lower-case name
+    in_force: dict[
+        tuple[object, ...], tuple[Settings, dict[str, Any]]
+    ] = {}  # by directive and the identity of its settings, which are kept
     members: dict[str, tuple[Peer, ...]] = {}  # of groups, by name: one tuple for all routes
     values: dict[str, tuple[str, ...]] = {}  # of variables
     routes: list[Route] = []
@@ -213,9 +217,21 @@ def _route(directive: Directive, settings: Settings, place: Place, world: World)
             keepalive_timeout_s=aim.upstream.keepalive_timeout_s if aim.upstream else 60.0,
             settings=settings,
             if_conditions=place.conditions,
-            **passes.in_force(directive.name, kind, settings, world.defaults, world.problems),
+            **_in_force(directive.name, kind, settings, world),
         )
     )
+
+
+def _in_force(directive: str, kind: Pass, settings: Settings, world: World) -> dict[str, Any]:
+    """Return what `passes.in_force` does, made once for all routes that inherit the very same settings of their module."""
+    prefix = f"{directive.removesuffix('_pass')}_"
+    own = {
+        name: found for name, found in settings.items() if name.startswith(prefix) or name in (kind.header_directive, "resolver")
+    }
+    key = (directive, *((name, id(found)) for name, found in own.items()))
+    if key not in world.in_force:
+        world.in_force[key] = (own, passes.in_force(directive, kind, settings, world.defaults, world.problems))
+    return world.in_force[key][1]
 
 
 def _listened(listen: str) -> Target | None:
