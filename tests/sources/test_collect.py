@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 import time
@@ -27,14 +28,17 @@ Put = Callable[..., None]
 
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Make one source of these, in a stage of its own."""
+    """Make one source of these: "one" and "two" run at the same time, "three" after them."""
+    made: list[str] = []
 
     def one(name: str, section: str, look: Callable[..., object], limit_s: float = 5.0) -> None:
         module = ModuleType(f"why502.sources.{name}")
         module.SECTION, module.LIMIT_S, module.collect = section, limit_s, look  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
+        made.append(name)
+        first, second = (tuple(dict.fromkeys(x for x in made if (x == "three") == late)) for late in (False, True))
+        monkeypatch.setattr(sources, "STAGES", (first, second))
 
-    monkeypatch.setattr(sources, "STAGES", (("one", "two"), ("three",)))
     return one
 
 
@@ -51,7 +55,24 @@ def test_stages_build_on_each_other(put: Put) -> None:
     assert found.gaps == (Gap(source="one", reason="half"),)
 
 
-def test_a_refusal_a_bug_and_a_missing_source_lose_only_themselves(put: Put) -> None:
+def test_a_source_that_does_not_exist_is_a_bug_and_no_silence(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("one", "addresses", lambda *_: Found(("192.0.2.1",)))
+    monkeypatch.setattr(sources, "STAGES", (("one", "no_such_source"),))
+    found = collect()
+    assert found.addresses == ("192.0.2.1",)
+    (gap,) = found.gaps
+    assert (gap.source, gap.hint) == ("no such source", "report it: this is a bug of why502")
+    assert "ModuleNotFoundError" in gap.reason
+
+
+def test_every_source_of_every_stage_exists() -> None:
+    for name in (name for stage in sources.STAGES for name in stage):
+        source = importlib.import_module(f"why502.sources.{name}")
+        assert source.SECTION in Snapshot.__struct_fields__
+        assert callable(getattr(source, "parts", None) or source.collect)
+
+
+def test_a_refusal_and_a_bug_lose_only_themselves(put: Put) -> None:
     def denied(*_: object) -> Found[object]:
         raise Denied("no", "run as root")
 
