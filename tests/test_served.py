@@ -10,7 +10,7 @@ import pytest
 import why502
 from why502.host.local import LocalHost
 from why502.host.offline import OfflineHost
-from why502.model.finding import Diagnosis, Verdict
+from why502.model.finding import ASSERTED, Diagnosis, Verdict
 from why502.render import html, markdown, terminal
 from why502.render.words import Terminal, headlines
 from why502.sources import collect
@@ -98,6 +98,43 @@ def test_clients_that_are_mostly_refused_come_first(tmp_path: Path, answers: lis
     assert "shop.example" in html.render(diagnosis, Terminal()).partition("</h1>")[0]
 
 
+@pytest.mark.parametrize(
+    ("answers", "target"),
+    [
+        ([("GET /api/list", 500, 40, 9), ("GET /", 200, 200, 9)], "127.0.0.1:3001"),
+        ([*PAGES, ("GET /report", 500, 12, 4)], "127.0.0.1:3000"),
+        ([("GET /api/list", 500, 12, 1), ("GET /api/other", 200, 40, 9)], "127.0.0.1:3001"),
+    ],
+)
+def test_an_application_that_answers_with_errors_is_the_cause(tmp_path: Path, answers: list[Answered], target: str) -> None:
+    diagnosis = diagnosed(tmp_path, answers)
+    assert diagnosis.verdict is Verdict.PROBLEM
+    assert [(one.cause, str(one.target)) for one in diagnosis.findings] == [("application-error", target)]
+    assert diagnosis.findings[0].confidence > 0.7
+
+
+def test_what_the_proxy_itself_answers_is_no_error_of_the_application(tmp_path: Path) -> None:
+    at = NOW - timedelta(minutes=2)
+    line = (
+        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 rewrite or internal redirection cycle while internally redirecting to "/index.html",'
+        ' client: 10.0.0.1, server: shop.example, request: "GET /x HTTP/1.1", host: "shop.example"\n'
+    )
+    diagnosis = diagnosed(tmp_path, [("GET /x", 500, 30, 5)], errors=line)
+    assert [one.cause for one in diagnosis.findings if one.confidence >= ASSERTED] == ["rewrite-cycle"]
+
+
+def test_an_error_of_one_page_that_has_ended_is_not_asserted(tmp_path: Path) -> None:
+    diagnosed(tmp_path, [("GET /api/list", 500, 40, 9)])
+    lines = (tmp_path / "access.log").read_text()
+    at = NOW - timedelta(seconds=20)
+    served = f'10.0.0.1 - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/list HTTP/1.1" 200 10 "-" "Mozilla"\n'
+    (tmp_path / "access.log").write_text(lines + served)
+    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
+    later = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
+    assert all(one.confidence < ASSERTED for one in later.findings)
+
+
 def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
     diagnosis = diagnosed(tmp_path, [*PAGES, ("POST /upload", 413, 8, 4), ("POST /upload", 200, 2, 4)])
     assert diagnosis.verdict is not Verdict.HEALTHY
@@ -152,6 +189,7 @@ def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
         pytest.param([*PAGES, ("POST /upload", 413, 4, 4)], id="few-large-files"),
         pytest.param([*PAGES, ("GET /api/list", 500, 3, 3)], id="few-errors"),
         pytest.param([*PAGES, ("GET /api/x", 500, 9, 1), ("GET /api/y", 200, 90, 9)], id="one-bad-page"),
+        pytest.param([*PAGES, ("GET /report", 500, 9, 9), ("GET /report", 200, 30, 9)], id="one-page-fails-now-and-then"),
         pytest.param([*PAGES, ("GET /ws/", 101, 40, 9), ("GET /ws/", 400, 6, 6)], id="websockets-and-robots"),
         pytest.param([*PAGES, ("\\x16\\x03\\x01", 400, 200, 20), ("", 400, 50, 9)], id="not-http"),
         pytest.param([*PAGES, ("GET /api/list", 429, 900, 9)], id="limited-robots"),

@@ -41,6 +41,7 @@ from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 from why502.notes import notes
+from why502.served import unserved
 
 TARGETS = 256  # that are examined; a person reads fewer
 CERTAIN = 0.99  # no answer is surer than this
@@ -157,7 +158,8 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         for probe in here.probes or ()
         if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
     )
-    return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades)))
+    answered = (one.target for one in unserved(here, index) if one.target is not None and one.is_of_application)
+    return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades, *answered)))
 
 
 def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:

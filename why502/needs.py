@@ -43,6 +43,7 @@ _PLACES = (
     re.compile(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
     re.compile(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
+_POOL = "is slower than its connections come back"  # what is told of the application's own pool of connections
 _DOWN = (
     (
         "refuses connections",
@@ -60,6 +61,7 @@ _DOWN = (
         "takes no more connections",
         re.compile(
             r"(?i)too many (?:clients|connections)|remaining connection slots are reserved|max number of clients reached|max_user_connections"
+            r"|no more connections allowed"
         ),
     ),
     (
@@ -82,10 +84,28 @@ _DOWN = (
     ),
     (
         "refuses the login",
-        re.compile(r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"),
+        re.compile(
+            r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry|no such user"
+            r"|SASL authentication failed|(?:issue connecting to|access) your database with your username|authentication failed\.?$|ACCESS_REFUSED"
+        ),
+    ),
+    (
+        "is out of memory and refuses to write",
+        re.compile(r"(?i)\bOOM command not allowed|out of memory storing object"),
+    ),
+    (
+        "cannot save its data and refuses to write",
+        re.compile(r"\bMISCONF\b|(?i:stop-writes-on-bgsave-error|could not (?:extend|write) file \"\S{1,255}\": no space left)"),
+    ),
+    (
+        "is read-only",
+        re.compile(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
     ),
 )
 _UNPLACED = (  # client libraries that name no address
+    ("Redis", "is out of memory and refuses to write", re.compile(r"\bOOM command not allowed when used memory")),
+    ("Redis", "cannot save its data and refuses to write", re.compile(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
+    ("Redis", "is read-only", re.compile(r"\bREADONLY You can't write against a read only")),
     ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
     ("MySQL", "is not there", re.compile(r"\(HY000/2002\): No such file or directory")),  # mysqli, libmysql's CR_CONNECTION_ERROR
     ("MySQL", "refuses connections", re.compile(r"\(HY000/200[23]\): Connection refused")),
@@ -124,12 +144,9 @@ _SLOW = (
             r"(?i)statement timeout|read timed out|readtimeout|sockettimeout|cURL error 28|deadline exceeded|query_wait_timeout"
         ),
     ),
-    (
-        "is slower than its connections come back",
-        re.compile(
-            r"(?i)queuepool limit|acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection|pool time-?out"
-        ),
-    ),
+)
+_OF_A_POOL = re.compile(
+    r"(?i)acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection|pool time-?out"
 )
 
 
@@ -155,7 +172,8 @@ def need_of(text: str) -> Need | None:
     for product, how, rx in _UNPLACED:
         if rx.search(text):
             return Need(product, None, how, is_down=True)
-    found = next(((how, True) for how, rx in _DOWN if rx.search(text)), None)
+    found = (_POOL, False) if _OF_A_POOL.search(text) else None
+    found = found or next(((how, True) for how, rx in _DOWN if rx.search(text)), None)
     found = found or next(((how, False) for how, rx in _SLOW if rx.search(text)), None)
     if found is None:
         return None

@@ -64,6 +64,11 @@ class Unserved(NamedTuple):
     is_over: bool = False
 
     @property
+    def is_of_application(self) -> bool:
+        """Return whether the application itself answers with an error now."""
+        return self.reason is Reason.APPLICATION and not self.is_over
+
+    @property
     def where(self) -> str:
         """Return the route in words."""
         if self.location:
@@ -94,25 +99,36 @@ def unserved(here: Snapshot, joins: Joins | None = None) -> tuple[Unserved, ...]
     """Return the routes whose clients are not served, most refused requests first."""
     if here.logs is None:
         return ()
-    places = (joins or Joins(here)).routes_at
+    index = joins or Joins(here)
+    places = index.routes_at
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
     found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
+    found = [one if one.at else one._replace(target=_only_target(here, one.server)) for one in found]
     found.extend(_cut(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
+
+
+def _only_target(here: Snapshot, server: str) -> Target | None:
+    """Return the one backend of a server's routes, where it has no other: which location took a request is not known."""
+    own = [route for route in routes(here) if server and server in (route.server, *route.server_names)]
+    found = {peer.target for route in own for peer in route.peers if not peer.is_down}
+    return found.pop() if len(found) == 1 else None
 
 
 def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
     """Yield what most of a route's clients suffer: an error of the application, else a limit, else a refusal."""
     errors = _sum(paths, ERRORS)
     total = sum(_requests(path) for path in paths)
-    if (errors >= MANY and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
+    if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
         yield _told(Reason.APPLICATION, paths, ERRORS, route)
         return
     for path in paths:
         count = _sum([path], ERRORS)
-        if _is_certain(path, count, SOME) and (count >= NEARLY_ALL * _requests(path) or path.refused_since >= MANY):
+        is_most = _is_certain(path, count, FEW) and count >= MOST * _requests(path)
+        is_since = count >= NOTICEABLE * _requests(path) and _is_certain(path, path.refused_since, FEW)
+        if is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY):
             yield _told(Reason.APPLICATION, [path], ERRORS, route)
     for path in paths:
         count = _sum([path], LIMITS)

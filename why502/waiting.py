@@ -8,6 +8,7 @@ from why502.case import Case
 from why502.model.logs import Symptom
 from why502.model.snapshot import Dependency, Event
 from why502.needs import PRODUCTS, Need, need_of
+from why502.served import unserved
 
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
 ERRORS = (Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
@@ -18,7 +19,13 @@ BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application m
 def is_hurt(case: Case) -> bool:
     """Return whether requests fail in a way that something the application needs can cause: it runs and took them."""
     told = any(tally.proxy is not None and tally.symptom is Symptom.APPLICATION_ERROR for tally in case.tallies)
-    return case.target is not None and (told or case.seen(*LATE, *ERRORS, *BROKEN))
+    return case.target is not None and (told or case.seen(*LATE, *ERRORS, *BROKEN) or bool(errors_of(case)))
+
+
+def errors_of(case: Case) -> int:
+    """Return how many requests the application itself answers with an error, on routes most of whose clients get one."""
+    own = (one for one in unserved(case.here, case.joins) if one.target == case.target and one.is_of_application)
+    return max((one.refused for one in own), default=0)
 
 
 def is_late(case: Case) -> bool:
@@ -46,6 +53,7 @@ def said(case: Case) -> list[tuple[Need, Event]]:
 def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
     """Return whether the application complains about as often as requests fail with an error of its own."""
     errors = sum(tally.count for tally in case.tallies if tally.symptom in ERRORS)
+    errors = max(errors, errors_of(case))
     return bool(errors) and 2 * sum(event.count for _, event in own) >= errors
 
 

@@ -21,7 +21,7 @@ MOST_REQUESTS = 1 << 15
 LONGEST = 256  # characters of a request line that are looked at
 MOST_CLIENTS = 8
 MOST_STATUSES = 40
-STEP_S = 5  # and MOST_STEPS of them: what was refused later is counted with the last one
+STEP_S = 1  # and MOST_STEPS of them: what was refused later is counted with the last one
 MOST_STEPS = 1000
 Key = tuple[str, str]  # server, request
 

@@ -21,9 +21,12 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
+from why502.joins import is_failure
 from why502.model.finding import FAIR, LIKELY, STRONG, Evidence, Layer, supports
 from why502.model.logs import Symptom
-from why502.served import Reason, unserved
+from why502.served import Reason, Unserved, last_words, unserved
+
+_BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -31,11 +34,38 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
         for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
             yield supports(event.message, event.source, STRONG)
+    if one := _answered(case):
+        is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
+        yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
+        if is_sure and (words := last_words(case.here, case.target, case.joins)):
+            yield supports(f"its last error: {words}", "its log", FAIR)
+
+
+def _answered(case: Case) -> Unserved | None:
+    """Return the route of the target most of whose requests the application answers with an error; None where there is none."""
     for one in unserved(case.here, case.joins):
-        is_own = one.target == case.target or (case.target is None and one.target not in case.joins.tallies)
+        is_own = one.target == case.target if case.target is not None else one.target is None
         if one.reason is Reason.APPLICATION and is_own:
-            yield supports(one.message, "access log", FAIR)
-            return
+            return one
+    return None
+
+
+def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
+    """Return whether the proxy's own log tells why it answers these requests so: a cycle of rewrites, a check of access that failed."""
+    logs = case.here.logs
+    return any(
+        is_failure(tally)
+        and tally.symptom not in _BY_STATUS
+        and tally.status in (None, 500)
+        and any(request == one.request for request, _ in tally.requests)
+        for tally in (logs.tallies if logs else ())
+    )
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    one = _answered(case)
+    return one.message if one else ""
 
 
 CAUSE = Cause(
@@ -44,4 +74,5 @@ CAUSE = Cause(
     message="the application reported an error of its own (PHP fatal error, traceback) and answered with its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
     examine=examine,
+    tell=tell,
 )

@@ -62,8 +62,22 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _waited(case: Case) -> Dependency | None:
     """Return what most of the busy workers wait for, if it is there and runs."""
-    found = [x for x in case.dependencies if x.waiting and x.waiting >= SHARE * max(x.busy, 1) and not x.is_stopped]
+    found = [
+        x
+        for x in case.dependencies
+        if x.waiting and x.waiting >= SHARE * max(x.busy, 1) and not (x.is_stopped or _is_its_own_gateway(case, x))
+    ]
     return max(found, key=lambda x: x.waiting, default=None)
+
+
+def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
+    """Return whether the other end is a gateway that leads back to the target: the application calls itself, and waits for its own workers."""
+    return any(
+        peer.pid is not None
+        and peer.pid in (proxy.pid, *(worker.pid for worker in proxy.workers))
+        and any(each.target == case.target for route in proxy.routes for each in route.peers)
+        for proxy in case.here.proxies or ()
+    )
 
 
 def tell(case: Case) -> str:

@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     failed = [
         event
         for event in case.events(Symptom.START_FAILED)
-        if not _served_since(case, event) and not case.is_of_a_past_life(event)
+        if not _served_since(case, event) and not _says_it_serving(case, event) and not case.is_of_a_past_life(event)
     ]
     began = case.born and case.first_failure and case.born > case.first_failure
     is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
@@ -104,6 +104,13 @@ def _served_since(case: Case, event: Event) -> bool:
         return True
     is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
     return served > ended + SECOND or is_between
+
+
+def _says_it_serving(case: Case, event: Event) -> bool:
+    """Return whether the very process that listens says so while it serves other requests: it misses a part of itself that one page needs."""
+    served = case.traffic.last_success if case.traffic else None
+    listening = {pid for one in case.listeners or () for pid in one.pids}
+    return event.pid in listening and served is not None and event.at is not None and served > event.at
 
 
 def _is_of_gunicorn(event: Event) -> bool:

@@ -10,6 +10,11 @@ from why502.model.logs import LogRecord, Phase, Symptom
 NAME = "ruby"
 _START = Phase.STARTUP
 _IN = r"(?:^|\s)(?P<file>[^\s:]+):(?P<line>\d+):in [`'][^`']*': "
+# Rails tells an exception that no controller rescues with its message (ActionDispatch::DebugExceptions); those below are answers, no faults.
+_RAISED = (
+    r"^(?:[EF], \[[^\]]{10,60}\] {1,3}(?:ERROR|FATAL) -- [^:]{0,64}: )?(?:\[[\w-]{1,64}\] ){0,4}"
+    r"(?P<detail>(?!ActionController::RoutingError)[A-Z]\w{0,64}(?:::[A-Z]\w{0,64}){0,6}(?<=Error|ption|onBad) \(.{1,2048})"
+)
 _STACK = re.compile(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
 PHRASES = (
     Phrase(
@@ -74,6 +79,7 @@ PHRASES = (
         r"(?P<detail>ActiveRecord::(?:ConnectionNotEstablished|ConnectionTimeoutError|NoDatabaseError|PendingMigrationError)\b.*)",
         Symptom.APPLICATION_ERROR,
     ),
+    *(Phrase(f"{kind} (", _RAISED, Symptom.APPLICATION_ERROR) for kind in ("Error", "Exception", "ConnectionBad")),
 )
 MARKS = marks(PHRASES)
 

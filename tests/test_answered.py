@@ -1,0 +1,163 @@
+"""An application that answers with errors of its own, and what it says that it needs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, route
+
+from why502.diagnosis import diagnose
+from why502.logs.detect import parse_any
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Dependency, Event, Listener, Process, Snapshot
+from why502.model.target import Target
+from why502.needs import need_of
+
+SINCE = timedelta(seconds=60)
+
+
+def answering(*events: Event, status: int = 500, count: int = 30, served: int = 40, pid: int = 40) -> Snapshot:
+    """Return a machine whose application answers one of its pages with a status, of which the access log names no address."""
+    one = route(APP, 7)
+    bad = PathTraffic(
+        server="shop.example",
+        request="GET /basket",
+        location="/",
+        at=one.at,
+        statuses={str(status): count},
+        clients=8,
+        refused_since=count,
+        last_refused=NOW,
+    )
+    good = PathTraffic(server="shop.example", request="GET /", location="/", at=one.at, statuses={"200": served}, last_served=NOW)
+    tally = Tally(symptom=Symptom.UPSTREAM_STATUS, proxy="nginx", count=count, status=status, first=NOW - SINCE, last=NOW)
+    here = machine(routes=(one,), events=events)
+    logs = LogSummary(
+        tallies=(tally,),
+        paths=(bad, good),
+        targets=(TargetTraffic(target=APP, attempts=served, last_success=NOW),),
+        requests=count + served,
+        by_status={"200": served, str(status): count},
+        has_access=True,
+        has_error=True,
+    )
+    return REPLACE(
+        here,
+        logs=logs,
+        processes=(*(here.processes or ()), Process(pid=pid, name="puma", unit="shop.service")),
+        listeners=(*(here.listeners or ()), Listener(target=APP, pids=(pid,))),
+    )
+
+
+def says(symptom: Symptom, words: str, count: int = 1, pid: int = 40) -> Event:
+    """Return what the application said since the errors began."""
+    return Event(
+        symptom=symptom, at=NOW - SINCE, last=NOW, message=words, detail=words, source="log", count=count, pid=pid, target=APP
+    )
+
+
+def test_its_last_words_stand_beside_its_errors() -> None:
+    found = diagnose(answering(says(Symptom.APPLICATION_ERROR, "NoMethodError (undefined method `price' for nil)"))).findings
+    assert [(one.cause, one.target) for one in found if one.confidence > 0.7] == [("application-error", APP)]
+    assert any("undefined method `price'" in item.message for item in found[0].evidence)
+
+
+def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
+    words = "Cannot find module '/srv/app/.next/server/pages/report.js'"
+    for pid, expected in ((40, "application-error"), (41, "backend-startup-failure")):
+        here = answering(says(Symptom.START_FAILED, words, 12, pid=pid))
+        assert here.logs is not None
+        failed = failing(Symptom.GATEWAY_STATUS, APP, 2, proxy="nginx")
+        here = REPLACE(here, logs=REPLACE(here.logs, tallies=(*here.logs.tallies, failed)))
+        assert asserted(here)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "cause", "names"),
+    [
+        (
+            'PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed for user "shop")',
+            "backend-dependency-down",
+            "PostgreSQL (127.0.0.1:5432), which refuses the login",
+        ),
+        (
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "backend-dependency-down",
+            "Redis, which is out of memory",
+        ),
+        ("MISCONF Redis is configured to save RDB snapshots, but", "backend-dependency-down", "Redis, which cannot save"),
+        ("redis.exceptions.ReadOnlyError: READONLY You can't write against a read only replica.", "backend-dependency-down", "Redis, which is read-only"),
+        (
+            "ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)",
+            "backend-dependency-slow",
+            "a database, which is slower than its connections come back",
+        ),
+        (
+            'database: connection to server at "127.0.0.1", port 6432 failed: FATAL:  query_wait_timeout',
+            "backend-dependency-slow",
+            "PgBouncer (127.0.0.1:6432), which does not answer in time",
+        ),
+    ],
+)  # fmt: skip
+def test_what_refuses_an_application_that_answers_with_errors(words: str, cause: str, names: str) -> None:
+    found = diagnose(answering(says(Symptom.APPLICATION_ERROR, words, 30))).findings
+    assert [(one.cause, one.target) for one in found if one.confidence >= 0.5] == [(cause, APP)]
+    assert found[0].confidence > 0.7
+    assert names in found[0].message
+
+
+def test_a_few_words_of_a_database_are_no_reason_where_clients_are_served() -> None:
+    words = 'PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed)'
+    here = answering(says(Symptom.APPLICATION_ERROR, words), count=2, served=900)
+    assert asserted(here) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "format", "words"),
+    [
+        ('[2026-11-22 15:12:10,123] ERROR in app: database: connection to server at "127.0.0.1", port 6432 failed', "application", "database: connection"),
+        ("[2026-11-22 15:08:20] production.ERROR: OOM command not allowed when used memory > 'maxmemory'. {}", "application", "OOM command"),
+        ("[2026-11-22T15:08:20.123456+00:00] request.CRITICAL: Uncaught PHP Exception Doctrine", "application", "Uncaught PHP"),
+        ("NoMethodError (undefined method `price' for nil:NilClass):", "ruby", "NoMethodError"),
+        ("F, [2026-11-22T15:14:34.123456 #141] FATAL -- : [5b0e-1] PG::ConnectionBad (connection to server", "ruby", "PG::ConnectionBad"),
+        ("ActionView::Template::Error (undefined local variable):", "ruby", "ActionView::Template::Error"),
+    ],
+)  # fmt: skip
+def test_an_error_in_the_log_of_a_framework(line: str, format: str, words: str) -> None:
+    record = parse_any(line)
+    assert record is not None
+    assert (record.format, record.symptom) == (format, Symptom.APPLICATION_ERROR)
+    assert record.detail.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[2026-11-22 15:08:20] production.WARNING: slow query",
+        "[2026-11-22 15:08:20] production.INFO: the word ERROR: stands here",
+        "[2026-11-22 15:12:10,123] WARNING in app: nothing",
+        'ActionController::RoutingError (No route matches [GET] "/wp-login.php"):',
+        "ActiveRecord::RecordNotFound (Couldn't find Product):",
+        "Completed 200 OK in 12ms (Error (no))",
+    ],
+)
+def test_what_is_no_error_of_an_application(line: str) -> None:
+    record = parse_any(line)
+    assert record is None or record.symptom is not Symptom.APPLICATION_ERROR
+
+
+def test_a_pool_that_is_used_up_is_told_as_slow_although_it_timed_out() -> None:
+    need = need_of("ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)")
+    assert need is not None
+    assert not need.is_down
+
+
+@pytest.mark.parametrize(("pid", "is_itself"), [(10, True), (77, False)])
+def test_an_application_that_waits_for_its_own_gateway_waits_for_itself(pid: int, is_itself: bool) -> None:
+    peer = Dependency(
+        target=APP, peer=Target(host="127.0.0.1", port=FRONT.port), waiting=4, busy=5, is_heard=True, pid=pid, process="x"
+    )
+    here = machine(failing(Symptom.READ_TIMED_OUT, APP, status=504, proxy="nginx"), routes=(route(APP, 7),), dependencies=(peer,))
+    here = REPLACE(here, listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))))
+    assert ("backend-dependency-slow" in asserted(here)) is not is_itself
