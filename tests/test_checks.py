@@ -32,10 +32,10 @@ def check(id_: str, here: Snapshot) -> Check:
     [
         ((RUNNING,), HEARD, "pass", "127.0.0.1:3001"),
         ((RUNNING,), (), "fail", "nothing listens on 127.0.0.1:3001"),
-        ((RUNNING,), None, "skip", "not looked at"),
-        ((STOPPED,), (), "skip", "no proxy runs that would connect to one"),
+        ((RUNNING,), None, "skip", "not checked"),
+        ((STOPPED,), (), "skip", "no proxy is running that would connect to one"),
         ((STOPPED,), HEARD, "pass", "127.0.0.1:3001"),
-        ((Proxy(pid=7),), HEARD, "skip", "no target is known of"),
+        ((Proxy(pid=7),), HEARD, "skip", "no targets known"),
     ],
 )
 def test_something_listens(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None, status: str, detail: str) -> None:

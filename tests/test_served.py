@@ -170,7 +170,7 @@ def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
     ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     later = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
-    assert "(it is over)" in headlines(later)[0]
+    assert "(resolved)" in headlines(later)[0]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,10 @@ def test_the_inner_gateway_of_a_chain_leads(kind: str, master: int, worker: int)
     assert (first(here).cause, first(here).target) == ("backend-not-running", APP)
     assert asserted(here) == ["backend-not-running"]
     (passed,) = [finding for finding in diagnose(here).findings if finding.cause == "upstream-error-status"]
-    assert any("a gateway itself: backend-not-running on 127.0.0.1:3000" in item.message for item in passed.evidence)
+    assert any(
+        "is itself a gateway: this is the effect of backend-not-running on 127.0.0.1:3000" in item.message
+        for item in passed.evidence
+    )
 
 
 def test_an_inner_gateway_of_which_nothing_is_known_is_named() -> None:

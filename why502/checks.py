@@ -39,7 +39,9 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
     refused = unserved(here, joins)
     steps = (
         _clients_served(here, refused),
-        _proxy_runs(here) if not offline else _check("proxy-runs", "a proxy runs", CheckStatus.SKIP, "not looked at: --offline"),
+        _proxy_runs(here)
+        if not offline
+        else _check("proxy-runs", "a proxy is running", CheckStatus.SKIP, "not checked: --offline"),
         _config_passes(here),
         _config_is_loaded(here),
         _logs_read(here),
@@ -62,7 +64,7 @@ def _check(id_: str, title: str, status: CheckStatus, detail: str = "") -> Check
 
 def _skip(here: Snapshot, id_: str, title: str, *sources: str) -> Check:
     gap = next((gap for gap in here.gaps if gap.source.startswith(sources)), None)
-    detail = (f"{gap.reason}; {gap.hint}" if gap.hint else gap.reason) if gap else "not looked at"
+    detail = (f"{gap.reason}; {gap.hint}" if gap.hint else gap.reason) if gap else "not checked"
     return _check(id_, title, CheckStatus.SKIP, detail)
 
 
@@ -79,7 +81,7 @@ def _name(proxy: Proxy) -> str:
 
 
 def _proxy_runs(here: Snapshot) -> Check:
-    message = "a proxy runs"
+    message = "a proxy is running"
     if here.proxies is None:
         return _skip(here, "proxy-runs", message, "proxies")
     running = [proxy for proxy in here.proxies if proxy.is_running]
@@ -89,9 +91,12 @@ def _proxy_runs(here: Snapshot) -> Check:
         )
     if other := serving(here):
         idle = ", ".join(dict.fromkeys(proxy.kind for proxy in here.proxies))
-        return _check("proxy-runs", message, CheckStatus.PASS, f"{other}; {idle} is installed, does not run and is not needed")
+        return _check("proxy-runs", message, CheckStatus.PASS, f"{other}; {idle} is installed but not running, and is not needed")
     return _check(
-        "proxy-runs", message, CheckStatus.FAIL, "; ".join(p.why_stopped or f"nothing runs with {p.config}" for p in here.proxies)
+        "proxy-runs",
+        message,
+        CheckStatus.FAIL,
+        "; ".join(p.why_stopped or f"no process runs with {p.config}" for p in here.proxies),
     )
 
 
@@ -103,7 +108,7 @@ def _config_passes(here: Snapshot) -> Check:
             return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
         return _skip(here, "config-test", message, "config test" if here.proxies else "proxies")
     if serving(here):
-        return _check("config-test", message, CheckStatus.SKIP, "another gateway serves here, see above")
+        return _check("config-test", message, CheckStatus.SKIP, "another gateway serves this machine, see above")
     bad = [
         f"{proxy.problems[0].message} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
         for proxy in here.proxies
@@ -117,9 +122,9 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
     if not known:
         return None
     stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
-    message = "the configuration on disk is the one that runs"
+    message = "the running configuration is the one on disk"
     if refused := [p.config for p in known if p.is_running and p.test == "failed"]:
-        return _check("config-loaded", message, CheckStatus.WARN, f"{', '.join(refused)}: refused, so an older one runs")
+        return _check("config-loaded", message, CheckStatus.WARN, f"{', '.join(refused)}: rejected, so an older one is running")
     if not stale:
         return _check("config-loaded", message, CheckStatus.PASS)
     detail = "; ".join(f"{p.config}: changed {p.changed_at:%H:%M:%S}, loaded {p.loaded_at:%H:%M:%S}" for p in stale)
@@ -136,7 +141,7 @@ def _logs_read(here: Snapshot) -> Check:
         return _skip(here, "logs-readable", message, "logs", *_log_paths(here))
     bad = [f"{file.path}: {file.reason}" for file in here.logs.files if file.reason]
     lost = [
-        f"{file.path}: {file.unread} of {file.lines} lines fit no known format"
+        f"{file.path}: {file.unread} of {file.lines} lines match no known format"
         for file in here.logs.files
         if file.unread > UNREAD * file.lines
     ]
@@ -162,7 +167,7 @@ def _requests_succeed(here: Snapshot) -> Check:
 
 
 def _names_resolve(here: Snapshot) -> Check | None:
-    message = "the backends' names resolve"
+    message = "backend names resolve"
     named = any(peer.target and not peer.target.is_address for peers in peer_sets(routes(here)) for peer in peers)
     if here.names is None:
         return _skip(here, "names-resolve", message, "names") if named else None
@@ -189,9 +194,9 @@ def _backend_listens(here: Snapshot, joins: Joins) -> Check:
         if any(takes(x, target) for x in doors.near(target))
     ]
     if not bad and not good:
-        reason = "no target lies on this machine" if known else "no target is known of"
+        reason = "no target is on this machine" if known else "no targets known"
         if not any(proxy.is_running for proxy in here.proxies or ()):
-            reason = "no proxy runs that would connect to one"
+            reason = "no proxy is running that would connect to one"
         return _check("backend-listens", message, CheckStatus.SKIP, reason)
     return _result("backend-listens", message, bad, ", ".join(good[:6]))
 
@@ -200,20 +205,20 @@ def _socket_permits(here: Snapshot) -> Check | None:
     if not here.socket_paths:
         return None
     bad = [
-        f"user {p.user} may not use {p.blocked_at or p.path}"
+        f"user {p.user} has no access to {p.blocked_at or p.path}"
         for p in here.socket_paths
         if p.is_reachable is False and p.kind == "socket"
     ]
-    return _result("socket-permits", "the proxy's user may use the unix sockets", bad)
+    return _result("socket-permits", "the proxy's user can access the unix sockets", bad)
 
 
 def _backend_answers(here: Snapshot) -> Check:
-    message = "every target answers a request of ours"
+    message = "every target answers a probe"
     direct = [probe for probe in here.probes or () if not probe.through_proxy]
     if here.probes is None:
         return _skip(here, "backend-answers", message, "probes")
     if not direct:
-        return _check("backend-answers", message, CheckStatus.SKIP, "there was no target to ask")
+        return _check("backend-answers", message, CheckStatus.SKIP, "no target to probe")
     spares = idle_spares(here)
     bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
     good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
@@ -231,7 +236,7 @@ def _through_proxy(here: Snapshot) -> Check | None:
     ]
     return _result(
         "answers-through-proxy",
-        "the same request through the proxy succeeds",
+        "the same probe through the proxy succeeds",
         bad,
         ", ".join(f"{p.url} {p.status}" for p in asked[:4]),
     )
@@ -250,12 +255,12 @@ def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
     if not bad and not good:
         return None
     return _check(
-        "service-runs", "the backends' services run", CheckStatus.WARN if bad else CheckStatus.PASS, "; ".join(bad) or good
+        "service-runs", "backend services are running", CheckStatus.WARN if bad else CheckStatus.PASS, "; ".join(bad) or good
     )
 
 
 def _machine(here: Snapshot) -> Check:
-    message = "the machine has memory, disk and descriptors left"
+    message = "the machine has free memory, disk space and descriptors"
     if here.disks is None and here.pressure is None and here.events is None:
         return _skip(here, "machine-resources", message, "disks")
     bad = [
@@ -267,7 +272,7 @@ def _machine(here: Snapshot) -> Check:
     own = {service.name for service in here.services or () if service.targets}
     bad += _killed(event for event in kills if event.unit in own)
     others = _killed(event for event in kills if event.unit not in own)
-    detail = "; ".join([*bad[:4], *(f"{each}; it is not known to serve a target" for each in others[:4])])
+    detail = "; ".join([*bad[:4], *(f"{each}; not known to serve any target" for each in others[:4])])
     return _check("machine-resources", message, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
 
 
@@ -285,7 +290,7 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     over = [one.message for one in refused if one.reason is Reason.LIMIT]
     detail = "; ".join([*over[:4], *told]) + ": request-too-large, client-bad-request"
     status = CheckStatus.WARN if over else CheckStatus.PASS
-    return _check("client-limits", "requests stay within the limits of the proxy", status, detail)
+    return _check("client-limits", "requests stay within the proxy's limits", status, detail)
 
 
 def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
@@ -298,4 +303,4 @@ def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | No
         f"{one.message}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
     ]
     status = CheckStatus.WARN if all(one.is_over for one in bad) else CheckStatus.FAIL
-    return _check(SERVED, "clients get what they ask for", status, "; ".join(told))
+    return _check(SERVED, "clients get a successful answer", status, "; ".join(told))

@@ -81,7 +81,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
             Gap(
                 source="diagnosis",
                 reason=f"{len(doubtful) - TARGETS} more targets fail and were not examined",
-                hint="look at one proxy, with --config",
+                hint="diagnose one proxy at a time with --config",
             )
         )
     for target in (*doubtful[:TARGETS], None):
@@ -205,7 +205,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
         else:
             continue
         if tally is not None and probe is not None and probe.at and weight >= FAIR:
-            yield supports("a probe meets the same now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
+            yield supports("a probe gets the same result now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
         if best is None or found.weight > best.weight:
             best = found
     if best is not None:
@@ -445,8 +445,8 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             heirs.setdefault(reason, set()).add(w.cause.id)
         if reasons and w.confidence >= ASSERTED:
             names = list(dict.fromkeys(cause for cause, _ in reasons))
-            looks = f"{' and '.join(names)} {'look' if names[1:] else 'looks'} like"
-            note = Evidence(message=f"is only what {looks} from the proxy", weight=YIELDED - WEAK)
+            same = f"{' and '.join(names)}, which {'look' if names[1:] else 'looks'} the same from the proxy"
+            note = Evidence(message=f"explained by {same}", weight=YIELDED - WEAK)
             lowered = 1 / (1 + math.exp(-YIELDED))
             result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
         else:
@@ -465,7 +465,7 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
     if not found:
         return None
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
-    message = f"{gateway.name} (pid {gateway.pid}) listens on {weighed.case.target}, a gateway itself: {cause} on {where} behind it shows here"
+    message = f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on {where} behind it"
     note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
@@ -484,7 +484,7 @@ def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], flo
     same = sorted(cause for cause, places in held.items() if places == members)
     if not same:
         return None
-    note = Evidence(message=f"each server of {group.name} has {same[0]} of its own", weight=YIELDED - WEAK)
+    note = Evidence(message=f"each server of {group.name} has its own {same[0]}", weight=YIELDED - WEAK)
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 
@@ -497,9 +497,7 @@ def _doubted(weighed: _Weighed) -> _Weighed:
         excess = sum(item.weight for item in weighed.evidence) - UNSEEN
         if excess <= 0:
             return weighed
-        note = refutes(
-            f"no answer came in time about {', '.join(sorted(late & needed))}: it may be something else", weight=excess
-        )
+        note = refutes(f"{', '.join(sorted(late & needed))} timed out, so another cause is possible", weight=excess)
         return replace(weighed, confidence=sure(UNSEEN), evidence=(*weighed.evidence, note))
     excess = sum(item.weight for item in weighed.evidence) - LIKELY
     if case.offline or excess <= 0 or (case.host is None and cause.layer is not Layer.UPSTREAM):
@@ -508,7 +506,7 @@ def _doubted(weighed: _Weighed) -> _Weighed:
     if not hidden:
         return weighed
     named = ", ".join(hidden[:MENTIONED]) + (f" and {len(hidden) - MENTIONED} more" if hidden[MENTIONED:] else "")
-    place = "this machine could not be looked at as a whole" if case.host else f"the machine of {case.target} was not looked at"
+    place = "this machine could not be examined in full" if case.host else f"the machine of {case.target} was not examined"
     note = refutes(f"{place}: {named} cannot be ruled out", weight=excess)
     return replace(weighed, confidence=sure(LIKELY), evidence=(*weighed.evidence, note))
 

@@ -92,7 +92,7 @@ class Unserved(NamedTuple):
             Reason.REFUSAL: f"{share} are refused with {status}{f' by {self.target}' if self.target else ''}{example}",
             Reason.WEBSOCKET: f"WebSockets do not open: {share} are answered {status} instead of 101{example}",
         }[self.reason]
-        return f"{whose} (it is over)" if self.is_over else whose
+        return f"{whose} (resolved)" if self.is_over else whose
 
 
 def unserved(here: Snapshot, joins: Joins | None = None) -> tuple[Unserved, ...]:

@@ -87,7 +87,7 @@ def test_what_is_cut_is_said() -> None:
     snapshot = bundle.load(gzip.compress(many("processes", b'{"pid":1}', 20_000)), "it")
     assert snapshot.processes is not None
     assert len(snapshot.processes) == bounds.ROWS["processes"]
-    assert [gap.reason for gap in snapshot.gaps] == ["processes: only the first 8192 of 20000 were looked at"]
+    assert [gap.reason for gap in snapshot.gaps] == ["processes: only the first 8192 of 20000 were examined"]
 
 
 def test_a_bundle_that_is_as_large_as_one_may_be_is_diagnosed() -> None:
@@ -229,5 +229,5 @@ def test_no_file_can_claim_to_be_this_machine() -> None:
 def test_the_library_applies_no_plan_of_a_bundle(tmp_path: Path) -> None:
     snapshot = why502.load((GOLDEN / "wrong-port.why502").read_bytes())
     (plan, *_) = why502.plan(why502.diagnose(snapshot), snapshot)
-    with pytest.raises(Why502Error, match="is of another machine"):
+    with pytest.raises(Why502Error, match="is for another machine"):
         why502.apply(plan, snapshot, state=str(tmp_path))

@@ -99,7 +99,7 @@ def test_his_program_is_not_run_as_root(his: His) -> None:
     with his.running(str(program)):
         his.replaced(program)
         done = why502("fix", "--config", str(his.config), "--apply", "--yes", "--state", state())
-    assert f"runs as user {STRANGER}, and nothing is done for it as root" in refused(done)
+    assert f"runs as user {STRANGER}, and why502 does not change it as root" in refused(done)
     assert not his.mark.exists() or "0" not in his.mark.read_text().split(), "his program was run as root"
     assert (his.config.read_text(), his.config.stat().st_uid) == (his.text, STRANGER)
 
@@ -148,7 +148,7 @@ def test_his_pid_file_chooses_nobody_to_be_signalled(root_shop: Shop, his: His) 
             commands.execute(reload, Master(pid_file=str(his.home / "pid")))
         stale = root_shop.root / "stale.pid"
         stale.write_text(str(victim.pid))
-        with pytest.raises(Why502Error, match="which is no nginx"):
+        with pytest.raises(Why502Error, match="which is not nginx"):
             commands.execute(reload, Master(pid_file=str(stale)))
         assert victim.poll() is None
     finally:
@@ -159,7 +159,7 @@ def test_his_pid_file_chooses_nobody_to_be_signalled(root_shop: Shop, his: His) 
 def test_a_number_that_went_to_another_process_gets_no_signal(root_shop: Shop) -> None:
     long_ago = root_shop.snapshot().taken_at.replace(year=2001)
     with subprocess.Popen(["sleep", "60"]) as later:
-        with pytest.raises(Why502Error, match="is another one by now"):
+        with pytest.raises(Why502Error, match="is now a different process"):
             guard.send(("kill", "-STOP", str(later.pid)), long_ago)
         later.kill()
 

@@ -56,17 +56,17 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("diagnose --bundle cut.why502", r"cut\.why502 is damaged"),
         ("diagnose --bundle other.why502", r"why502\.bundle/99"),
         ("diagnose --bundle wrong.why502", r"\$\.snapshot\.listeners\[0\]\.target"),
-        ("diagnose --url nonsense", r"--url 'nonsense' is no address"),
+        ("diagnose --url nonsense", r"--url 'nonsense' is not a valid http\(s\) URL"),
         ("diagnose --url ftp://example.com/", r"--url"),
         ("diagnose --url http://[::1", r"--url"),
-        ("diagnose --host user@host", r"--host 'user@host' is no address of a machine"),
+        ("diagnose --host user@host", r"--host 'user@host' is not a valid ssh:// address"),
         ("diagnose --host ssh://", r"--host"),
         ("diagnose --host ssh://-oProxyCommand=id", r"--host"),
         ("diagnose --host ssh://-x@host", r"--host"),
-        ("diagnose --host ssh://user:secret@host", r"takes no password"),
+        ("diagnose --host ssh://user:secret@host", r"a password in the address is not supported"),
         ("diagnose --host ssh://host:port", r"--host"),
         ("diagnose --host ssh://host/etc/nginx", r"--host"),
-        ("diagnose --host ssh://host --offline", r"--offline looks at no machine"),
+        ("diagnose --host ssh://host --offline", r"--offline and --host cannot be combined"),
         ("diagnose --host ssh://host --log -", r"standard input"),
         ("diagnose --offline", r"--offline needs files"),
         ("diagnose --log - --config -", r"standard input"),
@@ -179,7 +179,7 @@ def test_no_nginx_at_all(form: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, ""), done.stdout
     assert TWO_LINES.fullmatch(done.stderr), done.stderr
-    assert "no nginx runs here" in done.stderr
+    assert "nginx is not running" in done.stderr
     assert "--config" in done.stderr
 
 

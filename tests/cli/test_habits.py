@@ -77,7 +77,7 @@ def test_offline_looks_at_nothing_but_the_files(tmp_path: Path) -> None:
     log.write_bytes(REFUSED)
     out = json.loads(ask("diagnose", "--offline", "--log", str(log), "--since", "2026-11-21", "--format", "json").out)
     assert {check["id"] for check in out["checks"] if check["status"] != "skip"} == {"logs-readable", "no-failures"}
-    assert {"source": "this machine", "reason": "not looked at: --offline", "hint": ""} in out["gaps"]
+    assert {"source": "this machine", "reason": "not checked: --offline", "hint": ""} in out["gaps"]
 
 
 def on_a_terminal(*argv: str, **changes: str) -> str:

@@ -24,7 +24,7 @@ def test_a_diagnosis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch
     answer = ask("diagnose", "--bundle", str(GOLDEN / "wrong-port.why502"))
     assert (answer.status, answer.out) == (2, "")
     assert TWO_LINES.fullmatch(answer.err), answer.err
-    assert "more than 0.3 s of processor time" in answer.err
+    assert "more than 0.3 s of CPU time" in answer.err
 
 
 def test_no_limit_is_left_behind(tmp_path: Path) -> None:

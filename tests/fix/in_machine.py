@@ -59,7 +59,7 @@ def main() -> None:
                 subprocess.run(["systemctl", "start", timer.name], check=True)
             until(lambda: here.site.read_bytes() == text, "it ends")
             until(lambda: not list(UNITS.glob("why502-2*")), "its units are removed")
-            assert "No lever is pulled" in why502(here, "list")
+            assert "No mitigation is active" in why502(here, "list")
         print("both ended")
 
 

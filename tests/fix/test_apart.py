@@ -76,7 +76,7 @@ def test_a_private_tmp_is_no_container(shop: Shop) -> None:
 def test_a_container_is_left_alone(shop: Shop) -> None:
     plan, here = volume(shop)
     other = shop.site.read_bytes()
-    with pytest.raises(NotApplied, match=rf"nginx \(process {shop.pid()}\) has files of its own") as caught:
+    with pytest.raises(NotApplied, match=rf"nginx \(process {shop.pid()}\) has its own files") as caught:
         apply(shop, plan)
     assert str(here) in caught.value.hint
     assert (here.read_bytes(), shop.site.read_bytes()) == (shop.old, other)
@@ -89,7 +89,7 @@ def test_what_is_said_instead_works(shop: Shop) -> None:
     assert show(env, with_diffs(plan, LocalHost()), LocalHost(), is_json=False) == 1
     told = written(env)
     assert f"+        proxy_pass http://127.0.0.1:{shop.right};" in told
-    assert f"Make the change in {here} of this machine, which is {shop.site} there" in told
+    assert f"Make the change in {here} on this machine, which is {shop.site} in the container" in told
     with here.open("r+b") as stream:
         stream.write(shop.new)
         stream.truncate()
@@ -110,4 +110,4 @@ def test_files_of_its_image_are_said_to_be(shop: Shop) -> None:
     plan = again(shop, mounts)
     env = environment()
     show(env, with_diffs(plan, LocalHost()), LocalHost(), is_json=True)
-    assert f"{shop.site} is of its image or its own layer" in json.loads(written(env))["not_from_here"]
+    assert f"{shop.site} belongs to its image or its own layer" in json.loads(written(env))["not_from_here"]

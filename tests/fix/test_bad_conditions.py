@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
     ("case", "message"),
     [
         ("full-state", "/state/* no space left on device"),
-        ("full-configuration", "/sites-enabled/shop: no space left on device; everything was put back"),
+        ("full-configuration", "/sites-enabled/shop: no space left on device; everything was rolled back"),
         ("read-only-configuration", "/sites-enabled/shop lies on a read-only file system"),
     ],
 )
@@ -99,14 +99,14 @@ def test_an_edit_between_plan_and_write_is_noticed(shop: Shop) -> None:
     plan = shop.plan()
     changed = shop.old + b"# mine\n"
     shop.site.write_bytes(changed)
-    with pytest.raises(Why502Error, match="was changed since it was looked at"):
+    with pytest.raises(Why502Error, match="has changed since it was read"):
         shop.apply(plan)
     assert shop.site.read_bytes() == changed
 
 
 def test_an_edit_right_before_the_write_is_noticed(shop: Shop) -> None:
     changed = shop.old + b"# mine\n"
-    with pytest.raises(Why502Error, match="changed by somebody else"):
+    with pytest.raises(Why502Error, match="was changed concurrently"):
         shop.apply(progress=Progress(at=lambda name: shop.site.write_bytes(changed) if name == "before write 0" else None))
     assert shop.site.read_bytes() == changed
     shop.check()
@@ -138,7 +138,7 @@ def test_an_edit_of_the_same_line_is_not_overwritten(shop: Shop) -> None:
 def test_a_configuration_that_was_invalid_before_is_told_apart(shop: Shop) -> None:
     with shop.config.open("a") as stream:
         stream.write("nonsense;\n")
-    with pytest.raises(Why502Error, match=r'on disk fails the proxy\'s own test already: .*unknown directive "nonsense"'):
+    with pytest.raises(Why502Error, match=r'on disk already fails the proxy\'s own test: .*unknown directive "nonsense"'):
         shop.apply()
     assert shop.site.read_bytes() == shop.old
     assert not list(shop.state.iterdir())
@@ -219,4 +219,4 @@ def test_a_file_is_made_and_removed(shop: Shop) -> None:
 def test_a_generated_file_is_warned_of(shop: Shop, head: str) -> None:
     shop.site.write_text(f"{head}\n{shop.old.decode()}")
     (warning,) = warnings((shop.change(str(shop.wrong), "1"),), shop.proxy)
-    assert "says that it is generated" in warning
+    assert "is marked as generated" in warning

@@ -39,4 +39,4 @@ def test_where_no_request_shows_it_the_log_decides(shop: Shop, is_known: bool) -
     progress = Progress(say=said.append, at=lambda name: shop.status() and None if name == "journal loaded 2" else None)
     entry = apply(plan, shop.state, NOW, (), verifier(Env().host()), progress)
     assert entry.phase == ("reverted" if is_known else "kept")
-    assert any("the error log tells of one failure since: connect-refused" in text for text in said)
+    assert any("the error log shows one failure since: connect-refused" in text for text in said)

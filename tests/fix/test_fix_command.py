@@ -25,21 +25,21 @@ def test_a_plan_for_scripts() -> None:
 
 def test_the_command_that_does_it_is_told_whole() -> None:
     told = ask("fix", "wrong-port", "--bundle", BUNDLE, "--remedy", "1")
-    assert told.out.endswith("Nothing was changed. Do it with: why502 fix wrong-port --remedy 1 --apply, on that machine\n")
+    assert told.out.endswith("Nothing was changed. Apply it with: why502 fix wrong-port --remedy 1 --apply, on that machine\n")
 
 
 def test_a_finding_is_named_with_its_target() -> None:
     named = "wrong-port@127.0.0.1:3001"
     told = ask("fix", named, "--bundle", BUNDLE)
     assert (told.status, told.err) == (1, "")
-    assert told.out.endswith(f"Do it with: why502 fix {named} --apply, on that machine\n")
+    assert told.out.endswith(f"Apply it with: why502 fix {named} --apply, on that machine\n")
 
 
 @pytest.mark.parametrize("named", ["wrong-port@127.0.0.1:9", "backend-hung", "backend-hung@127.0.0.1:3001"])
 def test_what_leads_now_is_told_where_the_named_finding_is_none(named: str) -> None:
     told = ask("fix", named, "--bundle", BUNDLE)
     assert (told.status, told.out) == (2, "")
-    assert "wrong-port@127.0.0.1:3001 leads now" in told.err
+    assert "wrong-port@127.0.0.1:3001 is now the leading cause" in told.err
     assert "why502 fix wrong-port@127.0.0.1:3001" in told.err
     assert TWO_LINES.fullmatch(told.err)
 
@@ -54,13 +54,13 @@ def test_nothing_to_fix() -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("--apply", "--undo"), "exclude each other"),
-        (("--apply", "--dry-run"), "exclude each other"),
-        (("wrong-port", "--undo"), "leave CAUSE and other options away"),
-        (("no-such-cause",), "no cause is called 'no-such-cause'"),
-        (("tls-verify-failed", "--bundle", BUNDLE), "tls-verify-failed is not found here"),
+        (("--apply", "--undo"), "cannot be combined"),
+        (("--apply", "--dry-run"), "cannot be combined"),
+        (("wrong-port", "--undo"), "drop CAUSE and the other options"),
+        (("no-such-cause",), "unknown cause 'no-such-cause'"),
+        (("tls-verify-failed", "--bundle", BUNDLE), "tls-verify-failed was not found"),
         (("--bundle", BUNDLE, "--remedy", "2"), "--remedy 2: there is only 1"),
-        (("--undo", "--remedy", "1"), "leave CAUSE and other options away"),
+        (("--undo", "--remedy", "1"), "drop CAUSE and the other options"),
         (("--bundle", BUNDLE, "--apply"), "--bundle only shows a plan"),
         (("--bundle", "/nonexistent"), "no such file"),
         (("--since", "yesterday-ish"), "is neither a duration nor a time"),
@@ -75,9 +75,7 @@ def test_bad_input_is_two_lines(argv: tuple[str, ...], message: str) -> None:
     assert message in told.err
 
 
-@pytest.mark.parametrize(
-    ("option", "message"), [("--undo", "there is no fix to take back"), ("--resume", "no fix was interrupted")]
-)
+@pytest.mark.parametrize(("option", "message"), [("--undo", "no fix to undo"), ("--resume", "no fix was interrupted")])
 def test_an_empty_journal(tmp_path: Path, option: str, message: str) -> None:
     told = ask("fix", option, "--state", str(tmp_path))
     assert told.status == 2

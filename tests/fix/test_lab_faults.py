@@ -87,5 +87,5 @@ def test_a_mistake_of_somebody_else_is_named_and_nothing_changed() -> None:
     found = play(fault, "--fix", timeout_s=170)["fix"]
     assert found["applied"]["status"] == 2
     first, second = found["applied"]["stderr"].splitlines()[-2:]
-    assert first.startswith("why502: the configuration on disk fails the proxy's own test already: ")
-    assert second == "Nothing was changed. Mend that first."
+    assert first.startswith("why502: the configuration on disk already fails the proxy's own test: ")
+    assert second == "Nothing was changed. Fix that first."

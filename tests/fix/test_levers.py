@@ -72,14 +72,14 @@ def test_a_server_is_taken_out_and_brought_back(group: Group) -> None:
     assert done.status == 0, done
     assert f"server {group.second} down;" in group.now
     assert "risk: " in done.out
-    assert "Take it back with: why502 mitigate undo " in done.out
+    assert "Undo it with: why502 mitigate undo " in done.out
     listed = group.pull("list")
     assert listed.status == 1
     assert f"take {group.second} out of app" in listed.out
-    assert "until it is taken back" in listed.out
+    assert "until reverted" in listed.out
     assert group.pull("undo").status == 0
     assert group.is_as_before()
-    assert group.pull("list").out == "No lever is pulled.\n"
+    assert group.pull("list").out == "No mitigation is active.\n"
 
 
 def test_the_last_server_is_kept(group: Group) -> None:
@@ -92,7 +92,7 @@ def test_the_last_server_is_kept(group: Group) -> None:
     assert group.now == before
     forced = group.pull("down", group.first, "--force")
     assert forced.status == 1  # it harms: every request of the group fails
-    assert "Everything is as before" in forced.out
+    assert "Everything is restored" in forced.out
     assert group.now == before
 
 
@@ -122,7 +122,7 @@ def test_a_standby_is_brought_in(group: Group) -> None:
 def test_a_standby_that_does_not_run_is_refused(group: Group) -> None:
     refused = group.pull("standby", "127.0.0.1:1")
     assert refused.status == 2
-    assert "takes no connection" in refused.err
+    assert "does not accept connections" in refused.err
     assert group.is_as_before()
 
 
@@ -198,7 +198,7 @@ def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None
     now = datetime.now(UTC)
     done = group.pull("down", group.second, "--for", "30m", now=now)
     assert done.status == 0, done
-    assert f"It ends by itself at {now + timedelta(minutes=30):%Y-%m-%d %H:%M:%S}Z." in done.out
+    assert f"It will be reverted automatically at {now + timedelta(minutes=30):%Y-%m-%d %H:%M:%S}Z." in done.out
     assert len(begun) == 1
     assert group.pull("expire", now=now + timedelta(minutes=29)).status == 0
     assert "down;" in group.now
@@ -214,13 +214,13 @@ def test_a_process_waits_where_no_systemd_is(group: Group) -> None:
     assert done.status == 0, done
     assert "a waiting process" in done.err
     group.shop.until(group.is_as_before)
-    group.shop.until(lambda: group.pull("list").out == "No lever is pulled.\n")
+    group.shop.until(lambda: group.pull("list").out == "No mitigation is active.\n")
 
 
 def test_nothing_is_done_without_being_asked(group: Group) -> None:
     shown = group.pull("down", group.second, "--dry-run")
     assert shown.status == 1
-    assert shown.out.endswith("Nothing was changed. Do it with: the same command without --dry-run\n")
+    assert shown.out.endswith("Nothing was changed. Apply it with: the same command without --dry-run\n")
     asked = ask("mitigate", "down", group.second, "--config", str(group.shop.config), "--state", str(group.shop.state))
     assert asked.status == 2
     assert group.is_as_before()
@@ -230,20 +230,20 @@ def test_nothing_is_done_without_being_asked(group: Group) -> None:
     ("argv", "message"),
     [
         (("down", "10.9.9.9:80"), "no group has a server 10.9.9.9:80"),
-        (("standby", "10.0.0.1:80; evil"), "is no address of a server"),
+        (("standby", "10.0.0.1:80; evil"), "is not a valid server address"),
         (("standby", "127.0.0.1:2", "--group", "none"), "there is no group none"),
-        (("timeout", "/nowhere/", "60"), "no route to a backend is called '/nowhere/'"),
+        (("timeout", "/nowhere/", "60"), "no route to a backend matches '/nowhere/'"),
         (("timeout", "/api/", "2"), "waits 5 s already"),
         (("timeout", "/api/", "0"), "Invalid value"),
-        (("answer", "/api/", "--json", "{"), "is no JSON"),
+        (("answer", "/api/", "--json", "{"), "is not valid JSON"),
         (("answer", "/api/", "--html", "<p>" + "x" * 4000), "has more than 3000 bytes"),
         (("answer", "/api/", "--html", "/nonexistent/page"), "no such file"),
-        (("answer", "/api/", "--html", "<p>", "--stale"), "exclude each other"),
+        (("answer", "/api/", "--html", "<p>", "--stale"), "cannot be combined"),
         (("limit", "/api/", "0"), "Invalid value"),
         (("undo", "nonsense"), "no lever nonsense is pulled"),
-        (("undo",), "no lever is pulled"),
+        (("undo",), "no mitigation is active"),
         (("timeout", "/api/", "60", "--for", "soon"), "--for 'soon'"),
-        (("timeout", "/api/", "60", "--for", "30d"), "between a second and seven days"),
+        (("timeout", "/api/", "60", "--for", "30d"), "from one second to seven days"),
     ],
 )
 def test_bad_input_is_two_lines(group: Group, argv: tuple[str, ...], message: str) -> None:
@@ -259,4 +259,4 @@ def test_a_server_that_a_route_names_itself(shop: Shop) -> None:
         "mitigate", "down", f"127.0.0.1:{shop.right}", "--config", str(shop.config), "--state", str(shop.state), "--yes"
     )
     assert refused.status == 2
-    assert "is in no group" in refused.err
+    assert "is not in an upstream group" in refused.err

@@ -42,7 +42,7 @@ def test_one_that_does_not_help_is_put_back_and_the_next_done(shop: Shop) -> Non
     told = Told(shop, useless(shop), shop.plan())
     assert (told.status, shop.site.read_bytes(), shop.status()) == (0, shop.new, 200)
     assert "that did not help; next: name the right one" in told.err
-    assert told.out.index("Everything is as before") < told.out.index("Plan: name the right one") < told.out.index("Done (")
+    assert told.out.index("Everything is restored") < told.out.index("Plan: name the right one") < told.out.index("Done (")
     assert [entry.phase for entry in journal.entries(shop.state)] == ["reverted", "kept"]
 
 
@@ -51,13 +51,13 @@ def test_one_that_cannot_be_done_is_passed_over(shop: Shop) -> None:
     answer = json.loads(told.out)
     assert (told.status, answer["outcome"], answer["message"]) == (0, "kept", "name the right one")
     assert answer["tried"] == [{"cause": "wrong-port", "message": "start what is not there", "outcome": "failed"}]
-    assert "/nonexistent: no such file or directory; everything was put back" in told.err
+    assert "/nonexistent: no such file or directory; everything was rolled back" in told.err
 
 
 def test_none_helps(shop: Shop) -> None:
     told = Told(shop, useless(shop), useless(shop))
     assert (told.status, shop.site.read_bytes()) == (1, shop.old)
-    assert told.out.count("Everything is as before") == 2
+    assert told.out.count("Everything is restored") == 2
     with pytest.raises(Why502Error, match="/nonexistent: no such file or directory"):
         Told(shop, useless(shop), impossible(shop))
     assert shop.site.read_bytes() == shop.old
@@ -84,7 +84,7 @@ def test_nothing_is_left_to_do_where_all_is_over() -> None:
         return Diagnosis(taken_at=NOW, verdict=Verdict.PROBLEM, findings=(over,))
 
     empty = Snapshot(taken_at=NOW, host="here")
-    with pytest.raises(NothingToDo, match="what failed is over: it fails"):
+    with pytest.raises(NothingToDo, match="the failure is resolved: it fails"):
         plans(of(False), empty)
     with pytest.raises(Why502Error, match="backend-not-running cannot be fixed from here"):
         plans(of(True), empty)

@@ -43,8 +43,8 @@ def test_it_is_said_in_the_plan_and_before_it_is_applied(monkeypatch: pytest.Mon
     env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     show(env, plan(START), LocalHost(), is_json=False, how="why502 fix --apply")
-    assert "Do it as root (`systemctl start app.service` is for root): sudo why502 fix --apply" in env.stdout.getvalue()
+    assert "Apply it as root (`systemctl start app.service` needs root): sudo why502 fix --apply" in env.stdout.getvalue()
     here = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC))
-    with pytest.raises(Why502Error, match="this user may not do that"):
+    with pytest.raises(Why502Error, match="permission denied"):
         repair_with_first(env, (plan(START),), here, str(tmp_path), is_asked=False, is_json=False)
     assert list(tmp_path.iterdir()) == []

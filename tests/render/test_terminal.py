@@ -32,13 +32,13 @@ def found(number: int) -> Diagnosis:
 @pytest.mark.parametrize(("number", "more"), [(1, ""), (10, ""), (11, "1 more finding,"), (250, "240 more findings,")])
 def test_so_many_findings_as_one_can_read_the_others_by_their_number(number: int, more: str) -> None:
     text = render(found(number), Terminal())
-    assert text.count("on the side of") == min(number, 10)
+    assert text.count("confidence, fault: ") == min(number, 10)
     assert ("with --verbose" in text) == bool(more) and more in text
 
 
 def test_all_of_them_where_that_is_asked_for() -> None:
     text = render(found(250), Terminal(is_verbose=True))
-    assert text.count("on the side of") == 250
+    assert text.count("confidence, fault: ") == 250
     assert "with --verbose" not in text
 
 
@@ -48,6 +48,6 @@ def test_what_is_over_is_said_to_be_in_the_first_line(form: str) -> None:
     last = datetime(2026, 11, 21, 4, 37, 24, tzinfo=UTC)
     over = tuple(replace(finding, ongoing=False, last_seen=last, first_seen=last) for finding in diagnosis.findings)
     show = importlib.import_module(f"why502.render.{form}").render
-    assert "it is over" not in show(diagnosis, Terminal())
+    assert "resolved" not in show(diagnosis, Terminal())
     text = " ".join(show(replace(diagnosis, findings=over), Terminal()).split())
-    assert text.count("(it is over: last seen 2026-11-21 04:37:24Z)") >= 2
+    assert text.count("(resolved; last seen 2026-11-21 04:37:24Z)") >= 2

@@ -57,7 +57,7 @@ def read(path: str) -> Told:
         rights = Rights(_host(), 0)  # the user named the file, or it lies where root's does; what it includes, its writer names
         found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
-        raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path, and that you may read it.") from error
+        raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path and its permissions.") from error
     forms = {
         log.path: Form(
             name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"

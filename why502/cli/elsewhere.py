@@ -56,13 +56,13 @@ class Address(Value, frozen=True, kw_only=True):
             parts = urlsplit(text)
             host, user, port = parts.hostname or "", unquote(parts.username or ""), parts.port
         except ValueError as error:
-            raise Why502Error(f"--host {text!r} is no address: {error}", hint) from error
+            raise Why502Error(f"--host {text!r} is not a valid address: {error}", hint) from error
         if parts.password:
-            raise Why502Error(f"--host ssh://{host}: ssh takes no password from an address", "Use a key or an agent.")
+            raise Why502Error(f"--host ssh://{host}: a password in the address is not supported", "Use a key or an agent.")
         if parts.scheme != "ssh" or not host or parts.path.strip("/") or parts.query or f"{host} {user}".startswith("-"):
-            raise Why502Error(f"--host {text!r} is no address of a machine", hint)
+            raise Why502Error(f"--host {text!r} is not a valid ssh:// address", hint)
         if user.startswith("-") or any(character.isspace() or not character.isprintable() for character in host + user):
-            raise Why502Error(f"--host {text!r} is no address of a machine", hint)
+            raise Why502Error(f"--host {text!r} is not a valid ssh:// address", hint)
         return cls(host=host, user=user, port=port)
 
 
@@ -157,7 +157,7 @@ def _failure(address: Address, status: int, said: list[str]) -> Why502Error:
     if status == _NOT_FOUND:
         return Why502Error(f"{address}: why502 is not installed there", "Install it there: pip install why502.")
     if status == _NO_CONNECTION or not said:
-        return Why502Error(f"{address}: {said[-1] if said else f'ssh ended with status {status}'}", _by_hand(address))
+        return Why502Error(f"{address}: {said[-1] if said else f'ssh exited with status {status}'}", _by_hand(address))
     mine = next((number for number, line in enumerate(said) if line.startswith("why502: ")), None)
     if mine is None:
         return Why502Error(f"{address}: {said[-1]}", f"Run `why502 collect -o FILE` on {address.host} itself.")
@@ -166,7 +166,7 @@ def _failure(address: Address, status: int, said: list[str]) -> Why502Error:
 
 
 def _by_hand(address: Address) -> str:
-    return f"Try `ssh {f'-p {address.port} ' if address.port else ''}{address.place}` by hand: it must connect without asking."
+    return f"Try `ssh {f'-p {address.port} ' if address.port else ''}{address.place}` yourself: it must connect without a prompt."
 
 
 def _said(errors: BinaryIO) -> list[str]:

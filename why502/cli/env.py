@@ -99,5 +99,5 @@ class Env:
             if isinstance(error, BrokenPipeError):
                 raise
             raise Why502Error(
-                f"standard output: {(error.strerror or str(error)).lower()}", "Write the result where there is room for it."
+                f"standard output: {(error.strerror or str(error)).lower()}", "Free some space, or write the result elsewhere."
             ) from error

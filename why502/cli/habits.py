@@ -17,10 +17,8 @@ def loudness(command: F) -> F:
         if value and context.obj is not None and parameter.name is not None:
             setattr(context.obj, f"is_{parameter.name}", True)
 
-    quiet = click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=heed, help="Nothing but the result.")
-    verbose = click.option(
-        "-v", "--verbose", is_flag=True, expose_value=False, callback=heed, help="Say all that there is to say."
-    )
+    quiet = click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=heed, help="Show only the result.")
+    verbose = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=heed, help="Show full details.")
     return quiet(verbose(command))
 
 

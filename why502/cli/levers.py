@@ -64,7 +64,7 @@ def pull(
     ended(env, entry, wanted, is_json=is_json)
     if entry.phase == "kept" and entry.reverts_at is not None:
         by = schedule.begin(entry, journal.directory(state), env.now())
-        env.stderr.write(f"  its end is seen to by {by}\n")
+        env.stderr.write(f"  will be reverted by {by}\n")
     return 0 if entry.phase == "kept" else 1
 
 
@@ -79,7 +79,9 @@ def _reach(host: Host, text: str) -> None:
     try:
         host.connect(target, timeout_s=3.0).close()
     except HostError as error:
-        raise Why502Error(f"{text} takes no connection: {error.reason}", "Start it first; nothing was changed.") from error
+        raise Why502Error(
+            f"{text} does not accept connections: {error.reason}", "Start it first. Nothing was changed."
+        ) from error
 
 
 def _end(text: str, now: datetime) -> datetime:
@@ -87,7 +89,7 @@ def _end(text: str, now: datetime) -> datetime:
 
     span = (now - moment(text, now, "--for")).total_seconds() if not text.strip().startswith("20") or len(text) < 8 else 0
     if not 1 <= span <= LONGEST_S:
-        raise Why502Error(f"--for {text!r} is no time between a second and seven days", "Write it like 90s, 30m or 2h.")
+        raise Why502Error(f"--for {text!r} is not a duration from one second to seven days", "Write it like 90s, 30m or 2h.")
     return now + (now - moment(text, now, "--for"))
 
 
@@ -119,9 +121,9 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
         ]
         env.write(msgspec.json.format(msgspec.json.encode({"schema": SCHEMA, "mitigations": rows}), indent=2).decode() + "\n")
     elif not found:
-        env.write("No lever is pulled.\n")
+        env.write("No mitigation is active.\n")
     for entry in () if is_json else found:
-        until = f"until {clock(entry.reverts_at)}" if entry.reverts_at else "until it is taken back"
+        until = f"until {clock(entry.reverts_at)}" if entry.reverts_at else "until reverted"
         env.write(f"{entry.id}  {safe(entry.message)}\n  since {clock(entry.began_at)}, {until}\n")
     return 1 if found else 0
 
@@ -136,7 +138,8 @@ def undone(env: Env, state: str | None, id_: str | None, *, is_json: bool) -> in
         found = [entry for entry in active(where) if id_ in (None, entry.id)]
         if not found:
             raise Why502Error(
-                f"no lever {id_} is pulled" if id_ else "no lever is pulled", "`why502 mitigate list` shows those that are."
+                f"no active mitigation {id_}" if id_ else "no mitigation is active",
+                "`why502 mitigate list` shows the active ones.",
             )
         entry = transaction.revert(where, found[-1], watched(env))
         schedule.cancel(entry)
@@ -156,7 +159,7 @@ def expired(env: Env, state: str | None) -> int:
     with _locked(where):
         for entry in reversed(_due(where, env.now())):
             try:
-                watched(env).say(f"the time of {entry.id} is over: {entry.message}")
+                watched(env).say(f"{entry.id} has expired: {entry.message}")
                 status |= bool(transaction.revert(where, entry, watched(env)).left)
                 schedule.cancel(entry)
             except Why502Error as error:

@@ -66,9 +66,9 @@ def _looked(
     now = env.now()
     begin, end = moment(since, now, "--since"), moment(until, now, "--until")
     if begin > end:
-        raise Why502Error("--since is later than --until", "Exchange them.")
+        raise Why502Error("--since is later than --until", "Swap the two times.")
     if offline and hosts:
-        raise Why502Error("--offline looks at no machine, and --host names one", "Leave one of them away.")
+        raise Why502Error("--offline and --host cannot be combined", "Drop one of them.")
     if hosts or bundles:
         if bundles and not hosts:
             patience.limit(patience.LIMIT_S * len(bundles))
@@ -79,11 +79,11 @@ def _looked(
             if path != INPUT:
                 _readable(path, option)
     if [*configs, *logs].count(INPUT) > 1:
-        raise Why502Error("standard input (-) can be only one of the files", "Name the others by their paths.")
+        raise Why502Error("standard input (-) can be given only once", "Give the other files by path.")
     for url in urls:
         _web_address(url)
     if offline and not (configs or logs):
-        raise Why502Error("--offline needs files to look at", "Name them with --log, --config or --bundle.")
+        raise Why502Error("--offline needs files to read", "Give them with --log, --config or --bundle.")
     from why502.sources import collect
     from why502.sources.base import Ask
 
@@ -103,10 +103,12 @@ def _looked(
     if not snapshot.proxies and not logs and not targets:
         reason = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
         raise Why502Error(
-            f"no proxy was found here: {reason.reason}"
+            f"no proxy found on this machine: {reason.reason}"
             if reason
-            else "no nginx runs here, and none of its configurations lies in the usual places",
-            reason.hint if reason and reason.hint else "Name its main configuration with --config PATH, or logs with --log PATH.",
+            else "nginx is not running, and there is no nginx configuration in the standard locations",
+            reason.hint
+            if reason and reason.hint
+            else "Give its main configuration with --config PATH, or its logs with --log PATH.",
         )
     return (snapshot if offline else LiveSnapshot.of(snapshot),)
 
@@ -124,7 +126,7 @@ def _elsewhere(
 ) -> tuple[Snapshot, ...]:
     """Return the snapshots of other machines, whose paths the files are then. Raises Why502Error."""
     if INPUT in (*configs, *logs):
-        raise Why502Error("standard input (-) is of this machine, and --host names another one", "Name a file that lies there.")
+        raise Why502Error("standard input (-) belongs to this machine, but --host names another", "Name a file on that machine.")
     from why502.cli.elsewhere import look_elsewhere, window
 
     named = (("--url", urls), ("--config", configs), ("--log", logs))
@@ -142,7 +144,7 @@ def _target(text: str) -> Target:
     """Return an address that the user named. Raises Why502Error."""
     target = Target.parse(text)
     if target is None:
-        raise Why502Error(f"--target {text!r} is no address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
+        raise Why502Error(f"--target {text!r} is not a valid address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
     return target
 
 
@@ -172,13 +174,13 @@ def _is_pipe(path: str) -> bool:
 def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
     """Return the gaps with one in place of all those that --offline made."""
     kept = tuple(gap for gap in gaps if "--offline" not in gap.reason and not gap.source.startswith(("/proc/", "/sys/")))
-    return (*kept, Gap(source="this machine", reason="not looked at: --offline")) if len(kept) < len(gaps) else kept
+    return (*kept, Gap(source="this machine", reason="not checked: --offline")) if len(kept) < len(gaps) else kept
 
 
 def _content(env: Env, path: str, limit_bytes: int) -> bytes:
     """Return what a bundle holds. Raises Why502Error."""
     if not path:
-        raise Why502Error("--bundle: the name is empty", "Name a file that `why502 collect` wrote.")
+        raise Why502Error("--bundle: the file name is empty", "Name a file that `why502 collect` wrote.")
     if path == INPUT:
         return env.stdin.buffer.read(limit_bytes)
     _readable(path, "--bundle")
@@ -194,7 +196,7 @@ def _web_address(url: str) -> None:
     except ValueError:
         is_good = False
     if not is_good or any(character.isspace() or not character.isprintable() for character in url):
-        raise Why502Error(f"--url {url!r} is no address of a page", "Write it like http://example.com/path.")
+        raise Why502Error(f"--url {url!r} is not a valid http(s) URL", "Write it like http://example.com/path.")
 
 
 def _readable(path: str, option: str) -> None:
@@ -206,5 +208,5 @@ def _readable(path: str, option: str) -> None:
             pass
     except OSError as error:
         raise Why502Error(
-            f"{option} {path}: {(error.strerror or str(error)).lower()}", "Check the path, and that you may read it (root may)."
+            f"{option} {path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions, or run as root."
         ) from error

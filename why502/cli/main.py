@@ -40,7 +40,7 @@ class Commands(click.Group):
 def cli() -> None:
     """Why does my reverse proxy return 502 (or 503, 504, 499)?
 
-    Finds the proxies of this machine, reads their configuration and logs, looks at every backend, and names the cause with its evidence, the side at fault
+    Finds the proxies on this machine, reads their configuration and logs, probes every backend, and names the cause with its evidence, the fault domain
     and the fix.
 
     \b
@@ -74,8 +74,8 @@ def run(argv: list[str], env: Env | None = None) -> int:
         patience.unlimit()
         return _fail(
             env,
-            f"the bundle takes more than {patience.LIMIT_S:g} s of processor time, and was given up",
-            "It was damaged, or made to do that; else give it less with --since when it is collected.",
+            f"the bundle took more than {patience.LIMIT_S:g} s of CPU time; stopped",
+            "It may be damaged or hostile. If it is your own, collect a shorter window with --since.",
         )
     except BrokenPipeError:
         return Exit.HEALTHY
@@ -83,9 +83,7 @@ def run(argv: list[str], env: Env | None = None) -> int:
         try:
             Path.cwd()
         except FileNotFoundError:
-            return _fail(
-                env, "the current directory is gone", "Change to another one (cd /), and name files by their whole paths."
-            )
+            return _fail(env, "the current directory no longer exists", "Change to another one (cd /) and give absolute paths.")
         raise
     finally:
         patience.unlimit()

@@ -57,9 +57,9 @@ def lacking(plan: Plan) -> str:
     for edit in plan.edits:
         path = Path(edit.file)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
-            return f"{edit.file} may not be written"
+            return f"no permission to write {edit.file}"
     ordered = next((run.argv for run in plan.runs if run.argv[:1] == ("systemctl",) and "--user" not in run.argv), None)
-    return f"`{shlex.join(ordered)}` is for root" if ordered else ""
+    return f"`{shlex.join(ordered)}` needs root" if ordered else ""
 
 
 def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
@@ -68,7 +68,7 @@ def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply
         env.write(_json(plan, None, "planned", others, host=host))
     else:
         reason = lacking(plan)
-        do = f"Do it as root ({reason}): sudo {how}" if reason else f"Do it with: {how}"
+        do = f"Apply it as root ({reason}): sudo {how}" if reason else f"Apply it with: {how}"
         end = f"{_others(others)}Nothing was changed. {do}\n"
         env.write(_text(plan) + _apart(plan, host, end))
     return 1
@@ -82,10 +82,10 @@ def _apart(plan: Plan, host: Host, otherwise: str) -> str:
 
     if not plan.is_apart:
         if why_not := refusal(plan, host):
-            return f"This is not done from here: {safe(why_not[0])}.\n{safe(why_not[1])}\n"
+            return f"This cannot be applied from here: {safe(why_not[0])}.\n{safe(why_not[1])}\n"
         return otherwise
     reason, todo = instead(plan, host)
-    return "\n".join((f"This is not done from here: {safe(reason)}.", *(safe(line) for line in todo), ""))
+    return "\n".join((f"This cannot be applied from here: {safe(reason)}.", *(safe(line) for line in todo), ""))
 
 
 def _others(plans: tuple[Plan, ...]) -> str:
@@ -95,7 +95,7 @@ def _others(plans: tuple[Plan, ...]) -> str:
         return ""
     lines = (f"  {number}. {safe(plan.remedy)} [{plan.cause}]" for number, plan in enumerate(plans, 2))
     return "\n".join(
-        ("If that does not help, it is put back, and next comes (--remedy NUMBER shows or does only that one):", *lines, "", "")
+        ("If that does not help, it is rolled back and the next remedy is tried (--remedy NUMBER selects one):", *lines, "", "")
     )
 
 
@@ -121,8 +121,8 @@ def repair(
         env.write(_text(plan))
     if is_asked:
         if not env.stdin.isatty():
-            raise Why502Error("nobody is there to be asked", "Say --yes to do it without asking.")
-        click.confirm("Do it?", abort=True, err=True)
+            raise Why502Error("no terminal to ask for confirmation", "Use --yes to skip the confirmation.")
+        click.confirm("Apply it?", abort=True, err=True)
     where = journal.directory(state)
     with journal.lock(where), _interruptible():
         return carry_out(plan, snapshot, host, where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
@@ -149,10 +149,10 @@ def repair_with_first(
     if len(refused) == len(plans):
         raise NotApplied(*refused[0])
     for message, _ in refused.values():
-        watched(env).say(f"not done from here: {message}")
+        watched(env).say(f"cannot be applied from here: {message}")
     plans = tuple(plan for number, plan in enumerate(plans) if number not in refused)
     if plans and (lack := lacking(plans[0])):
-        raise Why502Error(f"this user may not do that: {lack}", "Run it as root: sudo why502 fix --apply.")
+        raise Why502Error(f"permission denied: {lack}", "Run it as root: sudo why502 fix --apply.")
     for place, planned in enumerate(plans):
         plan, rest = planned, plans[place + 1 :]
         try:
@@ -187,9 +187,7 @@ def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) 
             e for e in every if e.phase is journal.Phase.KEPT and not e.lever and not is_finished
         ]
         if not wanted:
-            raise Why502Error(
-                "no fix was interrupted" if is_finished else "there is no fix to take back", f"The journal is in {where}."
-            )
+            raise Why502Error("no fix was interrupted" if is_finished else "no fix to undo", f"The journal is in {where}.")
         if is_finished:
             entry = transaction.resume(where, wanted[-1], verifier(env.host()), watched(env))
         else:
@@ -238,17 +236,17 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
     if is_json:
         env.write(_json(plan, entry, entry.phase, tried=tried))
     elif entry.phase == "kept":
-        until = f" It ends by itself at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
+        until = f" It will be reverted automatically at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
         command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
         is_proved = bool(entry.lever) or any(asked.is_failed for asked in entry.before)
-        done = "Done" if is_proved else "Changed, but no request failed before, so that only traffic will show whether it helps"
-        env.write(f"{done} ({entry.id}).{until} Take it back with: {command}\n")
+        done = "Done" if is_proved else "Applied, but no request failed before, so only live traffic will show whether it helps"
+        env.write(f"{done} ({entry.id}).{until} Undo it with: {command}\n")
     elif entry.left:
-        env.write(f"The files are as before ({entry.id}), but: {safe('; '.join(entry.left))}\n")
+        env.write(f"The files are restored ({entry.id}), but: {safe('; '.join(entry.left))}\n")
     elif final := [run for run in entry.runs[: entry.ran] if not run.undo and not _only_tests(run.argv)]:
-        env.write(f"The files are as before ({entry.id}); what was run stays: {safe(shlex.join(final[0].argv))}\n")
+        env.write(f"The files are restored ({entry.id}); this command cannot be undone: {safe(shlex.join(final[0].argv))}\n")
     else:
-        env.write(f"Everything is as before ({entry.id}).\n")
+        env.write(f"Everything is restored ({entry.id}).\n")
 
 
 def _only_tests(argv: tuple[str, ...]) -> bool:
@@ -292,7 +290,7 @@ def _json(
         "schema": SCHEMA,
         "cause": (about.cause or None) if about else None,
         "lever": (about.lever or None) if about else None,
-        "message": plan.remedy if plan else entry.message if entry else "nothing is to be fixed",
+        "message": plan.remedy if plan else entry.message if entry else "nothing to fix",
         "steps": steps,
         "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],
         "warnings": list(plan.warnings) if plan else [],

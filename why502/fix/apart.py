@@ -70,13 +70,17 @@ def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
     """Return why a plan is not carried out from here, and what to do by hand, in order: sentences, and commands after two spaces."""
     proxy = plan.proxy or Proxy()
     container = next((worker.container for worker in proxy.workers if worker.container), "")
-    where = f"runs in container {container[:12]}, whose files are" if container else "has files of its own, which are"
+    where = f"runs in container {container[:12]}, whose files are" if container else "has its own files, which are"
     todo = []
     for file in dict.fromkeys(change.file for change in plan.edits):
         if here := source(proxy.pid or 0, file, host):
-            todo.append(f"Make the change in {here} of this machine, which is {file} there (write into it, do not replace it).")
+            todo.append(
+                f"Make the change in {here} on this machine, which is {file} in the container (edit it in place, do not replace it)."
+            )
         else:
-            todo.append(f"{file} is of its image or its own layer: change what that is made from. Until then, in this one:")
+            todo.append(
+                f"{file} belongs to its image or its own layer: change the source of the image. Until then, edit it in this container:"
+            )
             todo.append(f"  {shlex.join(('vi', f'/proc/{proxy.pid}/root{file}'))}")
     todo += ["Then:"] if todo and plan.runs else []
     todo += [f"  {shlex.join(run.argv)}" for run in plan.runs]

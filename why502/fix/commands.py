@@ -91,11 +91,11 @@ def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.Com
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise Why502Error(
-            f"{shlex.join(shown or argv)} did not end within {COMMAND_S:g} s", "Run it by hand to see why."
+            f"{shlex.join(shown or argv)} did not finish within {COMMAND_S:g} s", "Run it manually to see the reason."
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise Why502Error(f"{argv[0]}: {reason.lower()}", "Run it by hand to see why.") from error
+        raise Why502Error(f"{argv[0]}: {reason.lower()}", "Run it manually to see the reason.") from error
 
 
 def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None) -> None:
@@ -115,9 +115,11 @@ def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None
         done = finish(exact, argv)
     if argv[:2] == ("systemd-analyze", "verify"):
         if complaint := _about(os.path.basename(argv[-1]), done):
-            raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "Nothing of it was loaded.")
+            raise Why502Error(f"{shlex.join(argv)} complains: {complaint}", "The new configuration was not loaded.")
     elif done.returncode != 0:
-        raise Why502Error(f"{shlex.join(argv)} ended with status {done.returncode}: {last(done)}", "Run it by hand to see why.")
+        raise Why502Error(
+            f"{shlex.join(argv)} exited with status {done.returncode}: {last(done)}", "Run it manually to see the reason."
+        )
     if old:
         _await_new_workers(master, old)
 
@@ -126,15 +128,15 @@ def _may_signal(master: Master) -> None:
     """Raise Why502Error unless the pid file names a process of a trusted user and program, and nobody else can change the file."""
     try:
         if master.pid_file and (reason := trust.stranger(master.pid_file)):
-            raise Why502Error(reason, "Nothing was sent to any process.")
+            raise Why502Error(reason, "No signal was sent.")
         pid = master.written()
         if pid and os.path.exists(f"/proc/{pid}") and b"master process" not in _title(pid):
-            raise Why502Error(f"{master.pid_file} names process {pid}, which is no nginx", "Nothing was sent to it.")
+            raise Why502Error(f"{master.pid_file} names process {pid}, which is not nginx", "No signal was sent to it.")
         if pid := master.find():
             with trust.process(pid):
                 return
     except HostError as error:
-        raise Why502Error(error.reason, error.hint or "Nothing was sent to any process.") from error
+        raise Why502Error(error.reason, error.hint or "No signal was sent.") from error
 
 
 def _about(unit: str, done: subprocess.CompletedProcess[str]) -> str:
@@ -156,8 +158,8 @@ def _await_new_workers(master: Master, old: frozenset[int]) -> None:
             return
         time.sleep(0.02)  # there is nothing to wait on: the workers are no children of ours
     raise Why502Error(
-        f"{WORKERS_S:g} s after the reload the old workers still serve: the proxy refused the new configuration",
-        "Its error log tells why.",
+        f"the old workers still serve {WORKERS_S:g} s after the reload: the proxy rejected the new configuration",
+        "Its error log gives the reason.",
     )
 
 
@@ -187,8 +189,8 @@ def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
     restarts = finish(("systemctl", "show", "-p", "NRestarts", "--value", "--", unit)).stdout.strip()
     if (whole_number(restarts) or 0) >= LOOPS:
         raise Why502Error(
-            f"{unit} was started {restarts} times already and died each time: starting it again would not help",
-            f"Look at its last words: journalctl -u {unit} -n 50",
+            f"{unit} was already started {restarts} times and died each time: starting it again would not help",
+            f"See its last messages: journalctl -u {unit} -n 50",
         )
 
 

@@ -51,16 +51,14 @@ def may_change(path: str) -> None:
     except OSError as error:
         raise failure(path, error, "Nothing was changed.") from error
     if not stat.S_ISREG(found.st_mode):
-        raise Why502Error(f"{path} is no regular file", "Nothing was changed.")
+        raise Why502Error(f"{path} is not a regular file", "Nothing was changed.")
     directory = os.path.dirname(path) or "."
     may_write = os.access(path, os.W_OK) and os.access(directory, os.W_OK)
     if not may_write and os.geteuid() != 0 and found.st_mode & 0o222 and not is_read_only:
-        raise Why502Error(f"{path} may not be changed by this user", "Nothing was changed. Run it as root.")
+        raise Why502Error(f"this user has no permission to change {path}", "Nothing was changed. Run it as root.")
     if is_read_only or not found.st_mode & 0o222 or not may_write:
         what = "lies on a read-only file system" if is_read_only else "is read-only"
-        raise Why502Error(
-            f"{path} {what}", "Nothing was changed. Allow it to be written, or make the change where it comes from."
-        )
+        raise Why502Error(f"{path} {what}", "Nothing was changed. Make it writable, or make the change at its source.")
 
 
 def temporary(path: str) -> str:
@@ -89,11 +87,11 @@ def replace(path: str, data: bytes, expected: str) -> None:
         finally:
             os.close(handle)
         if digest_of(path) != expected:  # as late as can be
-            raise Why502Error(f"{path} was changed by somebody else meanwhile", "Look again, then repeat it.")
+            raise Why502Error(f"{path} was changed concurrently", "Run the diagnosis again, then repeat it.")
         os.replace(new, path)
         sync_directory(os.path.dirname(path))
     except OSError as error:
-        raise failure(path, error, "The file is as it was.") from error
+        raise failure(path, error, "The file is unchanged.") from error
     finally:
         with contextlib.suppress(OSError):
             os.unlink(new)
@@ -116,7 +114,7 @@ def remove(path: str) -> None:
             os.unlink(path)
             sync_directory(os.path.dirname(path))
     except OSError as error:
-        raise failure(path, error, "Remove it by hand.") from error
+        raise failure(path, error, "Remove it manually.") from error
 
 
 def keep(path: str, data: bytes, mode: int = 0o600) -> None:
@@ -124,7 +122,7 @@ def keep(path: str, data: bytes, mode: int = 0o600) -> None:
     try:
         output.write(path, data, mode=mode)
     except Why502Error as error:
-        raise Why502Error(error.message, "Free some space there, or name another directory with --state.") from error
+        raise Why502Error(error.message, "Free some space there, or give another directory with --state.") from error
 
 
 def _write(handle: int, data: bytes) -> None:

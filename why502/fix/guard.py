@@ -25,7 +25,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PERMISSIONS = ("chown", "chgrp", "chmod", "setfacl")  # commands that are given an open descriptor of what they change
 _LABELS = ("semanage", "restorecon", "setsebool")  # they name patterns of paths, and set what the policy says
 _STARTED_S = 1.0  # the clock of /proc/PID/stat has ticks, and the moment of boot is rounded
-_HINT = "Nothing was changed. Give it and its directories to root, or run this as the user who owns them."
+_HINT = "Nothing was changed. Make root the owner of it and its directories, or run this as their owner."
 
 
 def refusal(plan: Plan, host: Host) -> tuple[str, str] | None:
@@ -56,7 +56,7 @@ def _proxy(proxy: Proxy) -> None:
     if proxy.pid:
         owner = _owner(proxy.pid)
         if owner is not None and owner not in trust.trusted_users():
-            raise Why502Error(f"{name} runs as user {owner}, and nothing is done for it as root", f"Run this as user {owner}.")
+            raise Why502Error(f"{name} runs as user {owner}, and why502 does not change it as root", f"Run this as user {owner}.")
         if owner == 0 and os.geteuid() != 0:
             raise Why502Error(f"{name} is root's, and you are user {os.geteuid()}", "Nothing was changed. Run it as root.")
     for path in dict.fromkeys((proxy.exe, proxy.config, *(one.path for one in proxy.files))):
@@ -120,7 +120,9 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             if stat.S_ISLNK(seen.st_mode):
                 raise Why502Error(f"{argv[-1]} is a link", "Nothing was changed there.")
             if is_strange and not stat.S_ISDIR(seen.st_mode) and seen.st_nlink > 1:
-                raise Why502Error(f"{argv[-1]} has {seen.st_nlink} names, and others could have made them", "Change it by hand.")
+                raise Why502Error(
+                    f"{argv[-1]} has {seen.st_nlink} names, and other users could have created them", "Change it manually."
+                )
             end = "/." if stat.S_ISDIR(seen.st_mode) else ""
             yield (*argv[:-1], f"/proc/{os.getpid()}/fd/{handle}{end}")
         finally:
@@ -141,19 +143,19 @@ def send(argv: tuple[str, ...], since: datetime | None) -> None:
     try:
         handle = os.pidfd_open(pid)
     except OSError as error:
-        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "It ended meanwhile.") from error
+        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "It has exited in the meantime.") from error
     try:
         if since is not None and _started(pid) > since.timestamp() + _STARTED_S:
-            raise Why502Error(f"process {pid} is another one by now", "Nothing was sent to it.")
+            raise Why502Error(f"process {pid} is now a different process", "No signal was sent to it.")
         if number in (signal.SIGCONT, signal.SIGSTOP):
             signal.pidfd_send_signal(handle, number)
         else:
             with trust.process(pid) as checked:
                 signal.pidfd_send_signal(checked, number)
     except HostError as error:
-        raise Why502Error(error.reason, error.hint or "Nothing was sent to it.") from error
+        raise Why502Error(error.reason, error.hint or "No signal was sent to it.") from error
     except OSError as error:
-        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "Nothing was sent to it.") from error
+        raise Why502Error(f"process {pid}: {(error.strerror or str(error)).lower()}", "No signal was sent to it.") from error
     finally:
         os.close(handle)
 

@@ -85,7 +85,7 @@ def directory(path: str | None = None) -> Path:
     try:
         return Path(output.directory(str(where)))
     except Why502Error as error:
-        raise Why502Error(error.message, "Name another directory with --state, one of your own.") from error
+        raise Why502Error(error.message, "Give another directory with --state that belongs to you.") from error
 
 
 @contextlib.contextmanager
@@ -94,12 +94,12 @@ def lock(where: Path) -> Iterator[None]:
     try:
         handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise disk.failure(str(where / "lock"), error, "Name another directory with --state.") from error
+        raise disk.failure(str(where / "lock"), error, "Give another directory with --state.") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Why502Error("another why502 is changing this machine", "Wait until it has ended.") from None
+            raise Why502Error("another why502 is changing this machine", "Wait until it has finished.") from None
         yield
     finally:
         os.close(handle)
@@ -123,7 +123,7 @@ def entries(where: Path) -> list[Entry]:
     except Why502Error as error:
         raise Why502Error(
             f"the journal is damaged: {error.message}",
-            f"Old contents lie beside it (*.before in {where}); move it away to go on.",
+            f"The old file contents are next to it (*.before in {where}). Move it away to continue.",
         ) from error
 
 
@@ -144,7 +144,7 @@ def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
     data = _our_own(Path(path))
     change = entry.changes[number]
     if disk.digest(data) != ((change.after if is_new else change.before) or disk.digest(b"")):
-        raise Why502Error(f"{path} is damaged", f"Put {change.file} in order by hand.")
+        raise Why502Error(f"{path} is damaged", f"Repair {change.file} manually.")
     return data
 
 

@@ -35,16 +35,16 @@ def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
     members = _members(snapshot, text)
     up = [member for member in members if not member[2].is_down]
     if not up:
-        raise Why502Error(f"{text} is marked down already", "`why502 mitigate list` shows what was pulled.")
+        raise Why502Error(f"{text} is already marked down", "`why502 mitigate list` shows the active mitigations.")
     for _, group, peer in up:
         if not is_forced and not any(other.at != peer.at and not other.is_down for other in group.peers):
             raise Why502Error(
-                f"{peer.name} is the last server of group {group.name}: without it every request there is a 502",
-                "Bring another one in first (why502 mitigate standby), serve an answer (why502 mitigate answer), or say --force.",
+                f"{peer.name} is the last server of group {group.name}: without it, every request to the group fails with 502",
+                "Bring another one in first (why502 mitigate standby), serve an answer (why502 mitigate answer), or use --force.",
             )
     changes = tuple(edit.add_argument(_tree(proxy, peer.at), _place(peer.at), "down") for proxy, _, peer in up)
     groups = ", ".join(sorted({group.name for _, group, _ in up}))
-    return _plan(f"down {text}", f"take {text} out of {groups}: it gets no new request", up[0][0], changes)
+    return _plan(f"down {text}", f"take {text} out of {groups}: it gets no new requests", up[0][0], changes)
 
 
 def standby(snapshot: Snapshot, text: str, *, group: str = "", is_backup: bool = False) -> Plan:
@@ -54,7 +54,7 @@ def standby(snapshot: Snapshot, text: str, *, group: str = "", is_backup: bool =
         return _changed(found, text, is_backup=is_backup)
     target = Target.parse(text)
     if target is None or str(target) != text or not _PLAIN.fullmatch(text) or not (target.port or target.is_unix):
-        raise Why502Error(f"{text!r} is no address of a server", "Write it like 10.0.0.7:8080, or unix:/run/app.sock.")
+        raise Why502Error(f"{text!r} is not a valid server address", "Write it like 10.0.0.7:8080, or unix:/run/app.sock.")
     proxy, into = _group(snapshot, group)
     _may_back_up(into, is_backup=is_backup)
     tree = _tree(proxy, into.at)
@@ -72,13 +72,15 @@ def _changed(found: list[Member], text: str, *, is_backup: bool) -> Plan:
         if is_backup and not peer.is_backup:
             _may_back_up(group, is_backup=True)
             if not any(other.at != peer.at and not other.is_down and not other.is_backup for other in group.peers):
-                raise Why502Error(f"{text} is the only server of {group.name} that is no backup", "Bring another one in first.")
+                raise Why502Error(
+                    f"{text} is the only server of {group.name} that is not a backup", "Bring another one in first."
+                )
             changes.append(edit.add_argument(tree, at, "backup"))
         elif not is_backup and (peer.is_down or peer.is_backup):
             unwanted = [word for word in node_at(tree, at).words[2:] if word.value in ("down", "backup")]
             changes += [edit.replace(tree, word.start - 1, word.end, "") for word in unwanted]
     if not changes:
-        raise Why502Error(f"{text} is {'a backup' if is_backup else 'in use'} already", "Nothing is to be done.")
+        raise Why502Error(f"{text} is {'a backup' if is_backup else 'in use'} already", "Nothing to do.")
     message = f"use {text} only when the others fail" if is_backup else f"bring {text} back in"
     return _plan(f"standby {text}", message, found[0][0], tuple(changes))
 
@@ -86,7 +88,7 @@ def _changed(found: list[Member], text: str, *, is_backup: bool) -> Plan:
 def _may_back_up(group: Upstream, *, is_backup: bool) -> None:
     if is_backup and group.method.split()[0] in NO_BACKUP:
         raise Why502Error(
-            f"group {group.name} balances by {group.method}, which allows no backup", "Bring it in as a full member."
+            f"group {group.name} balances by {group.method}, which does not support backups", "Bring it in as a full member."
         )
 
 
@@ -95,7 +97,8 @@ def timeout(snapshot: Snapshot, text: str, seconds: float) -> Plan:
     proxy, route = route_of(snapshot, text)
     if seconds <= route.read_timeout_s:
         raise Why502Error(
-            f"that route waits {route.read_timeout_s:g} s already", "Name more seconds; to fail sooner change the configuration."
+            f"that route already waits {route.read_timeout_s:g} s",
+            "Give a longer time. To fail sooner, change the configuration.",
         )
     name = f"{family(route)}_read_timeout"
     change = edit.set_directive(_tree(proxy, route.location_at), _place(route.location_at), name, f"{seconds:g}s")
@@ -109,7 +112,7 @@ def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> 
     tree, at = _tree(proxy, route.location_at), _place(route.location_at)
     block = node_at(tree, at)
     if any(child.name == "return" for child in block.children):
-        raise Why502Error(f"{label(route)} has a return of its own already", "Change that one.")
+        raise Why502Error(f"{label(route)} already has a `return`", "Change that `return` instead.")
     line = f" return {status} {_quoted(body, kind)};"
     media = "application/json" if kind == "json" else "text/html"
     own = next((child for child in block.children if child.name == "default_type"), None)
@@ -146,10 +149,10 @@ def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
     tree, at = _tree(proxy, route.location_at), _place(route.location_at)
     zone = f"why502_{zlib.crc32(f'{at.file} {label(route)}'.encode()):08x}"
     if any(zone in file.text for file in proxy.files):
-        raise Why502Error(f"{label(route)} is limited already", "Take that back first: why502 mitigate list")
+        raise Why502Error(f"{label(route)} is already limited", "Undo that mitigation first: why502 mitigate list")
     server = _around(tree, at, "server")
     if server is None:
-        raise Why502Error(f"{label(route)} stands in a file without its server block", "Set limit_conn by hand.")
+        raise Why502Error(f"{label(route)} is in a file without its server block", "Set limit_conn manually.")
     # A limit at one level replaces those of the levels above (ngx_http_limit_conn_merge_conf): they are repeated.
     own = any(child.name == "limit_conn" for child in node_at(tree, at).children)
     inherited = () if own else route.settings.get("limit_conn", ())
@@ -158,7 +161,7 @@ def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
     changes = (edit.insert_before(tree, server.words[0].at, zone_line), edit.insert(tree, at, " ".join(lines)))
     return _plan(
         f"limit {label(route)} {most}",
-        f"let at most {most} requests of {label(route)} be under way at once",
+        f"limit {label(route)} to {most} concurrent requests",
         proxy,
         changes,
         route,
@@ -186,7 +189,7 @@ def route_of(snapshot: Snapshot, text: str) -> tuple[Proxy, Route]:
     listed = list(dict.fromkeys(f"{label(route)} ({route.location_at})" for _, route in known))
     more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     raise Why502Error(
-        f"{text!r} means {len(found)} routes" if found else f"no route to a backend is called {text!r}",
+        f"{text!r} matches {len(found)} routes" if found else f"no route to a backend matches {text!r}",
         f"There {'is' if len(listed) == 1 else 'are'}: {', '.join(listed[:SHOWN])}{more}."
         if listed
         else "No route to a backend was found.",
@@ -214,8 +217,8 @@ def _members(snapshot: Snapshot, text: str) -> list[Member]:
         return found
     if any(_is(peer, text) for proxy in snapshot.proxies or () for route in proxy.routes for peer in route.peers):
         raise Why502Error(
-            f"{text} is in no group: a route passes to it directly, so nothing could take its place",
-            "Serve an answer in its stead: why502 mitigate answer ROUTE --json TEXT",
+            f"{text} is not in an upstream group: a route passes to it directly, so there is no other server to take over",
+            "Serve a fixed answer instead: why502 mitigate answer ROUTE --json TEXT",
         )
     known = list(dict.fromkeys(f"{peer.name} ({group.name})" for _, group, peer in _every(snapshot)))
     hint = f"There are: {', '.join(known[:SHOWN])}." if known else "The configuration has no upstream group."
@@ -236,9 +239,9 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
 
 def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
     if not proxy.is_running:
-        raise Why502Error(f"{proxy.kind} with {proxy.config} does not run", "Start it first: why502 fix proxy-not-running")
+        raise Why502Error(f"{proxy.kind} with {proxy.config} is not running", "Start it first: why502 fix proxy-not-running")
     return Plan(
-        cause="", message=f"Emergency lever: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
+        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
         proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 
@@ -259,13 +262,13 @@ def _together(proxy: Proxy, changes: tuple[Edit, ...]) -> tuple[Edit, ...]:
 def _tree(proxy: Proxy, at: Position | None) -> Tree:
     file = next((file for file in proxy.files if at and file.path == at.file), None)
     if file is None:
-        raise Why502Error("the place in the configuration is not known", "Change it by hand.")
+        raise Why502Error("the position in the configuration is unknown", "Change it manually.")
     return parse(content(file), file.path)
 
 
 def _place(at: Position | None) -> Position:
     if at is None:
-        raise Why502Error("the place in the configuration is not known", "Change it by hand.")
+        raise Why502Error("the position in the configuration is unknown", "Change it manually.")
     return at
 
 
@@ -295,10 +298,12 @@ def _quoted(body: str, kind: str) -> str:
         try:
             body = msgspec.json.encode(msgspec.json.decode(body)).decode()
         except msgspec.DecodeError as error:
-            raise Why502Error(f"the answer is no JSON: {error}", 'Write it like \'{"error": "maintenance"}\'.') from error
+            raise Why502Error(f"the answer is not valid JSON: {error}", 'Write it like \'{"error": "maintenance"}\'.') from error
     # nginx has no escape for its variables' sign, but both languages have.
     body = body.replace("$", "\\u0024" if kind == "json" else "&#36;")
     quoted = "'" + body.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if len(quoted.encode()) > ANSWER_BYTES or "\0" in body:
-        raise Why502Error(f"the answer has more than {ANSWER_BYTES} bytes", "Make it shorter, without images and styles.")
+        raise Why502Error(
+            f"the answer has more than {ANSWER_BYTES} bytes", "Shorten it, for example by removing images and styles."
+        )
     return quoted

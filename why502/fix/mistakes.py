@@ -47,7 +47,7 @@ def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:
     for proxy in proxies:
         message, changes = mended(proxy)
         if changes and (begin := reload(proxy) or _start(proxy)):
-            yield Remedy(message=f"correct {proxy.config}, which is refused: {message}", steps=(*changes, *begin))
+            yield Remedy(message=f"correct {proxy.config}, which is rejected: {message}", steps=(*changes, *begin))
 
 
 def _start(proxy: Proxy) -> tuple[Run, ...]:

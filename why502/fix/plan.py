@@ -78,12 +78,12 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
             first = leading(diagnosis)
             wanted = f"{cause} on {target}" if target else cause
             if first is None:
-                raise Why502Error(f"{wanted} is not found here", "See `why502 diagnose` for what is.")
+                raise Why502Error(f"{wanted} was not found", "See `why502 diagnose` for what was found.")
             raise Why502Error(
-                f"{wanted} is not found here: {name(first)} leads now",
+                f"{wanted} was not found: {name(first)} is now the leading cause",
                 f"See `why502 diagnose`, then: why502 fix {name(first)}",
             )
-        raise Why502Error("nothing is found that could be fixed", "See `why502 diagnose` for what was looked at.")
+        raise Why502Error("nothing was found that can be fixed", "See `why502 diagnose` for what was checked.")
     made: dict[tuple[Edit | Run, ...], Plan] = {}
     for finding in found:
         if finding.cause in OVER and not finding.ongoing:
@@ -93,7 +93,7 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
             if remedy.steps and (cause is not None or not remedy.is_policy):
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
     if not made and not any(finding.ongoing for finding in found):
-        raise NothingToDo(f"what failed is over: {found[0].message}", _helps(found[0]))
+        raise NothingToDo(f"the failure is resolved: {found[0].message}", _helps(found[0]))
     if not made:
         raise _hopeless(found[0], is_named=cause is not None)
     return tuple(made.values())[:MOST]
@@ -102,7 +102,7 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
     if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is not fixed without being named, since that changes what is trusted or allowed: {first.message}",
+            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: {first.message}",
             f"See the steps with: why502 fix {first.cause}",
         )
     return Why502Error(f"{first.cause} cannot be fixed from here: {first.message}", _helps(first))
@@ -130,7 +130,7 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
     if proxy is not None and edits and finding.cause not in mistakes.FATAL:
         mend, changes = mistakes.mended(proxy)  # else the change could not be loaded
         if changes and not mistakes.overlap(changes, edits):
-            message, edits = f"{message}; and correct what is refused in {proxy.config} beside: {mend}", (*edits, *changes)
+            message, edits = f"{message}; and correct the error in {proxy.config}: {mend}", (*edits, *changes)
     return Plan(
         cause=finding.cause,
         message=finding.message,
@@ -159,29 +159,33 @@ def _warnings(edit: Edit, proxy: Proxy | None) -> tuple[str, ...]:
     text = next((file.text for file in (proxy.files if proxy else ()) if file.path == edit.file), "")
     head = "\n".join(text.split("\n")[:_HEAD_LINES])
     if match := _GENERATED.search(head):
-        return (f"{edit.file} says that it is generated ({match[0].strip()}): what writes it will undo the change",)
+        return (f"{edit.file} is marked as generated ({match[0].strip()}): its generator will undo the change",)
     return ()
 
 
 def risk(step: Edit | Run) -> str:
     """Return in a few words what a step can do beside what it is meant to."""
     if isinstance(step, Edit):
-        return "changes one file; the old one is kept" if step.before or step.start or step.end else "adds to a file, or makes it"
+        return (
+            "changes one file; the old one is kept"
+            if step.before or step.start or step.end
+            else "appends to a file, or creates it"
+        )
     words = step.argv
     if "-t" in words or words[:2] == ("systemd-analyze", "verify"):
         return "none: only tests"
     if "reload" in words or "-USR2" in words:
-        return "running requests finish; workers start anew"
+        return "running requests finish; workers are replaced gracefully"
     if "daemon-reload" in words:
-        return "systemd reads its files again; nothing is restarted"
+        return "systemd reloads its unit files; nothing is restarted"
     if words[0] in ("setsebool", "semanage", "restorecon"):
-        return f"changes what SELinux allows; taken back by: {' '.join(step.undo)}"
+        return f"changes what SELinux allows; undone by: {' '.join(step.undo)}"
     if "enable" in words:
-        return "it will run after every boot"
+        return "the service will start at every boot"
     if "reset-failed" in words:
-        return "systemd forgets how often it failed"
+        return "systemd resets the failure counter"
     if "restart" in words:
-        return "breaks the running requests of that service"
+        return "interrupts the running requests of that service"
     if "start" in words:
         return "starts a service"
-    return f"can be taken back by: {' '.join(step.undo)}" if step.undo else "cannot be taken back"
+    return f"undone by: {' '.join(step.undo)}" if step.undo else "cannot be undone"

@@ -32,9 +32,9 @@ def allowed(plan: Plan, host: Host) -> None:
     """Raise NotApplied, with what to do instead, where the files of a plan are not this machine's, or not ours to change."""
     if plan.is_apart:
         reason, todo = instead(plan, host)
-        raise NotApplied(f"not done from here: {reason}", " ".join(line.strip() for line in todo))
+        raise NotApplied(f"cannot be applied from here: {reason}", " ".join(line.strip() for line in todo))
     if isinstance(host, NowhereHost):
-        raise NotApplied("this plan is of another machine", "Repeat the command there.")
+        raise NotApplied("this plan is for another machine", "Run the command on that machine.")
     if why_not := guard.refusal(plan, host):
         raise NotApplied(*why_not)
 
@@ -57,7 +57,7 @@ def repair(
     allowed(plan, host)
     transaction.settled(where)
     wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
-    progress.say(f"asking {len(wanted)} requests" if len(wanted) != 1 else "asking 1 request")
+    progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
     before = verify.ask(host, wanted)
     try:
         return transaction.apply(plan, where, now, before, verifier(host), progress, reverts_at=reverts_at)
@@ -93,15 +93,15 @@ def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> 
     if not logs or not entry.ran:
         return verdict
     if not found:
-        return msgspec.structs.replace(verdict, message=f"{verdict.message}; the error log has no new failure")
+        return msgspec.structs.replace(verdict, message=f"{verdict.message}; the error log shows no new failures")
     missed = [name for name in found if name.startswith(Symptom.SCRIPT_NOT_FOUND)]
     if missed and entry.cause == "wrong-protocol":  # a 404 that only says so heals nothing
         return msgspec.structs.replace(
-            verdict, message=f"{verdict.message}; but {missed[0]}: another script is meant", helps=False
+            verdict, message=f"{verdict.message}; but {missed[0]}: this plan needs a different script", helps=False
         )
     (name, count), *_ = found.most_common(1)
     total = sum(found.values())
     since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
     is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
-    message = f"{verdict.message}; the error log tells of {since}"
+    message = f"{verdict.message}; the error log shows {since}"
     return msgspec.structs.replace(verdict, message=message, helps=not (is_unseen and name in entry.seen))

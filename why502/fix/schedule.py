@@ -20,7 +20,7 @@ from why502.model.errors import Why502Error
 UNITS = Path("/etc/systemd/system")
 TIMER = """\
 [Unit]
-Description=why502: end of a lever ({id})
+Description=why502: revert mitigation {id}
 
 [Timer]
 OnCalendar={at} UTC
@@ -32,7 +32,7 @@ WantedBy=timers.target
 """
 SERVICE = """\
 [Unit]
-Description=why502: end of a lever ({id})
+Description=why502: revert mitigation {id}
 
 [Service]
 Type=oneshot

@@ -84,7 +84,7 @@ def apply(
         progress.at(f"backup {number}")
         disk.keep(journal.contents_path(where, entry.id, number, is_new=True), new)
     if changes:
-        progress.say(f"kept the old content in {where}")
+        progress.say(f"saved the old content in {where}")
         if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
             _try(where, entry, progress)
     progress.at("before journal")
@@ -98,7 +98,7 @@ def settled(where: Path) -> None:
     if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished]:
         raise Why502Error(
             f"an earlier fix ({unfinished[-1].id}) was interrupted",
-            "Finish it with `why502 fix --resume`, or take it back with `why502 fix --undo`.",
+            "Finish it with `why502 fix --resume`, or undo it with `why502 fix --undo`.",
         )
 
 
@@ -114,14 +114,14 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Ent
         verdict = verify(entry)
     except BaseException as error:  # also Ctrl-C, and a bug of ours
         reason = error.message if isinstance(error, Why502Error) else "interrupted"
-        progress.say(f"{reason}; putting everything back")
+        progress.say(f"{reason}; rolling everything back")
         reverted = _revert_now(where, entry, progress)
         if isinstance(error, Why502Error):
             raise Why502Error(f"{error.message}; {_outcome(reverted)}", error.hint) from error
         raise
     progress.say(verdict.message)
     if not verdict.helps:
-        progress.say("putting everything back")
+        progress.say("rolling everything back")
         return _revert_now(where, entry, progress)
     return _save(where, entry, progress, phase=Phase.KEPT)
 
@@ -133,7 +133,7 @@ def _revert_now(where: Path, entry: Entry, progress: Progress) -> Entry:
 
 
 def _outcome(entry: Entry) -> str:
-    return f"{'; '.join(entry.left)}" if entry.left else "everything was put back"
+    return f"{'; '.join(entry.left)}" if entry.left else "everything was rolled back"
 
 
 def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
@@ -142,7 +142,7 @@ def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
         if now == change.after:
             continue
         if now != change.before:
-            raise Why502Error(f"{change.file} was changed by somebody else meanwhile", "Look again, then repeat the fix.")
+            raise Why502Error(f"{change.file} was changed concurrently", "Run the diagnosis again, then repeat the fix.")
         progress.at(f"before write {number}")
         guard.file(change.real)
         if change.directory:
@@ -196,7 +196,7 @@ def _restore(where: Path, entry: Entry, number: int, change: Change, progress: P
     progress.at(f"before restore {number}")
     if change.before == disk.ABSENT:
         if now != change.after:
-            raise Why502Error(f"{change.file} was changed by somebody else since", "It was left alone: remove it by hand.")
+            raise Why502Error(f"{change.file} has since been changed", "It was not touched. Remove it manually.")
         disk.remove(change.real)
         if change.directory:
             with contextlib.suppress(OSError):  # somebody else has put something into it
@@ -215,15 +215,15 @@ def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
     old, new = (journal.content(where, entry, number, is_new=is_new) for is_new in (False, True))
     merged = merge.without(old, new, disk.read(change.real))
     kept = journal.contents_path(where, entry.id, number, is_new=False)
-    hint = f"It was left alone; its old content is {kept}."
+    hint = f"It was not touched; its old content is {kept}."
     if merged is None:
-        raise Why502Error(f"{change.file} was changed by somebody else since, in the same lines", hint)
+        raise Why502Error(f"{change.file} has since been changed in the same lines", hint)
     trial = f"{kept}.trial"
     disk.keep(trial, merged)
     complaint = commands.check(entry.test, (trial, change.real))
     os.unlink(trial)
     if complaint:
-        raise Why502Error(f"{change.file} was changed by somebody else since; without our change it fails: {complaint}", hint)
+        raise Why502Error(f"{change.file} has since been changed; without this fix it fails its test: {complaint}", hint)
     return merged
 
 
@@ -249,7 +249,7 @@ def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]
             disk.may_change(real)
         before = b"" if is_new else disk.read(real)
         if not is_new and before != seen.get(file, before):
-            raise Why502Error(f"{file} was changed since it was looked at", "Nothing was changed. Repeat the fix.")
+            raise Why502Error(f"{file} has changed since it was read", "Nothing was changed. Repeat the fix.")
         after = edit.apply(before, own)
         old = disk.ABSENT if is_new else disk.digest(before)
         made = directory if is_new and not os.path.isdir(directory) else ""
@@ -280,6 +280,6 @@ def _try(where: Path, entry: Entry, progress: Progress) -> None:
     journal.sweep(where)
     if of_old := commands.check(entry.test, ()):
         raise Why502Error(
-            f"the configuration on disk fails the proxy's own test already: {of_old}", "Nothing was changed. Mend that first."
+            f"the configuration on disk already fails the proxy's own test: {of_old}", "Nothing was changed. Fix that first."
         )
     raise Why502Error(f"the new configuration fails the proxy's own test: {complaint}", "Nothing was changed.")

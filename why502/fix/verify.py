@@ -140,9 +140,15 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     failing = [(old, new) for old, new in pairs if old.is_failed]
     concerned = [(old, new) for old, new in failing if old.concerns] or failing
     if not pairs:
-        return Verdict(helps=True, message="no request can be sent to that proxy from here: only traffic will show it")
+        return Verdict(
+            helps=True,
+            message="no request can be sent to that proxy from here; the result cannot be verified, so watch live traffic",
+        )
     if not concerned:
-        return Verdict(helps=True, message=f"{_none(len(pairs))} failed before, and none fails now: only traffic will show it")
+        return Verdict(
+            helps=True,
+            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch live traffic",
+        )
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
     if not healed:
         _, new = concerned[0]
@@ -151,7 +157,7 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     rest = [new for old, new in concerned if new.is_failed]
     still = f"; {rest[0].request.url} still fails ({rest[0].how})" if rest else ""
     others = len(pairs) - len(healed)
-    same = f"; {others} other {'request is' if others == 1 else 'requests are'} as before" if others and not rest else ""
+    same = f"; {others} other {'request is' if others == 1 else 'requests are'} unchanged" if others and not rest else ""
     return Verdict(helps=True, message=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
 
 
@@ -163,7 +169,7 @@ def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bo
     """Return whether a lever harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
     others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
-    return harmed(others) or Verdict(helps=True, message=own or "no other route is harmed")
+    return harmed(others) or Verdict(helps=True, message=own or "no other route is affected")
 
 
 def harmed(pairs: Iterable[tuple[Asked, Asked]]) -> Verdict | None:

@@ -27,7 +27,7 @@ from why502.lab.stage import LabError, Stage, remove
 CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
 DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application, repaired or not
-UNNAMED = "is not fixed without being named"
+UNNAMED = "is fixed only when named explicitly"
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 

@@ -54,7 +54,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 
 def unpacked(data: bytes, name: str) -> bytes:
     """Return what a gzip file holds. Raises Why502Error where it is damaged or too large."""
-    hint = "Write it anew with `why502 collect -o FILE`."
+    hint = "Collect it again with `why502 collect -o FILE`."
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         text = unpacker.decompress(data, TEXT_BYTES + 1)
@@ -63,13 +63,13 @@ def unpacked(data: bytes, name: str) -> bytes:
     if len(text) > TEXT_BYTES:
         raise Why502Error(f"{name} holds more than {TEXT_BYTES >> 20} MiB", hint)
     if not unpacker.eof:
-        raise Why502Error(f"{name} is damaged: it ends too early", hint)
+        raise Why502Error(f"{name} is damaged: it is truncated", hint)
     return text
 
 
 def check(text: bytes, name: str) -> None:
     """Raise Why502Error where a JSON text would take too much memory or time to decode."""
-    hint = "No machine is that large: it was not written by `why502 collect`."
+    hint = "No real machine is that large. The file was not written by `why502 collect`."
     quotes = text.count(b'"') - text.count(b'\\"')
     if quotes > 2 * STRINGS:
         raise Why502Error(f"{name} holds more than {STRINGS} strings", hint)
@@ -106,7 +106,7 @@ def _first(rows: tuple[Any, ...] | None, most: int, name: str, gaps: list[Gap]) 
 
 
 def _gap(name: str, most: int, total: int) -> Gap:
-    return Gap(source="bundle", reason=f"{name}: only the first {most} of {total} were looked at")
+    return Gap(source="bundle", reason=f"{name}: only the first {most} of {total} were examined")
 
 
 def _proxies(proxies: tuple[Any, ...], gaps: list[Gap]) -> tuple[Any, ...]:

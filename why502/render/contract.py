@@ -152,7 +152,7 @@ class Explanation(msgspec.Struct):
     input: str
     kind: Literal["log-line", "status", "code", "cause", "unrecognised"]
     proxy: str | None
-    gateway_failure: Annotated[bool, Meta(description="false: no failure of the gateway path")]
+    gateway_failure: Annotated[bool, Meta(description="false: not a failure of the gateway path")]
     cause: CauseId | None
     candidates: list[Candidate]
     fields: dict[str, Any]

@@ -83,7 +83,7 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
     else:
         _candidates(explanation, page)
     if not explanation.gateway_failure and explanation.kind != STATUS:
-        page.say("This is no failure of the way to a backend.", 2)
+        page.say("This is not a failure on the way to a backend.", 2)
     _lists(explanation, page)
     if explanation.notes:
         page.head("Also")
@@ -108,14 +108,14 @@ def _cause(explanation: Explanation, page: _Page) -> str:
 
 def _lists(explanation: Explanation, page: _Page) -> None:
     for title, items in (
-        ("Look next", explanation.next),
+        ("Check next", explanation.next),
         ("Then", tuple(remedy.message for remedy in explanation.remedies)),
         ("Sources", explanation.references),
     ):
         if items:
             page.head(title)
             for item in items:
-                page.say(f"{'$' if title == 'Look next' and is_command(item) else '-'} {item}", 4)
+                page.say(f"{'$' if title == 'Check next' and is_command(item) else '-'} {item}", 4)
 
 
 def everything(terminal: Terminal) -> str:

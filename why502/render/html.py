@@ -29,7 +29,7 @@ h2 small { font-weight: normal }
 {% endfor %}
 <p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
 {% for finding in found %}
-<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % sure, on the side of {{ sides[finding.layer] }}</small></h2>
+<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ sides[finding.layer] }}</small></h2>
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
 <table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.message|safe_text }}{% if item.source %} <small>{{ item.source|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
 {% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.message|safe_text }}</p>
@@ -41,7 +41,7 @@ h2 small { font-weight: normal }
 {% if others %}<p><small>Also considered: {% for finding in others %}{{ finding.cause|safe_text }} ({{ "%.0f"|format(finding.confidence * 100) }} %){{ ", " if not loop.last }}{% endfor %}</small></p>{% endif %}
 <h2>Checked</h2>
 <table>{% for check in diagnosis.checks %}<tr><td class="{{ check.status.value }}">{{ check.status.value }}</td><td>{{ check.title|safe_text }}{% if check.detail %}<br><small>{{ check.detail|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
-{% if diagnosis.gaps %}<h2>Not looked at</h2><ul>{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}{% if gap.hint %} <small>{{ gap.hint|safe_text }}</small>{% endif %}</li>{% endfor %}</ul>{% endif %}
+{% if diagnosis.gaps %}<h2>Not checked</h2><ul>{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}{% if gap.hint %} <small>{{ gap.hint|safe_text }}</small>{% endif %}</li>{% endfor %}</ul>{% endif %}
 </html>
 """
 

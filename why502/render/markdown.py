@@ -51,12 +51,12 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"| {_plain(check.title)} | {check.status.value} | {_plain(check.detail)} |"
     for gap in diagnosis.gaps:
         yield ""
-        yield f"Not looked at: {_plain(gap.source)}: {_plain(gap.reason)}" + (f" ({_plain(gap.hint)})" if gap.hint else "")
+        yield f"Not checked: {_plain(gap.source)}: {_plain(gap.reason)}" + (f" ({_plain(gap.hint)})" if gap.hint else "")
 
 
 def _finding(finding: Finding) -> Iterator[str]:
     target = f" on {_code(str(finding.target))}" if finding.target else ""
-    yield f"## {finding.cause}{target}, {finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}"
+    yield f"## {finding.cause}{target}, {finding.confidence:.0%} confidence, fault: {SIDES[finding.layer]}"
     yield ""
     yield f"- {_plain(how_often(finding))}"
     if place := where(finding):

@@ -74,7 +74,7 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
         yield from _wrapped(f"  {_SIGNS[check.status]} ", f"{check.title}{detail}", terminal, "       ", color=check.status.value)
     if diagnosis.gaps:
         yield ""
-        yield paint("Not looked at", "bold", terminal)
+        yield paint("Not checked", "bold", terminal)
         for gap in diagnosis.gaps:
             yield from _wrapped("  ", f"{gap.source}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""), terminal, "    ")
     yield ""
@@ -85,8 +85,8 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
 
 def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
     target = f" on {finding.target}" if finding.target else ""
-    sure = f"{finding.confidence:.0%} sure, on the side of {SIDES[finding.layer]}"
-    yield from _wrapped(f"{number}. {finding.cause}", f"{target}, {sure}", terminal, "   ", color="bold")
+    confidence = f"{finding.confidence:.0%} confidence, fault: {SIDES[finding.layer]}"
+    yield from _wrapped(f"{number}. {finding.cause}", f"{target}, {confidence}", terminal, "   ", color="bold")
     yield from _wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):
         yield from _wrapped("   ", place, terminal, "   ")

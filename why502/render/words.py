@@ -15,12 +15,12 @@ from why502.redaction import in_place, redact
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 SIDES = {
-    Layer.UPSTREAM: "the application behind the proxy",
-    Layer.PROXY: "the proxy's configuration or limits",
-    Layer.NETWORK: "the network between the two",
-    Layer.PLATFORM: "the platform (machine, kernel, security modules)",
-    Layer.CLIENT: "the client",
-    Layer.NONE: "nobody",
+    Layer.UPSTREAM: "backend application",
+    Layer.PROXY: "proxy configuration or limits",
+    Layer.NETWORK: "network between proxy and backend",
+    Layer.PLATFORM: "platform (host, kernel, security modules)",
+    Layer.CLIENT: "client",
+    Layer.NONE: "none",
 }
 
 
@@ -87,38 +87,36 @@ def _unasserted(diagnosis: Diagnosis) -> str:
     """Return the answer in one sentence where nothing is asserted."""
     if diagnosis.verdict == "healthy":
         asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
-        return f"{asked} gateway failure in the window, and every check passes"
+        return f"{asked} gateway failures in the window, and every check passes"
     serves = next((check.detail for check in diagnosis.checks if check.id == "proxy-runs" and check.status == "pass"), "")
     if " is not needed" in serves and not diagnosis.failures:
-        return f"no failure was seen, but nothing is known of the gateway that serves here: {serves}; name its logs with --log"
-    missing = f"; {len(diagnosis.gaps)} things could not be looked at, see below" if diagnosis.gaps else ""
+        return f"no failures seen, but the gateway that serves here is not covered: {serves}; give its logs with --log"
+    missing = f"; {len(diagnosis.gaps)} things could not be checked, see below" if diagnosis.gaps else ""
     if diagnosis.failures:
         failures = "1 failure" if diagnosis.failures == 1 else f"{diagnosis.failures} failures"
-        return f"{failures}, and the evidence does not decide why{missing}"
+        return f"{failures}, and the evidence is inconclusive{missing}"
     if failed := next((check for check in diagnosis.checks if check.status == "fail"), None):
-        return f"a check fails ({failed.title}: {failed.detail}), and the evidence does not decide why{missing}"
+        return f"a check fails ({failed.title}: {failed.detail}), and the evidence is inconclusive{missing}"
     if warned := next((check for check in diagnosis.checks if check.status == "warn"), None):
-        return f"no gateway failure in the window, but a check warns ({warned.title}: {warned.detail})"
-    return f"too little could be seen to tell{missing}"
+        return f"no gateway failures in the window, but a check warns ({warned.title}: {warned.detail})"
+    return f"not enough data to tell{missing}"
 
 
 def told(finding: Finding) -> str:
     """Return a finding in one sentence, and that it is over where it is."""
     if finding.ongoing:
         return finding.message
-    return f"{finding.message} (it is over{f': last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
+    return f"{finding.message} (resolved{f'; last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
 
 
 def how_often(finding: Finding) -> str:
     """Return how often, with which statuses and when a finding was seen, and whether it goes on."""
     statuses = "/".join(f"{status:03d}" for status in finding.statuses)
     if not finding.failures:
-        return "no request failed in the window; it is so now" if finding.ongoing else "no request failed in the window"
+        return "no failures in the window, but the condition is present now" if finding.ongoing else "no failures in the window"
     times = f" {span(finding.first_seen, finding.last_seen)}" if finding.first_seen and finding.last_seen else ""
     requests = "1 request" if finding.failures == 1 else f"{finding.failures} requests"
-    return (
-        f"{requests} failed{f' with {statuses}' if statuses else ''}{times}; {'it goes on' if finding.ongoing else 'it is over'}"
-    )
+    return f"{requests} failed{f' with {statuses}' if statuses else ''}{times}; {'ongoing' if finding.ongoing else 'resolved'}"
 
 
 def where(finding: Finding) -> str:

@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the bundle; - is standard output.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
-@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Ask the proxy of this machine for URL, too.")
+@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log file of any kind.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Also request URL through the proxy of this machine.")
 @click.option(
     "--target",
     "targets",
     multiple=True,
     metavar="ADDRESS:PORT",
-    help="An address of this machine that a proxy elsewhere connects to: on a backend's machine.",
+    help="On a backend's machine: the local address that the proxy connects to.",
 )
-@click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
-@click.option("--until", default="now", show_default=True, help="End of the window.")
-@click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
-@click.option("--anonymize", is_flag=True, help="Replace addresses, host names, e-mail addresses and user names, too.")
+@click.option("--since", default="15m", show_default=True, help="Start of the time window: 15m, 2h, or an ISO time.")
+@click.option("--until", default="now", show_default=True, help="End of the time window.")
+@click.option("--no-probe", is_flag=True, help="Send no probe to any target.")
+@click.option("--anonymize", is_flag=True, help="Also replace IP addresses, host names, e-mail addresses and user names.")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="How to say what became of it; json is for standard output.",
+    help="Format of the status message; json goes to standard output.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about the file.")
-@click.option("-v", "--verbose", is_flag=True, help="Also name what could not be read.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not print the status message.")
+@click.option("-v", "--verbose", is_flag=True, help="Also list what could not be read.")
 @click.pass_obj
 def collect(
     env: Env,
@@ -53,7 +53,9 @@ def collect(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Write what a diagnosis needs into one file, without secrets, to be diagnosed anywhere.
+    """Save the evidence to one file, without secrets.
+
+    The file, a bundle, can be diagnosed on any machine.
 
     \b
     Example: why502 collect -o web1.why502

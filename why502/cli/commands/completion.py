@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @loudness
 @click.pass_obj
 def completion(env: Env, shell: str) -> int:
-    """Print the completion script for SHELL.
+    """Print the shell completion script for SHELL.
 
     \b
     Example: why502 completion bash > /etc/bash_completion.d/why502

@@ -20,7 +20,7 @@ _FORMATS = {
 
 
 @click.command()
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Ask the proxy of this machine for URL, too.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Also request URL through the proxy of this machine.")
 @click.option(
     "--config",
     "--nginx-conf",
@@ -38,26 +38,26 @@ _FORMATS = {
     "logs",
     multiple=True,
     metavar="PATH",
-    help="A log of any kind, also .gz .bz2 .xz .zst; - is standard input.",
+    help="A log file of any kind, plain or .gz .bz2 .xz .zst; - is standard input.",
 )
-@click.option("--since", default="15m", show_default=True, help="Begin of the window: 15m, 2h, or an ISO time.")
-@click.option("--until", default="now", show_default=True, help="End of the window.")
+@click.option("--since", default="15m", show_default=True, help="Start of the time window: 15m, 2h, or an ISO time.")
+@click.option("--until", default="now", show_default=True, help="End of the time window.")
 @click.option(
     "--host",
     "hosts",
     multiple=True,
     metavar="ssh://USER@HOST",
-    help="Look at that machine in place of this one, with the why502 that is installed there.",
+    help="Diagnose that machine instead of this one. why502 must be installed there.",
 )
 @click.option(
-    "--bundle", "bundles", multiple=True, metavar="FILE", help="Diagnose this file of `why502 collect` in place of the machine."
+    "--bundle", "bundles", multiple=True, metavar="FILE", help="Diagnose this file from `why502 collect` instead of a machine."
 )
-@click.option("--no-probe", is_flag=True, help="Send nothing to any target.")
-@click.option("--offline", is_flag=True, help="Look at nothing but the files given.")
-@click.option("--save", "save_to", metavar="FILE", help="Keep the evidence, too: the bundle that `why502 collect` would write.")
+@click.option("--no-probe", is_flag=True, help="Send no probe to any target.")
+@click.option("--offline", is_flag=True, help="Read only the files given.")
+@click.option("--save", "save_to", metavar="FILE", help="Also save the evidence as a bundle, as `why502 collect` would.")
 @click.option("--format", "format_", type=click.Choice(list(_FORMATS)), default="text", show_default=True)
-@click.option("-q", "--quiet", is_flag=True, help="The verdict only.")
-@click.option("-v", "--verbose", is_flag=True, help="All evidence and everything considered.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the verdict.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all evidence and every cause considered.")
 @click.pass_obj
 def diagnose(
     env: Env,
@@ -75,7 +75,7 @@ def diagnose(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Find out why the proxy fails, with evidence and the fix.
+    """Find out why the proxy fails, with evidence and a fix.
 
     Exit status: 0 healthy, 1 a problem was found, 2 it could not run.
 

@@ -16,16 +16,18 @@ _MUCH = 100_000  # bytes of a chunk that make it worth to share the work with a 
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="TEXT... | -")
-@click.option("--proxy", metavar="NAME", help="Whose line, status or code it is: nginx, apache, haproxy, envoy, aws-alb…")
+@click.option(
+    "--proxy", metavar="NAME", help="The product that wrote the line, status or code: nginx, apache, haproxy, envoy, aws-alb…"
+)
 @click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
-@click.option("-q", "--quiet", is_flag=True, help="The cause only.")
-@click.option("-v", "--verbose", is_flag=True, help="Accepted like everywhere; everything is told anyway.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the cause.")
+@click.option("-v", "--verbose", is_flag=True, help="No effect; accepted for consistency.")
 @click.pass_obj
 def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, quiet: bool, verbose: bool) -> int:
-    """Tell what a log line, an HTTP status, a gateway's own code or a cause means.
+    """Explain a log line, a status, a gateway code or a cause.
 
-    TEXT is a line of any log that why502 reads, a status (502, 499, 009), a code (AH01102, sH--, UF, Target.Timeout, 522) or a cause. With -
-    every line of standard input is explained. Without TEXT all causes, statuses and codes are listed.
+    TEXT is a line of any log that why502 reads, a status (502, 499, 009), a code (AH01102, sH--, UF, Target.Timeout, 522) or a cause. With -,
+    every line of standard input is explained. Without TEXT, all causes, statuses and codes are listed.
 
     Exit status: 0 everything was recognised, 1 something was not, 2 usage.
 
@@ -40,7 +42,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     from why502.redaction import redact
 
     if proxy is not None and proxy not in PROXIES and product_of(proxy) not in PROXIES:
-        raise Why502Error(f"--proxy {proxy!r} is not known", f"One of: {', '.join(PROXIES)}.")
+        raise Why502Error(f"unknown --proxy {proxy!r}", f"One of: {', '.join(PROXIES)}.")
     if not texts:
         _list(env, format_)
         return Exit.HEALTHY

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("cause", required=False, metavar="[CAUSE[@TARGET]]")
-@click.option("--apply", "is_applied", is_flag=True, help="Do it: back up, edit, test, reload, verify, keep or put back.")
-@click.option("--dry-run", is_flag=True, help="Only show the plan (the default).")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--remedy", type=click.IntRange(1, 9), metavar="NUMBER", help="Only that one of the remedies that are shown.")
-@click.option("--undo", is_flag=True, help="Take the last fix back: every file to the byte.")
+@click.option("--apply", "is_applied", is_flag=True, help="Apply it: back up, edit, test, reload, verify; roll back on failure.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (the default).")
+@click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
+@click.option("--remedy", type=click.IntRange(1, 9), metavar="NUMBER", help="Use remedy NUMBER from the list.")
+@click.option("--undo", is_flag=True, help="Undo the last fix: restore every file byte for byte.")
 @click.option("--resume", is_flag=True, help="Finish a fix that was interrupted.")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
-@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log of any kind.")
-@click.option("--url", "urls", multiple=True, metavar="URL", help="A request that must work afterwards.")
-@click.option("--bundle", metavar="FILE", help="Show the plan for a machine that `why502 collect` looked at.")
-@click.option("--since", default="15m", show_default=True, help="Begin of the window.")
-@click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
+@click.option("--log", "--error-log", "--access-log", "logs", multiple=True, metavar="PATH", help="A log file of any kind.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="A request that must succeed afterwards.")
+@click.option("--bundle", metavar="FILE", help="Show the plan for the machine in this bundle.")
+@click.option("--since", default="15m", show_default=True, help="Start of the time window.")
+@click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @loudness
 @click.pass_obj
@@ -46,9 +46,11 @@ def fix(
     state: str | None,
     format_: str,
 ) -> int:
-    """Show how the best finding (or CAUSE, on TARGET) would be repaired, and with --apply do it.
+    """Show the repair for a finding; --apply carries it out.
 
-    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was put back; 2 it could not run.
+    Takes the leading finding, or the one for CAUSE on TARGET.
+
+    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was rolled back; 2 it could not run.
 
     \b
     Example: why502 fix
@@ -60,10 +62,10 @@ def fix(
 
     is_json = format_ == "json"
     if [is_applied, dry_run, undo, resume].count(True) > 1:
-        raise click.UsageError("--apply, --dry-run, --undo and --resume exclude each other")
+        raise click.UsageError("--apply, --dry-run, --undo and --resume cannot be combined")
     if undo or resume:
         if cause or configs or logs or urls or remedy:
-            raise click.UsageError("--undo and --resume take what the journal holds: leave CAUSE and other options away")
+            raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
         return take_back(env, state, is_finished=resume, is_json=is_json)
     from why502.causes import CAUSES
     from why502.cli.look import look
@@ -74,20 +76,20 @@ def fix(
     wanted = cause
     cause, _, target = (cause or "").partition("@")
     if wanted is not None and cause not in CAUSES:
-        raise click.UsageError(f"no cause is called {cause!r}")
+        raise click.UsageError(f"unknown cause {cause!r}")
     if bundle is not None and (is_applied or configs or logs or urls):
-        raise click.UsageError("--bundle only shows a plan: leave --apply and the options for this machine away")
+        raise click.UsageError("--bundle only shows a plan: drop --apply and the options for this machine")
     (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since, bundles=(bundle,) if bundle else ())
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
-        return nothing(env, "Nothing to fix: no gateway failure in the window, and every check passes.", is_json=is_json)
+        return nothing(env, "Nothing to fix: no gateway failures in the window, and every check passes.", is_json=is_json)
     try:
         choices = plans(diagnosis, snapshot, cause or None, target)
     except NothingToDo as over:
         return nothing(env, f"Nothing to fix now: {safe(over.message)}", is_json=is_json)
     first = leading(diagnosis)
     if wanted and first is not None and (first.cause, target or str(first.target)) != (cause, str(first.target)):
-        env.stderr.write(f"why502: {safe(name(first))} leads now, {safe(wanted)} is not the first cause any more\n")
+        env.stderr.write(f"why502: {safe(name(first))} is now the leading cause, not {safe(wanted)}\n")
     if remedy is not None:
         if remedy > len(choices):
             raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def lab() -> None:
-    """Break a real server in a chosen way, for training and for tests.
+    """Break a real server on purpose, for training and tests.
 
     \b
     Example: why502 lab run wrong-port
@@ -30,7 +30,7 @@ def lab() -> None:
 @loudness
 @click.pass_obj
 def list_faults(env: Env, format_: str) -> None:
-    """Show every fault: its name, its cause, and what is broken.
+    """List every fault: its name, its cause, and what it breaks.
 
     \b
     Example: why502 lab list | grep php
@@ -53,8 +53,8 @@ def list_faults(env: Env, format_: str) -> None:
 
 @lab.command("run")
 @click.argument("name")
-@click.option("--keep", is_flag=True, help="Leave the scene standing until Enter or Ctrl-C, to look around.")
-@click.option("--show-only", is_flag=True, help="Break it and show its log lines; no diagnosis.")
+@click.option("--keep", is_flag=True, help="Keep the servers running until Enter or Ctrl-C, to look around.")
+@click.option("--show-only", is_flag=True, help="Break it and show the log lines, without a diagnosis.")
 @click.option(
     "--format",
     "format_",
@@ -66,9 +66,9 @@ def list_faults(env: Env, format_: str) -> None:
 @loudness
 @click.pass_context
 def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, format_: str) -> None:
-    """Break a server in the way NAME, send it requests, and run `why502 diagnose` on it.
+    """Inject fault NAME, send requests, and run `why502 diagnose`.
 
-    All that it starts is gone afterwards. The exit status is that of the diagnosis.
+    Everything it starts is removed afterwards. The exit status is that of the diagnosis.
 
     \b
     Example: why502 lab run backend-hung --keep
@@ -78,9 +78,9 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 
     fault = faults().get(name)
     if fault is None:
-        raise Why502Error(f"no fault is called {name!r}", "`why502 lab list` shows them all.")
+        raise Why502Error(f"unknown fault {name!r}", "`why502 lab list` shows all of them.")
     if missing := fault.missing():
-        raise Why502Error(f"{name} {missing}", "Install it (or run as root), and try again.")
+        raise Why502Error(f"{name} {missing}", "Install it or run as root, then try again.")
     flags = [*(["--keep"] if keep else []), *(["--show-only"] if show_only else []), "--option=--format", f"--option={format_}"]
     env: Env = context.obj
     flags += [*(["--option=-q"] if env.is_quiet else []), *(["--option=-v"] if env.is_verbose else [])]
@@ -96,10 +96,10 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 
 
 @lab.command("stacks")
-@click.option("--stack", "stack_names", multiple=True, help="Only this stack; may be given again.")
-@click.option("--fault", "scene_ids", multiple=True, help="Only this fault or healthy day; may be given again.")
-@click.option("--list", "is_list", is_flag=True, help="Show what there is, and run nothing.")
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 8), help="Scenes at once.")
+@click.option("--stack", "stack_names", multiple=True, help="Run only this stack; repeatable.")
+@click.option("--fault", "scene_ids", multiple=True, help="Run only this fault or healthy day; repeatable.")
+@click.option("--list", "is_list", is_flag=True, help="List them and run nothing.")
+@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 8), help="Number of scenes to run in parallel.")
 @click.option(
     "--first-run", "rows_path", type=click.Path(dir_okay=False, path_type=Path), help="Append the results to FILE, as JSON lines."
 )
@@ -107,7 +107,7 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
     "--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory."
 )
 @click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
-@click.option("--build", "is_build", is_flag=True, help="Build the image first where it is missing (downloads packages).")
+@click.option("--build", "is_build", is_flag=True, help="Build the image first if it is missing (downloads packages).")
 @loudness
 @click.pass_context
 def run_stacks(
@@ -121,9 +121,9 @@ def run_stacks(
     format_: str,
     is_build: bool,
 ) -> None:
-    """Break whole stacks of real packages on a booted systemd under traffic, and diagnose each from the inside.
+    """Break whole machines of real packages, and diagnose each.
 
-    The exit status is 1 where an answer was not right.
+    Each machine boots systemd and gets traffic. The exit status is 1 if any answer was not right.
 
     \b
     Example: why502 lab stacks --stack flask-tcp
@@ -139,7 +139,7 @@ def run_stacks(
         if (not stack_names or stack.name in stack_names) and (not scene_ids or scene.id in scene_ids)
     ]
     if not chosen:
-        raise Why502Error("no such stack or fault", "`why502 lab stacks --list` shows them all.")
+        raise Why502Error("no such stack or fault", "`why502 lab stacks --list` shows all of them.")
     if is_list:
         for stack, scene in chosen:
             row = {"stack": stack.name, "scene": scene.id, "happens": scene.happens}
@@ -148,7 +148,7 @@ def run_stacks(
     if is_build:
         image.build()
     if missing := image.missing():
-        raise Why502Error(f"no stack can run here: it {missing}", "Run it as root, with --build to build the image.")
+        raise Why502Error(f"the stacks cannot run here: {missing}", "Run it as root, with --build to build the image.")
     is_right = True
     for row in run(chosen, jobs, bundles):
         is_right &= row["judged"] == "right"

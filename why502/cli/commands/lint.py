@@ -29,35 +29,37 @@ _MOST_INPUT = 64 << 20
 @click.option(
     "--nginx-version",
     metavar="VERSION",
-    help="The nginx that will run it: 1.22.1, or `newest`. Default: the installed one, else the newest.",
+    help="The nginx version to check against: 1.22.1, or `newest`. Default: the installed one, otherwise the newest.",
 )
 @click.option(
     "--select",
     "select",
     multiple=True,
     metavar="RULE",
-    help="Only these rules: ids, names, causes or severities, commas between.",
+    help="Check only these rules: ids, names, causes or severities, comma-separated.",
 )
-@click.option("--ignore", "ignore", multiple=True, metavar="RULE", help="Not these rules.")
+@click.option("--ignore", "ignore", multiple=True, metavar="RULE", help="Skip these rules.")
 @click.option(
     "--fail-on",
     type=click.Choice(list(_FAIL_ON)),
     default="warning",
     show_default=True,
-    help="The least that makes the exit status 1.",
+    help="Minimum severity that fails (exit status 1).",
 )
-@click.option("--baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Tell only what this file does not hold.")
+@click.option(
+    "--baseline", type=click.Path(dir_okay=False), metavar="FILE", help="Report only findings that are not in this baseline."
+)
 @click.option(
     "--write-baseline",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Take what is found now as known: write it into this file.",
+    help="Write the current findings to this file as the baseline.",
 )
-@click.option("--fix", is_flag=True, help="Apply the repairs that are safe, then check again.")
-@click.option("--rules", "list_rules", is_flag=True, help="Show all rules.")
+@click.option("--fix", is_flag=True, help="Apply the safe repairs, then check again.")
+@click.option("--rules", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
-@click.option("-q", "--quiet", is_flag=True, help="The sum only.")
-@click.option("-v", "--verbose", is_flag=True, help="Say of each finding what it foresees and why.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the summary.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain each finding and the failure it leads to.")
 @click.pass_obj
 def lint(
     env: Env,
@@ -74,11 +76,12 @@ def lint(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Find risks in nginx configuration, PHP-FPM pools and systemd units before they are deployed.
+    """Find risks in configuration before it is deployed.
 
-    PATH is a file, a directory, or - for the standard input; a dump of `nginx -T` is one, too.
+    Checks nginx configuration, PHP-FPM pools and systemd units. PATH is a file, a directory, or - for standard input.
+    The output of `nginx -T` is accepted too.
 
-    Exit status: 0 nothing at or above --fail-on, 1 something, 2 it could not run.
+    Exit status: 0 no finding at or above --fail-on, 1 findings, 2 it could not run.
 
     \b
     Example: why502 lint /etc/nginx/nginx.conf
@@ -95,7 +98,7 @@ def lint(
     if not paths:
         raise click.UsageError("Missing argument 'PATH...'.")
     if fix and "-" in paths:
-        raise Why502Error("--fix cannot change the standard input", "Name the files.")
+        raise Why502Error("--fix cannot edit standard input", "Give files or directories.")
     host = env.host()
     version = _version(host, nginx_version)
     if fix:
@@ -125,9 +128,7 @@ def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given
         standard_input = stream.read(_MOST_INPUT) if stream else env.stdin.read(_MOST_INPUT).encode("utf-8", "surrogateescape")
     given = gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
     if not given.texts and not given.gaps:
-        raise Why502Error(
-            f"nothing to check was found in {', '.join(paths)}", "Name nginx configuration, PHP-FPM pools or systemd units."
-        )
+        raise Why502Error(f"nothing to check in {', '.join(paths)}", "Give nginx configuration, PHP-FPM pools or systemd units.")
     from why502.redaction import know
     from why502.redaction.snapshots import worth_knowing
 
@@ -189,7 +190,7 @@ def _version(host: Host, asked: str | None) -> str:
         if asked in ("newest", "latest"):
             return ""
         if not re.fullmatch(r"\d+(\.\d+){1,2}", asked):
-            raise Why502Error(f"--nginx-version {asked!r} is no version", "Write it like 1.22.1, or newest.")
+            raise Why502Error(f"--nginx-version {asked!r} is not a version", "Write it like 1.22.1, or newest.")
         return asked if asked.count(".") == 2 else f"{asked}.0"
     from why502.sources.nginx_build import parse_build
 

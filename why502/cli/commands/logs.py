@@ -29,44 +29,52 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--since", metavar="TIME", help="Begin of the window: 15m, 2h, or an ISO time. Default: all of it.")
-@click.option("--until", metavar="TIME", help="End of the window.")
-@click.option("--by", type=click.Choice(BY), help="Show this table alone, and all of it.")
+@click.option("--since", metavar="TIME", help="Start of the time window: 15m, 2h, or an ISO time. Default: everything.")
+@click.option("--until", metavar="TIME", help="End of the time window.")
+@click.option("--by", type=click.Choice(BY), help="Show only this table, in full.")
 @click.option(
     "--only",
     type=click.Choice(ONLY),
     default="all",
     show_default=True,
-    help="Read only the lines of requests that failed: much faster.",
+    help="Read only the lines of failed requests; much faster.",
 )
 @click.option(
     "--log-format",
     metavar="FORMAT",
-    help="How the access logs are written: the text of an nginx log_format or an Apache LogFormat, or `combined`.",
+    help="Format of the access logs: the text of an nginx log_format or an Apache LogFormat, or `combined`.",
 )
 @click.option(
-    "--escape", type=click.Choice(("default", "json", "none")), default="default", help="The escape= of that log_format."
+    "--escape",
+    type=click.Choice(("default", "json", "none")),
+    default="default",
+    help="The escape= parameter of that log_format.",
 )
 @click.option(
-    "--config", "--nginx-conf", "config", metavar="PATH", help="nginx configuration: formats of its logs, groups, timeouts."
+    "--config",
+    "--nginx-conf",
+    "config",
+    metavar="PATH",
+    help="nginx configuration to take log formats, upstream groups and timeouts from.",
 )
-@click.option("--exact", is_flag=True, help="Estimate nothing: exact percentiles, every route and client (takes more memory).")
+@click.option("--exact", is_flag=True, help="Exact percentiles and every route and client, no estimates (uses more memory).")
 @click.option("--engine", type=click.Choice(("processes", "single")), default="processes", show_default=True)
-@click.option("--cluster", metavar="dask://HOST:PORT", help="Read on the workers of this Dask cluster.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="How many processes. Default: one for each processor.")
-@click.option("--pure", is_flag=True, help="Read every line with Python, without the kernel.")
-@click.option("--parquet", metavar="DIR", help="Write the parsed records there, too, for SQL.")
+@click.option("--cluster", metavar="dask://HOST:PORT", help="Read with the workers of this Dask cluster.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Number of processes. Default: one per CPU.")
+@click.option("--pure", is_flag=True, help="Read every line in Python, without the compiled reader.")
+@click.option("--parquet", metavar="DIR", help="Also write the parsed records to this directory, for SQL.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
-@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows of each table.")
-@click.option("-q", "--quiet", is_flag=True, help="The sum only, and no progress bar.")
-@click.option("-v", "--verbose", is_flag=True, help="Also how each file was read.")
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows per table.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the summary, and no progress bar.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show the detected format of each file.")
 @click.pass_obj
 def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, verbose: bool, format_: str, **asked: Any) -> int:
-    """Tell what went wrong, when, where and for whom, from access and error logs together.
+    """Report failures in logs by time, status, route and target.
 
-    PATH is a file (also .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://, ssh:// or `-`. Formats are found by themselves.
+    Access and error logs are read together. PATH is a file (plain or .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://, ssh:// or `-`.
+    Formats are detected automatically.
 
-    Exit status: 0 nothing failed, 1 something did, 2 it could not run, or more than a tenth of the lines could not be read.
+    Exit status: 0 no failures, 1 failures, 2 it could not run, or more than a tenth of the lines were unparsed.
 
     \b
     Example: why502 logs /var/log/nginx
@@ -88,7 +96,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
         if file.reason:
             env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
     if found.files and all(file.reason for file in found.files) and not found.lines:
-        raise Why502Error("no log could be read", "See the reasons above.")
+        raise Why502Error("no log could be read", "The reasons are listed above.")
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
     if found.unfit_share > UNFIT:
@@ -126,7 +134,7 @@ def _given(asked: dict[str, Any]) -> Any:
     text = {"combined": COMBINED, "main": MAIN}.get(asked["log_format"], asked["log_format"])
     if "$" not in text and not is_one(text):
         raise Why502Error(
-            f"--log-format {text!r} holds no variable",
+            f"--log-format {text!r} contains no variable",
             "Give the text of a log_format of nginx, '$remote_addr [$time_local] …', or of a LogFormat of Apache, '%h %t …'.",
         )
     return of_format(text, asked["escape"])
@@ -199,7 +207,7 @@ def _write_parquet(job: Job, directory: str) -> None:
     except OSError as error:
         raise Why502Error(
             f"--parquet {directory}: {(error.strerror or str(error)).lower()}",
-            "Name a directory with room that you may write to.",
+            "Give a writable directory with free space.",
         ) from error
 
 
@@ -230,13 +238,13 @@ def _means(symptom: str, cause: str) -> Meaning:
     best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
     if best is None:
         is_bare = symptom == Symptom.GATEWAY_STATUS
-        return Meaning(message="the access log alone does not tell why; the error log does" if is_bare else "")
+        return Meaning(message="the access log alone does not show the reason; the error log does" if is_bare else "")
     return Meaning(best.id, best.message, SIDES[best.layer])
 
 
 def _unfit(env: Env, found: Report) -> None:
     env.stderr.write(
-        f"why502: {found.unfit} of {found.lines} lines ({found.unfit_share:.0%}) have no format that is known; the first:\n"
+        f"why502: {found.unfit} of {found.lines} lines ({found.unfit_share:.0%}) match no known format; the first:\n"
         + "".join(f"  {_safe(place)}: {_safe(text)}\n" for place, text in found.unfit_first)
         + "Give their format with --log-format, or the configuration with --config.\n"
     )

@@ -22,9 +22,10 @@ HTML = "<!doctype html><title>Back soon</title><h1>Back soon</h1><p>We are worki
 
 @click.group()
 def mitigate() -> None:
-    """Ease an outage at once, and take it back later: each lever edits, tests, reloads, and checks that nothing else breaks.
+    """Relieve an outage with a quick, reversible change.
 
-    ROUTE is a location as the configuration has it, with the server's name where that is needed: /api/ or shop.example/api/.
+    Each mitigation edits the configuration, tests it, reloads, and checks that no other route breaks.
+    ROUTE is a location as written in the configuration, with the server name if it is ambiguous: /api/ or shop.example/api/.
 
     \b
     Example: why502 mitigate down 10.0.0.7:8080 --for 30m
@@ -37,15 +38,17 @@ def state_option(command: F) -> F:
     """Add the options that every subcommand has."""
     formats = click.Choice(["text", "json"])
     command = click.option("--format", "format_", type=formats, default="text", show_default=True)(loudness(command))
-    return click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")(command)
+    return click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")(
+        command
+    )
 
 
 def lever_options(command: F) -> F:
     """Add the options of a lever."""
-    command = click.option("--for", "for_", metavar="TIME", help="Take it back by itself after that time: 90s, 30m, 2h.")(command)
-    command = click.option("--bundle", metavar="FILE", help="Show it for a machine that `why502 collect` looked at.")(command)
-    command = click.option("--dry-run", is_flag=True, help="Only show what would be done.")(command)
-    command = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
+    command = click.option("--for", "for_", metavar="TIME", help="Revert automatically after this long: 90s, 30m, 2h.")(command)
+    command = click.option("--bundle", metavar="FILE", help="Show the plan for the machine in this bundle.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Show what would be done and change nothing.")(command)
+    command = click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")(command)
     command = click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file.")(
         command
     )
@@ -54,10 +57,12 @@ def lever_options(command: F) -> F:
 
 @mitigate.command()
 @click.argument("target")
-@click.option("--force", is_flag=True, help="Also the last server of a group.")
+@click.option("--force", is_flag=True, help="Allow removing the last server of an upstream group.")
 @lever_options
 def down(env: Env, target: str, force: bool, **options: Any) -> int:
-    """Take a server out of its groups: TARGET is marked `down`, and stays in the file.
+    """Take a server out of its upstream groups.
+
+    TARGET is marked `down` and stays in the file.
 
     \b
     Example: why502 mitigate down 10.0.0.7:8080 --for 30m
@@ -69,11 +74,13 @@ def down(env: Env, target: str, force: bool, **options: Any) -> int:
 
 @mitigate.command()
 @click.argument("target")
-@click.option("--group", default="", help="The upstream group, where there are several.")
+@click.option("--group", default="", help="The upstream group, if there is more than one.")
 @click.option("--backup", is_flag=True, help="Use TARGET only when the others fail.")
 @lever_options
 def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> int:
-    """Bring a server in: TARGET loses its `down` or `backup`, or is added to the group.
+    """Bring a server into service.
+
+    TARGET loses its `down` or `backup`, or is added to the group.
 
     \b
     Example: why502 mitigate standby 10.0.0.9:8080 --group app
@@ -88,7 +95,9 @@ def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> 
 @click.argument("seconds", type=click.FloatRange(1, 3600))
 @lever_options
 def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
-    """Let one route wait longer for an answer (of use against 504, never against 502).
+    """Raise the timeouts of one route.
+
+    This helps against 504, never against 502.
 
     \b
     Example: why502 mitigate timeout /reports/ 120 --for 2h
@@ -102,11 +111,13 @@ def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
 @click.argument("route")
 @click.option("--json", "json_", metavar="TEXT|FILE", help="Answer with this JSON.")
 @click.option("--html", metavar="TEXT|FILE", help="Answer with this page.")
-@click.option("--stale", is_flag=True, help="Answer from the cache, where the route has one.")
-@click.option("--status", type=click.IntRange(200, 599), default=503, show_default=True, help="The status of the answer.")
+@click.option("--stale", is_flag=True, help="Answer from the cache, if the route has one.")
+@click.option("--status", type=click.IntRange(200, 599), default=503, show_default=True, help="Status code of the answer.")
 @lever_options
 def answer(env: Env, route: str, json_: str | None, html: str | None, stale: bool, status: int, **options: Any) -> int:
-    """Answer for a route in its backend's place: a fixed text, or what the cache holds.
+    """Answer for a route in place of its backend.
+
+    The answer is a fixed text, or what the cache holds.
 
     \b
     Example: why502 mitigate answer /api/ --json '{"error": "maintenance"}' --for 1h
@@ -114,7 +125,7 @@ def answer(env: Env, route: str, json_: str | None, html: str | None, stale: boo
     from why502.fix import levers
 
     if [json_ is not None, html is not None, stale].count(True) > 1:
-        raise click.UsageError("--json, --html and --stale exclude each other")
+        raise click.UsageError("--json, --html and --stale cannot be combined")
     if stale:
         return _pull(env, lambda snapshot: levers.stale(snapshot, route), **options)
     kind = "json" if json_ is not None else "html"
@@ -124,10 +135,12 @@ def answer(env: Env, route: str, json_: str | None, html: str | None, stale: boo
 
 @mitigate.command()
 @click.argument("route")
-@click.argument("most", type=click.IntRange(1, 65535))
+@click.argument("most", metavar="N", type=click.IntRange(1, 65535))
 @lever_options
 def limit(env: Env, route: str, most: int, **options: Any) -> int:
-    """Let at most MOST requests of a route be under way at once; others get 503 at once, and the backend can breathe.
+    """Limit a route to N concurrent requests.
+
+    The rest get 503 immediately, which takes load off the backend.
 
     \b
     Example: why502 mitigate limit /search/ 20 --for 1h
@@ -141,7 +154,7 @@ def limit(env: Env, route: str, most: int, **options: Any) -> int:
 @state_option
 @click.pass_obj
 def list_(env: Env, state: str | None, format_: str) -> int:
-    """Show the levers that are pulled, since when and until when.
+    """List the active mitigations, with their start and end.
 
     \b
     Example: why502 mitigate list
@@ -156,7 +169,7 @@ def list_(env: Env, state: str | None, format_: str) -> int:
 @state_option
 @click.pass_obj
 def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
-    """Take a lever back: the one with that ID, or the last one.
+    """Revert a mitigation: the one with ID, or the latest.
 
     \b
     Example: why502 mitigate undo
@@ -167,13 +180,15 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
 
 
 @mitigate.command()
-@click.option("--wait", is_flag=True, help="Wait until the last one is over.")
-@click.option("--state", metavar="DIR", help="Where backups and the journal lie  [default: /var/lib/why502]")
+@click.option("--wait", is_flag=True, help="Wait until the last one has expired.")
+@click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")
 @only_format("text")
 @loudness
 @click.pass_obj
 def expire(env: Env, wait: bool, state: str | None) -> int:
-    """Take back every lever whose time (--for) is over. A timer calls this; so does every other `why502 mitigate`.
+    """Revert every mitigation whose time (--for) is up.
+
+    A timer runs this; so does every other `why502 mitigate` command.
 
     \b
     Example: why502 mitigate expire
@@ -197,5 +212,5 @@ def _text(given: str) -> str:
     try:
         return path.read_text(encoding="utf-8") if path.stat().st_size < 65536 else "x" * 65536
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "no text in UTF-8").lower()
-        raise Why502Error(f"{given}: {reason}", "Name a file, or write the answer itself, JSON or HTML.") from error
+        reason = (getattr(error, "strerror", None) or "not UTF-8 text").lower()
+        raise Why502Error(f"{given}: {reason}", "Give a file, or the JSON or HTML text itself.") from error

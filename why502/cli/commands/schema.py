@@ -20,7 +20,9 @@ _NAMES = ("diagnosis", "explanation", "bundle")
 @loudness
 @click.pass_obj
 def schema(env: Env, name: str | None) -> int:
-    """Print the JSON Schema (draft 2020-12) of NAME, or all of them in one object.
+    """Print the JSON Schemas of why502's output.
+
+    Prints the schema (draft 2020-12) of NAME, or all of them in one object.
 
     \b
     Example: why502 schema diagnosis > diagnosis.schema.json

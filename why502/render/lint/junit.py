@@ -30,7 +30,7 @@ def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all out
             _case(suite, file, risk)
     if not by_file:
         suite = ET.SubElement(suites, "testsuite", name="why502 lint", tests="1", failures="0")
-        ET.SubElement(suite, "testcase", name=f"{report.files} files without a risk", classname="why502.lint")
+        ET.SubElement(suite, "testcase", name=f"{report.files} files without findings", classname="why502.lint")
     total = {
         "tests": sum(len(risks) for risks in by_file.values()) or 1,
         "failures": len(report.risks) - report.count(Severity.NOTE),
@@ -46,7 +46,7 @@ def _case(suite: ET.Element, file: str, risk: Risk) -> None:
         suite, "testcase", name=_text(f"{risk.rule} {RULES[risk.rule].name} {where}"), classname=_text(file or "why502")
     )
     words = _text(
-        "\n".join((f"{where}: {risk.message}", *(f"-> {remedy.message}" for remedy in risk.remedies), f"foresees {risk.cause}"))
+        "\n".join((f"{where}: {risk.message}", *(f"-> {remedy.message}" for remedy in risk.remedies), f"leads to {risk.cause}"))
     )
     if risk.severity is Severity.NOTE:
         ET.SubElement(case, "system-out").text = words

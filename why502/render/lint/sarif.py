@@ -53,7 +53,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "shortDescription": {"text": rule.message},
         "fullDescription": {"text": rule.reason or rule.message},
-        "help": {"text": f"{rule.reason} Foresees: {rule.cause}."},
+        "help": {"text": f"{rule.reason} Leads to: {rule.cause}."},
         "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
         "properties": {"tags": ["availability", rule.cause]},
     }

@@ -44,17 +44,17 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
         )
     if terminal.is_verbose:
         yield from textwrap.wrap(
-            f"foresees {risk.cause}. {RULES[risk.rule].reason}", terminal.width, initial_indent="    ", subsequent_indent="    "
+            f"leads to {risk.cause}. {RULES[risk.rule].reason}", terminal.width, initial_indent="    ", subsequent_indent="    "
         )
 
 
 def _sum(report: Report) -> str:
     counts = [(report.count(severity), severity.value) for severity in Severity]
-    found = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count) or "no risk found"
+    found = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count) or "no findings"
     files = f"{report.files} file{'s' if report.files != 1 else ''}"
     held = [
         f"{count} {word}"
-        for count, word in ((report.suppressed, "ignored by comment"), (report.known, "in the baseline"))
+        for count, word in ((report.suppressed, "ignored by a comment"), (report.known, "in the baseline"))
         if count
     ]
     version = f"nginx {report.nginx_version}" if report.nginx_version else "the newest nginx"

@@ -69,11 +69,11 @@
       series: [
         named(rows),
         {
-          label: "attempts that failed", stroke: () => colour(0), width: 0, points: { show: false },
+          label: "failed attempts", stroke: () => colour(0), width: 0, points: { show: false },
           fill: () => colour(0), paths: uPlot.paths.bars({ size: [0.6, 60] }), value: (_, value) => (value == null ? "" : value.toFixed(2) + " %"),
         },
         {
-          label: "of them hidden by a retry", stroke: () => colour(3), width: 0, points: { show: false },
+          label: "recovered by a retry", stroke: () => colour(3), width: 0, points: { show: false },
           fill: () => colour(3), paths: uPlot.paths.bars({ size: [0.6, 60] }), value: (_, value) => (value == null ? "" : value.toFixed(2) + " %"),
         },
       ],

@@ -19,14 +19,12 @@ def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -
 
 def _lines(report: Report, top: int) -> Iterator[str]:
     yield from _metric(
-        "requests", "Requests by the status that the client got.", (({"status": s}, n) for s, n in report.by_status.items())
+        "requests", "Requests by the status sent to the client.", (({"status": s}, n) for s, n in report.by_status.items())
     )
-    yield from _metric("failures", "Requests whose client got a failure.", [({}, report.failures)])
-    yield from _metric(
-        "hidden_requests", "Requests with failed attempts that the client did not see.", [({}, report.hidden_requests)]
-    )
-    yield from _metric("unfit_lines", "Lines that have no known format.", [({}, report.unfit)])
-    yield from _metric("partial", "1 if reading was ended before all was read.", [({}, int(report.is_partial))])
+    yield from _metric("failures", "Requests that failed for the client.", [({}, report.failures)])
+    yield from _metric("hidden_requests", "Requests with failed attempts that a retry recovered.", [({}, report.hidden_requests)])
+    yield from _metric("unfit_lines", "Lines that match no known format.", [({}, report.unfit)])
+    yield from _metric("partial", "1 if reading stopped before the end.", [({}, int(report.is_partial))])
     yield from _metric(
         "target_attempts",
         "Attempts by target and status.",
@@ -37,12 +35,12 @@ def _lines(report: Report, top: int) -> Iterator[str]:
     )
     yield from _metric(
         "target_bad",
-        "1 if it fails far more often than the others.",
+        "1 if it fails far more often than its peers.",
         (({"target": r.target}, int(r.is_bad)) for r in report.targets),
     )
     yield from _metric(
         "target_response_seconds",
-        "Percentiles of the response time by target, estimated unless --exact is given.",
+        "Response time percentiles by target, estimated unless --exact is given.",
         (
             ({"target": row.target, "percentile": percentile}, seconds)
             for row in report.targets
@@ -57,7 +55,7 @@ def _lines(report: Report, top: int) -> Iterator[str]:
     )
     yield from _metric(
         "route_failures",
-        "Failed requests of the most failing routes.",
+        "Failed requests of the routes with the most failures.",
         (({"route": r.name}, r.failures) for r in tables.failing(report.routes, top)),
     )
     causes: Counter[tuple[str, str, str]] = Counter()
@@ -65,7 +63,7 @@ def _lines(report: Report, top: int) -> Iterator[str]:
         causes[row.cause, row.symptom, row.source] += row.count
     yield from _metric(
         "cause_events",
-        "Failed attempts and error lines by what they stand for.",
+        "Failed attempts and error lines by cause.",
         (({"cause": c, "symptom": s, "source": source}, n) for (c, s, source), n in causes.items()),
     )
     if report.last:

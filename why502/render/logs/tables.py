@@ -102,8 +102,8 @@ def exactness(report: Report) -> str:
     exact = "Requests, statuses, minutes, targets, attempts and failures are exact"
     parts = [f"percentiles are at most {report.time_error:.1%} off" if report.time_error else "so are percentiles"]
     parts += [
-        f"{name} beyond the listed ones were summed up, and a count of {name} may lack up to {most} requests"
+        f"{name} beyond those listed were merged, and the count of a listed one may miss up to {most} requests"
         for name, most in report.lost.items()
     ]
-    flag = "; --exact makes all of it exact" if report.time_error or report.lost else ""
+    flag = "; use --exact for exact figures" if report.time_error or report.lost else ""
     return f"{exact}; {'; '.join(parts)}{flag}."

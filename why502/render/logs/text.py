@@ -24,10 +24,8 @@ def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -
 def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
     color = "problem" if report.failures else "healthy"
     if report.is_partial:
-        yield paint(
-            "PARTIAL: reading was ended before all was read; what follows is what was seen until then.", "unknown", terminal
-        )
-    what = "failed" if report.requests else "lines that tell of a failure, and no access log"
+        yield paint("PARTIAL: reading stopped before the end; the report covers what was read until then.", "unknown", terminal)
+    what = "failed" if report.requests else "error-log lines (no access log given)"
     said = (
         f"{report.failures} of {report.requests} requests failed ({report.share:.2%})"
         if report.requests
@@ -39,7 +37,7 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
         said = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
     yield paint(said, color, terminal)
     if report.hidden_requests:
-        yield f"{report.hidden_requests} more had {report.hidden_attempts} failed attempts that their clients did not see"
+        yield f"{report.hidden_requests} more were recovered by a retry after {report.hidden_attempts} failed attempts"
     if report.first and report.last:
         yield f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
 
@@ -50,9 +48,9 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         for burst in report.bursts[:top]:
             yield from _burst(burst)
     elif report.failures and len(report.minutes) > 1 and not report.is_partial:
-        yield from ("", "No bursts: no minute has far more failures than the others")
+        yield from ("", "No bursts: no minute has far more failures than the rest")
     if report.causes:
-        yield from ("", paint("Why", "bold", terminal))
+        yield from ("", paint("Causes", "bold", terminal))
         yield from _why(report.causes[: top if not terminal.is_verbose else None])
     if report.by_status:
         yield from ("", paint("Statuses", "bold", terminal))
@@ -61,7 +59,7 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         yield from ("", paint("Targets", "bold", terminal))
         yield from _targets(report.targets[:top], report, terminal)
     if failing := tables.failing(report.routes, top):
-        yield from ("", paint("Most failing routes", "bold", terminal))
+        yield from ("", paint("Routes with the most failures", "bold", terminal))
         yield from _rows(failing, report)
     if not report.only and (slowest := tables.slowest(report, top)):
         yield from ("", paint("Slowest routes", "bold", terminal))
@@ -70,20 +68,20 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
         yield from ("", paint("Server names", "bold", terminal))
         yield from _rows(report.servers[:top], report)
     if len(report.by_attempts) > 1 and report.has_upstream_fields:
-        yield from ("", paint("Attempts a request", "bold", terminal))
+        yield from ("", paint("Attempts per request", "bold", terminal))
         yield from _rows(report.by_attempts.values(), report)
     if failing := tables.failing(report.clients, top):
-        yield from ("", paint("Clients with most failures", "bold", terminal))
+        yield from ("", paint("Clients with the most failures", "bold", terminal))
         yield from _rows(failing, report)
     if report.clients and not report.only:
-        yield from ("", paint("Clients with most requests", "bold", terminal))
+        yield from ("", paint("Clients with the most requests", "bold", terminal))
         yield from _rows(tables.busiest(report.clients, top), report)
 
 
 def _burst(burst: Burst) -> Iterator[str]:
     of = f" of {burst.requests}" if burst.requests else ""
     yield (
-        f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures}{of} requests failed; peak {burst.peak} a minute "
+        f"  {clock(burst.start)} to {burst.end:%H:%M}Z: {burst.failures}{of} requests failed; peak {burst.peak} per minute "
         f"at {burst.peak_at:%H:%M}Z, usual {burst.usual:g}"
     )
     for message in burst.changed:
@@ -101,7 +99,7 @@ def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
         ]
         for row in causes
     ]
-    yield from _grid(["count", "seen", "usual cause", "told by", "on"], rows, "<")
+    yield from _grid(["count", "seen", "usual cause", "source", "on"], rows, "<")
     for row in causes[:3]:
         if row.text:
             yield f"  {safe(row.place)}: {safe(row.text)[:200]}"
@@ -110,7 +108,7 @@ def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
 
 
 def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> Iterator[str]:
-    counts = ["failed"] if report.only else ["attempts", "failed", "share", "hidden"]
+    counts = ["failed"] if report.only else ["attempts", "failed", "share", "recovered"]
     head = ["target", *counts, "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
     has_timeout = any(row.read_timeout_s for row in rows)
     head += ["timeout"] if has_timeout else []
@@ -132,12 +130,12 @@ def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> I
     yield from _grid(head, body)
     for row in rows:
         if row.is_bad:
-            message = f"  {safe(row.target)} is the bad one: {row.share:.2%} of its attempts fail, {row.others_share or 0:.2%} of the others'"
+            message = f"  {safe(row.target)} stands out: {row.share:.2%} of attempts fail, against {row.others_share or 0:.2%} on its peers"
             yield paint(message, "problem", terminal)
         if message := tables.close(row):
             yield paint(f"  {safe(row.target)}: {message}", "warn", terminal)
     if has_timeout:
-        yield "  timeout: proxy_read_timeout or its like, from the configuration; from the shortest to the longest of the locations"
+        yield "  timeout: proxy_read_timeout or equivalent, from the configuration; the shortest and longest of all locations"
 
 
 def _by(report: Report, by: str, top: int) -> Iterator[str]:
@@ -187,15 +185,15 @@ def _grid(head: list[str], body: list[list[str]], align: str = ">") -> Iterator[
 
 def _notes(report: Report, terminal: Terminal) -> Iterator[str]:
     if report.unfit:
-        yield f"{report.unfit} of {report.lines} lines could not be read ({report.unfit_share:.2%}); the first:"
+        yield f"{report.unfit} of {report.lines} lines were unparsed ({report.unfit_share:.2%}); the first:"
         for place, text in report.unfit_first:
             yield f"  {safe(place)}: {safe(text)}"
     if report.only:
-        yield "Only the lines of failures were read (--only): nothing is said of the other requests, and no line was checked for its format."
+        yield "Only the lines of failures were read (--only). Other requests are not counted, and line formats were not checked."
     yield paint(tables.exactness(report), "dim", terminal)
     if terminal.is_verbose:
         for file in report.files:
-            said = f"{file.format}, by {file.said_by}" if file.said_by else file.reason or "not in the window"
+            said = f"{file.format}, from {file.said_by}" if file.said_by else file.reason or "no lines in the window"
             yield f"  {safe(file.path)}: {file.lines} lines, {said}"
             if file.log_format:
                 yield f"    {safe(file.log_format)}"
