@@ -421,9 +421,9 @@ def test_a_wildcard_listener_here_is_not_the_peer_on_another_host() -> None:
     known = Snapshot(
         taken_at=datetime(2026, 11, 21, 1, tzinfo=UTC),
         addresses=("192.0.2.1",),
-        listeners=(Listener(target=Target(host="0.0.0.0", port=80), pids=(7,)), Listener(target=target, pids=(9,))),  # noqa: S104
+        listeners=(Listener(target=Target(host="0.0.0.0", port=80), pids=(7,)), Listener(target=target, pids=(9,))),
         processes=(Process(pid=7, name="nginx", unit="nginx.service"), Process(pid=9, name="app")),
     )
-    found = {one.peer: one for one in dependencies._of_target(known, target, [], {away: "API_URL", own: "SELF_URL"})}  # noqa: SLF001
+    found = {one.peer: one for one in dependencies._of_target(known, target, [], {away: "API_URL", own: "SELF_URL"})}
     assert (found[away].process, found[away].unit, found[away].is_heard) == ("", "", None)
     assert (found[own].process, found[own].is_heard) == ("nginx", True)

@@ -157,7 +157,7 @@ def _last_colon(text: str) -> re.Match[str] | None:
 def _tcp(host: str, port: str) -> Target | None:
     if not 0 < int(port) < 65536:
         return None
-    host = "0.0.0.0" if host == "*" else host  # noqa: S104
+    host = "0.0.0.0" if host == "*" else host
     parsed = Target.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if host else None
     return parsed or Target(host=host, port=int(port))
 

@@ -47,7 +47,7 @@ class Inner(NamedTuple):
 def unwrap(line: str, today: date | None = None) -> Inner:
     """Return the innermost line. `today` decides the year of a syslog time, which tells none."""
     found = Inner(line[:LIMIT].rstrip("\r\n"))
-    for found in peel(line, today):  # noqa: B007, PLR1704 (the last one counts)
+    for found in peel(line, today):  # noqa: B007 (the last one counts)
         pass
     return found
 

@@ -57,7 +57,9 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
     for name in stage:
         try:
             source = importlib.import_module(f"{__name__}.{name}")
-        except Exception as error:  # also where there is no such module: silence would pass for a machine without anything to find
+        except (
+            Exception
+        ) as error:  # also where there is no such module: silence would pass for a machine without anything to find
             gaps.append(_bug(name, error))
             continue
         answer: _Answers = Answers()

@@ -208,7 +208,7 @@ def _calls(host: Host, pid: int) -> Iterator[tuple[int, int]]:
 
 
 def _ends(known: Snapshot, target: Target) -> Callable[[Socket], bool]:
-    return sockets.ends_at(target if not _wildcard(known, target) else Target(host="0.0.0.0", port=target.port))  # noqa: S104
+    return sockets.ends_at(target if not _wildcard(known, target) else Target(host="0.0.0.0", port=target.port))
 
 
 def _wildcard(known: Snapshot, target: Target) -> bool:

@@ -94,4 +94,4 @@ def _listens(written: Iterable[str]) -> Iterator[Target]:
                 yield Target.unix(word.removeprefix("unix@"))
             elif port.isascii() and port.isdecimal() and int(port) <= 65535:
                 name = host.rpartition("@")[2].strip("[]")
-                yield Target(host="0.0.0.0" if name in ("", "*") else name, port=int(port))  # noqa: S104
+                yield Target(host="0.0.0.0" if name in ("", "*") else name, port=int(port))

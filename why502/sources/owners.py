@@ -13,7 +13,7 @@ _wanted: tuple[tuple[object, ...], tuple[Target, ...]] = ((), ())
 
 def wanted(known: Snapshot) -> tuple[Target, ...]:
     """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn, since there may be thousands."""
-    global _wanted  # noqa: PLW0603
+    global _wanted
     parts = (known.proxies, known.names, known.logs, known.asked)
     last = _wanted
     if len(last[0]) == len(parts) and all(one is other for one, other in zip(last[0], parts, strict=True)):
@@ -28,7 +28,7 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
 
     Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
     """
-    global _last  # noqa: PLW0603
+    global _last
     parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
     last = _last
     if len(last[0]) == len(parts) and all(one is other for one, other in zip(last[0], parts, strict=True)):

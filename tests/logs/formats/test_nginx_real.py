@@ -45,7 +45,7 @@ http {{
     location /missing {{ proxy_pass http://unix:{directory}/missing.sock; }}
   }}
 }}
-"""  # noqa: E501
+"""
 SAID = {
     b"/say/502": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
     b"/say/nothing": b"",

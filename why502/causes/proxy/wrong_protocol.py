@@ -143,7 +143,7 @@ def _wants_proxy_header(case: Case) -> str:
         for word in dict.fromkeys(word for way in proxy.routes for word in way.listens):
             address, *options = word.split(" ")
             host, _, port = address.rpartition(":")
-            if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):  # noqa: S104
+            if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):
                 said[word] = bool({"accept-proxy", "proxy_protocol"} & set(options))
         if said and all(said.values()):
             return f"{proxy.kind} takes only connections there that begin with a PROXY header: {next(iter(said))}"

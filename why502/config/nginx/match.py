@@ -24,12 +24,12 @@ from why502.model.times import whole_number
 MAX_REDIRECTS = 10
 MAX_URI = 2048
 _CACHED = 4096
-EVERY = "0.0.0.0"  # noqa: S104 - what `listen 80` means
+EVERY = "0.0.0.0"
 # A repeated group that repeats within: a log line could keep such an expression busy for hours.
 _RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 
 
-class _Unsure(Exception):  # noqa: N818
+class _Unsure(Exception):
     """The answer hangs on an expression that we do not try."""
 
 

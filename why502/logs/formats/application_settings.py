@@ -39,7 +39,7 @@ def parse(line: str) -> LogRecord | None:
     if target is None:
         return None
     if not target.host and not target.path:  # all addresses: of PHP-FPM IPv6 ones too, of the others IPv4 ones only
-        target = replace(target, host="::" if match["name"] == "listen" else "0.0.0.0")  # noqa: S104
+        target = replace(target, host="::" if match["name"] == "listen" else "0.0.0.0")
     return LogRecord(
         format=NAME,
         program=_PROGRAMS.get(match["name"], "uwsgi"),

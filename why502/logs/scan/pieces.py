@@ -143,7 +143,7 @@ def _ahead(source: Iterator[bytes]) -> Iterator[bytes]:
                 if is_over.is_set():
                     return
             end: BaseException | None = None
-        except BaseException as error:  # noqa: BLE001 - raised again where it is read
+        except BaseException as error:
             end = error
         while not is_over.is_set():
             try:

@@ -165,7 +165,7 @@ def _guarded(work: Callable[[], None]) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         work()
         status = 0
-    except BaseException:  # noqa: BLE001 - nothing may go back into the code of the process that forked
+    except BaseException:
         import traceback
 
         traceback.print_exc()

@@ -43,7 +43,7 @@ def expand(path: str) -> Iterator[Source]:
                 yield Source(path=url, size_bytes=int(told.get("size") or 0), modified_s=_modified_s(told))
     except Why502Error:
         raise
-    except Exception as error:  # noqa: BLE001 - each file system of fsspec has errors of its own
+    except Exception as error:
         raise _trouble(path, error) from error
 
 
@@ -59,7 +59,7 @@ def open_(path: str) -> BinaryIO:
         found = Ranged(_reader(stream), system.info(inner)["size"], stream.close)
         found.system = system  # some close their files when nobody holds them any more
         return cast(BinaryIO, found)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise OSError(errno.EIO, _says(error)) from error
 
 
@@ -143,7 +143,7 @@ class Ranged(io.RawIOBase):
         stop = min(max(end, self._at + self._ahead), self._at + MOST_BYTES, self._size)
         try:
             found = self._fetch(self._at, stop)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise OSError(errno.EIO, _says(error)) from error
         if not found:
             raise OSError(errno.EIO, "it became shorter while it was read")
@@ -280,7 +280,7 @@ def _reached(path: str) -> tuple[Any, str]:
         ) from error
     except (Why502Error, HostError):
         raise
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise _trouble(path, error) from error
     _used.add(type(system))
     return system, inner

@@ -161,7 +161,7 @@ def _published(inside: dict[str, Any]) -> tuple[str, ...]:
         _dict(inside.get("HostConfig")).get("PortBindings")
     )
     return tuple(
-        f"{binding.get('HostIp') or '0.0.0.0'}:{binding['HostPort']}->{inner}"  # noqa: S104
+        f"{binding.get('HostIp') or '0.0.0.0'}:{binding['HostPort']}->{inner}"
         for inner, outer in bindings.items()
         for binding in (outer if isinstance(outer, list) else ())
         if isinstance(binding, dict) and binding.get("HostPort")

@@ -10,7 +10,7 @@ import configparser
 import fnmatch
 import posixpath
 import re
-import xmlrpc.client  # noqa: S411 (what it parses comes from root's own supervisord; expat bounds the expansion of entities)
+import xmlrpc.client  # what it parses comes from root's own supervisord; expat bounds the expansion of entities
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
