@@ -107,6 +107,17 @@ def test_what_refuses_an_application_that_answers_with_errors(words: str, cause:
     assert names in found[0].message
 
 
+@pytest.mark.parametrize(
+    ("ports", "name"), [((6432,), "PgBouncer (127.0.0.1:6432)"), ((), "PostgreSQL"), ((5432, 6432), "PostgreSQL")]
+)
+def test_a_database_without_an_address_is_the_only_one_that_it_is_connected_to(ports: tuple[int, ...], name: str) -> None:
+    peers = tuple(Dependency(target=APP, peer=Target(host="127.0.0.1", port=port), busy=5, is_heard=True) for port in ports)
+    here = answering(says(Symptom.APPLICATION_ERROR, "database: connection already closed", 30))
+    found = diagnose(REPLACE(here, dependencies=peers)).findings
+    assert found[0].cause == "backend-dependency-down"
+    assert f"needs {name}, which ends its connections" in found[0].message
+
+
 def test_a_few_words_of_a_database_are_no_reason_where_clients_are_served() -> None:
     words = 'PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed)'
     here = answering(says(Symptom.APPLICATION_ERROR, words), count=2, served=900)

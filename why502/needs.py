@@ -23,7 +23,10 @@ PRODUCTS = {
     389: "LDAP",
 }
 _NAMED = (
-    ("PostgreSQL", re.compile(r"(?i)psycopg|postgres|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: ")),
+    (
+        "PostgreSQL",
+        re.compile(r"(?i)psycopg|postgres|\bconnection already closed$|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: "),
+    ),
     ("MySQL", re.compile(r"(?i)mysql|mariadb|mysqld\.sock")),
     ("Redis", re.compile(r"(?i)redis")),
     ("MongoDB", re.compile(r"(?i)mongo")),
@@ -74,6 +77,7 @@ _DOWN = (
         "ends its connections",
         re.compile(
             r"(?i)server has gone away|server closed the connection unexpectedly|terminating connection due to|lost connection to"
+            r"|connection already closed|connection has been closed unexpectedly|connection closed by server"
         ),
     ),
     (

@@ -10,6 +10,7 @@ from why502.model.snapshot import Dependency, Event
 from why502.needs import PRODUCTS, Need, need_of
 from why502.served import unserved
 
+_DATABASES = frozenset({"PostgreSQL", "PgBouncer", "MySQL", "a database"})
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
 ERRORS = (Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
 BROKEN = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)
@@ -63,6 +64,15 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
         named = (x for x in case.dependencies if need.product and PRODUCTS.get(x.peer.port) == need.product)
         return next((x for x in named if x.is_heard is False), None)
     return next((x for x in case.dependencies if x.peer.port == need.place.port and x.peer.path == need.place.path), None)
+
+
+def called(case: Case, need: Need) -> str:
+    """Return what the application's words name, with its address where it is connected to one database only and they name none."""
+    if need.place is None and need.product in _DATABASES:
+        peers = [peer for peer in case.dependencies if PRODUCTS.get(peer.peer.port) in _DATABASES]
+        if len(peers) == 1:
+            return name_of(peers[0])
+    return need.name
 
 
 def name_of(peer: Dependency) -> str:

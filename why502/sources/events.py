@@ -26,12 +26,14 @@ from why502.logs.zone import aware, zone
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord, Symptom
 from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
+from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.redaction import redact
 from why502.sources import journal, owners
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.event_order import joined, only_loops
+from why502.sources.framework_logs import framework_logs
 from why502.sources.kernel_log import kernel_lines
 from why502.sources.service_managers import docker
 from why502.sources.suppliers import of_process
@@ -112,6 +114,7 @@ class Window:
         self._until = until
         self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
+        self._targets: dict[str, Target] = {}  # by the log of a framework that serves them
         self._pools: dict[str, list[PhpPool]] = {}  # by the log of their scripts
         for pool in known.php_pools or ():
             self._pools.setdefault(_script_log(pool), []).append(pool)
@@ -187,7 +190,8 @@ class Window:
                 if is_manager and owner is None:
                     continue  # of a program that is behind no target
                 if event := self._event(record, path, at):
-                    found.append(_of_pool(_of_service(event, owner), self._pools.get(path, ())))
+                    of_target = msgspec.structs.replace(event, target=event.target or self._targets.get(path))
+                    found.append(_of_pool(_of_service(of_target, owner), self._pools.get(path, ())))
         for service in self._known.services or ():
             found += self._of_container(service)
         return found
@@ -231,6 +235,10 @@ class Window:
             for path in (pool.log, pool.slowlog, _script_log(pool)):
                 if path.startswith("/"):
                     found.setdefault(path, (None, pool.master_pid, pool.owner_uid))
+        for path, target, uid in framework_logs(self._host, self._known, owners.owners(self._known)):
+            if path not in found:
+                found[path] = (None, None, uid)
+                self._targets[path] = target
         configured = {log.path for proxy in self._known.proxies or () for log in proxy.logs}
         kept = [(path, *rest) for path, rest in found.items() if path not in configured and not _PROXY_LOG.search(path)]
         return kept[:FILES]

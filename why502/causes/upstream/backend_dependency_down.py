@@ -30,7 +30,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.snapshot import Dependency
-from why502.waiting import ERRORS, LATE, heard_of, is_hurt, is_late, name_of, refusals, said
+from why502.waiting import ERRORS, LATE, called, heard_of, is_hurt, is_late, name_of, refusals, said
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 SHARE = 0.5  # of the busy workers that must wait for the same
@@ -45,7 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         need, event = own[-1]
         times = sum(each.count for _, each in own)
         often = f", {times} times" if times > 1 else ""
-        yield supports(f"the application says of {need.name}: {event.detail or event.message}{often}", event.source, LIKELY)
+        yield supports(
+            f"the application says of {called(case, need)}: {event.detail or event.message}{often}", event.source, LIKELY
+        )
         peer = heard_of(case, need)
         if peer is not None and peer.is_heard is False:
             yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
@@ -136,7 +138,7 @@ def tell(case: Case) -> str:
     own = [need for need, _ in said(case) if need.is_down]
     if own:
         peer = heard_of(case, own[-1])
-        return f"the application on {case.target} needs {own[-1].name}, which {own[-1].how}{_unit(peer) if peer else ''}"
+        return f"the application on {case.target} needs {called(case, own[-1])}, which {own[-1].how}{_unit(peer) if peer else ''}"
     for peer in _gone(case):
         return f"the application on {case.target} needs {name_of(peer)}, where nothing listens{_instead(peer)}{_unit(peer)}"
     for peer in _ended(case):

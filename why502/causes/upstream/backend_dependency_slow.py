@@ -29,7 +29,7 @@ from why502.case import Case
 from why502.cause import Cause
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.snapshot import Dependency
-from why502.waiting import is_hurt, is_late, name_of, said
+from why502.waiting import called, is_hurt, is_late, name_of, said
 
 ALL = 1.0
 SHARE = 0.5
@@ -42,7 +42,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if own := [(need, event) for need, event in said(case) if not need.is_down]:
         need, event = own[-1]
-        yield supports(f"the application says of {need.name}: {event.detail or event.message}", event.source, LIKELY)
+        yield supports(f"the application says of {called(case, need)}: {event.detail or event.message}", event.source, LIKELY)
     waited = _waited(case)
     if waited is None or not is_late(case):
         return
@@ -87,7 +87,7 @@ def tell(case: Case) -> str:
         doing = f" ({waited.does[0]})" if waited.does else ""
         return f"the workers of the application on {case.target} wait for {name_of(waited)}{doing}"
     own = [need for need, _ in said(case) if not need.is_down]
-    return f"the application on {case.target} needs {own[-1].name}, which {own[-1].how}" if own else ""
+    return f"the application on {case.target} needs {called(case, own[-1])}, which {own[-1].how}" if own else ""
 
 
 CAUSE = Cause(
