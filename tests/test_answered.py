@@ -9,7 +9,8 @@ from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, 
 
 from why502.diagnosis import diagnose
 from why502.logs.detect import parse_any
-from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.config import LogTarget
+from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Dependency, Event, Listener, Process, Snapshot
 from why502.model.target import Target
 from why502.needs import need_of
@@ -172,3 +173,26 @@ def test_an_application_that_waits_for_its_own_gateway_waits_for_itself(pid: int
     here = machine(failing(Symptom.READ_TIMED_OUT, APP, status=504, proxy="nginx"), routes=(route(APP, 7),), dependencies=(peer,))
     here = REPLACE(here, listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))))
     assert ("backend-dependency-slow" in asserted(here)) is not is_itself
+
+
+@pytest.mark.parametrize(
+    ("goes_to", "is_told"), [(("file", "syslog"), True), (("syslog",), False), (("file",), True), (("off",), False)]
+)
+def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...], is_told: bool) -> None:
+    """nginx writes the same line to each error log of a place."""
+    path = "/var/log/nginx/shop.error.log"
+    here = machine(failing(Symptom.GATEWAY_STATUS, APP, status=503, proxy="nginx"), routes=(route(APP, 7),))
+    (proxy,) = here.proxies or ()
+    logs = tuple(
+        LogTarget(kind="error", path=path if way == "file" else "", goes_to=way, level="error", server="shop.example")
+        for way in goes_to
+    )
+    assert here.logs is not None
+    summary = REPLACE(here.logs, files=(LogFile(path=path, format="nginx_error"),))
+    here = REPLACE(
+        here,
+        proxies=(REPLACE(proxy, logs=logs),),
+        logs=summary,
+        listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))),
+    )
+    assert ("upstream-error-status" in asserted(here)) is is_told

@@ -26,6 +26,7 @@ from why502.sources import suppliers
 from why502.sources.attempt import attempt
 from why502.sources.process_table import ProcessTable
 from why502.sources.suppliers import Allowance, Rights
+from why502.sources.switch_files import in_force
 
 MOST = 16
 MOST_OF_USER = 4  # of each user other than root
@@ -131,6 +132,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         owner_uid=rights.owner_uid,
         routes=tuple(route for each in read for route in each.routes),
         upstreams=tuple(group for each in read for group in each.upstreams),
+        answers=in_force(seen, [answer for each in read for answer in each.answers]),
         logs=logs,
     )
 

@@ -54,8 +54,12 @@ def _telling_log(case: Case) -> str:
     """Return the proxy's error log where nginx would have written why it answered so itself; "" where it may be elsewhere."""
     logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
-    is_whole = logs and all(log.goes_to == "file" and log.level not in _HIDES and log.path in read for log in logs)
-    return logs[0].path if is_whole else ""
+    places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
+    for log in logs:
+        is_read = log.goes_to == "file" and log.level not in _HIDES and log.path in read
+        places.setdefault(log.server, []).extend([log.path] if is_read else [])
+    is_whole = bool(places) and all(places.values())
+    return next(iter(places.values()))[0] if is_whole else ""
 
 
 def _said(case: Case) -> list[Tally]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from why502.config.apache.match import EXCLUDED
 from why502.config.configuration import Configuration
-from why502.model.config import Peer, Position, Route, Setting, Upstream
+from why502.model.config import Answer, Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -35,6 +35,7 @@ _PORTS = {
     "h2c": 80,
 }
 _PROTOCOLS = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
+_ANSWERS = re.compile(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
 _MOST_LINES = 200_000
 _TIMEOUT_S = 60.0
 
@@ -53,7 +54,12 @@ def load(text: str, file: str) -> Configuration:
     reader = _Reader(file)
     for number, line in _lines(text):
         reader.read(line, Position(file=file, line=number))
-    return Configuration(files=(ConfigFile(path=file),), routes=reader.all_routes(), upstreams=tuple(reader.upstreams()))
+    return Configuration(
+        files=(ConfigFile(path=file),),
+        routes=reader.all_routes(),
+        upstreams=tuple(reader.upstreams()),
+        answers=tuple(reader.answers),
+    )
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -76,6 +82,8 @@ class _Reader:
         self.routes: list[Route] = []
         self.balancers: dict[str, list[Peer]] = {}
         self.timeout_s = _TIMEOUT_S
+        self.answers: list[Answer] = []
+        self._conditions: list[str] = []  # of the next RewriteRule
         self._scopes = [_Scope()]
         self._balancer = ""
         self._excluded: dict[str, list[Setting]] = {}  # by virtual host, in the order of the lines
@@ -98,10 +106,29 @@ class _Reader:
                     self._pass(words[0], path, rest[0], _options(rest[1:]), at)
             case "balancermember", [url, *options] if self._balancer:
                 self._member(self._balancer, url, _options(options), at)
+            case "rewritecond", args:
+                self._conditions.append(" ".join(args))
             case "sethandler" | "rewriterule", args:
+                if words[0].lower() == "rewriterule":
+                    self._rewrite(args, at)
                 url = next((arg.removeprefix("proxy:") for arg in args if arg.startswith("proxy:")), "")
                 if url:
                     self._pass(words[0], scope.path, url, {}, at)
+
+    def _rewrite(self, args: list[str], at: Position) -> None:
+        """Take a RewriteRule that answers by itself (flag R with a status that is no redirection), with the conditions before it."""
+        conditions, self._conditions = tuple(self._conditions), []
+        scope = self._scopes[-1]
+        if len(args) > 2 and (match := _ANSWERS.search(args[2])):
+            self.answers.append(
+                Answer(
+                    server=scope.names[0] if scope.names else scope.host,
+                    location=scope.path,
+                    status=int(match[1]),
+                    at=at,
+                    if_conditions=conditions,
+                )
+            )
 
     def all_routes(self) -> tuple[Route, ...]:
         """Return the routes, those to a balancer with its members."""

@@ -1,0 +1,41 @@
+"""Files that switch an answer of httpd itself on: `RewriteCond /srv/maintenance -f` (mod_rewrite)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from why502.host.base import Host
+from why502.model.config import Answer
+from why502.model.errors import HostError, Missing
+
+MOST = 64  # files that are looked for
+_TEST = re.compile(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
+
+
+def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """Return the answers without those whose switch is off, or is not known: a file is not there, or its path holds variables."""
+    looked: dict[str, bool | None] = {}
+    return tuple(answer for answer in answers if all(_is_on(host, condition, looked) for condition in answer.if_conditions))
+
+
+def _is_on(host: Host, condition: str, looked: dict[str, bool | None]) -> bool:
+    match = _TEST.match(condition)
+    if match is None:
+        return True
+    path = match["path"]
+    if not path.startswith("/") or "%" in path or (path not in looked and len(looked) >= MOST):
+        return False
+    if path not in looked:
+        looked[path] = _exists(host, path)
+    return looked[path] is not bool(match["no"]) and looked[path] is not None
+
+
+def _exists(host: Host, path: str) -> bool | None:
+    try:
+        host.stat(path)
+    except Missing:
+        return False
+    except HostError:
+        return None
+    return True
