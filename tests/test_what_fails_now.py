@@ -10,6 +10,7 @@ from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, mach
 
 from why502.diagnosis import diagnose
 from why502.model.config import Peer, Upstream
+from why502.model.finding import ASSERTED
 from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
@@ -351,3 +352,35 @@ def test_what_a_probe_meets_now_is_no_gap_of_a_restart() -> None:
     proxy = REPLACE((here.proxies or ())[0], routes=(way,))
     found = first(REPLACE(here, proxies=(proxy,), probes=(silent,)))
     assert (found.cause, found.ongoing) == ("wrong-protocol", True)
+
+
+SOCKET = Target(path="/srv/shop/tmp/puma.sock")
+
+
+def of_socket(*probes: Probe) -> Snapshot:
+    """Return a machine whose unix socket failed once, a while ago, and whose listener lies at the same path in another file."""
+    seen = cut(Symptom.SOCKET_PATH_MISSING, 20, 19, target=SOCKET)
+    here = machine(seen, routes=(route(SOCKET, 7),))
+    other = Listener(target=SOCKET, pids=(40,), device=1, file_inode=2, is_at_path=False)
+    return REPLACE(here, listeners=(*(here.listeners or ()), other), probes=probes)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(target=SOCKET, protocol="http", status=200, request="GET /", at=NOW),
+        Probe(target=SOCKET, protocol="http", request="connect", at=NOW),
+        Probe(target=SOCKET, protocol="http", symptom=Symptom.HEADER_INVALID, first_byte_s=0.1, at=NOW),
+    ],
+)
+def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) -> None:
+    said = diagnose(of_socket(probe))
+    assert not [
+        x for x in said.findings if x.cause in ("backend-not-running", "unix-socket-missing") and x.confidence >= ASSERTED
+    ]
+    assert not [check for check in said.checks if "nothing listens" in check.detail]
+
+
+@pytest.mark.parametrize("probes", [(), (Probe(target=SOCKET, protocol="http", symptom=Symptom.CONNECT_REFUSED, at=NOW),)])
+def test_what_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
+    assert [check for check in diagnose(of_socket(*probes)).checks if "nothing listens" in check.detail]

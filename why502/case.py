@@ -207,11 +207,15 @@ class Case:
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...] | None:
-        """The sockets that would take a connection to the target; None where that could not be seen."""
+        """The sockets that would take a connection to the target; None where that could not be seen.
+
+        Not even where it answers and no socket seems to be the one: then it was not recognized.
+        """
         if self.target is None or self.host is None or self.host.listeners is None:
             return None
         near = self._doors.near(self.target) if self._doors else self._reachable
-        return tuple(listener for listener in near if takes(listener, self.target))
+        found = tuple(listener for listener in near if takes(listener, self.target))
+        return found if found or self.target not in self.joins.answering else None
 
     def heard_at(self, target: Target) -> list[Listener]:
         """Return the listeners of the target's machine that take connections to another target."""

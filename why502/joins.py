@@ -199,9 +199,13 @@ def targets(snapshot: Snapshot) -> tuple[Target, ...]:
 
 
 def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
-    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown."""
+    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown.
+
+    What answered our own request does listen, however its socket is called.
+    """
     if snapshot.listeners is None:
         return None
+    answering = answered(snapshot)
     own = set(snapshot.addresses or ())
     doors = Doors(snapshot.listeners)
     spares = idle_spares(snapshot)
@@ -213,12 +217,22 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
         for peer in peers
         if not peer.is_down
         for target in addresses(peer, snapshot)
-        if (target.is_loopback or target.host in own) and target not in spares
+        if (target.is_loopback or target.host in own) and target not in spares and target not in answering
     )
     return tuple(
         target
         for target, network in dict.fromkeys(wanted)
         if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == network)
+    )
+
+
+def answered(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the targets that took a connection of ours, or answered it with a failure: something does listen there."""
+    return frozenset(
+        probe.target
+        for probe in snapshot.probes or ()
+        if not probe.through_proxy
+        if probe.symptom is None or probe.status is not None or probe.first_byte_s is not None
     )
 
 
@@ -675,6 +689,11 @@ class Joins:
     def traffic(self) -> dict[Target, TargetTraffic]:
         """What the access log tells of each target."""
         return {traffic.target: traffic for traffic in (self.here.logs.targets if self.here.logs else ())}
+
+    @cached_property
+    def answering(self) -> frozenset[Target]:
+        """The targets that answered a request of ours."""
+        return answered(self.here)
 
     @cached_property
     def probes(self) -> dict[Target, list[Probe]]:

@@ -223,6 +223,49 @@ def test_a_path_of_another_mount_namespace_leads_elsewhere() -> None:
         Path(path).unlink(missing_ok=True)
 
 
+OVERLAY = """
+set -e
+mount -t tmpfs none "$1"
+mkdir "$1/lower" "$1/upper" "$1/work" "$1/top"
+mount -t tmpfs none "$1/lower"
+mount -t overlay none -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/top"
+ln -s . "$1/top/link"
+exec "$2" -c "$3" "$1"
+"""
+ON_OVERLAY = """
+import os, socket, sys
+from why502.host.local import LocalHost
+from why502.model.snapshot import Snapshot
+from why502.sources import listeners
+from why502.sources.base import Ask
+from datetime import UTC, datetime
+def bound(path):
+    one = socket.socket(socket.AF_UNIX); one.bind(path); one.listen(); return one
+top = sys.argv[1] + "/top/"
+kept = [bound(top + "there.sock"), bound(top + "link/linked.sock"), bound(top + "gone.sock")]
+os.unlink(top + "gone.sock")
+assert os.stat(top + "there.sock").st_dev != os.stat(top).st_dev, "the layers are one file system: this shows nothing"
+found = listeners.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), Ask()).value or ()
+for x in found:
+    if x.target.path.startswith(top):
+        print(x.target.path.rpartition("/")[2], x.is_at_path)
+"""
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
+def test_a_socket_on_an_overlay_is_at_its_path(tmp_path: Path) -> None:
+    """stat(2) tells the device of a layer, the kernel that of the whole."""
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", OVERLAY, "sh", str(tmp_path), sys.executable, ON_OVERLAY],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert sorted(ran.stdout.splitlines()) == ["gone.sock False", "linked.sock True", "there.sock True"], ran.stderr
+
+
 @pytest.mark.real
 def test_a_relative_path_counts_from_its_owners_directory(tmp_path: Path) -> None:
     code = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind('rel.sock'); s.listen(); print('up', flush=True); sys.stdin.read()"

@@ -16,11 +16,12 @@ import msgspec
 from why502.host.base import Host, KernelSocket, SocketTable
 from why502.joins import peer_sets, routes
 from why502.model.config import Peer
-from why502.model.errors import HostError, Missing
+from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
+from why502.sources.bound_files import View
 from why502.sources.proc_net import parse_tcp, parse_unix
 from why502.sources.process_table import ProcessTable, Stat, parse_status, without_crowds
 
@@ -242,25 +243,12 @@ def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap])
         gaps.append(
             Gap(source="listeners", reason=f"unix sockets were looked up as only {ROOTS} of {len(roots)} proxies see them")
         )
-    hosts = [host.inside(root) if root else host for root in roots[:ROOTS]]
-    files: dict[str, list[tuple[int, int] | None]] = {}
+    views = [View(host, root) for root in roots[:ROOTS]]
     kept = []
     for one in found:
         path, is_at_path = one.target.path, None
         if path and one.device is not None and one.file_inode is not None:
-            if path not in files:
-                files[path] = [_identity(where, path) for where in hosts]
-            is_at_path = True if (one.device, one.file_inode) in files[path] else None if None in files[path] else False
+            said = [view.leads_to(path, one.device, one.file_inode) for view in views]
+            is_at_path = True if True in said else None if None in said else False
         kept.append(msgspec.structs.replace(one, is_at_path=is_at_path))
     return kept
-
-
-def _identity(host: Host, path: str) -> tuple[int, int] | None:
-    """Return what tells a file apart, with the lower half of its inode; (0, 0) where there is none, None where it may not be seen."""
-    try:
-        file = host.stat(path)
-    except Missing:
-        return 0, 0
-    except HostError:
-        return None
-    return file.device, file.inode & 0xFFFFFFFF

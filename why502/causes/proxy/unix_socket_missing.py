@@ -56,7 +56,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
-    if case.seen(Symptom.SOCKET_PATH_MISSING):
+    if case.target in case.joins.answering:
+        yield refutes("a request of ours is answered under that path now", "probe", LIKELY)
+    elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:
             alike = listener.target.path.rsplit("/", 1)[-1] == name
             yield supports(
