@@ -50,6 +50,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     is_rotated: bool = True  # its rotated siblings belong to it
     is_given: bool = False  # the user named it: it may be a fragment, of several programs, without times
     owner_uid: int = 0  # the user, other than root, with whose rights it is to be read
+    unread_because: str = ""  # why there are no lines of it
 
 
 class _Reader(NamedTuple):
@@ -119,6 +120,9 @@ class _Run:
 
     def open(self, log: LogInput) -> Iterator[_Opened]:
         """Yield the files of a log that may hold lines of the window, oldest first, ready to be read."""
+        if log.unread_because:
+            self.told.append(LogFile(path=log.path, reason=log.unread_because))
+            return
         if log.content is not None:
             yield _Opened(log, log.path, None, io.BytesIO(log.content), _reader(log, log.content[:PROBE_BYTES]), self._zone(log))
             return

@@ -23,6 +23,7 @@ from why502.model.config import LogTarget
 from why502.model.errors import HostError
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.sources import varnish_log
 from why502.sources.attempt import attempt
 from why502.sources.base import Ask, Found
 from why502.sources.other_proxies import addressed, once
@@ -54,7 +55,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     if ask.logs:
         logs = [_given(path, known) for path in dict.fromkeys(ask.logs)]
     else:
-        logs = [log for proxy in known.proxies or () for log in _configured(host, proxy, since, until, gaps)]
+        logs = [
+            log
+            for proxy in known.proxies or ()
+            for log in _configured(host, proxy, since, until, gaps, is_now=until >= known.taken_at)
+        ]
     if not logs:
         reason = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
         return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="name logs with --log")))
@@ -180,7 +185,9 @@ def _given(path: str, known: Snapshot) -> LogInput:
     return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
 
 
-def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps: list[Gap]) -> Iterator[LogInput]:
+def _configured(
+    host: Host, proxy: Proxy, since: datetime, until: datetime, gaps: list[Gap], *, is_now: bool = True
+) -> Iterator[LogInput]:
     """Yield the logs of one proxy, each file once; what goes elsewhere, or nowhere, becomes a Gap unless it can be found."""
     seen: dict[tuple[str, str], list[LogTarget]] = {}
     for target in proxy.logs:
@@ -199,6 +206,8 @@ def _configured(host: Host, proxy: Proxy, since: datetime, until: datetime, gaps
                 if not paths:
                     reason = f"no file fits the path of the {kind} log, which holds variables"
                     gaps.append(Gap(source=place, reason=reason, hint="name the logs with --log"))
+            case "memory":
+                yield from _of_memory(host, proxy, targets[0].path, since, until, gaps, is_now=is_now)
             case "off":
                 gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
     streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
@@ -261,6 +270,26 @@ def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]
             reason=f"it is switched off{_at(targets[0])}",
             hint=f"set {directive} to a file there and reload the proxy",
         )
+
+
+def _of_memory(
+    host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, gaps: list[Gap], *, is_now: bool
+) -> Iterator[LogInput]:
+    """Yield what Varnish keeps in memory; where that cannot be read, a file without lines that says so, and a Gap."""
+    source = f"varnishlog -n {directory}"
+    log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, owner_uid=proxy.owner_uid, content=b"")
+    try:
+        content, is_whole = varnish_log.read(host, proxy, directory, since, until, is_now=is_now)
+    except HostError as error:
+        gaps.append(Gap(source=source, reason=error.reason, hint=error.hint or "run why502 as root"))
+        if not proxy.owner_uid:
+            yield msgspec.structs.replace(log, unread_because=error.reason)
+        return
+    if not is_whole:
+        gaps.append(
+            Gap(source=source, reason="more failed than is read: only the oldest failures are counted", hint="a shorter --since")
+        )
+    yield msgspec.structs.replace(log, content=content)
 
 
 def _streams(

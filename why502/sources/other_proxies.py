@@ -88,7 +88,18 @@ def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
+    known |= _sole_members(proxies)
     return replace(summary, tallies=tuple(_told_by_checks([_named(tally, known) for tally in summary.tallies])))
+
+
+def _sole_members(proxies: tuple[Proxy, ...]) -> dict[str, Target]:
+    """Return by name the address of each backend of Varnish; not of directors."""
+    return {
+        group.name: group.peers[0].target
+        for proxy in proxies
+        for group in proxy.upstreams
+        if proxy.kind == "varnish" and len(group.peers) == 1 and group.peers[0].target is not None
+    }
 
 
 def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
@@ -115,6 +126,9 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:
     """Return a tally with its server's address; one of a request that came to no server, with the name of the backend alone."""
+    if tally.proxy == "varnish":  # of a sick backend it is not the address that failed
+        is_named = tally.target is None and tally.symptom is not Symptom.NO_LIVE_UPSTREAMS
+        return replace(tally, target=known[tally.group]) if is_named and tally.group in known else tally
     if tally.proxy != "haproxy":
         return tally
     if tally.group.endswith(_NO_SERVER):

@@ -1,4 +1,4 @@
-"""The HAProxy, Apache httpd and Caddy that run and pass requests on, with the files that their command lines name.
+"""The HAProxy, Apache httpd, Caddy and Varnish that run and pass requests on, with the files that their command lines name.
 
 Sources: haproxy(1); httpd(8); core documentation of httpd (Include, IncludeOptional, ServerRoot, ErrorLog);
 caddyserver.com/docs/command-line.
@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import msgspec
 
-from why502.config import apache, caddy, haproxy
+from why502.config import apache, caddy, haproxy, varnish
 from why502.config.configuration import Configuration
 from why502.host.base import Host
 from why502.model.config import LogTarget
@@ -34,14 +34,17 @@ MOST_FILES = 256
 _SYSTEM = "/system.slice/"  # where systemd's own services are; those of users, whoever names them, are in user.slice
 WORKERS = 8
 _LIMIT = 4 << 20
-_KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache", "caddy": "caddy"}
+_KINDS = {"haproxy": "haproxy", "apache2": "apache", "httpd": "apache", "caddy": "caddy", "varnishd": "varnish"}
 MAIN = {
     "caddy": "/etc/caddy/Caddyfile",
     "haproxy": "/etc/haproxy/haproxy.cfg",
     "apache2": "/etc/apache2/apache2.conf",
     "httpd": "/etc/httpd/conf/httpd.conf",
+    "varnishd": "/etc/varnish/default.vcl",
 }
-_READERS = {"haproxy": haproxy.load, "apache": apache.load, "caddy": caddy.load}
+_READERS = {"haproxy": haproxy.load, "apache": apache.load, "caddy": caddy.load, "varnish": varnish.load}
+_WORKERS = {"varnishd": "cache-main"}  # where they are called otherwise than their master
+_VCL_INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
 _CADDY_IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
 _HAPROXY_LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 _INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
@@ -68,12 +71,21 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
         for pid, stat in stats.items()
         if stat.name in _KINDS and stat.state != "Z" and (stat.ppid not in stats or stats[stat.ppid].name != stat.name)
     ]
-    owners = {pid: uid for pid in pids if (uid := attempt(partial(suppliers.of_process, host, pid))) is not None}
+    owners = {pid: uid for pid in pids if (uid := attempt(partial(_owner, host, pid, stats[pid].name))) is not None}
     taken: Counter[int] = Counter()
     for pid in sorted(owners, key=lambda pid: (owners[pid] != suppliers.ROOT, pid)):
         taken[owners[pid]] += 1
         if taken[owners[pid]] <= (MOST if owners[pid] == suppliers.ROOT else MOST_OF_USER) and taken.total() <= 2 * MOST:
             yield owners[pid], pid, stats[pid].name
+
+
+def _owner(host: Host, pid: int, name: str) -> int:
+    """Return the user who supplies what a process says of itself. Raises HostError.
+
+    The manager of Varnish is root's and lends itself another effective user, except for moments (varnishd(1), -j unix): nobody but
+    root started it.
+    """
+    return (suppliers.of_jailed if name == "varnishd" else suppliers.of_process)(host, pid)
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
@@ -84,8 +96,8 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
     try:
         proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
     except HostError as error:
-        if name == "haproxy":
-            gaps.append(Gap(source="proxies", reason=f"haproxy process {pid}: {error.reason}", hint=error.hint))
+        if name in ("haproxy", "varnishd"):
+            gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
     return proxy if proxy.routes else None
 
@@ -93,8 +105,11 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
     """Return some of the processes that a master started: they connect to the backends, as another user than its own."""
     stats = table.stats()
+    name = stats[master].name
     children = sorted(
-        pid for pid, stat in stats.items() if stat.ppid == master and stat.name == stats[master].name and stat.state != "Z"
+        pid
+        for pid, stat in stats.items()
+        if stat.ppid == master and stat.name in (name, _WORKERS.get(name)) and stat.state != "Z"
     )
     found = (attempt(partial(table.process, pid)) for pid in children[:WORKERS])
     return tuple(worker for worker in found if worker is not None)
@@ -109,6 +124,8 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         texts = list(haproxy_texts(rights, mains))
     elif kind == "caddy":
         texts = list(_caddy_texts(rights, mains[0]))
+    elif kind == "varnish":
+        texts = list(_vcl_texts(rights, mains[0], process))
     else:
         texts = list(apache_texts(rights, process, mains[0]))
     read: list[Configuration] = [reader(text, path) for path, text in texts]
@@ -116,6 +133,8 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         logs = haproxy_logs(seen)
     elif kind == "caddy":
         logs = (*(log for each in read for log in each.logs), LogTarget(kind="access", goes_to="stderr"))
+    elif kind == "varnish":
+        logs = (LogTarget(kind="error", goes_to="memory", path=process.cwd),)  # it works in the directory that -n names
     else:
         logs = tuple(apache_logs(texts, process))
     return Proxy(
@@ -175,6 +194,28 @@ def _caddy_texts(rights: Rights, main: str) -> Iterator[tuple[str, str]]:
         yield path, text
         for match in _CADDY_IMPORT.finditer(text):
             left += [(each, path) for each in _fitting(rights.of(path), posixpath.join(posixpath.dirname(path), match[1]))]
+
+
+def _vcl_texts(rights: Rights, main: str, process: Process) -> Iterator[tuple[str, str]]:
+    """Yield the VCL file and those that it includes; where -b names the backend, one with that alone."""
+    if backend := next((after for word, after in pairwise(process.argv) if word == "-b"), ""):
+        host, _, port = backend.rpartition(":") if re.search(r":\d+$", backend) else (backend, "", "80")
+        yield "varnishd -b", f'backend default {{ .host = "{host.strip("[]")}"; .port = "{port}"; }}'
+        return
+    left, done = [(main, "")], set[str]()
+    while left and len(done) < MOST_FILES:
+        path, by = left.pop(0)
+        if path in done:
+            continue
+        done.add(path)
+        content = rights.read(path) if not by else attempt(partial(rights.reading(by)[0], path))
+        if content is None:
+            continue
+        text = _decoded(content)
+        yield path, text
+        for match in _VCL_INCLUDE.finditer(text):
+            relative = posixpath.dirname(path) if match[1].startswith("./") else posixpath.dirname(main)
+            left.append((posixpath.normpath(posixpath.join(relative, match[1])), path))
 
 
 def apache_texts(rights: Rights, process: Process, main: str) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,19 @@ def of_process(host: Host, pid: int) -> int:
     return NOBODY if program is not None and program.mode & (stat.S_ISUID | stat.S_ISGID) else ROOT
 
 
+def of_jailed(host: Host, pid: int) -> int:
+    """Return `of_process` of a program of root's that lends itself the effective rights of another user. Raises HostError.
+
+    Its real and its saved user are root's then: whoever it acts as can neither have started it nor change it.
+    """
+    status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
+    words = status.get("Uid", "").split()
+    if len(words) == 4 and words[0] == words[2] == "0":
+        program = attempt(partial(host.stat, f"/proc/{pid}/exe"))
+        return NOBODY if program is not None and program.mode & (stat.S_ISUID | stat.S_ISGID) else ROOT
+    return of_process(host, pid)
+
+
 def supplier_of(host: Host, path: str) -> int:
     """Return the user who decides what a file says: NOBODY where that cannot be seen."""
     found = attempt(partial(host.supplier, path))

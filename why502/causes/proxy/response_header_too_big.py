@@ -35,7 +35,7 @@ from why502.rule import risk, rule
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    route = case.route
+    route = case.route if case.route and case.route.proxy == "nginx" else None
     for probe in case.probes:
         if route and probe.header_bytes is not None and probe.header_bytes > route.buffer_size_bytes:
             at = route.setting(route.directive.removesuffix("_pass") + "_buffer_size")
@@ -49,6 +49,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
+    if sizes and case.route and case.route.proxy != "nginx":
+        return f"{case.target} sends a response header of {max(sizes)} bytes, more than {case.route.proxy} takes"
     if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
         return ""
     return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
@@ -58,7 +60,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Raise the buffer to the measured header and a quarter more, and with it what must follow it."""
     route = case.route
     measured = max((p.header_bytes or 0 for p in case.probes), default=0)
-    if route is None:
+    if route is None or route.proxy != "nginx":
         return
     buffer = max(8192, route.buffer_size_bytes * 2, -(-measured * 5 // 4 // 4096) * 4096)
     prefix = family(route)

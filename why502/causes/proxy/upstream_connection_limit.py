@@ -34,7 +34,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against: nginx says "no live upstreams" of full servers, too (ngx_http_upstream_get_peer)."""
     if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
         return
-    group = next((group for proxy in case.proxies for group in proxy.upstreams if group.name == tally.group), None)
+    group = next(
+        (group for proxy in case.proxies if proxy.kind == "nginx" for group in proxy.upstreams if group.name == tally.group), None
+    )
     limited = [peer for peer in group.peers if peer.max_conns and not peer.is_down] if group else []
     if group is None or not limited:
         return

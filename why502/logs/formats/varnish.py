@@ -17,6 +17,7 @@ from why502.model.logs import LogRecord, Symptom
 NAME = "varnish"
 MARKS = (
     b"FetchError",
+    b" RespStatus ",
     b"Backend_health",
     b"BackendOpen",
     b"Backend fetch failed",
@@ -29,6 +30,11 @@ MARKS = (
 _TAG = re.compile(
     r"(?:^|\s|-)(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|(?<=-  )Error(?= {3}))\s+"
     r"(?:[bc-]\s+)?(?P<text>\S.*)"
+)
+# One transaction as one line, as `sources.varnish_log` writes it: time, kind, number, method, URL, backend, address, seconds.
+_WHOLE = re.compile(
+    r"\S{10,40} (?:BeReq|Request) \d{1,19} (?P<method>\S{1,40}) (?P<url>\S{1,4000}) (?P<backend>\S{1,200}) (?P<to>\S{1,200})"
+    r" (?P<took>\d{1,9}\.\d{1,6}) (?P<tag>FetchError|RespStatus) {1,9}(?P<text>\S.*)"
 )
 _ERRNOS = {
     2: Symptom.SOCKET_PATH_MISSING,
@@ -82,7 +88,12 @@ _PANIC = re.compile(r"Child \(\d{1,10}\) (?:died|Panic)|Child \(\d{1,10}\) not r
 
 def fits(sample: list[str]) -> float:
     """Return the share of lines of a varnishlog."""
-    return share(sample, lambda line: _TAG.search(line[:200]) or re.match(r"\*{1,4} +<< +\w+|-{1,5} {2,}[A-Z]\w+ {2,}", line))
+    return share(
+        sample,
+        lambda line: (
+            _WHOLE.match(line) or _TAG.search(line[:200]) or re.match(r"\*{1,4} +<< +\w+|-{1,5} {2,}[A-Z]\w+ {2,}", line)
+        ),
+    )
 
 
 def parse(line: str) -> LogRecord | None:
@@ -91,6 +102,8 @@ def parse(line: str) -> LogRecord | None:
     common: dict[str, Any] = {"format": NAME, "proxy": "varnish", "program": "varnishd", "at": stamps.find(line), "message": line}
     if _PANIC.search(line):
         return said(None, Symptom.PROXY_WORKER_DIED, **common)
+    if whole := _WHOLE.match(line):
+        return _of_transaction(whole, common)
     match = _TAG.search(line)
     if match is None:
         is_page = "Backend fetch failed" in line or "Guru Meditation" in line
@@ -103,13 +116,32 @@ def parse(line: str) -> LogRecord | None:
         return said(None, target=target(":".join(words[2:4])) if len(words) > 3 else None, **common)
     if match["tag"] not in ("FetchError", "Error"):
         return None
+    return _failed(text, common)
+
+
+def _of_transaction(match: re.Match[str], common: dict[str, Any]) -> LogRecord:
+    """Return what one request met: a fetch that failed, or an error that VCL or the backend answered with."""
+    common |= {"request": f"{match['method']} {match['url']}", "duration_s": float(match["took"]), "target": target(match["to"])}
+    common |= {"group": "" if match["backend"] == "-" else match["backend"]}
+    if match["tag"] == "FetchError":
+        return _failed(match["text"], common)
+    status, _, maker = match["text"].partition(" ")
+    number = int(status) if status.isdigit() and len(status) == 3 else None
+    if maker == "synth":
+        return said(None, Symptom.OWN_STATUS, status=number, detail="VCL answers it itself (synth)", **common)
+    return said(None, Symptom.UPSTREAM_STATUS, status=number, upstream_status=number, **common)
+
+
+def _failed(text: str, common: dict[str, Any]) -> LogRecord:
+    """Return what the text of a FetchError says."""
     row, symptom = _meaning(text)
     backend = _BACKEND.search(text)
     if row is None and symptom is None:
         symptom = Symptom.CONNECT_FAILED if "fail errno" in text else Symptom.GATEWAY_STATUS
     symptom_of = symptom or (row.symptom if row else None)
     status = None if symptom_of in (Symptom.CLOSED_IN_BODY, Symptom.BODY_TIMED_OUT) else 503
-    return said(row, symptom, status=status, group=backend["b"] if backend else "", detail=text, **common)
+    group = backend["b"] if backend else ""
+    return said(row, symptom, **{**common, "status": status, "group": group or common.get("group", ""), "detail": text})
 
 
 def _meaning(text: str) -> tuple[Code | None, Symptom | None]:
