@@ -95,7 +95,7 @@ def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> 
 @click.argument("seconds", type=click.FloatRange(1, 3600))
 @lever_options
 def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
-    """Raise the timeouts of one route.
+    """Raise the read timeout of one route.
 
     This helps against 504, never against 502.
 

@@ -30,7 +30,7 @@ ROWS = 50_000  # of a row group
 SCHEMA = {
     "ended_at": ("timestamp[us, tz=UTC]", "when the request ended"),
     "client": ("string", "address of the client"),
-    "server": ("string", "server name, else the Host that was asked for"),
+    "server": ("string", "server name, otherwise the requested Host"),
     "method": ("string", "GET, POST…; null where the request line is none"),
     "path": ("string", "as asked for, with its query; secrets removed"),
     "route": ("string", "method and path with * in place of numbers"),
