@@ -8,10 +8,11 @@ import pytest
 from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, route
 
 from why502.diagnosis import diagnose
+from why502.joins import placed
 from why502.logs.detect import parse_any
-from why502.model.config import LogTarget
+from why502.model.config import Answer, LogTarget, Peer, Position, Route, Upstream
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Dependency, Event, Listener, Process, Snapshot
+from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 from why502.needs import need_of
 
@@ -196,3 +197,55 @@ def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...]
         listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))),
     )
     assert ("upstream-error-status" in asserted(here)) is is_told
+
+
+def balanced(*answers: Answer) -> Snapshot:
+    """Return a machine whose httpd passes everything to a balancer of two members, and logs no member."""
+    at = Position(file="/etc/apache2/sites-enabled/app.conf", line=15)
+    peers = tuple(Peer(name=f"http://127.0.0.1:{port}", target=Target(host="127.0.0.1", port=port)) for port in (8081, 8082))
+    one = Route(
+        proxy="apache",
+        server="app.example",
+        server_names=("app.example",),
+        location="/",
+        at=at,
+        upstream="app",
+        peers=peers,
+        directive="ProxyPass",
+        passes="balancer://app/",
+    )
+    log = LogTarget(kind="error", path="/var/log/apache2/error.log", goes_to="file")
+    proxy = Proxy(
+        kind="apache", pid=10, routes=(one,), upstreams=(Upstream(name="app", peers=peers),), answers=answers, logs=(log,)
+    )
+    tally = Tally(
+        symptom=Symptom.GATEWAY_STATUS,
+        proxy="apache",
+        status=503,
+        count=20,
+        first=NOW - SINCE,
+        last=NOW,
+        requests=(("GET /orders", 12), ("GET /", 8)),
+    )
+    here = machine()
+    assert here.logs is not None
+    files = (LogFile(path="/proc/10/root/var/log/apache2/error.log", lines=2),)
+    logs = REPLACE(here.logs, tallies=placed((tally,), (proxy,)), files=files)
+    members = tuple(Listener(target=peer.target, pids=(50,)) for peer in peers if peer.target)
+    return REPLACE(here, proxies=(proxy,), logs=logs, listeners=(*(here.listeners or ()), *members))
+
+
+def test_a_status_that_httpd_has_no_reason_for_is_of_the_members_of_its_balancer() -> None:
+    (found,) = [one for one in diagnose(balanced()).findings if one.confidence >= 0.5]
+    assert (found.cause, found.target, found.group, found.failures) == ("upstream-error-status", None, "app", 20)
+
+
+def test_a_status_that_httpd_answers_by_a_rule_is_its_own() -> None:
+    rule = Answer(server="app.example", status=503, if_conditions=("/srv/maintenance.enable -f",))
+    assert asserted(balanced(rule)) == ["maintenance-response"]
+
+
+def test_a_status_is_not_the_members_where_the_error_log_was_not_read() -> None:
+    here = balanced()
+    assert here.logs is not None
+    assert asserted(REPLACE(here, logs=REPLACE(here.logs, files=()))) == []

@@ -238,7 +238,7 @@ def _finding(weighed: _Weighed) -> Finding:
     tallies = [tally for tally in told if tally.symptom in own]
     is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
     is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
-    if not tallies and case.target is not None:
+    if not tallies and (case.target is not None or _group(case, list(case.failures))):
         tallies = list(case.failures) or told
     last = max((t.last for t in tallies if t.last), default=None)
     route, proxy = case.route, case.proxy

@@ -346,11 +346,27 @@ def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, .
     """
     found = tuple(tallies)
     return tuple(
-        msgspec.structs.replace(tally, target=_place(tally, way, found))
-        if (way := ways.get(tally.proxy or "")) and _is_unplaced(tally, way)
-        else tally
+        _at_its_place(tally, way, found) if (way := ways.get(tally.proxy or "")) and _is_unplaced(tally, way) else tally
         for tally in found
     )
+
+
+def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
+    """Return a tally with the one address that its requests lead to, else with the one balancer of httpd."""
+    target = _place(tally, ways, others)
+    is_of_balancer = target is None and ways.kind == "apache" and tally.symptom is Symptom.GATEWAY_STATUS
+    return msgspec.structs.replace(tally, target=target, group=_balancer(tally, ways) if is_of_balancer else tally.group)
+
+
+def _balancer(tally: Tally, ways: Ways) -> str:
+    """Return the one balancer of httpd that the requests of a tally lead to; "" where there are several, or httpd may answer so itself."""
+    if tally.status in ways.own or not tally.requests:
+        return ""
+    found: set[str] = set()
+    for request, _ in tally.requests:
+        routes = tuple(islice(ways.of(request.partition(" ")[2], tally.server, is_passed=True), MOST_WAYS + 1))
+        found |= {route.upstream or "" for route in routes[:MOST_WAYS]} if 0 < len(routes) <= MOST_WAYS else {""}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _is_unplaced(tally: Tally, ways: Ways) -> bool:

@@ -69,7 +69,7 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
 def called(case: Case, need: Need) -> str:
     """Return what the application's words name, with its address where it is connected to one database only and they name none."""
     if need.place is None and need.product in _DATABASES:
-        peers = [peer for peer in case.dependencies if PRODUCTS.get(peer.peer.port) in _DATABASES]
+        peers = [peer for peer in case.dependencies if peer.is_heard and PRODUCTS.get(peer.peer.port) in _DATABASES]
         if len(peers) == 1:
             return name_of(peers[0])
     return need.name

@@ -46,6 +46,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     only = seen and seen <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
         return  # a limit answers 503 too, and may say so at a level that is not logged
+    if case.target is None and only and (log := _silent_httpd(case)):
+        yield supports("httpd's error log holds no reason of its own for it", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):
         yield supports("the error log holds no reason of the proxy's own for it", log, LIKELY)
 
@@ -60,6 +62,23 @@ def _telling_log(case: Case) -> str:
         places.setdefault(log.server, []).extend([log.path] if is_read else [])
     is_whole = bool(places) and all(places.values())
     return next(iter(places.values()))[0] if is_whole else ""
+
+
+def _silent_httpd(case: Case) -> str:
+    """Return the error log of the httpd whose balancer answers so, where it was read; "" where there is none, or the failures are of several.
+
+    mod_proxy logs each status that it makes itself at the level error (AH00957, AH01102, AH01114, AH01167).
+    """
+    gateways = [proxy for proxy in case.proxies if proxy.kind == "apache"]
+    failures = case.failures
+    if len(gateways) != 1 or any(
+        tally.proxy != "apache" or not tally.group or tally.status not in (502, 503, 504) for tally in failures
+    ):
+        return ""
+    named = [log.path for log in gateways[0].logs if log.kind == "error"]
+    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
+    is_whole = bool(named) and all(any(path.endswith(name) for path in read) for name in named)
+    return named[0] if is_whole else ""
 
 
 def _said(case: Case) -> list[Tally]:
