@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from why502.model.config import Route, Setting
+from why502.model.config import Position, Route, Setting
 from why502.model.errors import Why502Error
-from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import listens_at, of_route, of_url
-from why502.probing.plan import asked, plan, version
+from why502.probing.plan import asked, only_upgrades, plan, version
 from why502.probing.request import ANSWER_S, CONNECT_S
 
 APP = Target(host="10.0.0.5", port=3001)
@@ -231,3 +233,24 @@ def test_the_script_of_a_failed_request():
     assert sent.params == (("SCRIPT_FILENAME", sent.script), ("QUERY_STRING", ""), ("REQUEST_METHOD", "HEAD"))
     assert plan(NGINX, route(**php, settings=settings), APP).script == ""
     assert plan(NGINX, route(**php), APP, [failed("GET /a.php")]).script == ""
+
+
+HERE, THERE = (Position(file="a.conf", line=line, column=1, start=line, end=line + 1) for line in (7, 9))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ({"101": 22}, True),
+        ({"101": 22, "000": 1, "502": 4, "499": 1}, True),  # a failure is no answer of another kind
+        ({"101": 22, "200": 1}, False),  # pages and WebSockets at one place
+        ({"101": 22, "404": 1}, False),
+        ({"200": 22}, False),
+        ({}, False),
+    ],
+)
+def test_a_route_that_only_upgrades_is_asked_nothing(statuses: dict[str, int], expected: bool) -> None:
+    paths = (PathTraffic(at=HERE, statuses=statuses), PathTraffic(at=THERE, statuses={"200": 9}))
+    known = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), logs=LogSummary(paths=paths))
+    assert only_upgrades(known, route(at=HERE)) is expected
+    assert plan(NGINX, route(at=HERE), APP, only_upgrades=expected).only_connects is expected

@@ -217,3 +217,12 @@ def test_haproxy_without_a_server(directory, start, ask):
     start(program, "-db", "-f", str(directory / "haproxy.cfg"), sockets=(directory / "front",))
     found = ask(Target(path=str(directory / "front")), through_proxy=True)
     assert (found.symptom, found.status) == (Symptom.GATEWAY_STATUS, 503)
+
+
+def test_a_server_that_refuses_any_bytes_in_http_speaks_no_uwsgi(serve, ask):
+    def refuses(connection: socket.socket) -> None:  # libwebsockets closes on a GET without an upgrade, and says 403 to nonsense
+        if not connection.recv(65536).startswith((b"GET", b"HEAD")):
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+
+    found = ask(serve(refuses), answer_s=0.5)
+    assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "")

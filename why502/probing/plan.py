@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from why502.joins import FAILED
 from why502.model.config import Route
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Proxy, Snapshot
@@ -37,12 +38,21 @@ STRICT_SINCE = (1, 23)  # nginx: "upstream sent duplicate header line" and the l
 
 
 def plan(
-    proxy: Proxy, route: Route, target: Target, failures: Iterable[Tally] = (), harmful: Container[str] = frozenset()
+    proxy: Proxy,
+    route: Route,
+    target: Target,
+    failures: Iterable[Tally] = (),
+    harmful: Container[str] = frozenset(),
+    *,
+    only_upgrades: bool = False,
 ) -> Request:
-    """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see `asked`."""
+    """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see `asked`.
+
+    `only_upgrades`: see the function of that name; nothing is asked then.
+    """
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
-    choice = asked(route, failures, harmful)
+    choice = Choice("GET", "", repeats=False) if only_upgrades else asked(route, failures, harmful)
     method, path, repeats = choice.method, choice.path, choice.repeats
     params = _params(route, values, method, path)
     return Request(
@@ -112,6 +122,13 @@ def harmful(known: Snapshot, target: Target) -> frozenset[str]:
     else:  # what other backends answered, or files, may be among these
         meanwhile = known.logs is None or not known.logs.has_access or _has_success(known)
     return _may_harm(told, others_succeed=meanwhile)
+
+
+def only_upgrades(known: Snapshot, route: Route) -> bool:
+    """Return whether all that clients were answered on a route is 101: a server of WebSockets alone may close on any other request."""
+    found = [path for path in (known.logs.paths if known.logs else ()) if route.at is not None and path.at in (route.at, None)]
+    answered = {status for path in found for status, count in path.statuses.items() if count and status not in FAILED}
+    return "101" in answered and answered <= {"101", "000"}
 
 
 def has_answered(known: Snapshot, target: Target, route: Route | None = None) -> bool:

@@ -34,6 +34,7 @@ ASK: dict[str, Callable[[Line, Request], Answer]] = {
 }
 SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "PRI *", "grpcs": "PRI *", "memcached": "version"}
 GREETED = ("http", "tls", "fastcgi", "uwsgi", "h2")
+NONSENSE = b"\xff\xff\xff\xffwhy502\r\n\r\n"  # to uWSGI the head of a packet of 64 KiB with an unknown modifier
 GREETING = {"fastcgi": fastcgi.LOOK, "h2": http2.PREFACE}
 OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
 # What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
@@ -197,11 +198,26 @@ def _answer_to(name: str, host: Host, request: Request) -> str:
         line.send(GREETING.get(name) or (uwsgi if name == "uwsgi" else http1).compose(plain))
         data = line.receive()
         if name == "uwsgi" and http1.UNDERSTOOD.match(data):  # to an HTTP server, that packet is nonsense
-            return "uwsgi"
+            return "http" if _answers_nonsense(host, request) else "uwsgi"
         # A TLS server often answers plain HTTP with a 400: that is no sign that it serves HTTP.
         return "" if request.tls and http1.BAD_REQUEST.match(data) else identify(data)
     except (Failed, HostError):
         return ""
+    finally:
+        if line:
+            line.close()
+
+
+def _answers_nonsense(host: Host, request: Request) -> bool:
+    """Return whether the peer answers what is of no protocol like an HTTP server: some say 403 or 404 to any bytes, uWSGI to none."""
+    line: Line | None = None
+    try:
+        line = connect(host, msgspec.structs.replace(request, connect_s=SECOND_LOOK_S))
+        line.deadline = time.monotonic() + SECOND_LOOK_S
+        line.send(NONSENSE)
+        return identify(line.receive()) == "http"
+    except (Failed, HostError):
+        return False
     finally:
         if line:
             line.close()

@@ -23,7 +23,7 @@ from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
-from why502.probing.plan import fits, harmful, has_answered, plan
+from why502.probing.plan import fits, harmful, has_answered, only_upgrades, plan
 from why502.probing.probe import probe
 from why502.probing.request import Request
 from why502.sources.base import Ask, Found
@@ -56,6 +56,7 @@ class Job(msgspec.Struct, frozen=True):
     proxy: Proxy
     route: Route
     failures: int = 0
+    is_upgraded: bool = False  # nothing but WebSockets is asked for on the route
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
@@ -146,12 +147,13 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                     continue
                 uid = _supplier(proxy, suppliers, route, target)
                 failures = [tally for tally in failures if tally.owner_uid == uid]
-                request = plan(proxy, route, target, failures, harmful(known, target))
+                is_upgraded = not failures and only_upgrades(known, route)
+                request = plan(proxy, route, target, failures, harmful(known, target), only_upgrades=is_upgraded)
                 greets = request.only_connects and not has_answered(known, target, route)
                 request = msgspec.structs.replace(request, greets=greets, owner_uid=uid, answer_s=PATIENT_S)
                 if request.spared:
                     gaps[SPARED.format(request=request.spared, asked=_words(request))] = None
-                yield Job(request, proxy, route, sum(tally.count for tally in failures))
+                yield Job(request, proxy, route, sum(tally.count for tally in failures), is_upgraded)
 
 
 def _targets(peers: tuple[Peer, ...], known: Snapshot) -> tuple[Target, ...]:
@@ -215,7 +217,7 @@ def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
     found: dict[tuple[object, ...], Request] = {}
     tallies = _Tallies(known)
     for job in jobs:
-        if job.proxy.network or len(found) >= ENTRANCES:
+        if job.proxy.network or len(found) >= ENTRANCES or job.is_upgraded:
             continue
         failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
         failures = [tally for tally in failures if tally.owner_uid == job.request.owner_uid]
