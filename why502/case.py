@@ -564,6 +564,8 @@ class Case:
             for event in events
             if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_STOPPED) and event.ended_at
         ]
+        # A life that was ended in another way, by a SIGKILL say, is over as well.
+        ends += [other.at for other in self.events(*DEATHS) if other is not death and other.count == 1 and other.at]
         ends = [at for at in ends if at < death.ended_at]
         if 0 < sum(event.count for event in said) < death.count:
             ends.append(death.at)  # if that was the end of what listened, it has died again without listening

@@ -63,6 +63,7 @@ EXPLAINED_BY: dict[str, frozenset[str]] = {
 READY = timedelta(
     seconds=2
 )  # between the start of a process and the first line of a log that it answers; log times are whole seconds
+LATER = timedelta(seconds=3)  # after the end of a gap: what fails then has another reason
 RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
 
 
@@ -88,7 +89,11 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
     made = [_finding(each) for each in _settle(weighed)]
-    findings = sorted(made, key=lambda finding: _rank(finding, is_sum=_is_sum(finding, made, here)))
+    latest = _latest(made)
+    findings = sorted(
+        made,
+        key=lambda finding: _rank(finding, is_sum=_is_sum(finding, made, here), latest=latest.get(finding.target)),
+    )
     logs, checks = here.logs, check_all(here, offline=offline, index=index)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
     failures = alarms(here)
@@ -541,10 +546,21 @@ def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
     return bool(members) and any(places == members for places in hurt.values())
 
 
-def _rank(finding: Finding, *, is_sum: bool) -> tuple[object, ...]:
+def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
+    """Return when each target failed last in a way that is explained."""
+    found: dict[Target | None, datetime] = {}
+    for finding in findings:
+        if finding.confidence >= ASSERTED and finding.last_seen is not None:
+            found[finding.target] = max(finding.last_seen, found.get(finding.target, finding.last_seen))
+    return found
+
+
+def _rank(finding: Finding, *, is_sum: bool, latest: datetime | None) -> tuple[object, ...]:
+    was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
         finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
+        finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and what failed last before what was over by then
         is_sum,  # why each server fails goes before that none is left
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,

@@ -18,8 +18,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from why502.case import Case
+from why502.case import BROKEN, Case
 from why502.cause import Cause
 from why502.changes import reload, set_at_top
 from why502.config.nginx import units
@@ -28,11 +29,17 @@ from why502.drop_ins import of_unit, put, restart
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Event
 from why502.rule import risk, rule
+
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    if said := _said_by_application(case):
+        yield supports(f"the application says so itself: {said.message}", said.source, PROOF)
+        return
     if not case.seen(Symptom.FILES_EXHAUSTED):
         return
     for proxy in case.proxies:
@@ -44,8 +51,34 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
 
 
+def _said_by_application(case: Case) -> Event | None:
+    """Return what the target's own processes said of their limit of open files since requests to it broke; None where they did not."""
+    last = case.last_failure
+    if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
+        return None
+    if not case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
+        return None
+    told = (event for event in case.events(Symptom.FILES_EXHAUSTED) if not case.is_of_a_name(event))
+    return next((event for event in told if event.at and event.at <= last + SECOND), None)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence where the application is at its limit; "" where it is the proxy."""
+    return f"the application on {case.target} may open no more files" if _said_by_application(case) else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise the limit of open files well above two for each connection."""
+    """Raise the limit of open files: of the application what it has twice over, of the proxy well above two for each connection."""
+    if _said_by_application(case):
+        limits = [process.limits.files_limit for process in case.processes if process.limits and process.limits.files_limit]
+        wanted = max(8192, 2 * max(limits, default=0))
+        for service in case.services:
+            if service.manager == "systemd" and (steps := put(service, "files", f"LimitNOFILE={wanted}")):
+                yield Remedy(
+                    message=f"let {service.name} open {wanted} files (LimitNOFILE); find what it never closes",
+                    steps=(*steps, restart(service)),
+                )
+        return
     proxy = case.proxy or next(iter(case.proxies), None)
     if proxy is None or not case.seen(Symptom.FILES_EXHAUSTED):
         return
@@ -90,7 +123,10 @@ CAUSE = Cause(
     message="the proxy ran out of file descriptors",
     headline="{proxy} may open no more files, so no more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
+    # Of an application that can accept no connection, or open no file for a request.
+    explains=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
     examine=examine,
+    tell=tell,
     remedies=remedies,
     foresee=(above_files,),
 )

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.case import Case
 from why502.cause import Cause
@@ -30,6 +31,8 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
 MANY = 3
+TWICE = 2  # restarts that nobody asked for
+RETRY = timedelta(seconds=10)  # that a manager may wait before it starts it again
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -44,7 +47,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.restarts is not None and service.restarts >= MANY and recent:
             yield supports(f"{service.manager} has restarted {service.name} {service.restarts} times", service.manager, PROOF)
         elif service.state in ("FATAL", "BACKOFF", "errored"):
-            yield supports(f"{service.manager} says {service.state} of {service.name}", service.manager, STRONG)
+            yield supports(f"{service.manager} says {service.state} of {service.name}", service.manager, PROOF)
+    if told := _ends_again(case):
+        yield told
     for event in case.events(Symptom.RESTART_LOOP)[:1]:
         yield supports(event.message, event.source, PROOF)
     loops = case.words(Symptom.RESTART_LOOP)
@@ -57,6 +62,22 @@ def examine(case: Case) -> Iterator[Evidence]:
             case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].source,
             LIKELY,
         )
+
+
+def _ends_again(case: Case) -> Evidence | None:
+    """Return that it ended without an error again and again in the window while requests failed, and was started again by itself.
+
+    A server that ends after so many requests (`--limit-max-requests`) is a loop like any other to those who meet its gaps.
+    """
+    again = [event for event in case.events(Symptom.PROCESS_STARTED) if event.detail.startswith("Scheduled restart job")]
+    first, last = case.first_failure, case.last_failure
+    if first is None or last is None:
+        return None
+    met = [event for event in again if event.at and event.ended_at and event.ended_at >= first and event.at - RETRY <= last]
+    count = sum(event.count for event in met)
+    if count < TWICE or case.events(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED) or case.at_start:
+        return None
+    return supports(f"it ended by itself and was started again {count} times while requests failed", met[0].source, STRONG)
 
 
 def _outside(case: Case) -> str:

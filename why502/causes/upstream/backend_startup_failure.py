@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.case import BROKEN, Case
+from why502.case import BROKEN, GAP, Case
 from why502.cause import Cause
 from why502.changes import make_file, start
 from why502.drop_ins import is_masked
@@ -102,6 +102,14 @@ def _served_since(case: Case, event: Event) -> bool:
     broken = max((tally.last for tally in case.tallies if tally.symptom in BROKEN and tally.last), default=None)
     if case.killer and _is_of_gunicorn(event):
         return True
+    if (
+        broken is None
+        and case.born
+        and case.born < began
+        and served >= began.replace(microsecond=0) + SECOND
+        and not case.probe(*GAP)
+    ):
+        return True  # what runs since before that answered meanwhile, and broke nothing off: it misses something at run time
     is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
     return served > ended + SECOND or is_between
 

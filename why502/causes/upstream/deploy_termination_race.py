@@ -21,7 +21,7 @@ Failures only within seconds of a stop or start of the backend, then none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
@@ -57,6 +57,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
 )
 _ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
+OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
 
@@ -92,11 +93,31 @@ def examine(case: Case) -> Iterator[Evidence]:
     )
     if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):
         return  # it ended by itself: nobody deploys
+    if unasked := _unasked(case, first, last):
+        yield refutes(
+            f"its manager started it again {unasked} times after it had ended by itself: nobody deploys", "systemctl show", PROOF
+        )
+        return
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
         yield supports(f"{what} lie between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].source, WEAK)
+
+
+def _unasked(case: Case, first: datetime, last: datetime) -> int:
+    """Return how often its manager started it again by itself while it failed, twice at least; 0 where that is not so.
+
+    systemd tells of it ("Scheduled restart job") also where the end was orderly, and never where somebody restarts the unit.
+    """
+    again = [
+        event
+        for event in case.events(Symptom.PROCESS_STARTED)
+        if event.detail.startswith("Scheduled restart job") and event.at and event.ended_at
+        if event.ended_at >= first - CLOCK and event.at <= last + AROUND
+    ]
+    count = sum(event.count for event in again)
+    return count if count >= OFTEN else 0
 
 
 def _was_told(end: Event, stops: list[Event]) -> bool:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.case import Case
+from why502.case import GAP, Case
 from why502.cause import Cause
 from why502.deployment import Deployment
 from why502.joins import is_failure
@@ -43,13 +43,24 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"our own request straight to it was answered {probe.status} too", "probe", PROOF)
             return
     seen = {(tally.symptom, tally.status) for tally in case.failures}
-    only = seen and seen <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
+    now = {(tally.symptom, tally.status) for tally in _since_the_gap(case)}
+    only = now and now <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
         return  # a limit answers 503 too, and may say so at a level that is not logged
     if case.target is None and only and (log := _silent_httpd(case)):
         yield supports("httpd's error log holds no reason of its own for it", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):
         yield supports("the error log holds no reason of the proxy's own for it", log, LIKELY)
+
+
+def _since_the_gap(case: Case) -> list[Tally]:
+    """Return the failures without those of a restart that was over when the others, more than one, began: these have another reason."""
+    gap = [tally for tally in case.failures if tally.symptom in GAP]
+    rest = [tally for tally in case.failures if tally.symptom not in GAP]
+    over = max((tally.last for tally in gap if tally.last), default=None)
+    begun = min((tally.first for tally in rest if tally.first), default=None)
+    is_over = over is not None and begun is not None and begun >= over and sum(tally.count for tally in rest) > 1
+    return rest if is_over and case.listeners != () and not case.probe(*GAP) else [*gap, *rest]
 
 
 def _telling_log(case: Case) -> str:
