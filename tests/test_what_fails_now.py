@@ -9,9 +9,9 @@ import pytest
 from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, machine, route
 
 from why502.diagnosis import diagnose
-from why502.model.config import Peer, Upstream
+from why502.model.config import LogTarget, Peer, Upstream
 from why502.model.finding import ASSERTED
-from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.logs import LogFile, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
 
@@ -384,3 +384,80 @@ def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) 
 @pytest.mark.parametrize("probes", [(), (Probe(target=SOCKET, protocol="http", symptom=Symptom.CONNECT_REFUSED, at=NOW),)])
 def test_what_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
     assert [check for check in diagnose(of_socket(*probes)).checks if "nothing listens" in check.detail]
+
+
+def again(count: int, since_s: float) -> Event:
+    """Return what systemd says as it starts the service by itself, so often until a second ago."""
+    message = "Scheduled restart job, restart counter is at 2"
+    return told(Symptom.PROCESS_STARTED, since_s, message, count=count, last=NOW - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, "backend-crash-loop"), (1, "deploy-termination-race")])
+def test_a_server_that_ends_in_order_again_and_again_is_a_loop(count: int, expected: str) -> None:
+    """uvicorn's --limit-max-requests ends with status 0; a unit that is started again once may have been restarted by a deploy."""
+    here = living(cut(Symptom.CONNECT_REFUSED, 13, 6, 40), events=(*STOPS, STARTS, again(count, 7)), started_s=5.9)
+    assert first(here).cause == expected
+
+
+@pytest.mark.parametrize(("since_s", "expected"), [(6, "upstream-error-status"), (13, "deploy-termination-race")])
+def test_an_answer_of_its_own_after_a_restart_goes_before_its_gap(since_s: float, expected: str) -> None:
+    """The error log tells why nginx answered 502, and has nothing of the 503; of those in the gap it may be nginx's own."""
+    answers = cut(Symptom.GATEWAY_STATUS, since_s, since_s - 4, 9, 503, requests=(("GET /history/", 9),))
+    here = living(
+        cut(Symptom.CONNECT_REFUSED, 13, 10, 16), answers, events=(*STOPS, STARTS), started_s=6.1, paths=(answered(0.5),)
+    )
+    here = with_error_log(here)
+    assert asserted(here)[0] == expected
+
+
+def with_error_log(here: Snapshot) -> Snapshot:
+    """Return it with an error log of nginx that was read and holds all levels."""
+    log = LogTarget(path="/var/log/nginx/error.log", kind="error", level="error", goes_to="file")
+    proxies = tuple(REPLACE(proxy, logs=(log,)) for proxy in here.proxies or ())
+    return REPLACE(
+        here, proxies=proxies, logs=REPLACE(here.logs, files=(LogFile(path=log.path, format="nginx_error", lines=16),))
+    )
+
+
+@pytest.mark.parametrize(("served_s", "is_start"), [(1, False), (30, True)])
+def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: float, is_start: bool) -> None:  # noqa: FBT001
+    missing = told(Symptom.START_FAILED, 9, "Cannot find module 'pages/report.js'", count=12, last=NOW - timedelta(seconds=1))
+    here = living(cut(Symptom.GATEWAY_STATUS, 4, 3, 2), events=(missing,), started_s=40, paths=(answered(served_s),))
+    broken = REPLACE(here, probes=(Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW),))
+    assert ("backend-startup-failure" in asserted(broken if is_start else here)) is is_start
+
+
+@pytest.mark.parametrize(("served_s", "expected"), [(9, "backend-startup-failure"), (2, "backend-crashed")])
+def test_what_does_not_start_again_after_a_kill_is_a_failed_start(served_s: float, expected: str) -> None:
+    """Where it answered between the two deaths, the second is no failed start."""
+    events = (
+        told(Symptom.PROCESS_CRASHED, 6.3, "Main process exited, code=killed, status=9/KILL", code=signal.SIGKILL),
+        told(Symptom.PROCESS_EXITED, 1.4, "Main process exited, code=exited, status=1/FAILURE", code=1),
+        told(Symptom.PROCESS_STARTED, 30, f"Started {UNIT}.", count=3, last=NOW - timedelta(seconds=1)),
+    )
+    cuts = (cut(Symptom.CLOSED_BEFORE_HEADER, 6, 6, 1), cut(Symptom.CONNECT_REFUSED, 6, 0, 30))
+    here = machine(*cuts, routes=(WAY,), events=events)
+    ended = service(is_running=False, result="exit-code", exit_code=1, restarts=2, started_at=NOW - timedelta(seconds=1))
+    here = REPLACE(here, services=(ended,), logs=REPLACE(here.logs, paths=(answered(served_s),)))
+    assert first(here).cause == expected
+
+
+@pytest.mark.parametrize("unit", [UNIT, "other.service"])
+def test_an_application_without_free_descriptors_says_so(unit: str) -> None:
+    full = told(Symptom.FILES_EXHAUSTED, 3, "[Errno 24] Too many open files", count=7, last=NOW, unit=unit)
+    here = living(cut(Symptom.RESET_BEFORE_HEADER, 3, 0, 7), events=(full,), started_s=60, paths=(answered(1),))
+    assert ("too-many-open-files" in asserted(here)) is (unit == UNIT)
+
+
+def test_a_program_that_supervisord_has_given_up_is_a_loop() -> None:
+    """That it does not run is what all its tries came to; one that was stopped does not run either."""
+    fatal, stopped = (
+        machine(
+            cut(Symptom.CONNECT_REFUSED, 9, 0, 40),
+            routes=(WAY,),
+            services=(service(is_running=False, manager="supervisord", name="push", state=state),),
+        )
+        for state in ("FATAL", "STOPPED")
+    )
+    assert first(fatal).cause == "backend-crash-loop"
+    assert first(stopped).cause == "backend-not-running"
