@@ -73,7 +73,7 @@ def test_only_what_failed_is_kept_alive(service: Service, count: int) -> None:
 
 def test_one_that_runs_and_died_before_is_kept_alive_without_a_start() -> None:
     (keep,) = revive(unit(is_running=True, result=""), is_failure=True)
-    assert keep.message == "have systemd start shop.service again whenever it fails (Restart=on-failure)"
+    assert keep.message == "make systemd restart shop.service whenever it fails (Restart=on-failure)"
     assert ("systemctl", "start", "shop.service") not in [step.argv for step in keep.steps if isinstance(step, Run)]
 
 

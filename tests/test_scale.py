@@ -115,5 +115,5 @@ def test_what_is_bounded_is_chosen_as_before() -> None:
     assert asked[0] == Target(host="127.0.0.1", port=3000)
     assert len(asked) == probes.TARGETS
     assert [gap.reason for gap in gaps] == [
-        f"{400 - probes.TARGETS} of 400 targets were not probed: at most {probes.TARGETS} are"
+        f"{400 - probes.TARGETS} of 400 targets were not probed: the limit is {probes.TARGETS}"
     ]

@@ -96,7 +96,7 @@ def test_an_inner_gateway_of_which_nothing_is_known_is_named() -> None:
     here = machine(failing(Symptom.UPSTREAM_STATUS, INNER, 40, status=503), routes=(route(INNER, 7),))
     processes = (*(here.processes or ()), Process(pid=20, name="varnishd"))
     here = REPLACE(here, processes=processes, listeners=(*(here.listeners or ()), Listener(target=INNER, pids=(20,))))
-    assert "varnishd (pid 20) on 127.0.0.1:8080, a gateway itself, answers 503" in first(here).message
+    assert "varnishd (pid 20) on 127.0.0.1:8080, itself a gateway, answers 503" in first(here).message
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,5 @@ def test_only_of_somebody_who_is_vouched_for(process: dict[str, object], is_chan
     one = case(**process)
     (remedy,) = wrong_port.remedies(one)
     assert bool(remedy.steps) is is_changed
-    assert ("make sure first" in remedy.message) is not is_changed
+    assert ("first make sure" in remedy.message) is not is_changed
     assert process.get("user", "(pid 9)") in remedy.message

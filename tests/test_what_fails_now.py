@@ -420,7 +420,7 @@ def with_error_log(here: Snapshot) -> Snapshot:
 
 
 @pytest.mark.parametrize(("served_s", "is_start"), [(1, False), (30, True)])
-def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: float, is_start: bool) -> None:  # noqa: FBT001
+def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: float, is_start: bool) -> None:
     missing = told(Symptom.START_FAILED, 9, "Cannot find module 'pages/report.js'", count=12, last=NOW - timedelta(seconds=1))
     here = living(cut(Symptom.GATEWAY_STATUS, 4, 3, 2), events=(missing,), started_s=40, paths=(answered(served_s),))
     broken = REPLACE(here, probes=(Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW),))

@@ -215,7 +215,7 @@ def test_a_journal_that_he_prepared_restores_nothing(root_shop: Shop, where: str
     for path in place.iterdir():
         given(path)
     for argv in (("fix", "--undo"), ("fix", "--resume"), ("mitigate", "undo"), ("mitigate", "list")):
-        assert "could be changed by others than root" in refused(why502(*argv, "--state", str(place)))
+        assert "could be changed by users other than root" in refused(why502(*argv, "--state", str(place)))
     assert precious.read_bytes() == root_shop.new
 
 

@@ -181,5 +181,5 @@ def test_records_are_not_written_where_others_can_put_links(shared: Path) -> Non
     (shared / "records").mkdir()
     given(shared / "records")
     done = why502("logs", str(shared / "access.log"), "--parquet", str(shared / "records"))
-    assert "could be changed by others than root" in refused(done)
+    assert "could be changed by users other than root" in refused(done)
     assert os.listdir(shared / "records") == []

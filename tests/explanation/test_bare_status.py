@@ -18,7 +18,7 @@ def test_it_is_ranked_as_the_status(status: str) -> None:
     assert (found.kind, found.gateway_failure, found.fields["status"]) == ("log-line", True, int(status))
     assert (found.cause, found.candidates) == (alone.cause, alone.candidates)
     assert found.cause != "maintenance-response"
-    assert "does not tell why" in found.message
+    assert "does not show the reason" in found.message
 
 
 def test_many_lines_are_answered_alike() -> None:

@@ -64,7 +64,7 @@ def test_a_program_that_others_can_change_is_not_run(place: Path) -> None:
     assert LocalHost().try_out(Sandbox(program=str(program)), "program").stdout == "0\n"
     for change in (lambda: os.chown(program, USER, USER), lambda: (os.chown(program, 0, 0), program.chmod(0o777))):
         change()
-        with pytest.raises(Denied, match="changed by others than root"):
+        with pytest.raises(Denied, match="changed by users other than root"):
             LocalHost().try_out(Sandbox(program=str(program)), "program")
     program.chmod(0o755)
     os.chown(place, USER, USER)

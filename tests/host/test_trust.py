@@ -89,7 +89,7 @@ def test_who_can_change_it_is_seen(directory: Path, change: str) -> None:
     path = str(directory / "bin/nginx")
     CHANGES[change](directory)
     assert trust.writers(path) & {STRANGER, trust.SOMEBODY}
-    assert "could be changed by others than root" in trust.stranger(path)
+    assert "could be changed by users other than root" in trust.stranger(path)
     with pytest.raises(Denied), trust.held(path):
         raise AssertionError("it was held")
 

@@ -55,7 +55,7 @@ def test_a_directory_without_configuration(tmp_path: Path) -> None:
 def test_text(site: Path) -> None:
     answer = ask("lint", str(site), "--nginx-version", "1.22.1")
     first, advice, total = answer.out.splitlines()
-    assert first == f"{site}:1:34: warning W502-028 0.0.0.0:3000 is no address to connect to [wildcard-target]"
+    assert first == f"{site}:1:34: warning W502-028 0.0.0.0:3000 is not an address to connect to [wildcard-target]"
     assert advice.startswith("    -> write 127.0.0.1") and total == "1 warning in 1 file for nginx 1.22.1"
     assert ask("lint", str(site), "-q", "--nginx-version", "newest").out == "1 warning in 1 file for the newest nginx\n"
     assert "leads to wrong-address" in ask("lint", str(site), "-v").out

@@ -62,16 +62,16 @@ def test_refusals_have_the_status_that_the_client_got(tmp_path: Path, status: in
     verdict, first = look(logs, **{name: words, f"{name}_status": (str(status),)})
     assert first is not None
     assert (verdict, first.cause, first.statuses, first.failures) == (Verdict.PROBLEM, "rate-limited", (status,), 10)
-    assert any(f"refuses with {status}" in item.message for item in first.evidence)
+    assert any(f"rejects with {status}" in item.message for item in first.evidence)
 
 
 def test_the_default_is_told_where_nobody_set_a_status(tmp_path: Path) -> None:
     _, first = look(read(tmp_path, 503), limit_req=("zone=one",))
     assert first is not None
-    assert any("limit_req of zone one refuses with 503" in item.message for item in first.evidence)
+    assert any("limit_req of zone one rejects with 503" in item.message for item in first.evidence)
     _, other = look(read(tmp_path, 503), limit_req=("zone=two",))
     assert other is not None
-    assert not any("refuses with" in item.message for item in other.evidence)
+    assert not any("rejects with" in item.message for item in other.evidence)
 
 
 def test_a_limit_that_logs_nothing_is_found_by_its_status(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_request_that_broke_it_is_not_sent_again(shop: tuple[Nginx, Path], p
     assert [line for line in after if path.partition("?")[0] in line or line.startswith("start")] == []
     assert any(line.startswith(("GET / ", "HEAD / ")) for line in after)
     gaps = [gap for gap in said["gaps"] if gap["source"] == "probes"]  # type: ignore[attr-defined]
-    assert " was not repeated, since it may be what caused its failure" in gaps[0]["reason"]
+    assert " was not repeated, because it may have caused its own failure" in gaps[0]["reason"]
     assert "--url" in gaps[0]["hint"]
 
 

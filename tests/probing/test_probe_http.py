@@ -140,7 +140,7 @@ def test_silence_and_whose_limit_it_was(serve, ask):
     target = serve(silent)
     found = ask(target, answer_s=0.3)
     assert (found.symptom, found.speaks) == (Symptom.READ_TIMED_OUT, "")
-    assert found.detail == "no answer within 0.3 s, the probe's limit; the route waits 60 s"
+    assert found.detail == "no answer within 0.3 s, the probe limit; the route waits 60 s"
 
 
 def test_an_answer_that_comes_too_late_for_the_proxy(serve, ask):

@@ -157,7 +157,9 @@ def test_a_users_program_runs_as_that_user(open_directory: Path) -> None:
         assert (proxy.test, gaps) == ("ok", ())
         stopped = msgspec.structs.replace(proxy, pid=None, owner_uid=65534)
         told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(stopped,)), Ask())
-        assert [gap.reason for gap in told.gaps] == [f"{nginx.config}: its configuration is of user 65534, and nothing runs it"]
+        assert [gap.reason for gap in told.gaps] == [
+            f"{nginx.config}: its configuration belongs to user 65534, and no process runs it"
+        ]
     finally:
         nginx.stop()
 

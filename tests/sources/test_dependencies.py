@@ -404,7 +404,7 @@ def said_into_the_log(text: str) -> Snapshot:
 def test_what_scripts_say_within_the_gateways_log_names_what_they_need_and_its_unit() -> None:
     cause, message = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
     assert cause == "backend-dependency-down"
-    assert "needs MySQL, which is not there, and systemd says that mariadb.service is inactive" in message
+    assert "needs MySQL, which is not there, and systemd reports that mariadb.service is inactive" in message
 
 
 def test_another_error_of_a_script_is_no_dependency() -> None:

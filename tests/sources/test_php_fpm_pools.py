@@ -155,7 +155,7 @@ def test_an_include_that_names_itself_ends(tmp_path):
     (tmp_path / "a.conf").write_text("include = /*.conf\n[a]\nlisten = 1\n" * 3)
     entries, gaps = php_fpm_files.read(Rights(DirectoryHost(str(tmp_path)), 0), "/a.conf", "/usr")
     assert entries
-    assert "more than can be followed" in gaps[0].reason
+    assert "too many includes to follow" in gaps[0].reason
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request", b"\x15\x03\x01\x00\x02\x02\x46\x00"])

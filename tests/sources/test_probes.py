@@ -73,7 +73,7 @@ def test_not_too_many_for_one_target_or_in_all():
     jobs, gaps = probes.chosen(knows(to(*(at(n) for n in range(1, 100))), tallies=(refused(at(99)),)))
     assert len(jobs) == probes.TARGETS
     assert jobs[0].request.target == at(99)
-    assert [gap.reason for gap in gaps] == ["35 of 99 targets were not probed: at most 64 are"]
+    assert [gap.reason for gap in gaps] == ["35 of 99 targets were not probed: the limit is 64"]
 
 
 def test_a_log_alone_sends_us_nowhere():
@@ -131,7 +131,7 @@ def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
     assert time.monotonic() - began < 10
     assert found.value is not None
     assert [probe.symptom for probe in found.value] == [Symptom.READ_TIMED_OUT] * 4
-    assert sum("time was up" in gap.reason for gap in found.gaps) >= 6
+    assert sum("time budget was used up" in gap.reason for gap in found.gaps) >= 6
 
 
 @pytest.mark.real

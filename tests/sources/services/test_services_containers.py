@@ -98,7 +98,7 @@ def test_containers_behind_targets(engine: str) -> None:
     assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_message) == (9, True, "137: killed by SIGKILL")
     assert found["hog"].stopped_at == datetime(2026, 11, 21, 0, 0, 9, tzinfo=UTC)
     assert (found["told"].signal, found["told"].exit_code) == (None, None)  # 137 after `docker stop` is no crash
-    assert found["told"].exit_message == "137: stopped by an order to docker"
+    assert found["told"].exit_message == "137: stopped by a command to docker"
     assert "SECRET" not in str(found)
 
 

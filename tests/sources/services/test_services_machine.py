@@ -105,7 +105,7 @@ def test_services(told: tuple[dict[str, Service], list[Event]]) -> None:
     assert (found["loop"].restarts, found["loop"].reason[-1]) == (4, "KeyError: 'DATABASE_URL'")
     assert found["clash"].reason[-1] == "OSError: [Errno 98] Address already in use"
     assert found["noenv"].settings["EnvironmentFileMissing"] == "/etc/nosuch.env"
-    assert found["silent"].link == "its journal says that it listens on 127.0.0.1:3109"
+    assert found["silent"].link == "its journal reports that it listens on 127.0.0.1:3109"
     assert found["sock"].targets == (Target(path="/run/app/app.sock"),)
     assert "hidden" not in str(found)
 

@@ -113,15 +113,15 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
     assert links == {
         "masked.service": "its command names port 3201",
         "vendor.service": "its command names port 3202",
-        "ran.service": "its journal says that it listens on 127.0.0.1:3203",
+        "ran.service": "its journal reports that it listens on 127.0.0.1:3203",
         "directory.service": "its RuntimeDirectory is /run/shop",
         "act.service": "act.socket listens for it",
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
-        "moved.service": "its journal says that it listens on 127.0.0.1:3207",
-        "fails.service": "its journal says that it listens on 127.0.0.1:3210",
+        "moved.service": "its journal reports that it listens on 127.0.0.1:3207",
+        "fails.service": "its journal reports that it listens on 127.0.0.1:3210",
         "holder.service": "its process listens on it",
-        "beaten.service": "its journal says that another one has 127.0.0.1:3211",
+        "beaten.service": "its journal reports that another process holds 127.0.0.1:3211",
     }
     assert "No such file" in found["fails.service"].reason[-1]
     assert found["masked.service"].settings["LoadState"] == "masked"

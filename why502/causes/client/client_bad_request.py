@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="client-bad-request",
     layer=Layer.CLIENT,
-    message="the request itself is malformed and refused",
+    message="the request itself is malformed and was rejected",
     symptoms={Symptom.CLIENT_BAD_REQUEST: 5.0},
 )

@@ -1,4 +1,4 @@
-"""The request's protocol does not fit the target (gRPC to an HTTP/1 group).
+"""The request's protocol does not match the target (gRPC to an HTTP/1 group).
 
 ALB 464, Envoy UPE towards the client.
 
@@ -45,7 +45,7 @@ def grpc_without_http2(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="client-protocol-incompatible",
     layer=Layer.CLIENT,
-    message="the request's protocol does not fit the target (gRPC to an HTTP/1 group)",
+    message="the request's protocol does not match the target (gRPC to an HTTP/1 group)",
     symptoms={Symptom.CLIENT_PROTOCOL: 5.0},
     foresee=(grpc_without_http2,),
 )

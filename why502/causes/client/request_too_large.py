@@ -60,7 +60,7 @@ def upload_default(deployment: Deployment) -> Iterator[Risk]:
             continue
         if "client_max_body_size" not in route.settings:
             yield risk(
-                f"location {route.location} takes bodies up to 1m, the default", route.at, "set client_max_body_size there"
+                f"location {route.location} accepts bodies up to 1m, the default", route.at, "set client_max_body_size there"
             )
 
 

@@ -48,36 +48,36 @@ def examine(case: Case) -> Iterator[Evidence]:
     path = case.path
     is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
     if probe is not None and case.listeners and not _comes_and_goes(case, probe):
-        yield supports(f"a process listens on {target}, and a connection from here is rejected all the same", "probe", PROOF)
+        yield supports(f"a process listens on {target}, yet a connection from this machine is rejected", "probe", PROOF)
     told = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.seen(Symptom.HOST_UNREACHABLE):
         if case.is_local and (told is None or told.errno in (None, NO_ROUTE)):
-            yield supports(f"{target} is an address of this machine: no route can be missing, only a rule can reject", "", PROOF)
+            yield supports(f"{target} is an address of this machine: a route cannot be missing, so a rule rejects", "", PROOF)
         elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
             is_soon = probe.total_s < (AT_ONCE_S if case.tally(Symptom.HOST_UNREACHABLE) else SOON_S)
             if is_soon and probe.errno == 113 and not is_dead:
-                yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: somebody answered", "probe", STRONG)
+                yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: something answered", "probe", STRONG)
             elif probe.total_s >= AT_ONCE_S:
-                yield refutes(f"the answer took {probe.total_s:.1f} s: nobody was there", "probe", STRONG)
+                yield refutes(f"the answer took {probe.total_s:.1f} s: nothing answered", "probe", STRONG)
     unreachable = case.tally(Symptom.HOST_UNREACHABLE)
     if case.seen(Symptom.HOST_UNREACHABLE) and not case.is_local and path is not None:
         if path.route == "prohibit":
             yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
         elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
             yield supports(
-                "the next hop is there and answers ARP: something on the way rejects",
+                "the next hop answers ARP: something on the way rejects",
                 f"ip neigh show {path.gateway or target.host}",
                 FAIR,
             )
             if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
-                message = f"{target.host} itself answers ARP; it tells only some attempts that it rejects them, as the kernel limits these messages"
+                message = f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel rate-limits these messages"
                 yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
-            yield refutes(f"the way there ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
+            yield refutes(f"the path ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
     if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:
         if unreachable.duration_max_s < AT_ONCE_S:
             yield supports(
-                f"the requests failed within {unreachable.duration_max_s:.2f} s: somebody answered", "access log", WEAK
+                f"the requests failed within {unreachable.duration_max_s:.2f} s: something answered", "access log", WEAK
             )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
         if tally.target is None or tally.target.port == target.port:
@@ -91,7 +91,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
     elif case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
         yield supports(
-            "connecting is refused to our own process too: a prohibiting route or rule, not a profile of the proxy",
+            "a connection from this process is rejected too: a prohibiting route or rule, not a profile of the proxy",
             "probe",
             STRONG,
         )

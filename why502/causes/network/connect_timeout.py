@@ -41,7 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"{path.words}: that host is down, or has another address", f"ip neigh show {path.gateway or path.address}"
         )
     if case.answers_now is True and case.last_failure is not None:
-        yield refutes("the target takes connections now", "probe", WEAK)
+        yield refutes("the target accepts connections now", "probe", WEAK)
     for listener in case.listeners or ():
         if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
             yield refutes(
@@ -66,7 +66,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
             if seconds and seconds > 75 and directive.at not in seen:
                 seen.add(directive.at)
                 yield risk(
-                    f"{directive.name} {directive.args[0]} is more than the 75 s that are possible",
+                    f"{directive.name} {directive.args[0]} exceeds the possible 75 s",
                     directive.at,
                     "take 1s to 5s inside one network",
                 )

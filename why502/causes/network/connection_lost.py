@@ -25,7 +25,7 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="connection-lost",
     layer=Layer.NETWORK,
-    message="an established connection died without a word: host gone, a NAT or firewall forgot it",
+    message="an established connection went silent: host gone, or NAT or firewall state expired",
     symptoms={Symptom.CONNECTION_DIED: LIKELY},
     yields_to=frozenset({"backend-oom-killed"}),
 )

@@ -1,4 +1,4 @@
-"""The proxy and the container share no network, or the wrong one is used (127.0.0.1 inside of a container is the container).
+"""The proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself).
 
 Refused (loopback of the container), or a connect timeout (another bridge).
 
@@ -35,7 +35,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if target.is_loopback and not target.is_unix and case.listeners == ():
         elsewhere = [x for x in case.here.listeners or () if x.target.port == target.port and x.network != proxy.network]
         for listener in elsewhere[:1]:
-            yield supports(f"{listener.target} is listened on in another network namespace than the proxy's", "ss -ltnp", PROOF)
+            yield supports(
+                f"{listener.target} has a listener in a different network namespace than the proxy's", "ss -ltnp", PROOF
+            )
 
 
 @rule(29, "loopback-in-container", Severity.WARNING)
@@ -59,7 +61,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
-    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside of a container is the container)",
+    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     examine=examine,
     foresee=(loopback_in_container,),

@@ -51,7 +51,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
         options = [word for word in setting.args if "=" in word]
         change = edit.replace_directive(tree, setting.at, f"resolver {' '.join((*servers, *options))};")
-        yield Remedy(message=f"ask {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
+        yield Remedy(message=f"use {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
         return
 
 

@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if denied and denied.errno == NO_SUCH_FAMILY:
         yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.source, STRONG)
     for tally in case.anywhere(Symptom.APPARMOR_DENIED)[:1]:
-        yield supports("an AppArmor denial stands beside it", tally.source, PROOF)
+        yield supports("an AppArmor denial was logged at the same time", tally.source, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.APPARMOR_DENIED][:1]:
         yield supports(event.message, event.source, PROOF)
     modules = case.here.kernel.security_modules if case.here.kernel else None
@@ -50,7 +50,7 @@ CAUSE = Cause(
     id="apparmor-denied",
     layer=Layer.PLATFORM,
     message="AppArmor denied the proxy's or the backend's access",
-    headline="AppArmor denied the way to {target}",
+    headline="AppArmor denied access to {target}",
     symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
     yields_to=frozenset({"sandbox-network-denied"}),
     examine=examine,

@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             PROOF,
         )
     for tally in case.anywhere(Symptom.CONNTRACK_FULL)[:1]:
-        yield supports("the kernel says that the table is full", tally.source, PROOF)
+        yield supports("the kernel reports that the table is full", tally.source, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.CONNTRACK_FULL][:1]:
         yield supports(event.message, event.source, PROOF)
 
@@ -53,7 +53,7 @@ CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
     message="the connection tracking table is full and packets are dropped",
-    headline="new connections to {target} are dropped, since the connection tracking table is full",
+    headline="new connections to {target} are dropped because the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},
     needs=frozenset({"kernel"}),
     examine=examine,

@@ -25,7 +25,7 @@ from why502.cause import Cause
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
-HIGH = 0.5  # share of time that some task waited for a processor
+HIGH = 0.5  # share of time that some task waited for a CPU
 THROTTLED = 0.3  # share of the periods in which the cgroup was stopped
 
 
@@ -39,12 +39,12 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"{pressure.whose} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
             )
             if (pressure.throttled_now or 0) >= THROTTLED:
-                yield supports(f"and in {pressure.throttled_now:.0%} of those while we looked", "cpu.stat", WEAK)
+                yield supports(f"and in {pressure.throttled_now:.0%} of those during the measurement", "cpu.stat", WEAK)
             return
     for pressure in case.pressure:
         if (pressure.cpu_some or 0) >= HIGH:
             yield supports(
-                f"tasks of {pressure.whose} waited for a processor {pressure.cpu_some:.0%} of the time",
+                f"tasks of {pressure.whose} waited for a CPU {pressure.cpu_some:.0%} of the time",
                 "/proc/pressure/cpu",
                 WEAK,
             )
@@ -56,8 +56,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="cpu-saturation",
     layer=Layer.PLATFORM,
-    message="the processors, or a cgroup quota, are the bottleneck",
-    headline="{target} is slow, since processor time is short",
+    message="the CPUs, or a cgroup quota, are the bottleneck",
+    headline="{target} is slow because CPU time is short",
     symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
     yields_to=frozenset({"memory-pressure"}),
     needs=frozenset({"pressure", "processes"}),

@@ -31,7 +31,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     events = case.events(Symptom.DISK_FULL)
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
-        yield supports("a log says that no space is left", tally.source, STRONG)
+        yield supports("a log reports that no space is left", tally.source, STRONG)
     for event in events[:1]:
         yield supports(event.message, event.source, LIKELY)  # in the words of the target's own program
     for disk in case.here.disks or ():

@@ -41,7 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 break
     for tally in case.words(Symptom.MEMORY_SHORT)[:1]:
         yield supports(
-            f"memory could not be had: {tally.detail}".rstrip(": "), tally.source, STRONG if slow or case.offline else WEAK
+            f"memory allocation failed: {tally.detail}".rstrip(": "), tally.source, STRONG if slow or case.offline else WEAK
         )
 
 
@@ -49,7 +49,7 @@ CAUSE = Cause(
     id="memory-pressure",
     layer=Layer.PLATFORM,
     message="the machine or cgroup is short of memory and everything on it is slow",
-    headline="{target} is slow, since memory is short",
+    headline="{target} is slow because memory is short",
     symptoms={Symptom.MEMORY_EXHAUSTED: LIKELY, Symptom.MEMORY_SHORT: FAIR},
     yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"pressure"}),

@@ -52,7 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
             yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
         for tally in denied[:1]:
-            yield supports("an SELinux denial stands beside it", tally.source, PROOF)
+            yield supports("an SELinux denial was logged at the same time", tally.source, PROOF)
         for event in events[:1]:
             yield supports(event.message, event.source, PROOF)
         modules = case.here.kernel.security_modules if case.here.kernel else None
@@ -68,17 +68,17 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if not target.is_unix:
         boolean = ("setsebool", "-P", "httpd_can_network_connect")
         steps = (Run(argv=(*boolean, "1"), undo=(*boolean, "0")),)
-        yield Remedy(message="let the web server connect to network ports", steps=steps, is_policy=True)
+        yield Remedy(message="allow the web server to connect to network ports", steps=steps, is_policy=True)
         port = ("-p", "tcp", str(target.port))
         label = Run(argv=("semanage", "port", "-a", "-t", "http_port_t", *port), undo=("semanage", "port", "-d", *port))
-        yield Remedy(message=f"label port {target.port} as one of the web (http_port_t)", steps=(label,), is_policy=True)
+        yield Remedy(message=f"label port {target.port} as a web port (http_port_t)", steps=(label,), is_policy=True)
         return
     directory = posixpath.dirname(target.path)
     what = target.path if directory in SHARED else directory
     spec = re.escape(what).replace(r"\-", "-") + ("" if what == target.path else "(/.*)?")
     rule = ("semanage", "fcontext")
     yield Remedy(
-        message=f"label {what} as what web servers run with (httpd_var_run_t)",
+        message=f"label {what} for use by web servers (httpd_var_run_t)",
         steps=(
             Run(argv=(*rule, "-a", "-t", "httpd_var_run_t", spec), undo=(*rule, "-d", spec)),
             Run(argv=("restorecon", "-R", what), undo=("restorecon", "-R", what)),
@@ -91,7 +91,7 @@ CAUSE = Cause(
     id="selinux-denied",
     layer=Layer.PLATFORM,
     message="SELinux denied the proxy's connection",
-    headline="SELinux denied {proxy} the way to {target}",
+    headline="SELinux denied {proxy} access to {target}",
     symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
     examine=examine,
     remedies=remedies,

@@ -1,4 +1,4 @@
-"""The authentication or authorisation subrequest failed or answered with another status than it may.
+"""The authentication or authorisation subrequest failed or returned an unexpected status.
 
 auth_request takes 2xx, 401 and 403; anything else is 500 ("auth request unexpected status"). ALB 561, Envoy UAEX.
 
@@ -55,7 +55,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="auth-service-failed",
     layer=Layer.PROXY,
-    message="the authentication or authorisation subrequest failed or answered with another status than it may",
+    message="the authentication or authorisation subrequest failed or returned an unexpected status",
     symptoms={Symptom.AUTH_FAILED: 5.0},
     foresee=(waits_for_body,),
 )

@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="cache-storage-full",
     layer=Layer.PROXY,
-    message="no room is left for the cached object",
+    message="no space is left for the cached object",
     symptoms={Symptom.CACHE_FULL: 5.0},
 )

@@ -37,7 +37,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for proxy in case.proxies:
         for problem in proxy.problems:
             if proxy.test == "failed" and "host not found in" in problem.message:
-                yield supports(f"its own test says: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
+                yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
         if name.outcome in ("not-found", "no-address") and case.seen(Symptom.NAME_NOT_FOUND):
@@ -48,7 +48,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     tally = case.tally(Symptom.NAME_NOT_FOUND)
-    return f"the backend's name {tally.detail} does not resolve" if tally and tally.detail else ""
+    return f"the backend name {tally.detail} does not resolve" if tally and tally.detail else ""
 
 
 _PUBLIC = frozenset(
@@ -75,7 +75,7 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
                 and (is_asked or (peer.resolves and not route.has_variables))
                 and ("." not in name or name.endswith(_PRIVATE))
             ):
-                message = f"{name} is a private name, and {', '.join(route.resolver)} answers for public ones only"
+                message = f"{name} is a private name, but {', '.join(route.resolver)} resolves only public names"
                 yield risk(message, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
 
 
@@ -96,7 +96,7 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
             if not name or "." in name or ":" in peer.name or name == "localhost":
                 continue
             for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
-                yield risk(f'"{peer.name}" is no upstream group; there is "{group}"', route.at, f"write {group}")
+                yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")
 
 
 CAUSE = Cause(

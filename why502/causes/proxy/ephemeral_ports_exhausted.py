@@ -38,7 +38,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     lost = case.tally(Symptom.NO_LOCAL_PORT)
     if lost and case.target is not None and ":" in case.target.host:
-        yield refutes("it is an IPv6 address: more often this machine has none itself to connect from", lost.source, STRONG)
+        yield refutes(
+            "it is an IPv6 address: more often, the reason is that this machine has no IPv6 address to connect from",
+            lost.source,
+            STRONG,
+        )
     kernel = case.here.kernel
     if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:
         room = kernel.ports_last - kernel.ports_first + 1
@@ -54,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Keep connections open: in the group, or in one made for the route's only address."""
     if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
-        message = f"keep {KEPT} connections to {case.target} open and use them again (those of now hold their ports for a minute)"
+        message = f"keep {KEPT} connections to {case.target} open and reuse them (existing ones stay in TIME_WAIT for a minute)"
         yield Remedy(message=message, steps=(*changes, *reload(case.proxy)))
 
 
@@ -111,7 +115,7 @@ def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
             yield risk(message, route.at, 'add `proxy_set_header Connection "";`')
         elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
             is_mapped = not any("close" in value.lower() for value in values)
-            advice = 'let the map give "" in place of close' if is_mapped else 'write `proxy_set_header Connection "";`'
+            advice = 'make the map return "" instead of close' if is_mapped else 'write `proxy_set_header Connection "";`'
             yield risk(message, route.at, advice, severity=Severity.NOTE if is_mapped else None)
 
 
@@ -127,7 +131,7 @@ def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
         methods = [name for name in names if name in _METHODS]
         if "keepalive" in names and methods and names.index("keepalive") < names.index(methods[0]):
             yield risk(
-                f"{methods[0]} stands behind keepalive and undoes it", level.own("keepalive")[0].at, f"put it below {methods[0]}"
+                f"{methods[0]} comes after keepalive and disables it", level.own("keepalive")[0].at, f"move it below {methods[0]}"
             )
 
 

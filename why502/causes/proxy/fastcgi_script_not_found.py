@@ -58,7 +58,7 @@ def _outside(case: Case) -> str:
     path = named.replace("$document_root", root).replace("${document_root}", root)
     if not path.startswith(f"{chroot}/"):
         return ""
-    return f"the pool has {chroot} as its root (chroot), where {path} does not exist: the path must be told without {chroot}"
+    return f"the pool has {chroot} as its root (chroot), where {path} does not exist: the path must be given without {chroot}"
 
 
 @rule(122, "fastcgi-without-script", Severity.WARNING)
@@ -100,7 +100,7 @@ def params_lost(deployment: Deployment) -> Iterator[Risk]:
         if len(lost) > 2 and first not in seen:
             seen.add(first)
             yield risk(
-                f"{len(lost)} parameters of the block around are not inherited here ({', '.join(lost[:3])} …)",
+                f"{len(lost)} parameters of the enclosing block are not inherited here ({', '.join(lost[:3])} …)",
                 first,
                 "include them again here",
             )

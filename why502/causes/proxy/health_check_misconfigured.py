@@ -33,21 +33,19 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
     if case.target is None or tally is None or not case.is_left_out or case.explains_notices:
         return
-    message = (
-        f"the health check did not get the answer that it wants ({tally.detail})" if tally.detail else "the health check says no"
-    )
+    message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
     yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
     answered = next(
         (probe for probe in case.probes if probe.symptom is None and probe.status and probe.status < SERVER_ERROR), None
     )
     if answered is not None:
-        yield supports(f"it answers a request of ours with {answered.status}", "probe", FAIR)
+        yield supports(f"it answers a probe with {answered.status}", "probe", FAIR)
 
 
 CAUSE = Cause(
     id="health-check-misconfigured",
     layer=Layer.PROXY,
-    message="the members are fine and the health check says no: path, host, port, expected code, timing",
+    message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
     examine=examine,
 )

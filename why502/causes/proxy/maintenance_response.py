@@ -117,7 +117,7 @@ def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
         if found and level.at in passing and level.path[:1] != ("stream",):
             answer = " ".join(found[0].args[:1])
             yield risk(
-                f"the server answers {answer} before any location is looked for",
+                f"the server answers {answer} before any location is matched",
                 found[0].at,
                 "move it into `location / { … }`, or remove it",
             )

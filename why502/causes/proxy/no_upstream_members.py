@@ -41,7 +41,7 @@ def backup_never(deployment: Deployment) -> Iterator[Risk]:
         no_retry = "off" in route.next_upstream or route.next_upstream_tries == 1
         if backups and primary and no_retry and all(peer.max_fails == 0 for peer in primary) and backups[0].at not in seen:
             seen.add(backups[0].at)
-            yield risk(f"{backups[0].name} is never asked", backups[0].at, "allow a retry, or leave max_fails at 1")
+            yield risk(f"{backups[0].name} is never tried", backups[0].at, "allow a retry, or leave max_fails at 1")
 
 
 CAUSE = Cause(

@@ -37,7 +37,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for tally in case.words(Symptom.LISTENS_ON) if case.offline and case.protocol in ("fastcgi", "") else ():
         if tally.program == "php-fpm" and tally.target and not (case.target and accepts(tally.target, case.target)):
-            goal = f"the proxy connects to {case.target}" if case.target else "the proxy finds nobody"
+            goal = f"the proxy connects to {case.target}" if case.target else "the proxy finds no listener"
             yield supports(f"a PHP-FPM pool listens on {tally.target}, {goal}", tally.source, STRONG)
             return
     if case.target is None:
@@ -48,13 +48,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     pools = case.host.php_pools if case.host else None
     if pools is None:
         if case.target.is_unix and "php" in case.target.path and case.protocol == "fastcgi":
-            yield supports("the path is that of a PHP-FPM pool", "", WEAK)
+            yield supports("the path belongs to a PHP-FPM pool", "", WEAK)
         return
     if case.pool is not None:
         yield refutes(f"pool {case.pool.name} is configured to listen on {case.target}", str(case.pool.listen_at or ""), PROOF)
         return
     if other := next((service.name for service in case.services if not _is_php(service.name, *service.argv[:1])), ""):
-        yield refutes(f"{case.target} belongs to {other}, which is no PHP-FPM", "", PROOF)
+        yield refutes(f"{case.target} belongs to {other}, which is not PHP-FPM", "", PROOF)
         return
     is_of_php = not case.target.is_unix or _is_php(case.target.path, *(route.location for route in case.routes))
     for pool in _running(case)[:1]:

@@ -32,17 +32,19 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.failures and not case.is_named and any(proxy.test == "failed" and proxy.is_running for proxy in case.proxies):
             problem = next((p for proxy in case.proxies for p in proxy.problems), None)
             yield supports(
-                f"no file names {case.target} any more; the proxy still uses it, since what lies on disk is refused", "", PROOF
+                f"no file names {case.target} any more; the proxy still uses it, because the configuration on disk is rejected",
+                "",
+                PROOF,
             )
             if problem:
-                yield supports(f"the configuration on disk is refused: {problem.message}", str(problem.at or "nginx -t"), PROOF)
+                yield supports(f"the configuration on disk is rejected: {problem.message}", str(problem.at or "nginx -t"), PROOF)
         return
     for proxy in case.proxies:
         if proxy.test == "failed" and (proxy.is_running or case.offline):
             problem = proxy.problems[0] if proxy.problems else None
             message = problem.message if problem else "it fails its own test"
             yield supports(
-                f"the configuration on disk is refused: {message}",
+                f"the configuration on disk is rejected: {message}",
                 str(problem.at) if problem and problem.at else "nginx -t",
                 2 * PROOF,
             )
@@ -54,8 +56,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="proxy-config-invalid",
     layer=Layer.PROXY,
-    message="the configuration on disk does not pass its own test, so a reload was refused and an old one runs",
-    headline="{proxy} refuses the configuration on disk and runs an older one, which leads to {target}",
+    message="the configuration on disk fails its own test, so a reload was rejected and an older one is running",
+    headline="{proxy} rejects the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
     yields_to=frozenset({"proxy-listen-failed", "proxy-not-running", "dns-host-not-found"}),
     examine=examine,

@@ -39,7 +39,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         newest = next((f for f in proxy.files if f.modified_at == proxy.changed_at), None)
         where = newest.path if newest else proxy.config
         yield supports(
-            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, what runs was loaded at {proxy.loaded_at:%H:%M:%S}", where, FAIR
+            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, the running configuration was loaded at {proxy.loaded_at:%H:%M:%S}",
+            where,
+            FAIR,
         )
         if not case.is_named:
             yield supports(f"no file names {case.target} any more, and the proxy still connects to it", where, PROOF)
@@ -47,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         timed = case.tally(Symptom.READ_TIMED_OUT)
         if timed and case.route and timed.duration_max_s is not None and timed.duration_max_s < 0.8 * case.route.read_timeout_s:
             yield supports(
-                f"requests were given up after {timed.duration_max_s:.1f} s, the files say {case.route.read_timeout_s:g} s",
+                f"requests were given up after {timed.duration_max_s:.1f} s, but the files specify {case.route.read_timeout_s:g} s",
                 where,
                 PROOF,
             )
@@ -58,14 +60,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Load it."""
     for proxy in case.proxies:
         if proxy.test == "ok" and (steps := reload(proxy)):
-            yield Remedy(message="load the configuration that lies on disk", steps=steps)
+            yield Remedy(message="load the configuration from disk", steps=steps)
             return
 
 
 CAUSE = Cause(
     id="proxy-config-not-loaded",
     layer=Layer.PROXY,
-    message="the configuration on disk is newer than the one that runs",
+    message="the configuration on disk is newer than the running one",
     headline="{proxy} runs an older configuration than the one on disk",
     symptoms={Symptom.RELOAD_FAILED: LIKELY},
     yields_to=frozenset({"proxy-config-invalid"}),

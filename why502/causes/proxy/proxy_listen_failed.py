@@ -39,11 +39,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     for proxy in case.proxies:
         for problem in proxy.problems:
             if not proxy.is_running and "bind() to" in problem.message:
-                yield supports(f"its own words: {problem.message}", str(problem.at or problem.source or "nginx -t"), 2 * PROOF)
+                yield supports(f"its own message: {problem.message}", str(problem.at or problem.source or "nginx -t"), 2 * PROOF)
                 return
     if tally is None:
         return
-    yield supports("it does not run since", "ps", FAIR)
+    yield supports("it has not been running since", "ps", FAIR)
     ports = {listen.port for proxy in case.proxies if proxy.kind in kinds for listen in proxy.listens}
     for listener in case.here.listeners or ():
         process = case.process_of(listener)

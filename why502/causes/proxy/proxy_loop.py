@@ -125,7 +125,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
                 continue
             path = route.uri or route.location.split(" ")[-1] or "/"
             if deployment.matcher.at(target).find(host, path, target.port) == route:
-                yield risk(f"{peer.name} is this very server", route.at, "pass to the port of the application")
+                yield risk(f"{peer.name} is this server itself", route.at, "pass to the port of the application")
                 break
 
 

@@ -42,16 +42,18 @@ def examine(case: Case) -> Iterator[Evidence]:
     inner = _inner(case)
     if said and said - {"", None} <= {proxy.kind for proxy in inner}:
         yield refutes(
-            f"{inner[0].kind} is a backend here: {running[0].kind} runs and passes requests to it", "configuration", 2 * PROOF
+            f"{inner[0].kind} is a backend here: {running[0].kind} is running and passes requests to it",
+            "configuration",
+            2 * PROOF,
         )
     if other := serving(case.here):
-        yield refutes(f"another gateway serves here: {other}", "ss -ltnp", 2 * PROOF)
+        yield refutes(f"another gateway serves this machine: {other}", "ss -ltnp", 2 * PROOF)
     for proxy in _missing(case):
         yield supports(f"no process runs with {proxy.config}", "ps", LIKELY if running else 2 * PROOF)
         if proxy.why_stopped:
             yield supports(proxy.why_stopped, "service manager", WEAK)
         for problem in proxy.problems[:1]:
-            yield supports(f"its own test says: {problem.message}", str(problem.at or "nginx -t"), WEAK)
+            yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), WEAK)
 
 
 def _inner(case: Case) -> list[Proxy]:
@@ -78,7 +80,7 @@ def _missing(case: Case) -> list[Proxy]:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     stopped = _missing(case)
-    return f"{stopped[0].kind} does not run: no process has the configuration {stopped[0].config}" if stopped else ""
+    return f"{stopped[0].kind} is not running: no process has the configuration {stopped[0].config}" if stopped else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -91,7 +93,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()
             unmask = Run(argv=("systemctl", "unmask", *at, proxy.unit), undo=("systemctl", "mask", *at, proxy.unit))
             start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
-            yield Remedy(message=f"unmask {proxy.unit}, which somebody masked on purpose, and start it", steps=(unmask, start))
+            yield Remedy(message=f"unmask {proxy.unit}, which was masked deliberately, and start it", steps=(unmask, start))
         elif proxy.unit:
             start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
             yield Remedy(message=f"start {proxy.unit}", steps=(start,))
@@ -107,7 +109,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
-    message="the proxy itself does not run or does not listen",
+    message="the proxy itself is not running or not listening",
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     yields_to=frozenset({"dns-host-not-found", "proxy-listen-failed"}),
     examine=examine,

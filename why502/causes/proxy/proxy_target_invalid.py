@@ -57,7 +57,7 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
             ):
                 fixed = "/" + written.partition("/")[2]
                 yield risk(
-                    f"every request here asks the backend for {fixed}", route.at, "leave the URI out, or append $request_uri"
+                    f"every request here is sent to the backend as {fixed}", route.at, "leave the URI out, or append $request_uri"
                 )
 
 

@@ -39,7 +39,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             and tally.bytes_min >= 0.99 * GIB
         ):
             yield supports(
-                f"every cut answer has at least {tally.bytes_min} bytes: proxy_max_temp_file_size is 1 GiB", tally.source, LIKELY
+                f"every truncated response has at least {tally.bytes_min} bytes: proxy_max_temp_file_size is 1 GiB",
+                tally.source,
+                LIKELY,
             )
             return
 

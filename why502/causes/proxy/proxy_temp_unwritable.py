@@ -41,7 +41,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             proxy = case.proxy or next(iter(case.proxies), None)
             if directory and proxy and proxy.user and directory.count("/") > 2:
                 chown = Run(argv=("chown", "-R", proxy.user, directory))
-                yield Remedy(message=f"let {directory} belong to {proxy.user}, as which the workers run", steps=(chown,))
+                yield Remedy(message=f"make {proxy.user}, the user of the workers, the owner of {directory}", steps=(chown,))
                 return
 
 

@@ -46,25 +46,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     limit = route.read_timeout_s
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
-        yield supports(
-            f"our own request was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG
-        )
+        yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
         if late.first_byte_s > MUCH * limit:
             yield refutes(f"it takes more than {MUCH:g} times as long as that", "probe", FAIR)
         traffic = case.traffic
         if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
-            yield supports(
-                "other requests to it are answered in time: it is this kind of work that takes longer", "access log", FAIR
-            )
+            yield supports("other requests to it are answered in time: only this kind of work takes longer", "access log", FAIR)
         elif kind := kind_of_work(case):
             yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
         elif nothing_answered(case):
-            yield refutes("since then no request at all is answered in time: it is slow as a whole", "access log", FAIR)
+            yield refutes("since then no request is answered in time: it is slow in general", "access log", FAIR)
     elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
         # What never ended anywhere may never end: it proves nothing about the limit.
         yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
-        yield refutes(f"our own request did not end either: {silent.detail}", "probe", WEAK)
+        yield refutes(f"a probe did not finish either: {silent.detail}", "probe", WEAK)
     if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
@@ -72,7 +68,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_special = is_own and any(other.read_timeout_s > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
         message = (
-            f"the read timeout is {limit:g} s {'in this very location' if is_own else 'there'}, the default is {USUAL_S:g} s"
+            f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {USUAL_S:g} s"
         )
         yield supports(message, at, FAIR if is_special else 0.5)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
@@ -100,7 +96,7 @@ def quick_otherwise(case: Case, limit: float) -> str:
     times = [p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None]
     if len(asked) != 1 or asked <= {"/", ""} or not times or max(times) > QUICK * limit:
         return ""
-    return f"only {asked.pop()} takes longer than the {limit:g} s that are set there; our request for another path took {max(times):.2f} s"
+    return f"only {asked.pop()} takes longer than the {limit:g} s set there; a probe of another path took {max(times):.2f} s"
 
 
 def _has_ended(case: Case) -> bool:
@@ -131,7 +127,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
         return
     wanted = f"{math.ceil(2 * late) if late > route.read_timeout_s else USUAL_S:g}s"
     change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
-    yield Remedy(message=f"let that route wait {wanted} for an answer", steps=(change, *reload(case.proxy)) if change else ())
+    yield Remedy(
+        message=f"raise the read timeout of that route to {wanted}", steps=(change, *reload(case.proxy)) if change else ()
+    )
 
 
 _THREE = ("connect_timeout", "send_timeout", "read_timeout")

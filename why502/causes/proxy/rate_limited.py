@@ -46,7 +46,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 status, zone = route.limit_status(name), _zone(setting.args)
                 if (name, zone, status) in told:
                     continue
-                message = f"{name} of zone {zone} refuses with {status}" + f" ({name}_status)" * (
+                message = f"{name} of zone {zone} rejects with {status}" + f" ({name}_status)" * (
                     f"{name}_status" in route.settings
                 )
                 if refused and zone in zones:
@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                     yield supports(message, str(setting.at or ""), WEAK)
                 elif not refused and not _logs(route, name) and any(tally.status == status for tally in own):
                     told.add((name, zone, status))
-                    yield supports(f"{message}, and its log level leaves no line of that", str(setting.at or ""), STRONG)
+                    yield supports(f"{message}, and its log level suppresses that line", str(setting.at or ""), STRONG)
 
 
 def _zone(args: tuple[str, ...]) -> str:
@@ -81,7 +81,7 @@ def told_as_503(deployment: Deployment) -> Iterator[Risk]:
             setting = route.setting(name)
             if setting and f"{name}_status" not in route.settings and name not in seen and level and level.is_known:
                 seen.add(name)
-                yield risk(f"what {name} refuses is told as {route.limit_status(name)}", setting.at, f"`{name}_status 429;`")
+                yield risk(f"requests rejected by {name} get {route.limit_status(name)}", setting.at, f"`{name}_status 429;`")
 
 
 @rule(104, "limit-without-burst", Severity.NOTE)
@@ -95,13 +95,15 @@ def without_burst(deployment: Deployment) -> Iterator[Risk]:
         for setting in route.settings.get("limit_req", ()):
             if not any(word.startswith("burst=") for word in setting.args) and setting.at not in seen:
                 seen.add(setting.at)
-                yield risk("without burst two requests at once are one too many", setting.at, "add `burst=20 nodelay`")
+                yield risk(
+                    "without burst, the second of two simultaneous requests is rejected", setting.at, "add `burst=20 nodelay`"
+                )
 
 
 CAUSE = Cause(
     id="rate-limited",
     layer=Layer.PROXY,
-    message="the proxy itself refused by limit_req, limit_conn or the like",
+    message="the proxy itself rejected the request by limit_req, limit_conn or similar",
     symptoms={Symptom.RATE_LIMITED: PROOF},
     examine=examine,
     foresee=(

@@ -48,7 +48,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         found = own_servers(case)
         change = set_in_route(case, "resolver", f"{' '.join(found)} valid=30s", route) if found else None
         if change:
-            yield Remedy(message=f"ask {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
+            yield Remedy(message=f"use {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
             return
 
 
@@ -77,9 +77,9 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
             if not is_open and (not host_name(peer) or (peer.target and (host_name(peer), peer.target.port) in static)):
                 continue
             message = (
-                f"{route.directive} {route.passes}: no resolver is set, so only an address or a group can be meant"
+                f"{route.directive} {route.passes}: no resolver is set, so it must be an address or a group"
                 if is_open
-                else f"{peer.name} is looked up for each request, and no resolver is set"
+                else f"{peer.name} is resolved for each request, but no resolver is set"
             )
             yield risk(
                 message,
@@ -93,7 +93,7 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="resolver-missing",
     layer=Layer.PROXY,
-    message="the target holds a variable and no resolver is configured",
+    message="the target contains a variable, but no resolver is configured",
     symptoms={Symptom.NO_RESOLVER: PROOF},
     remedies=remedies,
     foresee=(without_resolver,),

@@ -71,7 +71,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         names |= {f"{prefix}_busy_buffers_size": size(2 * max(buffer, route.buffer_bytes))}
     changes = [set_in_route(case, name, value) for name, value in names.items()]
     found = tuple(change for change in changes if change is not None)
-    what = f"the header has {measured} bytes" if measured else "the header's size was not measured"
+    what = f"the header has {measured} bytes" if measured else "the header size was not measured"
     yield Remedy(
         message=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
         steps=(*together(case, found), *reload(case.proxy)) if len(found) == len(names) else (),

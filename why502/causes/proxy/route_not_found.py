@@ -72,7 +72,7 @@ def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
         ):
             if not {"error_page", "try_files"} & level.settings.keys():
                 yield risk(
-                    f"what fits {level.args[-1]} is not passed on, and no root is set",
+                    f"requests matching {level.args[-1]} are not passed on, and no root is set",
                     level.at,
                     "repeat the proxy_pass there, or set root",
                 )

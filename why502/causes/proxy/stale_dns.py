@@ -46,7 +46,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         known = {address for x in found for address in x.addresses}
         if found and known and target.host not in known:
             yield supports(
-                f"{name.host} means {', '.join(sorted(known))} now; the proxy still connects to {target.host}",
+                f"{name.host} now resolves to {', '.join(sorted(known))}; the proxy still connects to {target.host}",
                 f"getent ahosts {name.host}",
                 2 * PROOF,
             )
@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Reload, so that the names are resolved anew."""
     if steps := reload(case.proxies[0] if case.proxies else None):
-        yield Remedy(message="reload the proxy: it resolves its names anew", steps=steps, safe=True)
+        yield Remedy(message="reload the proxy: it resolves its names again", steps=steps, safe=True)
 
 
 _CHANGING = re.compile(
@@ -115,7 +115,7 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         for peer in route.peers if route.has_variables else ():
             if peer.at == route.at and peer.target and (at := fixed.get((host_name(peer), peer.target.port))):
-                message = f"{peer.name} is not resolved anew here: {at} names it without a variable"
+                message = f"{peer.name} is not resolved again here: {at} names it without a variable"
                 yield risk(message, route.at, "use the variable in both places")
 
 

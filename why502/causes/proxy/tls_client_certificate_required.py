@@ -33,7 +33,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """
     asked = case.probe(Symptom.TLS_CLIENT_CERTIFICATE)
     if asked and case.tally(Symptom.TLS_FAILED) and case.route and not case.route.has_client_certificate:
-        yield supports("it asked for a certificate, and the proxy has none to show", str(case.route.at or ""), STRONG)
+        yield supports("it asked for a certificate, but the proxy has none to present", str(case.route.at or ""), STRONG)
 
 
 CAUSE = Cause(

@@ -85,7 +85,7 @@ def without_sni(deployment: Deployment) -> Iterator[Risk]:
         )
         if name and (name, route.server_at) not in seen:
             seen.add((name, route.server_at))
-            yield risk(f"the TLS handshake with {name} does not name it", route.at, f"add `{module}_ssl_server_name on;`")
+            yield risk(f"the TLS handshake with {name} sends no server name", route.at, f"add `{module}_ssl_server_name on;`")
 
 
 @rule(61, "group-name-in-tls", Severity.WARNING)
@@ -99,7 +99,7 @@ def group_as_sni(deployment: Deployment) -> Iterator[Risk]:
             if route.upstream and "." not in route.upstream:
                 module = route.directive.removesuffix("_pass")
                 yield risk(
-                    f'"{route.upstream}", a group, is the TLS name of the backend',
+                    f'"{route.upstream}", a group name, is used as the TLS name of the backend',
                     route.at,
                     f"set {module}_ssl_name to its real name",
                 )

@@ -49,10 +49,10 @@ def tell(case: Case) -> str:
 
 
 _SAYS = {
-    "ssl_server_name": "send the server name (SNI): the backend then shows a certificate that verifies",
-    "ssl_name": "verify the certificate for {}, which it is for, if that is your backend",
-    "ssl_trusted_certificate": "trust the issuers in {}, of which one signed the certificate, if that is your backend",
-    "ssl_verify_depth": "take a chain of {} certificates between the backend's and the trusted one",
+    "ssl_server_name": "send the server name (SNI): the backend then presents a certificate that verifies",
+    "ssl_name": "verify the certificate against {}, the name it was issued for, if that is your backend",
+    "ssl_trusted_certificate": "trust the issuers in {}, one of which signed the certificate, if that is your backend",
+    "ssl_verify_depth": "allow a chain of {} certificates between the backend's and the trusted one",
 }
 
 
@@ -99,7 +99,7 @@ def without_ca(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{module}_ssl_verify is on without {module}_ssl_trusted_certificate",
                     setting.at,
-                    "name the file of trusted issuers",
+                    "set the file of trusted issuers",
                 )
 
 
@@ -124,14 +124,14 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
             yield risk(
                 f"the certificate of {name} is not verified",
                 route.at,
-                f"`{module}_ssl_verify on;` with trusted issuers, or say `off`",
+                f"`{module}_ssl_verify on;` with trusted issuers, or write `off`",
             )
 
 
 CAUSE = Cause(
     id="tls-verify-failed",
     layer=Layer.PROXY,
-    message="the backend's certificate did not verify: expired, wrong name, unknown issuer",
+    message="verification of the backend's certificate failed: expired, wrong name, unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     examine=examine,
     tell=tell,

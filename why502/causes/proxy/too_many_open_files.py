@@ -89,7 +89,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if proxy.unit and proxy.is_running and not proxy.is_apart:
         unit = of_unit(proxy.unit)
         yield Remedy(
-            message=f"let {proxy.unit} open {wanted} files (LimitNOFILE), where its master may not raise its own limit",
+            message=f"allow {proxy.unit} to open {wanted} files (LimitNOFILE), because its master cannot raise its own limit",
             steps=(*put(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
         )
 
@@ -121,7 +121,7 @@ CAUSE = Cause(
     id="too-many-open-files",
     layer=Layer.PROXY,
     message="the proxy ran out of file descriptors",
-    headline="{proxy} may open no more files, so no more connections to {target}",
+    headline="{proxy} cannot open more files, so it cannot open more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     # Of an application that can accept no connection, or open no file for a request.
     explains=frozenset({"connection-reset", "keepalive-race", "premature-close"}),

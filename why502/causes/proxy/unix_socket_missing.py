@@ -42,16 +42,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     path = case.socket_path
     if path and path.kind in ("missing", "file", "directory"):
-        message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, no socket"
+        message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, not a socket"
         yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
         if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
-            yield refutes("no application listens under another path: it may not run at all", "ss -lx", LIKELY)
+            yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
-            reason = ": its service has a /tmp of its own (PrivateTmp=yes)" if _private((elsewhere,)) else ""
+            reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
             message = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{reason}"
             yield supports(message, elsewhere, STRONG)
     elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
-        message = f"the proxy sees the socket since {case.born:%H:%M:%S}, when its application began: it had not run before"
+        message = (
+            f"the proxy has seen the socket since {case.born:%H:%M:%S}, when its application started: it was not running before"
+        )
         yield refutes(message, f"stat {case.target.path}", LIKELY)
     elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
@@ -83,8 +85,8 @@ def tell(case: Case) -> str:
         return ""
     elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")
     if private := _private(path.seen_elsewhere):
-        return f"{path.path} does not exist for the proxy: the application has a /tmp of its own (PrivateTmp), and its socket is {private}"
-    return f"{path.path} does not exist for the proxy" + (f"; a socket that may be meant is {elsewhere}" if elsewhere else "")
+        return f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is {private}"
+    return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -99,7 +101,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in case.services if elsewhere else ():
         if service.settings.get("PrivateTmp") == "yes" and (steps := put(service, "tmp", "PrivateTmp=no")):
             message = (
-                f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would need no such thing"
+                f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would not need this"
             )
             yield Remedy(message=message, steps=(*steps, restart(service)))
 

@@ -37,7 +37,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     ):
         return
     if not case.target.is_unix:
-        yield refutes("the target is no unix socket", "", PROOF)
+        yield refutes("the target is not a unix socket", "", PROOF)
         return
     yield supports("on a unix socket this is nearly always its mode or that of a directory", "", FAIR)
     path = case.socket_path
@@ -45,10 +45,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         step = next((step for step in path.steps if step.path == path.blocked_at), None)
         modes = f" (mode {step.mode}, {step.owner}:{step.group})" if step else ""
         yield supports(
-            f"user {path.user} may not use {path.blocked_at or path.path}{modes}", f"stat {path.blocked_at or path.path}", PROOF
+            f"user {path.user} has no access to {path.blocked_at or path.path}{modes}",
+            f"stat {path.blocked_at or path.path}",
+            PROOF,
         )
     elif path and path.is_reachable and case.answers_now is not True:
-        yield refutes(f"the modes let user {path.user} through", f"namei -l {path.path}", STRONG)
+        yield refutes(f"the modes allow user {path.user}", f"namei -l {path.path}", STRONG)
 
 
 def tell(case: Case) -> str:
@@ -60,7 +62,7 @@ def tell(case: Case) -> str:
     step = next((step for step in path.steps if step.path == blocked), None)
     modes = f" (mode {step.mode}, {step.owner}:{step.group})" if step else ""
     way = "" if blocked == path.path else f", on the way to {path.path}"
-    return f"user {path.user}, as which the proxy's workers run, may not use {blocked}{modes}{way}"
+    return f"user {path.user}, the user of the proxy's workers, has no access to {blocked}{modes}{way}"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -76,12 +78,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
         # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand, so nothing is restarted.
         now = (Run(argv=("chown", user, path.path)), Run(argv=("chmod", "0660", path.path)))
         yield Remedy(
-            message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and give the socket of now to {user}",
+            message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and chown the existing socket to {user}",
             steps=(*changes, *test, *now) if test and changes and not pool.acl_users else (),
         )
     elif step is not None and step.kind == "socket":
         yield Remedy(
-            message=f"let the application give its socket the group of {path.user} and mode 0660; at once, until it starts anew:",
+            message=f"make the application create its socket with the group of {path.user} and mode 0660; until it restarts, apply now:",
             steps=(
                 Run(argv=("chgrp", path.user, step.path), undo=("chgrp", step.group, step.path)),
                 Run(argv=("chmod", "g+rw", step.path), undo=("chmod", step.mode, step.path)),
@@ -99,7 +101,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-permission",
     layer=Layer.PROXY,
-    message="the proxy's worker user may not write to the unix socket or pass through one of its directories",
+    message="the proxy's worker user cannot write to the unix socket or traverse one of its directories",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,
     tell=tell,

@@ -57,7 +57,7 @@ def limit_per_worker(deployment: Deployment) -> Iterator[Risk]:
         limited = [peer for peer in group.peers if peer.max_conns]
         if limited and not group.zone and deployment.since(1, 9, 0):
             yield risk(
-                f"max_conns={limited[0].max_conns} holds for each worker process by itself",
+                f"max_conns={limited[0].max_conns} applies to each worker process separately",
                 limited[0].at,
                 f"add `zone {group.name} 64k;`",
             )
@@ -78,7 +78,7 @@ def weight_alone(deployment: Deployment) -> Iterator[Risk]:
         if len(servers) == 1 and stands_alone(group.peers):
             yield risk(f"{weights[0]} has no effect: it is the only server", servers[0].at, "leave it out")
         elif len(weights) == len(servers) > 1 and len(set(weights)) == 1:
-            yield risk(f"all servers have {weights[0]}, which is the same as none", servers[0].at, "leave it out")
+            yield risk(f"all servers have {weights[0]}, which has no effect", servers[0].at, "leave it out")
 
 
 CAUSE = Cause(

@@ -64,7 +64,7 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         level = deployment.level(route)
         if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
-            yield risk("Upgrade is passed on with HTTP/1.0, which knows none", route.at, "add `proxy_http_version 1.1;`")
+            yield risk("Upgrade is passed on with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
 
 
 @rule(52, "upgrade-without-connection", Severity.ERROR)
@@ -79,7 +79,7 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
         if not any("upgrade" in value or "$" in value for value in values):
             yield risk(
-                "Upgrade is passed on, and Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
+                "Upgrade is passed on, but Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
             )
 
 

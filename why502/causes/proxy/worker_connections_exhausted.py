@@ -76,7 +76,7 @@ def tell(case: Case) -> str:
     )
     waiting = _waiting(case, proxy)
     queue = f"{waiting} clients wait to be accepted" if waiting else ""
-    words = "its log says that MaxRequestWorkers is reached" if said else ""
+    words = "its log reports that MaxRequestWorkers was reached" if said else ""
     return f"all workers of apache are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
 
 

@@ -40,22 +40,24 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        message = "no socket of that address family can be made here (97), as where IPv6 is off and the name gives ::1"
+        message = (
+            "no socket of that address family can be created here (97), for example if IPv6 is off and the name resolves to ::1"
+        )
         yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
     if lost and target is not None and ":" in target.host:
-        yield supports("the target is an IPv6 address, and there is none to connect to it from (99)", lost.source, LIKELY)
+        yield supports("the target is an IPv6 address, but this machine has none to connect from (99)", lost.source, LIKELY)
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
     if target.is_wildcard and case.listeners is None:
         yield supports(
-            f"{target.host} is where a server listens; to connect there means this machine, or this container", "", STRONG
+            f"{target.host} is an address to listen on; connecting to it reaches this machine, or this container", "", STRONG
         )
     for tally in case.words(Symptom.LISTENS_ON):
         heard = tally.target
         if heard and heard.port == target.port and not accepts(heard, target) and case.listeners is None:
-            yield supports(f"the application says that it listens on {heard}", tally.source, STRONG)
+            yield supports(f"the application reports that it listens on {heard}", tally.source, STRONG)
             break
     if case.listeners != ():
         return
@@ -106,7 +108,7 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
         for peer in route.peers:
             if peer.target and peer.target.is_wildcard and peer.at not in seen:
                 seen.add(peer.at)
-                yield risk(f"{peer.name} is no address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
+                yield risk(f"{peer.name} is not an address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
 
 
 CAUSE = Cause(

@@ -54,7 +54,7 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
             seen.add(first)
             names = ", ".join(dict.fromkeys(args[0] for args in lost))
             yield risk(
-                f"the headers of the block around are not inherited here: {names}",
+                f"the headers of the enclosing block are not inherited here: {names}",
                 first,
                 "repeat them here, or include one file in both",
             )
@@ -75,7 +75,7 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
         if level is None or not level.is_known or route.upstream in seen:
             continue
         seen.add(route.upstream)
-        shown = f"`Host: {route.proxy_host}`" + (", which is no host name" if "_" in route.upstream else "")
+        shown = f"`Host: {route.proxy_host}`" + (", which is not a host name" if "_" in route.upstream else "")
         yield risk(f"the backend is sent {shown}", route.at, "add `proxy_set_header Host $host;`")
 
 
@@ -94,7 +94,7 @@ def host_twice(deployment: Deployment) -> Iterator[Risk]:
         if route.directive == "proxy_pass" and len(found) > 1 and found[-1].at not in seen:
             seen.add(found[-1].at)
             yield risk(
-                f"Host is set at {found[0].at}, too, and sent twice",
+                f"Host is also set at {found[0].at}, and is sent twice",
                 found[-1].at,
                 *_removal(deployment, found[-1].at, found[0].args == found[-1].args),
             )
@@ -154,13 +154,13 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
         if local and level.is_known and route.server_at not in seen and not route.has_variables:
             seen.add(route.server_at)
             host = "localhost" if local[0].target and local[0].target.is_unix else route.proxy_host
-            yield risk(f"the application is told `Host: {host}`", route.at, "add `proxy_set_header Host $host;`")
+            yield risk(f"the application receives `Host: {host}`", route.at, "add `proxy_set_header Host $host;`")
 
 
 CAUSE = Cause(
     id="wrong-host-header",
     layer=Layer.PROXY,
-    message="the backend answers only to another Host (or SNI) than the proxy sends",
+    message="the backend answers only to a different Host (or SNI) than the proxy sends",
     symptoms={Symptom.WRONG_HOST: LIKELY},
     foresee=(
         not_inherited,

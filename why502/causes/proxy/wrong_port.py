@@ -93,23 +93,23 @@ def examine(case: Case) -> Iterator[Evidence]:
         match = _PORTLESS.fullmatch(route.passes)
         if match and case.target.port == (443 if match[1] else 80):
             message = (
-                f"{route.directive} {route.passes} tells no port, and ${match[2]} never holds one: {case.target.port} is taken"
+                f"{route.directive} {route.passes} gives no port, and ${match[2]} never contains one: {case.target.port} is used"
             )
             yield supports(message, str(route.at or ""), STRONG)
             break
     for tally in case.words(Symptom.LISTENS_ON):
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
-            yield supports(f"the application says that it listens on port {tally.target.port}", tally.source, STRONG)
+            yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
             break
     if case.listeners is None or case.listeners or case.same_port:
         return
     if moved := _moved(case):
         listener, old = moved
-        message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} as that was stopped"
+        message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} when that one was stopped"
         yield supports(message, "systemctl show", 2 * PROOF)
         return
     if any(service.is_running is False for service in case.services):
-        yield refutes(f"the service that belongs on {case.target} is known, and it is stopped", "", PROOF)
+        yield refutes(f"the service for {case.target} is known, and it is stopped", "", PROOF)
         return
     found = candidates(case)
     if not found:
@@ -127,7 +127,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
     if _alike(best, case):
-        yield supports(f"port {best.target.port} is nearly {case.target.port}", "", WEAK)
+        yield supports(f"port {best.target.port} is one typo away from {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
 

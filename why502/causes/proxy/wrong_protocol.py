@@ -60,7 +60,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
     if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID) and (pool := _pool(case)):
-        message = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks FastCGI alone"
+        message = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks only FastCGI"
         yield supports(message, pool.file or "ps", 2 * PROOF)
         return
     if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
@@ -78,18 +78,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         and case.answers_now is not True
         and case.seen(*CAUSE.symptoms)
     ):
-        yield supports(
-            f"the proxy speaks {case.protocol}, and the application says of itself: {said[1].message}", said[1].source, PROOF
-        )
+        yield supports(f"the proxy speaks {case.protocol}, and the application reports: {said[1].message}", said[1].source, PROOF)
         return
     if case.answers_now is True:
-        yield refutes("it answers properly in the protocol that the proxy speaks", "probe", PROOF)
+        yield refutes("it answers correctly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
         yield supports("a TLS alert came back", "", STRONG)
     for symptom, weight in _AT_A_TLS_PORT.items():
         tally = case.tally(symptom)
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
-            yield supports(f"{tally.protocol} is spoken to port {case.target.port}, where TLS is usual", tally.source, weight)
+            yield supports(f"{tally.protocol} is sent to port {case.target.port}, where TLS is usual", tally.source, weight)
             return
 
 
@@ -146,7 +144,7 @@ def _wants_proxy_header(case: Case) -> str:
             if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):
                 said[word] = bool({"accept-proxy", "proxy_protocol"} & set(options))
         if said and all(said.values()):
-            return f"{proxy.kind} takes only connections there that begin with a PROXY header: {next(iter(said))}"
+            return f"{proxy.kind} accepts only connections there that begin with a PROXY header: {next(iter(said))}"
     return ""
 
 
@@ -199,7 +197,7 @@ def _to_fastcgi(case: Case) -> Iterator[Remedy]:
     message = f"use fastcgi_pass for {case.target}"
     root = case.route.setting("root") if case.route else None
     if case.route is None or root is None or case.route.setting("alias"):
-        yield Remedy(message=f"{message}, with SCRIPT_FILENAME as the application needs it")
+        yield Remedy(message=f"{message}, with the SCRIPT_FILENAME that the application needs")
         return
     every = {"the file that is asked for": "$document_root$fastcgi_script_name"}
     if "php" not in case.route.location:
@@ -258,7 +256,7 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-protocol",
     layer=Layer.PROXY,
-    message="the proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
+    message="the proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
     symptoms={
         Symptom.OTHER_PROTOCOL: 5.0,
         Symptom.TLS_NOT_TLS: 5.0,

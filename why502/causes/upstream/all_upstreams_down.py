@@ -1,4 +1,4 @@
-"""Every server of the group is marked failed or down, so there was none to try.
+"""Every server of the group is marked failed or down, so none was available.
 
 nginx answers 502 at once ("no live upstreams"), for fail_timeout (10 s by default) after max_fails failures (1) of each server. Never in a group of a
 single address, except by `down` or max_conns. HAProxy and Apache answer 503.
@@ -41,13 +41,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
     failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}
     if len(members) > 1 and failing >= {target for target, peer in members.items() if not peer.is_down}:
-        yield supports(f"each of its servers failed by itself: {', '.join(map(str, sorted(failing)))}", "", FAIR)
+        yield supports(f"each of its servers failed on its own: {', '.join(map(str, sorted(failing)))}", "", FAIR)
     else:
         for target in sorted(failing):
-            yield supports(f"member {target} failed by itself", "", 0.5)
+            yield supports(f"member {target} failed on its own", "", 0.5)
     alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.symptom is None and not p.through_proxy]
     if alive:
-        yield supports(f"{', '.join(sorted(set(alive)))} would answer now", "probe", WEAK)
+        yield supports(f"{', '.join(sorted(set(alive)))} answer now", "probe", WEAK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -58,7 +58,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
             probes = [p for p in case.here.probes or () if p.target in members and not p.through_proxy]
             if tally and group.name == tally.group and any(p.symptom is None for p in probes) and (steps := reload(proxy)):
-                message = f"reload {proxy.kind}: it forgets that the servers of {group.name} had failed, and they answer now"
+                message = f"reload {proxy.kind}: this clears the failed state of the servers of {group.name}, which answer now"
                 yield Remedy(message=message, steps=steps, safe=True)
 
 
@@ -189,7 +189,7 @@ def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="all-upstreams-down",
     layer=Layer.UPSTREAM,
-    message="every server of the group is marked failed or down, so there was none to try",
+    message="every server of the group is marked failed or down, so none was available",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     sums_members=True,
     yields_to=frozenset(

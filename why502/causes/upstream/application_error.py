@@ -71,7 +71,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="application-error",
     layer=Layer.UPSTREAM,
-    message="the application reported an error of its own (PHP fatal error, traceback) and answered with its own status",
+    message="the application reported its own error (PHP fatal error, traceback) and returned its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
     examine=examine,
     tell=tell,

@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.restarts is not None and service.restarts >= MANY and recent:
             yield supports(f"{service.manager} has restarted {service.name} {service.restarts} times", service.manager, PROOF)
         elif service.state in ("FATAL", "BACKOFF", "errored"):
-            yield supports(f"{service.manager} says {service.state} of {service.name}", service.manager, PROOF)
+            yield supports(f"{service.manager} reports {service.name} as {service.state}", service.manager, PROOF)
     if told := _ends_again(case):
         yield told
     for event in case.events(Symptom.RESTART_LOOP)[:1]:
@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     loops = case.words(Symptom.RESTART_LOOP)
     deaths = sum(t.count for t in case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED))
     if loops:
-        yield supports("its manager says that it restarts too quickly", loops[0].source, PROOF)
+        yield supports("its manager reports that it restarts too quickly", loops[0].source, PROOF)
     elif deaths >= MANY or (case.offline and deaths > 1 and sum(t.count for t in case.words(Symptom.PROCESS_STARTED)) > 1):
         yield supports(
             f"its log shows that it ended {deaths} times",
@@ -83,7 +83,7 @@ def _ends_again(case: Case) -> Evidence | None:
 def _outside(case: Case) -> str:
     """Return what it dies of that it does not do to itself: a request that ends its worker, or kills; "" where nothing shows that."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
-        return f"it starts and answers, until {case.killer} ends a worker; its master takes that for a failed start"
+        return f"it starts and answers, until {case.killer} ends a worker; its master treats that as a failed start"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
     own = [event for event in deaths if not case.is_of_a_name(event)]
     killed = [event for event in own if event.symptom is Symptom.PROCESS_CRASHED and event.code == signal.SIGKILL]
@@ -100,18 +100,18 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.manager != "systemd" or service.is_running is not False or not has_served:
             continue
         forget = Run(argv=("systemctl", "reset-failed", service.name))
-        yield Remedy(message=f"start {service.name}, which systemd has given up", steps=(forget, start(service)))
+        yield Remedy(message=f"start {service.name}, which systemd gave up restarting", steps=(forget, start(service)))
         if steps := put(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
-            message = f"start {service.name}, and have systemd start it again {PAUSE} after each death, however often"
+            message = f"start {service.name}, and make systemd restart it {PAUSE} after each crash, without a limit"
             yield Remedy(message=message, steps=(*steps, forget, start(service)))
-    yield Remedy(message="its own last words name the reason: read them, it will die again")
+    yield Remedy(message="read its last log lines for the reason: it will die again")
 
 
 CAUSE = Cause(
     id="backend-crash-loop",
     layer=Layer.UPSTREAM,
-    message="the service manager starts it again and again, and it dies again and again",
-    headline="what should answer on {target} dies and is started again and again",
+    message="the service manager keeps restarting the backend, and it keeps dying",
+    headline="the application for {target} keeps dying and being restarted",
     symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.PROCESS_EXITED: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),
     needs=frozenset({"services"}),

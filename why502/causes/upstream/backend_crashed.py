@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.told_to_stop is not None:
         stop = case.told_to_stop
-        yield refutes(f"it did not die, it was told to stop: {stop.message}", stop.source, PROOF)
+        yield refutes(f"it did not die, it was asked to stop: {stop.message}", stop.source, PROOF)
         return
     if case.at_start and not [event for event in case.events(Symptom.PROCESS_CRASHED) if event not in case.at_start]:
         death = case.at_start[0]
@@ -62,26 +62,26 @@ def examine(case: Case) -> Iterator[Evidence]:
     if events:
         yield supports(events[0].message, events[0].source, PROOF)
     elif words and (broken or refused or case.target is None):
-        yield supports(f"its log says that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
+        yield supports(f"its log reports that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
     elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
-        yield supports(f"its manager says that it ended by itself, and started it anew: {ended.detail}", ended.source, FAIR)
+        yield supports(f"its manager reports that it exited on its own, and restarted it: {ended.detail}", ended.source, FAIR)
     for service in case.services:
         if service.signal is not None and not service.oom_killed:
             yield supports(
-                f"{service.manager} says that {service.name} died by {service.exit_message or service.signal}",
+                f"{service.manager} reports that {service.name} died by {service.exit_message or service.signal}",
                 service.manager,
                 PROOF,
             )
             break
         if broken and service.is_running is False and service.exit_code not in (None, 0):
             yield supports(
-                f"connections broke, and {service.manager} says that {service.name} {service.exit_message or 'ended'}",
+                f"connections broke, and {service.manager} reports that {service.name} {service.exit_message or 'ended'}",
                 service.manager,
                 LIKELY,
             )
             break
     if (stopped := case.stopped_in_order) and not events and not words:
-        yield refutes(f"{stopped.manager} says that {stopped.name} was stopped in order", stopped.manager, PROOF)
+        yield refutes(f"{stopped.manager} reports that {stopped.name} was stopped cleanly", stopped.manager, PROOF)
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
         # A service manager tells of each death: where it tells of none, the process was stopped, or ended in order.
         is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
@@ -95,7 +95,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
         message = (
-            f"{case.killer} broke its connections, while other paths were answered, and its manager told: {exits[0].message}"
+            f"{case.killer} broke its connections, while other paths were answered, and its manager reported: {exits[0].message}"
         )
         yield supports(message, exits[0].source, PROOF)
     if broken and case.first_failure and not case.restarts:
@@ -103,14 +103,12 @@ def examine(case: Case) -> Iterator[Evidence]:
             process = case.process_of(listener)
             if process and process.started_at and process.started_at > case.first_failure + CLOCK:
                 yield supports(
-                    f"{process.name} was started anew at {process.started_at:%H:%M:%S}, after the first failure", "ps", FAIR
+                    f"{process.name} was restarted at {process.started_at:%H:%M:%S}, after the first failure", "ps", FAIR
                 )
                 break
             young = [p for p in case.processes if p.started_at and p.started_at > case.first_failure + CLOCK]
             if young:
-                yield supports(
-                    f"a worker was started anew at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK
-                )
+                yield supports(f"a worker was restarted at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK)
                 break
 
 
@@ -124,7 +122,7 @@ def _died(case: Case) -> str:
     workers = [p for p in case.processes if p.ppid in {master.pid for master in masters}]
     if not workers or not first or not all(p.started_at and p.started_at > first + CLOCK for p in workers):
         return ""
-    return f"all {len(workers)} workers were started since" if workers[1:] else "its worker was started since"
+    return f"all {len(workers)} workers have been restarted since" if workers[1:] else "its worker has been restarted since"
 
 
 def _ended_alive(case: Case) -> Tally | None:
@@ -151,7 +149,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-crashed",
     layer=Layer.UPSTREAM,
-    message="the process died (signal, abort, unhandled exit) while it held the connection",
+    message="the backend process died (signal, abort, unhandled exit) while it held the connection",
     headline="the process behind {target} died while it was answering",
     symptoms={
         Symptom.CLOSED_BEFORE_HEADER: WEAK,

@@ -46,13 +46,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         times = sum(each.count for _, each in own)
         often = f", {times} times" if times > 1 else ""
         yield supports(
-            f"the application says of {called(case, need)}: {event.detail or event.message}{often}", event.source, LIKELY
+            f"the application reports about {called(case, need)}: {event.detail or event.message}{often}", event.source, LIKELY
         )
         peer = heard_of(case, need)
         if peer is not None and peer.is_heard is False:
             yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
         elif refusals(case, own):
-            yield supports("as many requests failed with an error of its own as it says so", event.source, FAIR)
+            yield supports(
+                "the number of requests that failed with its own error matches the number of reports", event.source, FAIR
+            )
     for peer in _gone(case) if not own else ():
         message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
         yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
@@ -67,14 +69,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     for peer in _deaf(case):
         count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
-        message = f"on {count} to {name_of(peer)} nobody acknowledges what was sent: it is sent again and again"
+        message = f"on {count} to {name_of(peer)} no data is acknowledged: it is being retransmitted"
         yield supports(message, "ss -tno", PROOF)
     for peer in _stopped(case):
         yield supports(
             f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
         )
         if peer.waiting:
-            yield supports(f"{peer.waiting} of its workers wait for an answer from there", "/proc/PID/syscall", WEAK)
+            yield supports(f"{peer.waiting} of its workers wait for an answer from it", "/proc/PID/syscall", WEAK)
 
 
 def _gone(case: Case) -> list[Dependency]:
@@ -96,15 +98,13 @@ def _ended(case: Case) -> list[Dependency]:
 def _end(case: Case, peer: Dependency) -> str:
     """Return what became of it, as the failures began."""
     what = (
-        f"{peer.unit or peer.process} was started anew, listening on {peer.elsewhere},"
-        if peer.elsewhere
-        else f"{peer.unit} ended"
+        f"{peer.unit or peer.process} was restarted, listening on {peer.elsewhere}," if peer.elsewhere else f"{peer.unit} ended"
     )
     return f"{what} at {_went(case, peer)}, as the failures began"
 
 
 def _instead(peer: Dependency) -> str:
-    return f" ({peer.elsewhere} is listened on instead)" if peer.elsewhere else ""
+    return f" ({peer.elsewhere} has a listener instead)" if peer.elsewhere else ""
 
 
 def _went(case: Case, peer: Dependency) -> str:
@@ -129,7 +129,9 @@ def _stopped(case: Case) -> list[Dependency]:
 
 def _unit(peer: Dependency) -> str:
     return (
-        f", and systemd says that {peer.unit} is {peer.unit_state}" if peer.unit and peer.unit_state not in ("", "active") else ""
+        f", and systemd reports that {peer.unit} is {peer.unit_state}"
+        if peer.unit and peer.unit_state not in ("", "active")
+        else ""
     )
 
 
@@ -146,7 +148,7 @@ def tell(case: Case) -> str:
     for peer in _stopped(case):
         return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
     for peer in _deaf(case):
-        return f"the application on {case.target} needs {name_of(peer)}, which does not even acknowledge what it is sent"
+        return f"the application on {case.target} needs {name_of(peer)}, which does not even acknowledge data"
     for peer in _silent(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not answer connection attempts"
     return ""
@@ -155,8 +157,8 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-down",
     layer=Layer.UPSTREAM,
-    message="something the application needs refuses or fails: its database, cache, queue or another service",
-    headline="the application on {target} needs something that refuses or fails",
+    message="a dependency of the application refuses or fails: its database, cache, queue or another service",
+    headline="a dependency of the application on {target} refuses or fails",
     explains=frozenset(
         {
             "application-error",

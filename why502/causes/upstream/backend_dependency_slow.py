@@ -42,22 +42,24 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if own := [(need, event) for need, event in said(case) if not need.is_down]:
         need, event = own[-1]
-        yield supports(f"the application says of {called(case, need)}: {event.detail or event.message}", event.source, LIKELY)
+        yield supports(
+            f"the application reports about {called(case, need)}: {event.detail or event.message}", event.source, LIKELY
+        )
     waited = _waited(case)
     if waited is None or not is_late(case):
         return
     are_all = waited.waiting >= ALL * waited.busy
     of = f"all {waited.waiting}" if are_all and waited.waiting > 1 else f"{waited.waiting} of {waited.busy}"
-    yield supports(f"{of} busy workers wait for an answer of {name_of(waited)}", "/proc/PID/syscall, ss -tnp", LIKELY + are_all)
+    yield supports(f"{of} busy workers wait for an answer from {name_of(waited)}", "/proc/PID/syscall, ss -tnp", LIKELY + are_all)
     if waited.does:
         is_waiting = any("waiting" in title for title in waited.does)
-        message = f"what it does for them: {', '.join(dict.fromkeys(waited.does))}"
+        message = f"what it is doing for them: {', '.join(dict.fromkeys(waited.does))}"
         yield supports(message, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
     used = case.host.kernel.backend_cpu.get(str(case.target), 0.0) if case.host and case.host.kernel else 0.0
     if used > COMPUTES:
-        yield refutes(f"its own processes compute meanwhile ({used:.1f} processors)", "/proc/PID/stat", FAIR)
+        yield refutes(f"its own processes are computing at the same time ({used:.1f} CPUs)", "/proc/PID/stat", FAIR)
     else:
-        yield supports("its own processes compute nothing meanwhile", "/proc/PID/stat", WEAK)
+        yield supports("its own processes are idle at the same time", "/proc/PID/stat", WEAK)
 
 
 def _waited(case: Case) -> Dependency | None:
@@ -93,8 +95,8 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-slow",
     layer=Layer.UPSTREAM,
-    message="the application waits for something it needs: a database, a lock, another service",
-    headline="the application on {target} waits for something that it needs",
+    message="the application waits for a dependency: a database, a lock, another service",
+    headline="the application on {target} waits for a dependency",
     yields_to=frozenset({"cpu-saturation", "io-saturation", "memory-pressure"}),
     explains=frozenset(
         {

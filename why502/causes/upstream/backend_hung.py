@@ -52,27 +52,25 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("it answers now", "probe", STRONG)
     traffic = case.traffic
     if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
-        yield refutes("other requests to it succeeded meanwhile", "access log", FAIR)
+        yield refutes("other requests to it succeeded in the same time", "access log", FAIR)
     if not case.listeners and (held := held_there(case)):
         yield supports(held, "ss -tn state fin-wait-2", LIKELY)
     if idle := holds_all(case):
         yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
     stuck = unread(case)
     if closed := worked_off(case):
-        message = f"it gets on: meanwhile it closed {closed} of the {stuck} connections that the proxy had given up"
+        message = f"it makes progress: it has closed {closed} of the {stuck} connections that the proxy abandoned"
         yield refutes(message, "ss -tn state close-wait", LIKELY)
         stuck = 0
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
         is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
-        message = f"our own request was accepted and got no answer at all within {patience:.0f} s"
+        message = f"a probe was accepted but got no answer within {patience:.0f} s"
         yield supports(message, "probe", STRONG if is_long else FAIR)
         if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
             yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
         if stuck:
-            yield supports(
-                f"{stuck} connections that the proxy has given up are still held open by it", "ss -tn state close-wait", FAIR
-            )
+            yield supports(f"it still holds {stuck} connections open that the proxy abandoned", "ss -tn state close-wait", FAIR)
 
 
 def stuck_then(case: Case) -> str:
@@ -86,7 +84,7 @@ def stuck_then(case: Case) -> str:
     is_same = bool(began) and all(at is not None and at < first for at in began)
     if took is None or took > AT_ONCE * limit or not is_same:
         return ""
-    return f"what timed out {tally.count} times is answered after {took:.2f} s now, by the same process: it was stuck meanwhile"
+    return f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck for a while"
 
 
 def _answers_nothing(case: Case) -> bool:
@@ -106,9 +104,7 @@ def held_there(case: Case) -> str:
     held = kernel.connections.get(f"{case.target} FIN_WAIT2", 0) if kernel else 0
     if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
         return ""
-    return (
-        f"its kernel acknowledges {held} connections that the proxy has given up, its process closes none, and takes no new one"
-    )
+    return f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts no new ones"
 
 
 def holds_all(case: Case) -> str:
@@ -123,7 +119,7 @@ def holds_all(case: Case) -> str:
         return ""
     if any(peer.waiting or peer.connecting for peer in case.dependencies):
         return ""
-    return f"it holds {unread(case)} connections that the proxy has given up, answers nothing and uses no processor"
+    return f"it holds {unread(case)} connections that the proxy abandoned, answers nothing and uses no CPU time"
 
 
 def unread(case: Case) -> int:
@@ -143,13 +139,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
     stopped = [p for p in case.processes if p.state in ("T", "t")]
     if stopped:
         yield Remedy(
-            message=f"let process {stopped[0].pid} go on",
+            message=f"resume process {stopped[0].pid}",
             steps=tuple(Run(argv=("kill", "-CONT", str(p.pid)), undo=("kill", "-STOP", str(p.pid))) for p in stopped),
         )
     elif case.service and {"start", "restart"} & set(case.service.start_argv[1:]):
         again = tuple("restart" if word == "start" else word for word in case.service.start_argv)
         yield Remedy(
-            message=f"restart {case.service.name} (keep a stack dump first, if there is time: it tells why it hangs)",
+            message=f"restart {case.service.name} (take a stack dump first if there is time: it shows where it hangs)",
             steps=(Run(argv=again),),
         )
 
@@ -157,7 +153,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
-    message="it accepts connections and never answers; stuck or deadlocked or stopped",
+    message="the backend accepts connections and never answers: stuck, deadlocked or stopped",
     headline="{target} accepts connections and never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     yields_to=frozenset(

@@ -45,9 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
-            yield supports(f"{service.manager} says that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+            yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
     if case.listeners == () and (stop := case.told_to_stop):
-        yield supports(f"it was told to stop, and not started since: {stop.message}", stop.source, PROOF)
+        yield supports(f"it was asked to stop, and has not been started since: {stop.message}", stop.source, PROOF)
     if starting := begins(case):
         yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
@@ -56,21 +56,21 @@ def examine(case: Case) -> Iterator[Evidence]:
         if unowned := case.unowned:
             told = ", ".join(str(listener.target) for listener in unowned[:4])
             yield refutes(
-                f"something that could not be seen listens on {told}, which no route names: it may be there", "ss -ltnx", LIKELY
+                f"an unidentified process listens on {told}, which no route names: it may be the application", "ss -ltnx", LIKELY
             )
     elif case.listeners == () and case.has_served and not case.has_stray and not (path and path.seen_elsewhere):
-        yield supports("no application listens under another path or address either, and this one did serve", "ss -ltnx", LIKELY)
+        yield supports("no application listens on another path or address either, and this one did serve", "ss -ltnx", LIKELY)
     first = case.first_failure
     for listener in case.listeners or ():
         process = case.process_of(listener)
         since = process.started_at if process else None
         name = f"{process.name} (pid {process.pid})" if process else "a process"
         if case.probe(Symptom.CONNECT_REFUSED):
-            yield refutes(f"{name} listens on {case.target} and connections are refused all the same", "ss -ltnx", PROOF)
+            yield refutes(f"{name} listens on {case.target}, yet connections are refused", "ss -ltnx", PROOF)
         elif since and first and since > first + CLOCK:
             is_unix = case.tally(Symptom.SOCKET_PATH_MISSING) is not None
             yield supports(
-                f"{name} listens on {case.target} only since {since:%H:%M:%S}, after the failures began",
+                f"{name} has listened on {case.target} only since {since:%H:%M:%S}, after the failures began",
                 "ss -ltnx",
                 STRONG if is_unix else WEAK,
             )
@@ -120,12 +120,14 @@ def tell(case: Case) -> str:
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
-        return f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, does not run ({_state(stopped)})"
+        return (
+            f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, is not running ({_state(stopped)})"
+        )
     if case.listeners == () and case.unowned:
         told = ", ".join(str(listener.target) for listener in case.unowned[:4])
-        return f"nothing listens on {case.target}; run as root to see whether the application is what listens on {told}"
+        return f"nothing listens on {case.target}; run as root to see whether the application is listening on {told}"
     if case.listeners == ():
-        return f"nothing listens on {case.target}: the application that should answer there does not run"
+        return f"nothing listens on {case.target}: the application that should answer there is not running"
     first = case.first_failure
     for listener in case.listeners or ():
         process = case.process_of(listener)
@@ -140,7 +142,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
             yield Remedy(
-                message=f"unmask {service.name}, which somebody masked on purpose, and start it", steps=(unmask, start(service))
+                message=f"unmask {service.name}, which was masked deliberately, and start it", steps=(unmask, start(service))
             )
         elif service.is_running is False:
             yield from revive(service)
@@ -152,8 +154,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
-    message="nothing runs that should answer on the target; no process, or its service is stopped",
-    headline="nothing seems to run on {target}, where connections are refused",
+    message="the application for the target is not running: no process, or its service is stopped",
+    headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     yields_to=frozenset(
         {

@@ -41,17 +41,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
         weight = min(LIKELY, case.odds_of(event))  # nothing but the moment joins the two
-        yield supports(f"{event.message}, just when the failures began; nothing listens since", event.source, weight)
+        yield supports(f"{event.message}, just when the failures began; nothing has listened since", event.source, weight)
         return
     for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
         yield supports(event.message, event.source, PROOF)
         return
     for service in case.services:
         if service.oom_killed:
-            yield supports(f"{service.manager} says that {service.name} was killed for memory", service.manager, PROOF)
+            yield supports(f"{service.manager} reports that {service.name} was killed for lack of memory", service.manager, PROOF)
             return
     for tally in case.words(Symptom.OOM_KILLED)[:1]:
-        yield supports(f"the kernel killed {tally.process or 'a process'} for memory", tally.source, PROOF)
+        yield supports(f"the kernel killed {tally.process or 'a process'} for lack of memory", tally.source, PROOF)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -64,15 +64,15 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.oom_killed and limit and free >= 2 * limit:
             begin = (start(service),) if service.is_running is False else ()
             if steps := put(service, "memory", f"{name}={2 * limit}"):
-                message = f"let {service.name} have {2 * limit >> 20} MiB in place of {limit >> 20} ({free >> 20} are free)"
+                message = f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB are free)"
                 yield Remedy(message=message, steps=(*steps, *begin))
-        yield Remedy(message="find what grew: it will be killed again")
+        yield Remedy(message="find out what uses the memory: it will be killed again")
 
 
 CAUSE = Cause(
     id="backend-oom-killed",
     layer=Layer.UPSTREAM,
-    message="the kernel or a cgroup limit killed the process for memory",
+    message="the backend process was killed for lack of memory, by the kernel or a cgroup limit",
     headline="the process behind {target} was killed for lack of memory",
     symptoms={Symptom.OOM_KILLED: LIKELY},
     needs=frozenset({"events", "processes"}),

@@ -30,7 +30,7 @@ from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, Service
 
-_EMPTY = "# The unit names this file; the variables that it should hold are not known.\n"
+_EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
 
 LOOP = 3  # restarts
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(event.message, event.source, PROOF)
     if refused := _refused(case):
         yield supports(
-            f"a gateway should listen there and does not start: {refused.proxy}: {refused.detail}", refused.source, PROOF
+            f"a gateway should listen there, but does not start: {refused.proxy}: {refused.detail}", refused.source, PROOF
         )
     for event in case.at_start[:1] if not failed else ():
         yield supports(f"it ended before it listened: {event.message}", event.source, PROOF)
@@ -73,7 +73,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             break
     for tally in case.words(Symptom.START_FAILED)[:1]:
         yield supports(
-            f"its log says why it does not start: {tally.detail}" if tally.detail else "its log says that it does not start",
+            f"its log gives the reason why it does not start: {tally.detail}"
+            if tally.detail
+            else "its log reports that it does not start",
             tally.source,
             PROOF,
         )
@@ -149,7 +151,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.is_running is False and service.manager == "systemd" and paths:
             made = tuple(make_file(path, _EMPTY) for path in paths)
             message = (
-                f"make {' and '.join(paths)}, which {service.name} wants (empty: add the variables that it needs), and start it"
+                f"create {' and '.join(paths)}, which {service.name} requires (empty: add the variables it needs), and start it"
             )
             yield Remedy(message=message, steps=(*made, start(service)))
 
@@ -157,8 +159,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
-    message="it cannot start: bad configuration, missing dependency or environment variable",
-    headline="what should answer on {target} does not start",
+    message="the backend cannot start: bad configuration, missing dependency or environment variable",
+    headline="the application for {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
     yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     # Of a master whose workers do not start, or of what it met as it was stopped.

@@ -51,18 +51,16 @@ def examine(case: Case) -> Iterator[Evidence]:
     took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
     if took is not None and case.tally(Symptom.READ_TIMED_OUT):
         if took >= QUICK * limit:
-            yield supports(f"it is alive: our own request was answered after {took:.2f} s", "probe", WEAK)
+            yield supports(f"it is alive: a probe was answered after {took:.2f} s", "probe", WEAK)
         elif case.answers_now and any(p.repeats for p in case.probes):
-            message = (
-                f"our own request, alone, was answered after {took:.2f} s: it may have been stuck, or busy with too many at once"
-            )
+            message = f"a single probe was answered after {took:.2f} s: it may have been stuck, or overloaded"
             yield refutes(message, "probe", WEAK)
     if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
-        yield refutes(f"the limit of {limit:g} s was set for it: perhaps that is too short for its work", "probe", WEAK)
+        yield refutes(f"the limit of {limit:g} s was set for it explicitly: it may be too short for its work", "probe", WEAK)
     if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
         yield refutes(f"requests wait while it is started again: {case.killer} ends it each time", "access log, journal", STRONG)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
-        yield supports("clients gave up, and our own request got no answer in time either", "probe", FAIR)
+        yield supports("clients gave up, and a probe got no answer in time either", "probe", FAIR)
 
 
 def tell(case: Case) -> str:
@@ -71,16 +69,14 @@ def tell(case: Case) -> str:
     if apart is None:
         return ""
     limit = f" within the {case.route.read_timeout_s:g} s that the proxy waits" if case.route else " in time"
-    return (
-        f"{case.target} answers no {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
-    )
+    return f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
 
 
 CAUSE = Cause(
     id="backend-too-slow",
     layer=Layer.UPSTREAM,
-    message="it answers, but later than the proxy's read timeout",
-    headline="{target} answers later than {proxy} waits",
+    message="the backend answers, but only after the proxy's read timeout",
+    headline="{target} answers only after {proxy} has given up",
     symptoms={
         Symptom.READ_TIMED_OUT: LIKELY,
         Symptom.BODY_TIMED_OUT: STRONG,

@@ -27,7 +27,7 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="connection-reset",
     layer=Layer.UPSTREAM,
-    message="it reset the connection in the middle of a request",
+    message="the backend reset the connection in the middle of a request",
     headline="{target} resets connections in the middle of a request",
     symptoms={
         Symptom.RESET_BEFORE_HEADER: LIKELY,

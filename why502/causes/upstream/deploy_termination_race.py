@@ -74,10 +74,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     path = case.socket_path
     if path is not None and path.is_reachable is False:
-        yield refutes(f"user {path.user} may not use {path.blocked_at or path.path}, also after the restart", "stat", PROOF)
+        yield refutes(f"user {path.user} has no access to {path.blocked_at or path.path} after the restart either", "stat", PROOF)
         return
     if other := _fails_otherwise(case):
-        yield refutes(f"it fails in another way since: {words(other.symptom)}", other.source, PROOF)
+        yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
         return
     stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
     starts = [
@@ -100,7 +100,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
-        yield supports(f"{what} lie between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
+        yield supports(f"{what} fall between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].source, WEAK)
 
@@ -148,7 +148,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     for service in case.services if killed else ():
         had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
         if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
-            message = f"let {service.name} have {2 * had_s:g} s to finish its requests when it stops, in place of {had_s:g}"
+            message = f"give {service.name} {2 * had_s:g} s instead of {had_s:g} s to finish its requests when it stops"
             yield Remedy(message=message, steps=steps)
 
 
@@ -169,7 +169,7 @@ def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
-    message="during a deployment the process stops before the gateway stops sending to it, or is announced before it serves",
+    message="during a deployment the backend stops before the gateway stops sending to it, or is announced before it can serve",
     headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,

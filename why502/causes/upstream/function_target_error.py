@@ -1,4 +1,4 @@
-"""The serverless function failed, was throttled or answered in the wrong shape.
+"""The serverless function failed, was throttled or returned a response of the wrong shape.
 
 ALB answers 502 with error_reason Lambda…; CloudFront LambdaExecutionError, LambdaValidationError.
 
@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="function-target-error",
     layer=Layer.UPSTREAM,
-    message="the serverless function failed, was throttled or answered in the wrong shape",
+    message="the serverless function failed, was throttled or returned a response of the wrong shape",
     symptoms={Symptom.FUNCTION_FAILED: 5.0},
 )

@@ -32,14 +32,14 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     probe = case.probe(Symptom.NO_STATUS_LINE, Symptom.HEADER_INVALID, Symptom.BODY_INVALID)
     if probe and probe.first_bytes and not probe.speaks:
-        yield supports(f"its answer begins with {probe.first_bytes}", "probe", WEAK)
+        yield supports(f"its response begins with {probe.first_bytes}", "probe", WEAK)
 
 
 CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
-    message="what it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers",
-    headline="what {target} sends is no valid response",
+    message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers",
+    headline="{target} sends an invalid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     yields_to=frozenset({"application-error", "port-conflict", "wrong-protocol"}),
     examine=examine,

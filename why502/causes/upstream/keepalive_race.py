@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     if tally.duration_max_s is not None and tally.duration_max_s > QUICK_S:
         yield refutes(
-            f"a failing request took {tally.duration_max_s:.2f} s: not a connection that was closed already", "access log", FAIR
+            f"a failing request took {tally.duration_max_s:.2f} s: not a connection that was already closed", "access log", FAIR
         )
     elif tally.duration_max_s is not None:
         yield supports(f"the requests failed within {max(1, round(tally.duration_max_s * 1000))} ms", "access log", WEAK)
@@ -68,7 +68,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif case.answers_now is False:
         yield refutes("a fresh connection fails too", "probe", STRONG)
     if tally.requests and all(request.split(" ")[0] in ("POST", "PATCH", "LOCK") for request, _ in tally.requests):
-        yield supports("only methods failed that nginx does not try again", tally.source, WEAK)
+        yield supports("only methods failed that nginx does not retry", tally.source, WEAK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -128,7 +128,7 @@ def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="keepalive-race",
     layer=Layer.UPSTREAM,
-    message="it closes idle keepalive connections sooner than the proxy stops reusing them",
+    message="the backend closes idle keepalive connections sooner than the proxy stops reusing them",
     headline="{target} closes idle connections that {proxy} still uses",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: WEAK, Symptom.RESET_BEFORE_HEADER: WEAK, Symptom.SEND_FAILED: 0.5},
     yields_to=frozenset(

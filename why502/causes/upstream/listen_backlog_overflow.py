@@ -43,9 +43,11 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF
             )
         elif listener.queued == 0 and case.probe(Symptom.CONNECT_TIMED_OUT):
-            yield refutes("its accept queue is empty, and a connection from here times out all the same", "ss -ltnx", PROOF)
+            yield refutes("its accept queue is empty, yet a connection from this machine times out", "ss -ltnx", PROOF)
         elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
-            yield supports("the listener is on this machine: no network lies between, only its queue can drop", "ss -ltnx", FAIR)
+            yield supports(
+                "the listener is on this machine: there is no network in between, so only its queue can drop", "ss -ltnx", FAIR
+            )
     kernel = case.host.kernel if case.host else None
     if seen and kernel and kernel.listen_overflows and not case.target.is_unix and case.listeners:
         yield supports(
@@ -56,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="listen-backlog-overflow",
     layer=Layer.UPSTREAM,
-    message="its accept queue is full and the kernel drops or refuses new connections",
+    message="the backend's accept queue is full, and the kernel drops or refuses new connections",
     headline="the accept queue of {target} is full",
     symptoms={Symptom.QUEUE_FULL: LIKELY, Symptom.CONNECT_TIMED_OUT: WEAK},
     yields_to=frozenset({"php-fpm-max-children"}),

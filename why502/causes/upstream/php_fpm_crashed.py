@@ -42,11 +42,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(event.message, event.source, PROOF)
         return
     for tally in case.words(Symptom.PHP_CHILD_DIED)[:1]:
-        yield supports(f"PHP-FPM says that a child died {tally.detail}".rstrip(), tally.source, PROOF)
+        yield supports(f"PHP-FPM reports that a child died {tally.detail}".rstrip(), tally.source, PROOF)
         return
     for tally in case.words(Symptom.PROCESS_CRASHED)[:1]:
         if "php" in tally.process:
-            yield supports(f"the kernel says that {tally.process} crashed", tally.source, PROOF)
+            yield supports(f"the kernel reports that {tally.process} crashed", tally.source, PROOF)
 
 
 CAUSE = Cause(

@@ -46,10 +46,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
     if slow and case.target is not None and (apart := never_answered(case)):
-        message = f"{apart.message}: it holds the children that the others wait for, however many there are"
+        message = f"{apart.message}: it holds the children that other requests wait for, however many there are"
         yield refutes(message, "access log", 2 * PROOF)
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
-        yield supports(f"PHP-FPM says that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
+        yield supports(f"PHP-FPM reports that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
     for event in case.events(Symptom.PHP_MAX_CHILDREN)[:1]:
         yield supports(event.message, event.source, PROOF)
     pool = case.pool
@@ -59,7 +59,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # stopped: nobody is busy
     waiting = sum(listener.queued or 0 for listener in case.listeners or ())
     if pool.children is not None and pool.children >= pool.max_children:
-        yield supports(f"pool {pool.name} runs {pool.children} children, its pm.max_children is {pool.max_children}", "ps", WEAK)
+        yield supports(
+            f"pool {pool.name} runs {pool.children} children, and its pm.max_children is {pool.max_children}", "ps", WEAK
+        )
         if waiting:
             yield supports(f"{waiting} connections wait for a free child", "ss -lx", LIKELY)
         elif pool.children_busy is not None and pool.children_busy >= pool.max_children:

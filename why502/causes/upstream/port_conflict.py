@@ -32,7 +32,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     message = [(e.message, e.source, e.target) for e in case.events(Symptom.ADDRESS_IN_USE)]
     message += [
-        (f"its log says that {t.target or 'its address'} is in use already", t.source, t.target)
+        (f"its log reports that {t.target or 'its address'} is already in use", t.source, t.target)
         for t in case.words(Symptom.ADDRESS_IN_USE)
     ]
     for words, source, _ in message[:1]:
@@ -47,8 +47,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="port-conflict",
     layer=Layer.UPSTREAM,
-    message="it cannot bind its port because another process holds it",
-    headline="what should answer on {target} cannot bind its address, which another process holds",
+    message="the backend cannot bind its port because another process holds it",
+    headline="the application for {target} cannot bind its address, which another process holds",
     symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
     needs=frozenset({"services", "events"}),
     examine=examine,

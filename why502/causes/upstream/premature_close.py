@@ -32,14 +32,14 @@ from why502.model.logs import Symptom
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.tally(Symptom.CLOSED_BEFORE_HEADER) and case.answers_now is True:
-        yield supports("it takes connections and answers other requests", "probe", 0.5)
+        yield supports("it accepts connections and answers other requests", "probe", 0.5)
 
 
 CAUSE = Cause(
     id="premature-close",
     layer=Layer.UPSTREAM,
-    message="it closed the connection before a whole response header",
-    headline="{target} closes connections before it has sent a whole response header",
+    message="the backend closed the connection before a complete response header",
+    headline="{target} closes connections before it has sent a complete response header",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: LIKELY},
     yields_to=frozenset(
         {

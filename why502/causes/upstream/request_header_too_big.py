@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(event.message, event.source, PROOF)
         return
     for tally in case.words(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
-        yield supports(f"the backend says that a request's header was too big {tally.detail}".rstrip(), tally.source, PROOF)
+        yield supports(f"the backend reports that a request header was too big {tally.detail}".rstrip(), tally.source, PROOF)
 
 
 @rule(94, "uwsgi-buffer-smaller", Severity.NOTE)

@@ -30,14 +30,14 @@ from why502.model.logs import Symptom
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if case.probe(Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY):
-        yield supports("our own request was cut in its body too", "probe", WEAK)
+        yield supports("the response to a probe was cut in its body too", "probe", WEAK)
 
 
 CAUSE = Cause(
     id="truncated-response",
     layer=Layer.UPSTREAM,
-    message="it closed the connection in the middle of a response body",
-    headline="{target} breaks off in the middle of its answers",
+    message="the backend closed the connection in the middle of a response body",
+    headline="{target} closes connections in the middle of its responses",
     symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: LIKELY},
     yields_to=frozenset(
         {

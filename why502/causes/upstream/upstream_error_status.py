@@ -36,11 +36,11 @@ _LIMITS = frozenset({"limit_req", "limit_conn"})
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
-        yield refutes("a 500 of the application's own is no failure of the way to it", said.source, PROOF)
+        yield refutes("a 500 from the application itself is not a failure on the way to it", said.source, PROOF)
         return
     for probe in case.probes:
         if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
-            yield supports(f"our own request straight to it was answered {probe.status} too", "probe", PROOF)
+            yield supports(f"a probe sent directly to it was answered {probe.status} too", "probe", PROOF)
             return
     seen = {(tally.symptom, tally.status) for tally in case.failures}
     now = {(tally.symptom, tally.status) for tally in _since_the_gap(case)}
@@ -50,7 +50,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None and only and (log := _silent_httpd(case)):
         yield supports("httpd's error log holds no reason of its own for it", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):
-        yield supports("the error log holds no reason of the proxy's own for it", log, LIKELY)
+        yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
 
 
 def _since_the_gap(case: Case) -> list[Tally]:
@@ -101,7 +101,7 @@ def tell(case: Case) -> str:
     statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
     said = "/".join(str(status) for status in statuses)
     if said and (inner := case.inner_gateway):
-        return f"{inner.name} (pid {inner.pid}) on {case.target}, a gateway itself, answers {said}; the reason is behind it, or in its log"
+        return f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or in its log"
     return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
 
 
@@ -123,7 +123,7 @@ def told_as_200(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="upstream-error-status",
     layer=Layer.UPSTREAM,
-    message="it answered with that very 5xx status itself; the proxy only passed it on",
+    message="the backend itself returned this 5xx status; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
     yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "port-conflict", "worker-timeout"}),
     examine=examine,

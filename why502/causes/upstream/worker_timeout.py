@@ -52,7 +52,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for tally in case.words(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(
-            f"the application server says that it killed a worker for taking too long ({tally.count} times)", tally.source, PROOF
+            f"the application server reports that it killed a worker for taking too long ({tally.count} times)",
+            tally.source,
+            PROOF,
         )
 
 

@@ -45,27 +45,27 @@ def examine(case: Case) -> Iterator[Evidence]:
         weight = LIKELY if some else FAIR
         yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
     if slow and (apart := never_answered(case)):
-        message = f"{apart.message}: it holds the workers that the others wait for, however many there are"
+        message = f"{apart.message}: it holds the workers that other requests wait for, however many there are"
         yield refutes(message, "access log", PROOF)
     kernel = case.host.kernel if case.host else None
     held = kernel.accepted.get(str(case.target), 0) if kernel else 0
     if waiting and held and not stopped:
-        yield supports(f"it holds {held} accepted connections meanwhile", "ss -tnp", WEAK)
+        yield supports(f"it holds {held} accepted connections at the same time", "ss -tnp", WEAK)
     closed = kernel.worked_off.get(str(case.target), 0) if kernel else 0
     asked = [probe for probe in case.probes if probe.symptom or probe.request != CONNECT]
     asked = asked or list(case.entrances)  # of AJP nothing is asked, of the proxy it is
     silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in asked)
     if closed and silent and held and not waiting and some_answered(case):
         message = (
-            f"it holds {held} connections, answers some in time, and closed {closed} that the proxy had given up while we looked"
+            f"it holds {held} connections, answers some in time, and closed {closed} abandoned by the proxy while being observed"
         )
-        yield supports(f"{message}: they wait in a queue of its own", "ss -tn state close-wait", LIKELY)
+        yield supports(f"{message}: they wait in its own queue", "ss -tn state close-wait", LIKELY)
     if some and waiting:
         yield supports("other requests were answered in the same time", "access log", WEAK)
     if case.answers_now is True and not waiting and not any(probe.symptom for probe in asked):
         yield refutes("nothing waits in its queue now, and it answers", "probe", WEAK)
     for tally in case.words(Symptom.WORKERS_BUSY)[:1]:
-        yield supports("the application server itself says that all of its workers are busy", tally.source, PROOF)
+        yield supports("the application server itself reports that all its workers are busy", tally.source, PROOF)
     for event in case.events(Symptom.WORKERS_BUSY)[:1]:
         yield supports(event.message, event.source, PROOF)
 
@@ -101,7 +101,7 @@ def slow_clients(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="workers-exhausted",
     layer=Layer.UPSTREAM,
-    message="all of its workers are busy, so new requests queue until the proxy gives up",
+    message="all workers of the backend are busy, so new requests queue until the proxy gives up",
     headline="all workers behind {target} are busy, and requests wait for one",
     symptoms={
         Symptom.READ_TIMED_OUT: 0.5,
