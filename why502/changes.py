@@ -120,7 +120,7 @@ def stranger_at(case: Case, to: Target) -> int:
 def doubt(case: Case, to: Target) -> str:
     """Return what a remedy adds where another user than root listens; "" where that is not so."""
     uid = stranger_at(case, to)
-    return f" (user {uid} runs that, and nothing of root's: make sure first that it is the application)" if uid else ""
+    return f" (user {uid} runs that, and nothing of root's: first make sure that it is the application)" if uid else ""
 
 
 def _is_of_root(process: Process) -> bool:

@@ -76,5 +76,5 @@ def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
     if may_restart and has_failed:
         if steps := put(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
             first, whom = (f"start {service.name}, and ", "it") if is_down else ("", service.name)
-            message = f"{first}have systemd start {whom} again whenever it fails (Restart=on-failure)"
+            message = f"{first}make systemd restart {whom} whenever it fails (Restart=on-failure)"
             yield Remedy(message=message, steps=(*steps, *begin))

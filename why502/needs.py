@@ -87,7 +87,7 @@ _DOWN = (
         ),
     ),
     (
-        "refuses the login",
+        "rejects the login",
         re.compile(
             r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry|no such user"
             r"|SASL authentication failed|(?:issue connecting to|access) your database with your username|authentication failed\.?$|ACCESS_REFUSED"
@@ -139,7 +139,7 @@ _HOST_NAME = re.compile(
 )
 _SLOW = (
     (
-        "keeps a lock that is waited for",
+        "holds a lock that others wait for",
         re.compile(r"(?i)lock (?:wait )?time-?out|LockNotAvailable|database is locked|deadlock detected"),
     ),
     (

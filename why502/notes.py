@@ -39,9 +39,9 @@ def _notes(case: Case) -> Iterator[tuple[str, str]]:
     if trace := slowest(case):
         yield trace
     if error := _last(case, OWN):
-        yield f"the last error of the application then: {error.message}", error.source
+        yield f"the application's last error at that time: {error.message}", error.source
     if end := _last(case, ENDS):
-        yield f"how its process ended then: {end.message}", end.source
+        yield f"how its process ended at that time: {end.message}", end.source
 
 
 def slowest(case: Case) -> tuple[str, str] | None:

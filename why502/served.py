@@ -89,7 +89,7 @@ class Unserved(NamedTuple):
         whose = {
             Reason.APPLICATION: f"the application{on} itself answers {share} with {status}{example}",
             Reason.LIMIT: f"{share} exceed a limit and are answered {status}{example}",
-            Reason.REFUSAL: f"{share} are refused with {status}{f' by {self.target}' if self.target else ''}{example}",
+            Reason.REFUSAL: f"{share} are rejected with {status}{f' by {self.target}' if self.target else ''}{example}",
             Reason.WEBSOCKET: f"WebSockets do not open: {share} are answered {status} instead of 101{example}",
         }[self.reason]
         return f"{whose} (resolved)" if self.is_over else whose

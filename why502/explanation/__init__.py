@@ -98,9 +98,7 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
         if status in STATUSES:  # that any gateway passes on
             return _status(text, status, proxy)
     record = parse(text, proxy)
-    return (
-        line(text, record) if record is not None else Explanation(input=text, proxy=proxy, message="nothing that is known here")
-    )
+    return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, message="not recognised")
 
 
 def line(text: str, record: LogRecord) -> Explanation:
@@ -146,7 +144,7 @@ def _bare(text: str, record: LogRecord, code: str) -> Explanation:
         cause=status.cause if record.is_gateway_failure else None,
         candidates=status.candidates,
         fields=fields(record),
-        message=f"{status.message}; this line does not tell why, the proxy's error log at that second does",
+        message=f"{status.message}; this line does not show the reason; the proxy's error log at that second does",
         next=status.next,
         references=status.references,
     )
@@ -173,7 +171,7 @@ def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product 
     who = record.proxy or record.program or record.format
     where = f" ({record.target or record.group})" if record.target or record.group else ""
     if not found:
-        return f"{who}: {what or 'no failure of the way to a backend'}{where}"
+        return f"{who}: {what or 'not a failure on the way to a backend'}{where}"
     return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].message}"
 
 

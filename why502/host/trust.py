@@ -82,7 +82,7 @@ class Held:
         """Return why it is not to be trusted: the first writer who is not root and not in `uids` (by default: us); else ""."""
         allowed = trusted_users() if uids is None else {0, *uids}
         found = next((writer for writer in self.writers if writer.uid not in allowed), None)
-        return f"{self.path} could be changed by others than root: {found.words}" if found else ""
+        return f"{self.path} could be changed by users other than root: {found.words}" if found else ""
 
 
 def trusted_users() -> frozenset[int]:
@@ -150,7 +150,7 @@ def program(path: str, pid: int = 0) -> Iterator[int]:
             raise failure(error, f"the program of process {pid}") from error
         try:
             if writer := next(_writers(descriptor, f"the program of process {pid}", _Mounts()), None):
-                raise Denied(f"it could be changed by others than root: {writer.words}")
+                raise Denied(f"it could be changed by users other than root: {writer.words}")
             yield descriptor
         finally:
             os.close(descriptor)

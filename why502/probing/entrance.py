@@ -48,7 +48,7 @@ def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
             (parts.hostname or "").encode("idna").decode("ascii") if ":" not in (parts.hostname or "") else parts.hostname or ""
         )
     except (ValueError, KeyError) as error:
-        raise Why502Error(f"{url!r} is no http or https URL", "Write it as http://example.com/path.") from error
+        raise Why502Error(f"{url!r} is not an http or https URL", "Write it as http://example.com/path.") from error
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not name or not re.fullmatch(r"[!-~]+", path):
         raise Why502Error(
@@ -59,7 +59,7 @@ def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
             if listen.port == port and proxy.is_running and not proxy.network:
                 address = Target(host=LOCAL.get(listen.host, listen.host), port=port)
                 return _request(address, name, path, is_tls=parts.scheme == "https")
-    raise Why502Error(f"no running proxy listens on port {port}, which {url} means", "")
+    raise Why502Error(f"no running proxy listens on port {port} of {url}", "")
 
 
 def listens_at(text: str) -> Target | None:

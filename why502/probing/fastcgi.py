@@ -152,7 +152,7 @@ def _read(line: Line, request: Request) -> Answer:
             head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict)
         if head is None and (stream.is_ended or not part):
             message = "the program ended its answer" if stream.is_ended else "the connection was closed"
-            message = f"{message} before a whole header{_said(stream)}"
+            message = f"{message} before a complete header{_said(stream)}"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, message, errno=line.broke)
         if len(records) > HEADER_BYTES:
             message = f"the header takes more than {len(records)} bytes, the buffer holds {request.buffer_bytes}"

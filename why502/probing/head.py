@@ -39,7 +39,7 @@ def parse(data: bytes, *, needs_status_line: bool = True, is_strict: bool = Fals
     elif b"\n" not in data and data[:5] == b"HTTP/"[: len(data)]:
         return None
     elif needs_status_line:
-        raise Failed(Symptom.NO_STATUS_LINE, f"the answer begins with {shown(data)}, which is no HTTP status line")
+        raise Failed(Symptom.NO_STATUS_LINE, f"the answer begins with {shown(data)}, which is not an HTTP status line")
     fields: list[tuple[bytes, bytes]] = []
     while (end := data.find(b"\n", at)) >= 0:
         line = data[at:end]
@@ -65,17 +65,17 @@ def shown(data: bytes, limit: int = 64) -> str:
 
 def _check(line: bytes) -> None:
     if not FIELD.fullmatch(line):
-        raise Failed(Symptom.HEADER_INVALID, f"the answer holds an invalid header line: {shown(line)}")
+        raise Failed(Symptom.HEADER_INVALID, f"the response contains an invalid header line: {shown(line)}")
 
 
 def _check_framing(fields: list[tuple[bytes, bytes]]) -> None:
     framing = [(name, value) for name, value in fields if name in FRAMING]
     lines = ", ".join(shown(name + b": " + value) for name, value in framing)
     if len(framing) > 1:
-        raise Failed(Symptom.HEADER_INVALID, f"the answer says twice how long it is: {lines}")
+        raise Failed(Symptom.HEADER_INVALID, f"the response gives its length twice: {lines}")
     for name, value in framing:
         if not (value.isdigit() if name == FRAMING[0] else value.lower() == b"chunked"):
-            raise Failed(Symptom.HEADER_INVALID, f"the answer's length cannot be understood: {lines}")
+            raise Failed(Symptom.HEADER_INVALID, f"the response has an invalid length: {lines}")
 
 
 def _cgi_status(fields: list[tuple[bytes, bytes]]) -> int:

@@ -28,7 +28,7 @@ CERTIFICATE_WANTED = re.compile(rb"No required SSL certificate was sent", re.IGN
 
 
 def ask(line: Line, request: Request) -> Answer:
-    """Return the answer. Raises Failed, and HostError where the line broke before a whole header."""
+    """Return the answer. Raises Failed, and HostError where the line broke before a complete header."""
     line.send(compose(request))
     return read(line, request)
 
@@ -53,7 +53,7 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
         if head is None and len(data) >= request.buffer_bytes:
             raise _too_big(line, data, request)
         if head is None and not part:
-            what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without a byte"
+            what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without any data"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {what}", errno=line.broke)
     line.mark_header()
     body = data[head.size_bytes :]
@@ -106,7 +106,7 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
             Symptom.RESET_IN_BODY, message, errno=number(error), status=head.status, header_bytes=head.size_bytes
         ) from error
     if head.status == 400 and TLS_WANTED.search(body):
-        message = "the backend answers that it wants https"
+        message = "the backend answers that it requires https"
         raise Failed(Symptom.TLS_REQUEST_EXPECTED, message, status=400, header_bytes=head.size_bytes, speaks="tls")
     if head.status == 400 and CERTIFICATE_WANTED.search(body):
         message = "the backend asks for a client certificate"
@@ -135,13 +135,13 @@ class Chunks:
             if match is None:
                 if b"\n" not in body[at : at + 4096] and len(body) - at < 4096:
                     return False
-                raise Failed(Symptom.BODY_INVALID, f"the body is no chunked one: {shown(body[at:])}")
+                raise Failed(Symptom.BODY_INVALID, f"the body is not chunked: {shown(body[at:])}")
             if int(match[1], 16) == 0:
                 return True
             at = match.end() + int(match[1], 16)
             if len(body) < at + 2:
                 return False
             if body[at : at + 2] != b"\r\n":
-                raise Failed(Symptom.BODY_INVALID, f"a chunk is longer than it says: {shown(body[at:])}")
+                raise Failed(Symptom.BODY_INVALID, f"a chunk is longer than its declared size: {shown(body[at:])}")
             self._at = at + 2
         return False

@@ -20,12 +20,12 @@ def ask(line: Line, _: Request) -> Answer:
         part = line.receive()
         data += part
         if not part:
-            message = f"after {shown(data)}" if data else "without a byte"
+            message = f"after {shown(data)}" if data else "without any data"
             raise Failed(
                 Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {message}", errno=line.broke, speaks=identify(data)
             )
     if (spoken := identify(data)) != "h2":
         raise Failed(Symptom.OTHER_PROTOCOL, f"the peer does not speak HTTP/2: it sent {shown(data)}", speaks=spoken)
     if data[3] == GOAWAY:
-        raise Failed(Symptom.STREAM_RESET, "the peer ends the HTTP/2 connection at once (GOAWAY)", speaks="h2")
+        raise Failed(Symptom.STREAM_RESET, "the peer closes the HTTP/2 connection immediately (GOAWAY)", speaks="h2")
     return Answer(detail="it answers HTTP/2 (SETTINGS)")

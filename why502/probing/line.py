@@ -97,7 +97,7 @@ class Line:
     def _pull(self) -> bytes:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise Expired("the time was up")
+            raise Expired("the probe time budget was used up")
         return self.connection.receive(timeout_s=left)
 
 
@@ -111,7 +111,7 @@ def connect(host: Host, request: Request) -> Line:
     try:
         return Line(host.connect(target, timeout_s=request.connect_s), deadline)
     except Expired as error:
-        message = f"no connection within {request.connect_s:g} s, the probe's limit"
+        message = f"no connection within {request.connect_s:g} s, the probe limit"
         if request.route_connect_s < request.connect_s:
             message += f"; the route waits {request.route_connect_s:g} s"
         raise Failed(Symptom.CONNECT_TIMED_OUT, message) from error

@@ -14,7 +14,7 @@ def ask(line: Line, _: Request) -> Answer:
     line.send(b"version\r\n")
     data = line.receive()
     if not data:
-        raise Failed(Symptom.CLOSED_BEFORE_HEADER, "the connection was closed without a byte", errno=line.broke)
+        raise Failed(Symptom.CLOSED_BEFORE_HEADER, "the connection was closed without any data", errno=line.broke)
     if not data.startswith(b"VERSION"):
         raise Failed(Symptom.OTHER_PROTOCOL, f"the peer does not speak memcached: {shown(data)}", speaks=identify(data))
     return Answer(detail="it answers memcached (version)")

@@ -87,7 +87,7 @@ def probe(host: Host, request: Request) -> Probe:
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
     if answer.is_suspect and speaks and failed is None:
         how = f"answered {answer.status}" if answer.status else "answered a greeting"
-        message = f"{how}, as a server does that speaks {speaks} and not {request.protocol}"
+        message = f"{how}, like a server that speaks {speaks}, not {request.protocol}"
         failed = Failed(Symptom.OTHER_PROTOCOL, message, status=answer.status, header_bytes=answer.header_bytes)
     return Probe(
         target=request.target,
@@ -170,9 +170,9 @@ def _spoken(request: Request) -> str:
 
 
 def _ask(line: Line, request: Request) -> Answer:
-    """Return the answer; a line that breaks before a whole header is the target's fault."""
+    """Return the answer; a line that breaks before a complete header is the target's fault."""
     if request.only_connects:
-        return Answer(detail="connected; nothing was asked", is_suspect=request.greets)
+        return Answer(detail="connected; no request was sent", is_suspect=request.greets)
     if request.protocol not in ASK:
         return Answer(detail="connected; nothing was sent")
     try:
@@ -183,7 +183,7 @@ def _ask(line: Line, request: Request) -> Answer:
     except HostError as error:
         met = number(error)
         symptom = Symptom.RESET_BEFORE_HEADER if met in (errno.ECONNRESET, errno.EPIPE) else Symptom.CONNECTION_DIED
-        raise Failed(symptom, f"the connection broke before a whole header: {error.reason}", errno=met) from error
+        raise Failed(symptom, f"the connection broke before a complete header: {error.reason}", errno=met) from error
 
 
 def _answer_to(name: str, host: Host, request: Request) -> str:

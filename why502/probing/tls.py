@@ -93,7 +93,7 @@ def secure(host: Host, line: Line, request: Request) -> TlsLine:
     try:
         secured.handshake()
     except ssl.SSLCertVerificationError as error:
-        message = f"the backend's certificate does not verify: {error.verify_message}"
+        message = f"the backend's certificate failed verification: {error.verify_message}"
         raise Failed(Symptom.TLS_UNVERIFIED, message, certificate=error.verify_message) from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
         raise Failed(Symptom.TLS_FAILED, "the peer closed the connection in the TLS handshake") from error
@@ -108,7 +108,7 @@ def secure(host: Host, line: Line, request: Request) -> TlsLine:
             message = f"the connection broke in the TLS handshake: {error.reason}"
         raise Failed(Symptom.TLS_FAILED, message, errno=number(error)) from error
     if settings.verifies and (reason := mismatch(secured.tls.getpeercert() or {}, settings.name)):
-        raise Failed(Symptom.TLS_UNVERIFIED, f"the backend's certificate does not verify: {reason}", certificate=reason)
+        raise Failed(Symptom.TLS_UNVERIFIED, f"the backend's certificate failed verification: {reason}", certificate=reason)
     return secured
 
 

@@ -73,7 +73,9 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
             gaps.append(Gap(source=_words(name), reason=f"did not answer within {limit_s:g} s", section=source.SECTION))
             continue
         if not is_whole:
-            gaps.append(Gap(source=_words(name), reason=f"what other users run was not all looked at within {limit_s:g} s"))
+            gaps.append(
+                Gap(source=_words(name), reason=f"the processes of other users were not all examined within {limit_s:g} s")
+            )
         gaps += result.gaps
         if result.value is not None:
             found[source.SECTION] = result.value

@@ -60,7 +60,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
         left_s = min(_TIME_S, until - begun) if uid == ROOT else min(_TIME_OF_USER_S - spent.get(uid, 0.0), until - begun)
         try:
             if left_s <= 0.05:
-                raise HostError("the time for configuration tests was up")
+                raise HostError("the time for configuration tests was used up")
             tested[number] = _tested(host, proxy, left_s)
         except HostError as error:
             name = f"{proxy.kind} process {proxy.pid}" if proxy.pid else proxy.config
@@ -75,12 +75,12 @@ _TESTS = {"haproxy": "run `haproxy -c -f {}` yourself", "apache": "run `apachect
 
 def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     if proxy.kind != "nginx":
-        raise HostError("its own test is not asked for", _TESTS.get(proxy.kind, "").format(proxy.config))
+        raise HostError("its own test is not run", _TESTS.get(proxy.kind, "").format(proxy.config))
     if not proxy.exe or not proxy.files:
-        raise HostError("there is no program that could test it" if not proxy.exe else "its configuration cannot be read")
+        raise HostError("there is no program to test it with" if not proxy.exe else "its configuration cannot be read")
     if proxy.pid and len(proxy.servers) > SERVERS and _is_as_loaded(proxy):
         raise HostError(
-            f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was left out",
+            f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was skipped",
             "run `nginx -t` yourself",
         )
     own = _identity(host, "self")
@@ -96,9 +96,9 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     if done.status == 0:
         return msgspec.structs.replace(proxy, test="ok")
     if not problems:
-        raise HostError(f"its test ended with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
     if user[0] != 0 and any(text in problem.message for problem in problems for text in _PERMISSION):
-        raise HostError(f"its test as user {user[0]} says: {problems[0].message}", "run as root")
+        raise HostError(f"its test as user {user[0]} reports: {problems[0].message}", "run as root")
     known = {(problem.message, str(problem.at)) for problem in problems}
     others = tuple(problem for problem in proxy.problems if (problem.message, str(problem.at)) not in known)
     return msgspec.structs.replace(proxy, test="failed", problems=(*problems, *others))
@@ -128,7 +128,7 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
     """
     if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
         raise HostError(
-            f"{theirs.path} can be changed by others than root, so it is not tested as root", "run `nginx -t` yourself"
+            f"{theirs.path} can be changed by users other than root, so it is not tested as root", "run `nginx -t` yourself"
         )
     if code := next((match for file in proxy.files if (match := _RUNS_CODE.search(file.text))), None):
         raise HostError(f"its test would run the code of {code[1]}", "run `nginx -t` yourself")
@@ -137,9 +137,11 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
         for match in _MODULE.finditer(file.text):
             path = posixpath.join(proxy.prefix, match[1])
             if supplier_of(seen, path) != ROOT:
-                raise HostError(f"the module {path} could be changed by others than root", "run `nginx -t` yourself")
+                raise HostError(f"the module {path} could be changed by users other than root", "run `nginx -t` yourself")
     if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
-        raise HostError("it runs in a container: no program of another root is run from here", "run `nginx -t` in the container")
+        raise HostError(
+            "it runs in a container: no program from another root file system is run from here", "run `nginx -t` in the container"
+        )
     return Sandbox(
         program=proxy.exe,
         pid=proxy.pid or 0,
@@ -161,7 +163,9 @@ def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
 def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
     """Raise HostError unless the test runs as the proxy's own user, in our own root, and would write nothing."""
     if not proxy.pid and proxy.owner_uid not in (ROOT, own):
-        raise HostError(f"its configuration is of user {proxy.owner_uid}, and nothing runs it", "run `nginx -t` as its user")
+        raise HostError(
+            f"its configuration belongs to user {proxy.owner_uid}, and no process runs it", "run `nginx -t` as its user"
+        )
     if proxy.root or proxy.network or own not in (ROOT, user) or (not proxy.pid and proxy.prefix.startswith("/usr")):
         raise HostError("only its own user or root can test it", "run as root")
     if path := _written(host, proxy):

@@ -292,9 +292,9 @@ def _marks() -> tuple[bytes, ...]:
 
 
 def _gap_of_deleted(path: str, pid: int) -> Gap:
-    reason = f"it was deleted or rotated, and process {pid} still writes into what was deleted: only its descriptor leads there"
+    reason = f"it was deleted or rotated, and process {pid} still writes to the deleted file, which only its descriptor reaches"
     return Gap(
-        source=path, reason=reason, hint="have the application open its log again after each rotation (postrotate, copytruncate)"
+        source=path, reason=reason, hint="make the application reopen its log after each rotation (postrotate, copytruncate)"
     )
 
 

@@ -153,7 +153,7 @@ def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[l
             tcp, is_whole = sockets.read_tcp(host, directory)
             tables.append((tcp, sockets.read_unix(host, directory)))
             if not is_whole:
-                gaps.append(Gap(source=f"{directory}/tcp", reason="very many sockets; only the first were counted"))
+                gaps.append(Gap(source=f"{directory}/tcp", reason="too many sockets; only the first were counted"))
         except HostError as error:
             gaps.append(Gap(source=f"{directory}/tcp", reason=error.reason, hint=error.hint or _ALLOW))
             if not tables:  # the proxy's own table is the one that the others complete

@@ -46,7 +46,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     owners, unseen = _owners(host, stats, frozenset(one.inode for one in found if one.inode))
     if unseen:
         gaps.append(
-            Gap(source="listeners", reason=f"no time was left to look whether {unseen} of {len(stats)} processes own a socket")
+            Gap(source="listeners", reason=f"no time was left to check whether {unseen} of {len(stats)} processes own a socket")
         )
     found = [msgspec.structs.replace(one, pids=owners.get(one.inode, ())) for one in found]
     hidden = sum(1 for listener in found if not listener.pids)
@@ -92,7 +92,7 @@ def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], g
     if len(networks) > NETWORKS:
         own = {proxy.network for proxy in known.proxies or ()}
         ranked = sorted(networks.items(), key=lambda each: (each[0] not in own, not table.is_of_our_users(each[1]), each[1]))
-        gaps.append(Gap(source="listeners", reason=f"only {NETWORKS} of {len(networks)} network namespaces were looked at"))
+        gaps.append(Gap(source="listeners", reason=f"only {NETWORKS} of {len(networks)} network namespaces were examined"))
         return dict(ranked[:NETWORKS])
     return networks
 
@@ -107,12 +107,12 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
         found += _read(host, "", "self", error.reason, gaps)
     others = (attempt(partial(host.sockets, *networks.values())) if networks else None) or ()
     for number, (network, pid) in enumerate(networks.items()):
-        table = others[number] if number < len(others) else SocketTable(reason="the kernel could not be asked")
+        table = others[number] if number < len(others) else SocketTable(reason="the kernel could not be queried")
         try:
             if not table.reason and table.network == network:
                 found += _told(table, network, gaps)
             else:
-                found += _read(host, network, str(pid), table.reason or "the process is another one now", gaps)
+                found += _read(host, network, str(pid), table.reason or "the process is now a different one", gaps)
         except HostError as error:
             gaps.append(Gap(source="listeners", reason=f"network namespace of process {pid}: {error.reason}", hint=error.hint))
     return found
@@ -121,7 +121,7 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
 def _told(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
     """Return the listeners that the kernel told of one network namespace."""
     if not table.is_whole:
-        gaps.append(Gap(source="listeners", reason="very many sockets listen; only the first were read"))
+        gaps.append(Gap(source="listeners", reason="too many listening sockets; only the first were read"))
     return [listener for one in table.sockets if (listener := _listener(one, network))]
 
 
@@ -155,18 +155,22 @@ def _read(host: Host, network: str, pid: str, reason: str, gaps: list[Gap]) -> l
     vouched = _vouched(host, unix)
     if misfits + bad:
         gaps.append(
-            Gap(source="listeners", reason=f"{misfits + bad} rows of /proc/{pid}/net were not understood, or may be forged")
+            Gap(source="listeners", reason=f"{misfits + bad} rows of /proc/{pid}/net could not be parsed, or may be forged")
         )
     if doubtful := len(unix) - len(vouched):
         gaps.append(
             Gap(
                 source="listeners",
-                reason=f"{doubtful} listening unix sockets could not be told from forged ones",
+                reason=f"{doubtful} listening unix sockets could not be distinguished from forged ones",
                 hint="run as root",
             )
         )
     gaps.append(
-        Gap(source="listeners", reason=f"accept queue limits: {reason}", hint="let why502 ask the kernel by netlink (sock_diag)")
+        Gap(
+            source="listeners",
+            reason=f"accept queue limits: {reason}",
+            hint="allow why502 to query the kernel by netlink (sock_diag)",
+        )
     )
     return [msgspec.structs.replace(one, network=network) for one in (*found, *vouched)]
 
@@ -199,7 +203,7 @@ def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[List
     """Return no more listeners than are kept: those that a proxy's targets may mean first, of the rest each user's in turn."""
     if len(found) <= LISTENERS:
         return found
-    gaps.append(Gap(source="listeners", reason=f"only {LISTENERS} of {len(found)} listening sockets were looked at"))
+    gaps.append(Gap(source="listeners", reason=f"only {LISTENERS} of {len(found)} listening sockets were examined"))
     meant = {(peer.target.port, peer.target.path) for peer in _peers(known) if peer.target}
     meant |= {(target.port, target.path) for target in known.asked}
     first = [one for one in found if (one.target.port, one.target.path) in meant]

@@ -61,8 +61,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
             for log in _configured(host, proxy, since, until, gaps, is_now=until >= known.taken_at)
         ]
     if not logs:
-        reason = "no log is known of" if known.proxies else "no proxy is known, so none of its logs"
-        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="name logs with --log")))
+        reason = "no log files found in the configuration" if known.proxies else "no proxy was found, so its logs are unknown"
+        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="give logs with --log")))
     proxies = known.proxies or ()
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
@@ -151,9 +151,9 @@ def _worst_first(paths: Iterable[PathTraffic]) -> list[PathTraffic]:
 
 def _of_deleted(file: LogFile) -> Gap:
     """Return the Gap of a log that the gateway writes to after it was deleted: nobody else can read its lines."""
-    reason = "it was deleted or rotated, and the gateway still writes into what was deleted: its lines were read from there"
+    reason = "it was deleted or rotated, and the gateway still writes to the deleted file: its lines were read from there"
     return Gap(
-        source=file.path, reason=reason, hint="have the gateway open its logs again (nginx -s reopen), after each rotation too"
+        source=file.path, reason=reason, hint="make the gateway reopen its logs (nginx -s reopen), now and after each rotation"
     )
 
 
@@ -173,8 +173,8 @@ def _of_another_time(host: Host, path: str) -> Gap | None:
     at = next((at for line in (lines if is_cut else reversed(lines)) if (at := stamps.find(line))), None)
     if at is None:
         return None
-    reason = f"no line of it is of the window: its {'first' if is_cut else 'last'} is of {at:%Y-%m-%d %H:%M:%S}"
-    return Gap(source=path, reason=reason, hint=f"name its time: --since {at:%Y-%m-%d}")
+    reason = f"no lines in the time window: the {'first' if is_cut else 'last'} line is from {at:%Y-%m-%d %H:%M:%S}"
+    return Gap(source=path, reason=reason, hint=f"include its time: --since {at:%Y-%m-%d}")
 
 
 def _given(path: str, known: Snapshot) -> LogInput:
@@ -255,7 +255,7 @@ def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
     """Yield a Gap where only worse things than failed connections are written."""
     levels = {target.level for target in targets if target.kind == "error"}
     if levels and levels <= set(_HIDES_ERRORS):
-        reason = f"the log's level is {targets[0].level}: failed connections (level error) are not written"
+        reason = f"the log level is {targets[0].level}: failed connections (level error) are not logged"
         yield Gap(
             source=targets[0].path, reason=reason, hint=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload'
         )
@@ -267,7 +267,7 @@ def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]
         directive = f"{kind}_log"
         yield Gap(
             source=f"{kind} log",
-            reason=f"it is switched off{_at(targets[0])}",
+            reason=f"it is disabled{_at(targets[0])}",
             hint=f"set {directive} to a file there and reload the proxy",
         )
 
@@ -332,12 +332,12 @@ def _streams(
         return
     for kind, place in left:
         target = next(target for target in proxy.logs if target.kind == kind and target.goes_to == place)
-        goes = "syslog" if place == "syslog" else "the process' standard output" if kind == "access" else "standard error"
+        goes = "syslog" if place == "syslog" else "the standard output of the process" if kind == "access" else "standard error"
         reason = f"it goes to {goes}{_at(target)}"
         if isinstance(journal, HostError):
             reason += f", and the journal of {proxy.unit} could not be read: {journal.reason}"
         elif proxy.unit:
-            reason += f", and the journal of {proxy.unit} holds nothing of this time"
+            reason += f", and the journal of {proxy.unit} has no entries from this time"
         gaps.append(
             Gap(
                 source=f"{kind} log",
@@ -370,7 +370,7 @@ def _journal(host: Host, unit: str, since: datetime, until: datetime) -> str | H
     except HostError as error:
         return error
     if found.status:
-        return HostError(found.stderr.strip()[:200] or f"journalctl ended with {found.status}")
+        return HostError(found.stderr.strip()[:200] or f"journalctl exited with status {found.status}")
     whole = found.stdout[: found.stdout.rfind("\n") + 1]  # output beyond the limit is cut, which is of the oldest lines here
     return "".join(reversed(whole.splitlines(keepends=True)))
 

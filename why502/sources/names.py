@@ -47,9 +47,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ..
             if ask.probes:
                 questions.setdefault((name, server), partial(_by_resolver, host, proxy, name, server, with_v6))
             else:
-                gaps.append(Gap(source="names", reason=f"name server {server} was not asked: --no-probe"))
+                gaps.append(Gap(source="names", reason=f"name server {server} was not queried: --no-probe"))
     if len(questions) > QUESTIONS:
-        gaps.append(Gap(source="names", reason=f"only {QUESTIONS} of {len(questions)} questions about names were asked"))
+        gaps.append(Gap(source="names", reason=f"only {QUESTIONS} of {len(questions)} name queries were sent"))
     found = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="names") as pool:
         for answer in pool.map(_answer, list(questions.values())[:QUESTIONS]):
@@ -135,7 +135,7 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool
             return Resolution(name=name, source=_HOSTS, addresses=addresses)
         if proxy.network or attempt(partial(seen.read, _RESOLV)) != attempt(partial(host.read, _RESOLV)):
             raise HostError(
-                f"what {name} means in the container of nginx process {proxy.pid} cannot be seen from here",
+                f"the address of {name} in the container of nginx process {proxy.pid} cannot be determined from here",
                 f"run `getent ahosts {name}` there",
             )
     done = host.run("getent", "ahosts", name, timeout_s=_SYSTEM_S)
@@ -169,7 +169,7 @@ def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool
         raise HostError(f"name server {server} belongs to the network namespace of nginx process {proxy.pid}")
     target = Target.parse(server)
     if target is None:
-        raise HostError(f"{server} is no name server")
+        raise HostError(f"{server} is not a name server")
     if not _is_address(target.host):
         addresses = parse_ahosts(host.run("getent", "ahosts", target.host, timeout_s=_SYSTEM_S).stdout)
         if not addresses:

@@ -44,7 +44,9 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
         return None
     found = _READERS[kind](text, config)
     if not found.routes:
-        gaps.append(Gap(source=config, reason=f"no backend of {kind} stands in it", hint="name the file that holds its servers"))
+        gaps.append(
+            Gap(source=config, reason=f"it contains no backend of {kind}", hint="give the file that contains its servers")
+        )
     owner_uid = supplier_of(host, config)
     return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, owner_uid=owner_uid)
 
@@ -113,7 +115,7 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
             told.setdefault(tally.target, set()).add(tally.symptom)
     sole = {target: next(iter(symptoms)) for target, symptoms in told.items() if len(symptoms) == 1}
     return [
-        replace(tally, symptom=sole[tally.target], detail=tally.detail or "as its health check says")
+        replace(tally, symptom=sole[tally.target], detail=tally.detail or "according to its health check")
         if tally.proxy == "haproxy"
         and tally.symptom is Symptom.CONNECT_REFUSED
         and tally.code.startswith("SC")

@@ -233,7 +233,7 @@ def _page(host: Host, pool: PhpPool, apart: Target | None, path: str, until: flo
     target = apart or pool.target
     left_s = until - time.monotonic()
     if target is None:
-        raise HostError("its address is not known")
+        raise HostError("its address is unknown")
     if is_full and apart is None:
         raise HostError("no child is free to answer it", "set pm.status_listen, which answers while the pool is full")
     if pool.network and not target.is_unix:

@@ -64,7 +64,7 @@ def read(rights: Rights, path: str, prefix: str) -> tuple[tuple[Entry, ...], tup
             includes += 1
             for included in expand(rights.of(path), full_path(entry.value, prefix)) if includes <= _INCLUDES else ():
                 if depth >= _DEPTH or files >= _FILES:
-                    gaps.append(Gap(source=path, reason="it includes more than can be followed"))
+                    gaps.append(Gap(source=path, reason="it has too many includes to follow"))
                     return
                 try:
                     load(rights.reading(path)[0](included), included, depth + 1)

@@ -26,7 +26,7 @@ def decode(data: bytes) -> tuple[bytes, bool]:
     at = 0
     while at + 8 <= len(data):
         if data[at] != 1:
-            raise HostError("the answer is no FastCGI")
+            raise HostError("the response is not FastCGI")
         kind, size = data[at + 1], int.from_bytes(data[at + 4 : at + 6], "big")
         if kind == _STDOUT:
             answer += data[at + 8 : at + 8 + size]
@@ -58,7 +58,7 @@ def page(host: Host, target: Target, path: str, *, timeout_s: float) -> bytes:
     if not found or not whole[1]:
         raise HostError("the connection was closed without an answer")
     if b"\nstatus:" in b"\n" + head.lower():
-        raise HostError(f"{path} is no page of this pool: {_shown(head)}")
+        raise HostError(f"{path} is not a page of this pool: {_shown(head)}")
     return body
 
 

@@ -60,7 +60,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
         machine = _machine(host, known, before, after, took_s)
     if owners(known) and not mounts:
         gaps.append(
-            Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so no limits of the backend are seen")
+            Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so the limits of the backend are unknown")
         )
     found = (_pressure(scope, group, read(paths=paths[scope])) for scope, group in groups.items())
     limited = tuple(one for one in found if one.scope != "/" or one.memory_limit_bytes or one.cpu_quota)

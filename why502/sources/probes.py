@@ -40,10 +40,10 @@ BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own li
 ENTRANCES = 8
 PATIENT_S = 5.0  # for a first byte, once: only patience tells a slow backend from one that hangs
 STOPPED_S = 0.5  # where all that listens is stopped by a signal
-SPARED = "{request} was not repeated, since it may be what caused its failure; {asked}"
-WOULD_START = "{target} was not probed: systemd listens there for a service that does not run, and a connection would start it"
+SPARED = "{request} was not repeated, because it may have caused its own failure; {asked}"
+WOULD_START = "{target} was not probed: systemd listens there for a service that is not running, and a connection would start it"
 INIT = 1  # the pid of systemd
-ALLOW = "name a request that does no harm with --url"
+ALLOW = "give a harmless request with --url"
 
 
 _NONE: Counter[object] = Counter()
@@ -64,7 +64,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     if ask.offline or not ask.probes:
         return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
     if known.proxies is None:
-        return Found(None, (Gap(source=SECTION, reason="no proxy could be looked at, so its targets are not known"),))
+        return Found(None, (Gap(source=SECTION, reason="no proxy could be examined, so its targets are unknown"),))
     jobs, gaps = chosen(known)
     waiting = activated(known)
     gaps += [Gap(source=SECTION, reason=WOULD_START.format(target=target), hint=ALLOW) for target in _targets_of(jobs) & waiting]
@@ -114,7 +114,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
             counts[target] += 1
             kept.append(job)
     if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
-        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: at most {TARGETS} are"] = None
+        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = None
     return kept, [Gap(source=SECTION, reason=reason, hint=ALLOW if reason.endswith("asked instead") else "") for reason in gaps]
 
 
@@ -142,7 +142,7 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                 planned.setdefault(target, Counter())[shape] += 1
                 if proxy.network and not target.is_unix:
                     gaps[
-                        f"{target} lies in the network namespace of process {proxy.pid}, where a probe from here says nothing"
+                        f"{target} is in the network namespace of process {proxy.pid}, where a probe from here proves nothing"
                     ] = None
                     continue
                 uid = _supplier(proxy, suppliers, route, target)
@@ -190,7 +190,7 @@ class _Tallies:
 
 
 def _words(request: Request) -> str:
-    return "nothing was asked instead" if request.only_connects else f"{request.method} {request.path} was asked instead"
+    return "no other request was sent instead" if request.only_connects else f"{request.method} {request.path} was sent instead"
 
 
 def _supplier(proxy: Proxy, suppliers: dict[str, int], route: Route, target: Target) -> int:
@@ -243,13 +243,15 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
 
     def one(request: Request) -> Probe | Gap:
         if time.monotonic() - begun > BEGIN_WITHIN_S:
-            return Gap(source=SECTION, reason=f"{request.target} was not probed: the time was up")
+            return Gap(source=SECTION, reason=f"{request.target} was not probed: the probe time budget was used up")
         try:
             found = probe(host.acting_as(request.owner_uid), request)
             if (
                 request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
             ):  # what the proxy's workers may do is not known by that
-                raise Denied(f"user {request.owner_uid}, who can change the configuration that names it, may not connect to it")
+                raise Denied(
+                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to connect to it"
+                )
             return found
         except HostError as error:
             return Gap(source=SECTION, reason=f"{request.target} could not be probed: {error.reason}", hint=error.hint)

@@ -62,7 +62,7 @@ def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
 def _gaps(host: Host, found: tuple[Process, ...], wanted: int) -> list[Gap]:
     gaps = []
     if wanted > PROCESSES:
-        gaps.append(Gap(source="processes", reason=f"only {PROCESSES} of {wanted} processes were looked at"))
+        gaps.append(Gap(source="processes", reason=f"only {PROCESSES} of {wanted} processes were examined"))
     hidden = sum(1 for process in found if process.limits is None or process.limits.files_open is None)
     if hidden:
         gaps.append(

@@ -116,8 +116,8 @@ def _asked_for(
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             here = [proxy for proxy in running if not proxy.network]
             if count := len(running) - len(here):
-                reason = f"{count} nginx masters of other network namespaces were left out: why502 was started in this one"
-                away = (Gap(source="proxies", reason=reason, hint="start it outside of the namespace, or name --config"),)
+                reason = f"{count} nginx masters in other network namespaces were skipped: why502 was started inside this one"
+                away = (Gap(source="proxies", reason=reason, hint="start it outside the namespace, or use --config"),)
             running = here
         # What another user runs says nothing of the nginx that is installed and does not run.
         is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
@@ -144,7 +144,7 @@ def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Mas
         if taken[master.owner_uid] <= most and len(kept) < PROXIES:
             kept.append(master)
     if len(kept) < len(masters):
-        gaps.append(Gap(source="proxies", reason=f"only {len(kept)} of {len(masters)} nginx masters were looked at"))
+        gaps.append(Gap(source="proxies", reason=f"only {len(kept)} of {len(masters)} nginx masters were examined"))
     return kept
 
 
@@ -213,7 +213,7 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
     build = _build(host.acting_as(master.owner_uid), seen, process, exe, gaps)
     options = master.options
     if options.prefix and not options.prefix.startswith("/") and not process.cwd:
-        raise HostError(f"its directory, from which its prefix {options.prefix} counts, cannot be seen", "run as root")
+        raise HostError(f"its working directory, to which its prefix {options.prefix} is relative, cannot be read", "run as root")
     directory = posixpath.join(process.cwd, options.prefix) if options.prefix else build_option(build.options, "prefix")
     prefix = posixpath.normpath(directory or _PREFIX)
     config = posixpath.join(prefix, options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")

@@ -196,5 +196,5 @@ def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
                 argv=process.argv,
                 cwd=process.cwd,
                 targets=tuple(sorted(mine)),
-                link=f"{LISTENS}; no service manager looks after it",
+                link=f"{LISTENS}; no service manager manages it",
             )

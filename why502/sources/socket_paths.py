@@ -97,7 +97,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
                 gaps.append(Gap(source="socket paths", reason=error.reason, hint=error.hint))
                 found.append(SocketPath(path=path, user=viewer.user))
         if len(paths) > PATHS:
-            gaps.append(Gap(source="socket paths", reason=f"only {PATHS} of {len(paths)} unix sockets were looked at"))
+            gaps.append(Gap(source="socket paths", reason=f"only {PATHS} of {len(paths)} unix sockets were examined"))
     return Found(tuple(dict.fromkeys(found)), tuple(gaps))
 
 

@@ -22,7 +22,7 @@ from why502.sources.attempt import attempt
 from why502.sources.suppliers import ROOT, of_process
 
 CONFIG_BYTES = 256 << 10
-ADDRESS_TAKEN = "its journal says that another one has"  # a link of a service that does not get its address
+ADDRESS_TAKEN = "its journal reports that another process holds"  # a link of a service that does not get its address
 LISTENS = "its process listens on it"  # a link: how a service is known to serve a target
 _OTHER_OPTION = re.compile(
     r"(?i)(?:time-?out|workers?|threads?|limit|max|min|size|memory|count|interval|upstream|backend|target|proxy|scrape|redis|database|\bdb\b"

@@ -83,7 +83,7 @@ def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]
         return
     service = _service(name, inside)
     if service.signal in STOPPING and not service.oom_killed and _was_stopped(host, path, one["Id"], service, look.until):
-        message = f"{128 + (service.signal or 0)}: stopped by an order to {name}"
+        message = f"{128 + (service.signal or 0)}: stopped by a command to {name}"
         service = msgspec.structs.replace(service, signal=None, exit_code=None, exit_message=message)
     targets = list(_targets(host, look, one["Id"], inside))
     for target, how in targets:

@@ -28,7 +28,7 @@ def ask(
         while len(answer) < LIMIT_BYTES:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Expired(f"{target}: no whole answer within {timeout_s:g} s")
+                raise Expired(f"{target}: no complete response within {timeout_s:g} s")
             part = connection.receive(timeout_s=left)
             if not part:
                 break

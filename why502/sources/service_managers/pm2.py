@@ -225,7 +225,7 @@ def _lost(name: str, what: Described, home: str) -> Service:
     return Service(
         manager=NAME,
         name=name,
-        state="pm2 does not run",
+        state="pm2 is not running",
         is_running=False,
         argv=what.argv,
         cwd=what.cwd,

@@ -160,14 +160,14 @@ def _call(host: Host, config: configparser.RawConfigParser, here: str) -> list[d
             headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
         body = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo").encode()
         return _programs(http.ask(host, target, "/RPC2", body=body, headers=headers, timeout_s=TIMEOUT_S))
-    raise HostError("its configuration opens no interface", "add [unix_http_server] to its configuration")
+    raise HostError("its configuration enables no interface", "add [unix_http_server] to its configuration")
 
 
 def _programs(answer: bytes) -> list[dict[str, Any]]:
     try:
         (rows,), _ = xmlrpc.client.loads(answer)
     except Exception as error:  # a Fault, and whatever expat and the unmarshaller raise
-        raise HostError(f"its interface answered what cannot be read: {type(error).__name__}") from error
+        raise HostError(f"its interface returned an unreadable response: {type(error).__name__}") from error
     wanted = {"name": str, "group": str, "statename": str, "pid": int, "exitstatus": int}
     rows = rows if isinstance(rows, list) else []
     return [row for row in rows if isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in wanted.items())]
@@ -279,7 +279,7 @@ def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path:
                 yield Service(
                     manager=NAME,
                     name=name,
-                    state="supervisord does not run",
+                    state="supervisord is not running",
                     is_running=False,
                     argv=what.argv,
                     cwd=what.cwd,

@@ -400,7 +400,7 @@ def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: dateti
             continue
         is_rival = entry.unit in rivals
         is_beaten = is_rival and record.symptom is Symptom.ADDRESS_IN_USE and entry.at >= look.since
-        how = f"{ADDRESS_TAKEN} {record.target}" if is_beaten else f"its journal says that it listens on {record.target}"
+        how = f"{ADDRESS_TAKEN} {record.target}" if is_beaten else f"its journal reports that it listens on {record.target}"
         for target in (*missing, *(doubtful if is_rival else ()), *(taken if is_beaten else ())):
             if record.target == target or (target.port and record.target.port == target.port):
                 service = found.get(entry.unit) or _service(host, units[entry.unit], boot)

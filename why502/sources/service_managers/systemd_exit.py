@@ -22,9 +22,9 @@ _SAYS = {
     "CHROOT": "its RootDirectory does not exist",
     "LIMITS": "its resource limits could not be set",
     "CAPABILITIES": "its capabilities could not be set",
-    "RUNTIME_DIRECTORY": "its RuntimeDirectory could not be made",
-    "STATE_DIRECTORY": "its StateDirectory could not be made",
-    "LOGS_DIRECTORY": "its LogsDirectory could not be made",
+    "RUNTIME_DIRECTORY": "its RuntimeDirectory could not be created",
+    "STATE_DIRECTORY": "its StateDirectory could not be created",
+    "LOGS_DIRECTORY": "its LogsDirectory could not be created",
     "CREDENTIALS": "its credentials could not be set up",
     "SECCOMP": "its system call filter could not be set",
     "PAM": "its PAM session could not be opened",
@@ -32,10 +32,10 @@ _SAYS = {
     "CHOWN": "a file could not be given to its user",
 }
 _RESULTS = {
-    "oom-kill": "killed for memory",
+    "oom-kill": "killed for lack of memory",
     "timeout": "did not start or stop within its time limit",
-    "watchdog": "gave no sign of life to its watchdog",
-    "protocol": "did not do as its Type says (no notification, no PID file)",
+    "watchdog": "did not notify its watchdog in time",
+    "protocol": "did not behave as its Type requires (no notification, no PID file)",
     "resources": "could not be started: a file or resource that its unit names is missing",
     "start-limit-hit": "was started too often in too short a time",
 }
