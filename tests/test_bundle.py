@@ -115,8 +115,8 @@ def test_addresses_are_replaced_always_by_the_same() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is no bundle"),
-        (b"PK\x03\x04", "is no bundle"),
+        (b"", "is not a why502 bundle"),
+        (b"PK\x03\x04", "is not a why502 bundle"),
         (b"\x1f\x8b", "damaged"),
         (packed()[:-9], "damaged"),
         (gzip.compress(b"{"), "truncated"),

@@ -161,7 +161,7 @@ def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
 
 def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
     diagnosis = diagnosed(tmp_path, [("GET /api/list", 500, 40, 9)])
-    assert "is over" not in headlines(diagnosis)[0]
+    assert "resolved" not in headlines(diagnosis)[0]
     lines = (tmp_path / "access.log").read_text()
     at = NOW - timedelta(seconds=20)
     (tmp_path / "access.log").write_text(

@@ -41,17 +41,17 @@ def save(snapshot: Snapshot, *, anonymize: bool = False) -> bytes:
 
 def load(data: bytes, name: str) -> Snapshot:
     """Return the snapshot in a bundle. Raises Why502Error where it is damaged, foreign or too large."""
-    hint = "Write it anew with `why502 collect -o FILE`."
+    hint = "Collect it again with `why502 collect -o FILE`."
     if len(data) > LIMIT_BYTES:
         raise Why502Error(f"{name}: a bundle of {len(data)} bytes is too large", hint)
     if not data.startswith(b"\x1f\x8b"):
-        raise Why502Error(f"{name} is no bundle of why502", hint)
+        raise Why502Error(f"{name} is not a why502 bundle", hint)
     text = bounds.unpacked(data, name)
     bounds.check(text, name)
     head = decode(text, _Head, name)
     if head.schema != SCHEMA:
         raise Why502Error(
-            f"{name} is written as {head.schema!r}, this program reads {SCHEMA!r}", "Use the version of why502 that wrote it."
+            f"{name} has schema {head.schema!r}; this version reads {SCHEMA!r}", "Use the version of why502 that wrote it."
         )
     return _full(bounds.cut(decode(text, Bundle, name).snapshot))
 

@@ -64,7 +64,7 @@ def test_the_file_of_another_user_is_not_written(collect: list[str], shared: Pat
 def test_a_planted_link_in_the_middle_is_not_followed(collect: list[str], shared: Path, precious: Path) -> None:
     (shared / "out").symlink_to(precious.parent)
     given(shared / "out")
-    assert "a link that others may have made" in refused(why502(*collect, str(shared / "out/web1.why502")))
+    assert "a link that other users may have created" in refused(why502(*collect, str(shared / "out/web1.why502")))
     assert os.listdir(precious.parent) == ["precious"]
 
 

@@ -116,7 +116,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("address", ["nowhere", "http://x:1", "dask://"])
 def test_bad_addresses_are_told(address: str) -> None:
-    with pytest.raises(Why502Error, match="is no address"):
+    with pytest.raises(Why502Error, match="is not a valid cluster address"):
         connect(address)
 
 

@@ -109,7 +109,7 @@ def test_several_changes_and_what_is_refused() -> None:
     second = edit.add_argument(found, named(found, "server", 1), "backup")
     changed = edit.apply(SAMPLE.encode(), [first, second]).decode()
     assert changed == SAMPLE.replace("http://app", "http://x").replace("3002;", "3002 backup;")
-    with pytest.raises(Why502Error, match="two changes of the same place"):
+    with pytest.raises(Why502Error, match="two changes at the same position"):
         edit.apply(SAMPLE.encode(), [first, first])
     with pytest.raises(Why502Error, match="was changed since"):
         edit.apply(SAMPLE.replace("app", "bpp").encode(), [first])
@@ -117,7 +117,7 @@ def test_several_changes_and_what_is_refused() -> None:
         edit.remove(found, Position(file="f", line=1, start=3))
     with pytest.raises(Why502Error, match="has no argument 2"):
         edit.replace_argument(found, named(found, "proxy_pass"), 2, "x")
-    with pytest.raises(Why502Error, match="is no block"):
+    with pytest.raises(Why502Error, match="is not a block"):
         edit.insert(found, named(found, "proxy_pass"), "x;")
 
 

@@ -59,11 +59,11 @@ def test_a_directory_that_is_not_there_has_none() -> None:
 
 def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(HostError, match="no regular file"):
+    with pytest.raises(HostError, match="not a regular file"):
         regular(LocalHost(), str(tmp_path / "pipe"))
     with pytest.raises(HostError, match="directory"):
         regular(LocalHost(), str(tmp_path))
-    with pytest.raises(HostError, match="no regular file"):
+    with pytest.raises(HostError, match="not a regular file"):
         regular(LocalHost(), "/dev/null")
     with pytest.raises(Missing):
         regular(LocalHost(), str(tmp_path / "missing"))

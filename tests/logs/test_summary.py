@@ -250,7 +250,7 @@ def test_a_file_that_shrinks_while_it_is_read(machine: Path, monkeypatch: pytest
 
     monkeypatch.setattr(DirectoryHost, "open", cut)
     found, gaps = look(machine, "/log/error.log")
-    assert count(found) == 1 and [gap.reason for gap in gaps] == ["it was cut short while it was read"]
+    assert count(found) == 1 and [gap.reason for gap in gaps] == ["it was truncated while being read"]
 
 
 def test_too_much_to_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +262,7 @@ def test_too_much_to_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     found, gaps = summarise(
         DirectoryHost(str(machine)), [LogInput(path="/log/error.log", kind="error")], SINCE, NOW, patience_s=-1
     )
-    assert "too much" in gaps[-1].reason
+    assert "too large" in gaps[-1].reason
 
 
 def test_a_given_fragment_is_read_behind_its_wrapper(machine: Path) -> None:

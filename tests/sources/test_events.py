@@ -159,7 +159,7 @@ class Machine(DirectoryHost):
     """A directory as a machine, with commands that hang or fail."""
 
     def run(self, *argv: str, timeout_s: float = 5.0):  # type: ignore[no-untyped-def]
-        raise HostError(f"{argv[0]}: did not end within {timeout_s:g} s")
+        raise HostError(f"{argv[0]}: did not finish within {timeout_s:g} s")
 
 
 AUDIT = """\
@@ -197,7 +197,7 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
         (Symptom.SELINUX_DENIED, 379),
     }
     assert {one.unit for one in found.value or () if one.symptom is not Symptom.SELINUX_DENIED} == {"app"}
-    assert any(gap.source == "kernel log" and "did not end" in gap.reason for gap in found.gaps)
+    assert any(gap.source == "kernel log" and "did not finish" in gap.reason for gap in found.gaps)
 
 
 def test_what_the_scripts_of_one_pool_log_is_of_that_pool(machine: Machine, tmp_path: Path) -> None:

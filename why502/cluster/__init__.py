@@ -28,7 +28,7 @@ def connect(address: str) -> Engine:
     """Return the engine of `dask://HOST:PORT`. Raises Why502Error where no scheduler answers there."""
     scheme, found, place = address.partition("://")
     if not found or scheme not in ("dask", "tcp", "tls") or not place:
-        raise Why502Error(f"--cluster {address!r} is no address of a cluster", "Write it like dask://scheduler.example:8786.")
+        raise Why502Error(f"--cluster {address!r} is not a valid cluster address", "Write it like dask://scheduler.example:8786.")
     try:
         distributed = importlib.import_module("distributed")
     except ImportError as error:
@@ -55,7 +55,7 @@ def work(part: Part, ask: Ask) -> Result:
 
 def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iterator[Result]:
     if any(part.path == STANDARD_INPUT for part in parts):
-        raise Why502Error("--cluster cannot read standard input", "Name files that the workers can open.")
+        raise Why502Error("--cluster cannot read standard input", "Give files that the workers can open.")
     if not parts:
         return
     futures = client.map(work, parts, [job.ask] * len(parts), pure=False, retries=_RETRIES)
@@ -71,7 +71,7 @@ def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iter
                     continue
                 except distributed.KilledWorker as error:
                     raise Why502Error(
-                        f"the workers died while they read {part.path}", "Look at their logs; they may lack memory."
+                        f"the workers died while reading {part.path}", "See their logs; they may have run out of memory."
                     ) from error
             job.told((part.end or 0) - part.start)
             yield result

@@ -122,7 +122,7 @@ def insert(tree: Tree, into: Position, line: str) -> Edit:
     """Return the addition of a directive at the end of the block at that place. Raises Why502Error where none is."""
     block = _source(tree).node_at(into)
     if block.body is None:
-        raise Why502Error(f"{into}: {block.name} is no block")
+        raise Why502Error(f"{into}: {block.name} is not a block")
     if children := list(block.children):
         return _insert_after(tree, children[-1], line)
     content = _source(tree).content.bytes
@@ -179,10 +179,11 @@ def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
     out, position = [], 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         if edit.start < position:
-            raise Why502Error(f"{edit.file}:{edit.line}: two changes of the same place")
+            raise Why502Error(f"{edit.file}:{edit.line}: two changes at the same position")
         if content[edit.start : edit.end] != edit.before.encode(encoding, "backslashreplace"):
             raise Why502Error(
-                f"{edit.file}:{edit.line}: the file was changed since it was read", "Look again, then repeat the fix."
+                f"{edit.file}:{edit.line}: the file was changed since it was read",
+                "Run the diagnosis again, then repeat the fix.",
             )
         out += [content[position : edit.start], edit.after.encode(encoding, "backslashreplace")]
         position = edit.end

@@ -50,7 +50,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A directive or section. `head`: its words up to the mark that ends or opens it; `body`: None where it is no block."""
+    """A directive or section. `head`: its words up to the mark that ends or opens it; `body`: None where it is not a block."""
 
     head: tuple[Token, ...]
     words: tuple[Token, ...]

@@ -46,7 +46,7 @@ class DirectoryHost(DescriptorHost):
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
         """Raise HostError: a directory has no network."""
-        self._refuse(f"{target}: no connection leads")
+        self._refuse(f"{target}: no connection is possible")
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
         """Return the contents of many small files, None where one cannot be read."""
@@ -58,7 +58,7 @@ class DirectoryHost(DescriptorHost):
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
         """Raise HostError: a directory has no kernel to ask."""
-        self._refuse("sockets: no kernel is asked")
+        self._refuse("sockets: no kernel to query")
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
@@ -88,7 +88,7 @@ class DirectoryHost(DescriptorHost):
             raise failure(error, path) from error
 
     def _refuse(self, what: str) -> NoReturn:
-        raise HostError(f"{what} in the directory {self.root}", "look at the machine itself")
+        raise HostError(f"{what} in the directory {self.root}", "run why502 on the machine itself")
 
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:  # noqa: ARG002
         def look() -> T:
@@ -170,7 +170,7 @@ class PublicHost(DirectoryHost):
 
 def _is_for_all(found: os.stat_result, right: int, path: str) -> None:
     if not found.st_mode & right:
-        raise Denied(f"{path}: not everybody may see it, and another user names it", "run as root")
+        raise Denied(f"{path}: it is not readable by everybody, and another user names it", "run as root")
 
 
 def _close_with(stack: ExitStack, descriptor: int) -> int:

@@ -35,7 +35,7 @@ def as_file(descriptor: int, path: str) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise HostError(f"{path}: is no regular file but a {_kind_in_words(mode)}")
+        raise HostError(f"{path}: is not a regular file but a {_kind_in_words(mode)}")
     return os.fdopen(descriptor, "rb")
 
 

@@ -67,13 +67,13 @@ class LocalHost(DescriptorHost):
         if program is None:
             raise Missing(f"{argv[0]}: not found")
         if reason := trust.stranger(program):
-            raise Denied(f"{argv[0]} is not run: {reason}")
+            raise Denied(f"{argv[0]} was not run: {reason}")
         return self._run((program, *argv[1:]), timeout_s)
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program of root's on a machine that it cannot change; see `sandbox_process`. Raises HostError."""
         if os.geteuid() != 0:
-            raise Denied(f"{argv[0]}: only root can try it out", "run as root")
+            raise Denied(f"{argv[0]}: only root can test it", "run as root")
         with trust.program(sandbox.program, sandbox.pid) as descriptor:
             order = {
                 "program": descriptor,
@@ -87,7 +87,7 @@ class LocalHost(DescriptorHost):
             words = (sys.executable, "-I", "-S", _SANDBOX, json.dumps(order))
             done = self._run(words, timeout_s, descriptor)
         if done.status == NO_ROOM:
-            raise HostError(f"{argv[0]}: nothing could be laid over what it writes to: {done.stderr.strip()[:200]}")
+            raise HostError(f"{argv[0]}: no overlay could be mounted over what it writes to: {done.stderr.strip()[:200]}")
         return done
 
     def _run(self, argv: tuple[str, ...], timeout_s: float, *descriptors: int) -> Finished:
@@ -111,7 +111,7 @@ class LocalHost(DescriptorHost):
             finally:
                 _end(process)
         if process.returncode == -signal.SIGKILL and stdout is None:
-            raise Expired(f"{argv[0]}: did not end within {timeout_s:g} s")
+            raise Expired(f"{argv[0]}: did not finish within {timeout_s:g} s")
         return Finished(
             status=process.returncode,
             stdout=(stdout or b"").decode("utf-8", "replace"),
@@ -203,7 +203,7 @@ class LocalHost(DescriptorHost):
             raise HostError(f"{path!r}: {error}") from error
         except Expired as error:
             self._hung.add(directory)
-            raise Expired(f"{path}: {error.reason}", "look whether its file system answers") from error
+            raise Expired(f"{path}: {error.reason}", "check whether its file system responds") from error
 
 
 def _search_path() -> str:

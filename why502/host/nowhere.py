@@ -91,4 +91,4 @@ class NowhereHost:
         self._refuse(root)
 
     def _refuse(self, what: str) -> NoReturn:
-        raise HostError(f"{what}: not looked at: it is of another machine", "run it on that machine")
+        raise HostError(f"{what}: not checked: it belongs to another machine", "run why502 on that machine")

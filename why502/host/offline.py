@@ -103,4 +103,4 @@ class OfflineHost:
 
 
 def _refusal(what: str) -> HostError:
-    return HostError(f"{what}: not looked at: --offline", "run it without --offline")
+    return HostError(f"{what}: not checked: --offline", "run it without --offline")

@@ -20,7 +20,7 @@ from why502.model.errors import HostError, Why502Error
 
 _OPEN = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-_HINT = "Name a file in a directory that you may write to."
+_HINT = "Give a file in a directory that you can write to."
 
 
 def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
@@ -75,7 +75,7 @@ def directory(name: str) -> str:
 
     Raises Why502Error.
     """
-    hint = "Name a directory of your own."
+    hint = "Give a directory that belongs to you."
     try:
         real = _our_own(name)
         os.makedirs(real, mode=0o700, exist_ok=True)
@@ -90,7 +90,7 @@ def _our_own(name: str) -> str:
     """Return the real path of a directory. Raises HostError where a stranger could put a file into it."""
     with trust.walked(f"{name}/{_name()}", missing=True) as found:
         if reason := dataclasses.replace(found, path=name).stranger():
-            raise HostError(reason, "Name a directory of your own.")
+            raise HostError(reason, "Give a directory that belongs to you.")
         return os.path.dirname(found.real)
 
 
@@ -106,15 +106,15 @@ def _place(name: str) -> Iterator[tuple[int, str]]:
     """Yield an open descriptor of the directory, and the last name. Raises HostError, OSError."""
     head, last = os.path.split(name)
     if not name:
-        raise HostError("the name of the file to write is empty", _HINT)
+        raise HostError("the output file name is empty", _HINT)
     if last in ("", ".", ".."):
         raise IsADirectoryError(0, "is a directory")
     with trust.walked(head or ".") as found:
         allowed = trust.trusted_users()
         if stranger := next((writer for writer in found.leaders if writer.uid not in allowed), None):
             raise HostError(
-                f"{name}: a link that others may have made leads to {found.real}: {stranger.words}",
-                "Name the directory itself, without links.",
+                f"{name}: a link that other users may have created leads to {found.real}: {stranger.words}",
+                "Give the directory itself, without links.",
             )
         yield found.descriptor, last
 
@@ -130,10 +130,10 @@ def _present(directory: int, last: str, name: str) -> int | None:
     if stat.S_ISCHR(seen.st_mode):
         return seen.st_mode  # only root can make one
     if stat.S_ISBLK(seen.st_mode) or stat.S_ISSOCK(seen.st_mode):
-        raise HostError(f"{name} is a {'block device' if stat.S_ISBLK(seen.st_mode) else 'socket'}", "Name a file.")
+        raise HostError(f"{name} is a {'block device' if stat.S_ISBLK(seen.st_mode) else 'socket'}", "Give a file.")
     if seen.st_uid not in (os.geteuid(), os.getuid()):
         kind = "link" if stat.S_ISLNK(seen.st_mode) else "pipe" if stat.S_ISFIFO(seen.st_mode) else "file"
-        raise HostError(f"{name} is a {kind} of user {seen.st_uid}", "Name another file, or remove that one first.")
+        raise HostError(f"{name} is a {kind} of user {seen.st_uid}", "Give another file, or remove that one first.")
     return seen.st_mode
 
 
@@ -143,7 +143,7 @@ def _opened(directory: int, last: str, name: str) -> int:
     try:
         seen = os.fstat(found)
         if not stat.S_ISCHR(seen.st_mode) and not (stat.S_ISFIFO(seen.st_mode) and seen.st_uid in (os.geteuid(), os.getuid())):
-            raise HostError(f"{name} was replaced meanwhile", "Name another file.")
+            raise HostError(f"{name} was replaced in the meantime", "Give another file.")
         return os.open(f"/proc/self/fd/{found}", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
     finally:
         os.close(found)

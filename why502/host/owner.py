@@ -97,7 +97,7 @@ class OwnerHost:
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Run a program as the user, in a session of its own, which ends as a whole with it or at the time limit."""
         if self._root:
-            raise HostError(f"{argv[0]}: no program runs below {self._root}", "look at the machine itself")
+            raise HostError(f"{argv[0]}: no program runs below {self._root}", "run why502 on the machine itself")
         helper = self._started()
         try:
             order = {"op": "run", "argv": list(argv), "timeout": timeout_s}
@@ -105,14 +105,14 @@ class OwnerHost:
         finally:
             helper.end()
         if fields.get("expired"):
-            raise Expired(f"{argv[0]}: did not end within {timeout_s:g} s")
+            raise Expired(f"{argv[0]}: did not finish within {timeout_s:g} s")
         cut = int(fields["stdout"])
         texts = (content[:cut].decode("utf-8", "replace"), content[cut:].decode("utf-8", "replace"))
         return Finished(status=int(fields["status"]), stdout=texts[0], stderr=texts[1])
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
         """Raise HostError."""
-        raise HostError(f"{argv[0]}: only root tries a program out")
+        raise HostError(f"{argv[0]}: only root can test a program")
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
         """Open a connection. A host name is resolved first, within the same time."""
@@ -135,7 +135,7 @@ class OwnerHost:
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
         """Raise HostError: the kernel's sockets are asked for by root."""
-        raise HostError("the kernel's sockets are not asked for with a user's rights")
+        raise HostError("kernel sockets are not queried with a user's rights")
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
@@ -187,13 +187,13 @@ class OwnerHost:
             raise HostError(f"{about}: {message}")
         if number in (errno.EACCES, errno.EPERM, errno.ELOOP):
             reason = f"{about}: {os.strerror(number).lower()} for user {self.uid}, who names it"
-            raise Denied(reason, "why502 reads for a user only what that user may read", errno=number)
+            raise Denied(reason, "on behalf of a user, why502 reads only what that user may read", errno=number)
         raise failure(OSError(number, message), about)
 
     def _started(self) -> _Helper:
         """Return a new process of the user. Raises HostError."""
         if self._failures >= FAILURES_MOST:
-            raise HostError(f"the process with the rights of user {self.uid} was ended or did not answer too often")
+            raise HostError(f"the process with the rights of user {self.uid} exited or failed to answer too often")
         return _Helper(self.uid, self._root)
 
 
@@ -239,7 +239,7 @@ class _Helper:
             raise HostError("the process with the user's rights is gone") from error
         if fields.get("has_descriptor"):
             if not received:
-                raise HostError("the answer came without its file")
+                raise HostError("the answer arrived without its file")
             return fields, content, received[0]
         _close(received)
         return fields, content, -1

@@ -54,7 +54,7 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
         if libc.prctl(option, value, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
-        raise OSError(errno.EPERM, "still somebody else")
+        raise OSError(errno.EPERM, "still another user")
 
 
 def read(order: dict[str, Any]) -> Answer:

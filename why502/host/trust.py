@@ -129,7 +129,7 @@ def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
     """Yield what a path leads to, open. Raises HostError where others than root and `uids` could change it."""
     with walked(path) as found:
         if reason := found.stranger(uids):
-            raise Denied(reason, "give it and its directories to root, or run this as the user who owns them")
+            raise Denied(reason, "make root the owner of it and its directories, or run this as their owner")
         yield found
 
 
@@ -169,7 +169,9 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
     try:
         allowed = trusted_users() if uids is None else {0, *uids}
         if others := users(pid) - allowed:
-            raise Denied(f"process {pid} runs as user {min(others)}", "only its own user or root's own proxy is signalled")
+            raise Denied(
+                f"process {pid} runs as user {min(others)}", "only a process of its own user, or root's own proxy, is signalled"
+            )
         try:
             path, its = os.readlink(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid}/exe")
         except OSError as error:
@@ -355,7 +357,7 @@ class _Mounts:
                 self._known[number] = 0  # our root: in a chroot(2) its mount is not listed
             self._known.update(_mounters(self._table))
         if number not in self._known:
-            raise HostError("a file system on the way was unmounted meanwhile")
+            raise HostError("a file system on the way was unmounted in the meantime")
         return self._known[number]
 
 
@@ -364,7 +366,7 @@ def _mount_id(descriptor: int) -> int:
         for line in file.read(4096).splitlines():
             if line.startswith(b"mnt_id:"):
                 return int(line.split()[1])
-    raise HostError("the kernel does not tell the mount of an open file")
+    raise HostError("the kernel does not report the mount of an open file")
 
 
 def _mounters(table: str) -> Iterator[tuple[int, int]]:

@@ -26,7 +26,7 @@ def waiting(most_s: float) -> Iterator[float]:
     """Yield how long this wait may take, at most `most_s`, and count how long it took. Raises Expired where no time is left."""
     left_s: float = getattr(_here, "left_s", most_s)
     if left_s <= 0:
-        raise Expired("other users' processes have kept us waiting for too long")
+        raise Expired("the processes of other users took too long to answer")
     begun = monotonic()
     try:
         yield min(most_s, left_s)

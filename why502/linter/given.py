@@ -87,7 +87,7 @@ class _Reader:
             else:
                 self.take(path, self.host.read(path), named=True)
         except HostError as error:
-            raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path, and that you may read it.") from error
+            raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path and its permissions.") from error
 
     def _walk(self, directory: str, depth: int) -> None:
         try:
@@ -106,7 +106,7 @@ class _Reader:
                     self.seen.add((found.device, found.inode))
                     self.count += 1
                     if self.count > MAX_FILES:
-                        raise Why502Error(f"{directory}: more than {MAX_FILES} files", "Name a directory with fewer files.")
+                        raise Why502Error(f"{directory}: more than {MAX_FILES} files", "Give a directory with fewer files.")
                     self.take(path, self.host.read(path), named=False)
             except Missing:
                 continue  # a link to nowhere
@@ -131,14 +131,16 @@ class _Reader:
             self.entries.extend(php_fpm.parse(content, path))
         elif _TEMPLATE.search(_COMMENT.sub(b"", content)):
             if named or kind(content.decode("latin-1")) == "nginx":
-                self.gaps.append(Gap(source=path, reason="it is a template, not a configuration", hint="lint what is made of it"))
+                self.gaps.append(
+                    Gap(source=path, reason="it is a template, not a configuration", hint="lint the rendered result")
+                )
             return
         else:
             proxy = kind(content.decode("latin-1"))
             if proxy in ("haproxy", "apache"):
                 if named:
                     self.gaps.append(
-                        Gap(source=path, reason=f"it is a configuration of {proxy}; only those of nginx are checked")
+                        Gap(source=path, reason=f"it is a {proxy} configuration; only nginx configurations are checked")
                     )
                 return
             if not named and (proxy is None or not _is_nginx(content)):
@@ -227,7 +229,7 @@ class _Reader:
         above = name
         while above not in lying:
             if above in ("/", ""):
-                raise Missing("it lies outside of what was given")
+                raise Missing("it is outside the given paths")
             above = posixpath.dirname(above)
         return name
 
@@ -238,13 +240,13 @@ class _Reader:
         the usual directories mean its own: what this machine has there is not what it will meet.
         """
         if not home:
-            raise Missing("it lies outside of what was given")
+            raise Missing("it is outside the given paths")
         if home in PREFIXES or any(home.startswith(f"{prefix}/") for prefix in PREFIXES) or name.startswith(f"{home}/"):
             return self._beside(name, home)
         for prefix in PREFIXES:
             if name.startswith(f"{prefix}/"):
                 return self._beside(home + name.removeprefix(prefix), home)
-        raise Missing("it lies outside of what was given")
+        raise Missing("it is outside the given paths")
 
     def _beside(self, name: str, home: str) -> str:
         """Return the path itself, or where nothing is there the same name in the directory above: a fragment's names mean the main's."""

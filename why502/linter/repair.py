@@ -69,7 +69,7 @@ def _repair_file(
     spoilt = [main for main, was_good in tested.items() if was_good and _test(host, main) is False]
     if new or spoilt:
         _write(file, old)
-        return f"{file}: not repaired: nginx would refuse it afterwards"
+        return f"{file}: not repaired: nginx would reject the result"
     return f"{file}: repaired in {len(steps)} place{'s' if len(steps) != 1 else ''}"
 
 

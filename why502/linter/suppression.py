@@ -55,7 +55,7 @@ def read(texts: Mapping[str, str]) -> Suppressions:
 def _said(rest: str) -> tuple[bool, frozenset[str]]:
     match = _IGNORE.match(rest.strip())
     if match is None:
-        raise Why502Error("the comment is not understood, so nothing is ignored", "write: why502: ignore RULE -- reason")
+        raise Why502Error("the comment cannot be parsed, so nothing is ignored", "write: why502: ignore RULE -- reason")
     words = [word for word in re.split(r"[,\s]+", match["rules"]) if word]
     return bool(match["file"]), frozenset(rule.id for word in words for rule in meant(word))
 

@@ -88,7 +88,7 @@ def regular(files: Files, path: str) -> Status:
         raise HostError("is a directory, not a file", "give the path of the log itself")
     if status.kind != "file":
         raise HostError(
-            "is no regular file (a pipe, device or socket): its lines go to another program", "read them where they go"
+            "is not a regular file (a pipe, device or socket): its lines go to another program", "read them at their destination"
         )
     return status
 

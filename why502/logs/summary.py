@@ -185,9 +185,7 @@ class _Run:
             cut: list[HostError] = []
             reader.read(self._chunks(one, cut), one.path)
             if reader.is_hurried:
-                cut.append(
-                    HostError(f"it holds more than {MOST_CLOSE} failures: of the later ones only the number was looked at")
-                )
+                cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
             readers.append(reader)
             self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
         for reader in readers:
@@ -235,14 +233,14 @@ class _Run:
             start = begin(one.stream, size_bytes, self.since, time_of)
             if size_bytes - start > READ_BYTES:
                 start = size_bytes - READ_BYTES
-                cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "ask for a shorter time with --since"))
+                cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "use a shorter time window with --since"))
             for chunk in chunks(one.stream, start, self.since, self.until, time_of):
                 if time.monotonic() > self.deadline or chunk.start - start > READ_BYTES:
-                    cut.append(HostError("there is too much of it to read it all", "ask for a shorter time with --since"))
+                    cut.append(HostError("it is too large to read in full", "use a shorter time window with --since"))
                     return
                 yield chunk
             if one.part and one.part.files.stat(one.part.opens).size_bytes < size_bytes:
-                cut.append(HostError("it was cut short while it was read", "ask again"))
+                cut.append(HostError("it was truncated while being read", "run it again"))
         except HostError as error:
             cut.append(error)
 
@@ -263,7 +261,7 @@ class _Run:
         if key not in self._zones:
             found = zone(self.files, self._inside(log), log.pid)
             if found is None:
-                reason = "the machine's time zone is not to be seen; UTC is taken for it"
+                reason = "the machine's time zone is unknown; UTC is assumed"
                 self.gaps.append(Gap(source=f"{log.root}/etc/localtime", reason=reason))
             self._zones[key] = found or UTC
         return self._zones[key]
@@ -293,7 +291,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
             return readers[fitting.index(max(fitting))]
     name = detect.detect(lines)
     if not name and b"\0" in sample:
-        raise HostError("holds binary data, no lines of a log", "give the log itself")
+        raise HostError("contains binary data, not log lines", "give the log file itself")
     has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
     is_undated = log.is_given and not any(_has_time(_parse_any(line)) for line in lines)  # as people paste it
     if name == nginx_error.NAME and (has_time or is_undated):

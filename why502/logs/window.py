@@ -195,7 +195,7 @@ def _xz(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
             yield decompressor.decompress(data, size_bytes)
             data = stream.read(PROBE_BYTES) if decompressor.needs_input else b""
             if not data and decompressor.needs_input and not decompressor.eof:
-                raise EOFError("the compressed file is cut short")
+                raise EOFError("the compressed file is truncated")
         data = decompressor.unused_data or stream.read(PROBE_BYTES)
 
 
@@ -226,4 +226,4 @@ def _decompressor(stream: BinaryIO) -> Callable[[BinaryIO, int], Iterator[bytes]
 def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return f"damaged or cut short: {error}"
+    return f"damaged or truncated: {error}"

@@ -64,7 +64,7 @@ class Request(Value, frozen=True, kw_only=True):
     def silence(self) -> str:
         """Return what is said when no answer came within our limit, which is not the route's."""
         route = "" if self.through_proxy else f"; the route waits {self.route_read_s:g} s"
-        return f"no answer within {self.answer_s:g} s, the probe's limit{route}"
+        return f"no answer within {self.answer_s:g} s, the probe limit{route}"
 
 
 class Answer(Value, frozen=True, kw_only=True):

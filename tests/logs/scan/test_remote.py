@@ -240,7 +240,7 @@ def test_ssh_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("ssh://-oProxyCommand=x/y", "no host"),
         ("ssh://host", "no path"),
         ("ssh://host:port/x", "cannot be read"),
-        ("what://x/y", "nothing is known of what://"),
+        ("what://x/y", "unknown scheme what://"),
     ],
 )
 def test_bad_addresses_are_told(address: str, message: str) -> None:

@@ -48,7 +48,7 @@ class Systemd(LocalHost):
         if argv[0] not in ("systemctl", "journalctl"):
             return super().run(*argv, timeout_s=timeout_s)
         if self.shown is None:
-            raise Expired(f"{argv[0]}: did not end within {timeout_s:g} s")
+            raise Expired(f"{argv[0]}: did not finish within {timeout_s:g} s")
         return Finished(status=0, stdout=self.shown if argv[0] == "systemctl" else "", stderr="")
 
 
@@ -58,7 +58,7 @@ def test_a_systemctl_that_hangs() -> None:
     assert found.value == ()
     of_systemd = [gap for gap in found.gaps if gap.source == "systemd"]  # other managers may run on this machine
     assert [(gap.source, gap.reason) for gap in of_systemd] == [
-        ("systemd", f"systemctl: did not end within {systemd.TIMEOUT_S:g} s")
+        ("systemd", f"systemctl: did not finish within {systemd.TIMEOUT_S:g} s")
     ]
 
 

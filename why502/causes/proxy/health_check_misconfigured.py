@@ -1,4 +1,4 @@
-"""The members are fine and the health check says no: path, host, port, expected code, timing.
+"""The members are fine and the health check fails: path, host, port, expected code, timing.
 
 All members are out although a direct request succeeds.
 

@@ -39,7 +39,7 @@ _DATA = frozenset({"geo", "map", "types"})
 
 
 class Directive(msgspec.Struct, frozen=True, kw_only=True):
-    """A directive as nginx sees it, includes resolved. `children`: None where it is no block."""
+    """A directive as nginx sees it, includes resolved. `children`: None where it is not a block."""
 
     name: str
     args: tuple[str, ...]
@@ -169,7 +169,7 @@ class Files:
     def _names(self, directory: str, listing: Listing) -> list[str]:
         self._lists_left -= 1
         if self._lists_left < 0:
-            self._gap("its includes name too many directories", f"at most {MAX_DIRECTORIES} are listed")
+            self._gap("its includes span too many directories", f"at most {MAX_DIRECTORIES} are listed")
             return []
         try:
             return listing(directory)

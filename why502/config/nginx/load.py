@@ -69,7 +69,7 @@ def load_dump(dump: bytes, prefix: str = "", *, version: str = "", build_argumen
     """Return the same from what `nginx -T` printed. Raises Why502Error where it is no such dump."""
     contents = split_dump(dump)
     if not contents:
-        raise Why502Error("this is no dump of a configuration", "Make one with: nginx -T > FILE")
+        raise Why502Error("this is not a configuration dump", "Create one with: nginx -T > FILE")
     read, listing = dumped(contents)
     return load(read, listing, next(iter(contents)), prefix, version=version, build_arguments=build_arguments)
 

@@ -84,7 +84,7 @@ class _Reader:
         position = 0
         if self.text.startswith(_BOM):
             self.items.append(self.token(Kind.STRAY, _BOM, 0))
-            self.problem("the file begins with a byte order mark, which nginx takes for a part of the first word", self.items[0])
+            self.problem("the file begins with a byte order mark, which nginx treats as part of the first word", self.items[0])
             position = len(_BOM)
         length = len(self.text)
         after_quote = False
@@ -159,7 +159,7 @@ class _Reader:
             return False
         if self.loose or len(self.stack) >= MAX_DEPTH:
             if not self.loose:
-                self.problem("blocks are nested too deeply to be read", mark)
+                self.problem("blocks are nested too deeply", mark)
             self.loose += 1
             self.items.extend((*self.head, mark))
             self.head, self.words = [], []

@@ -97,7 +97,7 @@ def too_new(deployment: Deployment) -> Iterator[Risk]:
                         yield risk(f'"{name} … {word}" came with nginx {_dotted(version)}', directive.at, _UPGRADE)
 
 
-_UPGRADE = "leave it out, or deploy that nginx first"
+_UPGRADE = "remove it, or deploy that nginx first"
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -114,8 +114,8 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
         known = table().get(directive.name)
         if known and known.removed and deployment.since(*known.removed) and not module_of(directive.name):
             instead = "`listen … ssl`" if directive.name == "ssl" else ""
-            message = f'"{directive.name}" is not known since nginx {_dotted(known.removed)}'
-            yield risk(message, directive.at, f"write {instead} in its place" if instead else "remove it")
+            message = f'"{directive.name}" was removed in nginx {_dotted(known.removed)}'
+            yield risk(message, directive.at, f"write {instead} instead" if instead else "remove it")
 
 
 @rule(5, "directive-without-effect", Severity.NOTE, _INVALID)
@@ -128,7 +128,7 @@ def obsolete(deployment: Deployment) -> Iterator[Risk]:
         known = table().get(directive.name)
         if known and known.obsolete and deployment.since(*known.obsolete):
             if not (known.removed and deployment.since(*known.removed)):
-                yield risk(f'"{directive.name}" does nothing since nginx {_dotted(known.obsolete)}', directive.at, "remove it")
+                yield risk(f'"{directive.name}" has no effect since nginx {_dotted(known.obsolete)}', directive.at, "remove it")
 
 
 @rule(6, "directive-misplaced", Severity.ERROR, _INVALID)
@@ -188,7 +188,7 @@ def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
         for directive in level.own("check_http_send"):
             sent = "".join(directive.args).replace("\\r", "\r").replace("\\n", "\n")
             if not sent.endswith(("\r\n\r\n", "\n\n")):
-                yield risk("the health check's request has no empty line at its end", directive.at, r"end it with \r\n\r\n")
+                yield risk("the health check's request does not end with an empty line", directive.at, r"end it with \r\n\r\n")
 
 
 @rule(9, "flag-neither-on-nor-off", Severity.ERROR, _INVALID)

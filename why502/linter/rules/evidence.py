@@ -27,7 +27,7 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("http"):
         for directive in level.own("log_format"):
             if directive.args and directive.args[0] in used and "$upstream_" not in "".join(directive.args[1:]):
-                message = f'log format "{directive.args[0]}" tells nothing of the backend'
+                message = f'log format "{directive.args[0]}" contains nothing about the backend'
                 yield risk(
                     message, directive.at, "add $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
                 )
@@ -44,10 +44,10 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
         for directive in level.own("error_log"):
             if directive.args[:1] == ("off",):
                 yield risk(
-                    'error_log has no "off": this writes to a file called off', directive.at, "name a file, or raise its level"
+                    'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
                 )
             elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
-                yield risk("errors of backends are written nowhere", directive.at, "name a file")
+                yield risk("errors of backends are written nowhere", directive.at, "give a file")
 
 
 @rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
@@ -64,7 +64,7 @@ def error_log_level(deployment: Deployment) -> Iterator[Risk]:
                 and directive.args[0] != "/dev/null"
                 and deployment.routes
             ):
-                yield risk(f"level {directive.args[1]} leaves out why backends failed", directive.at, "take error or warn")
+                yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "take error or warn")
 
 
 @rule(133, "access-log-off", Severity.NOTE, _CAUSE)
@@ -84,7 +84,7 @@ def access_log_off(deployment: Deployment) -> Iterator[Risk]:
         ]
         here = [route for route in logged if route.settings["access_log"][-1].at == off[0].at]
         if here and len(here) == len(logged):
-            yield risk("requests to the backend leave no trace", off[0].at, "turn it off for single locations only")
+            yield risk("requests to the backend are not logged", off[0].at, "turn it off for single locations only")
 
 
 def _is_below(server: object, at: object, name: str) -> bool:

@@ -64,7 +64,7 @@ def _contradiction(pool: PhpPool) -> str:
     if most < least:
         return f"pm.max_spare_servers ({most}) must not be below pm.min_spare_servers ({least})"
     if start is not None and not least <= start <= most:
-        return f"pm.start_servers ({start}) must lie between pm.min_spare_servers ({least}) and pm.max_spare_servers ({most})"
+        return f"pm.start_servers ({start}) must be between pm.min_spare_servers ({least}) and pm.max_spare_servers ({most})"
     return ""
 
 
@@ -89,7 +89,7 @@ def shared(deployment: Deployment) -> Iterator[Risk]:
             continue
         other = seen.setdefault(pool.target, pool)
         if other is not pool:
-            yield risk(f"pool {other.name} listens on {pool.target}, too", pool.listen_at, "give each pool its own")
+            yield risk(f"pool {other.name} also listens on {pool.target}", pool.listen_at, "give each pool its own")
 
 
 @rule(142, "pool-backlog-small", Severity.NOTE, "listen-backlog-overflow")
@@ -101,7 +101,7 @@ def backlog(deployment: Deployment) -> Iterator[Risk]:
     for pool in deployment.pools:
         size = _number(pool, "listen.backlog")
         if size is not None and size < max(64, pool.max_children or 0):
-            yield risk(f"only {size} connections may wait", _at(pool, "listen.backlog"), "leave it out (511)")
+            yield risk(f"only {size} connections can wait", _at(pool, "listen.backlog"), "leave it out (511)")
 
 
 @rule(34, "socket-without-pool", Severity.WARNING, "php-fpm-socket-mismatch")
@@ -143,7 +143,7 @@ def not_for_proxy(deployment: Deployment) -> Iterator[Risk]:
         owner, group = pool.owner or "root", pool.group or "root"
         is_open = mode & 0o002 or (owner == user and mode & 0o200) or (group in (user, *_groups(deployment)) and mode & 0o020)
         if not is_open and user not in pool.acl_users.split(","):
-            message = f"{pool.target} is {owner}:{group} {mode:04o}, the proxy's workers are {user}"
+            message = f"{pool.target} is {owner}:{group} {mode:04o}, but the proxy's workers run as {user}"
             yield risk(message, pool.listen_at, f"listen.owner = {user}, listen.group = {user}, listen.mode = 0660")
 
 

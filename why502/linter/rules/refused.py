@@ -114,7 +114,7 @@ def backup_with_hash(deployment: Deployment) -> Iterator[Risk]:
     for group in deployment.upstreams:
         for peer in group.peers:
             if peer.is_backup and group.method in _NO_BACKUP:
-                yield risk(f"{group.method} knows no backup servers", peer.at, "take another method, or drop `backup`")
+                yield risk(f"{group.method} does not support backup servers", peer.at, "take another method, or drop `backup`")
 
 
 @rule(12, "group-without-servers", Severity.ERROR, "no-upstream-members")
@@ -133,7 +133,7 @@ def no_servers(deployment: Deployment) -> Iterator[Risk]:
         if not servers:
             yield risk(f'there is no server in upstream "{group}"', level.at, "name one, or remove the group")
         elif all("backup" in server.args for server in servers):
-            yield risk(f'upstream "{group}" has backup servers only', level.at, "leave `backup` out of one")
+            yield risk(f'upstream "{group}" has backup servers only', level.at, "remove `backup` from one")
 
 
 @rule(13, "duplicate-group", Severity.ERROR, _INVALID)
@@ -146,7 +146,7 @@ def duplicate_group(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         key = (level.path[:1], level.args[0].lower() if level.args else "")
         if key in seen and level.at != seen[key]:
-            yield risk(f'upstream "{level.args[0]}" is defined at {seen[key]}, too', level.at, "rename or remove one")
+            yield risk(f'upstream "{level.args[0]}" is also defined at {seen[key]}', level.at, "rename or remove one")
         seen.setdefault(key, level.at)
 
 
@@ -166,7 +166,7 @@ def duplicate_location(deployment: Deployment) -> Iterator[Risk]:
             if (kind, name) in seen:
                 shown = " ".join(directive.args)
                 is_expression = kind.startswith("~")
-                message = f'location "{shown}" stands at {seen[kind, name]}, too' + (
+                message = f'location "{shown}" is also at {seen[kind, name]}' + (
                     "; this one is never reached" if is_expression else ""
                 )
                 severity = Severity.WARNING if is_expression else Severity.ERROR
@@ -218,7 +218,7 @@ def uri_not_allowed(deployment: Deployment) -> Iterator[Risk]:
         is_expression = route.location.startswith(("~", "@"))
         if is_expression or route.if_conditions:
             where = "within `if` or `limit_except`" if route.if_conditions else f"in location {route.location}"
-            yield risk(f'"{route.uri}" may not follow the address {where}', route.at, "leave the URI out, or rewrite before")
+            yield risk(f'"{route.uri}" may not follow the address {where}', route.at, "remove the URI, or rewrite before")
 
 
 @rule(17, "zone-not-defined", Severity.ERROR, _INVALID)
@@ -275,4 +275,4 @@ def weights(deployment: Deployment) -> Iterator[Risk]:
                 is_bad = (name == "weight" and not units.number(value)) or (name == "max_fails" and units.number(value) is None)
                 if is_bad or (name == "fail_timeout" and units.time(value) is None):
                     advice = "mark the server `down`" if (name, value) == ("weight", "0") else "write a number"
-                    yield risk(f'"{word}" is refused', server.at, advice)
+                    yield risk(f'"{word}" is rejected', server.at, advice)

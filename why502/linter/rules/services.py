@@ -69,9 +69,7 @@ def never_restarted(deployment: Deployment) -> Iterator[Risk]:
         if entry is None or not unit.name.endswith(".service") or program(unit) not in _SERVERS:
             continue
         if unit.value("Restart") in ("", "no") and unit.value("Type") not in ("oneshot",) and not _is_started_by_others(unit):
-            yield risk(
-                f"{program(unit)} is not started again after a crash", entry.at, "add `Restart=on-failure` and `RestartSec=1`"
-            )
+            yield risk(f"{program(unit)} is not restarted after a crash", entry.at, "add `Restart=on-failure` and `RestartSec=1`")
 
 
 def _is_started_by_others(unit: Unit) -> bool:
@@ -113,7 +111,9 @@ def no_directory(deployment: Deployment) -> Iterator[Risk]:
             if match and not any(match[1] == name or match[1].startswith(f"{name}/") for name in made) and "%" not in target.path:
                 entry = unit.get("ExecStart")
                 yield risk(
-                    f"nothing makes /run/{match[1]} for {user}", entry.at if entry else None, f"add `RuntimeDirectory={match[1]}`"
+                    f"nothing creates /run/{match[1]} for {user}",
+                    entry.at if entry else None,
+                    f"add `RuntimeDirectory={match[1]}`",
                 )
 
 

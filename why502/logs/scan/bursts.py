@@ -149,9 +149,9 @@ def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usua
             told.append((share - before, f"{facet} {value}: {share:.0%} of these failures{others}"))
     rate = _rate(facets.requests, minutes)
     if usually and rate >= 1.5 * usually:
-        told.append((1.0, f"requests: {rate:.0f} a minute instead of {usually:.0f}"))
+        told.append((1.0, f"requests: {rate:.0f} per minute instead of {usually:.0f}"))
     elif usually and rate <= 0.5 * usually:
-        told.append((0.5, f"requests: only {rate:.0f} a minute instead of {usually:.0f}"))
+        told.append((0.5, f"requests: only {rate:.0f} per minute instead of {usually:.0f}"))
     return [message for _, message in sorted(told, reverse=True)[:5]]
 
 

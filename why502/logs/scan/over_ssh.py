@@ -30,7 +30,7 @@ _MOST_SAID = 4096
 
 def reached(path: str) -> tuple[SFTPFileSystem, str]:
     """Return the file system of `ssh://[USER@]HOST[:PORT]/PATH`, and PATH. Raises Why502Error."""
-    hint = "Write it like ssh://web1.example/var/log/nginx/access.log; USER@ and :PORT may stand around the host."
+    hint = "Write it like ssh://web1.example/var/log/nginx/access.log; USER@ and :PORT are optional."
     try:
         parts = urlsplit(path)
         host, user, port = parts.hostname or "", unquote(parts.username or ""), parts.port
@@ -39,7 +39,9 @@ def reached(path: str) -> tuple[SFTPFileSystem, str]:
     if not host or not parts.path or host.startswith("-") or user.startswith("-"):
         raise Why502Error("an ssh:// address has no host or no path", hint)
     if parts.password:
-        raise Why502Error(f"ssh://{host}: ssh takes no password from an address", "Use a key or an agent, as for `ssh` itself.")
+        raise Why502Error(
+            f"ssh://{host}: a password in the address is not supported", "Use a key or an agent, as for `ssh` itself."
+        )
     inner = path.split("://", 1)[1].partition("/")[2]  # a `?` is a pattern here, no query
     return System(host, user=user, port=port), "/" + unquote(inner)
 
@@ -114,4 +116,4 @@ def _last(errors: BinaryIO) -> str:
 
 def _hint(host: str, user: Any, port: Any) -> str:
     place = f"{user}@{host}" if user else host
-    return f"Try `ssh {f'-p {port} ' if port else ''}{place}` by hand: it must connect without asking."
+    return f"Try `ssh {f'-p {port} ' if port else ''}{place}` yourself: it must connect without a prompt."

@@ -63,7 +63,7 @@ def write(job: Job, directory: str) -> int:
         raise Why502Error("--parquet needs pyarrow", "pip install 'why502[parquet]'") from error
     place = Path(directory)
     if any(place.glob("part-*.parquet")):
-        raise Why502Error(f"--parquet {directory}: holds records already", "Give another directory, or empty it.")
+        raise Why502Error(f"--parquet {directory}: already contains records", "Give another directory, or empty it.")
     parts = [part for planned in job.plans() for part in planned.parts if not part.form.is_error_log and part.path != "-"]
     targets = [str(place / f"part-{number:05d}.parquet") for number in range(len(parts))]
     if len(parts) < 2:

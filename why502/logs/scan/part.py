@@ -74,7 +74,7 @@ class Session:
         except HostError as error:
             reason = error.reason
         except READ_ERRORS as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or cut short: {error}"
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
         return self._lines() - before, self.counts.unfit - unfit, reason
 
     def total(self) -> Counts:

@@ -101,7 +101,7 @@ class Readers:
         if not answer:
             from why502.model.errors import Why502Error
 
-            raise Why502Error("a process that read logs was killed", "Give it more memory, or use --jobs 1.")
+            raise Why502Error("a log reader process was killed", "Free some memory, or use --jobs 1.")
         self._is_done = True
         found: tuple[list[Read], Counts] | None = pickle.loads(answer)  # noqa: S301 - of a process of ours
         return found

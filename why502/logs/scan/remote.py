@@ -146,7 +146,7 @@ class Ranged(io.RawIOBase):
         except Exception as error:
             raise OSError(errno.EIO, _says(error)) from error
         if not found:
-            raise OSError(errno.EIO, "it became shorter while it was read")
+            raise OSError(errno.EIO, "it was truncated while being read")
         self._begin, self._held = self._at, found
 
 
@@ -180,7 +180,7 @@ def _knock(system: Any, inner: str, path: str) -> None:
     thread.start()
     thread.join(KNOCK_S)
     if thread.is_alive():
-        raise Why502Error(f"{_shown(path)}: no answer within {KNOCK_S} s", "Check the address, and that it can be reached.")
+        raise Why502Error(f"{_shown(path)}: no answer within {KNOCK_S} s", "Check the address and the network connection.")
 
 
 def _linked(system: Any, directory: str) -> list[str]:
@@ -296,11 +296,11 @@ def _trouble(path: str, error: Exception) -> Why502Error:
         return Why502Error(f"{_shown(path)}: no such file there", "Check the address.")
     if isinstance(error, ValueError) and "Protocol not known" in str(error):
         return Why502Error(
-            f"{_shown(path)}: nothing is known of {path.split('://', 1)[0]}://", "Give a path, s3://, gs://, ssh:// or http://."
+            f"{_shown(path)}: unknown scheme {path.split('://', 1)[0]}://", "Give a path, s3://, gs://, ssh:// or http://."
         )
-    hint = "Check the address, and the credentials that its own tools use."
+    hint = "Check the address and the credentials."
     return Why502Error(
-        f"{_shown(path)}: {_says(cause or error)}", "Check the address, and that it can be reached." if cause else hint
+        f"{_shown(path)}: {_says(cause or error)}", "Check the address and the network connection." if cause else hint
     )
 
 

@@ -36,7 +36,7 @@ def expand(paths: tuple[str, ...]) -> list[Source]:
     for path in paths:
         several = list(_several(path))
         if not several:
-            raise Why502Error(f"{path}: no such log", "Check the path or pattern; `**` means the directories below, too.")
+            raise Why502Error(f"{path}: no such log", "Check the path or pattern; `**` includes subdirectories.")
         for source in several:
             found.setdefault(source.path, source)
     return sorted(found.values(), key=_order)
@@ -103,11 +103,11 @@ def _local(path: str) -> Source:
     try:
         status = Path(path).stat()
         if not Path(path).is_file():
-            raise Why502Error(f"{path}: is no regular file", "Give a log, or pipe its lines in with `-`.")
+            raise Why502Error(f"{path}: is not a regular file", "Give a log file, or pipe its lines in with `-`.")
         with open(path, "rb"):
             pass
     except OSError as error:
         raise Why502Error(
-            f"{path}: {(error.strerror or str(error)).lower()}", "Check the path, and that you may read it (root may)."
+            f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions, or run as root."
         ) from error
     return Source(path=path, size_bytes=status.st_size, modified_s=status.st_mtime)
