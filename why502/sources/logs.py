@@ -204,8 +204,8 @@ def _configured(
                 paths = _matching(acting.inside(proxy.root) if proxy.root else acting, place)
                 yield from (_log(proxy, targets, path, owner) for path in paths)
                 if not paths:
-                    reason = f"no file fits the path of the {kind} log, which holds variables"
-                    gaps.append(Gap(source=place, reason=reason, hint="name the logs with --log"))
+                    reason = f"no file matches the path of the {kind} log, which contains variables"
+                    gaps.append(Gap(source=place, reason=reason, hint="give the logs with --log"))
             case "memory":
                 yield from _of_memory(host, proxy, targets[0].path, since, until, gaps, is_now=is_now)
             case "off":
