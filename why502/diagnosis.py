@@ -253,7 +253,7 @@ def _finding(weighed: _Weighed) -> Finding:
         layer=cause.layer,
         confidence=confidence,
         message=_sentence(cause, case, weighed.seen),
-        target=case.target,
+        target=case.target or _named(case, tallies),
         group=_group(case, tallies),
         proxy=product,
         place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
@@ -274,6 +274,23 @@ def _finding(weighed: _Weighed) -> Finding:
         ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
+
+
+_OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})
+
+
+def _named(case: Case, tallies: list[Tally]) -> Target | None:
+    """Return the name with its port, as configured, that all failures of a finding could not resolve; None where it is not so."""
+    if not tallies or any(tally.symptom not in _OF_NAMES or tally.target is not None for tally in tallies):
+        return None
+    names = {tally.detail.partition(":")[0].lower() for tally in tallies}
+    found = {
+        peer.target
+        for route in case.routes
+        for peer in route.peers
+        if peer.target is not None and not peer.target.is_address and peer.target.host.lower() in names
+    }
+    return found.pop() if len(names) == 1 and len(found) == 1 else None
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
@@ -559,9 +576,9 @@ def _rank(finding: Finding, *, is_sum: bool, latest: datetime | None) -> tuple[o
     was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
+        is_sum,  # why each server fails goes before that none is left, also where each of them is up for a moment
         finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
         finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and what failed last before what was over by then
-        is_sum,  # why each server fails goes before that none is left
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,
         -finding.failures,

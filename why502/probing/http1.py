@@ -59,6 +59,9 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
     body = data[head.size_bytes :]
     detail = _body(line, head, body, request)
     if head.status in GATEWAY and request.is_in_route:
+        if not request.knows_host and not request.through_proxy:  # it may answer so to that Host alone
+            detail = f"answered {head.status} to Host {request.host}, a name that may not be its own"
+            return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)
         symptom = Symptom.GATEWAY_STATUS if request.through_proxy else Symptom.UPSTREAM_STATUS
         raise Failed(symptom, f"answered {head.status}", status=head.status, header_bytes=head.size_bytes)
     return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)

@@ -22,6 +22,7 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Of our own making, or made from the client's request, which a probe has none of.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
+PASS_HOST = ("haproxy", "varnish")  # the backend gets the Host of the client, which their configuration need not name
 CUT = 200  # characters of a request that redaction keeps
 BROKEN_OFF = (
     Symptom.CLOSED_BEFORE_HEADER,
@@ -74,9 +75,14 @@ def plan(
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
         route_read_s=route.read_timeout_s,
         buffer_bytes=route.buffer_size_bytes,
+        knows_host=proxy.kind not in PASS_HOST or bool(route.server_names) or any(map(_answered_so, failures)),
         is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
         route_at=route.at,
     )
+
+
+def _answered_so(tally: Tally) -> bool:
+    return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status is not None
 
 
 class Choice(NamedTuple):

@@ -49,6 +49,7 @@ class Request(Value, frozen=True, kw_only=True):
     route_connect_s: float = 60.0
     route_read_s: float = 60.0
     buffer_bytes: int = 4096
+    knows_host: bool = True  # False: its Host is none that a client is known to send
     is_strict: bool = False  # framing errors are refused (nginx from 1.23.0)
     repeats: bool = False  # a request that failed, by the logs
     only_connects: bool = False  # nothing is sent that the application would see: what was asked of it may have harmed it

@@ -18,6 +18,7 @@ header grows too large, or a timeout ends it. A row of lines whose client is the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.case import Case
@@ -43,6 +44,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     target = case.target
     if target is None:
         return
+    if back := _comes_back(case, target):
+        yield supports(back, str(case.route.at or "") if case.route else "", PROOF)
+        return
     for proxy in case.proxies:
         for listen in proxy.listens:
             if not accepts(listen, target) or not case.is_local:
@@ -58,6 +62,26 @@ def examine(case: Case) -> Iterator[Evidence]:
                 if case.anywhere(Symptom.WORKER_CONNECTIONS):
                     yield supports("its own connections ran out", case.anywhere(Symptom.WORKER_CONNECTIONS)[0].source, STRONG)
                 return
+
+
+def _comes_back(case: Case, target: Target) -> str:
+    """Return that an HAProxy binds the target itself, and all that comes in there goes to the target again; "" where not so."""
+    proxy = case.proxy
+    if proxy is None or proxy.kind != "haproxy" or not case.is_local or not case.failures:
+        return ""
+    here = [(route, word) for route in proxy.routes for word in route.listens if _binds(word, target)]
+    if not here or any(target not in (peer.target for peer in route.peers) for route, _ in here):
+        return ""
+    return f"{proxy.kind} itself binds {here[0][1].split()[0]}, and what comes in there goes to {target} again"
+
+
+def _binds(word: str, target: Target) -> bool:
+    """Return whether a `bind` line, such as `:80` or `*:443 ssl`, takes connections to a target."""
+    host, _, port = word.split(" ")[0].rpartition(":")
+    host = re.sub(r"^ipv[46]@", "", host).strip("[]")
+    if not port.isdecimal() or len(port) > 5:
+        return False
+    return accepts(Target(host="0.0.0.0" if host in ("", "*") else host, port=int(port)), target)
 
 
 def _returns(first: Route, target: Target, proxy: Proxy, matcher: Matcher) -> bool:

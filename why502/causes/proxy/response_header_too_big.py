@@ -35,7 +35,7 @@ from why502.rule import risk, rule
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    route = case.route if case.route and case.route.proxy == "nginx" else None
+    route = case.route
     for probe in case.probes:
         if route and probe.header_bytes is not None and probe.header_bytes > route.buffer_size_bytes:
             at = route.setting(route.directive.removesuffix("_pass") + "_buffer_size")
@@ -49,10 +49,11 @@ def examine(case: Case) -> Iterator[Evidence]:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
-    if sizes and case.route and case.route.proxy != "nginx":
-        return f"{case.target} sends a response header of {max(sizes)} bytes, more than {case.route.proxy} takes"
     if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
         return ""
+    if case.route.proxy != "nginx":
+        takes = f"{case.route.proxy} takes {case.route.buffer_size_bytes}"
+        return f"{case.target} sends a response header of {max(sizes)} bytes, and {takes}"
     return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
 
 

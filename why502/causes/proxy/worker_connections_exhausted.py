@@ -32,10 +32,11 @@ from why502.cause import Cause
 from why502.changes import reload, set_at_top
 from why502.config.nginx import units
 from why502.deployment import Deployment
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Proxy
+from why502.model.times import whole_number
 from why502.rule import risk, rule
 
 MANY = 8  # connections that wait to be accepted: a burst leaves fewer behind for longer than a moment
@@ -51,23 +52,28 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None:
         for proxy in case.proxies:
             if waiting := _waiting(case, proxy):
-                message = (
-                    f"{waiting} clients wait to be accepted by {proxy.kind}, each of whose workers has one request at a time"
-                )
-                yield supports(message, "ss -ltn", LIKELY)
+                busy = ", each of whose workers has one request at a time" if proxy.kind == "apache" else ", which accepts none"
+                yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
+                if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
+                    least = min(limits, key=lambda limit: whole_number(limit.args[0], 8) or 0)
+                    yield supports(f"maxconn is {least.args[0]} there", str(least.at or proxy.config), FAIR)
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the queues of an Apache that runs, where these are more than a moment explains; else 0."""
+    """Return how many clients wait in the queues of an Apache or HAProxy that runs, where these are more than a moment explains; else 0."""
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
-    if proxy.kind != "apache" or not proxy.is_running or all(worker.state in ("T", "t") for worker in proxy.workers):
+    is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.state in ("T", "t") for worker in proxy.workers)
+    if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
         return 0
     waiting = sum(one.queued or 0 for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix)
     return waiting if waiting >= MANY else 0
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence, of an Apache."""
+    """Return the finding in one sentence, of an Apache or HAProxy."""
+    full = next((proxy for proxy in case.proxies if proxy.kind == "haproxy" and _waiting(case, proxy)), None)
+    if full is not None and case.target is None:
+        return f"haproxy has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
     proxy = next((proxy for proxy in case.proxies if proxy.kind == "apache"), None)
     if proxy is None or case.target is not None:
         return ""

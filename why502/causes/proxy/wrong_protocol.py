@@ -80,6 +80,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     ):
         yield supports(f"the proxy speaks {case.protocol}, and the application reports: {said[1].message}", said[1].source, PROOF)
         return
+    if case.answers_now is not True and case.seen(*_BROKEN) and (other := _other_server(case)):
+        yield supports(f"the proxy speaks {case.protocol}, and {other}", "ss -ltnp", PROOF)
+        return
     if case.answers_now is True:
         yield refutes("it answers correctly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
@@ -89,6 +92,34 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
             yield supports(f"{tally.protocol} is sent to port {case.target.port}, where TLS is usual", tally.source, weight)
             return
+
+
+_BROKEN = (*_CUT_OFF, Symptom.CONNECT_RESET, Symptom.HEADER_INVALID)
+_SERVERS = {  # programs that never speak HTTP on the ports that they are known for
+    "mosquitto": ("MQTT", (1883, 8883)),
+    "postgres": ("PostgreSQL's protocol", (5432,)),
+    "mysqld": ("MySQL's protocol", (3306,)),
+    "mariadbd": ("MySQL's protocol", (3306,)),
+    "redis-server": ("Redis' protocol", (6379,)),
+    "valkey-server": ("Redis' protocol", (6379,)),
+    "memcached": ("memcached's protocol", (11211,)),
+    "mongod": ("MongoDB's protocol", (27017,)),
+    "beam.smp": ("AMQP", (5672, 5671)),
+    "sshd": ("SSH", (22,)),
+}
+
+
+def _other_server(case: Case) -> str:
+    """Return that a known server of another protocol listens on its usual port; "" where it does not, or the proxy is no client of HTTP."""
+    if case.target is None or case.protocol not in ("http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"):
+        return ""
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        name = process.name.split(":")[0] if process else ""
+        protocol, ports = _SERVERS.get(name, ("", ()))
+        if case.target.port in ports:
+            return f"{name} listens on {case.target}, which speaks {protocol}"
+    return ""
 
 
 def _pool(case: Case) -> PhpPool | None:
@@ -157,6 +188,8 @@ def tell(case: Case) -> str:
         return (
             f"the proxy speaks {case.protocol} to {case.target}, where PHP-FPM's pool {pool.name} listens, which speaks FastCGI"
         )
+    if case.answers_now is not True and (other := _other_server(case)):
+        return f"the proxy speaks {case.protocol} to {case.target}: {other}"
     if told := _told(case):
         return f"the proxy speaks {case.protocol} to {case.target}, where uWSGI reads {told[0]}"
     if (said := _said(case)) and said[0] not in SPOKEN.get(case.protocol, (said[0],)):

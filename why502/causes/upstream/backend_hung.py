@@ -27,6 +27,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of the checks of HAProxy
 AT_ONCE = 0.05  # of the limit: too quick for one that is slow, or that many at once keep busy
 MANY = 3
 IDLE = 0.02  # of a processor
@@ -76,6 +77,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def stuck_then(case: Case) -> str:
     """Return that the same process answers at once now what timed out; "" where it does not, or where that proves nothing."""
     tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
+    if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
+        return ""  # no visitor's request did
     if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
         return ""
     took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)

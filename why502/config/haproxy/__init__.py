@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from why502.config.configuration import Configuration
-from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -21,6 +22,7 @@ _SECTIONS = frozenset(
 _TIME = re.compile(r"(\d{1,12})(us|ms|s|m|h|d)?")
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MOST_LINES = 200_000
+BUFFER_BYTES = 16 << 10
 
 
 class Line(NamedTuple):
@@ -54,7 +56,7 @@ def load(text: str, file: str) -> Configuration:
                 continue
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
-            routes.append(_route(section, peers, settings, fronts))
+            routes.append(_route(section, peers, settings, fronts, _buffer_bytes(found)))
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
 
 
@@ -126,8 +128,19 @@ def _fronts(found: list[Section]) -> dict[str, list[Section]]:
     return {name: list(sections.values()) for name, sections in leading.items()}
 
 
+def _buffer_bytes(found: list[Section]) -> int:
+    """Return the size of a buffer (tune.bufsize), which a whole header has to fit."""
+    lines = [line.words for section in found if section.kind == "global" for line in section.lines]
+    written = next((words[1] for words in lines if words[0] == "tune.bufsize" and len(words) > 1), "")
+    return whole_number(written, 9) or BUFFER_BYTES
+
+
 def _route(
-    section: Section, peers: tuple[Peer, ...], settings: dict[str, tuple[str, ...]], leading: dict[str, list[Section]]
+    section: Section,
+    peers: tuple[Peer, ...],
+    settings: dict[str, tuple[str, ...]],
+    leading: dict[str, list[Section]],
+    buffer_bytes: int,
 ) -> Route:
     servers = [line for line in section.lines if line.words[0] == "server"]
     options = servers[0].words[3:] if servers else ()
@@ -148,11 +161,42 @@ def _route(
         protocol="tcp" if is_tcp else "https" if "ssl" in options else "http",
         upstream=section.name or None,
         peers=peers,
+        server_names=tuple(dict.fromkeys(_names([*fronts, section]))),
+        host_header="$host",
+        settings=_limits(fronts),
+        buffer_size_bytes=buffer_bytes,
         verifies_tls="required" in options,
         connect_timeout_s=_time(settings.get("timeout connect", ()), 0.0),
         read_timeout_s=_time(settings.get("timeout server", ()), 0.0),
         send_timeout_s=_time(settings.get("timeout server", ()), 0.0),
     )
+
+
+_NAME = re.compile(r"([a-z0-9](?:[\w-]{0,62}\.){1,8}[a-z]{2,24})(?::\d{1,5})?", re.IGNORECASE)
+_HOST_FIELD = re.compile(
+    r"host:[ \\]{0,4}", re.IGNORECASE
+)  # what stands before it on the line of `option httpchk` is not escaped any more
+
+
+def _names(found: list[Section]) -> Iterator[str]:
+    """Yield the host names that its rules and its health check name: clients send one of these."""
+    for section in found:
+        for line in section.lines:
+            words = [word.lower() for word in line.words]
+            is_rule = words[0] in ("acl", "use_backend", "http-request") and any(
+                re.match(r"(?:req\.)?hdr(?:_\w+)?\(host", x) for x in words
+            )
+            is_check = words[0] == "http-check" and "hdr" in words and "host" in words
+            if is_rule or is_check or words[:2] == ["option", "httpchk"]:
+                for word in line.words[1:]:
+                    if match := _NAME.fullmatch(_HOST_FIELD.split(word)[-1].strip()):
+                        yield match[1]
+
+
+def _limits(fronts: list[Section]) -> dict[str, tuple[Setting, ...]]:
+    """Return the `maxconn` of the sections that lead to a backend."""
+    lines = [line for front in fronts for line in front.lines if line.words[0] == "maxconn" and len(line.words) > 1]
+    return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in lines)} if lines else {}
 
 
 def _time(words: tuple[str, ...], default: float) -> float:

@@ -15,6 +15,7 @@ from why502.model.target import Target
 from why502.model.times import whole_number
 
 CONNECT_S, FIRST_BYTE_S = 3.5, 60.0  # varnishd(1): connect_timeout, first_byte_timeout
+HEADER_BYTES = 32 << 10  # varnishd(1): http_resp_size
 _MOST_TOKENS = 200_000
 _SERVER_ERROR = 500
 _TOKEN = re.compile(
@@ -130,6 +131,7 @@ def _route(backend: Backend, peer: Peer, file: str) -> Route:
         read_timeout_s=first_byte,
         send_timeout_s=first_byte,
         settings=settings,
+        buffer_size_bytes=HEADER_BYTES,
     )
 
 
