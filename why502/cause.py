@@ -27,8 +27,9 @@ class Cause(Value, frozen=True, kw_only=True):
 
     `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
     engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
-    speaks for and against. `yields_to`: "if one of these holds for the same target, I am only its effect or general name".
-    `explains`: the same, told from the other side: causes that are only its effect where it holds.
+    speaks for and against. `explains`: causes that are only its effect, or its general name, where it holds
+    for the same target; while it could not be looked for, they stay doubtful. `outranks`: causes that it leads where both hold, and that need
+    no look for it.
     `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from it.
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
     `foresee` are the rules that find this cause in a configuration before it happens.
@@ -41,8 +42,8 @@ class Cause(Value, frozen=True, kw_only=True):
     message: str
     headline: str = ""
     symptoms: Mapping[Symptom, float] = {}
-    yields_to: frozenset[str] = frozenset()
     explains: frozenset[str] = frozenset()
+    outranks: frozenset[str] = frozenset()
     sums_members: bool = False
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from why502.case import BROKEN, DEATHS, GAP, Case
 from why502.cause import Cause
-from why502.causes import CAUSES, section
+from why502.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY, section
 from why502.causes import weight as weight_of
 from why502.checks import check_all
 from why502.joins import NOTICES, Joins, addresses, alarms, frozen, idle_spares, serving
@@ -57,9 +57,6 @@ _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any ta
 # Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
 _APART = frozenset({"proxy-config-invalid"})
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
-EXPLAINED_BY: dict[str, frozenset[str]] = {
-    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
-}
 READY = timedelta(
     seconds=2
 )  # between the start of a process and the first line of a log that it answers; log times are whole seconds
@@ -378,7 +375,7 @@ def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
 
 def _effects(cause: Cause) -> frozenset[Symptom]:
     """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect, but of restarts."""
-    effects = (other for other in CAUSES.values() if cause.id in other.yields_to)
+    effects = (CAUSES[name] for name in cause.explains)
     usual = {symptom for other in effects for symptom, weight in other.symptoms.items() if weight >= LIKELY}
     return frozenset({*cause.symptoms, *usual} - {*GAP, *NOTICES})
 
@@ -458,7 +455,7 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             continue
         reasons = [
             (cause, where)
-            for cause in sorted(w.cause.yields_to | EXPLAINED_BY.get(w.cause.id, frozenset()))
+            for cause in sorted(EXPLAINED_BY[w.cause.id] | OUTRANKED_BY[w.cause.id])
             for where in dict.fromkeys((target, None))
             if where == target or w.case.offline or cause not in _APART or not w.case.is_named
             if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)
@@ -514,7 +511,7 @@ def _doubted(weighed: _Weighed) -> _Weighed:
     """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
     cause, case = weighed.cause, weighed.case
     late = _late(case)
-    needed = {part for id_ in (cause.id, *cause.yields_to) for part in CAUSES[id_].needs}
+    needed = {part for id_ in (cause.id, *EXPLAINED_BY[cause.id]) for part in CAUSES[id_].needs}
     if late & needed:
         excess = sum(item.weight for item in weighed.evidence) - UNSEEN
         if excess <= 0:
@@ -524,7 +521,7 @@ def _doubted(weighed: _Weighed) -> _Weighed:
     excess = sum(item.weight for item in weighed.evidence) - LIKELY
     if case.offline or excess <= 0 or (case.host is None and cause.layer is not Layer.UPSTREAM):
         return weighed
-    hidden = [id_ for id_ in sorted(cause.yields_to) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
+    hidden = [id_ for id_ in sorted(EXPLAINED_BY[cause.id]) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
     if not hidden:
         return weighed
     named = ", ".join(hidden[:MENTIONED]) + (f" and {len(hidden) - MENTIONED} more" if hidden[MENTIONED:] else "")

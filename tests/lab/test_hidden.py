@@ -9,7 +9,7 @@ import pytest
 from lab.test_bundles import OWN, THERE, name
 
 from why502.bundle import load
-from why502.causes import CAUSES
+from why502.causes import CAUSES, EXPLAINED_BY
 from why502.diagnosis import diagnose
 from why502.model.snapshot import Gap, Snapshot
 
@@ -54,6 +54,6 @@ def test_what_took_too_long_to_see_is_not_asserted_without(path: Path) -> None:
         gap = Gap(source=part, reason="did not answer within 5 s", section=part)
         late = msgspec.structs.replace(without(here, part), gaps=(*here.gaps, gap))
         for finding in diagnose(late, *others).findings:
-            needs = {need for id_ in (finding.cause, *CAUSES[finding.cause].yields_to) for need in CAUSES[id_].needs}
+            needs = {need for id_ in (finding.cause, *EXPLAINED_BY[finding.cause]) for need in CAUSES[id_].needs}
             if part in needs:
                 assert finding.confidence <= 0.5, (part, finding.cause)

@@ -20,6 +20,12 @@ def _find() -> dict[str, ModuleType]:
 
 _MODULES = _find()
 CAUSES: dict[str, Cause] = {name: module.CAUSE for name, module in sorted(_MODULES.items())}
+EXPLAINED_BY: dict[str, frozenset[str]] = {
+    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
+}
+OUTRANKED_BY: dict[str, frozenset[str]] = {
+    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.outranks) for name in CAUSES
+}
 PAGES: dict[str, str] = {name: module.__doc__ or "" for name, module in sorted(_MODULES.items())}
 
 

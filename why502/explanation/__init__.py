@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from why502 import codes
-from why502.causes import CAUSES, PAGES, section
+from why502.causes import CAUSES, EXPLAINED_BY, PAGES, section
 from why502.codes import Code, Product
 from why502.codes.statuses import STATUSES
 from why502.explanation import candidates
@@ -195,7 +195,7 @@ def _cause(text: str, name: str) -> Explanation:
         fields={
             "layer": cause.layer.value,
             "symptoms": [symptom.value for symptom in cause.symptoms],
-            "is_effect_of": sorted(cause.yields_to),
+            "is_effect_of": sorted(EXPLAINED_BY[name]),
         },
         message=cause.message,
         next=candidates.next_steps(name),

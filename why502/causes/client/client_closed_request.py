@@ -73,19 +73,6 @@ CAUSE = Cause(
     message="the client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend",
     headline="clients gave up before {target} had answered",
     symptoms={Symptom.CLIENT_CLOSED: LIKELY},
-    yields_to=frozenset(
-        {
-            "backend-hung",
-            "backend-too-slow",
-            "connect-timeout",
-            "cpu-saturation",
-            "io-saturation",
-            "listen-backlog-overflow",
-            "memory-pressure",
-            "php-fpm-max-children",
-            "workers-exhausted",
-        }
-    ),
     examine=examine,
     foresee=(unbounded_retries,),
 )

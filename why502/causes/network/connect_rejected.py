@@ -113,7 +113,7 @@ CAUSE = Cause(
     message="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
     headline="a firewall or the host itself rejects {proxy}'s connections to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
-    yields_to=frozenset({"selinux-denied", "stale-dns", "backend-crash-loop"}),  # the last: its listener comes and goes
     needs=frozenset({"listeners"}),
+    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable"}),
     examine=examine,
 )

@@ -78,19 +78,7 @@ CAUSE = Cause(
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
     headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the way, or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
-    yields_to=frozenset(
-        {
-            "backend-hung",
-            "connect-rejected",
-            "conntrack-table-full",
-            "container-network-mismatch",
-            "listen-backlog-overflow",
-            "proxy-config-not-loaded",
-            "proxy-config-invalid",
-            "stale-dns",
-            "wrong-address",
-        }
-    ),
+    explains=frozenset({"client-closed-request"}),
     examine=examine,
     foresee=(too_long,),
 )

@@ -27,5 +27,4 @@ CAUSE = Cause(
     layer=Layer.NETWORK,
     message="an established connection went silent: host gone, or NAT or firewall state expired",
     symptoms={Symptom.CONNECTION_DIED: LIKELY},
-    yields_to=frozenset({"backend-oom-killed"}),
 )

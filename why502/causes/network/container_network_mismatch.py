@@ -63,6 +63,7 @@ CAUSE = Cause(
     layer=Layer.NETWORK,
     message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
+    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),
     examine=examine,
     foresee=(loopback_in_container,),
 )

@@ -68,17 +68,6 @@ CAUSE = Cause(
     message="no route to the host or network",
     headline="no route leads to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},
-    yields_to=frozenset(
-        {
-            "backend-oom-killed",
-            "connect-rejected",
-            "container-network-mismatch",
-            "proxy-config-not-loaded",
-            "proxy-config-invalid",
-            "stale-dns",
-            "wrong-address",
-        }
-    ),
     examine=examine,
     foresee=(asks_for_ipv6,),
 )

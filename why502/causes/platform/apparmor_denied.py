@@ -52,6 +52,6 @@ CAUSE = Cause(
     message="AppArmor denied the proxy's or the backend's access",
     headline="AppArmor denied access to {target}",
     symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
-    yields_to=frozenset({"sandbox-network-denied"}),
+    explains=frozenset({"all-upstreams-down", "proxy-temp-unwritable"}),
     examine=examine,
 )

@@ -56,5 +56,6 @@ CAUSE = Cause(
     headline="new connections to {target} are dropped because the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},
     needs=frozenset({"kernel"}),
+    explains=frozenset({"connect-timeout"}),
     examine=examine,
 )

@@ -59,7 +59,16 @@ CAUSE = Cause(
     message="the CPUs, or a cgroup quota, are the bottleneck",
     headline="{target} is slow because CPU time is short",
     symptoms={Symptom.CPU_SHORT: STRONG, Symptom.READ_TIMED_OUT: 0.5, Symptom.CLIENT_CLOSED: 0.5},
-    yields_to=frozenset({"memory-pressure"}),
     needs=frozenset({"pressure", "processes"}),
+    explains=frozenset(
+        {
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
 )

@@ -49,5 +49,6 @@ CAUSE = Cause(
     headline="no space is left where {target} or {proxy} must write",
     symptoms={Symptom.DISK_FULL: PROOF},
     needs=frozenset({"disks"}),
+    explains=frozenset({"io-saturation", "premature-close", "upstream-error-status"}),
     examine=examine,
 )

@@ -58,7 +58,16 @@ CAUSE = Cause(
     message="the disk is the bottleneck",
     headline="{target} is slow because the disk is slow",
     symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
-    yields_to=frozenset({"disk-full", "memory-pressure"}),
     needs=frozenset({"pressure", "kernel"}),
+    explains=frozenset(
+        {
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
 )

@@ -51,7 +51,18 @@ CAUSE = Cause(
     message="the machine or cgroup is short of memory and everything on it is slow",
     headline="{target} is slow because memory is short",
     symptoms={Symptom.MEMORY_EXHAUSTED: LIKELY, Symptom.MEMORY_SHORT: FAIR},
-    yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"pressure"}),
+    explains=frozenset(
+        {
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "cpu-saturation",
+            "io-saturation",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
 )

@@ -27,4 +27,5 @@ CAUSE = Cause(
     layer=Layer.PLATFORM,
     message="a sandbox (systemd, snap, seccomp) denies the proxy a socket",
     symptoms={Symptom.SANDBOX_DENIED: PROOF, Symptom.SOCKET_DENIED: WEAK},
+    explains=frozenset({"all-upstreams-down", "apparmor-denied"}),
 )

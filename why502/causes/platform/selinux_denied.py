@@ -93,6 +93,7 @@ CAUSE = Cause(
     message="SELinux denied the proxy's connection",
     headline="SELinux denied {proxy} access to {target}",
     symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
+    explains=frozenset({"all-upstreams-down", "connect-rejected", "proxy-temp-unwritable"}),
     examine=examine,
     remedies=remedies,
 )

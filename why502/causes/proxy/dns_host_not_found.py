@@ -104,6 +104,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the upstream host name does not resolve",
     symptoms={Symptom.NAME_NOT_FOUND: 5.0},
+    explains=frozenset({"all-upstreams-down", "proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
     tell=tell,
     foresee=(

@@ -128,6 +128,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
     symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
+    explains=frozenset({"all-upstreams-down"}),
     examine=examine,
     foresee=(
         all_down,

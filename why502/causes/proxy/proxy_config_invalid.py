@@ -59,6 +59,17 @@ CAUSE = Cause(
     message="the configuration on disk fails its own test, so a reload was rejected and an older one is running",
     headline="{proxy} rejects the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
-    yields_to=frozenset({"proxy-listen-failed", "proxy-not-running", "dns-host-not-found"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connect-timeout",
+            "host-unreachable",
+            "php-fpm-socket-mismatch",
+            "proxy-config-not-loaded",
+            "unix-socket-missing",
+            "wrong-address",
+            "wrong-port",
+        }
+    ),
     examine=examine,
 )

@@ -70,7 +70,19 @@ CAUSE = Cause(
     message="the configuration on disk is newer than the running one",
     headline="{proxy} runs an older configuration than the one on disk",
     symptoms={Symptom.RELOAD_FAILED: LIKELY},
-    yields_to=frozenset({"proxy-config-invalid"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "backend-too-slow",
+            "connect-timeout",
+            "host-unreachable",
+            "php-fpm-socket-mismatch",
+            "proxy-timeout-too-short",
+            "unix-socket-missing",
+            "wrong-address",
+            "wrong-port",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

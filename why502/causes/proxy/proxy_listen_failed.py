@@ -57,5 +57,6 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the proxy cannot listen: address in use, not on this machine, or a privileged port",
     symptoms={Symptom.LISTEN_FAILED: LIKELY},
+    explains=frozenset({"proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
 )

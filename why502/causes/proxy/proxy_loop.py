@@ -159,6 +159,7 @@ CAUSE = Cause(
     message="the proxy passes requests to itself",
     headline="{proxy} passes requests to itself",
     symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
+    explains=frozenset({"backend-not-running", "upstream-error-status", "worker-connections-exhausted"}),
     examine=examine,
     remedies=remedies,
     foresee=(to_itself,),

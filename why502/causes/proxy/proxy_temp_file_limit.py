@@ -94,6 +94,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the response is cut at the limit of the proxy's temporary file",
     symptoms={Symptom.TEMP_FILE_LIMIT: PROOF},
+    explains=frozenset({"truncated-response"}),
     examine=examine,
     foresee=(
         temp_small,

@@ -52,5 +52,4 @@ CAUSE = Cause(
     headline="{proxy} cannot write the temporary files for the answers of {target}",
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},
-    yields_to=frozenset({"apparmor-denied", "selinux-denied"}),
 )

@@ -205,18 +205,8 @@ CAUSE = Cause(
     message="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
     headline="{proxy} gives up before {target} can finish",
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
-    yields_to=frozenset(
-        {
-            "cpu-saturation",
-            "io-saturation",
-            "listen-backlog-overflow",
-            "memory-pressure",
-            "php-fpm-max-children",
-            "proxy-config-not-loaded",
-            "workers-exhausted",
-        }
-    ),
     needs=frozenset({"probes"}),
+    explains=frozenset({"backend-too-slow"}),
     examine=examine,
     remedies=remedies,
     foresee=(

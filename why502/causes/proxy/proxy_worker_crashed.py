@@ -26,5 +26,4 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="a worker process of the proxy itself died by a signal",
     symptoms={Symptom.PROXY_WORKER_DIED: 5.0},
-    yields_to=frozenset({"backend-oom-killed"}),
 )

@@ -140,6 +140,9 @@ CAUSE = Cause(
     headline="{proxy} still connects to an old address, {target}",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
     needs=frozenset({"names"}),
+    explains=frozenset(
+        {"backend-not-running", "connect-rejected", "connect-timeout", "host-unreachable", "wrong-address", "wrong-port"}
+    ),
     examine=examine,
     remedies=remedies,
     foresee=(

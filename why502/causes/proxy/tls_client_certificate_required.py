@@ -41,5 +41,6 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the backend demands a client certificate and the proxy sends none",
     symptoms={Symptom.TLS_CLIENT_CERTIFICATE: 5.0},
+    explains=frozenset({"tls-handshake-failed"}),
     examine=examine,
 )

@@ -130,7 +130,6 @@ CAUSE = Cause(
     message="the TLS handshake with the backend failed: protocol, cipher, missing SNI",
     headline="the TLS handshake with {target} fails",
     symptoms={Symptom.TLS_FAILED: 5.0, Symptom.TLS_TIMED_OUT: FAIR},
-    yields_to=frozenset({"tls-client-certificate-required", "tls-verify-failed", "wrong-protocol"}),
     examine=examine,
     remedies=remedies,
     foresee=(

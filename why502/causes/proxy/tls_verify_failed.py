@@ -133,6 +133,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="verification of the backend's certificate failed: expired, wrong name, unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
+    explains=frozenset({"tls-handshake-failed"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

@@ -124,7 +124,7 @@ CAUSE = Cause(
     headline="{proxy} cannot open more files, so it cannot open more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     # Of an application that can accept no connection, or open no file for a request.
-    explains=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
+    outranks=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

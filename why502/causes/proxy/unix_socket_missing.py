@@ -111,19 +111,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
-    yields_to=frozenset(
-        {
-            "backend-crash-loop",
-            "backend-crashed",
-            "backend-not-running",
-            "backend-oom-killed",
-            "backend-startup-failure",
-            "deploy-termination-race",
-            "php-fpm-socket-mismatch",
-            "proxy-config-not-loaded",
-            "proxy-config-invalid",
-        }
-    ),
+    explains=frozenset({"connection-reset"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

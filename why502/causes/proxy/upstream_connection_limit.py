@@ -86,6 +86,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
+    explains=frozenset({"all-upstreams-down"}),
     examine=examine,
     foresee=(
         limit_per_worker,

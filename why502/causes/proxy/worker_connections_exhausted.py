@@ -144,7 +144,6 @@ CAUSE = Cause(
     message="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
-    yields_to=frozenset({"backend-hung", "proxy-loop"}),
     examine=examine,
     remedies=remedies,
     tell=tell,

@@ -116,17 +116,8 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
-    yields_to=frozenset(
-        {
-            "port-conflict",
-            "container-network-mismatch",
-            "php-fpm-socket-mismatch",
-            "proxy-config-not-loaded",
-            "proxy-config-invalid",
-            "stale-dns",
-        }
-    ),
     needs=frozenset({"listeners"}),
+    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-port"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

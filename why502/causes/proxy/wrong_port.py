@@ -226,10 +226,8 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the target port has no listener, while the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
-    yields_to=frozenset(
-        {"php-fpm-socket-mismatch", "proxy-config-not-loaded", "proxy-config-invalid", "stale-dns", "wrong-address"}
-    ),
     needs=frozenset({"listeners", "processes"}),
+    explains=frozenset({"backend-not-running"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

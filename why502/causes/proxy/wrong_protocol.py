@@ -302,7 +302,10 @@ CAUSE = Cause(
         Symptom.TLS_TIMED_OUT: 0.5,
         Symptom.CONNECT_REFUSED: 0.1,
     },
-    explains=frozenset({"workers-exhausted"}),  # its server waits for the rest of a request that never comes
+    outranks=frozenset({"workers-exhausted"}),
+    explains=frozenset(
+        {"backend-hung", "backend-too-slow", "connection-reset", "invalid-response", "premature-close", "tls-handshake-failed"}
+    ),
     examine=examine,
     tell=tell,
     remedies=remedies,

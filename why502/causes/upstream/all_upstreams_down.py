@@ -192,16 +192,6 @@ CAUSE = Cause(
     message="every server of the group is marked failed or down, so none was available",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     sums_members=True,
-    yields_to=frozenset(
-        {
-            "apparmor-denied",
-            "dns-host-not-found",
-            "maintenance-response",
-            "sandbox-network-denied",
-            "selinux-denied",
-            "upstream-connection-limit",
-        }
-    ),
     examine=examine,
     remedies=remedies,
     foresee=(

@@ -113,8 +113,20 @@ CAUSE = Cause(
     message="the service manager keeps restarting the backend, and it keeps dying",
     headline="the application for {target} keeps dying and being restarted",
     symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.PROCESS_EXITED: WEAK, Symptom.CONNECT_REFUSED: 0.5},
-    yields_to=frozenset({"backend-oom-killed", "port-conflict", "backend-startup-failure"}),
     needs=frozenset({"services"}),
+    explains=frozenset(
+        {
+            "backend-crashed",
+            "backend-not-running",
+            "connect-rejected",
+            "connection-reset",
+            "deploy-termination-race",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

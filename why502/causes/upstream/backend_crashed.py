@@ -159,17 +159,17 @@ CAUSE = Cause(
         Symptom.PROCESS_CRASHED: LIKELY,
         Symptom.PROCESS_EXITED: FAIR,
     },
-    yields_to=frozenset(
+    needs=frozenset({"events"}),
+    explains=frozenset(
         {
-            "backend-crash-loop",
-            "backend-oom-killed",
-            "backend-startup-failure",
-            "php-fpm-crashed",
-            "port-conflict",
-            "worker-timeout",
+            "backend-not-running",
+            "connection-reset",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
         }
     ),
-    needs=frozenset({"events"}),
     examine=examine,
     remedies=remedies,
 )

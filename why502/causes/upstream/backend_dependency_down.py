@@ -159,7 +159,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="a dependency of the application refuses or fails: its database, cache, queue or another service",
     headline="a dependency of the application on {target} refuses or fails",
-    explains=frozenset(
+    outranks=frozenset(
         {
             "application-error",
             "backend-dependency-slow",

@@ -97,8 +97,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the application waits for a dependency: a database, a lock, another service",
     headline="the application on {target} waits for a dependency",
-    yields_to=frozenset({"cpu-saturation", "io-saturation", "memory-pressure"}),
-    explains=frozenset(
+    outranks=frozenset(
         {
             "application-error",
             "backend-hung",

@@ -159,17 +159,7 @@ CAUSE = Cause(
     message="the backend accepts connections and never answers: stuck, deadlocked or stopped",
     headline="{target} accepts connections and never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
-    yields_to=frozenset(
-        {
-            "cpu-saturation",
-            "io-saturation",
-            "memory-pressure",
-            "php-fpm-max-children",
-            "port-conflict",
-            "workers-exhausted",
-            "wrong-protocol",
-        }
-    ),
+    explains=frozenset({"backend-too-slow", "client-closed-request", "connect-timeout", "worker-connections-exhausted"}),
     examine=examine,
     remedies=remedies,
 )

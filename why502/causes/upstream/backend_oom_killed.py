@@ -76,6 +76,27 @@ CAUSE = Cause(
     headline="the process behind {target} was killed for lack of memory",
     symptoms={Symptom.OOM_KILLED: LIKELY},
     needs=frozenset({"events", "processes"}),
+    explains=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-not-running",
+            "backend-startup-failure",
+            "backend-too-slow",
+            "connection-lost",
+            "connection-reset",
+            "host-unreachable",
+            "keepalive-race",
+            "memory-pressure",
+            "php-fpm-crashed",
+            "php-fpm-max-children",
+            "premature-close",
+            "proxy-worker-crashed",
+            "truncated-response",
+            "unix-socket-missing",
+            "worker-timeout",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

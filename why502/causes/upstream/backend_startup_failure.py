@@ -162,10 +162,19 @@ CAUSE = Cause(
     message="the backend cannot start: bad configuration, missing dependency or environment variable",
     headline="the application for {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
-    yields_to=frozenset({"backend-oom-killed", "port-conflict"}),
     # Of a master whose workers do not start, or of what it met as it was stopped.
-    explains=frozenset({"backend-hung", "backend-too-slow", "connection-reset", "premature-close", "workers-exhausted"}),
     needs=frozenset({"services", "events"}),
+    outranks=frozenset({"backend-hung", "backend-too-slow", "connection-reset", "premature-close", "workers-exhausted"}),
+    explains=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-not-running",
+            "deploy-termination-race",
+            "premature-close",
+            "unix-socket-missing",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

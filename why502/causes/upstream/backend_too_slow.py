@@ -85,23 +85,7 @@ CAUSE = Cause(
         Symptom.APPLICATION_SLOW: LIKELY,
         Symptom.PHP_SLOW: LIKELY,
     },
-    yields_to=frozenset(
-        {
-            "backend-hung",
-            "backend-oom-killed",
-            "cpu-saturation",
-            "io-saturation",
-            "listen-backlog-overflow",
-            "memory-pressure",
-            "php-fpm-max-children",
-            "port-conflict",
-            "proxy-config-not-loaded",
-            "proxy-timeout-too-short",
-            "worker-timeout",
-            "workers-exhausted",
-            "wrong-protocol",
-        }
-    ),
+    explains=frozenset({"client-closed-request"}),
     examine=examine,
     tell=tell,
 )

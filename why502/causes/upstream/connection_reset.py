@@ -36,21 +36,4 @@ CAUSE = Cause(
         Symptom.SEND_FAILED: LIKELY,
         Symptom.CONNECTION_DIED: WEAK,
     },
-    yields_to=frozenset(
-        {
-            "backend-crash-loop",
-            "backend-crashed",
-            "backend-oom-killed",
-            "deploy-termination-race",
-            "keepalive-race",
-            "listen-backlog-overflow",
-            "php-fpm-crashed",
-            "unix-socket-missing",
-            "port-conflict",
-            "request-header-too-big",
-            "truncated-response",
-            "worker-timeout",
-            "wrong-protocol",
-        }
-    ),
 )

@@ -178,8 +178,17 @@ CAUSE = Cause(
         Symptom.CLOSED_BEFORE_HEADER: 0.5,
         Symptom.RESET_BEFORE_HEADER: 0.5,
     },
-    yields_to=frozenset({"backend-crash-loop", "backend-startup-failure", "port-conflict"}),
     needs=frozenset({"events"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connection-reset",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
+        }
+    ),
     examine=examine,
     remedies=remedies,
     foresee=(shutdown_cuts,),

@@ -27,4 +27,5 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="an HTTP/2 or gRPC backend reset the stream (REFUSED_STREAM, INTERNAL_ERROR, ENHANCE_YOUR_CALM)",
     symptoms={Symptom.STREAM_RESET: 5.0},
+    explains=frozenset({"premature-close"}),
 )

@@ -41,6 +41,5 @@ CAUSE = Cause(
     message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers",
     headline="{target} sends an invalid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
-    yields_to=frozenset({"application-error", "port-conflict", "wrong-protocol"}),
     examine=examine,
 )

@@ -131,16 +131,7 @@ CAUSE = Cause(
     message="the backend closes idle keepalive connections sooner than the proxy stops reusing them",
     headline="{target} closes idle connections that {proxy} still uses",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: WEAK, Symptom.RESET_BEFORE_HEADER: WEAK, Symptom.SEND_FAILED: 0.5},
-    yields_to=frozenset(
-        {
-            "backend-crash-loop",
-            "backend-crashed",
-            "backend-oom-killed",
-            "deploy-termination-race",
-            "php-fpm-crashed",
-            "worker-timeout",
-        }
-    ),
+    explains=frozenset({"connection-reset", "premature-close"}),
     examine=examine,
     remedies=remedies,
     foresee=(

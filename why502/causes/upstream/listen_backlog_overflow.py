@@ -61,7 +61,16 @@ CAUSE = Cause(
     message="the backend's accept queue is full, and the kernel drops or refuses new connections",
     headline="the accept queue of {target} is full",
     symptoms={Symptom.QUEUE_FULL: LIKELY, Symptom.CONNECT_TIMED_OUT: WEAK},
-    yields_to=frozenset({"php-fpm-max-children"}),
     needs=frozenset({"listeners"}),
+    explains=frozenset(
+        {
+            "backend-too-slow",
+            "client-closed-request",
+            "connect-timeout",
+            "connection-reset",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
 )

@@ -55,7 +55,7 @@ CAUSE = Cause(
     message="a PHP-FPM child died by a signal",
     headline="a PHP-FPM child behind {target} died by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
-    yields_to=frozenset({"backend-oom-killed", "worker-timeout"}),
     needs=frozenset({"events"}),
+    explains=frozenset({"backend-crashed", "connection-reset", "keepalive-race", "premature-close", "truncated-response"}),
     examine=examine,
 )

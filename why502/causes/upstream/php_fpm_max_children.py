@@ -88,8 +88,17 @@ CAUSE = Cause(
     message="the PHP-FPM pool reached pm.max_children",
     headline="all PHP-FPM children behind {target} are busy: pm.max_children is reached",
     symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
-    yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"php_pools"}),
+    explains=frozenset(
+        {
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "listen-backlog-overflow",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
     examine=examine,
     remedies=remedies,
 )

@@ -51,5 +51,22 @@ CAUSE = Cause(
     headline="the application for {target} cannot bind its address, which another process holds",
     symptoms={Symptom.ADDRESS_IN_USE: LIKELY},
     needs=frozenset({"services", "events"}),
+    explains=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-hung",
+            "backend-not-running",
+            "backend-startup-failure",
+            "backend-too-slow",
+            "connection-reset",
+            "deploy-termination-race",
+            "invalid-response",
+            "premature-close",
+            "truncated-response",
+            "upstream-error-status",
+            "wrong-address",
+        }
+    ),
     examine=examine,
 )

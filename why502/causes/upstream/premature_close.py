@@ -41,22 +41,5 @@ CAUSE = Cause(
     message="the backend closed the connection before a complete response header",
     headline="{target} closes connections before it has sent a complete response header",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: LIKELY},
-    yields_to=frozenset(
-        {
-            "backend-crash-loop",
-            "backend-crashed",
-            "backend-oom-killed",
-            "backend-startup-failure",
-            "deploy-termination-race",
-            "disk-full",
-            "http2-stream-refused",
-            "keepalive-race",
-            "php-fpm-crashed",
-            "port-conflict",
-            "request-header-too-big",
-            "worker-timeout",
-            "wrong-protocol",
-        }
-    ),
     examine=examine,
 )

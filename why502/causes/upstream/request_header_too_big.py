@@ -66,6 +66,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
     symptoms={Symptom.REQUEST_HEADER_TOO_BIG: LIKELY},
+    explains=frozenset({"connection-reset", "premature-close"}),
     examine=examine,
     foresee=(uwsgi_buffer,),
 )

@@ -39,17 +39,6 @@ CAUSE = Cause(
     message="the backend closed the connection in the middle of a response body",
     headline="{target} closes connections in the middle of its responses",
     symptoms={Symptom.CLOSED_IN_BODY: LIKELY, Symptom.RESET_IN_BODY: LIKELY},
-    yields_to=frozenset(
-        {
-            "backend-crash-loop",
-            "backend-crashed",
-            "backend-oom-killed",
-            "deploy-termination-race",
-            "php-fpm-crashed",
-            "port-conflict",
-            "proxy-temp-file-limit",
-            "worker-timeout",
-        }
-    ),
+    explains=frozenset({"connection-reset"}),
     examine=examine,
 )

@@ -125,7 +125,6 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the backend itself returned this 5xx status; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
-    yields_to=frozenset({"proxy-loop", "application-error", "disk-full", "port-conflict", "worker-timeout"}),
     examine=examine,
     tell=tell,
     foresee=(told_as_200,),

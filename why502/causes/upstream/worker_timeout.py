@@ -81,8 +81,19 @@ CAUSE = Cause(
     message="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
     headline="the application server behind {target} kills workers that take too long",
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
-    yields_to=frozenset({"backend-oom-killed"}),
     needs=frozenset({"events"}),
+    explains=frozenset(
+        {
+            "backend-crashed",
+            "backend-too-slow",
+            "connection-reset",
+            "keepalive-race",
+            "php-fpm-crashed",
+            "premature-close",
+            "truncated-response",
+            "upstream-error-status",
+        }
+    ),
     examine=examine,
     foresee=(killed_first,),
 )

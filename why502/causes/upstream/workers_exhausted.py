@@ -109,10 +109,8 @@ CAUSE = Cause(
         Symptom.CONNECT_TIMED_OUT: 0.5,
         Symptom.QUEUE_FULL: WEAK,
     },
-    yields_to=frozenset(
-        {"cpu-saturation", "io-saturation", "listen-backlog-overflow", "memory-pressure", "php-fpm-max-children"}
-    ),
     needs=frozenset({"listeners"}),
+    explains=frozenset({"backend-hung", "backend-too-slow", "client-closed-request", "proxy-timeout-too-short"}),
     examine=examine,
     foresee=(slow_clients,),
 )
