@@ -8,7 +8,7 @@ import pytest
 from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, route
 
 from why502.diagnosis import diagnose
-from why502.joins import placed
+from why502.joins import placed, ways_of
 from why502.logs.detect import parse_any
 from why502.model.config import Answer, LogTarget, Peer, Position, Route, Upstream
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
@@ -81,7 +81,7 @@ def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
         (
             'PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed for user "shop")',
             "backend-dependency-down",
-            "PostgreSQL (127.0.0.1:5432), which refuses the login",
+            "PostgreSQL (127.0.0.1:5432), which rejects the login",
         ),
         (
             "OOM command not allowed when used memory > 'maxmemory'.",
@@ -230,7 +230,7 @@ def balanced(*answers: Answer) -> Snapshot:
     here = machine()
     assert here.logs is not None
     files = (LogFile(path="/proc/10/root/var/log/apache2/error.log", lines=2),)
-    logs = REPLACE(here.logs, tallies=placed((tally,), (proxy,)), files=files)
+    logs = REPLACE(here.logs, tallies=placed((tally,), ways_of((proxy,))), files=files)
     members = tuple(Listener(target=peer.target, pids=(50,)) for peer in peers if peer.target)
     return REPLACE(here, proxies=(proxy,), logs=logs, listeners=(*(here.listeners or ()), *members))
 

@@ -31,7 +31,7 @@ MARKS = (
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = re.compile(
-    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,2000})\t?(?P<json>\{.*)?$",
+    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,600})\t?(?P<json>\{.*)?$",
     re.DOTALL,
 )
 _TIMELESS = re.compile(
