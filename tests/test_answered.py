@@ -93,7 +93,7 @@ def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
         (
             "ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)",
             "backend-dependency-slow",
-            "a database, which is slower than its connections come back",
+            "a database, which is slower than connections are released",
         ),
         (
             'database: connection to server at "127.0.0.1", port 6432 failed: FATAL:  query_wait_timeout',

@@ -46,7 +46,7 @@ _PLACES = (
     re.compile(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
     re.compile(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
-_POOL = "is slower than its connections come back"  # what is told of the application's own pool of connections
+_POOL = "is slower than connections are released"  # what is told of the application's own pool of connections
 _DOWN = (
     (
         "refuses connections",
