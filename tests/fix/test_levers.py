@@ -203,7 +203,7 @@ def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None
     assert group.pull("expire", now=now + timedelta(minutes=29)).status == 0
     assert "down;" in group.now
     after = group.pull("list", now=now + timedelta(minutes=31))
-    assert "is over" in after.err
+    assert "has expired" in after.err
     assert group.is_as_before()
 
 
