@@ -111,6 +111,8 @@ def test_an_application_that_answers_with_errors_is_the_cause(tmp_path: Path, an
     assert diagnosis.verdict is Verdict.PROBLEM
     assert [(one.cause, str(one.target)) for one in diagnosis.findings] == [("application-error", target)]
     assert diagnosis.findings[0].confidence > 0.7
+    assert len(headlines(diagnosis)) == 1, "the check and the finding say the same"
+    assert diagnosis.findings[0].message in headlines(diagnosis)[0]
 
 
 def test_what_the_proxy_itself_answers_is_no_error_of_the_application(tmp_path: Path) -> None:

@@ -77,10 +77,14 @@ def span(first: datetime, last: datetime) -> str:
 
 def headlines(diagnosis: Diagnosis) -> list[str]:
     """Return the answer in one sentence, and what else is asserted in one each. What clients suffer now goes before what is over."""
-    found = [told(finding) for finding in asserted(diagnosis)]
-    now = sum(finding.ongoing for finding in asserted(diagnosis)[:1])
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
-    return [*found[:now], *unwell, *found[now:]] or [_unasserted(diagnosis)]
+    said = "; ".join(unwell)
+    findings = asserted(diagnosis)
+    now = [told(finding) for finding in findings[:1] if finding.ongoing and finding.message not in said]
+    others = [
+        told(finding) for finding in findings[sum(finding.ongoing for finding in findings[:1]) :] if finding.message not in said
+    ]
+    return [*now, *unwell, *others] or [_unasserted(diagnosis)]
 
 
 def _unasserted(diagnosis: Diagnosis) -> str:

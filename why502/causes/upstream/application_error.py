@@ -9,7 +9,7 @@ The proxy works; its log may carry the application's message ("FastCGI sent in s
 - The application's log at that second.
 
 ## Fix
-- In the application.
+- Correct the error that the application's own log shows. If it began with a deploy, roll that back first.
 
 ## References
 - https://www.php.net/manual/en/errorfunc.constants.php
