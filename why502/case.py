@@ -811,3 +811,9 @@ def _looks_like_application(path: str) -> bool:
         "/run/snapd",
     )
     return path.startswith("/") and not path.startswith(system)
+
+
+def is_of_the_web(probe: Probe) -> bool:
+    """Return whether what a probe got is the text of a web server whose framing is wrong: HTTP, HTML or JSON without a valid status line."""
+    is_unframed = probe.symptom is Symptom.NO_STATUS_LINE or not probe.speaks  # that is asked in HTTP only
+    return is_unframed and probe.first_bytes.strip('"').startswith(("HTTP/", "<", "{"))

@@ -81,7 +81,7 @@ def test_another_name(port: int, directory: Path) -> None:
 def test_issuers_that_this_machine_knows(port: int, directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = request(port, name=NAME, trusted=f"{directory}/second.pem")
     monkeypatch.setattr(verification, "BUNDLES", ())
-    monkeypatch.setattr(verification, "FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(verification, "DIRECTORIES", (str(tmp_path),))
     assert cure(LocalHost(), asked) == ()
     shutil.copy(directory / "second.pem", tmp_path / "a.crt")
     shutil.copy(directory / "first.pem", tmp_path / "b.crt")

@@ -312,7 +312,7 @@ def test_without_a_look_at_the_binary_its_path_is_taken_from_the_title(make: Mak
     assert proxy.exe == PROGRAM
     assert proxy.version and proxy.build and proxy.routes
     assert other not in {proxy.pid for proxy in found.value or ()}
-    assert any(f"process {other}: its directory" in gap.reason for gap in found.gaps)
+    assert any(f"process {other}: its working directory" in gap.reason for gap in found.gaps)
 
 
 def test_a_master_that_lost_its_workers(make: Make) -> None:

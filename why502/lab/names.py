@@ -5,10 +5,10 @@ from __future__ import annotations
 from why502.lab.stage import Stage
 
 
-def variable_target(stage: Stage, *, rcode: str | None, is_known: bool = False) -> None:
+def variable_target(stage: Stage, *, rcode: str | None, is_known: bool = False) -> str:
     """Have nginx resolve a name at each request; the name server answers with a response code, or (None) does not run.
 
-    No address is ever connected to, so there is no target. `is_known`: the machine's own name server knows the name.
+    No address is ever connected to, so the target is the name with its port. `is_known`: the machine's own name server knows the name.
     """
     server = f"127.0.0.1:{stage.port(5353)}"
     if is_known:
@@ -22,3 +22,4 @@ def variable_target(stage: Stage, *, rcode: str | None, is_known: bool = False) 
         http=f"resolver {server} ipv6=off valid=1s;\nresolver_timeout 1s;",
     )
     stage.send_many(4, at_once=4)
+    return f"app.internal:{stage.port(3000)}"

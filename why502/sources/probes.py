@@ -115,7 +115,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
             kept.append(job)
     if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
         gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = None
-    return kept, [Gap(source=SECTION, reason=reason, hint=ALLOW if reason.endswith("asked instead") else "") for reason in gaps]
+    return kept, [Gap(source=SECTION, reason=reason, hint=ALLOW if " was not repeated, " in reason else "") for reason in gaps]
 
 
 def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> Iterator[Job]:

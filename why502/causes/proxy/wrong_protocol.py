@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from why502.case import Case
+from why502.case import Case, is_of_the_web
 from why502.cause import Cause
 from why502.changes import reload, rescheme, respell
 from why502.deployment import Deployment, same_path
@@ -83,6 +83,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.answers_now is not True and case.seen(*_BROKEN) and (other := _other_server(case)):
         yield supports(f"the proxy speaks {case.protocol}, and {other}", "ss -ltnp", PROOF)
         return
+    unframed = case.probe(Symptom.NO_STATUS_LINE)
+    if unframed and is_of_the_web(unframed):
+        yield refutes(f"its response begins with {unframed.first_bytes}, as only a web server's does", "probe", STRONG)
     if case.answers_now is True:
         yield refutes("it answers correctly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:

@@ -22,16 +22,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.case import Case
+from why502.case import Case, is_of_the_web
 from why502.cause import Cause
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     probe = case.probe(Symptom.NO_STATUS_LINE, Symptom.HEADER_INVALID, Symptom.BODY_INVALID)
-    if probe and probe.first_bytes and not probe.speaks:
+    if probe and is_of_the_web(probe):
+        yield supports(f"its response begins with {probe.first_bytes}, as only a web server's does", "probe", STRONG)
+    elif probe and probe.first_bytes and not probe.speaks:
         yield supports(f"its response begins with {probe.first_bytes}", "probe", WEAK)
 
 

@@ -23,12 +23,17 @@ from collections.abc import Iterator
 
 from why502.case import Case
 from why502.cause import Cause
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+BAD_GATEWAY = 502
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    tally = case.tally(Symptom.RESET_IN_BODY)
+    if tally and tally.status is not None and tally.status < BAD_GATEWAY:
+        yield supports(f"the client had received the response header with {tally.status} by then", tally.source, STRONG)
     if case.probe(Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY):
         yield supports("the response to a probe was cut in its body too", "probe", WEAK)
 
