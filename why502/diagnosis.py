@@ -287,7 +287,7 @@ def _named(case: Case, tallies: list[Tally]) -> Target | None:
         for peer in route.peers
         if peer.target is not None and not peer.target.is_address and peer.target.host.lower() in names
     }
-    return found.pop() if len(names) == 1 and len(found) == 1 else None
+    return found.pop() if len(found) == 1 else None  # a line about the name server itself names no peer
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
