@@ -280,14 +280,17 @@ def _named(case: Case, tallies: list[Tally]) -> Target | None:
     """Return the name with its port, as configured, that all failures of a finding could not resolve; None where it is not so."""
     if not tallies or any(tally.symptom not in _OF_NAMES or tally.target is not None for tally in tallies):
         return None
-    names = {tally.detail.partition(":")[0].lower() for tally in tallies}
+    said = {tally.detail.partition(":")[0].lower() for tally in tallies}
+    names = {
+        name for name in said if name and not Target(host=name, port=1).is_address
+    }  # the name server's own address is no name
     found = {
         peer.target
         for route in case.routes
         for peer in route.peers
         if peer.target is not None and not peer.target.is_address and peer.target.host.lower() in names
     }
-    return found.pop() if len(found) == 1 else None  # a line about the name server itself names no peer
+    return found.pop() if len(names) == 1 and len(found) == 1 else None
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
