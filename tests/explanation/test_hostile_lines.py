@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from yardstick import loops
 
 from why502.explanation import explain
 from why502.logs.detect import parse_any
@@ -104,15 +104,10 @@ def test_no_line_takes_longer_than_its_length(name: str) -> None:
             seed + "A" * 40_000,
             seed + " " * 40_000 + "!",
         ):
-            started = time.process_time()
-            form.parse(line)
-            took = time.process_time() - started
-            assert took < 1.0, (seed[:60], took)
+            assert loops(lambda line=line: form.parse(line)) < 200, seed[:60]
 
 
 def test_a_line_of_ten_megabytes() -> None:
     for seed in ("x", "proxy: ", '{"a":', REAL[0], "(111)", "1.1.1.1, "):
-        started = time.process_time()
-        parse_any(seed * (10_000_000 // len(seed)))
-        explain(seed * (10_000_000 // len(seed)))
-        assert time.process_time() - started < 5
+        line = seed * (10_000_000 // len(seed))
+        assert loops(lambda line=line: (parse_any(line), explain(line))) < 1000, seed

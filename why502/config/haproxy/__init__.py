@@ -40,10 +40,20 @@ class Section(NamedTuple):
     lines: list[Line]
 
 
+class Front(NamedTuple):
+    """What of the sections that lead to a backend its route takes over; shared by all backends of the same sections."""
+
+    server: str | None
+    listens: tuple[str, ...]
+    names: tuple[str, ...]
+    limits: dict[str, tuple[Setting, ...]]
+
+
 def load(text: str, file: str) -> Configuration:
     """Return what the text of a configuration, or of a part of one, means."""
     found = sections(text, file)
     fronts = _fronts(found)
+    buffer_bytes = _buffer_bytes(found)
     defaults: dict[str, tuple[str, ...]] = {}
     routes: list[Route] = []
     upstreams: list[Upstream] = []
@@ -56,7 +66,7 @@ def load(text: str, file: str) -> Configuration:
                 continue
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
-            routes.append(_route(section, peers, settings, fronts, _buffer_bytes(found)))
+            routes.append(_route(section, peers, settings, fronts.get(section.name, _front([])), buffer_bytes))
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
 
 
@@ -115,8 +125,8 @@ def _peer(line: Line) -> Peer | None:
     )
 
 
-def _fronts(found: list[Section]) -> dict[str, list[Section]]:
-    """Return by name of a backend the sections that lead to it."""
+def _fronts(found: list[Section]) -> dict[str, Front]:
+    """Return by name of a backend what leads to it."""
     leading: dict[str, dict[int, Section]] = {}
     for number, section in enumerate(found):
         if section.kind == "listen":
@@ -125,7 +135,21 @@ def _fronts(found: list[Section]) -> dict[str, list[Section]]:
             if line.words[0] in ("default_backend", "use_backend"):
                 for word in line.words:
                     leading.setdefault(word, {})[number] = section
-    return {name: list(sections.values()) for name, sections in leading.items()}
+    made: dict[tuple[int, ...], Front] = {}
+    for numbers in leading.values():
+        if tuple(numbers) not in made:
+            made[tuple(numbers)] = _front(list(numbers.values()))
+    return {name: made[tuple(numbers)] for name, numbers in leading.items()}
+
+
+def _front(leading: list[Section]) -> Front:
+    lines = [line for section in leading for line in section.lines]
+    return Front(
+        server=leading[0].name if leading else None,
+        listens=tuple(" ".join(line.words[1:]) for line in lines if line.words[0] == "bind" and len(line.words) > 1),
+        names=tuple(dict.fromkeys(_names(leading))),
+        limits=_limits(lines),
+    )
 
 
 def _buffer_bytes(found: list[Section]) -> int:
@@ -139,31 +163,26 @@ def _route(
     section: Section,
     peers: tuple[Peer, ...],
     settings: dict[str, tuple[str, ...]],
-    leading: dict[str, list[Section]],
+    front: Front,
     buffer_bytes: int,
 ) -> Route:
     servers = [line for line in section.lines if line.words[0] == "server"]
     options = servers[0].words[3:] if servers else ()
     is_tcp = settings.get("mode", ("tcp",)) == ("tcp",)
-    fronts = leading.get(section.name, [])
+    own = tuple(name for name in dict.fromkeys(_names([section])) if name not in front.names)
     return Route(
         proxy="haproxy",
-        server=fronts[0].name if fronts else section.name,
-        listens=tuple(
-            " ".join(line.words[1:])
-            for front in fronts
-            for line in front.lines
-            if line.words[0] == "bind" and len(line.words) > 1
-        ),
+        server=section.name if front.server is None else front.server,
+        listens=front.listens,
         at=peers[0].at,
         directive="server",
         passes=section.name,
         protocol="tcp" if is_tcp else "https" if "ssl" in options else "http",
         upstream=section.name or None,
         peers=peers,
-        server_names=tuple(dict.fromkeys(_names([*fronts, section]))),
+        server_names=front.names + own if own else front.names,
         host_header="$host",
-        settings=_limits(fronts),
+        settings=front.limits,
         buffer_size_bytes=buffer_bytes,
         verifies_tls="required" in options,
         connect_timeout_s=_time(settings.get("timeout connect", ()), 0.0),
@@ -193,10 +212,10 @@ def _names(found: list[Section]) -> Iterator[str]:
                         yield match[1]
 
 
-def _limits(fronts: list[Section]) -> dict[str, tuple[Setting, ...]]:
-    """Return the `maxconn` of the sections that lead to a backend."""
-    lines = [line for front in fronts for line in front.lines if line.words[0] == "maxconn" and len(line.words) > 1]
-    return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in lines)} if lines else {}
+def _limits(lines: list[Line]) -> dict[str, tuple[Setting, ...]]:
+    """Return the `maxconn` among the lines of the sections that lead to a backend."""
+    found = [line for line in lines if line.words[0] == "maxconn" and len(line.words) > 1]
+    return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in found)} if found else {}
 
 
 def _time(words: tuple[str, ...], default: float) -> float:

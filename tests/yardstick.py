@@ -1,0 +1,33 @@
+"""Processor time in multiples of a fixed loop that runs beside: a limit that means the same on a slow machine and on a busy one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+_TEXT = "word 127 " * 2000
+LOOP_S = 0.005  # on a quiet machine of 2024
+_WORD = re.compile(r"(\w+) (\d+) ")
+
+
+def loop_s() -> float:
+    """Return the processor time of the loop now, in s on this machine, as busy as it is."""
+    started = time.process_time()
+    for _ in range(8):
+        sum(len(found[0]) for found in _WORD.finditer(_TEXT))
+    return time.process_time() - started
+
+
+def loops(call: Callable[[], object]) -> float:
+    """Return how many loops take as long as a call; the loop is timed before and after it, and its longer time counts."""
+    before = loop_s()
+    started = time.process_time()
+    call()
+    took = time.process_time() - started
+    return took / max(before, loop_s())
+
+
+def slowness() -> float:
+    """Return how many times slower than a quiet machine of 2024 this one is now; 1 at least."""
+    return max(1.0, loop_s() / LOOP_S)
