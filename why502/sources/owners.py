@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar, cast
+
 from why502.joins import Doors, addresses, peer_sets, takes, targets
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
-# The last answer, and the sections that it was made of: several sources of one collection ask for the same.
-_last: tuple[tuple[object, ...], dict[Target, tuple[int, ...]]] = ((), {})
-_wanted: tuple[tuple[object, ...], tuple[Target, ...]] = ((), ())
+T = TypeVar("T")
+# The last answer of each function, and the sections that it was made of: several sources of one collection ask for the same.
+_last: dict[object, tuple[tuple[object, ...], object]] = {}
+
+
+def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object, ...]) -> T:
+    """Return what a function derives from these sections of a snapshot, from the last answer where they are the very same objects."""
+    before, answer = _last.get(derive, ((), None))
+    if len(before) == len(parts) and all(one is other for one, other in zip(before, parts, strict=True)):
+        return cast(T, answer)
+    found = derive(known)
+    _last[derive] = (parts, found)
+    return found
 
 
 def wanted(known: Snapshot) -> tuple[Target, ...]:
     """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn, since there may be thousands."""
-    global _wanted
-    parts = (known.proxies, known.names, known.logs, known.asked)
-    last = _wanted
-    if len(last[0]) == len(parts) and all(one is other for one, other in zip(last[0], parts, strict=True)):
-        return last[1]
-    found = targets(known)
-    _wanted = (parts, found)
-    return found
+    return _once(targets, known, (known.proxies, known.names, known.logs, known.asked))
 
 
 def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
@@ -28,14 +34,8 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
 
     Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
     """
-    global _last
     parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
-    last = _last
-    if len(last[0]) == len(parts) and all(one is other for one, other in zip(last[0], parts, strict=True)):
-        return last[1].copy()
-    found = _owners(known)
-    _last = (parts, found)
-    return found.copy()
+    return _once(_owners, known, parts).copy()
 
 
 def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
