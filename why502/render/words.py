@@ -78,13 +78,12 @@ def span(first: datetime, last: datetime) -> str:
 def headlines(diagnosis: Diagnosis) -> list[str]:
     """Return the answer in one sentence, and what else is asserted in one each. What clients suffer now goes before what is over."""
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
-    said = "; ".join(unwell)
     findings = asserted(diagnosis)
-    now = [told(finding) for finding in findings[:1] if finding.ongoing and finding.message not in said]
-    others = [
-        told(finding) for finding in findings[sum(finding.ongoing for finding in findings[:1]) :] if finding.message not in said
+    leads = 1 if findings and findings[0].ongoing else 0
+    unsaid = [
+        [told(one) for one in part if one.message not in "; ".join(unwell)] for part in (findings[:leads], findings[leads:])
     ]
-    return [*now, *unwell, *others] or [_unasserted(diagnosis)]
+    return [*unsaid[0], *unwell, *unsaid[1]] or [_unasserted(diagnosis)]
 
 
 def _unasserted(diagnosis: Diagnosis) -> str:
