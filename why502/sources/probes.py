@@ -99,7 +99,7 @@ def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     """Return one job for each target, protocol, Host and SNI, what fails first, within the bounds; and what was left out."""
     every: dict[tuple[object, ...], Job] = {}
-    gaps: dict[str, None] = {}
+    gaps: dict[str, str] = {}
     targets: dict[Target, None] = {}
     for job in sorted(_jobs(known, gaps, targets), key=lambda job: -job.failures):
         request = job.request
@@ -114,11 +114,11 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
             counts[target] += 1
             kept.append(job)
     if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
-        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = None
-    return kept, [Gap(source=SECTION, reason=reason, hint=ALLOW if " was not repeated, " in reason else "") for reason in gaps]
+        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = ""
+    return kept, [Gap(source=SECTION, reason=reason, hint=hint) for reason, hint in gaps.items()]
 
 
-def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> Iterator[Job]:
+def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> Iterator[Job]:
     """Yield what can be asked; of targets that did not fail no more than are probed. `every` is filled with all of them."""
     planned: dict[Target, Counter[object]] = {}
     tallies = _Tallies(known)
@@ -141,9 +141,10 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                     continue
                 planned.setdefault(target, Counter())[shape] += 1
                 if proxy.network and not target.is_unix:
-                    gaps[
+                    reason = (
                         f"{target} is in the network namespace of process {proxy.pid}, where a probe from here proves nothing"
-                    ] = None
+                    )
+                    gaps[reason] = ""
                     continue
                 uid = _supplier(proxy, suppliers, route, target)
                 failures = [tally for tally in failures if tally.owner_uid == uid]
@@ -152,7 +153,7 @@ def _jobs(known: Snapshot, gaps: dict[str, None], every: dict[Target, None]) -> 
                 greets = request.only_connects and not has_answered(known, target, route)
                 request = msgspec.structs.replace(request, greets=greets, owner_uid=uid, answer_s=PATIENT_S)
                 if request.spared:
-                    gaps[SPARED.format(request=request.spared, asked=_words(request))] = None
+                    gaps[SPARED.format(request=request.spared, asked=_words(request))] = ALLOW
                 yield Job(request, proxy, route, sum(tally.count for tally in failures), is_upgraded)
 
 
