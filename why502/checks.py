@@ -36,7 +36,7 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
     offline: only files were looked at. index: the joins of this very snapshot, where somebody made them before.
     """
     joins = index or Joins(here)
-    refused = unserved(here, joins)
+    refused = unserved(joins)
     steps = (
         _clients_served(here, refused),
         _proxy_runs(here)

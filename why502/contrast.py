@@ -41,7 +41,7 @@ def alone(case: Case) -> str:
         return ""
     (request,) = failed
     others = [path for path in _paths(case) if path.request != request]
-    answered = sum(map(_answered, others))
+    answered = sum(path.answered for path in others)
     return f"all {total} failures are {request}; {answered} other requests succeeded" if answered >= MANY else ""
 
 
@@ -60,11 +60,11 @@ def never_answered(case: Case) -> Apart | None:
         by_request.setdefault(path.request, []).append(path)
     if any(request not in by_request for request in failed):
         return None  # what else was answered there is not known
-    stuck = [request for request in failed if not sum(map(_answered, by_request[request]))]
+    stuck = [request for request in failed if not sum(path.answered for path in by_request[request])]
     if len(stuck) != 1 or failed[stuck[0]] < SEVERAL:
         return None
     others = [path for path in paths if path.request != stuck[0]]
-    answered, every = sum(map(_answered, others)), sum(map(_requests, others))
+    answered, every = sum(path.answered for path in others), sum(path.requests for path in others)
     limit = timedelta(seconds=case.route.read_timeout_s if case.route else 0.0)
     if answered < MANY or answered < MOST * every or not _is_served_since(others, began - limit - CLOCK):
         return None
@@ -88,11 +88,3 @@ def _failed(case: Case) -> Counter[str]:
 def _paths(case: Case) -> tuple[PathTraffic, ...]:
     """Return what clients were answered on the target's routes, and where several servers have the path."""
     return case.joins.paths_to(case.target) if case.target is not None else ()
-
-
-def _answered(path: PathTraffic) -> int:
-    return sum(count for status, count in path.statuses.items() if status < "499")
-
-
-def _requests(path: PathTraffic) -> int:
-    return sum(path.statuses.values())

@@ -160,7 +160,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         for probe in here.probes or ()
         if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
     )
-    answered = (one.target for one in unserved(here, index) if one.target is not None and one.is_of_application)
+    answered = (one.target for one in unserved(index) if one.target is not None and one.is_of_application)
     return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades, *answered)))
 
 

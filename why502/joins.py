@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -18,6 +19,7 @@ from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
+T = TypeVar("T")
 NOTICES = frozenset(
     {
         Symptom.PEER_DISABLED,
@@ -530,6 +532,16 @@ class Joins:
     """The indexes of one snapshot, so that thousands of targets cost no more than each its own."""
 
     here: Snapshot
+
+    @cached_property
+    def _derived(self) -> dict[object, object]:
+        return {}
+
+    def once(self, derive: Callable[[Joins], T]) -> T:
+        """Return what a function derives from this index; it is asked once, however many targets need the answer."""
+        if derive not in self._derived:
+            self._derived[derive] = derive(self)
+        return cast(T, self._derived[derive])
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:

@@ -95,12 +95,15 @@ class Unserved(NamedTuple):
         return f"{whose} (resolved)" if self.is_over else whose
 
 
-def unserved(here: Snapshot, joins: Joins | None = None) -> tuple[Unserved, ...]:
+def unserved(joins: Joins) -> tuple[Unserved, ...]:
     """Return the routes whose clients are not served, most refused requests first."""
+    return joins.once(_unserved)
+
+
+def _unserved(joins: Joins) -> tuple[Unserved, ...]:
+    here, places = joins.here, joins.routes_at
     if here.logs is None:
         return ()
-    index = joins or Joins(here)
-    places = index.routes_at
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
@@ -120,14 +123,14 @@ def _only_target(here: Snapshot, server: str) -> Target | None:
 def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
     """Yield what most of a route's clients suffer: an error of the application, else a limit, else a refusal."""
     errors = _sum(paths, ERRORS)
-    total = sum(_requests(path) for path in paths)
+    total = sum(path.completed for path in paths)
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
         yield _told(Reason.APPLICATION, paths, ERRORS, route)
         return
     for path in paths:
         count = _sum([path], ERRORS)
-        is_most = _is_certain(path, count, FEW) and count >= MOST * _requests(path)
-        is_since = count >= NOTICEABLE * _requests(path) and _is_certain(path, path.refused_since, FEW)
+        is_most = _is_certain(path, count, FEW) and count >= MOST * path.completed
+        is_since = count >= NOTICEABLE * path.completed and _is_certain(path, path.refused_since, FEW)
         if is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY):
             yield _told(Reason.APPLICATION, [path], ERRORS, route)
     for path in paths:
@@ -148,8 +151,8 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     is_script = route.protocol == "fastcgi"
     meant = [path for path in paths if not (_PROBED.search(path.request) or (not is_script and _SCRIPT.search(path.request)))]
     refused = [path for path in meant if _sum([path], REFUSED)]
-    count, total = _sum(meant, REFUSED), sum(_requests(path) for path in meant)
-    probed = sum(_requests(path) - _sum([path], REFUSED) for path in paths if path not in meant)
+    count, total = _sum(meant, REFUSED), sum(path.completed for path in meant)
+    probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
     clients = max((path.clients for path in refused), default=0)
     if count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed) and count >= 2 * len(refused):
         yield _told(Reason.REFUSAL, meant, REFUSED, route)
@@ -179,7 +182,7 @@ def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], ro
     return Unserved(
         reason,
         sum(counts.values()),
-        sum(_requests(path) for path in paths),
+        sum(path.completed for path in paths),
         tuple(sorted((status for status in counts if counts[status]), key=lambda status: (-counts[status], status))),
         worst.request,
         (route.server if route else "") or worst.server,
@@ -198,15 +201,11 @@ def _is_certain(path: PathTraffic, count: int, several: int) -> bool:
 
 def _is_most(path: PathTraffic, count: int) -> bool:
     """Return whether that many are most of the requests of a path, or all since a while."""
-    return count >= MOST * _requests(path) or path.refused_since >= MANY
+    return count >= MOST * path.completed or path.refused_since >= MANY
 
 
 def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:
     return sum(count for path in paths for status, count in path.statuses.items() if status in statuses)
-
-
-def _requests(path: PathTraffic) -> int:
-    return sum(count for status, count in path.statuses.items() if status != "499")
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:

@@ -25,7 +25,7 @@ def is_hurt(case: Case) -> bool:
 
 def errors_of(case: Case) -> int:
     """Return how many requests the application itself answers with an error, on routes most of whose clients get one."""
-    own = (one for one in unserved(case.here, case.joins) if one.target == case.target and one.is_of_application)
+    own = (one for one in unserved(case.joins) if one.target == case.target and one.is_of_application)
     return max((one.refused for one in own), default=0)
 
 

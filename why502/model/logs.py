@@ -295,6 +295,21 @@ class PathTraffic(Value, frozen=True, kw_only=True):
     last_refused: datetime | None = None
     last_served: datetime | None = None
 
+    @property
+    def requests(self) -> int:
+        """Return how many requests there were."""
+        return sum(self.statuses.values())
+
+    @property
+    def completed(self) -> int:
+        """Return how many of them the client waited for: all but those with 499."""
+        return sum(count for status, count in self.statuses.items() if status != "499")
+
+    @property
+    def answered(self) -> int:
+        """Return how many of them the backend answered, with whatever status below 499."""
+        return sum(count for status, count in self.statuses.items() if status < "499")
+
 
 class LogFile(Value, frozen=True, kw_only=True):
     """One log that was read (or not): how much of it lay in the window, how many lines nobody could read."""

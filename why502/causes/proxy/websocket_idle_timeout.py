@@ -33,7 +33,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
     if case.target is None or tally is None:
         return
-    cut = next((one for one in unserved(case.here, case.joins) if one.reason is Reason.CUT), None)
+    cut = next((one for one in unserved(case.joins) if one.reason is Reason.CUT), None)
     if cut is None:
         return
     yield supports(cut.message, tally.source, LIKELY)

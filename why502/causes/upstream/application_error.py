@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _answered(case: Case) -> Unserved | None:
     """Return the route of the target most of whose requests the application answers with an error; None where there is none."""
-    for one in unserved(case.here, case.joins):
+    for one in unserved(case.joins):
         is_own = one.target == case.target if case.target is not None else one.target is None
         if one.reason is Reason.APPLICATION and is_own:
             return one
