@@ -25,7 +25,7 @@ REPRESENTATIVE = """
 flask-tcp-wrong-port flask-tcp-crash-by-one-request flask-tcp-configuration-refused flask-tcp-rule-rejects flask-tcp-night
 flask-unix-socket-permission flask-unix-private-tmp flask-unix-stopped
 php-socket-moved-by-upgrade php-pool-too-small php-pool-file-broken php-night
-express-environment-missing express-port-in-use express-response-cut pm2-errored pm2-reload
+express-environment-missing express-port-in-use express-response-cut pm2-errored pm2-quiet-day
 django-socket-mode fastapi-import-error socketio-frozen
 """.split()
 

@@ -86,13 +86,21 @@ class _Reader:
             self.items.append(self.token(Kind.STRAY, _BOM, 0))
             self.problem("the file begins with a byte order mark, which nginx treats as part of the first word", self.items[0])
             position = len(_BOM)
-        length = len(self.text)
+        text, file, length, once = self.text, self.file, len(self.text), self.seen.setdefault
         after_quote = False
         while position < length:
-            match = _TOKEN.match(self.text, position)
+            match = _TOKEN.match(text, position)
             assert match is not None  # each character begins one of the alternatives
             group, raw = match.lastgroup, match[0]
-            raw = self.seen.setdefault(raw, raw)
+            raw = once(raw, raw)
+            if (
+                group == "word" and not after_quote and raw.isascii() and "\\" not in raw and len(raw) < MAX_WORD
+            ):  # nearly every word
+                token = Token(_WORD, raw, raw, file, position, self.line, position - self.line_start + 1)
+                self.words.append(token)
+                self.head.append(token)
+                position += len(raw)
+                continue
             token = self.token_of(group, raw, position)
             position += len(raw)
             if after_quote and group in ("word", "quoted", "open", "comment") and raw[0] != ")":
@@ -117,8 +125,6 @@ class _Reader:
             return self.token(_SPACE, raw, start)
         if group == "mark":
             return Token(_MARK, raw, "", self.file, start, self.line, start - self.line_start + 1)
-        if group == "word" and len(raw) < MAX_WORD and raw.isascii() and "\\" not in raw:  # nearly every word
-            return Token(_WORD, raw, raw, self.file, start, self.line, start - self.line_start + 1)
         inside = raw[1:-1] if group == "quoted" else raw[1:] if group == "open" else raw
         token = self.token(Kind.COMMENT, raw, start) if group == "comment" else self.token(Kind.WORD, raw, start, _value(inside))
         if len(inside) >= MAX_WORD and start + len(raw) - len(inside) + MAX_WORD < len(self.text):

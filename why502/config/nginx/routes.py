@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,7 +38,7 @@ class World(msgspec.Struct, kw_only=True):
     routes: list[Route] = []
     answers: list[Answer] = []
     servers: list[Server] = []
-    listens: list[Target] = []
+    listens: dict[Target, None] = {}  # in order
     problems: list[ConfigProblem] = []
 
 
@@ -94,7 +95,7 @@ def _server(directive: Directive, block: Sequence[Directive], world: World) -> N
         values=values,
         locations=[],
     )
-    world.listens.extend(target for listen in listens if (target := _listened(listen)) and target not in world.listens)
+    world.listens.update((target, None) for listen in listens if (target := _listened(listen)))
     _level(block, settings, place, world)
     world.servers.append(
         Server(
@@ -226,7 +227,9 @@ def _in_force(directive: str, kind: Pass, settings: Settings, world: World) -> d
     """Return what `passes.in_force` does, made once for all routes that inherit the very same settings of their module."""
     prefix = f"{directive.removesuffix('_pass')}_"
     own = {
-        name: found for name, found in settings.items() if name.startswith(prefix) or name in (kind.header_directive, "resolver")
+        name: found
+        for name, found in settings.items()
+        if (name.startswith(prefix) and name != directive) or name in (kind.header_directive, "resolver")
     }
     key = (directive, *((name, id(found)) for name, found in own.items()))
     if key not in world.in_force:
@@ -234,6 +237,7 @@ def _in_force(directive: str, kind: Pass, settings: Settings, world: World) -> d
     return world.in_force[key][1]
 
 
+@lru_cache(maxsize=1 << 12)
 def _listened(listen: str) -> Target | None:
     """Return the address of a `listen`; None for a range of ports."""
     address = listen.split()[0] if listen.split() else ""

@@ -30,7 +30,7 @@ def inner(outer: Settings, directives: Iterable[Directive]) -> Settings:
     for directive in directives:
         if directive.children is None or directive.name.endswith("_by_lua_block"):
             own.setdefault(directive.name, []).append(Setting(args=directive.args, at=directive.at))
-    dropped = {name for group in _TOGETHER if group & own.keys() for name in group} | _OWN
+    dropped = _OWN.union(*(group for group in _TOGETHER if not group.isdisjoint(own)))
     settings = {name: found for name, found in outer.items() if name not in dropped}
     settings.update((name, tuple(found)) for name, found in own.items())
     return settings
