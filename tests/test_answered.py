@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, route
 
-from why502.diagnosis import diagnose
-from why502.joins import placed, ways_of
+from why502.diagnosis.engine import diagnose
+from why502.diagnosis.index import placed, ways_of
+from why502.diagnosis.needs import need_of
 from why502.logs.detect import parse_any
 from why502.model.config import Answer, LogTarget, Peer, Position, Route, Upstream
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.needs import need_of
 
 SINCE = timedelta(seconds=60)
 

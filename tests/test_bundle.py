@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 
 import why502
 from why502.bundle import LIMIT_BYTES, SCHEMA, Bundle, load, redacted, save
-from why502.config.nginx import parse
-from why502.config.nginx.load import load_dump
 from why502.config.tree import content
+from why502.gateways.nginx.config import parse
+from why502.gateways.nginx.config.load import load_dump
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.errors import Why502Error
 from why502.model.snapshot import ConfigFile, Event, Process, Proxy, Snapshot

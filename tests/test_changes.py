@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from why502.changes import reload
 from why502.model.snapshot import Proxy
+from why502.remedies.changes import reload
 
 
 @pytest.mark.parametrize(("is_apart", "begin"), [(False, ()), (True, ("nsenter", "--target", "7", "--all"))])

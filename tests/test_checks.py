@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from why502.checks import check_all
+from why502.diagnosis.checks import check_all
 from why502.model.config import LogTarget, Peer, Route
 from why502.model.finding import Check
 from why502.model.logs import LogFile, LogSummary

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
-from why502.case import Case
-from why502.causes import CAUSES
-from why502.joins import Joins
+from why502.diagnosis.case import Case
+from why502.diagnosis.causes import CAUSES
+from why502.diagnosis.index import Joins
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener, Process, Service

@@ -15,7 +15,7 @@ import values
 from hypothesis import HealthCheck, given, settings
 
 import why502
-from why502.causes import CAUSES, PAGES, section
+from why502.diagnosis.causes import CAUSES, PAGES, section
 from why502.model.finding import ASSERTED, Diagnosis, Verdict
 from why502.model.snapshot import Gap, Snapshot
 from why502.render import contract, html, markdown, terminal

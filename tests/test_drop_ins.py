@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from why502.drop_ins import put, restart, revive, seconds
 from why502.model.remedy import Edit, Run
 from why502.model.snapshot import Service
+from why502.remedies.drop_ins import put, restart, revive, seconds
 
 
 def unit(**fields: object) -> Service:

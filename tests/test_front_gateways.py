@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from why502.config import haproxy
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
+from why502.gateways.haproxy import config as haproxy
 from why502.model.config import Peer, Route
 from why502.model.finding import Diagnosis, Verdict
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Sample, Symptom, Tally

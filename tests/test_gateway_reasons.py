@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from why502.config import haproxy
-from why502.diagnosis import diagnose
+from why502.collectors.other_proxies import addressed
+from why502.diagnosis.engine import diagnose
+from why502.gateways.haproxy import config as haproxy
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.snapshot import Listener, NetworkPath, PhpPool, Probe, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
-from why502.sources.other_proxies import addressed
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

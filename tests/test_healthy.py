@@ -14,7 +14,9 @@ import msgspec
 import pytest
 
 from why502.bundle import load
-from why502.diagnosis import diagnose
+from why502.collectors import logs as source
+from why502.collectors.base import Ask
+from why502.diagnosis.engine import diagnose
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Upstream
 from why502.model.finding import Diagnosis, Verdict
@@ -23,8 +25,6 @@ from why502.model.remedy import Run
 from why502.model.snapshot import ConfigProblem, Event, Listener, Process, Service, Snapshot
 from why502.model.target import Target
 from why502.render.words import headlines
-from why502.sources import logs as source
-from why502.sources.base import Ask
 
 BASE = load((Path(__file__).parent / "bundles/healthy/healthy.why502").read_bytes(), "healthy")
 APP = Target(host="127.0.0.1", port=3000)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally

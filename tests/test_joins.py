@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.config.nginx.load import load_dump
-from why502.joins import Doors, Joins, accepts, placed, takes, ways_of
+from why502.diagnosis.index import Doors, Joins, accepts, placed, takes, ways_of
+from why502.gateways.nginx.config.load import load_dump
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target

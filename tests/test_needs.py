@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from why502.diagnosis.needs import named_in, need_of
 from why502.model.target import Target
-from why502.needs import named_in, need_of
 
 LOCAL = Target(host="127.0.0.1", port=5432)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Listener, Process, Snapshot
 

@@ -16,7 +16,7 @@ ATTACKS = 12  # of each expression's, evenly chosen
 FEW = 3  # of them that `make check` tries
 PHRASES = "why502/logs/phrases.py"  # `read` gives them 2048 characters of a line
 # Used in another way than their table tells: the start of a line is matched, or the whole of one.
-MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/logs/formats/nginx_log_format.py", "why502/logs/bulk.py")
+MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/gateways/nginx/logs/log_format.py", "why502/logs/bulk.py")
 # Put together when called, from parts that are escaped, or by the person whose server it is.
 COMPUTED = 21
 # What breaks servers on purpose reads nothing of strangers.

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
-from why502.case import Case
-from why502.diagnosis import diagnose
+from why502.diagnosis.case import Case
+from why502.diagnosis.engine import diagnose
 from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
 

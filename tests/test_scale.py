@@ -10,13 +10,13 @@ from types import FrameType
 import pytest
 
 from why502.bundle import save
-from why502.config.nginx.load import load_dump
-from why502.diagnosis import diagnose
-from why502.joins import targets, unheard
+from why502.collectors import owners, probes
+from why502.diagnosis.engine import diagnose
+from why502.diagnosis.index import targets, unheard
+from why502.gateways.nginx.config.load import load_dump
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import owners, probes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GROWTH = 6.0  # of four times as much of everything; quadratic work grows sixteenfold

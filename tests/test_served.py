@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import why502
+from why502.collectors import collect
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.host.offline import OfflineHost
 from why502.model.finding import ASSERTED, Diagnosis, Verdict
 from why502.render import html, markdown, terminal
 from why502.render.words import Terminal, headlines
-from why502.sources import collect
-from why502.sources.base import Ask
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 CONFIG = """events {}

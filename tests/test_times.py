@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from yardstick import loops
 
 from tests.logs.scan.summing import count, plain
-from why502.config import haproxy
-from why502.config.nginx.parse import parse
+from why502.gateways.haproxy import config as haproxy
+from why502.gateways.nginx.config.parse import parse
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.linter import suppression
 from why502.logs import bulk, stamps
-from why502.logs.formats import nginx_access
-from why502.logs.formats.nginx_log_format import COMBINED
-from why502.logs.scan.form import of_format
+from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Ask
 from why502.logs.unwrap import unwrap
 from why502.model import foreign_json, times

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.config import Location, Peer, Position, Route, Server, Setting
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic

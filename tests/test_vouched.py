@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from why502.case import Case
-from why502.causes.proxy import wrong_port
-from why502.config import nginx
+from why502.diagnosis.case import Case
+from why502.diagnosis.causes.proxy import wrong_port
+from why502.gateways.nginx import config as nginx
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 

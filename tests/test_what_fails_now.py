@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, machine, route
 
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.config import LogTarget, Peer, Upstream
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogFile, PathTraffic, Symptom, Tally, TargetTraffic

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from why502.case import Case
-from why502.causes.proxy.wrong_port import candidates, examine, remedies
+from why502.diagnosis.case import Case
+from why502.diagnosis.causes.proxy.wrong_port import candidates, examine, remedies
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import PROOF
 from why502.model.logs import LogSummary, Symptom, Tally

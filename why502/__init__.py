@@ -41,10 +41,10 @@ def collect(
 
     `configs`, `logs`: absolute paths; without them both are found. `probes=False` sends nothing to any target.
     """
+    from why502.collectors import collect as look
+    from why502.collectors.base import Ask
     from why502.host.local import LocalHost
     from why502.model.snapshot import LiveSnapshot
-    from why502.sources import collect as look
-    from why502.sources.base import Ask
 
     now = datetime.now(UTC)
     return LiveSnapshot.of(look(LocalHost(), now, now - window, now, Ask(configs=configs, logs=logs, urls=urls, probes=probes)))
@@ -55,7 +55,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
 
     `offline`: the snapshot holds files only, and says nothing of what runs.
     """
-    from why502.diagnosis import diagnose as think
+    from why502.diagnosis.engine import diagnose as think
 
     return think(*snapshots, offline=offline)
 
@@ -75,9 +75,9 @@ def lint(*paths: str, nginx_version: str = "") -> tuple[Risk, ...]:
     from pathlib import Path
 
     from why502.host.local import LocalHost
+    from why502.linter.engine import RULES
     from why502.linter.given import gather
     from why502.linter.repair import risks
-    from why502.risks import RULES
 
     given = gather(LocalHost(), [str(Path(path).absolute()) for path in paths], nginx_version)
     return risks(given, tuple(RULES.values()))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from asking import GOLDEN, TWO_LINES, ask
 
-from why502 import diagnosis
-from why502.cli import patience
+from why502.cli import time_limit as patience
+from why502.diagnosis import engine as diagnosis
 
 
 def test_a_diagnosis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

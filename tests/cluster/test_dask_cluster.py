@@ -18,7 +18,7 @@ from tests.logs.scan.written import TIMED, lines
 from why502.cluster import connect
 from why502.logs.scan import engine, plan
 from why502.logs.scan.cause_rows import Meaning
-from why502.logs.scan.form import of_format
+from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Ask
 from why502.logs.scan.run import Job, run
 from why502.model.errors import Why502Error

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from why502.causes import CAUSES
-from why502.codes import products
-from why502.codes.statuses import STATUSES
+from why502.diagnosis.causes import CAUSES
 from why502.explanation import explain
+from why502.gateways.codes import products
+from why502.gateways.statuses import STATUSES
 
 CODES = [(product.name, code) for product in products().values() for code in product.codes]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from nginx_samples import ALL
 
-from why502.config.detect import kind
+from why502.gateways.detect import kind
 
 HAPROXY = """\
 global

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.config import edit
-from why502.config.nginx import parse
 from why502.config.tree import Node, Tree, nodes
+from why502.gateways.nginx.config import parse
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit

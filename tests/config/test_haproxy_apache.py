@@ -7,12 +7,14 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.config import apache, detect, haproxy
+from why502.collectors.other_proxies import addressed, part
+from why502.gateways import detect
+from why502.gateways.apache import config as apache
+from why502.gateways.haproxy import config as haproxy
 from why502.host.local import LocalHost
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.sources.other_proxies import addressed, part
 
 HAPROXY = """\
 global

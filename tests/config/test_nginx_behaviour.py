@@ -11,7 +11,7 @@ import nginx_oracle as oracle
 import pytest
 
 from why502.config.configuration import Configuration
-from why502.config.nginx import Matcher, load
+from why502.gateways.nginx.config import Matcher, load
 from why502.model.config import Route
 
 pytestmark = [oracle.needs_nginx, pytest.mark.real]

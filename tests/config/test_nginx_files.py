@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nginx_samples import ALL
 
-from why502.config.nginx import load, load_dump, parse
-from why502.config.nginx.files import _pattern
 from why502.config.tree import content as bytes_of
+from why502.gateways.nginx.config import load, load_dump, parse
+from why502.gateways.nginx.config.files import _pattern
 from why502.model.errors import Denied, HostError, Missing, Why502Error
 
 LAYOUT = {

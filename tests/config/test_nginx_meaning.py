@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.config.configuration import Configuration
-from why502.config.detect import kind
-from why502.config.nginx import Matcher, load, parse, quote, route_for, units
-from why502.config.nginx.variables import MAX_VALUES, expanded
+from why502.gateways.detect import kind
+from why502.gateways.nginx.config import Matcher, load, parse, quote, route_for, units
+from why502.gateways.nginx.config.variables import MAX_VALUES, expanded
 from why502.model.base import decode, encode
 from why502.model.config import Peer, Route
 from why502.model.errors import Missing

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nginx_samples import ALL
 
-from why502.config.nginx import parse, quote, text
-from why502.config.nginx.parse import MAX_DEPTH
 from why502.config.tree import Kind, Node, nodes, tokens
+from why502.gateways.nginx.config import parse, quote, text
+from why502.gateways.nginx.config.parse import MAX_DEPTH
 
 PIECES = st.sampled_from(
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from why502.config.nginx.match import Matcher
+from why502.gateways.nginx.config.match import Matcher
 from why502.model.config import Location, Position, Route, Server
 from why502.model.target import Target
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.config.php_fpm import edits, listen_target, parse, pools, seconds
-from why502.config.php_fpm_size import pm_settings, size
+from why502.backends.php_fpm.config import edits, listen_target, parse, pools, seconds
+from why502.backends.php_fpm.size import pm_settings, size
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
 

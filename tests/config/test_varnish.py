@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.config.varnish import load
+from why502.gateways.varnish.config import load
 from why502.model.target import Target
 
 VCL = """\

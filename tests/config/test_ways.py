@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from why502.config import apache, caddy
-from why502.joins import by_route, placed, ways_of
+from why502.diagnosis.index import by_route, placed, ways_of
+from why502.gateways.apache import config as apache
+from why502.gateways.caddy import config as caddy
 from why502.model.logs import PathTraffic, Symptom, Tally
 from why502.model.snapshot import Proxy
 

@@ -6,8 +6,8 @@ import re
 
 from asking import ROOT, ask
 
-from why502.causes import CAUSES
-from why502.risks import RULES
+from why502.diagnosis.causes import CAUSES
+from why502.linter.engine import RULES
 
 PAGE = ROOT / "docs" / "lint.md"
 LIST = re.compile(r"(?<=<!-- rules -->\n).*?(?=<!-- end of rules -->)", re.DOTALL)

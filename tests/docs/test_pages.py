@@ -8,7 +8,7 @@ import re
 
 from asking import ROOT
 
-from why502.causes import CAUSES
+from why502.diagnosis.causes import CAUSES
 
 LOADER = importlib.machinery.SourceFileLoader("pages", str(ROOT / "scripts" / "pages"))
 SPEC = importlib.util.spec_from_loader("pages", LOADER)

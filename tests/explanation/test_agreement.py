@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from why502.causes import CAUSES, usual, weight
 from why502.cli.commands.logs import _means
-from why502.diagnosis import diagnose
+from why502.diagnosis.causes import CAUSES, usual, weight
+from why502.diagnosis.engine import diagnose
 from why502.explanation import explain
+from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.directory import DirectoryHost
-from why502.logs.formats import nginx_error
 from why502.logs.scan import engine
 from why502.logs.scan.part import Ask
 from why502.logs.scan.run import Job, run

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from why502.causes import CAUSES
-from why502.cli.second import Second, can_share
+from why502.cli.second_process import Second, can_share
+from why502.diagnosis.causes import CAUSES
 from why502.explanation import explain
 from why502.render.contract import Explanation as Contract
 from why502.render.explanation import document, render_text
@@ -104,7 +104,7 @@ def test_the_fields_of_the_contract_are_always_there() -> None:
 
 
 def test_every_message_of_nginx_is_recognised() -> None:
-    table = json.loads(Path("why502/logs/formats/nginx_messages.json").read_text())
+    table = json.loads(Path("why502/gateways/nginx/logs/messages.json").read_text())
     unknown = []
     for group in table["meanings"]:
         for line in group["lines"]:
@@ -117,7 +117,7 @@ def test_every_message_of_nginx_is_recognised() -> None:
 
 
 def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
-    table = json.loads(Path("why502/logs/formats/nginx_messages.json").read_text())
+    table = json.loads(Path("why502/gateways/nginx/logs/messages.json").read_text())
     told = 0
     for group in table["meanings"]:
         rows = [line if isinstance(line, dict) else {"t": line} for line in group["lines"]]

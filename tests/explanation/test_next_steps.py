@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from why502.causes import CAUSES
+from why502.diagnosis.causes import CAUSES
 from why502.explanation import explain
 from why502.explanation.candidates import next_steps
 from why502.explanation.steps import Asked

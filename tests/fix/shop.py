@@ -18,19 +18,19 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from why502.changes import reload
+from why502.collectors import collect
+from why502.collectors.base import Ask
 from why502.config import edit
-from why502.config.nginx import parse
 from why502.config.tree import nodes, recorded
 from why502.fix import commands
 from why502.fix.plan import Plan
 from why502.fix.transaction import Progress, apply
 from why502.fix.verify import Verdict
+from why502.gateways.nginx.config import parse
 from why502.host.local import LocalHost
 from why502.model.remedy import Edit
 from why502.model.snapshot import LiveSnapshot, Proxy, Snapshot
-from why502.sources import collect
-from why502.sources.base import Ask
+from why502.remedies.changes import reload
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -13,17 +13,17 @@ import msgspec
 import pytest
 from shop import Shop, stop
 
-from why502.changes import reload
 from why502.cli.env import Env
 from why502.cli.repair import repair_with_first, show, with_diffs
-from why502.fix.apart import source
+from why502.collectors import proxies
+from why502.collectors.base import Ask
+from why502.fix.containers import source
 from why502.fix.plan import Plan
 from why502.fix.repair import NotApplied
 from why502.host.local import LocalHost
 from why502.lab.isolation import can_isolate
 from why502.model.snapshot import Snapshot
-from why502.sources import proxies
-from why502.sources.base import Ask
+from why502.remedies.changes import reload
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from why502.changes import readdressed
 from why502.model.target import Target
+from why502.remedies.changes import readdressed
 
 
 @pytest.mark.parametrize(

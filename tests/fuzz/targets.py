@@ -11,23 +11,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from why502 import bundle
+from why502.backends.php_fpm import config as php_fpm
+from why502.backends.php_fpm import status as php_fpm_status
 from why502.cli import window as window_option
-from why502.config import apache, detect, haproxy, php_fpm, systemd
-from why502.config.nginx import units
-from why502.config.nginx.load import load as load_nginx
-from why502.config.nginx.load import load_dump
-from why502.config.nginx.parse import parse as parse_nginx
-from why502.drop_ins import seconds as systemd_seconds
+from why502.collectors import addresses, backend, config_test, kernel, kernel_log, names, pressure
 from why502.explanation import explain
+from why502.gateways import detect
+from why502.gateways.apache import config as apache
+from why502.gateways.apache.logs import log_format as apache_log_format
+from why502.gateways.haproxy import config as haproxy
+from why502.gateways.nginx import build as nginx_build
+from why502.gateways.nginx import command_line as nginx_command
+from why502.gateways.nginx.config import units
+from why502.gateways.nginx.config.load import load as load_nginx
+from why502.gateways.nginx.config.load import load_dump
+from why502.gateways.nginx.config.parse import parse as parse_nginx
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs import error as nginx_error
+from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.host.base import Connection
 from why502.linter import suppression
-from why502.logs import bulk, pretty, stamps, unwrap
+from why502.logs import bulk, coded, pretty, stamps, unwrap
 from why502.logs import detect as log_detect
-from why502.logs.formats import apache_log_format, coded, formats, nginx_access, nginx_error
-from why502.logs.formats.nginx_log_format import COMBINED, MAIN
+from why502.logs.formats import formats
 from why502.logs.phrases import address
-from why502.logs.scan import form, template
+from why502.logs.scan import line_format as form
+from why502.logs.scan import template
 from why502.logs.scan.routes import route
+from why502.machine import cgroups, last_words, proc_net, sockets
 from why502.model import foreign_json, times
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
@@ -35,26 +46,14 @@ from why502.probing import fastcgi, head, http1, http2, memcached, scgi, speech,
 from why502.probing.line import Failed, Line
 from why502.probing.request import Request
 from why502.redaction import clean, in_place, redact
+from why502.remedies.drop_ins import seconds as systemd_seconds
 from why502.render.explanation_lines import Explainer
-from why502.sources import (
-    addresses,
-    backend,
-    cgroups,
-    config_test,
-    journal,
-    kernel,
-    kernel_log,
-    last_words,
-    names,
-    nginx_build,
-    nginx_command,
-    php_fpm_status,
-    pressure,
-    proc_net,
-    sockets,
-)
-from why502.sources.service_managers import base, docker, http, pm2
-from why502.sources.service_managers import systemd as systemd_units
+from why502.supervisors import base, http
+from why502.supervisors.docker import manager as docker
+from why502.supervisors.pm2 import manager as pm2
+from why502.supervisors.systemd import journal
+from why502.supervisors.systemd import manager as systemd_units
+from why502.supervisors.systemd import unit_files as systemd
 
 DATA = Path(__file__).parents[1] / "data"
 EXPECTED = (Failed, HostError, Why502Error)  # how a parser says that something is wrong with what it was given

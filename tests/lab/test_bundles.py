@@ -9,7 +9,7 @@ from lab.bundles import DIRECTORY, LOOK_ALIKE, THERE
 from lab.look_alikes import LOOK_ALIKES
 
 from why502.bundle import load
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.lab.faults import faults
 from why502.lab.stacks.registry import stacks
 from why502.model.finding import ASSERTED, Diagnosis, Verdict

@@ -9,7 +9,7 @@ import pytest
 from lab.test_bundles import OWN, name
 
 from why502.bundle import load
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.finding import Verdict
 from why502.model.snapshot import Pressure, Snapshot
 

@@ -9,7 +9,7 @@ import pytest
 from lab.bundles import keep
 
 from why502.bundle import load
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.lab import machine
 from why502.lab.fault import Fault
 from why502.lab.faults import faults

@@ -9,8 +9,8 @@ import pytest
 from lab.test_bundles import OWN, THERE, name
 
 from why502.bundle import load
-from why502.causes import CAUSES, EXPLAINED_BY
-from why502.diagnosis import diagnose
+from why502.diagnosis.causes import CAUSES, EXPLAINED_BY
+from why502.diagnosis.engine import diagnose
 from why502.model.snapshot import Gap, Snapshot
 
 PARTS = ("listeners", "processes", "services", "events", "php_pools", "pressure", "kernel", "names", "probes")

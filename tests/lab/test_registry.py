@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from why502 import causes
+from why502.diagnosis import causes
 from why502.lab import faults as directory
 from why502.lab.faults import faults
 

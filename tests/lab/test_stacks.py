@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from why502 import causes
+from why502.diagnosis import causes
 from why502.lab.stacks import image, registry
 from why502.lab.stacks.run import judge, line, play
 from why502.lab.stacks.stack import Calm, Fault, Route

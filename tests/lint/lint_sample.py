@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from why502.host.base import Stat
+from why502.linter.engine import lint
 from why502.linter.given import Given, gather
 from why502.model.errors import Missing
 from why502.model.finding import Risk
-from why502.risks import lint
 
 MAIN = "/etc/nginx/nginx.conf"
 _AROUND = {

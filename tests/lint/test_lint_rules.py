@@ -12,8 +12,8 @@ import lint_samples_server
 import pytest
 from lint_sample import MAIN, Sample, found
 
-from why502.causes import CAUSES
-from why502.risks import RULES
+from why502.diagnosis.causes import CAUSES
+from why502.linter.engine import RULES
 
 SAMPLES = (*lint_samples_config.SAMPLES, *lint_samples_proxy.SAMPLES, *lint_samples_server.SAMPLES)
 _IDS = [f"{sample.rule}-{RULES[sample.rule].name}-{number}" for number, sample in enumerate(SAMPLES)]

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.joins import is_failure, is_passed_on
+from why502.diagnosis.index import is_failure, is_passed_on
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import access, bulk
 from why502.logs.access import AccessLog
-from why502.logs.formats import nginx_access, nginx_error
 from why502.logs.join import Errors, Joiner
 from why502.logs.lines import Window, entries
 from why502.logs.records import RecordLog

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs.detect import detect, parse_any
-from why502.logs.formats import nginx_access, nginx_error
 from why502.logs.unwrap import split, unwrap
 from why502.model.base import encode
 

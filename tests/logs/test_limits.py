@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.host.directory import DirectoryHost
 from why502.logs.summary import LogInput, summarise
 from why502.model.config import Position, Route, Setting

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from logging_nginx import Nginx, backend, closes, cuts, free_port, hangs, message, mumbles, needs_nginx, nginx, resets
 
+from why502.collectors import logs as source
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.logs.summary import LogInput, summarise
 from why502.model.config import LogTarget
 from why502.model.logs import LogSummary, Phase, Symptom
 from why502.model.snapshot import Gap, Proxy, Snapshot
-from why502.sources import logs as source
-from why502.sources.base import Ask
 
 pytestmark = [pytest.mark.real, needs_nginx]
 

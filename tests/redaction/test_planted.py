@@ -19,7 +19,7 @@ from msgspec import inspect
 from redaction_corpus import Item, is_shown, read
 
 from why502.bundle import load, save
-from why502.diagnosis import diagnose
+from why502.diagnosis.engine import diagnose
 from why502.model.finding import Diagnosis
 from why502.model.snapshot import ConfigFile, Process, Proxy, Service, Snapshot
 from why502.redaction import know

@@ -13,7 +13,7 @@ import pytest
 from why502.host.base import Stat
 from why502.host.files import parse_acl
 from why502.host.local import LocalHost
-from why502.sources.access import READ, SEARCH, WRITE, Identity, identity, permits
+from why502.machine.access import READ, SEARCH, WRITE, Identity, identity, permits
 
 WHO = Identity(uid=33, gid=33, groups=(33, 44))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from why502.collectors import addresses
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.errors import Missing
 from why502.model.snapshot import Snapshot
-from why502.sources import addresses
-from why502.sources.base import Ask
 
 NOW = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC))
 FIB = """\

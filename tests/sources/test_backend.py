@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from why502.collectors import kernel
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Kernel, Listener, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import kernel
-from why502.sources.base import Ask
 
 CLIENTS = 6
 LISTEN = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); held = []\n"

@@ -8,8 +8,8 @@ import pytest
 
 from why502.host.base import Host, Stat
 from why502.host.local import LocalHost
+from why502.machine.bound_files import View, parse
 from why502.model.errors import HostError, Missing
-from why502.sources.bound_files import View, parse
 
 MOUNTS = b"""\
 30 1 0:49 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w

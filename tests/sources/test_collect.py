@@ -14,13 +14,13 @@ from types import ModuleType
 import pytest
 from nginx_real import Nginx, needs_nginx
 
-from why502 import sources
+from why502 import collectors as sources
+from why502.collectors.base import Ask, Found
 from why502.host.local import LocalHost
 from why502.host.offline import OfflineHost
 from why502.model.base import decode, encode
 from why502.model.errors import Denied, Why502Error
 from why502.model.snapshot import Gap, Snapshot
-from why502.sources.base import Ask, Found
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 Put = Callable[..., None]
@@ -32,7 +32,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Put:
     made: list[str] = []
 
     def one(name: str, section: str, look: Callable[..., object], limit_s: float = 5.0) -> None:
-        module = ModuleType(f"why502.sources.{name}")
+        module = ModuleType(f"why502.collectors.{name}")
         module.SECTION, module.LIMIT_S, module.collect = section, limit_s, look  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
         made.append(name)
@@ -67,7 +67,7 @@ def test_a_source_that_does_not_exist_is_a_bug_and_no_silence(put: Put, monkeypa
 
 def test_every_source_of_every_stage_exists() -> None:
     for name in (name for stage in sources.STAGES for name in stage):
-        source = importlib.import_module(f"why502.sources.{name}")
+        source = importlib.import_module(f"why502.collectors.{name}")
         assert source.SECTION in Snapshot.__struct_fields__
         assert callable(getattr(source, "parts", None) or source.collect)
 

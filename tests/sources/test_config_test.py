@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
+from why502.collectors import config_test, proxies
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Position, Server
 from why502.model.snapshot import ConfigFile, ConfigProblem, Gap, Proxy, Snapshot
-from why502.sources import config_test, proxies
-from why502.sources.base import Ask
 
 
 def now() -> Snapshot:

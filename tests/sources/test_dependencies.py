@@ -15,15 +15,16 @@ import msgspec
 import pytest
 from nginx_real import until
 
-from why502.diagnosis import diagnose
+from why502.collectors import dependencies, kernel, listeners, processes
+from why502.collectors.base import Ask
+from why502.diagnosis.engine import diagnose
 from why502.host.base import Finished
 from why502.host.local import LocalHost
+from why502.machine import sockets
 from why502.model.config import Peer, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import dependencies, kernel, listeners, processes, sockets
-from why502.sources.base import Ask
 
 WORKERS = 3
 # A master with workers: each takes one request, asks its peer and answers with what that says.

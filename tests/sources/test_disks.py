@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from why502.collectors import disks
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import LogTarget
 from why502.model.snapshot import ConfigFile, Proxy, Snapshot
-from why502.sources import disks
-from why502.sources.base import Ask
 
 
 def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from why502.collectors import processes, proxies
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
+from why502.machine.attempt import each
+from why502.machine.process_table import ProcessTable
 from why502.model.errors import HostError
 from why502.model.snapshot import Process, Snapshot
-from why502.sources import processes, proxies
-from why502.sources.attempt import each
-from why502.sources.base import Ask
-from why502.sources.process_table import ProcessTable
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -52,9 +52,9 @@ def test_a_process_that_we_stumble_over_hides_no_other(monkeypatch: pytest.Monke
 
 
 def test_a_gateway_that_we_stumble_over_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from why502.gateways.nginx.command_line import Options
+    from why502.machine.process_table import Stat
     from why502.model.snapshot import Proxy
-    from why502.sources.nginx_command import Options
-    from why502.sources.process_table import Stat
 
     masters = [proxies.Master(pid, Stat("nginx", "S", 1, 1, 0.0), Options()) for pid in (1, 2)]
     monkeypatch.setattr(proxies, "find_masters", lambda table: masters)

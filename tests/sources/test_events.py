@@ -13,16 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from why502.case import Case
+from why502.collectors import events, kernel_log
+from why502.collectors.base import Ask
+from why502.collectors.event_order import joined, only_loops
+from why502.diagnosis.case import Case
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event, Listener, PhpPool, Process, Service, Snapshot
 from why502.model.target import Target
-from why502.sources import events, kernel_log
-from why502.sources.base import Ask
-from why502.sources.event_order import joined, only_loops
 
 NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
 

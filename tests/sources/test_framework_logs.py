@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from why502.collectors import events
+from why502.collectors.framework_logs import framework_logs
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.logs import Symptom
 from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import events
-from why502.sources.framework_logs import framework_logs
 
 POOL = Target.unix("/run/php/php8.2-fpm.sock")
 AT = Position(file="/etc/nginx/nginx.conf", line=3)

@@ -12,15 +12,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from why502.collectors import backend, kernel
+from why502.collectors.base import Ask
+from why502.collectors.owners import owners
 from why502.host.base import KernelSocket, SocketTable
 from why502.host.local import LocalHost
+from why502.machine import sockets
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, Missing
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import backend, kernel, sockets
-from why502.sources.base import Ask
-from why502.sources.owners import owners
 
 NETSTAT = b"""\
 TcpExt: SyncookiesSent SyncookiesRecv ListenOverflows ListenDrops TCPReqQFullDrop

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from why502.collectors import listeners
+from why502.collectors.base import Ask
 from why502.host.base import SocketTable
 from why502.host.local import LocalHost
+from why502.machine.proc_net import hex_address, parse_tcp, parse_unix
 from why502.model.errors import HostError
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import listeners
-from why502.sources.base import Ask
-from why502.sources.proc_net import hex_address, parse_tcp, parse_unix
 
 NOW = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -236,8 +236,8 @@ ON_OVERLAY = """
 import os, socket, sys
 from why502.host.local import LocalHost
 from why502.model.snapshot import Snapshot
-from why502.sources import listeners
-from why502.sources.base import Ask
+from why502.collectors import listeners
+from why502.collectors.base import Ask
 from datetime import UTC, datetime
 def bound(path):
     one = socket.socket(socket.AF_UNIX); one.bind(path); one.listen(); return one

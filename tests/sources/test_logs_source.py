@@ -7,14 +7,14 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from why502.collectors import logs
+from why502.collectors.base import Ask, Found
 from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.model.config import LogTarget, Position
 from why502.model.errors import Missing
 from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Proxy, Snapshot
-from why502.sources import logs
-from why502.sources.base import Ask, Found
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'

@@ -14,14 +14,14 @@ from dns import message, rcode, rrset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from why502.collectors import name_server, names
+from why502.collectors.base import Ask
 from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route, Setting
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy, Resolution, Snapshot
 from why502.model.target import Target
-from why502.sources import name_server, names
-from why502.sources.base import Ask
 
 Behaviour = Callable[[message.Message], message.Message | None]
 

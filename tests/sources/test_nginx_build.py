@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from nginx_real import PROGRAM, needs_nginx
 
+from why502.gateways.nginx.build import Build, build_option, parse_build, read_build
+from why502.gateways.nginx.writes import written_directories, written_files
 from why502.host.local import LocalHost
 from why502.model.config import LogTarget
 from why502.model.snapshot import ConfigFile, Proxy
-from why502.sources.nginx_build import Build, build_option, parse_build, read_build
-from why502.sources.nginx_writes import written_directories, written_files
 
 
 @pytest.mark.real

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.sources.nginx_command import Options, Title, is_nginx, parse_options, parse_title
+from why502.gateways.nginx.command_line import Options, Title, is_nginx, parse_options, parse_title
 
 
 @pytest.mark.parametrize(

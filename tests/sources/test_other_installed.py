@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from why502.diagnosis import diagnose
+from why502.collectors.other_installed import all_stopped
+from why502.diagnosis.engine import diagnose
+from why502.gateways.nginx import installed as nginx_installed
 from why502.host.directory import DirectoryHost
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Gap, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import nginx_installed
-from why502.sources.other_installed import all_stopped
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 HAPROXY = "frontend www\n  bind *:8443 ssl crt x.pem\n  bind [::1]:81,/run/x.sock\n  default_backend pool\nbackend pool\n  server one 10.0.0.9:80\n"

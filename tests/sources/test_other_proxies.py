@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from why502.config import apache
-from why502.joins import placed, ways_of
+from why502.collectors.other_proxies import once
+from why502.diagnosis.index import placed, ways_of
+from why502.gateways.apache import config as apache
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.sources.other_proxies import once
 
 TARGET = Target(host="127.0.0.1", port=3001)
 

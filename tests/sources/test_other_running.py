@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from why502.collectors.other_running import others
 from why502.host.local import LocalHost
+from why502.machine.process_table import ProcessTable
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
-from why502.sources.other_running import others
-from why502.sources.process_table import ProcessTable
 
 pytestmark = pytest.mark.real
 MODULES = Path("/usr/lib/apache2/modules")

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from why502.backends.php_fpm import files as php_fpm_files
+from why502.backends.php_fpm import status as php_fpm_status
+from why502.collectors import php_fpm
+from why502.collectors.base import Ask
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
+from why502.machine.suppliers import Rights
 from why502.model.errors import Expired, HostError
 from why502.model.snapshot import PhpPool, Snapshot
 from why502.model.target import Target
-from why502.sources import php_fpm, php_fpm_files, php_fpm_status
-from why502.sources.base import Ask
-from why502.sources.suppliers import Rights
 
 FPM = next((str(path) for path in sorted(Path("/usr/sbin").glob("php-fpm*"))), None) or shutil.which("php-fpm")
 needs_fpm = pytest.mark.skipif(not FPM, reason="php-fpm is not installed")

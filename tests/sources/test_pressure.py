@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from why502.collectors import pressure
+from why502.collectors.base import Ask
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
+from why502.machine import cgroups
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import cgroups, pressure
-from why502.sources.base import Ask
 
 PSI = b"some avg10=21.87 avg60=4.98 avg300=2.09 total=24479216\nfull avg10=3.33 avg60=4.11 avg300=1.88 total=23319830\n"
 STAT = b"cpu  2395 0 2036 146796 3031 0 147 13552 0 0\ncpu0 1 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0\nprocs_running 2\nprocs_blocked 1\n"

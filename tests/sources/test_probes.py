@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from why502.collectors import probes
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Resolution, Snapshot
 from why502.model.target import Target
-from why502.sources import probes
-from why502.sources.base import Ask
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.host.local import LocalHost
-from why502.model.errors import HostError, Missing
-from why502.sources.process_table import (
+from why502.machine.process_table import (
     ProcessTable,
     Stat,
     boot_time,
@@ -27,6 +26,7 @@ from why502.sources.process_table import (
     split_argv,
     without_crowds,
 )
+from why502.model.errors import HostError, Missing
 
 ID = "3f2b9c0d" * 8
 

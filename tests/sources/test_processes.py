@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from nginx_real import until
 
+from why502.collectors import processes
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import processes
-from why502.sources.base import Ask
 
 CODE = """
 import os, sys, time

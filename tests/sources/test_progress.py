@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from why502.collectors import progress
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.snapshot import Kernel, Listener, Snapshot
 from why502.model.target import Target
-from why502.sources import progress
-from why502.sources.base import Ask
 
 pytestmark = pytest.mark.real
 

@@ -17,12 +17,12 @@ from typing import NoReturn
 import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
+from why502.collectors import proxies
+from why502.collectors.base import Ask
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.model.errors import Denied
 from why502.model.snapshot import Gap, Proxy, Snapshot
-from why502.sources import proxies
-from why502.sources.base import Ask
 
 pytestmark = [pytest.mark.real, needs_nginx]
 Make = Callable[..., Nginx]
@@ -274,8 +274,8 @@ sys.path[:0] = {sys.path!r}
 from datetime import UTC, datetime
 from why502.host.local import LocalHost
 from why502.model.base import encode
-from why502.sources import collect
-from why502.sources.base import Ask
+from why502.collectors import collect
+from why502.collectors.base import Ask
 sys.stdout.buffer.write(encode(collect(LocalHost(), datetime.now(UTC), None, None, Ask(probes=False))))
 """
     argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", code]
@@ -327,7 +327,7 @@ def test_a_master_that_lost_its_workers(make: Make) -> None:
 
 
 def test_no_nginx_at_all(open_directory: Path) -> None:
-    from why502.sources.nginx_installed import all_stopped
+    from why502.gateways.nginx.installed import all_stopped
 
     gaps: list[Gap] = []
     assert all_stopped(DirectoryHost(str(open_directory)), gaps) == ()
@@ -363,6 +363,6 @@ def test_no_nginx_at_all(open_directory: Path) -> None:
     ],
 )
 def test_what_systemd_says(shown: str, expected: str) -> None:
-    from why502.sources.nginx_installed import parse_show
+    from why502.gateways.nginx.installed import parse_show
 
     assert parse_show(shown) == expected

@@ -15,16 +15,16 @@ import msgspec
 import pytest
 from nginx_real import Nginx, needs_nginx, needs_root, until
 
-from why502.case import Case
+from why502.collectors import kernel, listeners, logs, owners, socket_names, socket_paths
+from why502.collectors.base import Ask
+from why502.diagnosis.case import Case
+from why502.diagnosis.index import accepts, takes
+from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.local import LocalHost
-from why502.joins import accepts, takes
-from why502.logs.formats import nginx_error
 from why502.model.config import LogTarget, Peer, Route
 from why502.model.logs import Symptom
 from why502.model.snapshot import PhpPool, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import kernel, listeners, logs, owners, socket_names, socket_paths
-from why502.sources.base import Ask
 
 TIMED_OUT = (
     "2026/11/21 00:29:00 [error] 7#7: *1 upstream timed out (110: Connection timed out) while reading response header from upstream, "

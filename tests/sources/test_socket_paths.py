@@ -15,12 +15,12 @@ import msgspec
 import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
+from why502.collectors import proxies, socket_paths
+from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
 from why502.model.target import Target
-from why502.sources import proxies, socket_paths
-from why502.sources.base import Ask
 
 
 def now(**sections: object) -> Snapshot:

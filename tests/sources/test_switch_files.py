@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from why502.config import apache
+from why502.gateways.apache import config as apache
+from why502.gateways.apache.switch_files import in_force
 from why502.host.local import LocalHost
-from why502.sources.switch_files import in_force
 
 SITE = """<VirtualHost *:80>
     ServerName shop.example

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from why502.config import varnish
-from why502.diagnosis import diagnose
+from why502.collectors import logs
+from why502.collectors.base import Ask
+from why502.diagnosis.engine import diagnose
+from why502.gateways.varnish import config as varnish
 from why502.host.base import Finished, Stat
+from why502.machine import suppliers
 from why502.model.config import LogTarget
 from why502.model.errors import HostError
 from why502.model.finding import Verdict
 from why502.model.logs import Symptom
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
-from why502.sources import logs, suppliers
-from why502.sources.base import Ask
 
 NOW = datetime(2026, 11, 22, 15, 23, 53, tzinfo=UTC)
 AT = 1795361024.5  # 8.5 s before

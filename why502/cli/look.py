@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from why502.cli import patience
+from why502.cli import time_limit as patience
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
@@ -17,8 +17,8 @@ from why502.model.target import Target
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.collectors.base import Ask
     from why502.host.base import Host
-    from why502.sources.base import Ask
 
 INPUT = "-"
 
@@ -84,8 +84,8 @@ def _looked(
         _web_address(url)
     if offline and not (configs or logs):
         raise Why502Error("--offline needs files to read", "Give them with --log, --config or --bundle.")
-    from why502.sources import collect
-    from why502.sources.base import Ask
+    from why502.collectors import collect
+    from why502.collectors.base import Ask
 
     gc.disable()  # a large configuration is a million objects without cycles, which the collector would look through again and again
 
@@ -127,7 +127,7 @@ def _elsewhere(
     """Return the snapshots of other machines, whose paths the files are then. Raises Why502Error."""
     if INPUT in (*configs, *logs):
         raise Why502Error("standard input (-) belongs to this machine, but --host names another", "Name a file on that machine.")
-    from why502.cli.elsewhere import look_elsewhere, window
+    from why502.session.elsewhere import look_elsewhere, window
 
     named = (("--url", urls), ("--config", configs), ("--log", logs))
     options = [word for option, values in named for value in values for word in (option, value)]

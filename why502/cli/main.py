@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from why502.cli import commands, patience
+from why502.cli import commands
+from why502.cli import time_limit as patience
 from why502.cli.env import Env, Exit
 from why502.model.errors import HostError, Why502Error
 from why502.version import __version__

@@ -76,7 +76,7 @@ def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply
 
 def _apart(plan: Plan, host: Host, otherwise: str) -> str:
     """Return what to do in a container, or as another user, where the plan is not carried out from here."""
-    from why502.fix.apart import instead
+    from why502.fix.containers import instead
     from why502.fix.guard import refusal
     from why502.render.words import safe
 
@@ -306,7 +306,7 @@ def _json(
 
 
 def _not_from_here(plan: Plan, host: Host) -> str | None:
-    from why502.fix.apart import instead
+    from why502.fix.containers import instead
     from why502.fix.guard import refusal
 
     if plan.is_apart:

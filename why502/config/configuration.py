@@ -12,7 +12,7 @@ from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 from why502.model.target import Target
 
 if TYPE_CHECKING:
-    from why502.config.nginx.files import Directive
+    from why502.gateways.nginx.config.files import Directive
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):

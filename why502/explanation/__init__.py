@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from why502 import codes
-from why502.causes import CAUSES, EXPLAINED_BY, PAGES, section
-from why502.codes import Code, Product
-from why502.codes.statuses import STATUSES
+from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, PAGES, section
 from why502.explanation import candidates
 from why502.explanation.steps import Asked
+from why502.gateways import codes
+from why502.gateways.codes import Code, Product
+from why502.gateways.statuses import STATUSES
 from why502.logs.detect import named, parse_any
 from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED, Candidate, Explanation
 from why502.model.logs import LogRecord, Phase, Symptom

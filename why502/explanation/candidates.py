@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from why502.causes import CAUSES, section, usual
+from why502.diagnosis.causes import CAUSES, section, usual
 from why502.explanation.steps import Asked, fill, is_open
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR

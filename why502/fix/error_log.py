@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from why502.fix.commands import Master
-from why502.logs.formats.nginx_error import parse
+from why502.gateways.nginx.logs.error import parse
 from why502.model.base import Value
 from why502.model.logs import LogRecord, Symptom
 from why502.model.snapshot import Proxy

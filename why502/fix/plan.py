@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from why502.fix import mistakes
+from why502.fix import refused_configuration as mistakes
 from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.errors import Why502Error

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from why502.fix import error_log, guard, transaction, verify
-from why502.fix.apart import instead
+from why502.fix.containers import instead
 from why502.fix.error_log import Mark
 from why502.fix.journal import Entry
 from why502.fix.plan import Plan

@@ -16,8 +16,8 @@ from why502.config import edit
 from why502.config.tree import content as bytes_of
 from why502.fix import commands, disk, error_log, guard, journal, merge
 from why502.fix.commands import Master
-from why502.fix.exact import exact
 from why502.fix.journal import Change, Entry, Phase
+from why502.fix.permissions import exact
 from why502.fix.plan import Plan
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error

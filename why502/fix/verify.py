@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from why502.diagnosis.index import addresses
 from why502.host.base import Host
-from why502.joins import addresses
 from why502.model.base import Value
 from why502.model.config import Position, Route
 from why502.model.errors import HostError

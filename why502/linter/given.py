@@ -8,16 +8,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from why502.config import php_fpm, systemd
+from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
-from why502.config.detect import kind
-from why502.config.nginx import load, load_dump
-from why502.config.nginx.files import Listing, Read, split_dump
-from why502.deployment import Deployment
+from why502.deployment.files import Deployment
+from why502.gateways.detect import kind
+from why502.gateways.nginx.config import load, load_dump
+from why502.gateways.nginx.config.files import Listing, Read, split_dump
 from why502.host.base import Host
+from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.snapshot import Gap
-from why502.sources.suppliers import Rights
+from why502.supervisors.systemd import unit_files as systemd
 
 MAX_FILES = 20_000
 MAX_DEPTH = 12

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from why502.config.edit import apply
+from why502.deployment.rule import Rule
 from why502.host import trust
 from why502.host.base import Host
 from why502.linter import suppression
+from why502.linter.engine import lint
 from why502.linter.given import Given
 from why502.model.errors import HostError, Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
-from why502.risks import lint
-from why502.rule import Rule
 
 
 def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:

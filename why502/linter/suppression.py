@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from why502.linter.engine import meant
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk
-from why502.risks import meant
 
 _COMMENT = re.compile(r"[#;]\s{0,100}+why502:(?P<rest>.*)")
 _IGNORE = re.compile(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++(?P<reason>\S.*)")

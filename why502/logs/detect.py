@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import msgspec
 
-from why502.logs.formats import Format, formats, nginx_error
+from why502.gateways.nginx.logs import error as nginx_error
+from why502.logs.formats import Format, formats
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
 

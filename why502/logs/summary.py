@@ -10,11 +10,12 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs import error as nginx_error
+from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs import bulk, detect, pretty, stamps
 from why502.logs.access import MOST_CLOSE, AccessLog
 from why502.logs.files import Files, Part, regular, rotated, unlinked
-from why502.logs.formats import nginx_access, nginx_error
-from why502.logs.formats.nginx_log_format import COMBINED, MAIN
 from why502.logs.join import Errors, Joiner
 from why502.logs.lines import Window, entries
 from why502.logs.records import RecordLog

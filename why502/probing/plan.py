@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from why502.joins import FAILED
+from why502.diagnosis.index import FAILED
 from why502.model.config import Route
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Proxy, Snapshot

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from why502.causes import CAUSES
-from why502.codes import products
-from why502.codes.statuses import STATUSES
+from why502.diagnosis.causes import CAUSES
 from why502.explanation.candidates import is_command
+from why502.gateways.codes import products
+from why502.gateways.statuses import STATUSES
 from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy

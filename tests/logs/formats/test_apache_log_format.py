@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from why502.logs.formats import nginx_access
-from why502.logs.formats.apache_log_format import APACHE, as_nginx, is_one, of_logs
+from why502.gateways.apache.logs.log_format import APACHE, as_nginx, is_one, of_logs
+from why502.gateways.nginx.logs import access as nginx_access
 
 HEAD = '10.0.0.9 - - [21/Nov/2026:04:34:13 +0000] "GET /a HTTP/1.1" 200 113 '
 COMBINED = r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\""

@@ -9,26 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from said import check
 
+from why502.backends.dotnet import logs as dotnet
+from why502.backends.golang import logs as golang
+from why502.backends.gunicorn import logs as gunicorn
+from why502.backends.java import logs as java
+from why502.backends.nodejs import logs as nodejs
+from why502.backends.puma import logs as puma
+from why502.backends.python import logs as python_traceback
+from why502.backends.ruby import logs as ruby
+from why502.backends.rust import logs as rust
+from why502.backends.uwsgi import logs as uwsgi
 from why502.logs.detect import parse_any
-from why502.logs.formats import (
-    application,
-    docker,
-    dotnet,
-    formats,
-    golang,
-    gunicorn,
-    java,
-    nodejs,
-    pm2,
-    puma,
-    python_traceback,
-    ruby,
-    rust,
-    supervisord,
-    uwsgi,
-    websocket,
-)
+from why502.logs.formats import application, formats, websocket
 from why502.model.logs import Symptom
+from why502.supervisors.docker import logs as docker
+from why502.supervisors.pm2 import logs as pm2
+from why502.supervisors.supervisord import logs as supervisord
 
 LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (gunicorn, "[2021-01-01 00:00:00 +0000] [5] [WARNING] Worker with pid 16645 was terminated due to signal 9", Symptom.PROCESS_CRASHED, {"process_pid": 16645, "code": "SIGKILL"}),

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from why502.gateways.apache.logs import httpd as apache
+from why502.gateways.haproxy import logs as haproxy
 from why502.logs.detect import detect, named, parse_any
-from why502.logs.formats import apache, haproxy
 from why502.model.logs import LogRecord, Symptom
 
 LINES: list[dict[str, Any]] = json.loads(Path("tests/data/gateway_lines.json").read_text())

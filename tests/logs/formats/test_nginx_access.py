@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from why502.logs.formats.nginx_access import compile, fits, parse
-from why502.logs.formats.nginx_log_format import COMBINED, MAIN
+from why502.gateways.nginx.logs.access import compile, fits, parse
+from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.model.logs import Attempt, LogRecord, Symptom
 from why502.model.target import Target
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from why502.logs.formats import nginx_error
-from why502.logs.formats.nginx_error import continues, fits, parse
+from why502.gateways.nginx.logs import error as nginx_error
+from why502.gateways.nginx.logs.error import continues, fits, parse
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.target import Target
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from why502.logs.formats import nginx_error
-from why502.logs.formats.nginx_messages import ACTIONS, look_up
+from why502.gateways.nginx.logs import error as nginx_error
+from why502.gateways.nginx.logs.messages import ACTIONS, look_up
 from why502.model.logs import Phase, Symptom
 
 LINES = json.loads((Path(__file__).parents[2] / "data" / "nginx_lines.json").read_text(encoding="utf-8"))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from why502.logs.formats import nginx_access, nginx_error
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs import error as nginx_error
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from said import check
 
+from why502.backends.php import logs as php
+from why502.backends.php_fpm import logs as php_fpm
 from why502.logs.detect import parse_any
-from why502.logs.formats import php, php_fpm
 from why502.model.logs import Symptom
 
 WWW = {"process": "www"}

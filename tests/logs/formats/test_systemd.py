@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from said import check
 
-from why502.logs.formats import systemd
 from why502.model.logs import Symptom
+from why502.supervisors.systemd import logs as systemd
 
 APP = {"unit": "app.service"}
 LINES = [

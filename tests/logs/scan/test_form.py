@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from why502.logs.formats.nginx_log_format import COMBINED
-from why502.logs.scan.form import find, of_format
+from why502.gateways.nginx.logs.log_format import COMBINED
+from why502.logs.scan.line_format import find, of_format
 
 HEAD = '1.2.3.4 - - [20/Nov/2026:22:46:40 +0000] "GET /a HTTP/1.1" 502 157'
 ERROR = (

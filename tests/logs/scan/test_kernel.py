@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.logs.scan.summing import count, plain
 from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines, written
-from why502.logs.formats.nginx_log_format import COMBINED, MAIN
+from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs.scan import kernel
-from why502.logs.scan.form import of_format
+from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Ask
 
 DIRECTORY = Path(kernel.__file__).parent

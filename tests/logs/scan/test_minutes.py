@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from why502.logs.scan.breakdown import summed
 from why502.logs.scan.minutes import Minutes
-from why502.logs.scan.seen import summed
 
 _ENTRIES = st.lists(st.tuples(st.integers(-1, 5_000_000_000) | st.integers(-1, 20), st.integers(1, 1000)), max_size=60)
 

@@ -13,10 +13,10 @@ import zstandard
 
 from tests.logs.scan.summing import plain, reported
 from tests.logs.scan.written import START, TIMED, lines
-from why502.logs.formats.nginx_log_format import COMBINED
+from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.logs.scan import counts as bounds
 from why502.logs.scan import engine, plan
-from why502.logs.scan.form import of_format
+from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Ask, Session
 from why502.logs.scan.report import Report
 from why502.logs.scan.source import expand
@@ -114,7 +114,7 @@ def test_an_entry_of_several_lines_at_the_edge_of_a_part_counts_once(tmp_path: P
     entry = '2026/11/20 23:50:00 [error] 7#7: *1 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught x\n#0 a\n#1 b" while reading response header from upstream, client: 1.2.3.4, server: x, request: "GET / HTTP/1.1", upstream: "fastcgi://unix:/run/php.sock:", host: "x"\n'
     path.write_text(entry * 40)
     from tests.logs.scan.summing import count
-    from why502.logs.scan.form import Form
+    from why502.logs.scan.line_format import Form
 
     form = Form(name="nginx_error")
     size = len(entry)

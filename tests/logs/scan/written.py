@@ -6,7 +6,7 @@ import random
 import re
 from datetime import UTC, datetime, timedelta
 
-from why502.logs.formats.nginx_log_format import COMBINED
+from why502.gateways.nginx.logs.log_format import COMBINED
 
 TIMED = f"{COMBINED} $upstream_addr $upstream_status $upstream_connect_time $upstream_header_time $upstream_response_time"
 START = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)

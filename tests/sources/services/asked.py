@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from why502.collectors import events, listeners, processes, services
+from why502.collectors.base import Ask
 from why502.host.base import Host
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Event, Proxy, Service, Snapshot
 from why502.model.target import Target
-from why502.sources import events, listeners, processes, services
-from why502.sources.base import Ask
 
 
 def known(host: Host, *targets: Target) -> Snapshot:

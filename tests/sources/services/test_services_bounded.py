@@ -10,15 +10,15 @@ import pytest
 from asked import known
 from free import free_ports
 
+from why502.collectors import services
+from why502.collectors.base import Ask
 from why502.host.base import Finished, Stat
 from why502.host.local import LocalHost
 from why502.model.errors import Expired
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
-from why502.sources import services
-from why502.sources.base import Ask
-from why502.sources.service_managers import systemd
-from why502.sources.service_managers.base import Look
+from why502.supervisors.base import Look
+from why502.supervisors.systemd import manager as systemd
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 FPM = """\

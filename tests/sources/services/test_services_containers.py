@@ -16,8 +16,8 @@ import pytest
 
 from why502.host.local import LocalHost
 from why502.model.target import Target
-from why502.sources.service_managers import docker
-from why502.sources.service_managers.base import Look
+from why502.supervisors.base import Look
+from why502.supervisors.docker import manager as docker
 
 WEB, API, HOG, TOLD = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 PUBLISHED = {"3000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "3000"}]}

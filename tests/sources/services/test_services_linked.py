@@ -8,7 +8,7 @@ import pytest
 
 from why502.host.directory import DirectoryHost
 from why502.model.target import Target
-from why502.sources.service_managers.base import Described, link
+from why502.supervisors.base import Described, link
 
 PORT = Target(host="127.0.0.1", port=3000)
 

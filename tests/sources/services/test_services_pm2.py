@@ -18,7 +18,7 @@ from free import free_ports
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
 from why502.model.target import Target
-from why502.sources.service_managers.pm2 import monitored
+from why502.supervisors.pm2.manager import monitored
 
 PM2 = shutil.which("pm2")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from why502.sources import journal
-from why502.sources.last_words import last_words
-from why502.sources.service_managers.systemd import _as_line, described, parse_show, parse_unit_file
-from why502.sources.service_managers.systemd_exit import exit_message
+from why502.machine.last_words import last_words
+from why502.supervisors.systemd import journal
+from why502.supervisors.systemd.exit_status import exit_message
+from why502.supervisors.systemd.manager import _as_line, described, parse_show, parse_unit_file
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 ENTRIES = journal.parse((DATA / "systemd_252_journal.jsonl").read_text())

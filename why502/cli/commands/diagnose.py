@@ -86,7 +86,7 @@ def diagnose(
     """
     from why502.cli.env import Exit
     from why502.cli.look import look
-    from why502.diagnosis import diagnose as think
+    from why502.diagnosis.engine import diagnose as think
     from why502.model.finding import Verdict
 
     snapshots = look(

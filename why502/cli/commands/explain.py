@@ -105,7 +105,7 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
     import gc
 
     from why502.cli.env import Exit
-    from why502.cli.second import Second, can_share
+    from why502.cli.second_process import Second, can_share
     from why502.render.explanation_lines import Explainer
 
     gc.disable()  # millions of short strings and no cycles among them: reference counts free them all

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from why502.cli.habits import loudness
+from why502.cli.output_options import loudness
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -67,9 +67,9 @@ def fix(
         if cause or configs or logs or urls or remedy:
             raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
         return take_back(env, state, is_finished=resume, is_json=is_json)
-    from why502.causes import CAUSES
     from why502.cli.look import look
-    from why502.diagnosis import diagnose as think
+    from why502.diagnosis.causes import CAUSES
+    from why502.diagnosis.engine import diagnose as think
     from why502.fix.plan import NothingToDo, leading, name, plans
     from why502.render.words import safe
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from why502.cli.habits import loudness
+from why502.cli.output_options import loudness
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from why502.model.errors import HostError, Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.deployment.rule import Rule
     from why502.host.base import Host
     from why502.linter.given import Given
     from why502.linter.report import Report
     from why502.model.finding import Risk
-    from why502.rule import Rule
 
 _FORMATS = ("text", "json", "sarif", "github", "junit")
 _FAIL_ON = {"error": 2, "warning": 1, "note": 0, "never": 9}
@@ -89,7 +89,7 @@ def lint(
     Example: why502 lint deploy/ --nginx-version 1.24.0 --ignore note
     """
     from why502.cli.env import Exit
-    from why502.risks import RULES, choose
+    from why502.linter.engine import RULES, choose
 
     chosen = choose(_words(select), _words(ignore))
     if list_rules:
@@ -144,9 +144,9 @@ def _report(
     from why502.host import output
     from why502.linter import baseline as baselines
     from why502.linter import suppression
+    from why502.linter.engine import lint as think
     from why502.linter.report import Report
     from why502.render.words import safe
-    from why502.risks import lint as think
 
     risks: list[Risk] = []
     gaps = list(given.gaps)
@@ -192,7 +192,7 @@ def _version(host: Host, asked: str | None) -> str:
         if not re.fullmatch(r"\d+(\.\d+){1,2}", asked):
             raise Why502Error(f"--nginx-version {asked!r} is not a version", "Write it like 1.22.1, or newest.")
         return asked if asked.count(".") == 2 else f"{asked}.0"
-    from why502.sources.nginx_build import parse_build
+    from why502.gateways.nginx.build import parse_build
 
     try:
         said = host.run("nginx", "-v")

@@ -127,9 +127,9 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
 def _given(asked: dict[str, Any]) -> Any:
     if not asked["log_format"]:
         return None
-    from why502.logs.formats.apache_log_format import is_one
-    from why502.logs.formats.nginx_log_format import COMBINED, MAIN
-    from why502.logs.scan.form import of_format
+    from why502.gateways.apache.logs.log_format import is_one
+    from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
+    from why502.logs.scan.line_format import of_format
 
     text = {"combined": COMBINED, "main": MAIN}.get(asked["log_format"], asked["log_format"])
     if "$" not in text and not is_one(text):
@@ -141,7 +141,7 @@ def _given(asked: dict[str, Any]) -> Any:
 
 
 def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
-    from why502.cli import configured
+    from why502.session import log_formats as configured
 
     return configured.read(config) if config else configured.near(paths)
 
@@ -213,7 +213,7 @@ def _write_parquet(job: Job, directory: str) -> None:
 
 def _load(format_: str) -> None:
     """Import what the report will need, while other processes read."""
-    for name in ("causes", "render.words", f"render.logs.{format_}"):
+    for name in ("diagnosis.causes", "render.words", f"render.logs.{format_}"):
         importlib.import_module(f"why502.{name}")
 
 
@@ -229,7 +229,7 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
 
 def _means(symptom: str, cause: str) -> Meaning:
     """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
-    from why502.causes import CAUSES, usual
+    from why502.diagnosis.causes import CAUSES, usual
     from why502.logs.scan.cause_rows import Meaning
     from why502.model.logs import Symptom
     from why502.render.words import SIDES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from why502.cli.habits import loudness, only_format
+from why502.cli.output_options import loudness, only_format
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def down(env: Env, target: str, force: bool, **options: Any) -> int:
     \b
     Example: why502 mitigate down 10.0.0.7:8080 --for 30m
     """
-    from why502.fix import levers
+    from why502.fix import mitigations as levers
 
     return _pull(env, lambda snapshot: levers.down(snapshot, target, is_forced=force), **options)
 
@@ -85,7 +85,7 @@ def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> 
     \b
     Example: why502 mitigate standby 10.0.0.9:8080 --group app
     """
-    from why502.fix import levers
+    from why502.fix import mitigations as levers
 
     return _pull(env, lambda snapshot: levers.standby(snapshot, target, group=group, is_backup=backup), reaches=target, **options)
 
@@ -102,7 +102,7 @@ def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
     \b
     Example: why502 mitigate timeout /reports/ 120 --for 2h
     """
-    from why502.fix import levers
+    from why502.fix import mitigations as levers
 
     return _pull(env, lambda snapshot: levers.timeout(snapshot, route, seconds), **options)
 
@@ -122,7 +122,7 @@ def answer(env: Env, route: str, json_: str | None, html: str | None, stale: boo
     \b
     Example: why502 mitigate answer /api/ --json '{"error": "maintenance"}' --for 1h
     """
-    from why502.fix import levers
+    from why502.fix import mitigations as levers
 
     if [json_ is not None, html is not None, stale].count(True) > 1:
         raise click.UsageError("--json, --html and --stale cannot be combined")
@@ -145,7 +145,7 @@ def limit(env: Env, route: str, most: int, **options: Any) -> int:
     \b
     Example: why502 mitigate limit /search/ 20 --for 1h
     """
-    from why502.fix import levers
+    from why502.fix import mitigations as levers
 
     return _pull(env, lambda snapshot: levers.limit(snapshot, route, most), **options)
 
@@ -159,7 +159,7 @@ def list_(env: Env, state: str | None, format_: str) -> int:
     \b
     Example: why502 mitigate list
     """
-    from why502.cli.levers import listed
+    from why502.cli.mitigations import listed
 
     return listed(env, state, is_json=format_ == "json")
 
@@ -174,7 +174,7 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
     \b
     Example: why502 mitigate undo
     """
-    from why502.cli.levers import undone
+    from why502.cli.mitigations import undone
 
     return undone(env, state, id_, is_json=format_ == "json")
 
@@ -193,13 +193,13 @@ def expire(env: Env, wait: bool, state: str | None) -> int:
     \b
     Example: why502 mitigate expire
     """
-    from why502.cli.levers import expired, waited
+    from why502.cli.mitigations import expired, waited
 
     return waited(env, state) if wait else expired(env, state)
 
 
 def _pull(env: Env, plan: Callable[[Snapshot], Plan], *, reaches: str = "", **options: Any) -> int:
-    from why502.cli.levers import pull
+    from why502.cli.mitigations import pull
 
     return pull(env, plan, reaches=reaches, **options)
 

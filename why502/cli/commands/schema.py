@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from why502.cli.habits import loudness, only_format
+from why502.cli.output_options import loudness, only_format
 
 if TYPE_CHECKING:
     from why502.cli.env import Env

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 from why502.config import edit
-from why502.config.nginx.files import Directive
-from why502.deployment import Deployment, Level
-from why502.linter.directives import PLUS, module_of, nearest, place, table
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config.files import Directive
+from why502.gateways.nginx.directives import PLUS, module_of, nearest, place, table
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
-from why502.rule import risk, rule
 
 _INVALID = "proxy-config-invalid"
 # What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
@@ -64,7 +64,7 @@ def unknown(deployment: Deployment) -> Iterator[Risk]:
         name = directive.name
         if name in table() or module_of(name):
             continue
-        if (right := nearest(name)) and (not level.path or table()[right].may_stand(place(level))):
+        if (right := nearest(name)) and (not level.path or table()[right].may_stand(place(level.path))):
             yield risk(f'there is no directive "{name}"', directive.at, *_renamed(deployment, directive.at, name, right))
 
 
@@ -139,7 +139,7 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
     """
     for level, directive in _all(deployment):
         known = table().get(directive.name)
-        letter = place(level)
+        letter = place(level.path)
         if not known or not letter or module_of(directive.name) or (not level.path and not deployment.is_whole):
             continue
         if not known.may_stand(letter) and directive.name not in ("include", "server") and _is_rooted(level, deployment):

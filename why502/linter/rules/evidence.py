@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.deployment import Deployment
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
-from why502.rule import risk, rule
 
 _CAUSE = "unknown"
 _HIDING = frozenset({"crit", "alert", "emerg"})

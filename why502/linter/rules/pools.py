@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.config import php_fpm
-from why502.config.php_fpm_size import pm_settings
-from why502.deployment import Deployment, same_path
+from why502.backends.php_fpm import config as php_fpm
+from why502.backends.php_fpm.size import pm_settings
+from why502.deployment.files import Deployment, same_path
+from why502.deployment.rule import risk, rule
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
 from why502.model.snapshot import PhpPool
-from why502.rule import risk, rule
 
 _MODES = frozenset({"static", "dynamic", "ondemand"})
 

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator
 
 from why502.config import edit
-from why502.config.nginx import units
-from why502.deployment import Deployment, Level
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
-from why502.rule import risk, rule
 
 _INVALID = "proxy-config-invalid"
 _PAGE = 4096

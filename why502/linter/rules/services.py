@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from why502.applications import Application, applications, program
-from why502.config.systemd import Unit, UnitEntry
-from why502.deployment import Deployment
+from why502.deployment.applications import Application, applications, program
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit, Remedy
-from why502.rule import risk, rule
+from why502.supervisors.systemd.unit_files import Unit, UnitEntry
 
 _OF_UNIT = frozenset({
     "Description", "Documentation", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Conflicts", "Before", "After", "OnFailure",

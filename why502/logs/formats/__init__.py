@@ -1,4 +1,7 @@
-"""One file for each log format; this directory is the registry. A module that has `fits` is a format, the others serve one."""
+"""The log formats, found by their directories: of products in `gateways/*/logs`, `backends/*/logs` and `supervisors/*/logs`, the others here.
+
+A module that has `fits` is a format, the others serve one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol, cast
 
+from why502 import registry
 from why502.model.logs import LogRecord
 
 
@@ -28,5 +32,8 @@ class Format(Protocol):
 @lru_cache(1)
 def formats() -> tuple[Format, ...]:
     """Return all formats, in the order of their names."""
-    modules = (import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
-    return tuple(cast(Format, module) for module in modules if hasattr(module, "fits"))
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    for package in ("why502.gateways", "why502.backends", "why502.supervisors"):
+        modules += registry.parts(package, "logs")
+    found = [cast(Format, module) for module in modules if hasattr(module, "fits")]
+    return tuple(sorted(found, key=lambda form: form.NAME))

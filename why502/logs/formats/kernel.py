@@ -11,8 +11,8 @@ import re
 
 import msgspec
 
+from why502.gateways.processes import as_gateway
 from why502.logs import stamps
-from why502.logs.gateways import as_gateway
 from why502.logs.phrases import Phrase, marks, read, share, signal_name
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target

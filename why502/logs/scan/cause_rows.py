@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import Counts, Heard, Said
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.report import CauseRow
-from why502.logs.scan.seen import Seen
 
 
 class Meaning(NamedTuple):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
-from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.routes import route

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.verdicts import Fields, has_failed, is_failure, meaning
 from why502.model.logs import Attempt, LogRecord
 from why502.model.target import Target

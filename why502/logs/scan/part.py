@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from why502.logs.scan import kernel
 from why502.logs.scan.counts import Counts
-from why502.logs.scan.form import Form
+from why502.logs.scan.line_format import Form
 from why502.logs.scan.reading import Reader
 from why502.logs.scan.source import open_
 from why502.logs.window import READ_ERRORS

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from why502.logs import window
 from why502.logs.lines import Window
-from why502.logs.scan.form import Form, find
+from why502.logs.scan.line_format import Form, find
 from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.piped import Piped
 from why502.logs.scan.reading import zone

@@ -9,11 +9,11 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 from zoneinfo import ZoneInfo
 
-from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.lines import Entry, Window, entries, place
 from why502.logs.scan import kernel
 from why502.logs.scan.counts import Said
-from why502.logs.scan.form import Parse
+from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
 from why502.logs.window import LINE_BYTES, Chunk
 from why502.model.logs import LogRecord
@@ -98,7 +98,7 @@ class Reader:
         self._record(self.parse(text), text, start)
 
     def _entries(self, stream: BinaryIO) -> None:
-        from why502.logs.formats.nginx_error import continues
+        from why502.gateways.nginx.logs.error import continues
 
         goes_on = continues if self.part.form.is_error_log else None
         whole = entries(_told(chunks(stream, self.part, goes_on=goes_on), self.progress), goes_on)

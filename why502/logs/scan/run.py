@@ -9,18 +9,18 @@ from datetime import datetime
 
 import msgspec
 
-from why502.logs.formats.nginx_access import NAME as NGINX_ACCESS
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.scan import engine as engines
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.engine import Engine, Read
-from why502.logs.scan.form import Form
+from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Ask, Crowded, Part
 from why502.logs.scan.plan import Planned, by_path, plan
 from why502.logs.scan.readers import cores
 from why502.logs.scan.report import File, Report
+from why502.logs.scan.reporting import report
 from why502.logs.scan.source import expand, renew
-from why502.logs.scan.sum import report
 from why502.logs.scan.targets import Known
 from why502.model.base import Value
 from why502.model.times import of_epoch

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, Counts
 from why502.logs.scan.report import TargetRow
-from why502.logs.scan.seen import Seen
 from why502.logs.scan.times import times
 
 _BAD_TIMES = 3.0  # so many times the others' share of failures

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from why502.logs.formats import nginx_access
-from why502.logs.formats.apache_log_format import APACHE
-from why502.logs.formats.nginx_access import _VARIABLE as KNOWN
-from why502.logs.formats.nginx_log_format import LineFormat
+from why502.gateways.apache.logs.log_format import APACHE
+from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs.access import _VARIABLE as KNOWN
+from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.model.logs import LogRecord
 from why502.model.times import of_iso, whole_number
 

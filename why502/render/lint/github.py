@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.render.words import Terminal, safe
-from why502.risks import RULES
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from why502 import __version__
-from why502.causes import CAUSES
+from why502.diagnosis.causes import CAUSES
+from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit, Remedy, Run
 from why502.redaction import in_place, redact
 from why502.render.words import Terminal
-from why502.risks import RULES
+from why502.version import __version__
 
 SCHEMA = "why502.lint/1"
 

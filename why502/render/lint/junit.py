@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.redaction import redact
 from why502.render.words import Terminal
-from why502.risks import RULES
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 

@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from why502 import __version__
+from why502.deployment.rule import Rule
+from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
 from why502.redaction import redact
 from why502.redaction.snapshots import without_secrets
 from why502.render.words import Terminal
-from why502.risks import RULES
-from why502.rule import Rule
+from why502.version import __version__
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 _RANKS = {Severity.ERROR: 90.0, Severity.WARNING: 60.0, Severity.NOTE: 20.0}

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from why502 import __version__
 from why502.logs.scan.report import Minute, Report, Times
 from why502.render.logs import tables
 from why502.render.words import Terminal, clock, safe
+from why502.version import __version__
 
 _DIRECTORY = Path(__file__).parent
 _POINTS = 720  # of the plot over time; more minutes are summed up

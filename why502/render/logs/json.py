@@ -6,12 +6,12 @@ import json
 from datetime import datetime
 from typing import Any
 
-from why502 import __version__
 from why502.logs.scan.report import Report, Row, Times
 from why502.redaction import clean, redact
 from why502.redaction.snapshots import without_secrets
 from why502.render.logs import tables
 from why502.render.words import Terminal
+from why502.version import __version__
 
 SCHEMA = "why502.logs/1"
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from why502.logs.formats.apache_log_format import APACHE
+from why502.gateways.apache.logs.log_format import APACHE
 from why502.logs.scan.counts import CONNECT, HEADER, MOST_KEYS, RESPONSE, ROUTE, Counts
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import decoded

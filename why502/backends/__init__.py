@@ -1,0 +1,1 @@
+"""Application servers and runtimes: one package for each, found by its directory."""

@@ -1,0 +1,225 @@
+"""The proxy's own test of its configuration on disk: `nginx -t` by the very binary that runs, leaving no trace.
+
+`nginx -t` writes: it makes missing log files, pid file and directories, and gives temporary directories to the workers' user
+(ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox
+where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with that
+user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds its free ports for a millisecond.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import msgspec
+
+from why502.collectors.base import Ask, Found
+from why502.gateways.nginx.build import build_option
+from why502.gateways.nginx.effective import option
+from why502.gateways.nginx.writes import written_directories, written_files
+from why502.host.base import Host, Sandbox
+from why502.machine.attempt import attempt
+from why502.machine.process_table import ProcessTable, parse_status
+from why502.machine.suppliers import ROOT, supplier_of
+from why502.model.config import Position
+from why502.model.errors import HostError, Missing
+from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
+
+SECTION = "proxies"
+LIMIT_S = 8.0
+
+_TIME_S = 4.0
+_TIME_OF_USER_S = 1.5  # for all of one user other than root: one who lets them hang costs nobody else the test
+SERVERS = 5_000  # of a configuration that has not changed; more of them take nginx itself longer to test than we look in all
+_SINCE_E = (1, 19, 5)  # option -e
+# "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
+_SAYS = re.compile(
+    r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
+)
+_IN = re.compile(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
+_LINES = 1000  # of the test's output, and characters of each, that are read
+_PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
+# Directives that have the test run code of other files, or another program's (lua-nginx-module, ngx_http_perl_module).
+_RUNS_CODE = re.compile(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
+_MODULE = re.compile(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
+    """Return the proxies with the result of their tests."""
+    if not known.proxies or ask.offline:
+        return Found(None)
+    gaps: list[Gap] = []
+    tested: dict[int, Proxy] = {}
+    until = time.monotonic() + LIMIT_S - 0.5
+    spent: dict[int, float] = {}
+    for number, proxy in sorted(enumerate(known.proxies), key=lambda item: (item[1].owner_uid != ROOT, item[0])):
+        uid, begun = proxy.owner_uid, time.monotonic()
+        left_s = min(_TIME_S, until - begun) if uid == ROOT else min(_TIME_OF_USER_S - spent.get(uid, 0.0), until - begun)
+        try:
+            if left_s <= 0.05:
+                raise HostError("the time for configuration tests was used up")
+            tested[number] = _tested(host, proxy, left_s)
+        except HostError as error:
+            name = f"{proxy.kind} process {proxy.pid}" if proxy.pid else proxy.config
+            gaps.append(Gap(source="config test", reason=f"{name}: {error.reason}", hint=error.hint))
+            tested[number] = proxy
+        spent[uid] = spent.get(uid, 0.0) + time.monotonic() - begun
+    return Found(tuple(tested[number] for number in range(len(known.proxies))), tuple(gaps))
+
+
+_TESTS = {"haproxy": "run `haproxy -c -f {}` yourself", "apache": "run `apachectl -t -f {}` yourself"}
+
+
+def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
+    if proxy.kind != "nginx":
+        raise HostError("its own test is not run", _TESTS.get(proxy.kind, "").format(proxy.config))
+    if not proxy.exe or not proxy.files:
+        raise HostError("there is no program to test it with" if not proxy.exe else "its configuration cannot be read")
+    if proxy.pid and len(proxy.servers) > SERVERS and _is_as_loaded(proxy):
+        raise HostError(
+            f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was skipped",
+            "run `nginx -t` yourself",
+        )
+    own = _identity(host, "self")
+    user = _identity(host, str(proxy.pid)) if proxy.pid else own
+    if own[0] == ROOT and proxy.owner_uid == ROOT:
+        done = host.try_out(_sandbox(host, proxy), proxy.exe, "-t", *_options(proxy), timeout_s=timeout_s)
+    else:
+        acting = host.acting_as(proxy.owner_uid)
+        _may_run_plainly(acting, proxy, own[0], user[0])
+        program = f"/proc/{proxy.pid}/exe" if proxy.pid else proxy.exe
+        done = acting.run(program, "-t", *_options(proxy), timeout_s=timeout_s)
+    problems = parse_test(done.stderr)
+    if done.status == 0:
+        return msgspec.structs.replace(proxy, test="ok")
+    if not problems:
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
+    if user[0] != 0 and any(text in problem.message for problem in problems for text in _PERMISSION):
+        raise HostError(f"its test as user {user[0]} reports: {problems[0].message}", "run as root")
+    known = {(problem.message, str(problem.at)) for problem in problems}
+    others = tuple(problem for problem in proxy.problems if (problem.message, str(problem.at)) not in known)
+    return msgspec.structs.replace(proxy, test="failed", problems=(*problems, *others))
+
+
+def _is_as_loaded(proxy: Proxy) -> bool:
+    """Return whether the files are older than what runs, so that their test would tell what the running proxy shows."""
+    return proxy.loaded_at is not None and proxy.changed_at is not None and proxy.changed_at < proxy.loaded_at
+
+
+def parse_test(output: str) -> tuple[ConfigProblem, ...]:
+    """Return the errors that `nginx -t` printed. Warnings, and lines of modules in words of their own, are no errors."""
+    problems = []
+    for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
+        if match := _SAYS.match(line[: 4 * _LINES]):
+            message, found, rest = match["says"].rpartition(" in /")
+            place = _IN.fullmatch(f" in /{rest}") if found else None
+            at = Position(file=place["file"], line=int(place["line"])) if place else None
+            problems.append(ConfigProblem(message=message if at else match["says"], at=at, source="nginx -t"))
+    return tuple(dict.fromkeys(problems))
+
+
+def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
+    """Return what the test of root's nginx is run with. Raises HostError where it would do more than root alone has it do.
+
+    What root's configuration names is root's; what a file says that others can change is theirs, and code in it would run as root.
+    """
+    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
+        raise HostError(
+            f"{theirs.path} can be changed by users other than root, so it is not tested as root", "run `nginx -t` yourself"
+        )
+    if code := next((match for file in proxy.files if (match := _RUNS_CODE.search(file.text))), None):
+        raise HostError(f"its test would run the code of {code[1]}", "run `nginx -t` yourself")
+    seen = host.inside(proxy.root) if proxy.root else host
+    for file in proxy.files:
+        for match in _MODULE.finditer(file.text):
+            path = posixpath.join(proxy.prefix, match[1])
+            if supplier_of(seen, path) != ROOT:
+                raise HostError(f"the module {path} could be changed by users other than root", "run `nginx -t` yourself")
+    if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
+        raise HostError(
+            "it runs in a container: no program from another root file system is run from here", "run `nginx -t` in the container"
+        )
+    return Sandbox(
+        program=proxy.exe,
+        pid=proxy.pid or 0,
+        enters_mounts=bool(proxy.root),
+        enters_network=bool(proxy.network),
+        directories=tuple(_directories(proxy)),
+        files=_logs(proxy),
+    )
+
+
+def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
+    """Return whether another mount namespace was made by root over our own root directory, as systemd's PrivateTmp= does."""
+    if uid != 0 or root != f"/proc/{pid}/root" or not ProcessTable(host).is_of_our_users(pid):
+        return False
+    ours, its = attempt(partial(host.stat, "/")), attempt(partial(host.stat, f"{root}/"))
+    return ours is not None and its is not None and (ours.device, ours.inode) == (its.device, its.inode)
+
+
+def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
+    """Raise HostError unless the test runs as the proxy's own user, in our own root, and would write nothing."""
+    if not proxy.pid and proxy.owner_uid not in (ROOT, own):
+        raise HostError(
+            f"its configuration belongs to user {proxy.owner_uid}, and no process runs it", "run `nginx -t` as its user"
+        )
+    if proxy.root or proxy.network or own not in (ROOT, user) or (not proxy.pid and proxy.prefix.startswith("/usr")):
+        raise HostError("only its own user or root can test it", "run as root")
+    if path := _written(host, proxy):
+        raise HostError(f"its test would write to {path}", "run `nginx -t` yourself")
+
+
+def _written(host: Host, proxy: Proxy) -> str:
+    """Return a path that a test would make, or give to another owner; "" where there is none. Raises HostError."""
+    if proxy.root or proxy.network:
+        return "another namespace"
+    workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
+    for path in (*written_files(proxy), *written_directories(proxy)):
+        try:
+            stat = host.stat(path)
+        except Missing:
+            return path
+        if stat.kind == "directory" and stat.uid not in workers:
+            return path
+    return ""
+
+
+def _options(proxy: Proxy) -> Iterator[str]:
+    """Yield the options that it runs with, paths made absolute, and no error log of its own."""
+    if option(proxy, "-c"):
+        yield from ("-c", proxy.config)
+    if option(proxy, "-p"):
+        yield from ("-p", proxy.prefix + "/")
+    if directives := option(proxy, "-g"):
+        yield from ("-g", directives)
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", proxy.version)
+    if numbers and tuple(int(number) for number in numbers.groups()) >= _SINCE_E:
+        yield from ("-e", "stderr")
+
+
+def _directories(proxy: Proxy) -> Iterator[str]:
+    """Yield the directories that a test writes to, outer ones first."""
+    paths = {*written_files(proxy), *written_directories(proxy, all_built_in=True)}
+    paths.add(posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log"))
+    directories = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
+    yield from sorted(directories, key=lambda directory: (len(directory), directory))
+
+
+def _logs(proxy: Proxy) -> tuple[str, ...]:
+    """Return the log files that a test opens: those of the configuration, and the one that was built in."""
+    built_in = posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log")
+    return tuple(
+        dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to == "file" and log.path.startswith("/")), built_in))
+    )
+
+
+def _identity(host: Host, pid: str) -> tuple[int, int]:
+    """Return the real user and group of a process: a set-user-id program does not speak for root."""
+    status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
+    try:
+        return int(status["Uid"].split()[0]), int(status["Gid"].split()[0])
+    except (KeyError, ValueError, IndexError) as error:
+        raise HostError(f"/proc/{pid}/status does not tell the user") from error

@@ -1,0 +1,448 @@
+"""What the processes behind a target wait for: their own connections, what they say, and the state of the other end.
+
+A worker that holds a request of the proxy's and waits tells in its system call on which socket (/proc/PID/task/TID/syscall,
+proc_pid_syscall(5)). SYN_SENT is a connection that nobody answers. A database that shows in its processes' titles what each of
+them does (PostgreSQL: update_process_title) tells why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from why502.collectors import kernel
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import owners
+from why502.diagnosis.index import takes
+from why502.diagnosis.needs import PRODUCTS, named_in, need_of
+from why502.host.base import Host
+from why502.machine import sockets
+from why502.machine.attempt import attempt
+from why502.machine.process_table import boot_time
+from why502.machine.sockets import Socket
+from why502.model.errors import HostError, Missing
+from why502.model.logs import Symptom
+from why502.model.snapshot import Dependency, Gap, Listener, Process, Snapshot
+from why502.model.target import Target
+from why502.supervisors.systemd.manager import parse_show
+
+SECTION = "dependencies"
+PROCESSES = 64
+THREADS = 64
+PEERS = 16  # of one target
+TITLES = 4
+RETRIES = 3  # the third in vain is more than a second after the first (0.2 s, doubled each time): no packet that got lost
+SYN_SENT = "SYN_SENT"
+_OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/run/user/", "/run/nscd/", "/var/run/nscd/", "@")
+# System calls whose first argument is the socket, and those that wait for one among several (include/uapi/asm/unistd.h).
+_ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206, 207, 211, 212}}
+_ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
+_SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # whose first argument is how many descriptors it waits for: with none it sleeps
+_UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
+_STARTED, _STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"  # of a unit (systemd/sd-messages.h)
+HURT, FEW = 16, 3  # targets, and failures of one
+_UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
+_PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on, or are connected to."""
+
+    rows: dict[int, Socket]
+    accepted: dict[int, str]
+    peers: dict[int, str]
+    machine: str
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the threads of one process do: on which sockets they wait, and whether they hold a client's connection."""
+
+    busy: int
+    on: Counter[Target]
+    perhaps: Counter[Target]  # threads that wait for one of several, or that may be no worker: where the other end owes an answer
+    connecting: Counter[Target]
+    unacknowledged: Counter[Target]
+    ports: dict[Target, set[int]]  # our own ports of the connections
+
+
+_CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server does for it
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
+    """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
+    _, directories = kernel.tables_of(known)
+    tables = [table for directory in directories if (table := attempt(partial(sockets.read_tcp, host, directory)))]
+    rows = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
+    seen = Seen(
+        rows=rows,
+        accepted={
+            row.inode: row.local.decode("utf-8", "replace")
+            for directory in directories
+            for row in attempt(partial(sockets.read_unix, host, directory)) or ()
+            if row.state == sockets.ESTABLISHED
+        },
+        peers=_unix_peers(host),
+        machine=next(iter(done.stdout.split()), "") if (done := attempt(partial(host.run, "uname", "-m", timeout_s=1.0))) else "",
+    )
+    gaps: list[Gap] = []
+    found: list[Dependency] = []
+    left = PROCESSES
+    for target, pids in owners(known).items():
+        waits = []
+        for pid in [pid for pid in _with_children(known, pids) if _is_worker(known, pid)][:left]:
+            left -= 1
+            try:
+                waits.append(_waits(host, known, target, pid, seen))
+            except Missing:  # it ended
+                continue
+            except HostError as error:
+                gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
+                break
+        found += _of_target(known, target, waits, _variables(host, pids))
+    return Found(tuple(_with_units(host, known, found, _hurt(known))), tuple(gaps))
+
+
+def _unix_peers(host: Host) -> dict[int, str]:
+    return attempt(partial(sockets.read_unix_peers, host)) or {}
+
+
+def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:
+    # systemd holds the sockets of others, and is every daemon's parent; in a container pid 1 is the application.
+    init = {process.pid for process in known.processes or () if process.is_init}
+    mine = tuple(pid for pid in pids if pid not in init)
+    return tuple(dict.fromkeys((*mine, *(p.pid for p in known.processes or () if p.ppid in mine))))
+
+
+def _is_worker(known: Snapshot, pid: int) -> bool:
+    return not any(pid == proxy.pid or any(pid == worker.pid for worker in proxy.workers) for proxy in known.proxies or ())
+
+
+def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) -> Waits:
+    """Return what the threads of a process wait for. Raises HostError."""
+    by_descriptor = _descriptors(host, pid)
+    is_its = _ends(known, target)
+    held = {
+        fd
+        for fd, inode in by_descriptor.items()
+        if (row := seen.rows.get(inode))
+        and is_its(row)
+        and row.state in (sockets.ESTABLISHED, sockets.CLOSE_WAIT)  # a proxy that gave up has closed its end
+    }
+    if target.is_unix:
+        paths = _paths(known, target)
+        held = {fd for fd, inode in by_descriptor.items() if seen.accepted.get(inode) in paths}
+    own = {(row.local, row.remote) for inode in by_descriptor.values() if (row := seen.rows.get(inode))}
+    others = {
+        fd: inode
+        for fd, inode in by_descriptor.items()
+        if fd not in held and not ((row := seen.rows.get(inode)) and ((row.remote, row.local) in own or _is_accepted(known, row)))
+    }
+    peers = {fd: peer for fd, inode in others.items() if (peer := _peer(seen.rows.get(inode), seen.peers.get(inode)))}
+    peers = {fd: peer for fd, peer in peers.items() if not _is_its_end(seen.rows, by_descriptor[fd], is_its)}
+    peers = {fd: peer for fd, peer in peers.items() if not _is_own(known, peer, target)}
+    connecting: Counter[Target] = Counter()
+    on: Counter[Target] = Counter()
+    perhaps: Counter[Target] = Counter()
+    unacknowledged: Counter[Target] = Counter()
+    ports: dict[Target, set[int]] = {}
+    for fd, peer in peers.items():
+        row = seen.rows.get(by_descriptor[fd])
+        if row is not None and row.state == SYN_SENT:
+            connecting[peer] += 1
+        elif row is not None and (local := sockets.place(row.local)):
+            ports.setdefault(peer, set()).add(local.port)
+            unacknowledged[peer] += row.retries >= RETRIES
+    established = {fd: peer for fd, peer in peers.items() if peer not in connecting}
+    calls, is_alone = list(_calls(host, pid)), _is_alone(host, pid)
+    for call, first in calls:
+        if call in _ON_SOCKET.get(seen.machine, ()) and first in established:
+            on[established[first]] += 1
+        elif call in _ON_SOME.get(seen.machine, ()) and held and (first or call not in _SELECT.get(seen.machine, ())):
+            ends = set(established.values())
+            # Of several threads, those that wait for clients and for time poll as well.
+            (on if is_alone and len(ends) == 1 else perhaps).update(ends)
+    return Waits(busy=len(held), on=on, perhaps=perhaps, connecting=connecting, unacknowledged=unacknowledged, ports=ports)
+
+
+def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], bool]) -> bool:
+    """Return whether a socket is the target's end of a connection, in whatever state."""
+    row = rows.get(inode)
+    return row is not None and is_its(row)
+
+
+def _is_accepted(known: Snapshot, row: Socket) -> bool:
+    """Return whether a socket is the end of a server: a client of another listener of the same process, which it needs nothing of."""
+    local = sockets.place(row.local)
+    return local is not None and any(takes(one, local) for one in known.listeners or ())
+
+
+def _is_alone(host: Host, pid: int) -> bool:
+    """Return whether a process has one thread: what that waits for, its request waits for."""
+    return len(attempt(partial(host.list, f"/proc/{pid}/task")) or ()) == 1
+
+
+def _descriptors(host: Host, pid: int) -> dict[int, int]:
+    """Return the inode of each socket that a process has open, by descriptor. Raises HostError."""
+    found = {}
+    for name in host.list(f"/proc/{pid}/fd")[:512]:
+        link = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
+        if name.isdigit() and (match := re.fullmatch(r"socket:\[(\d+)\]", link)):
+            found[int(name)] = int(match[1])
+    return found
+
+
+def _calls(host: Host, pid: int) -> Iterator[tuple[int, int]]:
+    """Yield the system call that each thread waits in, with its first argument; nothing for one that runs, or where it is hidden."""
+    for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:THREADS]:
+        words = (attempt(partial(host.read, f"/proc/{pid}/task/{thread}/syscall", limit_bytes=512)) or b"").split()
+        if len(words) > 1 and words[0].isdigit():
+            try:
+                yield int(words[0]), int(words[1], 16)
+            except ValueError:
+                continue
+
+
+def _ends(known: Snapshot, target: Target) -> Callable[[Socket], bool]:
+    return sockets.ends_at(target if not _wildcard(known, target) else Target(host="0.0.0.0", port=target.port))
+
+
+def _wildcard(known: Snapshot, target: Target) -> bool:
+    return any(one.target.is_wildcard and takes(one, target) for one in known.listeners or ())
+
+
+def _paths(known: Snapshot, target: Target) -> set[str]:
+    return {target.path, *(one.target.path for one in known.listeners or () if takes(one, target))}
+
+
+def _peer(row: Socket | None, path: str | None) -> Target | None:
+    if path:
+        return Target(path=path) if path.startswith("/") else None
+    return sockets.place(row.remote) if row is not None and row.state in (SYN_SENT, sockets.ESTABLISHED) else None
+
+
+def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
+    """Return whether the other end is no dependency: the system's own sockets, the backend itself."""
+    return (
+        peer == target
+        or peer.path.startswith(_OF_THE_SYSTEM)
+        or any(takes(one, peer) and takes(one, target) for one in known.listeners or ())
+    )
+
+
+def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
+    """Return the addresses that variables of these processes name; the variables themselves hold secrets, and are not kept."""
+    found: dict[Target, str] = {}
+    for pid in list(pids)[:2]:  # workers have their master's
+        content = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
+        pairs = (pair.partition("=") for pair in content.decode("utf-8", "replace").split("\0"))
+        found = named_in({name: value for name, equals, value in pairs if equals}) | found
+    return found
+
+
+def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: dict[Target, str]) -> Iterator[Dependency]:
+    connecting: Counter[Target] = Counter()
+    on: Counter[Target] = Counter()
+    perhaps: Counter[Target] = Counter()
+    unacknowledged: Counter[Target] = Counter()
+    ports: dict[Target, set[int]] = {}
+    for one in waits:
+        unacknowledged.update(one.unacknowledged)
+        connecting.update(one.connecting)
+        on.update(one.on)
+        perhaps.update(one.perhaps)
+        for peer, some in one.ports.items():
+            ports.setdefault(peer, set()).update(some)
+    busy = sum(one.busy for one in waits)
+    named = [place for place in _named(known) if place not in connecting and place not in ports]
+    for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
+        heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None  # a wildcard takes no other host's
+        process = _owner(known, heard)
+        is_stopped = bool(process and process.state in ("T", "t"))
+        does = _titles(known, heard, ports.get(peer, set()))
+        owes = is_stopped or any(not title.startswith("idle") for title in does)
+        yield Dependency(
+            target=target,
+            peer=peer,
+            connecting=connecting[peer],
+            waiting=on[peer] + (min(perhaps[peer], busy) if owes else 0),
+            unacknowledged=unacknowledged[peer],
+            busy=busy,
+            is_heard=None if not _is_here(known, peer) else heard is not None,
+            pid=process.pid if process else None,
+            process=process.name if process else "",
+            is_stopped=is_stopped,
+            unit=process.unit if process else "",
+            named_by=variables.get(peer, ""),
+            elsewhere=_elsewhere(known, peer) if heard is None and _is_here(known, peer) else None,
+            does=does,
+        )
+
+
+def _named(known: Snapshot) -> Iterator[Target]:
+    """Yield the addresses that the services' own words say cannot be reached, or are slow."""
+    for event in known.events or ():
+        if event.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(event.detail)) and need.place:
+            place = need.place
+            yield Target(host="127.0.0.1", port=place.port) if place.host == "localhost" else place
+
+
+def _is_here(known: Snapshot, peer: Target) -> bool:
+    return known.listeners is not None and (peer.is_loopback or peer.host in (known.addresses or ()))
+
+
+def _listener(known: Snapshot, peer: Target) -> Listener | None:
+    same = {"/var" + peer.path, peer.path.removeprefix("/var")} if peer.is_unix else set()
+    return next((one for one in known.listeners or () if takes(one, peer) or (one.target.path in same and one.target.path)), None)
+
+
+def _elsewhere(known: Snapshot, peer: Target) -> Target | None:
+    """Return where the port is listened on, at another address than the one wanted."""
+    return next((one.target for one in known.listeners or () if peer.port and one.target.port == peer.port), None)
+
+
+def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
+    return next((p for p in known.processes or () if heard and p.pid in heard.pids), None)
+
+
+def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[str, ...]:
+    """Return the titles of the processes at the other ends, where these name the client's port: `postgres: user base HOST(PORT) SELECT`."""
+    found = []
+    for process in known.processes or ():
+        title = " ".join(process.argv)
+        match = _CLIENT.search(title) if heard and process.ppid in heard.pids else None
+        if match and int(match[1]) in ports:
+            found.append(match[2])
+    return tuple(sorted(found))[:TITLES]
+
+
+def _hurt(known: Snapshot) -> tuple[Target, ...]:
+    """Return the targets on this machine that answered with an error of their own, or late: something that they need may have ended."""
+    failing = {
+        tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
+    }
+    return tuple(target for target in owners(known) if target in failing)[:HURT]
+
+
+def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tuple[Target, ...]) -> Iterator[Dependency]:
+    """Yield them with the state of the unit that serves, or of one of that product that would, where nothing listens.
+
+    For the targets that are hurt also what ended, or moved, in the window: they may have needed it without a word.
+    """
+    wanted = {one.unit for one in found if one.unit}
+    silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
+    unheard = [
+        (product, place) for product, place in _PLACES.items() if hurt and _is_here(known, place) and not _listener(known, place)
+    ]
+    silent |= {product for product, _ in unheard}
+    patterns = [f"{name}.service" for product in silent for name in _UNITS[product]]
+    names = [*sorted(wanted), *patterns]
+    units: dict[str, dict[str, str]] = {}
+    is_there = attempt(partial(host.stat, "/run/systemd/system")) is not None
+    if names and is_there:
+        argv = (
+            "systemctl",
+            "show",
+            "--all",
+            "--no-pager",
+            "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic",
+            "--",
+            *names,
+        )
+        shown = attempt(partial(host.run, *argv, timeout_s=1.5))
+        units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
+    boot = boot_time(host) if units else None
+    for one in found:
+        if one.unit:
+            yield msgspec.structs.replace(one, unit_state=units.get(one.unit, {}).get("ActiveState", ""))
+            continue
+        product = _product(known, one.peer)
+        idle = _idle(units, product) if one.is_heard is False else None
+        yield _of_unit(one, idle, boot) if idle else one
+    stops = _stops(host, known.since) if unheard and is_there and known.since else {}
+    for product, place in unheard:
+        for target in hurt:
+            if any(one.target == target and one.peer.port == place.port for one in found):
+                continue
+            gone = Dependency(target=target, peer=place, is_heard=False)
+            if (idle := _idle(units, product)) and _micros(idle):
+                gone = _of_unit(gone, idle, boot)
+            elif unit := next((unit for unit in stops if _is_of(unit, product)), ""):
+                gone = msgspec.structs.replace(gone, unit=unit, unit_state="inactive", unit_since=stops[unit])
+            elif (moved := _elsewhere(known, place)) and (process := _owner(known, _listener(known, moved))):
+                gone = msgspec.structs.replace(gone, elsewhere=moved, unit=process.unit, unit_since=process.started_at)
+            if gone.unit_since and (known.since is None or gone.unit_since >= known.since):
+                yield gone
+
+
+def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | None:
+    """Return the unit of a product that is there and does not run, the one that ran last."""
+    idle = [
+        unit
+        for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
+        if _is_of(name, product)
+        and unit.get("ActiveState") in ("inactive", "failed")
+        and unit.get("LoadState") in ("loaded", "masked")
+    ]
+    return max(idle, key=_micros, default=None)
+
+
+def _is_of(unit: str, product: str) -> bool:
+    return any(unit.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
+
+
+def _stops(host: Host, since: datetime) -> dict[str, datetime]:
+    """Return when services ended in the window and were not started again: systemd forgets a unit that nothing refers to."""
+    wanted = [f"MESSAGE_ID={message}" for message in (_STARTED, _STOPPED)]
+    options = (
+        "-q",
+        "--no-pager",
+        "-o",
+        "json",
+        "--output-fields=UNIT,MESSAGE_ID",
+        "--reverse",
+        "-n",
+        "500",
+        "-S",
+        f"@{since.timestamp():.0f}",
+    )
+    shown = attempt(
+        partial(host.run, "journalctl", *options, "_PID=1", *wanted, timeout_s=0.7)
+    )  # all of it within a source's time
+    found: dict[str, datetime] = {}
+    for line in reversed(shown.stdout.splitlines() if shown else []):  # of --since alone, systemd 252 shows the oldest
+        try:
+            entry = json.loads(line)
+            unit, at = str(entry["UNIT"]), datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError):
+            continue
+        if entry.get("MESSAGE_ID") == _STOPPED:
+            found[unit] = at
+        else:
+            found.pop(unit, None)
+    return found
+
+
+def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:
+    since = boot + timedelta(microseconds=_micros(unit)) if boot and _micros(unit) else None
+    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=unit["ActiveState"], unit_since=since)
+
+
+def _micros(unit: dict[str, str]) -> int:
+    text = unit.get("InactiveEnterTimestampMonotonic", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _product(known: Snapshot, peer: Target) -> str:
+    said = (need_of(event.detail) for event in known.events or ())
+    named = next((need.product for need in said if need and need.place and need.place.port == peer.port and need.product), "")
+    return (
+        named
+        or PRODUCTS.get(peer.port, "")
+        or ("PostgreSQL" if ".s.PGSQL" in peer.path else "MySQL" if "mysql" in peer.path else "")
+    )

@@ -1,0 +1,231 @@
+"""Counters, limits and socket tables of the kernel, in the network namespaces of the proxy and of its backends.
+
+proc(5), proc_sys_net(5), Documentation/networking/nf_conntrack-sysctl.rst. The counters count since boot, so they are read
+twice, a moment apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from why502.collectors import backend
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import owners, wanted
+from why502.host.base import Host
+from why502.machine import sockets
+from why502.machine.sockets import Socket
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Kernel, Snapshot
+from why502.model.target import Target
+from why502.model.times import whole_number
+
+SECTION = "kernel"
+_LOOK_S = 0.1  # between two readings of a counter
+_NAMESPACES = 8  # of proxies, and of backends, that are looked at
+_ALLOW = "run why502 as root"
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
+    """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
+    gaps: list[Gap] = []
+    proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
+    network, pid = next(iter(proxies.items()), ("", None))
+    away = pid if network else None
+    fronts, directories = tables_of(known)
+    directory = fronts[0]
+
+    before, began, blocked = _overflows(host, directories), backend.ticks(host, known), backend.blocked(host, known)
+    until = time.monotonic() + _LOOK_S
+    values: dict[str, object] = _limits(host, away) | _conntrack(host, directory, away)
+    tables = _tables(host, directories, gaps)
+    if tables:
+        values |= _towards(known, tables, len(fronts))
+        values["backend_connections"] = backend.connections(host, known, [row for tcp, _ in tables for row in tcp], gaps)
+    if began or (before and before[0]):
+        time.sleep(max(0.0, until - time.monotonic()))
+    values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
+    values["backend_blocked"] = blocked | backend.blocked(host, known)  # a wait may be over at either look
+    if before is None:
+        gaps.append(
+            Gap(source=f"{directory}/netstat", reason="the counters of full accept queues could not be read", hint=_ALLOW)
+        )
+    else:
+        now = (_overflows(host, directories) or before) if before[0] else before
+        values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
+    return Found(msgspec.convert(values, Kernel), tuple(gaps))
+
+
+def tables_of(known: Snapshot) -> tuple[list[str], list[str]]:
+    """Return the directories of the socket tables: of the proxies' network namespaces, and of these and the backends'."""
+    proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}
+    fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
+    return fronts, list(dict.fromkeys((*fronts, *_backend_directories(known, proxies))))
+
+
+def parse_netstat(content: bytes) -> dict[str, int]:
+    """Return the counters of /proc/net/netstat or snmp by `Group.Name`. Each group is a line of names, then one of numbers."""
+    lines = content.decode("ascii", "replace").splitlines()
+    counters: dict[str, int] = {}
+    for names, numbers in zip(lines[::2], lines[1::2], strict=False):
+        group, _, rest = names.partition(":")
+        same, _, values = numbers.partition(":")
+        if group == same:
+            pairs = zip(rest.split(), values.split(), strict=False)
+            counters |= {
+                f"{group}.{name}": int(value) for name, value in pairs if whole_number(value.removeprefix("-")) is not None
+            }
+    return counters
+
+
+def parse_file_nr(content: bytes) -> tuple[int, int] | None:
+    """Return descriptors in use and their limit from /proc/sys/fs/file-nr (allocated, free, limit)."""
+    words = content.split()
+    if len(words) != 3 or not all(word.isdigit() for word in words):
+        return None
+    return int(words[0]) - int(words[1]), int(words[2])
+
+
+def parse_conntrack(content: bytes) -> tuple[int, int] | None:
+    """Return entries and drops from /proc/net/stat/nf_conntrack: hexadecimal, a row per processor, entries the same in each."""
+    lines = content.decode("ascii", "replace").splitlines()
+    if len(lines) < 2 or "entries" not in (names := lines[0].split()):
+        return None
+    try:
+        rows = [dict(zip(names, (int(word, 16) for word in line.split()), strict=False)) for line in lines[1:]]
+    except ValueError:
+        return None
+    return rows[0].get("entries", 0), sum(row.get("drop", 0) for row in rows)
+
+
+def towards(
+    wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket], bound: Mapping[str, str] | None = None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return sockets by "target state", and local ports in use by target: the client's side of what is connected to each.
+
+    `bound` has the paths at which unix sockets were bound, by their other names.
+    """
+    connections: Counter[str] = Counter()
+    ports: dict[str, set[bytes]] = {}
+    if not tcp and not unix:
+        return {}, {}
+    forms = {form: str(target) for target in wanted for form in sockets.names(_at(target, bound or {}))}
+    for row in tcp:
+        if name := forms.get(row.remote):
+            connections[f"{name} {row.state}"] += 1
+            ports.setdefault(name, set()).add(row.local)
+    for row in unix:
+        if row.state in {sockets.ESTABLISHED, sockets.QUEUED} and (name := forms.get(row.local)):
+            connections[f"{name} {row.state}"] += 1
+    return dict(connections), {name: len(local) for name, local in ports.items()}
+
+
+def _at(target: Target, bound: Mapping[str, str]) -> Target:
+    """Return the target with the path that the kernel knows its socket by."""
+    return Target(path=bound[target.path]) if target.path in bound else target
+
+
+def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], fronts: int) -> dict[str, object]:
+    rows = ([row for tcp, _ in tables[:fronts] for row in tcp], [row for _, unix in tables[:fronts] for row in unix])
+    bound = {name: listener.target.path for listener in known.listeners or () for name in listener.names}
+    connections, ports = towards(wanted(known), *rows, bound)
+    sides = {}
+    ends = [(sockets.Ends(tcp), sockets.Ends(unix)) for tcp, unix in tables]
+    for target in owners(known):
+        at = _at(target, bound)
+        uses = [sockets.use(at, tcp.at(at), unix.at(at)) for tcp, unix in ends]
+        sides[str(target)] = max(uses, key=lambda use: use.held + use.queued)
+    return {
+        "connections": connections,
+        "ports_used": ports,
+        "accepted": {name: use.held for name, use in sides.items()},
+        "unaccepted": {name: use.queued for name, use in sides.items()},
+        "abandoned": {name: use.abandoned for name, use in sides.items() if use.abandoned is not None},
+    }
+
+
+def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:
+    tables = []
+    for directory in directories:
+        try:
+            tcp, is_whole = sockets.read_tcp(host, directory)
+            tables.append((tcp, sockets.read_unix(host, directory)))
+            if not is_whole:
+                gaps.append(Gap(source=f"{directory}/tcp", reason="too many sockets; only the first were counted"))
+        except HostError as error:
+            gaps.append(Gap(source=f"{directory}/tcp", reason=error.reason, hint=error.hint or _ALLOW))
+            if not tables:  # the proxy's own table is the one that the others complete
+                return []
+            tables.append(([], []))
+    return tables
+
+
+def _backend_directories(known: Snapshot, proxies: Iterable[str]) -> Iterable[str]:
+    seen = set(proxies)
+    away = [(one.network, pid) for one in known.listeners or () if one.network for pid in one.pids[:1]]
+    mine = {pid for pids in owners(known).values() for pid in pids}
+    for network, pid in away:
+        if pid in mine and network not in seen and len(seen) < 2 * _NAMESPACES:
+            seen.add(network)
+            yield f"/proc/{pid}/net"
+
+
+def _overflows(host: Host, directories: list[str]) -> tuple[int, int] | None:
+    """Return the sums of overflows and drops; None where the first namespace cannot be read."""
+    overflows = drops = 0
+    for number, directory in enumerate(directories):
+        try:
+            counters = parse_netstat(host.read(f"{directory}/netstat"))
+        except HostError:
+            if number == 0:
+                return None
+            continue
+        overflows += counters.get("TcpExt.ListenOverflows", 0)
+        drops += counters.get("TcpExt.ListenDrops", 0)
+    return overflows, drops
+
+
+def _limits(host: Host, away: int | None) -> dict[str, object]:
+    ports = _numbers(_setting(host, "/proc/sys/net/ipv4/ip_local_port_range", away))
+    most = _numbers(_setting(host, "/proc/sys/net/core/somaxconn", away))
+    files = parse_file_nr(_setting(host, "/proc/sys/fs/file-nr", None))
+    return {
+        "ports_first": ports[0] if len(ports) == 2 else None,
+        "ports_last": ports[1] if len(ports) == 2 else None,
+        "somaxconn": most[0] if most else None,
+        "files_open": files[0] if files else None,
+        "files_max": files[1] if files else None,
+    }
+
+
+def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object]:
+    """Return size and limit of the connection tracking table. Without the kernel module there is none: all None."""
+    count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
+    most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))
+    try:
+        stat = parse_conntrack(host.read(f"{directory}/stat/nf_conntrack"))
+    except HostError:
+        stat = None
+    return {
+        "conntrack_count": count[0] if count else stat[0] if stat else None,
+        "conntrack_max": most[0] if most else None,
+        "conntrack_drops": stat[1] if stat else None,
+    }
+
+
+def _setting(host: Host, path: str, away: int | None) -> bytes:
+    """Return a sysctl, b"" where it cannot be read. /proc/sys/net shows the reader's namespace: another needs setns(2)."""
+    try:
+        if away is None:
+            return host.read(path)
+        done = host.run("nsenter", f"--net=/proc/{away}/ns/net", "cat", path, timeout_s=1.0)
+    except HostError:
+        return b""
+    return done.stdout.encode() if done.status == 0 else b""
+
+
+def _numbers(content: bytes) -> list[int]:
+    return [int(word) for word in content.split() if word.isdigit()]

@@ -1,0 +1,63 @@
+"""The kernel's log: from the journal, from dmesg, or from /dev/kmsg."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from why502.host.base import Host
+from why502.logs import stamps
+from why502.machine.process_table import boot_time
+from why502.model.errors import HostError
+from why502.supervisors.systemd import journal
+
+TIMEOUT_S = 3.0
+LINES = 5000
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+Lines = list[tuple[datetime, str]]
+
+
+def kernel_lines(host: Host, since: datetime, until: datetime) -> tuple[str, Lines]:
+    """Return where the kernel's lines of the window were read, and the lines with their times (UTC). Raises HostError."""
+    try:
+        entries = journal.read(host, "_TRANSPORT=kernel", since=since, until=until, lines=LINES)
+    except HostError:
+        entries = ()
+    if entries:
+        return "journalctl -k", [(entry.at, entry.message) for entry in entries]
+    return "dmesg", [(at, text) for at, text in _dmesg(host) if since <= at <= until + timedelta(seconds=1)]
+
+
+def _dmesg(host: Host) -> Lines:
+    """Return the lines of the ring buffer. Raises HostError, also where there is none to be seen (a container)."""
+    done = host.run("dmesg", "--time-format", "iso", timeout_s=TIMEOUT_S)
+    if done.status == 0:
+        return parse_iso(done.stdout)
+    plain = host.run("dmesg", timeout_s=TIMEOUT_S)  # BusyBox knows no formats
+    if plain.status:
+        reason = (plain.stderr.strip().splitlines() or ["dmesg failed"])[0]
+        raise HostError(reason[:200], "run as root, outside of the container")
+    boot = boot_time(host)
+    return parse_seconds(plain.stdout, boot) if boot else []
+
+
+def parse_iso(text: str) -> Lines:
+    """Return the lines of `dmesg --time-format iso`."""
+    found = []
+    for line in text.splitlines()[-LINES:]:
+        stamp, _, rest = line.partition(" ")
+        at = stamps.find(stamp)
+        if at is not None and at.tzinfo is not None:
+            found.append((at, rest))
+    return found
+
+
+def parse_seconds(text: str, boot: datetime) -> Lines:
+    """Return the lines of plain dmesg: `[   12.345678] message`, seconds since boot."""
+    found = []
+    for line in text.splitlines()[-LINES:]:
+        head, closed, rest = line.partition("] ")
+        number = head.lstrip("[").strip()
+        if closed and head.startswith("[") and _SECONDS.fullmatch(number):
+            found.append((boot + timedelta(seconds=float(number)), rest))
+    return found

@@ -1,0 +1,395 @@
+"""The logs that the proxies' configurations name, or those that the user gave, as one summary of the window of time."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from why502.collectors.base import Ask, Found
+from why502.collectors.other_proxies import addressed, once
+from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
+from why502.gateways.varnish import shared_log as varnish_log
+from why502.host.base import Host
+from why502.host.trust import only_user
+from why502.logs import stamps
+from why502.logs.summary import LogInput, summarise
+from why502.logs.window import PROBE_BYTES, head, is_compressed
+from why502.machine.attempt import attempt
+from why502.machine.suppliers import ROOT
+from why502.model.config import LogTarget
+from why502.model.errors import HostError
+from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
+from why502.model.snapshot import Gap, Proxy, Snapshot
+
+SECTION = "logs"
+WINDOW = timedelta(minutes=15)
+PATIENCE_S = 20.0
+PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
+LIMIT_S = PATIENCE_S + 10.0  # what was read must still be counted
+JOURNAL_LINES = 20_000
+JOURNAL_S = 5.0
+DESCRIPTORS = 4096
+MATCHES = 50  # files that a log's path with variables is looked up for
+_VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
+_CADDY_LINE = re.compile(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?")
+_HIDES_ERRORS = ("crit", "alert", "emerg")
+_ERROR_LINE = re.compile(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
+    """Return what the logs tell between `known.since` and `known.until` (default: the 15 minutes before it was taken).
+
+    Logs that the user gave stand in for those of the configurations. None where not a single log could be read.
+    """
+    until = known.until or known.taken_at
+    since = known.since or until - WINDOW
+    gaps: list[Gap] = []
+    if ask.logs:
+        logs = [_given(path, known) for path in dict.fromkeys(ask.logs)]
+    else:
+        logs = [
+            log
+            for proxy in known.proxies or ()
+            for log in _configured(host, proxy, since, until, gaps, is_now=until >= known.taken_at)
+        ]
+    if not logs:
+        reason = "no log files found in the configuration" if known.proxies else "no proxy was found, so its logs are unknown"
+        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="give logs with --log")))
+    proxies = known.proxies or ()
+    peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
+    sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
+    summary, more = _of_all_owners(host, logs, since, until, sockets)
+    summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
+    ways = ways_of(proxies)
+    summary = msgspec.structs.replace(
+        summary, tallies=placed(summary.tallies, ways), paths=by_route(_worst_first(summary.paths), ways)
+    )
+    summary = once(addressed(summary, known.proxies or ()))
+    gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
+    read = any(not file.reason for file in summary.files)
+    if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):
+        others = [gap for file in summary.files if not file.reason and (gap := _of_another_time(host, file.path))]
+        gaps += others
+        read = not others
+    return Found(summary if read else None, (*gaps, *more))
+
+
+def _of_all_owners(
+    host: Host, logs: list[LogInput], since: datetime, until: datetime, sockets: tuple[str, ...]
+) -> tuple[LogSummary, tuple[Gap, ...]]:
+    """Return the sum of all logs, each read with the rights of whoever names it, root's first.
+
+    Lines of different owners are never joined, and a tally says whose it is: anybody can write a log of their own.
+    """
+    by_owner: dict[int, list[LogInput]] = {}
+    for log in logs:
+        by_owner.setdefault(log.owner_uid, []).append(log)
+    deadline = time.monotonic() + PATIENCE_S
+    total: LogSummary | None = None
+    gaps: list[Gap] = []
+    for uid in sorted(by_owner):
+        left_s = max(0.0, deadline - time.monotonic())
+        patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
+        try:
+            found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets)
+        except OSError as error:  # a file system of this user's failed while it was read: that costs this user's logs
+            if uid == ROOT:
+                raise
+            gaps.append(Gap(source="logs", reason=f"the logs of user {uid} could not be read: {error.strerror}"))
+            continue
+        gaps += more
+        if uid != ROOT:
+            owned = tuple(msgspec.structs.replace(tally, owner_uid=uid) for tally in found.tallies)
+            found = msgspec.structs.replace(found, tallies=owned)
+        total = found if total is None else _with(total, found)
+    return total or LogSummary(), tuple(gaps)
+
+
+def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[Tally]:
+    """Yield the tallies, without those by which another user's log speaks of targets that root's files name, or of none at all."""
+    roots = [route for proxy in proxies if not proxy.owner_uid for route in proxy.routes if proxy.supplier(route.at) == ROOT]
+    targets = {peer.target for peers in peer_sets(roots) for peer in peers}
+    for tally in tallies:
+        if not tally.owner_uid or not roots or (tally.target is not None and tally.target not in targets):
+            yield tally
+
+
+def _with(total: LogSummary, other: LogSummary) -> LogSummary:
+    """Return the summary with the failures of another user's logs, and the traffic of targets that only those tell of."""
+    known = {traffic.target for traffic in total.targets}
+    by_minute = Counter(total.by_minute)
+    by_minute.update(other.by_minute)
+    by_status = Counter(total.by_status)
+    by_status.update(other.by_status)
+    return LogSummary(
+        files=(*total.files, *other.files),
+        tallies=(*total.tallies, *other.tallies),
+        targets=(*total.targets, *(traffic for traffic in other.targets if traffic.target not in known)),
+        requests=total.requests + other.requests,
+        by_status=dict(by_status),
+        by_minute=dict(sorted(by_minute.items())),
+        has_access=total.has_access or other.has_access,
+        has_upstream_fields=total.has_upstream_fields or other.has_upstream_fields,
+        has_error=total.has_error or other.has_error,
+        clients=total.clients + other.clients,
+        paths=total.paths,
+    )
+
+
+def _worst_first(paths: Iterable[PathTraffic]) -> list[PathTraffic]:
+    """Return the paths, those with most refused requests first."""
+    return sorted(paths, key=lambda path: -sum(n for status, n in path.statuses.items() if status >= "4"))
+
+
+def _of_deleted(file: LogFile) -> Gap:
+    """Return the Gap of a log that the gateway writes to after it was deleted: nobody else can read its lines."""
+    reason = "it was deleted or rotated, and the gateway still writes to the deleted file: its lines were read from there"
+    return Gap(
+        source=file.path, reason=reason, hint="make the gateway reopen its logs (nginx -s reopen), now and after each rotation"
+    )
+
+
+def _of_another_time(host: Host, path: str) -> Gap | None:
+    """Return the Gap of a log that has lines, and none of the window; None for one that is empty, or tells no times."""
+    try:
+        with host.open(path) as stream:
+            is_cut = is_compressed(stream)  # only its begin is read
+            if is_cut:
+                data = head(stream)
+            else:
+                stream.seek(max(0, stream.seek(0, io.SEEK_END) - PROBE_BYTES))
+                data = stream.read(PROBE_BYTES)
+    except (HostError, OSError):
+        return None
+    lines = data.decode("utf-8", "replace").splitlines()
+    at = next((at for line in (lines if is_cut else reversed(lines)) if (at := stamps.find(line))), None)
+    if at is None:
+        return None
+    reason = f"no lines in the time window: the {'first' if is_cut else 'last'} line is from {at:%Y-%m-%d %H:%M:%S}"
+    return Gap(source=path, reason=reason, hint=f"include its time: --since {at:%Y-%m-%d}")
+
+
+def _given(path: str, known: Snapshot) -> LogInput:
+    """Return a log of the user, with what the configurations say of it."""
+    targets = [target for proxy in known.proxies or () if proxy.kind == "nginx" for target in proxy.logs]
+    named = [target for target in targets if target.path == path and target.kind == "error"]
+    formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
+    return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
+
+
+def _configured(
+    host: Host, proxy: Proxy, since: datetime, until: datetime, gaps: list[Gap], *, is_now: bool = True
+) -> Iterator[LogInput]:
+    """Yield the logs of one proxy, each file once; what goes elsewhere, or nowhere, becomes a Gap unless it can be found."""
+    seen: dict[tuple[str, str], list[LogTarget]] = {}
+    for target in proxy.logs:
+        place = target.path if target.goes_to in ("file", "variable") else target.goes_to
+        seen.setdefault((target.kind, place), []).append(target)
+    for (kind, place), targets in seen.items():
+        match targets[0].goes_to:
+            case "file":
+                gaps.extend(_hidden(targets))
+                yield _log(proxy, targets, place, _owner(host, proxy, targets, place))
+            case "variable":
+                owner = only_user({proxy.supplier(target.at) for target in targets})
+                acting = host.acting_as(owner)
+                paths = _matching(acting.inside(proxy.root) if proxy.root else acting, place)
+                yield from (_log(proxy, targets, path, owner) for path in paths)
+                if not paths:
+                    reason = f"no file matches the path of the {kind} log, which contains variables"
+                    gaps.append(Gap(source=place, reason=reason, hint="give the logs with --log"))
+            case "memory":
+                yield from _of_memory(host, proxy, targets[0].path, since, until, gaps, is_now=is_now)
+            case "off":
+                gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
+    streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
+    yield from _streams(host, proxy, streams, since, until, gaps)
+
+
+def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
+    """Return the user with whose rights a log is read: of whoever can write where it is named, of root where root's master has it open.
+
+    A file that root's own master holds open for writing is its log, whoever may edit the configuration by now.
+    """
+    owner = only_user({proxy.supplier(target.at) for target in targets})
+    if owner == ROOT or proxy.owner_uid != ROOT or proxy.pid is None or proxy.root:
+        return owner
+    stat = attempt(partial(host.stat, path))
+    directory = f"/proc/{proxy.pid}/fd"
+    held = (
+        attempt(partial(host.stat, f"{directory}/{name}"))
+        for name in (attempt(partial(host.list, directory)) or ())[:DESCRIPTORS]
+    )
+    is_held = stat is not None and any(one is not None and (one.device, one.inode) == (stat.device, stat.inode) for one in held)
+    return ROOT if is_held else owner
+
+
+def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
+    if proxy.kind != "nginx":  # its content tells
+        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
+    first, servers = targets[0], {target.server for target in targets}
+    formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
+    return LogInput(
+        path=path,
+        root=proxy.root,
+        kind=first.kind,
+        format=formats[0][0] if len(formats) == 1 else "",
+        escape=formats[0][1] if len(formats) == 1 else "default",
+        candidates=formats,
+        server=servers.pop() if len(servers) == 1 else "",
+        proxy=proxy.kind,
+        pid=proxy.pid,
+        owner_uid=owner,
+    )
+
+
+def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
+    """Yield a Gap where only worse things than failed connections are written."""
+    levels = {target.level for target in targets if target.kind == "error"}
+    if levels and levels <= set(_HIDES_ERRORS):
+        reason = f"the log level is {targets[0].level}: failed connections (level error) are not logged"
+        yield Gap(
+            source=targets[0].path, reason=reason, hint=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload'
+        )
+
+
+def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]:
+    """Yield a Gap where a log is switched off; one location without access log is usual and none."""
+    if kind == "error" or is_only:
+        directive = f"{kind}_log"
+        yield Gap(
+            source=f"{kind} log",
+            reason=f"it is disabled{_at(targets[0])}",
+            hint=f"set {directive} to a file there and reload the proxy",
+        )
+
+
+def _of_memory(
+    host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, gaps: list[Gap], *, is_now: bool
+) -> Iterator[LogInput]:
+    """Yield what Varnish keeps in memory; where that cannot be read, a file without lines that says so, and a Gap."""
+    source = f"varnishlog -n {directory}"
+    log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, owner_uid=proxy.owner_uid, content=b"")
+    try:
+        content, is_whole = varnish_log.read(host, proxy, directory, since, until, is_now=is_now)
+    except HostError as error:
+        gaps.append(Gap(source=source, reason=error.reason, hint=error.hint or "run why502 as root"))
+        if not proxy.owner_uid:
+            yield msgspec.structs.replace(log, unread_because=error.reason)
+        return
+    if not is_whole:
+        gaps.append(
+            Gap(source=source, reason="more failed than is read: only the oldest failures are counted", hint="a shorter --since")
+        )
+    yield msgspec.structs.replace(log, content=content)
+
+
+def _streams(
+    host: Host, proxy: Proxy, streams: list[tuple[str, str]], since: datetime, until: datetime, gaps: list[Gap]
+) -> Iterator[LogInput]:
+    """Yield what goes to syslog or standard error, from where it arrives: a file, or the journal of the proxy's unit."""
+    left = []
+    for kind, place in streams:
+        path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
+        if path:
+            yield LogInput(
+                path=path,
+                root=proxy.root,
+                kind=kind,
+                candidates=_formats(proxy),
+                proxy=proxy.kind,
+                pid=proxy.pid,
+                owner_uid=proxy.owner_uid,
+            )
+        else:
+            left.append((kind, place))
+    if not left:
+        return
+    journal = _journal(host, proxy.unit, since, until) if proxy.unit else None
+    if isinstance(journal, str) and journal.strip() and proxy.kind == "caddy":
+        journal = "".join(_CADDY_LINE.findall(journal))  # beside these it writes its environment, and what it does itself
+        if not journal:
+            return
+    if isinstance(journal, str) and journal.strip():
+        errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
+        log = LogInput(
+            path=f"journalctl -u {proxy.unit}",
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            candidates=_formats(proxy),
+            owner_uid=proxy.owner_uid,
+        )
+        for kind in dict(left):
+            yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others)
+        return
+    for kind, place in left:
+        target = next(target for target in proxy.logs if target.kind == kind and target.goes_to == place)
+        goes = "syslog" if place == "syslog" else "the standard output of the process" if kind == "access" else "standard error"
+        reason = f"it goes to {goes}{_at(target)}"
+        if isinstance(journal, HostError):
+            reason += f", and the journal of {proxy.unit} could not be read: {journal.reason}"
+        elif proxy.unit:
+            reason += f", and the journal of {proxy.unit} has no entries from this time"
+        gaps.append(
+            Gap(
+                source=f"{kind} log",
+                reason=reason,
+                hint="save those lines to a file (docker logs, journalctl) and give it with --log",
+            )
+        )
+
+
+def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
+    """Return the file that a stream of the process was redirected to; "" for a pipe, a terminal, or what is not to be seen."""
+    if proxy.pid is None:
+        return ""
+    try:
+        path = host.link(f"/proc/{proxy.pid}/fd/{descriptor}")
+        return path if path.startswith("/") and host.stat(f"/proc/{proxy.pid}/fd/{descriptor}").kind == "file" else ""
+    except HostError:
+        return ""
+
+
+def _journal(host: Host, unit: str, since: datetime, until: datetime) -> str | HostError:
+    """Return the newest lines of a unit as it wrote them, oldest first; see journalctl(1), and `journal.read` for the order."""
+    window = (f"--since=@{int(since.timestamp())}", f"--until=@{int(until.timestamp()) + 1}")
+    try:
+        found = host.run(
+            *("journalctl", "--no-pager", "--quiet", "--output=cat", "--reverse", f"--unit={unit}", *window),
+            f"--lines={JOURNAL_LINES}",
+            timeout_s=JOURNAL_S,
+        )
+    except HostError as error:
+        return error
+    if found.status:
+        return HostError(found.stderr.strip()[:200] or f"journalctl exited with status {found.status}")
+    whole = found.stdout[: found.stdout.rfind("\n") + 1]  # output beyond the limit is cut, which is of the oldest lines here
+    return "".join(reversed(whole.splitlines(keepends=True)))
+
+
+def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys((target.format, target.escape) for target in proxy.logs if target.format))
+
+
+def _matching(host: Host, path: str) -> list[str]:
+    """Return the files that a path with variables in its last part may mean, at most MATCHES."""
+    directory, name = posixpath.split(path)
+    if "$" in directory:
+        return []
+    pattern = re.compile(_VARIABLE.sub(r"[^/]*", re.escape(name)))
+    try:
+        return [posixpath.join(directory, each) for each in host.list(directory) if pattern.fullmatch(each)][:MATCHES]
+    except HostError:
+        return []
+
+
+def _at(target: LogTarget) -> str:
+    return f" by {target.at}" if target.at else ""

@@ -1,0 +1,186 @@
+"""What the names of peers mean now: to the system, as nginx asks it when it starts, and to the `resolver` of a route.
+
+Without a resolver nginx asks once, by getaddrinfo() (ngx_inet_resolve_host), so the hosts file counts. Its own resolver
+asks the given name servers only, for A and AAAA, each time (ngx_resolver.c).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from why502.collectors.base import Ask, Found
+from why502.collectors.name_server import ask_server
+from why502.diagnosis.index import peer_sets
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.model.config import Peer
+from why502.model.errors import HostError
+from why502.model.logs import Symptom
+from why502.model.snapshot import Gap, Proxy, Resolution, Snapshot
+from why502.model.target import Target
+
+SECTION = "names"
+LIMIT_S = 8.0
+QUESTIONS = 64
+AT_ONCE = 16
+
+_SYSTEM_S = 2.5
+_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_FAILED = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED, Symptom.NO_RESOLVER})
+_HOSTS, _RESOLV = "/etc/hosts", "/etc/resolv.conf"
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ...]]:
+    """Return what each name means to each that is asked. Name servers are asked only where probes are allowed."""
+    gaps: list[Gap] = []
+    questions: dict[tuple[str, ...], Callable[[], Resolution]] = {}
+    missed = frozenset(_logged(known))
+    for proxy in known.proxies or ():
+        for name in _names(proxy, known):
+            question = partial(_by_system, host, proxy, name, ask, is_missed=name in missed)
+            questions.setdefault((name, proxy.root, proxy.network), question)
+        for name, server, with_v6 in _at_run_time(proxy, known):
+            if ask.probes:
+                questions.setdefault((name, server), partial(_by_resolver, host, proxy, name, server, with_v6))
+            else:
+                gaps.append(Gap(source="names", reason=f"name server {server} was not queried: --no-probe"))
+    if len(questions) > QUESTIONS:
+        gaps.append(Gap(source="names", reason=f"only {QUESTIONS} of {len(questions)} name queries were sent"))
+    found = []
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="names") as pool:
+        for answer in pool.map(_answer, list(questions.values())[:QUESTIONS]):
+            if isinstance(answer, HostError):
+                gaps.append(Gap(source="names", reason=answer.reason, hint=answer.hint))
+            else:
+                found.append(answer)
+    return Found(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(gaps)))
+
+
+def parse_ahosts(output: str) -> tuple[str, ...]:
+    """Return the addresses that `getent ahosts` printed, each once."""
+    first = (line.split()[0] for line in output.splitlines() if line.strip())
+    return tuple(dict.fromkeys(word for word in first if _is_address(word)))
+
+
+def parse_hosts(content: bytes, name: str) -> tuple[str, ...]:
+    """Return the addresses that a hosts file (hosts(5)) gives a name; case does not count."""
+    found = []
+    for line in content.decode("utf-8", "replace").splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        if name.rstrip(".").lower() in (other.lower() for other in names) and _is_address(address):
+            found.append(address)
+    return tuple(dict.fromkeys(found))
+
+
+def parse_name_servers(content: bytes) -> tuple[str, ...]:
+    """Return the servers that a resolv.conf(5) names."""
+    lines = (line.split() for line in content.decode("utf-8", "replace").splitlines())
+    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]))
+
+
+def resolver_servers(args: Iterable[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the servers of a `resolver` directive as written, and whether it asks for IPv6 addresses."""
+    words = tuple(args)
+    return tuple(word for word in words if "=" not in word and "$" not in word), "ipv6=off" not in words
+
+
+def _answer(question: Callable[[], Resolution]) -> Resolution | HostError:
+    try:
+        return question()
+    except HostError as error:
+        return error
+
+
+def _names(proxy: Proxy, known: Snapshot) -> list[str]:
+    """Return the names of peers, and those that failed by the logs."""
+    return list(dict.fromkeys((*_peer_names(peer for peers in peer_sets(proxy.routes) for peer in peers), *_logged(known))))
+
+
+def _peer_names(peers: Iterable[Peer]) -> Iterator[str]:
+    for peer in peers:
+        if peer.target is not None and not peer.target.is_address and _NAME.fullmatch(peer.target.host):
+            yield peer.target.host
+
+
+def _logged(known: Snapshot) -> Iterator[str]:
+    for tally in known.logs.tallies if known.logs else ():
+        host = tally.detail.partition(":")[0].strip('"')
+        if tally.symptom in _FAILED and _NAME.fullmatch(host) and not _is_address(host):
+            yield host
+
+
+def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool]]:
+    """Yield the names that nginx itself resolves, the server that it would ask, and whether for IPv6."""
+    logged = tuple(_logged(known))
+    open_sets = {id(peers): any(_peer_names(peers)) for peers in peer_sets(proxy.routes)}
+    for route in proxy.routes:
+        if not (open_sets[id(route.peers)] or (route.has_variables and logged)):
+            continue
+        setting = route.setting("resolver")
+        servers, with_v6 = resolver_servers(setting.args if setting else route.resolver)
+        names = _peer_names(peer for peer in route.peers if peer.resolves or route.has_variables)
+        for name in dict.fromkeys((*names, *(logged if route.has_variables else ()))):
+            yield from ((name, server, with_v6) for server in servers)
+
+
+def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool) -> Resolution:
+    acting = host.acting_as(proxy.owner_uid)
+    seen = acting.inside(proxy.root) if proxy.root else acting
+    if proxy.root or proxy.network:
+        if addresses := parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name):
+            return Resolution(name=name, source=_HOSTS, addresses=addresses)
+        if proxy.network or attempt(partial(seen.read, _RESOLV)) != attempt(partial(host.read, _RESOLV)):
+            raise HostError(
+                f"the address of {name} in the container of nginx process {proxy.pid} cannot be determined from here",
+                f"run `getent ahosts {name}` there",
+            )
+    done = host.run("getent", "ahosts", name, timeout_s=_SYSTEM_S)
+    if addresses := parse_ahosts(done.stdout):
+        in_file = parse_hosts(attempt(partial(host.read, _HOSTS)) or b"", name)
+        source = _HOSTS if in_file and set(addresses) <= set(in_file) else "system"
+        servers = _own_servers(host, name) if ask.probes and is_missed else ()
+        return Resolution(name=name, source=source, addresses=addresses, servers=servers)
+    return _why_not(host, name, ask)
+
+
+def _own_servers(host: Host, name: str) -> tuple[str, ...]:
+    """Return which of the machine's name servers know a name."""
+    servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"")[:2]
+    return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome == "ok")
+
+
+def _why_not(host: Host, name: str, ask: Ask) -> Resolution:
+    """Return why the system finds no address: getent tells "no such name" and "no answer" alike, its servers do not."""
+    servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
+    answers = [ask_server(name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
+    answers.sort(key=lambda answer: answer.outcome in ("failed", "timed-out"))  # a server that knows comes first
+    if answers and answers[0].outcome != "ok":
+        said = answers[0]
+        return Resolution(name=name, outcome=said.outcome, detail=f"{said.source}: {said.detail or said.outcome}")
+    return Resolution(name=name, outcome="not-found", detail="getent ahosts finds nothing")
+
+
+def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool) -> Resolution:
+    if proxy.network:
+        raise HostError(f"name server {server} belongs to the network namespace of nginx process {proxy.pid}")
+    target = Target.parse(server)
+    if target is None:
+        raise HostError(f"{server} is not a name server")
+    if not _is_address(target.host):
+        addresses = parse_ahosts(host.run("getent", "ahosts", target.host, timeout_s=_SYSTEM_S).stdout)
+        if not addresses:
+            return Resolution(name=name, source=server, outcome="failed", detail=f"{server} has no address", is_resolver=True)
+        target = Target(host=addresses[0], port=target.port)
+    return ask_server(name, Target(host=target.host, port=target.port or 53), with_v6=with_v6)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

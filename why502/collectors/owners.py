@@ -1,0 +1,56 @@
+"""Whose a target is: the listeners behind it, and their processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from why502.diagnosis.index import Doors, addresses, peer_sets, takes, targets
+from why502.model.snapshot import Snapshot
+from why502.model.target import Target
+
+T = TypeVar("T")
+# The last answer of each function, and the sections that it was made of: several sources of one collection ask for the same.
+_last: dict[object, tuple[tuple[object, ...], object]] = {}
+
+
+def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object, ...]) -> T:
+    """Return what a function derives from these sections of a snapshot, from the last answer where they are the very same objects."""
+    before, answer = _last.get(derive, ((), None))
+    if len(before) == len(parts) and all(one is other for one, other in zip(before, parts, strict=True)):
+        return cast(T, answer)
+    found = derive(known)
+    _last[derive] = (parts, found)
+    return found
+
+
+def wanted(known: Snapshot) -> tuple[Target, ...]:
+    """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn, since there may be thousands."""
+    return _once(targets, known, (known.proxies, known.names, known.logs, known.asked))
+
+
+def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
+    """Return, for every target that something on this machine listens on, the processes that hold that socket in order.
+
+    Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
+    """
+    parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
+    return _once(_owners, known, parts).copy()
+
+
+def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
+    doors = Doors(known.listeners or ())
+    heard = {target: ones for target in wanted(known) if (ones := doors.near(target))}
+    networks: dict[Target, set[str]] = {}
+    for proxy in known.proxies or ():
+        reached = {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}
+        for target in reached & heard.keys():
+            networks.setdefault(target, set()).add(proxy.network)
+    found: dict[Target, tuple[int, ...]] = {}
+    for target, near in heard.items():
+        if not (target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses):
+            continue
+        ones = [one for one in near if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))]
+        if ones:
+            found[target] = tuple(sorted({pid for one in ones for pid in one.pids}))
+    return found

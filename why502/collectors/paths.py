@@ -1,0 +1,66 @@
+"""How this machine would send to each target on another one: its route, and whether the next hop answers: `paths`.
+
+It tells a host that is gone (no ARP answer) and a missing route from a firewall that rejects.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import wanted
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.model.snapshot import NetworkPath, Snapshot
+
+SECTION = "paths"
+ADDRESSES = 16  # that are looked at
+
+# What `ip route get` says of an address that it may not send to (fib_props in the kernel's net/ipv4/fib_semantics.c).
+_REFUSALS = {
+    "No route to host": "unreachable",
+    "Permission denied": "prohibit",
+    "Invalid argument": "blackhole",
+    "Network is unreachable": "none",
+}
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkPath, ...]]:
+    """Return the way to each address that is not this machine's own. Raises HostError where ip(8) is missing."""
+    if ask.offline:
+        return Found(None)
+    own = set(known.addresses or ())
+    hosts = dict.fromkeys(t.host for t in wanted(known) if t.is_address and not t.is_loopback and t.host not in own)
+    return Found(tuple(_look(host, address) for address in list(hosts)[:ADDRESSES]))
+
+
+def _look(host: Host, address: str) -> NetworkPath:
+    answer = host.run("ip", "-j", "route", "get", address, timeout_s=1.0)
+    if answer.status != 0:
+        return NetworkPath(address=address, route=refusal(answer.stderr))
+    route = parse(answer.stdout)
+    gateway, device = str(route.get("gateway", "")), str(route.get("dev", ""))
+    state = ""
+    try:
+        shown = host.run("ip", "-j", "neigh", "show", "to", gateway or address, "dev", device, timeout_s=1.0)
+        states = parse(shown.stdout).get("state", [])
+        state = str(states[0]) if states else ""
+    except HostError:
+        pass
+    kind = str(route.get("type", "unicast"))
+    return NetworkPath(address=address, route=kind, device=device, gateway=gateway, neighbour=state)
+
+
+def refusal(message: str) -> str:
+    """Return the type of route that the message of `ip route get` stands for; "none" for any other."""
+    return next((kind for words, kind in _REFUSALS.items() if words in message), "none")
+
+
+def parse(output: str) -> dict[str, Any]:
+    """Return the first object of what `ip -j` writes; {} where there is none."""
+    try:
+        found = json.loads(output or "[]")
+    except ValueError:
+        return {}
+    return found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else {}

@@ -1,0 +1,196 @@
+"""How short the machine is of processor, memory and disk, and each backend's cgroup of what it may use.
+
+Documentation/accounting/psi.rst, proc_stat(5), proc_meminfo(5), proc_vmstat(5), Documentation/admin-guide/iostats.rst.
+PSI gives the share of time that tasks waited, over the last 10 and 60 seconds: the greater of the two is kept. What exists
+only as a counter since boot is read twice, a moment apart.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import msgspec
+
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import owners
+from why502.host.base import Host
+from why502.machine import cgroups
+from why502.machine.attempt import attempt
+from why502.machine.cgroups import Group
+from why502.machine.process_table import parse_cgroup
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Pressure, Snapshot
+
+SECTION = "pressure"
+_LOOK_S = 0.1
+_GROUPS = 16
+_PAGE_BYTES = 4096
+_AVERAGE = re.compile(r"avg(?:10|60)=(\d+(?:\.\d+)?)")
+_PARTITION = re.compile(
+    r"(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+)\d+|(?:nvme\d+n\d+|mmcblk\d+)p\d+|(?:loop|ram|zram|sr|dm-|md)\d+"
+)
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """What counts since boot: processor ticks in all, idle and stolen, pages swapped, and milliseconds that each disk worked."""
+
+    total: int
+    idle: int
+    steal: int
+    swapped: int | None
+    disks: Mapping[str, int]
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]]:  # noqa: ARG001
+    """Return the pressure on the machine, and on the cgroup of every process that owns a target."""
+    gaps: list[Gap] = []
+    mounts = cgroups.parse_mounts(attempt(partial(host.read, "/proc/self/mountinfo")) or b"")
+    paths = _paths(host, known)
+    read = partial(cgroups.read, host, mounts=mounts)
+    began, before, groups = time.monotonic(), _counters(host), {scope: read(paths=path) for scope, path in paths.items()}
+    time.sleep(_LOOK_S)
+    took_s, after = time.monotonic() - began, _counters(host)
+    if before is None or after is None:
+        gaps.append(Gap(source="/proc/stat", reason="the machine's load could not be read"))
+        machine = None
+    else:
+        machine = _machine(host, known, before, after, took_s)
+    if owners(known) and not mounts:
+        gaps.append(
+            Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so the limits of the backend are unknown")
+        )
+    found = (_pressure(scope, group, read(paths=paths[scope])) for scope, group in groups.items())
+    limited = tuple(one for one in found if one.scope != "/" or one.memory_limit_bytes or one.cpu_quota)
+    return Found((machine, *limited) if machine else limited or None, tuple(gaps))
+
+
+def parse_psi(content: bytes) -> tuple[float | None, float | None]:
+    """Return the shares (0...1) of time that some and that all tasks waited; None where the kernel does not say."""
+    shares: dict[str, float] = {}
+    for line in content.decode("ascii", "replace").splitlines():
+        kind, _, rest = line.partition(" ")
+        shares[kind] = max((round(float(value) / 100, 4) for value in _AVERAGE.findall(rest)), default=0.0)
+    return shares.get("some"), shares.get("full")
+
+
+def parse_stat(content: bytes) -> tuple[int, int, int] | None:
+    """Return ticks in all, idle (waiting for disks included) and stolen from the first line of /proc/stat."""
+    words = content.partition(b"\n")[0].split()
+    if len(words) < 5 or words[0] != b"cpu" or not all(word.isdigit() for word in words[1:]):
+        return None
+    ticks = [int(word) for word in words[1:9]]  # guest time is counted in user time already
+    return sum(ticks), sum(ticks[3:5]), ticks[7] if len(ticks) > 7 else 0
+
+
+def parse_meminfo(content: bytes) -> dict[str, int]:
+    """Return the sizes of /proc/meminfo in bytes."""
+    rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3 and row[1].isdecimal()}
+
+
+def parse_diskstats(content: bytes) -> dict[str, int]:
+    """Return the milliseconds that each whole disk worked (field 10 of iostats); partitions and stacked devices are left out."""
+    rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
+    return {row[2]: int(row[12]) for row in rows if len(row) > 12 and row[12].isdecimal() and not _PARTITION.fullmatch(row[2])}
+
+
+def _counters(host: Host) -> Counters | None:
+    try:
+        stat = parse_stat(host.read("/proc/stat"))
+    except HostError:
+        return None
+    if stat is None:
+        return None
+    memory = cgroups.parse_table(attempt(partial(host.read, "/proc/vmstat")) or b"")
+    swapped = memory["pswpin"] + memory["pswpout"] if {"pswpin", "pswpout"} <= memory.keys() else None
+    return Counters(*stat, swapped, parse_diskstats(attempt(partial(host.read, "/proc/diskstats")) or b""))
+
+
+def _machine(host: Host, known: Snapshot, before: Counters, after: Counters, took_s: float) -> Pressure:
+    text = {name: attempt(partial(host.read, f"/proc/{name}")) or b"" for name in ("stat", "loadavg", "meminfo")}
+    psi = {name: parse_psi(attempt(partial(host.read, f"/proc/pressure/{name}")) or b"") for name in ("cpu", "memory", "io")}
+    memory = parse_meminfo(text["meminfo"])
+    stat = cgroups.parse_table(text["stat"])
+    ticks = after.total - before.total
+    busy = {name: (worked - before.disks.get(name, worked)) / 1000 / took_s for name, worked in after.disks.items()}
+    disk = max(busy, key=lambda name: busy[name], default="")
+    load = text["loadavg"].split()[:1]
+    return Pressure(
+        cpu_some=psi["cpu"][0],
+        memory_some=psi["memory"][0],
+        memory_full=psi["memory"][1],
+        io_some=psi["io"][0],
+        io_full=psi["io"][1],
+        cpus=len(re.findall(rb"^cpu\d+ ", text["stat"], re.MULTILINE)) or None,
+        load_1m=float(load[0]) if load and re.fullmatch(rb"\d+(\.\d+)?", load[0]) else None,
+        running=stat.get("procs_running"),
+        blocked=_blocked(known, stat),
+        steal=_share(after.steal - before.steal, ticks),
+        cpu_busy=_share(ticks - (after.idle - before.idle), ticks),
+        memory_total_bytes=memory.get("MemTotal"),
+        memory_available_bytes=_available(memory),
+        swap_total_bytes=memory.get("SwapTotal"),
+        swap_used_bytes=memory["SwapTotal"] - memory.get("SwapFree", 0) if "SwapTotal" in memory else None,
+        swapped_bytes_s=_swapped(before, after, took_s),
+        disk=disk,
+        disk_busy=min(1.0, busy[disk]) if disk else None,
+    )
+
+
+def _pressure(scope: str, before: Group, now: Group) -> Pressure:
+    psi = {name: parse_psi(now.pressure.get(name, b"")) for name in ("cpu", "memory", "io")}
+    periods = (now.periods or 0) - (before.periods or 0)
+    limit, used = now.memory_limit, now.memory_used
+    return Pressure(
+        scope=scope,
+        cpu_some=psi["cpu"][0],
+        memory_some=psi["memory"][0],
+        memory_full=psi["memory"][1],
+        io_some=psi["io"][0],
+        io_full=psi["io"][1],
+        cpu_quota=now.quota,
+        throttled=_share(now.throttled or 0, now.periods) if now.periods is not None else None,
+        throttled_now=_share((now.throttled or 0) - (before.throttled or 0), periods) if now.periods is not None else None,
+        memory_limit_bytes=limit,
+        memory_used_bytes=used,
+        memory_available_bytes=max(0, limit - used) if limit is not None and used is not None else None,
+        memory_limit_hits=now.limit_hits,
+        oom_kills=now.oom_kills,
+    )
+
+
+def _paths(host: Host, known: Snapshot) -> dict[str, dict[str, str]]:
+    """Return the cgroups of the owners of targets, by the path that Process.cgroup has."""
+    found: dict[str, dict[str, str]] = {}
+    for pid in dict.fromkeys(pid for pids in owners(known).values() for pid in pids):
+        content = attempt(partial(host.read, f"/proc/{pid}/cgroup", limit_bytes=1 << 16))
+        if content and len(found) < _GROUPS and (scope := parse_cgroup(content.decode("utf-8", "replace"))[0]):
+            found.setdefault(scope, cgroups.parse_paths(content))
+    return found
+
+
+def _blocked(known: Snapshot, stat: dict[str, int]) -> int | None:
+    """Return how many processes cannot be interrupted (state D): of those that were seen, else those that wait for disks."""
+    if known.processes is None:
+        return stat.get("procs_blocked")
+    return max(sum(process.state == "D" for process in known.processes), stat.get("procs_blocked", 0))
+
+
+def _available(memory: dict[str, int]) -> int | None:
+    """Return MemAvailable; kernels before 3.14 have none, there it is estimated."""
+    if "MemAvailable" in memory or "MemFree" not in memory:
+        return memory.get("MemAvailable")
+    return memory["MemFree"] + memory.get("Buffers", 0) + memory.get("Cached", 0)
+
+
+def _swapped(before: Counters, after: Counters, took_s: float) -> float | None:
+    if before.swapped is None or after.swapped is None:
+        return None
+    return (after.swapped - before.swapped) * _PAGE_BYTES / took_s
+
+
+def _share(part: int, whole: int) -> float:
+    return max(0.0, min(1.0, part / whole)) if whole > 0 else 0.0

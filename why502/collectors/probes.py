@@ -1,0 +1,264 @@
+"""Ask every target as the proxy would, and the proxy itself where it failed: `probes`.
+
+Bounded: so many targets, so many requests for each, so many at a time, so many seconds; what fails comes first. Only safe
+methods are sent, never a query of a visitor's, never to an address that no running proxy is configured for. A proxy's own
+listener is asked only as a visitor would ask it, once: a request to it may go round in circles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import wanted
+from why502.diagnosis.index import Doors, addresses, frozen, is_passed_on, peer_sets, takes
+from why502.host.base import Host
+from why502.host.trust import only_user
+from why502.model.config import Peer, Route
+from why502.model.errors import Denied, HostError, Why502Error
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
+from why502.model.target import Target
+from why502.probing.entrance import of_route, of_url
+from why502.probing.plan import fits, harmful, has_answered, only_upgrades, plan
+from why502.probing.probe import probe
+from why502.probing.request import Request
+
+SECTION = "probes"
+LIMIT_S = 9.0  # a probe takes milliseconds; one of a server that is silent about 6 s, beside all others
+TARGETS = 64
+REQUESTS_PER_TARGET = 4
+CONSIDERED = 256  # targets of one route
+ALIKE = 4  # routes considered for one target that did not fail, of those that send it the same
+AT_ONCE = 16
+BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
+ENTRANCES = 8
+PATIENT_S = 5.0  # for a first byte, once: only patience tells a slow backend from one that hangs
+STOPPED_S = 0.5  # where all that listens is stopped by a signal
+SPARED = "{request} was not repeated, because it may have caused its own failure; {asked}"
+WOULD_START = "{target} was not probed: systemd listens there for a service that is not running, and a connection would start it"
+INIT = 1  # the pid of systemd
+ALLOW = "give a harmless request with --url"
+
+
+_NONE: Counter[object] = Counter()
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One request, the route that it is of, and how often that failed according to the logs."""
+
+    request: Request
+    proxy: Proxy
+    route: Route
+    failures: int = 0
+    is_upgraded: bool = False  # nothing but WebSockets is asked for on the route
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
+    """Return how every target answers now. Never raises: what could not be asked is a gap."""
+    if ask.offline or not ask.probes:
+        return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
+    if known.proxies is None:
+        return Found(None, (Gap(source=SECTION, reason="no proxy could be examined, so its targets are unknown"),))
+    jobs, gaps = chosen(known)
+    waiting = activated(known)
+    gaps += [Gap(source=SECTION, reason=WOULD_START.format(target=target), hint=ALLOW) for target in _targets_of(jobs) & waiting]
+    jobs = _hasty([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
+    begun = time.monotonic()
+    named, refused = _named(ask.urls, known.proxies)
+    entrances = list(_entrances([job for job in jobs if job.failures], known))
+    found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job, known)), *entrances], begun)
+    failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
+    later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
+    more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
+    return Found((*found, *more), (*gaps, *refused, *missed, *still))
+
+
+def activated(known: Snapshot) -> frozenset[Target]:
+    """Return the targets that systemd alone listens on, for a service that does not run: a connection would start it (systemd.socket(5))."""
+    doors = Doors(known.listeners or ())
+    found = {target: [one for one in doors.near(target) if takes(one, target)] for target in wanted(known)}
+    return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
+
+
+def _targets_of(jobs: list[Job]) -> frozenset[Target]:
+    return frozenset(job.request.target for job in jobs)
+
+
+def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
+    """Return the jobs, with hardly a wait for what is known to be stopped by a signal."""
+    short = msgspec.structs.replace
+    return [short(job, request=short(job.request, answer_s=STOPPED_S)) if job.request.target in stopped else job for job in jobs]
+
+
+def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
+    """Return one job for each target, protocol, Host and SNI, what fails first, within the bounds; and what was left out."""
+    every: dict[tuple[object, ...], Job] = {}
+    gaps: dict[str, str] = {}
+    targets: dict[Target, None] = {}
+    for job in sorted(_jobs(known, gaps, targets), key=lambda job: -job.failures):
+        request = job.request
+        every.setdefault((request.address or request.target, request.protocol, request.host, request.tls), job)
+    counts: Counter[Target] = Counter()
+    kept: list[Job] = []
+    for job in every.values():
+        target = job.request.target
+        if target not in counts and len(counts) >= TARGETS:
+            continue
+        if counts[target] < REQUESTS_PER_TARGET:
+            counts[target] += 1
+            kept.append(job)
+    if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
+        gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = ""
+    return kept, [Gap(source=SECTION, reason=reason, hint=hint) for reason, hint in gaps.items()]
+
+
+def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> Iterator[Job]:
+    """Yield what can be asked; of targets that did not fail no more than are probed. `every` is filled with all of them."""
+    planned: dict[Target, Counter[object]] = {}
+    tallies = _Tallies(known)
+    for proxy in known.proxies or ():
+        if not proxy.is_running:
+            continue
+        ends = {id(peers): _targets(peers, known) for peers in peer_sets(proxy.routes)}
+        every.update(dict.fromkeys(target for targets in ends.values() for target in targets))
+        near = {  # those that fail first, and as many others as are probed
+            peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:TARGETS])))[:CONSIDERED]
+            for peers, targets in ends.items()
+        }
+        suppliers = {file.path: file.owner_uid for file in proxy.files if file.owner_uid}
+        for route in proxy.routes:
+            shape = (route.server_at, route.directive, route.protocol, route.host_header, route.http_version, route.proxy_host)
+            for target in near[id(route.peers)]:
+                failures = sorted(tallies.failures(route, target), key=lambda tally: -tally.count)
+                is_known = target in planned or len(planned) < TARGETS
+                if not failures and not (is_known and planned.get(target, _NONE)[shape] < ALIKE):
+                    continue
+                planned.setdefault(target, Counter())[shape] += 1
+                if proxy.network and not target.is_unix:
+                    reason = (
+                        f"{target} is in the network namespace of process {proxy.pid}, where a probe from here proves nothing"
+                    )
+                    gaps[reason] = ""
+                    continue
+                uid = _supplier(proxy, suppliers, route, target)
+                failures = [tally for tally in failures if tally.owner_uid == uid]
+                is_upgraded = not failures and only_upgrades(known, route)
+                request = plan(proxy, route, target, failures, harmful(known, target), only_upgrades=is_upgraded)
+                greets = request.only_connects and not has_answered(known, target, route)
+                request = msgspec.structs.replace(request, greets=greets, owner_uid=uid, answer_s=PATIENT_S)
+                if request.spared:
+                    gaps[SPARED.format(request=request.spared, asked=_words(request))] = ALLOW
+                yield Job(request, proxy, route, sum(tally.count for tally in failures), is_upgraded)
+
+
+def _targets(peers: tuple[Peer, ...], known: Snapshot) -> tuple[Target, ...]:
+    """Return the addresses of peers now, and those that the log shows behind their names: an old one may still be in use."""
+    configured = [target for peer in peers if not peer.is_down for target in addresses(peer, known)]
+    ports = {peer.target.port for peer in peers if peer.target and not peer.target.is_address}
+    logged = [
+        tally.target
+        for tally in (_tallies(known) if ports else ())
+        if tally.target and tally.target.is_address and tally.target.port in ports
+    ]
+    return tuple(dict.fromkeys((*configured, *(target for target in logged if not target.is_unix))))
+
+
+class _Tallies:
+    """The tallies of a snapshot by target, and those without one by group."""
+
+    def __init__(self, known: Snapshot) -> None:
+        self.by_target: dict[Target, list[Tally]] = {}
+        self.by_group: dict[str, list[Tally]] = {}
+        for tally in _tallies(known):
+            if tally.target is not None:
+                self.by_target.setdefault(tally.target, []).append(tally)
+            elif tally.group:
+                self.by_group.setdefault(tally.group, []).append(tally)
+
+    def failures(self, route: Route, target: Target) -> Iterator[Tally]:
+        """Yield the failures that may be a route's: of its target or group, and of its server and location where these are told."""
+        for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
+            paths = [request.partition(" ")[2] for request, _ in tally.requests]
+            is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
+            if is_here and not is_passed_on(tally) and (not paths or any(fits(route, path) for path in paths)):
+                yield tally
+
+
+def _words(request: Request) -> str:
+    return "no other request was sent instead" if request.only_connects else f"{request.method} {request.path} was sent instead"
+
+
+def _supplier(proxy: Proxy, suppliers: dict[str, int], route: Route, target: Target) -> int:
+    """Return the user who has the proxy connect to a target: who supplies the route, or the peer in its group; NOBODY for two."""
+    places = [peer.at for peer in route.peers if peer.target == target and peer.at is not None] if suppliers else []
+    return proxy.owner_uid or only_user({suppliers.get(place.file, 0) for place in (route.at, *places) if place is not None})
+
+
+def _tallies(known: Snapshot) -> tuple[Tally, ...]:
+    return known.logs.tallies if known.logs else ()
+
+
+def _is_own(job: Job, known: Snapshot) -> bool:
+    """Return whether the target is a listener of the very proxy that passes to it."""
+    target = job.request.target
+    is_here = target.is_loopback or target.host in (known.addresses or ())
+    return any(
+        listen == target or (listen.port == target.port and listen.is_wildcard and is_here) for listen in job.proxy.listens
+    )
+
+
+def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
+    """Return one request to the proxy for each route, at most ENTRANCES."""
+    found: dict[tuple[object, ...], Request] = {}
+    tallies = _Tallies(known)
+    for job in jobs:
+        if job.proxy.network or len(found) >= ENTRANCES or job.is_upgraded:
+            continue
+        failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
+        failures = [tally for tally in failures if tally.owner_uid == job.request.owner_uid]
+        if request := of_route(job.route, failures, harmful(known, job.request.target)):
+            request = msgspec.structs.replace(request, owner_uid=job.request.owner_uid)
+            found.setdefault((request.target, request.url), request)
+    return list(found.values())
+
+
+def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request], list[Gap]]:
+    """Return the requests for the URLs that the user named, and those that lead to no proxy here."""
+    requests, gaps = [], []
+    for url in urls:
+        try:
+            requests.append(of_url(url, proxies))
+        except Why502Error as error:
+            gaps.append(Gap(source=SECTION, reason=error.message, hint=error.hint))
+    return requests, gaps
+
+
+def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe], list[Gap]]:
+    """Return the probes, in the requests' order, and what could not be asked."""
+
+    def one(request: Request) -> Probe | Gap:
+        if time.monotonic() - begun > BEGIN_WITHIN_S:
+            return Gap(source=SECTION, reason=f"{request.target} was not probed: the probe time budget was used up")
+        try:
+            found = probe(host.acting_as(request.owner_uid), request)
+            if (
+                request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
+            ):  # what the proxy's workers may do is not known by that
+                raise Denied(
+                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to connect to it"
+                )
+            return found
+        except HostError as error:
+            return Gap(source=SECTION, reason=f"{request.target} could not be probed: {error.reason}", hint=error.hint)
+
+    if not requests:
+        return [], []
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
+        done = list(pool.map(one, requests))
+    return [x for x in done if isinstance(x, Probe)], [x for x in done if isinstance(x, Gap)]

@@ -1,0 +1,79 @@
+"""The processes that matter: those that listen, the proxies, and the parents and children of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+from why502.collectors.base import Ask, Found
+from why502.host.base import Host
+from why502.machine.attempt import attempt, each
+from why502.machine.process_table import ProcessTable, Stat
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Process, Snapshot
+
+SECTION = "processes"
+ABOVE = 3  # generations of parents: application, its shell or master, its manager
+CHILDREN = 64  # of one process that are looked at; all are counted
+PROCESSES = 512
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:  # noqa: ARG001
+    """Return the processes around every listener and proxy, by number. Raises HostError."""
+    table = ProcessTable(host)
+    stats = table.stats()
+    wanted = _around(known, stats)
+    counts = Counter(stat.ppid for stat in stats.values())
+    gaps: list[Gap] = []
+
+    def look(pid: int) -> tuple[Process, ...]:
+        process = attempt(partial(table.process, pid, children=counts[pid]))
+        return (process,) if process is not None else ()
+
+    def missed(pid: int, reason: str, hint: str) -> None:
+        gaps.append(Gap(source=f"process {pid}", reason=reason, hint=hint))
+
+    found = tuple(each(sorted(wanted[:PROCESSES]), look, missed))
+    return Found(found, (*gaps, *_gaps(host, found, len(wanted))))
+
+
+def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
+    """Return the owners of listeners first, then proxies, then parents without the first process, then children."""
+    owners = [pid for listener in known.listeners or () for pid in listener.pids]
+    owners += [pid for proxy in known.proxies or () for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid]
+    parents: list[int] = []
+    for pid in owners:
+        above = pid
+        for _ in range(ABOVE):
+            if (stat := stats.get(above)) is None or stat.ppid <= 1:
+                break
+            above = stat.ppid
+            parents.append(above)
+    children: list[int] = []
+    taken: Counter[int] = Counter()
+    of_interest = set(owners)
+    for pid, stat in stats.items():
+        if stat.ppid in of_interest and taken[stat.ppid] < CHILDREN:
+            taken[stat.ppid] += 1
+            children.append(pid)
+    return [pid for pid in dict.fromkeys((*owners, *parents, *children)) if pid in stats]
+
+
+def _gaps(host: Host, found: tuple[Process, ...], wanted: int) -> list[Gap]:
+    gaps = []
+    if wanted > PROCESSES:
+        gaps.append(Gap(source="processes", reason=f"only {PROCESSES} of {wanted} processes were examined"))
+    hidden = sum(1 for process in found if process.limits is None or process.limits.files_open is None)
+    if hidden:
+        gaps.append(
+            Gap(
+                source="processes",
+                reason=f"descriptors and directories of {hidden} processes are not visible",
+                hint="run as root",
+            )
+        )
+    try:
+        host.read("/proc/1/stat", limit_bytes=1)
+    except HostError:
+        gaps.append(Gap(source="processes", reason="/proc hides the processes of other users", hint="run as root"))
+    return gaps

@@ -1,0 +1,51 @@
+"""Whether a backend gets on: it closes connections that the proxy gave up waiting for, one after the other, while it works them off.
+
+One that hangs closes none of them. A server with threads of its own accepts every connection at once, so the kernel's queue stays
+empty and does not tell. The kernel section is the one of before, with `worked_off`.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import msgspec
+
+from why502.collectors import kernel
+from why502.collectors.base import Ask, Found
+from why502.collectors.owners import owners
+from why502.diagnosis.index import frozen
+from why502.host.base import Host
+from why502.machine import sockets
+from why502.machine.attempt import attempt
+from why502.model.snapshot import Kernel, Snapshot
+from why502.model.target import Target
+
+SECTION = "kernel"
+PATIENCE_S = 5.0  # beside the probes, which wait as long where nothing answers
+LIMIT_S = PATIENCE_S + 1.0
+_EVERY_S = 0.5
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
+    """Return the kernel section with what was closed; nothing new where no connection was given up, or nothing may be asked."""
+    given_up = known.kernel.abandoned if known.kernel else {}
+    stopped = frozenset(frozen(known))  # which close nothing
+    wanted = [target for target in owners(known) if given_up.get(str(target)) and target not in stopped]
+    if known.kernel is None or not wanted or not ask.probes:
+        return Found(None)
+    until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(map(str, wanted), 0)
+    before = _given_up(host, known, wanted)
+    while not all(closed.values()) and time.monotonic() < until:
+        time.sleep(_EVERY_S)
+        now = _given_up(host, known, wanted)
+        closed = {name: max(closed[name], len(before[name] - now[name])) for name in closed}
+    return Found(msgspec.structs.replace(known.kernel, worked_off=closed))
+
+
+def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[str, set[bytes]]:
+    """Return by target the other ends of its connections that are closed on the proxy's side."""
+    _, directories = kernel.tables_of(known)
+    tables = [found for directory in directories if (found := attempt(partial(sockets.read_tcp, host, directory)))]
+    rows = [row for table, _ in tables for row in table if row.state == sockets.CLOSE_WAIT]
+    return {str(target): {row.remote for row in filter(sockets.ends_at(target), rows)} for target in wanted}

@@ -1,0 +1,201 @@
+"""What the service managers say of the services behind the targets, and of bare processes that none looks after.
+
+A service is found from the process that listens on the target; where nothing listens, from what its command, its variables, its
+scripts or its journal say. Never from a name that looks alike.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from time import monotonic
+from types import ModuleType
+
+import msgspec
+
+from why502 import registry
+from why502.collectors import owners
+from why502.collectors.base import Ask, Found
+from why502.host import waiting
+from why502.host.base import Host
+from why502.logs.detect import parse_any
+from why502.machine import suppliers
+from why502.machine.answers import Answers
+from why502.machine.process_table import ProcessTable
+from why502.model.errors import HostError
+from why502.model.logs import Symptom
+from why502.model.snapshot import Gap, Service, Snapshot
+from why502.model.target import Target
+from why502.redaction import redact
+from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container
+
+SECTION = "services"
+WINDOW = timedelta(minutes=15)
+MANAGERS = tuple(registry.parts("why502.supervisors", "manager"))
+PATIENCE_S = 4.5  # a machine in trouble answers slowly; an idle one in a tenth of a second
+LIMIT_S = PATIENCE_S + 0.4
+_Answers = Answers[tuple[Service, ...] | HostError]
+
+
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:  # noqa: ARG001
+    """Return the services behind the targets on this machine; none for targets elsewhere. Raises HostError."""
+    look = look_of(host, known)
+    if not look.owners:
+        return Found(())
+    deadline = monotonic() + PATIENCE_S
+    answers: list[tuple[ModuleType, _Answers]] = []
+    for manager in MANAGERS:
+        answer: _Answers = Answers()
+        threading.Thread(target=_ask, args=(manager, host, look, answer), name=_name(manager), daemon=True).start()
+        answers.append((manager, answer))
+    found: list[Service] = []
+    gaps: list[Gap] = []
+    for manager, answer in answers:
+        result, is_whole = answer.last(deadline)
+        if not is_whole:
+            gaps.append(Gap(source=_name(manager), reason=f"did not answer within {PATIENCE_S:g} s"))
+        if isinstance(result, HostError):
+            gaps.append(Gap(source=_name(manager), reason=result.reason, hint=result.hint))
+        elif result is not None:
+            found += (kept for service in result if (kept := _without_others(look, service)).targets)
+    served = {target for service in found for target in service.targets}
+    found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
+    found = list(_roots_first(look, found))
+    services = sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)
+    return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
+
+
+def look_of(host: Host, known: Snapshot) -> Look:
+    """Return what is to be asked of the managers. Raises HostError."""
+    until = known.until or known.taken_at
+    stats = ProcessTable(host).stats()
+    listening = owners.owners(known)
+    here = {  # a process that ended since leaves its target silent
+        target: tuple(pid for pid in listening.get(target, ()) if pid in stats)
+        for target in owners.wanted(known)
+        if _is_here(known, target) or target in listening
+    }
+    parents = {pid: stat.ppid for pid, stat in stats.items()}
+    taken = {pid for pids in listening.values() for pid in pids}
+    alone = {pid for listener in known.listeners or () for pid in listener.pids if listener.target.port} - taken
+    return Look(
+        strays=frozenset(alone | {parents.get(pid, 0) for pid in alone}),
+        owners=here,
+        processes={process.pid: process for process in known.processes or ()},
+        parents=parents,
+        names={pid: stat.name for pid, stat in stats.items()},
+        pools=known.php_pools or (),
+        networks=frozenset(proxy.network for proxy in known.proxies or () if proxy.is_running) or frozenset({""}),
+        since=known.since or until - WINDOW,
+        until=until,
+    )
+
+
+def _is_here(known: Snapshot, target: Target) -> bool:
+    """Return whether the address is this machine's, or of a network that its containers have."""
+    return target.is_loopback or target.host in (known.addresses or ()) or is_of_container(target)
+
+
+def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
+    """Put the services found so far where a manager offers `parts`, then all of them, then None."""
+    waiting.hint(PATIENCE_S / 2)
+    try:
+        if parts := getattr(manager, "parts", None):
+            for part in parts(host, look):
+                answer.put(part)
+        else:
+            answer.put(manager.services(host, look))
+    except HostError as error:
+        answer.put(error)
+    except Exception as error:  # a bug in one manager leaves the others' answers
+        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+    answer.end()
+
+
+def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
+    """Yield the services; those of other users without the silent targets that root's name, and without a command.
+
+    Anybody can run a manager of his own that names any target and calls its services what he likes. What runs there is started with
+    its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME is `all`.
+    """
+    ours = (suppliers.ROOT, os.geteuid())
+    taken: dict[Target, set[str]] = {}
+    for service in found:
+        for target in service.targets if service.owner_uid in ours else ():
+            if not look.owners[target]:
+                taken.setdefault(target, set()).add(service.name)
+    for service in found:
+        own = {service.manager_unit}  # of root's unit that starts this very manager it is no rival
+        if service.owner_uid in ours:
+            yield service
+        elif left := tuple(target for target in service.targets if not taken.get(target, own) - own):
+            yield msgspec.structs.replace(service, targets=left, start_argv=())
+
+
+def _without_others(look: Look, service: Service) -> Service:
+    """Return a service that listens nowhere without the targets that others listen on, unless it says that its address is taken."""
+    is_other = service.is_running is False or " names " in service.link
+    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.reason):
+        return service
+    return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
+
+
+def _says_taken(text: str) -> bool:
+    record = parse_any(text)
+    return record is not None and record.symptom is Symptom.ADDRESS_IN_USE
+
+
+def _name(manager: ModuleType) -> str:
+    return manager.__name__.split(".")[-2]
+
+
+def _without_secrets(service: Service) -> Service:
+    return msgspec.structs.replace(service, argv=tuple(redact(word) for word in service.argv))
+
+
+def _rather_idle(look: Look, found: list[Service]) -> list[Service]:
+    """Return the services, those that run without the silent targets that one which does not run names as well."""
+    missed = {target for service in found if service.is_running is False for target in service.targets if not look.owners[target]}
+    kept = (
+        msgspec.structs.replace(service, targets=tuple(t for t in service.targets if t not in missed))
+        if service.is_running
+        else service
+        for service in found
+    )
+    return [service for service in kept if service.targets]
+
+
+def _inner_first(found: list[Service]) -> Iterator[Service]:
+    """Yield the manager next to the process first: pm2, supervisord and containers run below a unit of systemd."""
+    inner = [service for service in found if service.manager != "systemd"]
+    taken = {target for service in inner for target in service.targets}
+    yield from inner
+    for service in found:
+        if service.manager == "systemd":
+            left = tuple(target for target in service.targets if target not in taken)
+            if left:
+                yield msgspec.structs.replace(service, targets=left)
+
+
+def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
+    """Yield the processes that listen on a target and that no manager would start again."""
+    by_pid: dict[int, list[Target]] = {}
+    for target in silent:
+        by_pid.setdefault(look.owners[target][0], []).append(target)
+    for pid, mine in by_pid.items():
+        process = look.processes.get(pid)
+        if process is not None:
+            yield Service(
+                manager="none",
+                name=process.name,
+                state="running",
+                is_running=True,
+                main_pid=pid,
+                started_at=process.started_at,
+                argv=process.argv,
+                cwd=process.cwd,
+                targets=tuple(sorted(mine)),
+                link=f"{LISTENS}; no service manager manages it",
+            )

@@ -1,0 +1,136 @@
+"""Applications: what the systemd units and PHP-FPM pools of a deployment serve, where, and how long they let a request take.
+
+Only options that these servers document are read; a program that we do not know listens nowhere that we know of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.backends.php_fpm import config as php_fpm
+from why502.deployment.files import Deployment, same_path
+from why502.model.base import Value
+from why502.model.target import Target
+from why502.model.times import whole_number
+from why502.supervisors.systemd.unit_files import Unit
+
+GUNICORN_TIMEOUT_S = 30.0
+_BINDS = {"gunicorn": ("-b", "--bind"), "hypercorn": ("-b", "--bind"), "puma": ("-b", "--bind"), "unicorn": ("-l", "--listen")}
+_HOSTS = {"uvicorn": "--host", "daphne": "-b", "flask": "--host", "waitress-serve": "--host", "granian": "--host"}
+_PORTS = {"uvicorn": "--port", "daphne": "-p", "flask": "--port", "puma": "-p", "waitress-serve": "--port", "granian": "--port"}
+_UWSGI = ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket")
+_DEFAULT_PORTS = {"uvicorn": 8000, "gunicorn": 8000, "daphne": 8000, "flask": 5000, "puma": 9292, "waitress-serve": 8080}
+
+
+class Application(Value, frozen=True, kw_only=True):
+    """What listens. `kind`: service, socket or pool. `timeout_s`: after which it kills its worker; None where it never does.
+
+    `is_timeout_set`: false for its default. `timeout_at`: where that stands.
+    """
+
+    name: str
+    kind: str
+    targets: tuple[Target, ...] = ()
+    timeout_s: float | None = None
+    is_timeout_set: bool = False
+    timeout_at: str = ""
+
+
+def applications(deployment: Deployment) -> tuple[Application, ...]:
+    """Return every application that the deployment's units and pools describe."""
+    return (*(_unit(unit) for unit in deployment.units), *_pools(deployment))
+
+
+def behind(deployment: Deployment, target: Target | None) -> Iterator[Application]:
+    """Yield the applications that listen on a target of this machine."""
+    if target is None or not target.is_loopback or not (deployment.units or deployment.pools):
+        return
+    for application in applications(deployment):
+        for listened in application.targets:
+            if same_path(listened) == same_path(target) or (
+                target and not listened.is_unix and not target.is_unix and listened.port == target.port
+            ):
+                yield application
+                break
+
+
+def program(unit: Unit) -> str:
+    """Return the application server that a unit starts, without version: gunicorn, uvicorn, node, java; "" for none."""
+    words = [word.rsplit("/", 1)[-1] for word in unit.argv]
+    if len(words) > 2 and re.fullmatch(r"python[\d.]*", words[0]) and words[1] == "-m":
+        words = words[2:]
+    elif words and words[0] in ("bundle", "poetry", "pipenv", "uv", "npx", "env"):
+        words = [word for word in words[1:] if word not in ("exec", "run")] or words
+    return words[0].rstrip("0123456789.") if words else ""
+
+
+def _unit(unit: Unit) -> Application:
+    kind = "socket" if unit.name.endswith(".socket") else "service"
+    if kind == "socket":
+        found = [php_fpm.listen_target(entry.value) for entry in unit.all("ListenStream", "Socket")]
+        return Application(name=unit.name, kind=kind, targets=tuple(target for target in found if target))
+    argv, name = unit.argv, program(unit)
+    timeout_s, is_set = None, False
+    if name == "gunicorn":
+        workers = next(iter(_options(argv, "-k", "--worker-class")), "sync")
+        given = next((float(value) for value in _options(argv, "-t", "--timeout") if whole_number(value) is not None), None)
+        if workers in ("sync", "gthread"):
+            timeout_s, is_set = (given or None, True) if given is not None else (GUNICORN_TIMEOUT_S, False)
+    elif name == "uwsgi":
+        timeout_s = next((float(value) for value in _options(argv, "--harakiri") if whole_number(value) is not None), None)
+        is_set = timeout_s is not None
+    entry = unit.get("ExecStart")
+    return Application(
+        name=unit.name,
+        kind=kind,
+        targets=tuple(_targets(name, argv)),
+        timeout_s=timeout_s,
+        is_timeout_set=is_set,
+        timeout_at=str(entry.at) if entry else "",
+    )
+
+
+def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
+    """Yield where a server's options say that it listens; its default port where they say nothing."""
+    found = []
+    for value in _options(argv, *_BINDS.get(name, ()), *(_UWSGI if name == "uwsgi" else ())):
+        target = Target.parse(re.sub(r"^(?:tcp|http)://|^(?=:)|(?<=^unix:)//", lambda part: "0.0.0.0" * (not part[0]), value))
+        if target and (target.is_unix or target.port):
+            found.append(target)
+    ports = [port for value in _options(argv, _PORTS.get(name, "")) if 0 < (port := whole_number(value, 5) or 0) < 65536]
+    host = next(iter(_options(argv, _HOSTS.get(name, ""))), "127.0.0.1")
+    found += [Target(host=host, port=port) for port in ports]
+    if (
+        not found
+        and name in _DEFAULT_PORTS
+        and not any(word.startswith(("-c", "--config", "--fd", "--uds", "-C")) for word in argv)
+    ):
+        found.append(Target(host="127.0.0.1", port=_DEFAULT_PORTS[name]))
+    yield from found
+
+
+def _options(argv: tuple[str, ...], *names: str) -> Iterator[str]:
+    """Yield the values of options given as `--name value`, `--name=value`, `-n value` or `-nvalue`."""
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
+        for name in filter(None, names):
+            if word == name and following:
+                yield following
+            elif name.startswith("--") and word.startswith(f"{name}="):
+                yield word.partition("=")[2]
+            elif len(name) == 2 and word.startswith(name) and len(word) > 2 and not word.startswith("--"):
+                yield word[2:]
+
+
+def _pools(deployment: Deployment) -> Iterator[Application]:
+    for pool in deployment.pools:
+        limit = php_fpm.seconds(pool.settings.get("request_terminate_timeout", "0"))
+        written = pool.written.get("request_terminate_timeout")
+        yield Application(
+            name=f"pool {pool.name}",
+            kind="pool",
+            targets=(pool.target,) if pool.target else (),
+            timeout_s=limit or None,
+            is_timeout_set=bool(limit),
+            timeout_at=str(written.at) if written and written.at else "",
+        )

@@ -1,0 +1,248 @@
+"""Deployment: what was given to be checked before it runs: one nginx configuration, PHP-FPM pools, systemd units.
+
+Rules read it as causes read a Case. `levels` are the blocks of the configuration, each with what it sets itself and what is
+in force there, so that a rule can tell the one from the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import msgspec
+
+from why502.backends.php_fpm.config import Entry
+from why502.config.configuration import Configuration
+from why502.config.tree import Tree
+from why502.gateways.nginx.config import Matcher, scope, variables
+from why502.gateways.nginx.config.files import Directive
+from why502.gateways.nginx.config.scope import Settings
+from why502.model.base import Value
+from why502.model.config import Peer, Position, Route, Server, Upstream
+from why502.model.snapshot import PhpPool
+from why502.model.target import Target
+from why502.model.times import whole_number
+from why502.supervisors.systemd.unit_files import Unit
+
+_IP = re.compile(r"[0-9.]+")
+_DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
+_INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A block. `path`: the names of the blocks around it and its own, outermost first; () is the file itself."""
+
+    directives: tuple[Directive, ...]
+    settings: Settings  # in force here
+    path: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    at: Position | None = None
+    around: Level | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the block; "" for the file itself."""
+        return self.path[-1] if self.path else ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything in force here could be read: no `include` here or around it leads to a file that is not at hand."""
+        return not any(_matters(setting.args) for setting in self.settings.get("include", ()))
+
+    def own(self, *names: str) -> tuple[Directive, ...]:
+        """Return the directives with one of these names that stand in the block itself."""
+        return tuple(directive for directive in self.directives if directive.name in names)
+
+    def first(self, name: str) -> str:
+        """Return the first argument of a directive in force; "" where it is not set."""
+        return scope.first(self.settings, name)
+
+    @property
+    def outwards(self) -> Iterator[Level]:
+        """Yield the level itself and those around it."""
+        level: Level | None = self
+        while level is not None:
+            yield level
+            level = level.around
+
+
+class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
+    """`version`: of the nginx that will run it, "" for the newest. `is_whole`: false for a fragment, whose surroundings
+    (upstream groups, `resolver`, inherited settings) are not known. `is_here`: the files lie where this machine's nginx reads them.
+    """
+
+    configuration: Configuration = Configuration()
+    version: str = ""
+    is_whole: bool = True
+    is_here: bool = False
+    pools: tuple[PhpPool, ...] = ()
+    pool_entries: tuple[Entry, ...] = ()
+    units: tuple[Unit, ...] = ()
+
+    def since(self, *version: int) -> bool:
+        """Return whether the nginx that will run it is of that version or newer."""
+        return (
+            not self.version
+            or tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None) >= version
+        )
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of `http`, each once though its file be included several times with the same meaning."""
+        return self._routes
+
+    @cached_property
+    def _routes(self) -> tuple[Route, ...]:
+        return tuple(route for route in self.configuration.routes if route.protocol != "tcp")
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """The groups of `http` and `stream`."""
+        return self.configuration.upstreams
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The virtual servers."""
+        return self.configuration.servers
+
+    @cached_property
+    def trees(self) -> dict[str, Tree]:
+        """The trees by file."""
+        return {tree.file: tree for tree in self.configuration.trees}
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """What finds the route of a request."""
+        return Matcher(self._routes, [server for server in self.servers if server.listens])
+
+    @cached_property
+    def _by_server(self) -> dict[Position | None, list[Route]]:
+        found: dict[Position | None, list[Route]] = {}
+        for route in self._routes:
+            found.setdefault(route.server_at, []).append(route)
+        return found
+
+    @cached_property
+    def _named(self) -> dict[str, Upstream]:
+        return {group.name: group for group in reversed(self.upstreams)}
+
+    @cached_property
+    def _groups_at(self) -> dict[Position | None, Upstream]:
+        return {group.at: group for group in self.upstreams}
+
+    @cached_property
+    def _blocks_at(self) -> dict[Position | None, Level]:
+        return {level.at: level for level in reversed(self.levels)}
+
+    def group(self, name: str | None) -> Upstream | None:
+        """Return the group of that name."""
+        return self._named.get(name) if name else None
+
+    def group_at(self, at: Position | None) -> Upstream | None:
+        """Return the group whose block is at that place."""
+        return self._groups_at.get(at)
+
+    def block_at(self, at: Position | None) -> Level | None:
+        """Return the block at that place, the first one where its file is included several times."""
+        return self._blocks_at.get(at)
+
+    @cached_property
+    def _servers_at(self) -> dict[Position | None, Server]:
+        return {server.at: server for server in self.servers}
+
+    def server(self, at: Position | None) -> Server:
+        """Return the virtual server at a place."""
+        return self._servers_at.get(at, Server())
+
+    def within(self, server_at: Position | None) -> Matcher:
+        """Return what finds the route of a URI within one server, whatever the request's host."""
+        return Matcher(self._by_server.get(server_at, ()), [self.server(server_at)])
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """All blocks in the order of the configuration, the file itself first."""
+        return tuple(_levels(self.configuration.directives))
+
+    def blocks(self, *names: str) -> tuple[Level, ...]:
+        """Return the blocks with one of these names."""
+        return tuple(level for level in self.levels if level.name in names)
+
+    @cached_property
+    def _places(self) -> dict[tuple[Position | None, Position], Level]:
+        found = {}
+        for level in self.levels:
+            server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
+            for directive in level.directives:
+                if directive.name.endswith("_pass"):
+                    found[server, directive.at] = level
+        return found
+
+    def level(self, route: Route) -> Level | None:
+        """Return the block that a route's pass directive stands in."""
+        if route.at is None:
+            return None
+        return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
+
+    @cached_property
+    def values(self) -> variables.Values:
+        """The values of the variables that maps define."""
+        return variables.mapped(directive for level in self.blocks("http", "") for directive in level.directives)
+
+    def meant(self, text: str) -> tuple[str, ...]:
+        """Return every text that one with variables of maps may become."""
+        return variables.expanded(text, self.values)
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The names of all upstream groups, in lower case."""
+        return frozenset(group.name.lower() for group in self.upstreams)
+
+
+def _matters(args: tuple[str, ...]) -> bool:
+    """Return whether a file that could not be read may say something of routes."""
+    name = args[0] if args else ""
+    return not (name.endswith("mime.types") or "modules" in name)
+
+
+def _levels(directives: Sequence[Directive]) -> Iterator[Level]:
+    top = Level(directives=tuple(directives), settings=scope.inner({}, directives))
+    waiting = [top]
+    while waiting:
+        level = waiting.pop()
+        yield level
+        inside = []
+        for directive in level.directives:
+            if directive.children is None or directive.name in _DATA or directive.name not in _INNER:
+                continue
+            inside.append(
+                Level(
+                    directives=directive.children,
+                    settings=scope.inner(level.settings, directive.children),
+                    path=(*level.path, directive.name),
+                    args=directive.args,
+                    at=directive.at,
+                    around=level,
+                )
+            )
+        waiting.extend(reversed(inside))
+
+
+def stands_alone(peers: Sequence[Peer]) -> bool:
+    """Return whether the peers are one single address: a name may mean several."""
+    alive = [peer for peer in peers if not peer.is_down]
+    return len(alive) == 1 and alive[0].target is not None and alive[0].target.is_address
+
+
+def same_path(target: Target | None) -> Target | None:
+    """Return a target with its socket's path as it really is: /var/run is a link to /run."""
+    if target is not None and target.path.startswith("/var/run/"):
+        return Target(path=target.path.removeprefix("/var"))
+    return target
+
+
+def host_name(peer: Peer) -> str:
+    """Return the host name that a peer is reached by; "" for an address, a socket, or where a variable stands in it."""
+    if peer.target is None or peer.target.is_unix or _IP.fullmatch(peer.target.host) or ":" in peer.target.host:
+        return ""
+    return peer.target.host.lower()

@@ -1,0 +1,50 @@
+"""Rule: one thing that `why502 lint` looks for. The rules of a cause stand in its file; the others below `lint/rules/`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+
+from why502.deployment.files import Deployment
+from why502.model.base import Value
+from why502.model.config import Position
+from why502.model.finding import Risk, Severity
+from why502.model.remedy import Remedy
+
+Looks = Callable[[Deployment], Iterator[Risk]]
+
+
+class Rule(Value, frozen=True, kw_only=True):
+    """One rule. `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees."""
+
+    id: str
+    name: str
+    severity: Severity
+    message: str
+    reason: str
+    looks: Looks
+    cause: str = ""  # "" in a cause's own file: that cause
+
+
+def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callable[[Looks], Rule]:
+    """Return what makes a rule of a function; the first line of its docstring is what the rule says, the rest why."""
+
+    def made(looks: Looks) -> Rule:
+        message, _, reason = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
+        return Rule(
+            id=f"W502-{number:03d}",
+            name=name,
+            severity=severity,
+            cause=cause,
+            message=message,
+            reason=" ".join(reason.split()),
+            looks=looks,
+        )
+
+    return made
+
+
+def risk(message: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
+    """Return a finding of a rule. `advice`: what to do, in words or as a remedy."""
+    remedies = tuple(Remedy(message=said) if isinstance(said, str) else said for said in advice)
+    return Risk(message=message, at=at, remedies=remedies, severity=severity)

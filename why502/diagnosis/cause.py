@@ -1,0 +1,52 @@
+"""Cause: the shape of one cause. The files below `causes/` each hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from why502.deployment.rule import Rule
+from why502.diagnosis.case import Case
+from why502.model.base import Value
+from why502.model.finding import Evidence, Layer
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+
+
+def nothing(_: object) -> Iterator[object]:
+    """Yield nothing."""
+    return iter(())
+
+
+def silent(_: object) -> str:
+    """Return "": there is nothing to name."""
+    return ""
+
+
+class Cause(Value, frozen=True, kw_only=True):
+    """One cause.
+
+    `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the
+    engine adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else
+    speaks for and against. `explains`: causes that are only its effect, or its general name, where it holds
+    for the same target; while it could not be looked for, they stay doubtful. `outranks`: causes that it leads where both hold, and that need
+    no look for it.
+    `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from it.
+    `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
+    `foresee` are the rules that find this cause in a configuration before it happens.
+    `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
+    sentence of its own, naming what differs (ports, sizes, users); "" where it cannot.
+    """
+
+    id: str
+    layer: Layer
+    message: str
+    headline: str = ""
+    symptoms: Mapping[Symptom, float] = {}
+    explains: frozenset[str] = frozenset()
+    outranks: frozenset[str] = frozenset()
+    sums_members: bool = False
+    needs: frozenset[str] = frozenset()
+    examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
+    foresee: tuple[Rule, ...] = ()
+    remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]
+    tell: Callable[[Case], str] = silent

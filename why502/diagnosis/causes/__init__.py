@@ -1,0 +1,60 @@
+"""One file for each cause, in a directory for each layer. CAUSES holds them all by id, PAGES their documentation (the module's docstring)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import lru_cache
+from types import ModuleType
+
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR
+from why502.model.logs import Symptom
+
+
+def _find() -> dict[str, ModuleType]:
+    """Return every module below this directory that has a CAUSE, by the cause's id."""
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
+    return {module.CAUSE.id: module for module in sorted(modules, key=lambda module: module.__name__) if hasattr(module, "CAUSE")}
+
+
+_MODULES = _find()
+CAUSES: dict[str, Cause] = {name: module.CAUSE for name, module in sorted(_MODULES.items())}
+EXPLAINED_BY: dict[str, frozenset[str]] = {
+    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
+}
+OUTRANKED_BY: dict[str, frozenset[str]] = {
+    name: frozenset(cause.id for cause in CAUSES.values() if name in cause.outranks) for name in CAUSES
+}
+PAGES: dict[str, str] = {name: module.__doc__ or "" for name, module in sorted(_MODULES.items())}
+
+
+@lru_cache(256)
+def usual(symptom: Symptom) -> tuple[tuple[str, float], ...]:
+    """Return the causes that a symptom speaks for, each with its weight (log-odds), the likeliest first."""
+    found = [(name, cause.symptoms[symptom]) for name, cause in CAUSES.items() if symptom in cause.symptoms]
+    return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
+
+
+@lru_cache(4096)
+def weight(cause: str, symptom: Symptom, named: str = "") -> float:
+    """Return the log-odds that a symptom lends to a cause; 0 for none.
+
+    `named` is the cause that the line names by its own words. Where that is not what the symptom usually means, the words decide:
+    the named cause gets the weight of the usual one, and no other stays likely by the symptom alone.
+    """
+    found = usual(symptom)
+    own = dict(found).get(cause, 0.0)
+    if named not in CAUSES or not found:
+        return own
+    best = found[0][1]
+    if dict(found).get(named, 0.0) == best and (len(found) == 1 or found[1][1] < best):
+        return own
+    return best if cause == named else min(own, FAIR)
+
+
+def section(cause: str, title: str) -> tuple[str, ...]:
+    """Return the items of a section of a cause's page ("Fix", "Confirm"), each on one line; () where it has none."""
+    _, _, rest = PAGES.get(cause, "").partition(f"## {title}\n")
+    items = rest.partition("\n## ")[0].strip().removeprefix("- ").split("\n- ")
+    return tuple(" ".join(item.split()) for item in items if item)

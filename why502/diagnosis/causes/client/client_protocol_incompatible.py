@@ -1,0 +1,51 @@
+"""The request's protocol does not match the target (gRPC to an HTTP/1 group).
+
+ALB 464, Envoy UPE towards the client.
+
+## Confuse not with
+- `wrong-protocol`: between proxy and backend.
+
+## Confirm
+- The group's protocol version against what the client speaks.
+
+## Fix
+- A group of that protocol version, or another path for it.
+
+## References
+- https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.finding import Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+
+@rule(33, "grpc-without-http2", Severity.WARNING)
+def grpc_without_http2(deployment: Deployment) -> Iterator[Risk]:
+    """A server passes to gRPC and takes no HTTP/2 from clients.
+
+    gRPC needs it on both sides; its clients fail before a request is read.
+    """
+    every = [listen.split() for server in deployment.servers for listen in server.listens]
+    if any({"http2", "quic"} & set(words[1:]) for words in every):
+        return
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.directive == "grpc_pass" and deployment.is_whole and level and level.is_known and level.first("http2") != "on":
+            on = "`http2 on;`" if deployment.since(1, 25, 1) else "`http2` to its listen directive"
+            yield risk("this server passes to gRPC and does not speak HTTP/2 with clients", route.at, f"add {on}")
+
+
+CAUSE = Cause(
+    id="client-protocol-incompatible",
+    layer=Layer.CLIENT,
+    message="the request's protocol does not match the target (gRPC to an HTTP/1 group)",
+    symptoms={Symptom.CLIENT_PROTOCOL: 5.0},
+    foresee=(grpc_without_http2,),
+)

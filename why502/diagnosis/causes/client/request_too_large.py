@@ -1,0 +1,106 @@
+"""The request exceeds a limit of the proxy: body (413), header or URI (400, 414, 431, 494).
+
+"client intended to send too large body", "client sent too large header line", "too long URI".
+
+## Confuse not with
+- `request-header-too-big`: the backend's limit.
+
+## Confirm
+- The limit in the configuration: client_max_body_size (1 MiB by default), large_client_header_buffers (4 × 8 KiB).
+
+## Fix
+- Raise the limit on the route that takes uploads.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import PROOF, Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+_UPLOAD = re.compile(r"(?:^|[/^_-])(?:uploads?|upload[_-]\w{1,64}|file[_-]?uploads?)(?:[/$)?]|$)", re.IGNORECASE)
+_PHP_VALUE = re.compile(r"(upload_max_filesize|post_max_size)\s{0,64}=\s{0,64}\"?([0-9]{1,18}[kKmMgG]?)")
+
+
+@rule(93, "request-header-buffers-too-small", Severity.WARNING)
+def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
+    """The buffers for the request's header are smaller than the default.
+
+    A cookie or a URL longer than one of them is refused with 400 or 414 before any backend is asked. Hardening guides tell it so.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own("large_client_header_buffers"):
+            size = units.size(directive.args[1]) if len(directive.args) == 2 else None
+            if size is not None and size < 8192 and directive.at not in seen:
+                seen.add(directive.at)
+                severity = Severity.NOTE if size >= 4096 else None
+                message = f"no line of a request's header, cookies included, may be longer than {directive.args[1]}"
+                yield risk(message, directive.at, "take 4 8k, the default", severity=severity)
+
+
+@rule(95, "upload-limit-default", Severity.NOTE)
+def upload_default(deployment: Deployment) -> Iterator[Risk]:
+    """A location is for uploads by its name, and the limit for bodies is the default of 1m.
+
+    Larger files are refused with 413 by the proxy; the application never sees them.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if not _UPLOAD.search(route.location.split(" ")[-1]) or not deployment.is_whole or level is None or not level.is_known:
+            continue
+        if "client_max_body_size" not in route.settings:
+            yield risk(
+                f"location {route.location} accepts bodies up to 1m, the default", route.at, "set client_max_body_size there"
+            )
+
+
+@rule(96, "body-limit-below-php", Severity.WARNING)
+def below_php(deployment: Deployment) -> Iterator[Risk]:
+    """PHP is allowed larger uploads than the proxy lets through.
+
+    Files between the two limits are refused with 413.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol != "fastcgi" or level is None or not level.is_known or not deployment.is_whole:
+            continue
+        limit = units.size(level.first("client_max_body_size") or "1m")
+        given = [x for x in route.settings.get("fastcgi_param", ()) if x.args[:1] in (("PHP_VALUE",), ("PHP_ADMIN_VALUE",))]
+        values = [(found[1], found[2], x.at) for x in given for found in _PHP_VALUE.finditer(" ".join(x.args[1:]))]
+        targets = {peer.target for peer in route.peers}
+        names = {pool.name for pool in deployment.pools if pool.target in targets}
+        for entry in deployment.pool_entries:
+            name = re.fullmatch(r"php_(?:admin_)?value\[(\w+)\]", entry.name)
+            if entry.section in names and name and name[1] in ("upload_max_filesize", "post_max_size"):
+                values.append((name[1], entry.value, entry.at))
+        least = min(((units.size(value) or 0, name, value, at) for name, value, at in values), key=lambda x: x[0], default=None)
+        if limit and least and least[0] > limit:
+            shown = level.first("client_max_body_size") or "1m, the default"
+            yield risk(
+                f"PHP's {least[1]} is {least[2]} ({least[3]}), client_max_body_size {shown}",
+                route.at,
+                f"`client_max_body_size {least[2]};`",
+            )
+
+
+CAUSE = Cause(
+    id="request-too-large",
+    layer=Layer.CLIENT,
+    message="the request exceeds a limit of the proxy: body (413), header or URI (400, 414, 431, 494)",
+    symptoms={Symptom.REQUEST_TOO_LARGE: PROOF},
+    foresee=(
+        request_buffers_small,
+        upload_default,
+        below_php,
+    ),
+)

@@ -1,0 +1,119 @@
+"""A firewall or host actively rejected the connection: REJECT, administratively prohibited, a prohibiting route.
+
+A rule `REJECT` answers with a TCP reset (ECONNREFUSED) or with an ICMP message: host- or admin-prohibited arrives as EHOSTUNREACH in a
+millisecond, net-prohibited as ENETUNREACH.
+
+## Confuse not with
+- `backend-not-running`: the same ECONNREFUSED, and nothing listens.
+- `host-unreachable`: the same EHOSTUNREACH, after about three seconds (nobody answered ARP), or no route at all.
+- `connect-timeout`: a rule `DROP` says nothing.
+
+## Confirm
+- `ss -ltn` on the target's machine shows the listener while connections are refused; `nft list ruleset`, `iptables -S`.
+
+## Fix
+- Allow the proxy's address to the target's port in the rule set that rejects.
+
+## References
+- https://man7.org/linux/man-pages/man7/icmp.7.html
+- https://www.netfilter.org/projects/nftables/manpage.html (reject)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.snapshot import Probe
+
+AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
+
+SETTLED = timedelta(seconds=60)  # so long what was started again has to last to be taken for there
+NO_ROUTE = 113  # EHOSTUNREACH
+SOON_S = (
+    0.5  # where the proxy asked in vain just before, the kernel may already have waited for a dead neighbour most of that time
+)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None or target.is_unix:
+        return
+    probe = case.probe(Symptom.CONNECT_REFUSED, Symptom.HOST_UNREACHABLE, Symptom.CONNECT_DENIED)
+    path = case.path
+    is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
+    if probe is not None and case.listeners and not _comes_and_goes(case, probe):
+        yield supports(f"a process listens on {target}, yet a connection from this machine is rejected", "probe", PROOF)
+    told = case.tally(Symptom.HOST_UNREACHABLE) or probe
+    if case.seen(Symptom.HOST_UNREACHABLE):
+        if case.is_local and (told is None or told.errno in (None, NO_ROUTE)):
+            yield supports(f"{target} is an address of this machine: a route cannot be missing, so a rule rejects", "", PROOF)
+        elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
+            is_soon = probe.total_s < (AT_ONCE_S if case.tally(Symptom.HOST_UNREACHABLE) else SOON_S)
+            if is_soon and probe.errno == 113 and not is_dead:
+                yield supports(f"the rejection came after {probe.total_s * 1000:.0f} ms: something answered", "probe", STRONG)
+            elif probe.total_s >= AT_ONCE_S:
+                yield refutes(f"the answer took {probe.total_s:.1f} s: nothing answered", "probe", STRONG)
+    unreachable = case.tally(Symptom.HOST_UNREACHABLE)
+    if case.seen(Symptom.HOST_UNREACHABLE) and not case.is_local and path is not None:
+        if path.route == "prohibit":
+            yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
+        elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
+            yield supports(
+                "the next hop answers ARP: something on the way rejects",
+                f"ip neigh show {path.gateway or target.host}",
+                FAIR,
+            )
+            if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
+                message = f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel rate-limits these messages"
+                yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
+        elif path.route != "unicast" or is_dead:
+            yield refutes(f"the path ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
+    if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:
+        if unreachable.duration_max_s < AT_ONCE_S:
+            yield supports(
+                f"the requests failed within {unreachable.duration_max_s:.2f} s: something answered", "access log", WEAK
+            )
+    for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
+        if tally.target is None or tally.target.port == target.port:
+            yield supports("the kernel logged packets to that port that a rule stopped", tally.source, STRONG)
+            break
+    for event in (case.host.events if case.host else None) or ():
+        if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
+            yield supports(event.message, event.source, STRONG)
+            break
+    if path is not None and path.route == "prohibit" and case.seen(Symptom.CONNECT_DENIED):
+        yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
+    elif case.seen(Symptom.CONNECT_DENIED) and any(p.errno == 13 and p.symptom is Symptom.CONNECT_DENIED for p in case.probes):
+        yield supports(
+            "a connection from this process is rejected too: a prohibiting route or rule, not a profile of the proxy",
+            "probe",
+            STRONG,
+        )
+
+
+def _comes_and_goes(case: Case, probe: Probe) -> bool:
+    """Return whether what listens was started again a moment ago, after the first failure: perhaps it did not listen when we asked."""
+    ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
+    if not ends and not any(service.restarts for service in case.services):
+        return False
+    born, first = case.born, case.first_failure
+    asked = probe.at or case.here.taken_at
+    return born is not None and first is not None and born > first and asked - born < SETTLED
+
+
+CAUSE = Cause(
+    id="connect-rejected",
+    layer=Layer.NETWORK,
+    message="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
+    headline="a firewall or the host itself rejects {proxy}'s connections to {target}",
+    symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},
+    needs=frozenset({"listeners"}),
+    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable"}),
+    examine=examine,
+)

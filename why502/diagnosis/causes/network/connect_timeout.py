@@ -1,0 +1,84 @@
+"""No answer to the connection attempt: packets dropped by a firewall, host down, wrong route.
+
+nginx answers 504 when its own proxy_connect_timeout runs out, 502 when the kernel gives up first. Waiting for the whole 60 s default hides
+a dead peer: a few seconds are enough inside one network.
+
+## Confuse not with
+- `listen-backlog-overflow`: the listener is there, its queue is full, and the kernel drops the SYN.
+- `backend-too-slow`: the connection stands and the answer is late ("while reading response header").
+- `connect-rejected`, `host-unreachable`: somebody answered.
+
+## Confirm
+- `nc -vz -w 3 HOST PORT` from the proxy's machine; `tcpdump -ni any port PORT` shows SYN packets without answer.
+
+## Fix
+- Open the port in the firewall or security group between the two, or bring the host up.
+
+## References
+- nginx: src/http/ngx_http_upstream.c (one timer for connect and TLS handshake)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    path = case.path
+    if path is not None and path.neighbour in ("FAILED", "INCOMPLETE") and case.tally(Symptom.CONNECT_TIMED_OUT):
+        yield supports(
+            f"{path.words}: that host is down, or has another address", f"ip neigh show {path.gateway or path.address}"
+        )
+    if case.answers_now is True and case.last_failure is not None:
+        yield refutes("the target accepts connections now", "probe", WEAK)
+    for listener in case.listeners or ():
+        if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
+            yield refutes(
+                f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the way", "ss -ltn", PROOF
+            )
+
+
+_CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc", "memcached"))
+
+
+@rule(85, "connect-timeout-too-long", Severity.NOTE)
+def too_long(deployment: Deployment) -> Iterator[Risk]:
+    """The connect timeout is longer than a connection attempt usually lives.
+
+    nginx's documentation gives 75 s as the most that is possible. A peer that does not answer within a few seconds is not there; a long
+    wait hides that, and holds client and worker.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own(*_CONNECT):
+            seconds = units.time(directive.args[0]) if directive.args else None
+            if seconds and seconds > 75 and directive.at not in seen:
+                seen.add(directive.at)
+                yield risk(
+                    f"{directive.name} {directive.args[0]} exceeds the possible 75 s",
+                    directive.at,
+                    "take 1s to 5s inside one network",
+                )
+
+
+CAUSE = Cause(
+    id="connect-timeout",
+    layer=Layer.NETWORK,
+    message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
+    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the way, or the host is down",
+    symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
+    explains=frozenset({"client-closed-request"}),
+    examine=examine,
+    foresee=(too_long,),
+)

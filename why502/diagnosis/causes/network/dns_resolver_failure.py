@@ -1,0 +1,65 @@
+"""The name server itself did not answer or failed.
+
+"could not be resolved (110: Operation timed out)", "(2: Server failure)", "(5: Operation refused)": 502 after resolver_timeout (30 s) or at once.
+
+## Confuse not with
+- `dns-host-not-found`: the server answers that there is no such name.
+
+## Confirm
+- `dig NAME @RESOLVER +tries=1 +time=2`
+
+## Fix
+- Name a resolver that works, two of them; on a machine with systemd-resolved 127.0.0.53.
+
+## References
+- nginx: src/core/ngx_resolver.c, ngx_resolver_strerror
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.config import edit
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, Evidence, Layer, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import own_servers, reload, tree_of
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    for name in case.here.names or ():
+        if name.outcome in ("failed", "timed-out") and name.is_resolver:
+            yield supports(
+                f"{name.source} does not answer for {name.name} now ({name.detail or name.outcome})", name.source, FAIR
+            )
+            return
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Ask this machine's own name servers, which know the name, in the place of those that fail."""
+    servers = own_servers(case)
+    for route in case.routes if servers else ():
+        setting = route.setting("resolver") if route.has_variables else None
+        tree = tree_of(case, setting.at) if setting else None
+        if setting is None or setting.at is None or tree is None or set(servers) <= set(setting.args):
+            continue
+        proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
+        options = [word for word in setting.args if "=" in word]
+        change = edit.replace_directive(tree, setting.at, f"resolver {' '.join((*servers, *options))};")
+        yield Remedy(message=f"use {' and '.join(servers)}, this machine's own name servers", steps=(change, *reload(proxy)))
+        return
+
+
+CAUSE = Cause(
+    id="dns-resolver-failure",
+    layer=Layer.NETWORK,
+    message="the name server itself did not answer or failed",
+    symptoms={Symptom.NAME_SERVER_FAILED: 5.0},
+    examine=examine,
+    remedies=remedies,
+)

@@ -1,0 +1,73 @@
+"""No route to the host or network.
+
+EHOSTUNREACH (no answer to ARP or a router's message) or ENETUNREACH (no route in the proxy's own table). 502 in nginx.
+
+## Confuse not with
+- `connect-rejected`: a firewall's prohibition looks the same and comes at once.
+- `stale-dns`: the address belonged to a host or container that is gone.
+
+## Confirm
+- `ip route get ADDRESS`; `ip neigh show ADDRESS` says FAILED or INCOMPLETE.
+
+## Fix
+- Add the missing route, bring the host or the interface up, or name the backend's right address.
+
+## References
+- https://man7.org/linux/man-pages/man2/connect.2.html (EHOSTUNREACH, ENETUNREACH)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+
+NO_ROUTE = 113  # EHOSTUNREACH
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    path = case.path
+    told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel does: a timeout
+    if path is not None and not case.is_local and told and case.seen(*CAUSE.symptoms):
+        if path.route in ("unreachable", "none", "blackhole") or path.neighbour in ("FAILED", "INCOMPLETE"):
+            where = f"ip route get {case.target.host}" if case.target else ""
+            yield supports(path.words, where, STRONG)
+    probe = case.probe(Symptom.HOST_UNREACHABLE)
+    if probe is not None and probe.errno == 101:
+        yield supports("this machine itself has no route there", "probe", STRONG)
+    seen = case.tally(Symptom.HOST_UNREACHABLE) or probe
+    if case.is_local and case.target is not None and seen is not None and seen.errno in (None, NO_ROUTE):
+        yield refutes(f"{case.target} is an address of this machine", "", PROOF)
+
+
+@rule(26, "resolver-asks-for-ipv6", Severity.NOTE)
+def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
+    """The resolver is asked for IPv6 addresses although nothing here listens or resolves on IPv6.
+
+    On a machine without IPv6 each such address is a failed attempt (`Network is unreachable`), and where only they are left a 502.
+    """
+    is_used = any(route.has_variables and route.resolver for route in deployment.routes)
+    if not is_used or not deployment.is_whole or any("[" in listen for server in deployment.servers for listen in server.listens):
+        return
+    for level in deployment.levels:
+        for directive in level.own("resolver"):
+            addresses = [word for word in directive.args if "=" not in word]
+            if addresses and not any("[" in word for word in addresses) and "ipv6=off" not in directive.args:
+                yield risk("the resolver also gives IPv6 addresses, and nothing here uses IPv6", directive.at, "add `ipv6=off`")
+
+
+CAUSE = Cause(
+    id="host-unreachable",
+    layer=Layer.NETWORK,
+    message="no route to the host or network",
+    headline="no route leads to {target}",
+    symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},
+    examine=examine,
+    foresee=(asks_for_ipv6,),
+)

@@ -1,0 +1,57 @@
+"""AppArmor denied the proxy's or the backend's access.
+
+A denied address family makes socket() fail ("socket() failed (13: Permission denied)", status 500 in nginx); a denied file or socket path
+gives EACCES although the modes are right.
+
+## Confuse not with
+- `unix-socket-permission`: the modes stop it.
+- `selinux-denied`: the other module.
+
+## Confirm
+- `journalctl -k -g apparmor=` or `ausearch -m avc`: lines with apparmor="DENIED" and the proxy's profile.
+
+## Fix
+- Add the missing rule to the profile (local override below /etc/apparmor.d/local/), `apparmor_parser -r PROFILE`. Do not disable the profile.
+
+## References
+- https://man7.org/linux/man-pages/man7/capabilities.7.html
+- https://gitlab.com/apparmor/apparmor/-/wikis/Documentation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.SOCKET_DENIED, Symptom.CONNECT_DENIED, Symptom.TEMP_DENIED):
+        return
+    denied = case.tally(Symptom.SOCKET_DENIED)
+    if denied and denied.errno == NO_SUCH_FAMILY:
+        yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.source, STRONG)
+    for tally in case.anywhere(Symptom.APPARMOR_DENIED)[:1]:
+        yield supports("an AppArmor denial was logged at the same time", tally.source, PROOF)
+    for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.APPARMOR_DENIED][:1]:
+        yield supports(event.message, event.source, PROOF)
+    modules = case.here.kernel.security_modules if case.here.kernel else None
+    if modules is not None and "apparmor" not in modules:
+        yield refutes("AppArmor is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
+
+
+CAUSE = Cause(
+    id="apparmor-denied",
+    layer=Layer.PLATFORM,
+    message="AppArmor denied the proxy's or the backend's access",
+    headline="AppArmor denied access to {target}",
+    symptoms={Symptom.SOCKET_DENIED: LIKELY, Symptom.APPARMOR_DENIED: LIKELY},
+    explains=frozenset({"all-upstreams-down", "proxy-temp-unwritable"}),
+    examine=examine,
+)

@@ -1,0 +1,54 @@
+"""No space or inodes are left where the proxy or the backend must write.
+
+"(28: No space left on device)": answers are cut, uploads get 500, logs stop, databases refuse to write.
+
+## Confuse not with
+- `proxy-temp-unwritable`: there is space and no permission.
+
+## Confirm
+- `df -h PATH; df -i PATH`; a tmpfs of its own may be full while the disk is not.
+
+## Fix
+- Make room (old logs, caches, deleted files still held open: `lsof +L1`), then a limit: max_size of proxy_cache_path, logrotate.
+
+## References
+- https://man7.org/linux/man-pages/man2/write.2.html (ENOSPC)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not case.events(Symptom.DISK_FULL):
+        return
+    events = case.events(Symptom.DISK_FULL)
+    for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
+        yield supports("a log reports that no space is left", tally.source, STRONG)
+    for event in events[:1]:
+        yield supports(event.message, event.source, LIKELY)  # in the words of the target's own program
+    for disk in case.here.disks or ():
+        if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
+            yield supports(
+                f"{disk.path}: {disk.free_bytes} bytes and {disk.free_inodes} inodes are free", f"df {disk.path}", STRONG
+            )
+            return
+
+
+CAUSE = Cause(
+    id="disk-full",
+    layer=Layer.PLATFORM,
+    message="no space or inodes are left where the proxy or the backend must write",
+    headline="no space is left where {target} or {proxy} must write",
+    symptoms={Symptom.DISK_FULL: PROOF},
+    needs=frozenset({"disks"}),
+    explains=frozenset({"io-saturation", "premature-close", "upstream-error-status"}),
+    examine=examine,
+)

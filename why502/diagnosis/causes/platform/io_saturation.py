@@ -1,0 +1,73 @@
+"""The disk is the bottleneck.
+
+Processes stand in state D; requests that read or write take seconds.
+
+## Confuse not with
+- `memory-pressure`: the disk is busy because memory is swapped.
+
+## Confirm
+- `cat /proc/pressure/io`; `iostat -x 1`; `ps -eo state,pid,comm | grep ^D`.
+
+## Fix
+- Find who writes (`iotop`), move it to another disk or time; raise the volume's limit.
+
+## References
+- https://docs.kernel.org/accounting/psi.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, STRONG, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+HIGH = 0.4  # share of time that some task waited for a disk
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
+        return
+    kernel = case.host.kernel if case.host else None
+    blocked = kernel.backend_blocked.get(str(case.target), 0) if kernel else 0
+    stuck = [p for p in case.processes if p.state == "D"]
+    if blocked:
+        yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)
+    elif stuck:
+        yield supports(
+            f"process {stuck[0].pid} ({stuck[0].name}) waits for a device (state D)", f"/proc/{stuck[0].pid}/stat", FAIR
+        )
+    for pressure in case.pressure:
+        if (pressure.io_some or 0) >= HIGH:
+            is_its_own = blocked or stuck or pressure.scope != "machine"
+            if is_its_own or not case.processes:  # somebody else's disk load says nothing of a process that waits for no device
+                yield supports(
+                    f"tasks of {pressure.whose} waited for a disk {pressure.io_some:.0%} of the time",
+                    "/proc/pressure/io",
+                    STRONG if is_its_own else FAIR,
+                )
+                break
+
+
+CAUSE = Cause(
+    id="io-saturation",
+    layer=Layer.PLATFORM,
+    message="the disk is the bottleneck",
+    headline="{target} is slow because the disk is slow",
+    symptoms={Symptom.IO_SLOW: STRONG, Symptom.IO_FAILED: STRONG, Symptom.READ_TIMED_OUT: 0.5},
+    needs=frozenset({"pressure", "kernel"}),
+    explains=frozenset(
+        {
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
+    examine=examine,
+)

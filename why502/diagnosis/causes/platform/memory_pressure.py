@@ -1,0 +1,68 @@
+"""The machine or cgroup is short of memory and everything on it is slow.
+
+Reclaim and swapping stall every process: requests that took milliseconds take seconds, and time out (504, 499).
+
+## Confuse not with
+- `backend-oom-killed`: the kernel went further and killed.
+
+## Confirm
+- `cat /proc/pressure/memory`: some avg10 above 20; `vmstat 1`: si and so above 0.
+
+## Fix
+- Fewer workers, a smaller cache, more memory; find what grew.
+
+## References
+- https://docs.kernel.org/accounting/psi.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+HIGH = 0.2  # share of time that some task waited for memory
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    slow = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT)
+    if slow:
+        for pressure in case.pressure:
+            if (pressure.memory_some or 0) >= HIGH:
+                yield supports(
+                    f"tasks of {pressure.whose} waited for memory {pressure.memory_some:.0%} of the time",
+                    "/proc/pressure/memory",
+                    LIKELY,
+                )
+                break
+    for tally in case.words(Symptom.MEMORY_SHORT)[:1]:
+        yield supports(
+            f"memory allocation failed: {tally.detail}".rstrip(": "), tally.source, STRONG if slow or case.offline else WEAK
+        )
+
+
+CAUSE = Cause(
+    id="memory-pressure",
+    layer=Layer.PLATFORM,
+    message="the machine or cgroup is short of memory and everything on it is slow",
+    headline="{target} is slow because memory is short",
+    symptoms={Symptom.MEMORY_EXHAUSTED: LIKELY, Symptom.MEMORY_SHORT: FAIR},
+    needs=frozenset({"pressure"}),
+    explains=frozenset(
+        {
+            "backend-dependency-slow",
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "cpu-saturation",
+            "io-saturation",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
+    examine=examine,
+)

@@ -1,0 +1,99 @@
+"""SELinux denied the proxy's connection.
+
+nginx runs in the domain httpd_t. Without a boolean it may connect only to ports with certain labels, and to unix sockets of certain
+types. The log shows "(13: Permission denied)" although the modes are right.
+
+## Confuse not with
+- `unix-socket-permission`: the modes stop it; no AVC line.
+- `apparmor-denied`: the other module; its lines say apparmor="DENIED".
+
+## Confirm
+- `ausearch -m avc -c nginx -ts recent`; `getenforce`.
+
+## Fix
+- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: give its
+  directory the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Never switch SELinux off.
+
+## References
+- https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9/html/using_selinux/index
+- https://man7.org/linux/man-pages/man8/ausearch.8.html
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+NOT_PERMITTED = 1  # EPERM: what a packet filter on the way out answers; SELinux answers EACCES
+SHARED = (
+    "/run",
+    "/var/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/lib",
+    "/dev/shm",
+    "/",
+)  # directories of many programs, never labelled whole
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    denied = list(case.anywhere(Symptom.SELINUX_DENIED)) if case.target is not None or case.offline else []
+    events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
+    if case.seen(Symptom.CONNECT_DENIED):
+        told = case.tally(Symptom.CONNECT_DENIED)
+        if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
+            yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
+        for tally in denied[:1]:
+            yield supports("an SELinux denial was logged at the same time", tally.source, PROOF)
+        for event in events[:1]:
+            yield supports(event.message, event.source, PROOF)
+        modules = case.here.kernel.security_modules if case.here.kernel else None
+        if modules is not None and "selinux" not in modules:
+            yield refutes("SELinux is not active in this kernel", "/sys/kernel/security/lsm", PROOF)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Set the boolean that lets the proxy connect, or label the port; label the socket, with its directory where that is its own."""
+    target = case.target
+    if target is None:
+        return
+    if not target.is_unix:
+        boolean = ("setsebool", "-P", "httpd_can_network_connect")
+        steps = (Run(argv=(*boolean, "1"), undo=(*boolean, "0")),)
+        yield Remedy(message="allow the web server to connect to network ports", steps=steps, is_policy=True)
+        port = ("-p", "tcp", str(target.port))
+        label = Run(argv=("semanage", "port", "-a", "-t", "http_port_t", *port), undo=("semanage", "port", "-d", *port))
+        yield Remedy(message=f"label port {target.port} as a web port (http_port_t)", steps=(label,), is_policy=True)
+        return
+    directory = posixpath.dirname(target.path)
+    what = target.path if directory in SHARED else directory
+    spec = re.escape(what).replace(r"\-", "-") + ("" if what == target.path else "(/.*)?")
+    rule = ("semanage", "fcontext")
+    yield Remedy(
+        message=f"label {what} for use by web servers (httpd_var_run_t)",
+        steps=(
+            Run(argv=(*rule, "-a", "-t", "httpd_var_run_t", spec), undo=(*rule, "-d", spec)),
+            Run(argv=("restorecon", "-R", what), undo=("restorecon", "-R", what)),
+        ),
+        is_policy=True,
+    )
+
+
+CAUSE = Cause(
+    id="selinux-denied",
+    layer=Layer.PLATFORM,
+    message="SELinux denied the proxy's connection",
+    headline="SELinux denied {proxy} access to {target}",
+    symptoms={Symptom.CONNECT_DENIED: FAIR, Symptom.SELINUX_DENIED: LIKELY},
+    explains=frozenset({"all-upstreams-down", "connect-rejected", "proxy-temp-unwritable"}),
+    examine=examine,
+    remedies=remedies,
+)

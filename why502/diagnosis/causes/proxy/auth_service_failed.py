@@ -1,0 +1,61 @@
+"""The authentication or authorisation subrequest failed or returned an unexpected status.
+
+auth_request takes 2xx, 401 and 403; anything else is 500 ("auth request unexpected status"). ALB 561, Envoy UAEX.
+
+## Confuse not with
+- the causes of the auth backend's own failure: they stand beside this one.
+
+## Confirm
+- The subrequest's own line (`subrequest: "/auth"`).
+
+## Fix
+- Repair the auth service; let it answer 401 or 403.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.finding import Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+
+@rule(121, "auth-request-with-body", Severity.WARNING)
+def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
+    """The location of an authentication subrequest announces a body that is not sent.
+
+    The subrequest carries the client's Content-Length without the body. The service waits for it until a timeout: every POST fails.
+    """
+    asked = {
+        setting.args[0].partition("?")[0]
+        for level in deployment.levels
+        for setting in level.settings.get("auth_request", ())
+        if setting.args
+    }
+    for route in deployment.routes:
+        level = deployment.level(route)
+        name = route.location.removeprefix("= ").removeprefix("^~ ")
+        if route.directive != "proxy_pass" or name not in asked or level is None or not level.is_known:
+            continue
+        has_length = any(header.lower() == "content-length" for header, _ in route.headers)
+        if level.first("proxy_pass_request_body") != "off" and not has_length:
+            yield risk(
+                f"{name} announces a body to the service and sends none",
+                route.at,
+                'add `proxy_pass_request_body off; proxy_set_header Content-Length "";`',
+            )
+
+
+CAUSE = Cause(
+    id="auth-service-failed",
+    layer=Layer.PROXY,
+    message="the authentication or authorisation subrequest failed or returned an unexpected status",
+    symptoms={Symptom.AUTH_FAILED: 5.0},
+    foresee=(waits_for_body,),
+)

@@ -1,0 +1,114 @@
+"""The upstream host name does not resolve.
+
+With a variable in the target nginx asks its `resolver` at each request: "could not be resolved (3: Host not found)", 502. Without a variable the
+name is resolved when the configuration is loaded: "host not found in upstream", nginx does not start, or keeps the old configuration.
+
+## Confuse not with
+- `dns-resolver-failure`: the name server itself does not answer.
+- `resolver-missing`: no name server is configured.
+
+## Confirm
+- `dig NAME @RESOLVER`: NXDOMAIN, or an answer without addresses. nginx's resolver does not read /etc/hosts, nor search domains.
+
+## Fix
+- Correct the name (fully qualified), or add the record; for names of /etc/hosts use no variable.
+
+## References
+- nginx: src/core/ngx_resolver.c; https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, host_name
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    for proxy in case.proxies:
+        for problem in proxy.problems:
+            if proxy.test == "failed" and "host not found in" in problem.message:
+                yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
+                return
+    for name in case.here.names or ():
+        if name.outcome in ("not-found", "no-address") and case.seen(Symptom.NAME_NOT_FOUND):
+            yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
+            return
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    tally = case.tally(Symptom.NAME_NOT_FOUND)
+    return f"the backend name {tally.detail} does not resolve" if tally and tally.detail else ""
+
+
+_PUBLIC = frozenset(
+    {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"}
+)
+_PRIVATE = (".local", ".internal", ".lan", ".svc", ".consul", ".home.arpa", ".localdomain", ".test")
+
+
+@rule(21, "public-resolver-for-private-name", Severity.WARNING)
+def private_name(deployment: Deployment) -> Iterator[Risk]:
+    """A name of a private network is to be resolved by a public name server only.
+
+    Public servers do not know container, cluster or company names: each request is a 502 (`could not be resolved (3: Host not
+    found)`).
+    """
+    for route in deployment.routes:
+        if not route.resolver or not {word.partition(":")[0] for word in route.resolver} <= _PUBLIC:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            is_asked = route.has_variables and peer.at == route.at
+            if (
+                name
+                and (is_asked or (peer.resolves and not route.has_variables))
+                and ("." not in name or name.endswith(_PRIVATE))
+            ):
+                message = f"{name} is a private name, but {', '.join(route.resolver)} resolves only public names"
+                yield risk(message, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
+
+
+@rule(22, "group-name-misspelt", Severity.ERROR)
+def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
+    """A target is no group and no full host name, and a group has nearly its name.
+
+    nginx takes it for a host name, and does not start where it does not resolve (`host not found in upstream`).
+    """
+    if not deployment.is_whole:
+        return
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.upstream or route.has_variables or level is None or not level.is_known:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            if not name or "." in name or ":" in peer.name or name == "localhost":
+                continue
+            for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
+                yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")
+
+
+CAUSE = Cause(
+    id="dns-host-not-found",
+    layer=Layer.PROXY,
+    message="the upstream host name does not resolve",
+    symptoms={Symptom.NAME_NOT_FOUND: 5.0},
+    explains=frozenset({"all-upstreams-down", "proxy-config-invalid", "proxy-not-running"}),
+    examine=examine,
+    tell=tell,
+    foresee=(
+        private_name,
+        misspelt_group,
+    ),
+)

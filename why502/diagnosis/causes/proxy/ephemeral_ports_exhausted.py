@@ -1,0 +1,168 @@
+"""No local port is left for new connections to that target, usually for lack of keepalive.
+
+Each connection to one address and port needs a local port of its own, and keeps it for a minute in TIME-WAIT after it was closed.
+connect() then fails with EADDRNOTAVAIL (99): 502 at once.
+
+## Confuse not with
+- `proxy-bind-failed`: proxy_bind names an address that this machine does not have.
+
+## Confirm
+- `ss -Htan dst ADDRESS:PORT | wc -l` against `sysctl net.ipv4.ip_local_port_range`.
+
+## Fix
+- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (default since nginx 1.29.7);
+  or add peers or local addresses.
+
+## References
+- https://man7.org/linux/man-pages/man7/ip.7.html (ip_local_port_range, EADDRNOTAVAIL)
+- https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.config import edit
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.config import Route
+from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import KEPT, keep_open, reload
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    lost = case.tally(Symptom.NO_LOCAL_PORT)
+    if lost and case.target is not None and ":" in case.target.host:
+        yield refutes(
+            "it is an IPv6 address: more often, the reason is that this machine has no IPv6 address to connect from",
+            lost.source,
+            STRONG,
+        )
+    kernel = case.here.kernel
+    if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:
+        room = kernel.ports_last - kernel.ports_first + 1
+        used = kernel.ports_used.get(str(case.target), 0)
+        if case.seen(Symptom.NO_LOCAL_PORT) and used:
+            yield supports(
+                f"{used} of {room} local ports are in use towards {case.target}", "ss -tan", STRONG if used > 0.8 * room else WEAK
+            )
+    if case.seen(Symptom.NO_LOCAL_PORT) and case.route and not case.route.keepalive:
+        yield supports("no connection to this target is kept open", str(case.route.at or ""), WEAK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Keep connections open: in the group, or in one made for the route's only address."""
+    if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
+        message = f"keep {KEPT} connections to {case.target} open and reuse them (existing ones stay in TIME_WAIT for a minute)"
+        yield Remedy(message=message, steps=(*changes, *reload(case.proxy)))
+
+
+_METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
+
+
+def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> Iterator[tuple[Route, Level]]:
+    """Yield the routes whose group says `keepalive N`."""
+    asked = {group.name for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive > 0}
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.upstream in asked and route.protocol in protocols and level is not None and level.is_known:
+            yield route, level
+
+
+@rule(40, "keepalive-needs-http-1.1", Severity.WARNING)
+def keepalive_version(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections and the route speaks HTTP/1.0, so none is kept.
+
+    Before nginx 1.29.7 proxy_http_version is 1.0 and `Connection: close` is sent: each request opens a connection, and under load the
+    local ports run out.
+    """
+    for route, level in _asks_for_keepalive(deployment, ("http", "https")):
+        if route.http_version == "1.0":
+            message = f'upstream "{route.upstream}" keeps connections, and this route speaks HTTP/1.0'
+            yield risk(message, route.at, _spoken(deployment, route, level))
+
+
+def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
+    """Return what makes the route keep connections; with an edit where it takes nothing away from other headers."""
+    message = '`proxy_http_version 1.1; proxy_set_header Connection "";`'
+    tree = deployment.trees.get(route.at.file) if route.at else None
+    is_free = not route.headers or bool(level.own("proxy_set_header"))
+    has_connection = any(name.lower() == "connection" for name, _ in route.headers)
+    if tree is None or route.at is None or not is_free or has_connection or "proxy_http_version" in level.settings:
+        return Remedy(message=f"add {message}")
+    line = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+    return Remedy(message=f"add {message}", steps=(edit.insert_after(tree, route.at, line),), safe=True)
+
+
+@rule(41, "keepalive-needs-connection-header", Severity.WARNING)
+def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections and the request tells the backend to close.
+
+    Before nginx 1.29.7 `Connection: close` is sent unless it is set otherwise. The usual map for WebSockets sends `close` to all other
+    requests, in any version.
+    """
+    for route, _ in _asks_for_keepalive(deployment, ("http", "https")):
+        if route.http_version != "1.1":
+            continue
+        values = [value for name, value in route.headers if name.lower() == "connection"]
+        message = f'upstream "{route.upstream}" keeps connections, and this route sends `Connection: close`'
+        if not values and not deployment.since(1, 29, 7):
+            yield risk(message, route.at, 'add `proxy_set_header Connection "";`')
+        elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
+            is_mapped = not any("close" in value.lower() for value in values)
+            advice = 'make the map return "" instead of close' if is_mapped else 'write `proxy_set_header Connection "";`'
+            yield risk(message, route.at, advice, severity=Severity.NOTE if is_mapped else None)
+
+
+@rule(42, "keepalive-before-method", Severity.WARNING)
+def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
+    """`keepalive` stands before the balancing method, which undoes it.
+
+    Before nginx 1.29.7 the method replaces what keepalive had put in its place (warning: `load balancing method redefined`), and no
+    connection is kept.
+    """
+    for level in () if deployment.since(1, 29, 7) else deployment.blocks("upstream"):
+        names = [directive.name for directive in level.directives]
+        methods = [name for name in names if name in _METHODS]
+        if "keepalive" in names and methods and names.index("keepalive") < names.index(methods[0]):
+            yield risk(
+                f"{methods[0]} comes after keepalive and disables it", level.own("keepalive")[0].at, f"move it below {methods[0]}"
+            )
+
+
+@rule(43, "fastcgi-keepalive-off", Severity.WARNING)
+def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
+    """A group keeps connections, and FastCGI is told to close them.
+
+    `fastcgi_keep_conn` is off by default: the backend closes after each answer.
+    """
+    for route, level in _asks_for_keepalive(deployment, ("fastcgi",)):
+        if level.first("fastcgi_keep_conn") != "on":
+            yield risk(
+                f'upstream "{route.upstream}" keeps connections, and fastcgi_keep_conn is off',
+                route.at,
+                "add `fastcgi_keep_conn on;`",
+            )
+
+
+CAUSE = Cause(
+    id="ephemeral-ports-exhausted",
+    layer=Layer.PROXY,
+    message="no local port is left for new connections to that target, usually for lack of keepalive",
+    headline="no local port is left for new connections to {target}",
+    symptoms={Symptom.NO_LOCAL_PORT: 5.0},
+    needs=frozenset({"kernel"}),
+    examine=examine,
+    remedies=remedies,
+    foresee=(
+        keepalive_version,
+        keepalive_connection,
+        keepalive_order,
+        fastcgi_keepalive,
+    ),
+)

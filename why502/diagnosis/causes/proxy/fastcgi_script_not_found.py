@@ -1,0 +1,119 @@
+"""SCRIPT_FILENAME names a file that PHP-FPM cannot see.
+
+"Primary script unknown": 404 "File not found." The path is built from root and the script's name; with a container or chroot it must hold there, not in nginx.
+
+## Confuse not with
+- `php-fpm-socket-mismatch`: PHP-FPM is not reached at all.
+
+## Confirm
+- `nginx -T | grep -n SCRIPT_FILENAME`; `ls` that path as PHP-FPM's user.
+
+## Fix
+- `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root that PHP-FPM sees.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.config import Position
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+_FRONT = frozenset({"/", "/index.php"})
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it. Scanners ask for many scripts that no site has; this is where its front page is none either."""
+    tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
+    if tally is None or case.target is None or case.explains_notices:
+        return
+    if message := _outside(case):
+        yield supports(message, tally.source, PROOF)
+        return
+    asked = {request.partition(" ")[2].partition("?")[0] for request, _ in tally.requests}
+    traffic, logs = case.traffic, case.here.logs
+    statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
+    if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
+        message = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
+        yield supports(message, tally.source, 5.0)
+
+
+def _outside(case: Case) -> str:
+    """Return that the scripts which nginx names are not there for a pool with a root of its own; "" where nothing shows it."""
+    chroot = (case.pool.settings.get("chroot", "") if case.pool else "").rstrip("/")
+    if not chroot or case.route is None:
+        return ""
+    named = next(
+        (x.args[1] for x in reversed(case.route.settings.get("fastcgi_param", ())) if x.args[:1] == ("SCRIPT_FILENAME",)), ""
+    )
+    root = setting.args[0] if (setting := case.route.setting("root")) and setting.args else ""
+    path = named.replace("$document_root", root).replace("${document_root}", root)
+    if not path.startswith(f"{chroot}/"):
+        return ""
+    return f"the pool has {chroot} as its root (chroot), where {path} does not exist: the path must be given without {chroot}"
+
+
+@rule(122, "fastcgi-without-script", Severity.WARNING)
+def no_script(deployment: Deployment) -> Iterator[Risk]:
+    """PHP-FPM is not told which script to run.
+
+    Without SCRIPT_FILENAME it answers with an empty page, or 404 `File not found`. nginx's own `fastcgi_params` does not set it,
+    `fastcgi.conf` does.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        is_php = "php" in route.passes or ".php" in route.location
+        if route.directive != "fastcgi_pass" or not is_php or level is None or not level.is_known:
+            continue
+        names = {x.args[0].upper() for x in route.settings.get("fastcgi_param", ()) if x.args}
+        if "SCRIPT_FILENAME" not in names and (names or deployment.is_whole):
+            yield risk(
+                "SCRIPT_FILENAME is not set", route.at, "add `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;`"
+            )
+
+
+@rule(123, "fastcgi-params-not-inherited", Severity.WARNING)
+def params_lost(deployment: Deployment) -> Iterator[Risk]:
+    """A block sets a parameter, and so loses all those that the blocks around it set.
+
+    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only where a block has none of its own: the application sees neither method
+    nor URI.
+    """
+    seen: set[Position] = set()
+    for route in deployment.routes:
+        name = {"fastcgi_pass": "fastcgi_param", "uwsgi_pass": "uwsgi_param", "scgi_pass": "scgi_param"}.get(route.directive)
+        level = deployment.level(route)
+        own = next((outer for outer in level.outwards if name and outer.own(name)), None) if level else None
+        if own is None or name is None or not own.is_known or own.around is None or name not in own.around.settings:
+            continue
+        kept = {directive.args[0] for directive in own.own(name) if directive.args}
+        lost = [x.args[0] for x in own.around.settings[name] if x.args and x.args[0] not in kept]
+        first = own.own(name)[0].at
+        if len(lost) > 2 and first not in seen:
+            seen.add(first)
+            yield risk(
+                f"{len(lost)} parameters of the enclosing block are not inherited here ({', '.join(lost[:3])} …)",
+                first,
+                "include them again here",
+            )
+
+
+CAUSE = Cause(
+    id="fastcgi-script-not-found",
+    layer=Layer.PROXY,
+    message="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
+    symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
+    examine=examine,
+    foresee=(
+        no_script,
+        params_lost,
+    ),
+)

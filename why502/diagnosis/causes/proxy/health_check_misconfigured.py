@@ -1,0 +1,93 @@
+"""The members are fine and the health check fails: path, host, port, expected code, timing.
+
+All members are out although a direct request succeeds.
+
+## Confuse not with
+- `all-upstreams-down`: the direct request fails too.
+
+## Confirm
+- Send exactly what the check sends (path, Host, method, protocol) straight to a member.
+
+## Fix
+- Correct the check: the path, the Host header, the expected status, the port; open the firewall for its source addresses.
+
+## References
+- https://docs.haproxy.org/2.6/configuration.html#4.2-option%20httpchk
+- https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+SERVER_ERROR = 500
+CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's words for a check that timed out
+UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
+_DURATION = re.compile(r"check duration: (\d{1,9})ms")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it: the check's own words, and that requests to the member are answered all the same."""
+    tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
+    if case.target is None or not case.is_left_out or case.explains_notices:
+        return
+    served = _served_until(case)
+    if tally is None:
+        yield from _impatient(case, served)
+        return
+    message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
+    yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
+    answered = next(
+        (probe for probe in case.probes if probe.symptom is None and probe.status and probe.status < SERVER_ERROR), None
+    )
+    if answered is not None:
+        yield supports(f"it answers a probe with {answered.status}", "probe", FAIR)
+    if served:
+        yield supports(served, "access log", FAIR)
+
+
+def _impatient(case: Case, served: str) -> Iterator[Evidence]:
+    """Yield what speaks for a check that waits too short: it alone times out, and requests are answered."""
+    late = [tally for tally in case.tallies if tally.symptom is Symptom.READ_TIMED_OUT]
+    others = [tally for tally in case.failures if tally not in late or not tally.code.startswith(CHECKS)]
+    if not late or others or not served or not case.answers_now:
+        return
+    took = next((found[1] for sample in late[0].samples if (found := _DURATION.search(sample.text))), "")
+    limit = f" after {took} ms" if took else ""
+    yield supports(f"only the health check times out{limit}, and no server of the group was left", late[0].source, LIKELY)
+    yield supports(served, "access log", FAIR)
+    answered = next((probe for probe in case.probes if probe.is_answer and probe.first_byte_s is not None), None)
+    if answered is not None and answered.first_byte_s is not None:
+        yield supports(f"it answers a probe after {answered.first_byte_s:.2f} s", "probe", FAIR)
+
+
+def _served_until(case: Case) -> str:
+    """Return that visitors were answered until the check took the last server out; "" where nobody was, or that is not known.
+
+    A backend that fails answers nobody in the time that its check needs to notice.
+    """
+    group = case.group
+    out = [tally for tally in case.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS) if group and tally.group == group.name]
+    first = min((tally.first for tally in out if tally.first), default=None)
+    servers = {route.server for route in case.routes}
+    paths = case.here.logs.paths if case.here.logs else ()
+    served = max((path.last_served for path in paths if path.last_served and path.server in servers), default=None)
+    if first is None or served is None or served < first - UNNOTICED:
+        return ""
+    return "visitors were answered until the check took the last server of the group out"
+
+
+CAUSE = Cause(
+    id="health-check-misconfigured",
+    layer=Layer.PROXY,
+    message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
+    symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
+    examine=examine,
+)

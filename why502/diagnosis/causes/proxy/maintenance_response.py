@@ -1,0 +1,137 @@
+"""The proxy is configured to return this status: return 503, a maintenance switch, every server marked down.
+
+The access log shows the status without any upstream attempt, the error log is silent (`return`), or says "no live upstreams" while every member
+is marked `down`.
+
+## Confuse not with
+- `rate-limited`: an error line names the zone.
+- `all-upstreams-down`: the members failed by themselves.
+
+## Confirm
+- `nginx -T | grep -nE 'return 50[0-9]|down;'`; look for the switch file of `if (-f …)`.
+
+## Fix
+- End the maintenance: remove the switch file, the `return`, or `down`, and reload.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_rewrite_module.html#return
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import addresses, is_failure
+from why502.model.config import Answer
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+
+MAINTENANCE = "MAINT"  # HAProxy: by its runtime API, "is going DOWN for maintenance"
+CLOCK = timedelta(seconds=2)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    dead = case.tally(Symptom.NO_LIVE_UPSTREAMS)
+    if dead:
+        for proxy in case.proxies:
+            for group in proxy.upstreams:
+                if group.name == dead.group and group.peers and all(peer.is_down for peer in group.peers):
+                    yield supports(f"every server of group {group.name} is marked down", str(group.at or ""), 2 * PROOF)
+                    return
+    if switched := _switched_off(case):
+        yield supports(switched.message, switched.source, switched.weight)
+        return
+    own = case.tally(Symptom.OWN_STATUS) or case.tally(Symptom.GATEWAY_STATUS)
+    if own is None:
+        return
+    seen = [t for t in case.tallies if t.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)]
+    limited = case.tally(Symptom.RATE_LIMITED)
+    for proxy in case.proxies:
+        for answer in proxy.answers:
+            asked = [t for t in seen if t.status == answer.status]
+            if asked:
+                where = f"the configuration returns {answer.status} in {answer.location or answer.server}"
+                yield supports(where, str(answer.at or ""), LIKELY)
+                if limited and not any(_is_there(answer, request) for t in asked for request, _ in t.requests):
+                    break
+                return
+    if limited:
+        yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.source, PROOF)
+
+
+def _switched_off(case: Case) -> Evidence | None:
+    """Return what tells that somebody switched every server of the empty group to maintenance while the proxy ran; None where not."""
+    group = case.empty_group
+    if group is None:
+        return None
+    members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
+    tallies = [tally for target in members for tally in case.joins.tallies.get(target, ())]
+    off = {tally.target: tally for tally in tallies if tally.symptom is Symptom.PEER_DISABLED and tally.code == MAINTENANCE}
+    if not members or off.keys() != members:
+        return None
+    for tally in tallies:
+        begun = off[tally.target].first
+        if is_failure(tally) and tally.last and begun and tally.last > begun + CLOCK:
+            return None  # it was tried again since
+    first = min(off.values(), key=lambda tally: tally.source)
+    return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.source, 2 * PROOF)
+
+
+def _is_there(answer: Answer, request: str) -> bool:
+    """Return whether a request ("GET /path") is of the location that answers by itself, as far as its path tells."""
+    path = request.partition(" ")[2]
+    sign, _, prefix = answer.location.rpartition(" ")
+    return path == prefix if sign == "=" else sign in ("", "^~") and path.startswith(prefix)
+
+
+@rule(78, "all-servers-down", Severity.WARNING)
+def all_down(deployment: Deployment) -> Iterator[Risk]:
+    """Every server of a group is marked `down`.
+
+    Each request is a 502 at once (`no live upstreams`).
+    """
+    used = {route.upstream for route in deployment.routes}
+    for group in deployment.upstreams:
+        if group.peers and all(peer.is_down for peer in group.peers) and group.name in used:
+            yield risk(f'every server of upstream "{group.name}" is marked down', group.peers[0].at, "take `down` from one")
+
+
+@rule(79, "return-before-locations", Severity.WARNING)
+def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
+    """A server answers every request itself, before any location is looked for.
+
+    `return` outside of a location is carried out first. The locations that lead to a backend are never reached: a maintenance switch that
+    was forgotten, or a redirect meant for one location.
+    """
+    passing = {route.server_at for route in deployment.routes}
+    for level in deployment.blocks("server"):
+        found = level.own("return")
+        if found and level.at in passing and level.path[:1] != ("stream",):
+            answer = " ".join(found[0].args[:1])
+            yield risk(
+                f"the server answers {answer} before any location is matched",
+                found[0].at,
+                "move it into `location / { … }`, or remove it",
+            )
+
+
+CAUSE = Cause(
+    id="maintenance-response",
+    layer=Layer.PROXY,
+    message="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
+    symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
+    explains=frozenset({"all-upstreams-down"}),
+    examine=examine,
+    foresee=(
+        all_down,
+        shadowed_by_return,
+    ),
+)

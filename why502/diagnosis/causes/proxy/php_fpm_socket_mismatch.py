@@ -1,0 +1,106 @@
+"""fastcgi_pass and the pool's listen name different sockets or ports.
+
+The classic after a PHP upgrade: nginx still names php8.1-fpm.sock, the pool listens on php8.2-fpm.sock. ENOENT or ECONNREFUSED, 502 at once.
+
+## Confuse not with
+- `backend-not-running`: no pool runs at all.
+- `unix-socket-permission`: the same path, and EACCES.
+
+## Confirm
+- `grep -rn '^listen' /etc/php*/` against `nginx -T | grep fastcgi_pass`; `ss -Hlxp | grep php`.
+
+## Fix
+- Let fastcgi_pass name the pool's listen.
+
+## References
+- https://www.php.net/manual/en/install.fpm.configuration.php (listen)
+- https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_pass
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import accepts
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import PhpPool
+from why502.remedies.changes import doubt, reload, repoint, stranger_at
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    for tally in case.words(Symptom.LISTENS_ON) if case.offline and case.protocol in ("fastcgi", "") else ():
+        if tally.program == "php-fpm" and tally.target and not (case.target and accepts(tally.target, case.target)):
+            goal = f"the proxy connects to {case.target}" if case.target else "the proxy finds no listener"
+            yield supports(f"a PHP-FPM pool listens on {tally.target}, {goal}", tally.source, STRONG)
+            return
+    if case.target is None:
+        return
+    if case.protocol not in ("fastcgi", ""):
+        yield refutes(f"the proxy speaks {case.protocol} here, not FastCGI", "", PROOF)
+        return
+    pools = case.host.php_pools if case.host else None
+    if pools is None:
+        if case.target.is_unix and "php" in case.target.path and case.protocol == "fastcgi":
+            yield supports("the path belongs to a PHP-FPM pool", "", WEAK)
+        return
+    if case.pool is not None:
+        yield refutes(f"pool {case.pool.name} is configured to listen on {case.target}", str(case.pool.listen_at or ""), PROOF)
+        return
+    if other := next((service.name for service in case.services if not _is_php(service.name, *service.argv[:1])), ""):
+        yield refutes(f"{case.target} belongs to {other}, which is not PHP-FPM", "", PROOF)
+        return
+    is_of_php = not case.target.is_unix or _is_php(case.target.path, *(route.location for route in case.routes))
+    for pool in _running(case)[:1]:
+        is_doubtful = pool.target is not None and bool(stranger_at(case, pool.target))
+        yield supports(
+            f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}",
+            str(pool.listen_at or pool.file),
+            WEAK if is_doubtful else PROOF if is_of_php else STRONG,  # other programs speak FastCGI too
+        )
+
+
+def _running(case: Case) -> list[PhpPool]:
+    """Return the pools that run, those of root's masters first: anybody can run one of their own."""
+    pools = (case.host.php_pools if case.host else None) or ()
+    running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
+    return sorted(running, key=lambda pool: pool.owner_uid != 0)
+
+
+def _is_php(*names: str) -> bool:
+    """Return whether a path, location, service or program is named as those of PHP are."""
+    return any(word in name.lower() for name in names for word in ("php", "fpm"))
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    pool = next(iter(_running(case)), None)
+    return f"fastcgi_pass names {case.target}, the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let fastcgi_pass name the pool's listen."""
+    for pool in _running(case)[:1]:
+        if pool.target is not None and case.target is not None:
+            change = repoint(case, pool.target)
+            message = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
+            yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+
+
+CAUSE = Cause(
+    id="php-fpm-socket-mismatch",
+    layer=Layer.PROXY,
+    message="fastcgi_pass and the pool's listen name different sockets or ports",
+    symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
+    needs=frozenset({"php_pools"}),
+    explains=frozenset({"backend-not-running", "unix-socket-missing", "wrong-address", "wrong-port"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+)

@@ -1,0 +1,75 @@
+"""The configuration on disk does not pass its own test, so a reload was refused and an old one runs.
+
+nginx logs the reason at level emerg with file and line, and goes on as before: changes have no effect, and the next restart will fail.
+
+## Confuse not with
+- `proxy-not-running`: it was a start, not a reload.
+- `proxy-config-not-loaded`: the configuration is right and nobody loaded it.
+
+## Confirm
+- `nginx -t`
+
+## Fix
+- Correct the line that the test names, test, reload.
+
+## References
+- nginx: src/os/unix/ngx_process_cycle.c; https://nginx.org/en/docs/control.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        if case.failures and not case.is_named and any(proxy.test == "failed" and proxy.is_running for proxy in case.proxies):
+            problem = next((p for proxy in case.proxies for p in proxy.problems), None)
+            yield supports(
+                f"no file names {case.target} any more; the proxy still uses it, because the configuration on disk is rejected",
+                "",
+                PROOF,
+            )
+            if problem:
+                yield supports(f"the configuration on disk is rejected: {problem.message}", str(problem.at or "nginx -t"), PROOF)
+        return
+    for proxy in case.proxies:
+        if proxy.test == "failed" and (proxy.is_running or case.offline):
+            problem = proxy.problems[0] if proxy.problems else None
+            message = problem.message if problem else "it fails its own test"
+            yield supports(
+                f"the configuration on disk is rejected: {message}",
+                str(problem.at) if problem and problem.at else "nginx -t",
+                2 * PROOF,
+            )
+            return
+    if case.proxies and all(proxy.test == "ok" for proxy in case.proxies) and case.tally(Symptom.CONFIG_INVALID):
+        yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
+
+
+CAUSE = Cause(
+    id="proxy-config-invalid",
+    layer=Layer.PROXY,
+    message="the configuration on disk fails its own test, so a reload was rejected and an older one is running",
+    headline="{proxy} rejects the configuration on disk and runs an older one, which leads to {target}",
+    symptoms={Symptom.CONFIG_INVALID: LIKELY},
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connect-timeout",
+            "host-unreachable",
+            "php-fpm-socket-mismatch",
+            "proxy-config-not-loaded",
+            "unix-socket-missing",
+            "wrong-address",
+            "wrong-port",
+        }
+    ),
+    examine=examine,
+)

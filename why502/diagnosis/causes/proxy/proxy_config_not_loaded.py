@@ -1,0 +1,88 @@
+"""The configuration on disk is newer than the one that runs.
+
+A changed file has no effect until a reload. The log then shows targets or timeouts that no file names any more.
+
+## Confuse not with
+- `proxy-config-invalid`: a reload was tried and refused.
+
+## Confirm
+- Compare the files' times with the start of the workers (`ps -o lstart -C nginx`).
+
+## Fix
+- `nginx -t && nginx -s reload`
+
+## References
+- https://nginx.org/en/docs/control.html#reconfiguration
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.failures:
+        return
+    for proxy in case.proxies:
+        if not (proxy.changed_at and proxy.loaded_at and proxy.is_running and proxy.changed_at > proxy.loaded_at):
+            continue
+        if case.last_failure and case.last_failure < proxy.loaded_at:
+            continue
+        newest = next((f for f in proxy.files if f.modified_at == proxy.changed_at), None)
+        where = newest.path if newest else proxy.config
+        yield supports(
+            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, the running configuration was loaded at {proxy.loaded_at:%H:%M:%S}",
+            where,
+            FAIR,
+        )
+        if not case.is_named:
+            yield supports(f"no file names {case.target} any more, and the proxy still connects to it", where, PROOF)
+            return
+        timed = case.tally(Symptom.READ_TIMED_OUT)
+        if timed and case.route and timed.duration_max_s is not None and timed.duration_max_s < 0.8 * case.route.read_timeout_s:
+            yield supports(
+                f"requests were given up after {timed.duration_max_s:.1f} s, but the files specify {case.route.read_timeout_s:g} s",
+                where,
+                PROOF,
+            )
+        return
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Load it."""
+    for proxy in case.proxies:
+        if proxy.test == "ok" and (steps := reload(proxy)):
+            yield Remedy(message="load the configuration from disk", steps=steps)
+            return
+
+
+CAUSE = Cause(
+    id="proxy-config-not-loaded",
+    layer=Layer.PROXY,
+    message="the configuration on disk is newer than the running one",
+    headline="{proxy} runs an older configuration than the one on disk",
+    symptoms={Symptom.RELOAD_FAILED: LIKELY},
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "backend-too-slow",
+            "connect-timeout",
+            "host-unreachable",
+            "php-fpm-socket-mismatch",
+            "proxy-timeout-too-short",
+            "unix-socket-missing",
+            "wrong-address",
+            "wrong-port",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

@@ -1,0 +1,62 @@
+"""The proxy cannot listen: address in use, not on this machine, or a privileged port.
+
+"bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()": it does not start. On a reload the old configuration stays.
+
+## Confuse not with
+- `port-conflict`: the backend's port is taken.
+
+## Confirm
+- `ss -Hltnp 'sport = :80'`
+
+## Fix
+- Stop the other process (often apache2, or an nginx that no pid file knows), or listen elsewhere.
+
+## References
+- nginx: src/core/ngx_connection.c, ngx_open_listening_sockets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    tally = case.tally(Symptom.LISTEN_FAILED)
+    kinds = {tally.proxy for tally in case.tallies if tally.symptom is Symptom.LISTEN_FAILED}
+    if again := next((proxy.kind for proxy in case.proxies if proxy.is_running and proxy.kind in kinds), ""):
+        yield refutes(f"{again} runs", "ps", PROOF)  # it was refused a reload, or runs since
+        return
+    if case.offline:
+        return
+    for proxy in case.proxies:
+        for problem in proxy.problems:
+            if not proxy.is_running and "bind() to" in problem.message:
+                yield supports(f"its own message: {problem.message}", str(problem.at or problem.source or "nginx -t"), 2 * PROOF)
+                return
+    if tally is None:
+        return
+    yield supports("it has not been running since", "ps", FAIR)
+    ports = {listen.port for proxy in case.proxies if proxy.kind in kinds for listen in proxy.listens}
+    for listener in case.here.listeners or ():
+        process = case.process_of(listener)
+        if process and listener.target.port in ports:
+            yield supports(f"{process.name} (pid {process.pid}) holds {listener.target}", "ss -ltnp", STRONG)
+            return
+
+
+CAUSE = Cause(
+    id="proxy-listen-failed",
+    layer=Layer.PROXY,
+    message="the proxy cannot listen: address in use, not on this machine, or a privileged port",
+    symptoms={Symptom.LISTEN_FAILED: LIKELY},
+    explains=frozenset({"proxy-config-invalid", "proxy-not-running"}),
+    examine=examine,
+)

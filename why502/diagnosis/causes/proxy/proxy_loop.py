@@ -1,0 +1,166 @@
+"""The proxy passes requests to itself.
+
+The target is one of the proxy's own listeners, and the server block that answers there passes on again: until worker_connections are used up, the
+header grows too large, or a timeout ends it. A row of lines whose client is the proxy's own address.
+
+## Confuse not with
+- `worker-connections-exhausted`: real clients use them up.
+
+## Confirm
+- Compare the target of the route with `listen`, and the Host that is sent with `server_name`.
+
+## Fix
+- Let the route name the application's own address.
+
+## References
+- https://nginx.org/en/docs/http/request_processing.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import accepts
+from why502.gateways.nginx.config.match import Matcher
+from why502.model.config import Route
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Proxy
+from why502.model.target import Target
+from why502.remedies.changes import doubt, reload, repoint
+
+HOPS = 10  # of a request within one gateway
+_OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None:
+        return
+    if back := _comes_back(case, target):
+        yield supports(back, str(case.route.at or "") if case.route else "", PROOF)
+        return
+    for proxy in case.proxies:
+        for listen in proxy.listens:
+            if not accepts(listen, target) or not case.is_local:
+                continue
+            matcher = Matcher(proxy.routes, proxy.servers)
+            looping = [route for route in case.routes if route in proxy.routes and _returns(route, target, proxy, matcher)]
+            if looping and (case.failures or (case.here.logs and case.anywhere(Symptom.WORKER_CONNECTIONS))):
+                yield supports(
+                    f"the proxy itself listens on {listen}, and its route there leads to {target} again",
+                    str(looping[0].at or ""),
+                    PROOF,
+                )
+                if case.anywhere(Symptom.WORKER_CONNECTIONS):
+                    yield supports("its own connections ran out", case.anywhere(Symptom.WORKER_CONNECTIONS)[0].source, STRONG)
+                return
+
+
+def _comes_back(case: Case, target: Target) -> str:
+    """Return that an HAProxy binds the target itself, and all that comes in there goes to the target again; "" where not so."""
+    proxy = case.proxy
+    if proxy is None or proxy.kind != "haproxy" or not case.is_local or not case.failures:
+        return ""
+    here = [(route, word) for route in proxy.routes for word in route.listens if _binds(word, target)]
+    if not here or any(target not in (peer.target for peer in route.peers) for route, _ in here):
+        return ""
+    return f"{proxy.kind} itself binds {here[0][1].split()[0]}, and what comes in there goes to {target} again"
+
+
+def _binds(word: str, target: Target) -> bool:
+    """Return whether a `bind` line, such as `:80` or `*:443 ssl`, takes connections to a target."""
+    host, _, port = word.split(" ")[0].rpartition(":")
+    host = re.sub(r"^ipv[46]@", "", host).strip("[]")
+    if not port.isdecimal() or len(port) > 5:
+        return False
+    return accepts(Target(host="0.0.0.0" if host in ("", "*") else host, port=int(port)), target)
+
+
+def _returns(first: Route, target: Target, proxy: Proxy, matcher: Matcher) -> bool:
+    """Return whether a request of a route that goes to that target, one of the proxy's own, comes to the same route again.
+
+    The server that takes it is the one of the Host that is sent: another on the same port may pass it on, or answer itself.
+    """
+    route, seen = first, list[Route]()
+    while route not in seen and len(seen) < HOPS:
+        seen.append(route)
+        own = route.host_header in _OWN_HOST
+        host = (first.server_names[0] if first.server_names else "") if own else _sent(route)
+        if "$" in host:
+            return False
+        place = route.location.split(" ")[-1]
+        found = matcher.at(target).find(host, route.uri or (place if place.startswith("/") else "/"), target.port)
+        if found is None:
+            return False
+        peers = [peer.target for peer in found.peers if peer.target is not None]
+        own_ports = [to for to in peers if any(accepts(listen, to) for listen in proxy.listens)]
+        if not own_ports:
+            return False
+        route, target = found, own_ports[0]
+    return True
+
+
+def _sent(route: Route) -> str:
+    return route.proxy_host if route.host_header == "$proxy_host" else route.host_header
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Name the one application that listens where no route leads."""
+    if len(case.strays) == 1 and case.target is not None:
+        listener = case.strays[0]
+        change = repoint(case, listener.target)
+        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application{doubt(case, listener.target)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+
+
+@rule(66, "passes-to-itself", Severity.ERROR)
+def to_itself(deployment: Deployment) -> Iterator[Risk]:
+    """A server passes requests to its own address, and itself answers them again.
+
+    Each request goes round until worker_connections run out: 502 and 500 for everybody.
+    """
+    own = deployment.configuration.listens
+    for route in deployment.routes:
+        if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions or not deployment.is_whole:
+            continue
+        if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
+            continue
+        level = deployment.level(route)
+        if level is None or not level.is_known:  # where it listens may be what could not be read
+            continue
+        for peer in route.peers:
+            target = peer.target
+            if target is None or target.is_unix or not (target.is_loopback or target.is_wildcard):
+                continue
+            if not any(accepts(listen, target) for listen in own):
+                continue
+            is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
+            sent = route.proxy_host if route.host_header == "$proxy_host" else route.host_header
+            host = route.server_names[0] if is_same_name and route.server_names else sent
+            if "$" in host:
+                continue
+            path = route.uri or route.location.split(" ")[-1] or "/"
+            if deployment.matcher.at(target).find(host, path, target.port) == route:
+                yield risk(f"{peer.name} is this server itself", route.at, "pass to the port of the application")
+                break
+
+
+CAUSE = Cause(
+    id="proxy-loop",
+    layer=Layer.PROXY,
+    message="the proxy passes requests to itself",
+    headline="{proxy} passes requests to itself",
+    symptoms={Symptom.WORKER_CONNECTIONS: WEAK},
+    explains=frozenset({"backend-not-running", "upstream-error-status", "worker-connections-exhausted"}),
+    examine=examine,
+    remedies=remedies,
+    foresee=(to_itself,),
+)

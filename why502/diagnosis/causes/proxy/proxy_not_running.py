@@ -1,0 +1,118 @@
+"""The proxy itself does not run or does not listen.
+
+Clients get no HTTP answer at all (connection refused). A proxy in front of this one reports 502.
+
+## Confuse not with
+- `proxy-config-invalid`: an older configuration still runs.
+- `proxy-listen-failed`: why it does not start, where the address is taken.
+
+## Confirm
+- `systemctl status nginx`, `nginx -t`, `ss -ltnp`.
+
+## Fix
+- Correct what its last emerg line or test names, then start it.
+
+## References
+- https://nginx.org/en/docs/control.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import accepts, addresses, peer_sets, serving
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Proxy
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    said = {tally.proxy for tally in case.tallies if tally.symptom in CAUSE.symptoms}
+    if again := next((proxy.kind for proxy in running if proxy.kind in said), ""):  # it was refused a reload, or runs since
+        yield refutes(f"{again} runs", "ps", PROOF)
+    if case.offline:
+        return
+    inner = _inner(case)
+    if said and said - {"", None} <= {proxy.kind for proxy in inner}:
+        yield refutes(
+            f"{inner[0].kind} is a backend here: {running[0].kind} is running and passes requests to it",
+            "configuration",
+            2 * PROOF,
+        )
+    if other := serving(case.here):
+        yield refutes(f"another gateway serves this machine: {other}", "ss -ltnp", 2 * PROOF)
+    for proxy in _missing(case):
+        yield supports(f"no process runs with {proxy.config}", "ps", LIKELY if running else 2 * PROOF)
+        if proxy.why_stopped:
+            yield supports(proxy.why_stopped, "service manager", WEAK)
+        for problem in proxy.problems[:1]:
+            yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), WEAK)
+
+
+def _inner(case: Case) -> list[Proxy]:
+    """Return the gateways that do not run and to which one that runs passes requests: they are missed as backends."""
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy.listens]
+    if not stopped:
+        return []
+    sets = peer_sets(route for proxy in case.proxies if proxy.is_running for route in proxy.routes)
+    peers = {target for found in sets for peer in found for target in addresses(peer, case.here)}
+    return [proxy for proxy in stopped if all(any(accepts(listen, peer) for peer in peers) for listen in proxy.listens)]
+
+
+def _missing(case: Case) -> list[Proxy]:
+    """Return the gateways that are expected to run and do not, those first that are enabled or failed; beside others only such as failed."""
+    inner = _inner(case)
+    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
+    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
+    if kinds:
+        return [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
+    wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
+    return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # of others only a file was read
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    stopped = _missing(case)
+    return f"{stopped[0].kind} is not running: no process has the configuration {stopped[0].config}" if stopped else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start it, when its configuration passes the test."""
+    has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
+    for proxy in case.proxies:
+        if proxy.is_running or proxy.test == "failed":
+            continue
+        if proxy.unit and proxy.unit_state.startswith("masked"):
+            at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()
+            unmask = Run(argv=("systemctl", "unmask", *at, proxy.unit), undo=("systemctl", "mask", *at, proxy.unit))
+            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
+            yield Remedy(message=f"unmask {proxy.unit}, which was masked deliberately, and start it", steps=(unmask, start))
+        elif proxy.unit:
+            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
+            yield Remedy(message=f"start {proxy.unit}", steps=(start,))
+            if proxy.unit_state == "disabled":
+                enable = Run(argv=("systemctl", "enable", proxy.unit), undo=("systemctl", "disable", proxy.unit))
+                yield Remedy(message=f"start {proxy.unit}, now and at every boot", steps=(enable, start))
+        elif proxy.exe and not has_systemd and case.here.processes:
+            program = (proxy.exe, *proxy.options)
+            start = Run(argv=program, undo=(*program, "-s", "quit"))
+            yield Remedy(message=f"start {proxy.kind}", steps=(Run(argv=(*program, "-t")), start))
+
+
+CAUSE = Cause(
+    id="proxy-not-running",
+    layer=Layer.PROXY,
+    message="the proxy itself is not running or not listening",
+    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
+    explains=frozenset({"proxy-config-invalid"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+)

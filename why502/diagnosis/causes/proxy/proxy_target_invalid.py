@@ -1,0 +1,94 @@
+"""The target, built from variables, is unusable: bad scheme, port or URI, unknown named location.
+
+"invalid URL prefix", "invalid port in upstream", "could not find named location": 500.
+
+## Confuse not with
+- `resolver-missing`, `dns-host-not-found`: the form is right.
+
+## Confirm
+- Log the variable (`log_format … $backend`).
+
+## Fix
+- Give the variable a value in every case (map with default), with scheme and port.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.finding import PROOF, Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+
+def _is_wide(location: str) -> bool:
+    """Return whether a location is for many URIs: those of a directory, or what fits an expression."""
+    return location.startswith("~") or location.endswith("/")
+
+
+@rule(111, "variable-target-loses-uri", Severity.WARNING, "route-not-found")
+def uri_lost(deployment: Deployment) -> Iterator[Risk]:
+    """A target with a variable has a fixed URI, which replaces the whole URI of each request.
+
+    With variables nginx passes the URI as it is written: `proxy_pass $app/api/;` asks for `/api/` whatever the client asked for.
+    """
+    for route in deployment.routes:
+        uri = route.uri
+        if route.directive != "proxy_pass" or not route.has_variables or uri is None or not _is_wide(route.location):
+            continue
+        written = re.sub(r"^(?:https?://|\$\{?scheme\}?://)", "", route.passes)
+        if (
+            "/" in written
+            and "$" not in written.partition("/")[2]
+            and "$" in written.partition("/")[0]
+            and not route.if_conditions
+        ):
+            level = deployment.level(route)
+            if (
+                level
+                and not level.own("health_check", "internal")
+                and not any(outer.own("rewrite") for outer in level.outwards if outer.name in ("location", "if"))
+            ):
+                fixed = "/" + written.partition("/")[2]
+                yield risk(
+                    f"every request here is sent to the backend as {fixed}", route.at, "leave the URI out, or append $request_uri"
+                )
+
+
+@rule(115, "named-location-missing", Severity.ERROR)
+def named_missing(deployment: Deployment) -> Iterator[Risk]:
+    """try_files or error_page goes on to a named location that the server does not have.
+
+    nginx does not notice when it loads. At the first such request: `could not find named location`, 500.
+    """
+    for level in deployment.levels:
+        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        if server is None or not server.is_known or not level.is_known:
+            continue
+        there = {" ".join(directive.args) for directive in server.own("location")}
+        for directive in level.own("try_files", "error_page"):
+            last = directive.args[-1] if directive.args else ""
+            if last.startswith("@") and last not in there and "$" not in last:
+                yield risk(
+                    f"{directive.name} goes on to {last}, which this server does not have",
+                    directive.at,
+                    f"add `location {last} {{ … }}`",
+                )
+
+
+CAUSE = Cause(
+    id="proxy-target-invalid",
+    layer=Layer.PROXY,
+    message="the target, built from variables, is unusable: bad scheme, port or URI, unknown named location",
+    symptoms={Symptom.TARGET_INVALID: PROOF},
+    foresee=(
+        uri_lost,
+        named_missing,
+    ),
+)

@@ -1,0 +1,103 @@
+"""The response is cut at the limit of the proxy's temporary file.
+
+proxy_max_temp_file_size (1 GiB by default): with a slow client a larger answer stalls, and the backend closes in between.
+
+## Confuse not with
+- `truncated-response`: cut at any size.
+
+## Confirm
+- All cut answers have nearly the same size, about 1 GiB.
+
+## Fix
+- `proxy_max_temp_file_size 0;` or `proxy_buffering off;` for that route.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_max_temp_file_size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+GIB = 1 << 30
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    for tally in case.failures:
+        if (
+            tally.symptom in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+            and tally.bytes_min is not None
+            and tally.bytes_min >= 0.99 * GIB
+        ):
+            yield supports(
+                f"every truncated response has at least {tally.bytes_min} bytes: proxy_max_temp_file_size is 1 GiB",
+                tally.source,
+                LIKELY,
+            )
+            return
+
+
+_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi")
+_LEAST = 64 << 20
+
+
+@rule(97, "temp-file-limit-small", Severity.NOTE)
+def temp_small(deployment: Deployment) -> Iterator[Risk]:
+    """The temporary file of a response may grow only little.
+
+    Beyond it the backend must wait for the slowest client, and one that does not wait so long closes: the download is cut although
+    its status is 200.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own(*(f"{module}_max_temp_file_size" for module in _MODULES)):
+            size = units.size(directive.args[0]) if directive.args else None
+            if size and size < _LEAST and directive.at not in seen:
+                seen.add(directive.at)
+                yield risk(
+                    f"responses above {directive.args[0]} tie the backend to the slowest client",
+                    directive.at,
+                    "leave the default of 1024m, or 0 for no file at all",
+                )
+
+
+@rule(98, "buffers-without-buffering", Severity.NOTE, "workers-exhausted")
+def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
+    """Buffers and temporary files are set where buffering is off.
+
+    Without buffering only buffer_size is used; the other settings change nothing.
+    """
+    for level in deployment.levels:
+        for module in _MODULES:
+            off = [directive for directive in level.own(f"{module}_buffering") if directive.args == ("off",)]
+            idle = level.own(f"{module}_buffers", f"{module}_busy_buffers_size", f"{module}_max_temp_file_size")
+            idle = tuple(directive for directive in idle if directive.args != ("0",))
+            if off and idle:
+                yield risk(
+                    f"{idle[0].name} has no effect while {module}_buffering is off",
+                    idle[0].at,
+                    f"leave it out, or turn {module}_buffering on",
+                )
+
+
+CAUSE = Cause(
+    id="proxy-temp-file-limit",
+    layer=Layer.PROXY,
+    message="the response is cut at the limit of the proxy's temporary file",
+    symptoms={Symptom.TEMP_FILE_LIMIT: PROOF},
+    explains=frozenset({"truncated-response"}),
+    examine=examine,
+    foresee=(
+        temp_small,
+        unbuffered_settings,
+    ),
+)

@@ -1,0 +1,217 @@
+"""The proxy's timeout is shorter than what the application legitimately needs, and the application still finishes.
+
+504 in nginx after exactly the configured time, while the application's own log shows the request completed later.
+
+## Confuse not with
+- `backend-too-slow`: the wait is not legitimate, or it is the default of 60 s that is exceeded.
+- `worker-timeout`: the application server's own limit is the shorter one.
+
+## Confirm
+- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout; measure the same request straight to the backend.
+
+## Fix
+- Raise the read timeout of that route alone to what the work needs; keep client > proxy > backend limits in that order.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from why502.deployment.applications import behind
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import CLOCK, Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import family, reload, set_in_route
+
+MUCH = 4.0  # times the limit: that is no wait that somebody forgot to allow
+ENOUGH = 3  # failures from which "none succeeded" means something
+QUICK = 0.2  # of the limit
+USUAL_S = 60.0  # the default of every nginx module
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    route = case.route
+    if route is None or not case.seen(Symptom.READ_TIMED_OUT):
+        return
+    limit = route.read_timeout_s
+    late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
+    if late is not None and late.first_byte_s is not None:
+        yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
+        if late.first_byte_s > MUCH * limit:
+            yield refutes(f"it takes more than {MUCH:g} times as long as that", "probe", FAIR)
+        traffic = case.traffic
+        if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
+            yield supports("other requests to it are answered in time: only this kind of work takes longer", "access log", FAIR)
+        elif kind := kind_of_work(case):
+            yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
+        elif nothing_answered(case):
+            yield refutes("since then no request is answered in time: it is slow in general", "access log", FAIR)
+    elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
+        # What never ended anywhere may never end: it proves nothing about the limit.
+        yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
+    elif silent := case.probe(Symptom.READ_TIMED_OUT):
+        yield refutes(f"a probe did not finish either: {silent.detail}", "probe", WEAK)
+    if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
+        setting = route.setting(f"{family(route)}_read_timeout")
+        block = route.location_at
+        is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
+        is_special = is_own and any(other.read_timeout_s > limit for other in case.routes)
+        at = str(setting.at if setting and setting.at else route.at or "")
+        message = (
+            f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {USUAL_S:g} s"
+        )
+        yield supports(message, at, FAIR if is_special else 0.5)
+    for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
+        yield supports("the application's own log shows such requests completed later", tally.source, STRONG)
+    for event in case.events(Symptom.PROCESS_FINISHED)[:1]:
+        yield supports(event.message, event.source, STRONG)
+
+
+def kind_of_work(case: Case) -> str:
+    """Return the one path that fails, where others were answered by the same process before; "" where it is not so."""
+    asked = {request.partition(" ")[2].partition("?")[0] for tally in case.failures for request, _ in tally.requests}
+    success = case.traffic.last_success if case.traffic else None
+    if success is None or len(asked) != 1 or asked <= {"/", ""}:
+        return ""
+    is_same = all(process.started_at is None or process.started_at - CLOCK < success for process in case.processes)
+    return asked.pop() if is_same else ""
+
+
+def quick_otherwise(case: Case, limit: float) -> str:
+    """Return that one path alone times out, and another request of ours is answered at once; "" where it is not so.
+
+    What timed out is not asked again: it would keep one more worker busy.
+    """
+    asked = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    times = [p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None]
+    if len(asked) != 1 or asked <= {"/", ""} or not times or max(times) > QUICK * limit:
+        return ""
+    return f"only {asked.pop()} takes longer than the {limit:g} s set there; a probe of another path took {max(times):.2f} s"
+
+
+def _has_ended(case: Case) -> bool:
+    """Return whether a request that times out is known to end: the access log shows the same one answered."""
+    late = case.tally(Symptom.READ_TIMED_OUT)
+    asked = {request for request, _ in late.requests} if late else set()
+    paths = case.here.logs.paths if case.here.logs else ()
+    return any(path.request in asked and path.last_served is not None for path in paths)
+
+
+def nothing_answered(case: Case) -> bool:
+    """Return whether the logs show enough failures of the target and, since the first, no answer of it: so it is slow as a whole."""
+    traffic, logs = case.traffic, case.here.logs
+    if traffic:
+        return traffic.failures >= ENOUGH
+    failed = sum(tally.count for tally in case.failures)
+    statuses = logs.by_status if logs and logs.has_access else {}
+    return failed >= ENOUGH and bool(statuses) and not any(status[:1] in "1234" and status != "499" for status in statuses)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the read timeout of that one route to twice what the answer took; to the default, where that was not measured."""
+    route = case.route
+    late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
+    if route is None or (
+        late <= route.read_timeout_s and not (route.read_timeout_s < USUAL_S and quick_otherwise(case, route.read_timeout_s))
+    ):
+        return
+    wanted = f"{math.ceil(2 * late) if late > route.read_timeout_s else USUAL_S:g}s"
+    change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
+    yield Remedy(
+        message=f"raise the read timeout of that route to {wanted}", steps=(change, *reload(case.proxy)) if change else ()
+    )
+
+
+_THREE = ("connect_timeout", "send_timeout", "read_timeout")
+_MILLISECONDS = frozenset({"5000", "10000", "15000", "20000", "30000", "45000", "60000", "120000", "300000", "600000"})
+
+
+@rule(86, "timeouts-equal-defaults", Severity.NOTE)
+def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
+    """Connect, send and read timeout are set to 60 s, which is what they are without it.
+
+    Such lines look like a cure for timeouts and change nothing.
+    """
+    for level in deployment.levels:
+        for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc"):
+            names = [f"{module}_{name}" for name in _THREE]
+            own = [directive for name in names for directive in level.own(name)]
+            is_default = len(own) == 3 and all(units.time(" ".join(directive.args)) == 60 for directive in own)
+            if is_default and not (level.around and any(name in level.around.settings for name in names)):
+                yield risk(
+                    f"the three {module} timeouts are 60 s by default",
+                    own[0].at,
+                    "leave them out, or set what the application needs",
+                )
+
+
+@rule(87, "proxy-gives-up-first", Severity.WARNING)
+def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
+    """The application may take longer than the proxy waits for it.
+
+    The client gets 504, and the worker goes on with work that nobody waits for: under load all workers are busy with it.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            for backend in behind(deployment, peer.target):
+                limit = backend.timeout_s
+                if limit and backend.is_timeout_set and limit > route.read_timeout_s and (route.at, backend.name) not in seen:
+                    seen.add((route.at, backend.name))
+                    yield risk(
+                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",
+                        route.at,
+                        f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
+                    )
+
+
+@rule(89, "timeout-in-milliseconds", Severity.NOTE)
+def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
+    """A timeout looks as if it were meant in milliseconds.
+
+    A number without unit is seconds: 60000 is more than 16 hours, in which a dead backend holds each connection.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.directives:
+            if (
+                directive.name.endswith("_timeout")
+                and directive.args[:1]
+                and directive.args[0] in _MILLISECONDS
+                and directive.at not in seen
+            ):
+                seen.add(directive.at)
+                value = int(directive.args[0])
+                yield risk(
+                    f"{directive.name} {value} is {value / 3600:.1f} hours",
+                    directive.at,
+                    f"write {value // 1000}s if that is meant",
+                )
+
+
+CAUSE = Cause(
+    id="proxy-timeout-too-short",
+    layer=Layer.PROXY,
+    message="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
+    headline="{proxy} gives up before {target} can finish",
+    symptoms={Symptom.READ_TIMED_OUT: WEAK},
+    needs=frozenset({"probes"}),
+    explains=frozenset({"backend-too-slow"}),
+    examine=examine,
+    remedies=remedies,
+    foresee=(
+        equal_defaults,
+        proxy_gives_up_first,
+        in_milliseconds,
+    ),
+)

@@ -1,0 +1,113 @@
+"""The proxy itself refused by limit_req, limit_conn or the like.
+
+503 by default (limit_req_status, limit_conn_status), with "limiting requests, excess" or "limiting connections by zone" at level error. It is the
+configuration at work, not a failure of the backend.
+
+## Confuse not with
+- `upstream-error-status`: the application limits.
+- `maintenance-response`: an unconditional 503.
+
+## Confirm
+- `nginx -T | grep -nE 'limit_(req|conn)'`
+
+## Fix
+- Raise rate or burst where real users are hit; answer 429 in place of 503 (limit_req_status 429).
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_limit_req_module.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.config import Route
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+LIMITS = ("limit_req", "limit_conn")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None:
+        return
+    refused = case.tally(Symptom.RATE_LIMITED)
+    zones = {tally.detail for tally in case.tallies if tally.symptom is Symptom.RATE_LIMITED}
+    own = [tally for tally in case.tallies if tally.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)]
+    told = set()
+    for route in case.routes:
+        for name in LIMITS:
+            for setting in route.settings.get(name, ()):
+                status, zone = route.limit_status(name), _zone(setting.args)
+                if (name, zone, status) in told:
+                    continue
+                message = f"{name} of zone {zone} rejects with {status}" + f" ({name}_status)" * (
+                    f"{name}_status" in route.settings
+                )
+                if refused and zone in zones:
+                    told.add((name, zone, status))
+                    yield supports(message, str(setting.at or ""), WEAK)
+                elif not refused and not _logs(route, name) and any(tally.status == status for tally in own):
+                    told.add((name, zone, status))
+                    yield supports(f"{message}, and its log level suppresses that line", str(setting.at or ""), STRONG)
+
+
+def _zone(args: tuple[str, ...]) -> str:
+    """Return the zone that a limit counts in: `zone=NAME` of limit_req, the first word of limit_conn."""
+    return next((word.removeprefix("zone=") for word in args if word.startswith("zone=")), args[0] if args else "")
+
+
+def _logs(route: Route, name: str) -> bool:
+    """Return whether refusals are written to an error log of the level that most have."""
+    setting = route.setting(f"{name}_log_level")
+    return setting is None or not setting.args or setting.args[0] == "error"
+
+
+@rule(103, "limit-told-as-503", Severity.NOTE)
+def told_as_503(deployment: Deployment) -> Iterator[Risk]:
+    """A limit refuses with 503, as if the service were unavailable.
+
+    503 is the default of limit_req_status and limit_conn_status. Monitoring takes it for an outage, clients repeat at once.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        for name in ("limit_req", "limit_conn"):
+            setting = route.setting(name)
+            if setting and f"{name}_status" not in route.settings and name not in seen and level and level.is_known:
+                seen.add(name)
+                yield risk(f"requests rejected by {name} get {route.limit_status(name)}", setting.at, f"`{name}_status 429;`")
+
+
+@rule(104, "limit-without-burst", Severity.NOTE)
+def without_burst(deployment: Deployment) -> Iterator[Risk]:
+    """A rate limit has no burst, so the second request within an instant is refused.
+
+    10r/s means one each 100 ms. A browser asks for many things at once: a part of each page is missing.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for setting in route.settings.get("limit_req", ()):
+            if not any(word.startswith("burst=") for word in setting.args) and setting.at not in seen:
+                seen.add(setting.at)
+                yield risk(
+                    "without burst, the second of two simultaneous requests is rejected", setting.at, "add `burst=20 nodelay`"
+                )
+
+
+CAUSE = Cause(
+    id="rate-limited",
+    layer=Layer.PROXY,
+    message="the proxy itself rejected the request by limit_req, limit_conn or similar",
+    symptoms={Symptom.RATE_LIMITED: PROOF},
+    examine=examine,
+    foresee=(
+        told_as_503,
+        without_burst,
+    ),
+)

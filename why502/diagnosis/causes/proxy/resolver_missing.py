@@ -1,0 +1,100 @@
+"""The target holds a variable and no resolver is configured.
+
+"no resolver defined to resolve NAME", 502. A name without variable is resolved when the configuration is loaded and needs none.
+
+## Confuse not with
+- `dns-host-not-found`, `dns-resolver-failure`: there is one, and it says no or nothing.
+
+## Confirm
+- `nginx -T | grep -n resolver`
+
+## Fix
+- `resolver ADDRESS valid=30s;` at http, server or location level (Docker: 127.0.0.11); or the name in an upstream block.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, host_name
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import PROOF, Layer, Risk, Severity
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import own_servers, reload, rename, set_in_route
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Name the address where the machine's hosts file knows the name, else the machine's own name servers as resolver."""
+    for route in case.routes:
+        if not route.has_variables or route.resolver:
+            continue
+        proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
+        for peer in route.peers:
+            host = peer.target.host if peer.target and not peer.target.is_address else ""
+            told = case.resolutions(host) if host else ()
+            known = [address for x in told if x.source in ("/etc/hosts", "system") for address in x.addresses]
+            v4 = next((address for address in known if ":" not in address), "")
+            change = rename(case, route, f"{host}:", f"{v4}:") if v4 else None
+            if change:
+                yield Remedy(message=f"name {v4}, which {host} is on this machine", steps=(change, *reload(proxy)))
+                return
+        found = own_servers(case)
+        change = set_in_route(case, "resolver", f"{' '.join(found)} valid=30s", route) if found else None
+        if change:
+            yield Remedy(message=f"use {' and '.join(found)}, this machine's own name servers", steps=(change, *reload(proxy)))
+            return
+
+
+_FROM_CLIENT = re.compile(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl_preread_server_name|server_name")
+
+
+@rule(20, "variable-without-resolver", Severity.ERROR)
+def without_resolver(deployment: Deployment) -> Iterator[Risk]:
+    """The target holds a variable and no `resolver` is in force.
+
+    nginx loads the configuration, and every request there is a 502 (`no resolver defined to resolve`), also for `localhost`. Only
+    addresses, upstream groups and names that another pass directive has without a variable need none.
+    """
+    static = {(host_name(p), p.target.port) for r in deployment.routes if not r.has_variables for p in r.peers if p.target}
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if not route.has_variables or route.resolver or not deployment.is_whole or level is None or not level.is_known:
+            continue
+        for peer in route.peers:
+            if peer.at != route.at or peer.name.startswith("unix:"):
+                continue
+            host = peer.name.rsplit(":", 1)[0] if not peer.name.endswith("]") else peer.name
+            is_open = "$" in host
+            if is_open and not all(_FROM_CLIENT.fullmatch(name) for name in re.findall(r"\$\{?(\w+)", host)):
+                continue  # what a map, a module or code makes of it may well be an address or a group
+            if not is_open and (not host_name(peer) or (peer.target and (host_name(peer), peer.target.port) in static)):
+                continue
+            message = (
+                f"{route.directive} {route.passes}: no resolver is set, so it must be an address or a group"
+                if is_open
+                else f"{peer.name} is resolved for each request, but no resolver is set"
+            )
+            yield risk(
+                message,
+                route.at,
+                "add `resolver ADDRESS valid=30s;` (in Docker 127.0.0.11), or name an upstream group",
+                severity=Severity.WARNING if is_open else None,
+            )
+            break
+
+
+CAUSE = Cause(
+    id="resolver-missing",
+    layer=Layer.PROXY,
+    message="the target contains a variable, but no resolver is configured",
+    symptoms={Symptom.NO_RESOLVER: PROOF},
+    remedies=remedies,
+    foresee=(without_resolver,),
+)

@@ -1,0 +1,160 @@
+"""The response header does not fit proxy_buffer_size (or fastcgi_, uwsgi_, scgi_, grpc_buffer_size).
+
+The whole header must fit into one buffer of 4 KiB by default (a page); large cookies and Content-Security-Policy headers exceed it, often on
+login pages only. `proxy_buffers` does not help. HAProxy PH above tune.bufsize (16 KiB), ALB 502 above 32 KiB.
+
+## Confuse not with
+- `request-too-large`: the client's header exceeds large_client_header_buffers (400, 414).
+- `request-header-too-big`: the application refuses the request's header.
+
+## Confirm
+- `curl -s -D - -o /dev/null -H 'Host: NAME' http://TARGET/PATH | wc -c` against the buffer size.
+
+## Fix
+- Raise the buffer size to the measured header plus reserve, and what must follow it: busy_buffers_size may not be smaller than it, nor
+  larger than all buffers but one. Or send smaller cookies.
+
+## References
+- nginx: src/http/ngx_http_upstream.c ("upstream sent too big header"); ngx_http_proxy_module.c, ngx_http_proxy_merge_loc_conf
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import family, reload, set_in_route, size, together
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    route = case.route
+    for probe in case.probes:
+        if route and probe.header_bytes is not None and probe.header_bytes > route.buffer_size_bytes:
+            at = route.setting(route.directive.removesuffix("_pass") + "_buffer_size")
+            where = str(at.at) if at and at.at else "default"
+            yield supports(
+                f"its header has {probe.header_bytes} bytes, the buffer {route.buffer_size_bytes} ({where})", "probe", STRONG
+            )
+            return
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
+    if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
+        return ""
+    if case.route.proxy != "nginx":
+        takes = f"{case.route.proxy} takes {case.route.buffer_size_bytes}"
+        return f"{case.target} sends a response header of {max(sizes)} bytes, and {takes}"
+    return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the buffer to the measured header and a quarter more, and with it what must follow it."""
+    route = case.route
+    measured = max((p.header_bytes or 0 for p in case.probes), default=0)
+    if route is None or route.proxy != "nginx":
+        return
+    buffer = max(8192, route.buffer_size_bytes * 2, -(-measured * 5 // 4 // 4096) * 4096)
+    prefix = family(route)
+    names = {f"{prefix}_buffer_size": size(buffer)}
+    if prefix != "grpc":
+        # The busy buffers may be no smaller than it, nor larger than all buffers but one (ngx_http_proxy_merge_loc_conf).
+        names |= {f"{prefix}_buffers": f"{max(4, route.buffers_count)} {size(max(buffer, route.buffer_bytes))}"}
+        names |= {f"{prefix}_busy_buffers_size": size(2 * max(buffer, route.buffer_bytes))}
+    changes = [set_in_route(case, name, value) for name, value in names.items()]
+    found = tuple(change for change in changes if change is not None)
+    what = f"the header has {measured} bytes" if measured else "the header size was not measured"
+    yield Remedy(
+        message=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
+        steps=(*together(case, found), *reload(case.proxy)) if len(found) == len(names) else (),
+    )
+
+
+_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi", "grpc")
+
+
+@rule(90, "header-buffer-too-small", Severity.WARNING)
+def buffer_small(deployment: Deployment) -> Iterator[Risk]:
+    """The buffer for the response header is smaller than the default.
+
+    The whole header must fit into it. A session and a few more cookies, or a Content-Security-Policy, fill 4k: `upstream sent too big
+    header`, 502 for exactly the users who are logged in.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for directive in level.own(*(f"{module}_buffer_size" for module in _MODULES)):
+            size = units.size(directive.args[0]) if directive.args else None
+            if size is not None and size < 4096 and directive.at not in seen and level.path[:1] != ("stream",):
+                seen.add(directive.at)
+                yield risk(
+                    f"{directive.name} {directive.args[0]} is too small for common headers",
+                    directive.at,
+                    "take 4k or more; 8k to 16k with many cookies",
+                )
+
+
+@rule(91, "header-buffer-not-raised", Severity.NOTE)
+def only_buffers_raised(deployment: Deployment) -> Iterator[Risk]:
+    """The body's buffers were raised and the header's was not.
+
+    Against `upstream sent too big header` only the buffer size helps, in which the whole header must fit.
+    """
+    seen = set()
+    for level in deployment.levels:
+        for module in ("proxy", "fastcgi", "uwsgi", "scgi"):
+            own = level.own(f"{module}_buffers")
+            each = units.size(own[0].args[1]) if own and len(own[0].args) == 2 else None
+            is_buffered = level.first(f"{module}_buffering") != "off"
+            if each and each > 8192 and f"{module}_buffer_size" not in level.settings and is_buffered and own[0].at not in seen:
+                if level.is_known:
+                    seen.add(own[0].at)
+                    yield risk(
+                        f"{module}_buffers are {own[0].args[1]}, the header's {module}_buffer_size is 4k",
+                        own[0].at,
+                        f"set {module}_buffer_size, too",
+                    )
+
+
+@rule(92, "auth-cookies-in-default-buffer", Severity.NOTE)
+def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
+    """An authentication service answers with cookies or tokens through the default buffer.
+
+    Sessions of OpenID Connect are split over several cookies of 4k: the answer does not fit, and every login ends in an error.
+    """
+    seen = set()
+    for route in deployment.routes:
+        sets = [x for x in route.settings.get("auth_request_set", ()) if any("set_cookie" in word for word in x.args)]
+        if sets and "proxy_buffer_size" not in route.settings and sets[0].at not in seen and route.protocol in ("http", "https"):
+            level = deployment.level(route)
+            if level and level.is_known:
+                seen.add(sets[0].at)
+                yield risk(
+                    "session cookies of the authentication service must fit 4k",
+                    sets[0].at,
+                    "`proxy_buffer_size 16k; proxy_buffers 4 16k;` there",
+                )
+
+
+CAUSE = Cause(
+    id="response-header-too-big",
+    layer=Layer.PROXY,
+    message="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
+    symptoms={Symptom.HEADER_TOO_BIG: PROOF},
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+    foresee=(
+        buffer_small,
+        only_buffers_raised,
+        auth_cookies,
+    ),
+)

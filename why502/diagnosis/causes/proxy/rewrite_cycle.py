@@ -1,0 +1,82 @@
+"""Rewrites, internal redirects, error pages or subrequests go round in circles.
+
+"rewrite or internal redirection cycle": 500 after ten rounds.
+
+## Confuse not with
+- `proxy-loop`: over the network.
+
+## Confirm
+- `rewrite_log on; error_log … notice;`
+
+## Fix
+- End the round: `break` in place of `last`, an error_page that needs no backend, try_files with a file that exists.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_rewrite_module.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.config import Position, Route, Server
+from why502.model.finding import PROOF, Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+
+def _is_elsewhere(deployment: Deployment, found: Route, page: str) -> bool:
+    """Return whether a location nearer to the page than that of the route takes it first: the route is what follows that."""
+    nearest = found.location.removeprefix("^~ ").removeprefix("= ")
+    names = [path[0].split(" ")[-1] for path in _paths(deployment.server(found.server_at))]
+    return found.location.startswith("~") or any(page.startswith(name) and len(name) > len(nearest) for name in names)
+
+
+def _paths(server: Server) -> list[tuple[str, ...]]:
+    return [location.path for location in server.locations if not location.path[0].startswith(("~", "@"))]
+
+
+@rule(116, "error-page-from-failing-backend", Severity.WARNING)
+def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
+    """The page for a failing backend is to be fetched from that backend.
+
+    `error_page 502 /502.html` is a new request within the server. Where no location of its own has the file, it goes to the same backend,
+    fails again, and clients see nginx's bare page.
+    """
+    seen: set[Position | None] = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if level is None or not level.is_known or not route.listens or route.location.startswith("@"):
+            continue
+        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        for setting in route.settings.get("error_page", ()):
+            codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
+            if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
+                continue
+            found = deployment.within(route.server_at).find("", page)
+            if found and _is_elsewhere(deployment, found, page):
+                continue
+            same = (
+                found is not None
+                and found.server_at == route.server_at
+                and found.peers == route.peers
+                and not found.if_conditions
+            )
+            if same and server is not None and server.is_known and not (found and "try_files" in found.settings):
+                seen.add(setting.at)
+                yield risk(
+                    f"{page} is fetched from the backend that just failed",
+                    setting.at,
+                    f"add `location = {page} {{ root …; internal; }}`",
+                )
+
+
+CAUSE = Cause(
+    id="rewrite-cycle",
+    layer=Layer.PROXY,
+    message="rewrites, internal redirects, error pages or subrequests go round in circles",
+    symptoms={Symptom.REWRITE_CYCLE: PROOF},
+    foresee=(error_page_proxied,),
+)

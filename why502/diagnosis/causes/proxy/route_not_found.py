@@ -1,0 +1,113 @@
+"""No route matches the request.
+
+Envoy NR, Traefik "404 page not found", ingress "default backend - 404".
+
+## Confuse not with
+- `route-target-missing`: the route is there, its backend is not.
+
+## Confirm
+- The proxy's list of routes against the request's host and path.
+
+## Fix
+- Add the route, or the host name to it.
+
+## References
+- https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.finding import Layer, Risk, Severity
+from why502.model.logs import Symptom
+
+_STATIC = re.compile(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]{0,400}\)\$?")
+
+
+@rule(110, "slash-lost-in-proxy-pass", Severity.WARNING)
+def slash_lost(deployment: Deployment) -> Iterator[Risk]:
+    """A location ends with a slash and the URI of its proxy_pass does not.
+
+    nginx replaces the one with the other: with `location /api/` and `proxy_pass http://app/v1`, `/api/users` becomes `/v1users`.
+    """
+    for route in deployment.routes:
+        name = route.location.removeprefix("^~ ")
+        uri = route.uri
+        if route.directive != "proxy_pass" or route.has_variables or uri is None or not name.startswith("/") or len(name) < 2:
+            continue
+        if name.endswith("/") and not uri.endswith(("/", "=", "&")) and "?" not in uri:
+            yield risk(f"{name}x becomes {uri}x", route.at, f"end the URI with a slash: {uri}/")
+
+
+@rule(112, "static-files-not-proxied", Severity.WARNING)
+def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
+    """A location for images and scripts catches them before they reach the backend, and has no directory to take them from.
+
+    A regular expression wins over `location /` that passes everything else. Without pass or root such files are looked for in nginx's default
+    directory: 404.
+    """
+    roots = {
+        route.server_at for route in deployment.routes if route.location in ("", "/") and route.protocol in ("http", "https")
+    }
+    for level in deployment.blocks("location"):
+        server = level.around
+        modifier = level.args[0] if level.args else ""
+        if not modifier.startswith("~") or server is None or server.name != "server" or server.at not in roots:
+            continue
+        names = {directive.name for directive in level.directives}
+        handled = any(name.endswith("_pass") or "_by_lua" in name for name in names) or names & {
+            "root", "alias", "return", "try_files", "rewrite", "error_page", "location", "if", "deny", "internal", "include"
+        }  # fmt: skip
+        if (
+            _STATIC.search(level.args[-1])
+            and not handled
+            and "root" not in level.settings
+            and level.is_known
+            and deployment.is_whole
+        ):
+            if not {"error_page", "try_files"} & level.settings.keys():
+                yield risk(
+                    f"requests matching {level.args[-1]} are not passed on, and no root is set",
+                    level.at,
+                    "repeat the proxy_pass there, or set root",
+                )
+
+
+@rule(113, "server-name-taken", Severity.WARNING)
+def name_taken(deployment: Deployment) -> Iterator[Risk]:
+    """Two servers have the same name on the same address; the second is never chosen for it.
+
+    nginx only warns (`conflicting server name … ignored`), and requests go to the other server's backend.
+    """
+    seen: dict[tuple[str, str], object] = {}
+    told = set()
+    for server in deployment.servers:
+        for listen in server.listens:
+            address = re.sub(r"^(?:\*|0\.0\.0\.0):", "", (listen.split() or [""])[0])
+            for name in server.names:
+                key = (address, name.lower())
+                if seen.setdefault(key, server.at) != server.at and (server.at, name) not in told and not name.startswith("$"):
+                    told.add((server.at, name))
+                    yield risk(
+                        f"{name} on {address} belongs to the server at {seen[key]}",
+                        server.at,
+                        "remove one, or give it another name",
+                    )
+
+
+CAUSE = Cause(
+    id="route-not-found",
+    layer=Layer.PROXY,
+    message="no route matches the request",
+    symptoms={Symptom.ROUTE_MISSING: 5.0},
+    foresee=(
+        slash_lost,
+        static_not_proxied,
+        name_taken,
+    ),
+)

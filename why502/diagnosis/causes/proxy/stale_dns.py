@@ -1,0 +1,153 @@
+"""The name was resolved when the configuration was loaded and now points elsewhere.
+
+nginx asks for a name without variable once, when it loads its configuration; containers and cloud balancers change their addresses. The old address is
+refused, silent or unreachable, or belongs to somebody else by now.
+
+## Confuse not with
+- `stale-endpoint`: a discovery or controller is behind.
+- `backend-not-running`: the name still points to that address.
+
+## Confirm
+- `getent ahosts NAME` now, against the address in the log line.
+
+## Fix
+- At once: reload. For good: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or a variable and a `resolver`.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, host_name
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    target = case.target
+    if target is None or target.is_unix or not case.failures:
+        return
+    if target in case.joins.configured:
+        return
+    for name in case.joins.names_at_start:
+        if name.port and name.port != target.port:
+            continue
+        found = [x for x in case.resolutions(name.host) if x.outcome == "ok" and not x.is_resolver]
+        known = {address for x in found for address in x.addresses}
+        if found and known and target.host not in known:
+            yield supports(
+                f"{name.host} now resolves to {', '.join(sorted(known))}; the proxy still connects to {target.host}",
+                f"getent ahosts {name.host}",
+                2 * PROOF,
+            )
+            return
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Reload, so that the names are resolved anew."""
+    if steps := reload(case.proxies[0] if case.proxies else None):
+        yield Remedy(message="reload the proxy: it resolves its names again", steps=steps, safe=True)
+
+
+_CHANGING = re.compile(
+    r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
+    r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
+)
+_FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")
+
+
+@rule(23, "name-resolved-once", Severity.NOTE)
+def resolved_once(deployment: Deployment) -> Iterator[Risk]:
+    """A host name is resolved only when the configuration is loaded.
+
+    When its address changes (a container started anew, a cloud balancer), nginx goes on sending to the old one until a reload, and
+    a name that does not resolve at that moment keeps nginx from starting.
+    """
+    way = (
+        "`server NAME resolve;` with `zone` and `resolver`"
+        if deployment.since(1, 27, 3)
+        else "a variable in the target, with `resolver … valid=30s`"
+    )
+    seen = set()
+    for route in deployment.routes:
+        if route.has_variables and not route.upstream:
+            continue
+        for peer in route.peers:
+            name = host_name(peer)
+            is_group = peer.at != route.at
+            if not name or name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
+                continue
+            if not deployment.is_whole and not is_group and "." not in name and ":" not in peer.name:
+                continue  # perhaps a group that is defined elsewhere
+            seen.add(name)
+            is_changing = _CHANGING.search(name) is not None
+            message = f"{name} is resolved only when the configuration is loaded" + (
+                ", and its addresses change" if is_changing else ""
+            )
+            yield risk(
+                message, peer.at, f"where the address may change: {way}", severity=Severity.WARNING if is_changing else None
+            )
+
+
+@rule(24, "variable-not-resolved-again", Severity.WARNING)
+def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
+    """A variable is used to have a name resolved again and again, and another pass directive has the same name without one.
+
+    nginx then takes the addresses of that one, found when the configuration was loaded, for both.
+    """
+    fixed = {
+        (host_name(peer), peer.target.port): peer.at
+        for route in deployment.routes
+        if not route.has_variables
+        for peer in route.peers
+        if peer.target and host_name(peer) and peer.at == route.at
+    }
+    for route in deployment.routes:
+        for peer in route.peers if route.has_variables else ():
+            if peer.at == route.at and peer.target and (at := fixed.get((host_name(peer), peer.target.port))):
+                message = f"{peer.name} is not resolved again here: {at} names it without a variable"
+                yield risk(message, route.at, "use the variable in both places")
+
+
+@rule(25, "docker-resolver-without-valid", Severity.NOTE)
+def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
+    """Docker's name server is asked, and its answers are kept for their ten minutes.
+
+    It gives 600 s to each answer; a container started anew with another address is not found for so long.
+    """
+    is_used = any(route.has_variables or any(peer.resolves for peer in route.peers) for route in deployment.routes)
+    for level in deployment.levels if is_used else ():
+        for directive in level.own("resolver"):
+            words = directive.args
+            if any(word.partition(":")[0] == "127.0.0.11" for word in words) and not any(w.startswith("valid=") for w in words):
+                yield risk("resolver 127.0.0.11 without valid=: answers are kept for 600 s", directive.at, "add `valid=10s`")
+
+
+CAUSE = Cause(
+    id="stale-dns",
+    layer=Layer.PROXY,
+    message="the name was resolved when the configuration was loaded and now points elsewhere",
+    headline="{proxy} still connects to an old address, {target}",
+    symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
+    needs=frozenset({"names"}),
+    explains=frozenset(
+        {"backend-not-running", "connect-rejected", "connect-timeout", "host-unreachable", "wrong-address", "wrong-port"}
+    ),
+    examine=examine,
+    remedies=remedies,
+    foresee=(
+        resolved_once,
+        not_resolved_again,
+        docker_without_valid,
+    ),
+)

@@ -1,0 +1,132 @@
+"""The proxy ran out of file descriptors.
+
+"socket() failed (24: Too many open files)" gives 500; "accept4() failed (24: …)" makes clients wait in the kernel's queue.
+
+## Confuse not with
+- `worker-connections-exhausted`: nginx's own limit came first.
+
+## Confirm
+- `grep 'open files' /proc/WORKERPID/limits`; `ls /proc/WORKERPID/fd | wc -l`.
+
+## Fix
+- `worker_rlimit_nofile` (and LimitNOFILE= of the unit), above twice worker_connections.
+
+## References
+- https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import BROKEN, Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Event
+from why502.remedies.changes import reload, set_at_top
+from why502.remedies.drop_ins import of_unit, put, restart
+
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if said := _said_by_application(case):
+        yield supports(f"the application says so itself: {said.message}", said.source, PROOF)
+        return
+    if not case.seen(Symptom.FILES_EXHAUSTED):
+        return
+    for proxy in case.proxies:
+        for worker in proxy.workers:
+            if worker.limits and worker.limits.files_limit is not None:
+                yield supports(
+                    f"worker {worker.pid} may open {worker.limits.files_limit} files", f"/proc/{worker.pid}/limits", WEAK
+                )
+                return
+
+
+def _said_by_application(case: Case) -> Event | None:
+    """Return what the target's own processes said of their limit of open files since requests to it broke; None where they did not."""
+    last = case.last_failure
+    if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
+        return None
+    if not case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
+        return None
+    told = (event for event in case.events(Symptom.FILES_EXHAUSTED) if not case.is_of_a_name(event))
+    return next((event for event in told if event.at and event.at <= last + SECOND), None)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence where the application is at its limit; "" where it is the proxy."""
+    return f"the application on {case.target} may open no more files" if _said_by_application(case) else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise the limit of open files: of the application what it has twice over, of the proxy well above two for each connection."""
+    if _said_by_application(case):
+        limits = [process.limits.files_limit for process in case.processes if process.limits and process.limits.files_limit]
+        wanted = max(8192, 2 * max(limits, default=0))
+        for service in case.services:
+            if service.manager == "systemd" and (steps := put(service, "files", f"LimitNOFILE={wanted}")):
+                yield Remedy(
+                    message=f"let {service.name} open {wanted} files (LimitNOFILE); find what it never closes",
+                    steps=(*steps, restart(service)),
+                )
+        return
+    proxy = case.proxy or next(iter(case.proxies), None)
+    if proxy is None or not case.seen(Symptom.FILES_EXHAUSTED):
+        return
+    limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
+    wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
+    change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
+    yield Remedy(message=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
+    if proxy.unit and proxy.is_running and not proxy.is_apart:
+        unit = of_unit(proxy.unit)
+        yield Remedy(
+            message=f"allow {proxy.unit} to open {wanted} files (LimitNOFILE), because its master cannot raise its own limit",
+            steps=(*put(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
+        )
+
+
+@rule(100, "worker-connections-above-files", Severity.WARNING)
+def above_files(deployment: Deployment) -> Iterator[Risk]:
+    """A worker may have more connections than open files.
+
+    Each connection is a file, a proxied request has two. At the limit nginx stops accepting (`accept4() failed (24: Too many open
+    files)`) and answers 500. Without worker_rlimit_nofile systemd gives 1024.
+    """
+    configuration = deployment.configuration
+    connections, limit = configuration.worker_connections or 512, configuration.worker_files_limit
+    own = [directive for level in deployment.blocks("events") for directive in level.own("worker_connections")]
+    if not own or not deployment.is_whole or not own[0].args or units.number(own[0].args[0]) is None:
+        return
+    top = deployment.levels[0]
+    if limit and connections > limit:
+        at = top.own("worker_rlimit_nofile")[0].at if top.own("worker_rlimit_nofile") else own[0].at
+        yield risk(f"{connections} worker_connections, {limit} files", at, f"worker_rlimit_nofile {2 * connections};")
+    elif not limit and connections > 1024 and deployment.routes and top.is_known:
+        unit = next((unit for unit in deployment.units if unit.name == "nginx.service"), None)
+        if unit is None or not unit.get("LimitNOFILE"):
+            message = f"{connections} worker_connections, and systemd lets a service open 1024 files"
+            yield risk(message, own[0].at, f"add `worker_rlimit_nofile {2 * connections};`", severity=Severity.NOTE)
+
+
+CAUSE = Cause(
+    id="too-many-open-files",
+    layer=Layer.PROXY,
+    message="the proxy ran out of file descriptors",
+    headline="{proxy} cannot open more files, so it cannot open more connections to {target}",
+    symptoms={Symptom.FILES_EXHAUSTED: PROOF},
+    # Of an application that can accept no connection, or open no file for a request.
+    outranks=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+    foresee=(above_files,),
+)

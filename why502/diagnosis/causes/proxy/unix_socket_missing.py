@@ -1,0 +1,118 @@
+"""The unix socket's path does not exist, or is not visible to the proxy.
+
+ENOENT, 502 at once (Apache 503). The path is another one than the application's, the application removed it when it stopped, or the
+proxy sees another directory of that name: systemd's PrivateTmp=, a container.
+
+## Confuse not with
+- `php-fpm-socket-mismatch`: a PHP-FPM pool listens elsewhere.
+- `unix-socket-permission`: EACCES: it exists and may not be used.
+- `backend-not-running`: the file is there and nobody holds it open (ECONNREFUSED), or the service is known to be stopped.
+
+## Confirm
+- `ls -l PATH`; `ss -Hlxp` shows on which path the application listens; `systemctl show -p PrivateTmp UNIT`.
+
+## Fix
+- Let both name one path, in a directory below /run that both may enter; not in /tmp.
+
+## References
+- https://man7.org/linux/man-pages/man7/unix.7.html
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#PrivateTmp=
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Listener
+from why502.remedies.changes import doubt, reload, repoint
+from why502.remedies.drop_ins import put, restart
+
+_PRIVATE = re.compile(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or not case.target.is_unix:
+        return
+    path = case.socket_path
+    if path and path.kind in ("missing", "file", "directory"):
+        message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, not a socket"
+        yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
+        if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
+            yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
+        for elsewhere in path.seen_elsewhere:
+            reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
+            message = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{reason}"
+            yield supports(message, elsewhere, STRONG)
+    elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
+        message = (
+            f"the proxy has seen the socket since {case.born:%H:%M:%S}, when its application started: it was not running before"
+        )
+        yield refutes(message, f"stat {case.target.path}", LIKELY)
+    elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
+        yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
+    name = case.target.path.rsplit("/", 1)[-1]
+    if case.target in case.joins.answering:
+        yield refutes("a request of ours is answered under that path now", "probe", LIKELY)
+    elif case.seen(Symptom.SOCKET_PATH_MISSING):
+        for listener in _meant(case)[:1]:
+            alike = listener.target.path.rsplit("/", 1)[-1] == name
+            yield supports(
+                f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK
+            )
+
+
+def _private(elsewhere: Sequence[str]) -> str:
+    """Return where a socket lies below the private /tmp that systemd gave to a unit (systemd.exec(5), PrivateTmp=); "" for none."""
+    return next((path for path in elsewhere if _PRIVATE.match(path)), "")
+
+
+def _meant(case: Case) -> tuple[Listener, ...]:
+    """Return the sockets that no route names and that may be the missing one under another path."""
+    return tuple(listener for listener in case.strays if not case.was_beside(listener))
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    path = case.socket_path
+    if path is None or path.kind != "missing":
+        return ""
+    elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")
+    if private := _private(path.seen_elsewhere):
+        return f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is {private}"
+    return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the path on which the application listens; take a unit's private /tmp away where its socket lies there."""
+    for listener in _meant(case)[:1]:
+        change = repoint(case, listener.target)
+        yield Remedy(
+            message=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",
+            steps=(change, *reload(case.proxy)) if change else (),
+        )
+    elsewhere = case.socket_path.seen_elsewhere if case.socket_path else ()
+    for service in case.services if elsewhere else ():
+        if service.settings.get("PrivateTmp") == "yes" and (steps := put(service, "tmp", "PrivateTmp=no")):
+            message = (
+                f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would not need this"
+            )
+            yield Remedy(message=message, steps=(*steps, restart(service)))
+
+
+CAUSE = Cause(
+    id="unix-socket-missing",
+    layer=Layer.PROXY,
+    message="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
+    symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
+    explains=frozenset({"connection-reset"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+)

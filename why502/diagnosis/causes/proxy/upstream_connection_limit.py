@@ -1,0 +1,95 @@
+"""A limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool.
+
+nginx: "no live upstreams" in a group whose members answer. HAProxy sQ, Apache AH00941, Envoy UO, Varnish busy.
+
+## Confuse not with
+- `all-upstreams-down`: the members fail.
+- `workers-exhausted`: the limit is the backend's.
+
+## Confirm
+- The limit in the configuration against the connections in use (`ss -Htn dst ADDRESS | wc -l`).
+
+## Fix
+- Raise the limit as far as the backend can bear; find why connections are held so long.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_conns
+- https://docs.haproxy.org/2.6/configuration.html#5.2-maxconn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, stands_alone
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import addresses, is_failure
+from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against: nginx says "no live upstreams" of full servers, too (ngx_http_upstream_get_peer)."""
+    if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
+        return
+    group = next(
+        (group for proxy in case.proxies if proxy.kind == "nginx" for group in proxy.upstreams if group.name == tally.group), None
+    )
+    limited = [peer for peer in group.peers if peer.max_conns and not peer.is_down] if group else []
+    if group is None or not limited:
+        return
+    members = {target for peer in group.peers for target in addresses(peer, case.here)}
+    logs = case.here.logs
+    if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
+        message = f"{limited[0].name} takes {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
+        yield supports(message, str(limited[0].at or ""), PROOF)
+
+
+@rule(80, "max-conns-per-worker", Severity.NOTE)
+def limit_per_worker(deployment: Deployment) -> Iterator[Risk]:
+    """max_conns is set in a group without `zone`.
+
+    Each worker process then counts for itself: the backend gets up to that number from each of them.
+    """
+    for group in deployment.upstreams:
+        limited = [peer for peer in group.peers if peer.max_conns]
+        if limited and not group.zone and deployment.since(1, 9, 0):
+            yield risk(
+                f"max_conns={limited[0].max_conns} applies to each worker process separately",
+                limited[0].at,
+                f"add `zone {group.name} 64k;`",
+            )
+
+
+@rule(81, "weight-without-effect", Severity.NOTE, "no-upstream-members")
+def weight_alone(deployment: Deployment) -> Iterator[Risk]:
+    """Weights are set that change nothing.
+
+    The only server of a group gets all requests whatever its weight, and equal weights are the same as none.
+    """
+    for level in deployment.blocks("upstream"):
+        servers = [server for server in level.own("server") if "down" not in server.args and "backup" not in server.args]
+        weights = [word for server in servers for word in server.args[1:] if word.startswith("weight=")]
+        group = deployment.group_at(level.at)
+        if not weights or group is None or weights[0] == "weight=1":
+            continue
+        if len(servers) == 1 and stands_alone(group.peers):
+            yield risk(f"{weights[0]} has no effect: it is the only server", servers[0].at, "leave it out")
+        elif len(weights) == len(servers) > 1 and len(set(weights)) == 1:
+            yield risk(f"all servers have {weights[0]}, which has no effect", servers[0].at, "leave it out")
+
+
+CAUSE = Cause(
+    id="upstream-connection-limit",
+    layer=Layer.PROXY,
+    message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
+    symptoms={Symptom.PEER_LIMIT: 5.0},
+    explains=frozenset({"all-upstreams-down"}),
+    examine=examine,
+    foresee=(
+        limit_per_worker,
+        weight_alone,
+    ),
+)

@@ -1,0 +1,78 @@
+"""An upgraded connection was idle for longer than the proxy's read or send timeout.
+
+proxy_read_timeout (60 s) counts between two reads on an upgraded connection too; the line is at level info, the status stays 101.
+
+## Confuse not with
+- `backend-too-slow`: no upgrade took place.
+
+## Confirm
+- Sessions that all last exactly the timeout after the last message.
+
+## Fix
+- Pings from the application in a shorter interval, or a longer proxy_read_timeout on that route.
+
+## References
+- https://nginx.org/en/docs/http/websocket.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.unserved import PING_S, Reason, unserved
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
+    if case.target is None or tally is None:
+        return
+    cut = next((one for one in unserved(case.joins) if one.reason is Reason.CUT), None)
+    if cut is None:
+        return
+    yield supports(cut.message, tally.source, LIKELY)
+    route = case.route
+    if route is not None and 0 < route.read_timeout_s <= PING_S:
+        setting = route.setting("proxy_read_timeout")
+        at = str((setting.at if setting else None) or route.at or "")
+        yield supports(f"the read timeout there is {route.read_timeout_s:g} s, less than the usual time between pings", at, WEAK)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
+    if tally is None or case.target is None or case.route is None:
+        return ""
+    times = f"{tally.count} times" if tally.count > 1 else "once"
+    return f"the proxy cut WebSockets to {case.target} {times}: nothing came from there for {case.route.read_timeout_s:g} s"
+
+
+@rule(53, "websocket-timeout-short", Severity.WARNING)
+def short_websocket(deployment: Deployment) -> Iterator[Risk]:
+    """A route for WebSockets has a short read timeout.
+
+    It also ends connections that are only quiet: without a ping in that time each WebSocket is cut.
+    """
+    for route in deployment.routes:
+        if any(name.lower() == "upgrade" and value for name, value in route.headers) and 0 < route.read_timeout_s <= 30:
+            at = setting.at if (setting := route.setting("proxy_read_timeout")) else route.at
+            yield risk(
+                f"WebSockets are cut after {route.read_timeout_s:g} s of silence", at, "raise it above the application's ping"
+            )
+
+
+CAUSE = Cause(
+    id="websocket-idle-timeout",
+    layer=Layer.PROXY,
+    message="an upgraded connection was idle for longer than the proxy's read or send timeout",
+    symptoms={Symptom.UPGRADED_TIMED_OUT: LIKELY},
+    examine=examine,
+    tell=tell,
+    foresee=(short_websocket,),
+)

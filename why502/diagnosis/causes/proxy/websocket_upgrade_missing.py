@@ -1,0 +1,125 @@
+"""The proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails.
+
+The two headers are hop-by-hop: the backend sees a plain GET and answers 400, 404 or 426.
+
+## Confuse not with
+- `websocket-idle-timeout`: the handshake worked.
+
+## Confirm
+- `curl -si -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' URL` answers other than 101.
+
+## Fix
+- `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;` with the map for it.
+
+## References
+- https://nginx.org/en/docs/http/websocket.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import UPGRADE_REQUIRED
+from why502.model.config import Route
+from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+_PATH = re.compile(
+    r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
+)
+
+
+def _upgrade(route: Route) -> bool:
+    return any(name.lower() == "upgrade" and value for name, value in route.headers)
+
+
+@rule(50, "websocket-without-upgrade", Severity.WARNING)
+def websocket_path(deployment: Deployment) -> Iterator[Risk]:
+    """A location is for WebSockets by its name, and Upgrade is not passed on.
+
+    nginx drops that header. The backend answers the handshake like a plain request, with 400, 404 or 426.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
+            continue
+        if _PATH.search(route.location.split(" ")[-1]):
+            yield risk(f"location {route.location} passes no Upgrade header", route.at, _UPGRADE)
+
+
+_UPGRADE = 'add `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";`'
+
+
+@rule(51, "upgrade-needs-http-1.1", Severity.ERROR)
+def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
+    """Upgrade is passed on, and the route speaks HTTP/1.0, which knows no upgrade.
+
+    Before nginx 1.29.7 that is the default of proxy_http_version; no WebSocket opens.
+    """
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
+            yield risk("Upgrade is passed on with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
+
+
+@rule(52, "upgrade-without-connection", Severity.ERROR)
+def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
+    """Upgrade is passed on without `Connection: upgrade`.
+
+    Both belong together (RFC 9110, 7.8): nginx sends `Connection: close` or none by itself, and the backend ignores Upgrade.
+    """
+    for route in deployment.routes:
+        if route.protocol not in ("http", "https") or not _upgrade(route):
+            continue
+        values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
+        if not any("upgrade" in value or "$" in value for value in values):
+            yield risk(
+                "Upgrade is passed on, but Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
+            )
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for it: the backend asks for the upgrade, and the route passes none on."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    if path is None:
+        return
+    count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
+    message = (
+        f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route passes no Upgrade on"
+    )
+    yield supports(message, str(path.at or ""), LIKELY)
+    if opened and path.last_refused is not None:
+        yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    if path is None:
+        return ""
+    every = [each.statuses for each in (case.here.logs.paths if case.here.logs else ()) if each.at == path.at]
+    refused, asked = sum(each.get(UPGRADE_REQUIRED, 0) for each in every), sum(sum(each.values()) for each in every)
+    where = ", ".join(
+        part for part in (path.server or (case.route.server if case.route else ""), f"location {path.location}") if part
+    )
+    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, as the route passes no Upgrade on"
+
+
+CAUSE = Cause(
+    id="websocket-upgrade-missing",
+    layer=Layer.PROXY,
+    message="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
+    symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
+    examine=examine,
+    tell=tell,
+    foresee=(
+        websocket_path,
+        upgrade_version,
+        upgrade_connection,
+    ),
+)

@@ -1,0 +1,154 @@
+"""The proxy's own limit of connections or workers is too low for the load: worker_connections, MaxRequestWorkers, maxconn.
+
+"N worker_connections are not enough": without request fields the new client was dropped; "while connecting to upstream" gives 500. Each proxied
+request needs two connections of its worker.
+
+Apache's MaxRequestWorkers, each of them with one request: further clients wait in the kernel's queue of its port, and are in no log until then.
+Slow backends hold those workers; the log says it once ("server reached MaxRequestWorkers setting").
+
+## Confuse not with
+- `proxy-loop`: the proxy eats its own connections.
+- `too-many-open-files`: the limit of descriptors is the lower one.
+
+## Confirm
+- `ss -Htnp | grep -c nginx` against worker_connections times workers (512 by default, 768 in Debian's file).
+- Apache: `ss -ltn 'sport = :80'` shows Recv-Q above 0 while clients wait.
+
+## Fix
+- Raise worker_connections, and worker_rlimit_nofile to at least twice that.
+- Apache: find which backend holds the workers; then raise MaxRequestWorkers (and ServerLimit), as far as memory allows, or use mpm_event.
+
+## References
+- https://nginx.org/en/docs/ngx_core_module.html#worker_connections
+- https://httpd.apache.org/docs/2.4/mod/mpm_common.html#maxrequestworkers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Proxy
+from why502.model.times import whole_number
+from why502.remedies.changes import reload, set_at_top
+
+MANY = 8  # connections that wait to be accepted: a burst leaves fewer behind for longer than a moment
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.seen(Symptom.WORKER_CONNECTIONS):
+        for proxy in case.proxies:
+            if proxy.worker_connections is not None:
+                yield supports(f"worker_connections is {proxy.worker_connections}", proxy.config, WEAK)
+                break
+    if case.target is None:
+        for proxy in case.proxies:
+            if waiting := _waiting(case, proxy):
+                busy = ", each of whose workers has one request at a time" if proxy.kind == "apache" else ", which accepts none"
+                yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
+                if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
+                    least = min(limits, key=lambda limit: whole_number(limit.args[0], 8) or 0)
+                    yield supports(f"maxconn is {least.args[0]} there", str(least.at or proxy.config), FAIR)
+
+
+def _waiting(case: Case, proxy: Proxy) -> int:
+    """Return how many clients wait in the queues of an Apache or HAProxy that runs, where these are more than a moment explains; else 0."""
+    pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+    is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.state in ("T", "t") for worker in proxy.workers)
+    if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
+        return 0
+    waiting = sum(one.queued or 0 for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix)
+    return waiting if waiting >= MANY else 0
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence, of an Apache or HAProxy."""
+    full = next((proxy for proxy in case.proxies if proxy.kind == "haproxy" and _waiting(case, proxy)), None)
+    if full is not None and case.target is None:
+        return f"haproxy has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
+    proxy = next((proxy for proxy in case.proxies if proxy.kind == "apache"), None)
+    if proxy is None or case.target is not None:
+        return ""
+    said = next(
+        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == "apache"), None
+    )
+    waiting = _waiting(case, proxy)
+    queue = f"{waiting} clients wait to be accepted" if waiting else ""
+    words = "its log reports that MaxRequestWorkers was reached" if said else ""
+    return f"all workers of apache are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Raise it, and the limit of open files with it: a proxied request takes two connections, each of them a file."""
+    proxy = case.proxy or next(iter(case.proxies), None)
+    if proxy is None or not proxy.worker_connections:
+        return
+    wanted = max(4096, 4 * proxy.worker_connections)
+    files = 2 * wanted + 1024
+    limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
+    changes = [set_at_top(case, proxy, "worker_connections", str(wanted), "events")]
+    message = f"worker_connections {wanted};"
+    if not limits or min(limits) < files:
+        changes.append(set_at_top(case, proxy, "worker_rlimit_nofile", str(files)))
+        message = f"{message} and worker_rlimit_nofile {files};"
+    found = tuple(change for change in changes if change)
+    yield Remedy(message=message, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
+
+
+@rule(101, "worker-connections-few", Severity.NOTE)
+def few_connections(deployment: Deployment) -> Iterator[Risk]:
+    """A worker may have few connections, of which a proxied request takes two.
+
+    Beyond them requests fail with 500 or are not accepted at all (`worker_connections are not enough`).
+    """
+    for level in deployment.blocks("events"):
+        for directive in level.own("worker_connections"):
+            count = units.number(directive.args[0]) if directive.args else None
+            if count is not None and count < 256 and deployment.routes:
+                yield risk(
+                    f"a worker serves about {count // 2} proxied requests at once",
+                    directive.at,
+                    "take 1024 or more, and files to match",
+                )
+
+
+@rule(102, "keepalive-takes-all-connections", Severity.WARNING)
+def idle_connections(deployment: Deployment) -> Iterator[Risk]:
+    """Groups may keep as many idle connections as a worker has.
+
+    Idle ones count as well: none is left for clients.
+    """
+    connections = deployment.configuration.worker_connections or 512
+    asked = [group for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive]
+    total = sum(group.keepalive for group in asked)
+    if asked and deployment.is_whole and total >= connections:
+        largest = max(asked, key=lambda group: group.keepalive)
+        yield risk(
+            f"groups keep {total} idle connections, a worker has {connections}",
+            largest.keepalive_at,
+            "keep fewer, or raise worker_connections",
+        )
+
+
+CAUSE = Cause(
+    id="worker-connections-exhausted",
+    layer=Layer.PROXY,
+    message="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
+    headline="the worker_connections of {proxy} are used up",
+    symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
+    examine=examine,
+    remedies=remedies,
+    tell=tell,
+    foresee=(
+        few_connections,
+        idle_connections,
+    ),
+)

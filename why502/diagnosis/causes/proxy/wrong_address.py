@@ -1,0 +1,128 @@
+"""The application listens on another address or address family than the proxy connects to.
+
+Typical: the application binds 127.0.0.1 and the proxy connects to `localhost`, which is also ::1; or it binds one interface, or only
+IPv6. With a name of two addresses nginx tries both in turn, so a part of the requests succeeds and the log fills with refused
+connections to the other one.
+
+## Confuse not with
+- `wrong-port`: the application listens on another port.
+- `container-network-mismatch`: inside a container 127.0.0.1 is the container itself.
+
+## Confirm
+- `ss -Hltn 'sport = :PORT'` shows the port on another address than the one in the log line.
+
+## Fix
+- Name the address on which the application listens (`127.0.0.1` in place of `localhost`), or let it listen on both families.
+
+## References
+- nginx: src/core/ngx_inet.c, ngx_inet_resolve_host (all A and AAAA addresses are used)
+- https://man7.org/linux/man-pages/man7/ipv6.7.html (IPV6_V6ONLY)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, host_name
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import accepts
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import doubt, reload, repoint
+
+NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    denied = case.tally(Symptom.SOCKET_DENIED)
+    if denied and denied.errno == NO_SUCH_FAMILY:
+        message = (
+            "no socket of that address family can be created here (97), for example if IPv6 is off and the name resolves to ::1"
+        )
+        yield supports(message, denied.source, LIKELY)
+    target = case.target
+    lost = case.tally(Symptom.NO_LOCAL_PORT)
+    if lost and target is not None and ":" in target.host:
+        yield supports("the target is an IPv6 address, but this machine has none to connect from (99)", lost.source, LIKELY)
+    if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
+        return
+    if target.is_wildcard and case.listeners is None:
+        yield supports(
+            f"{target.host} is an address to listen on; connecting to it reaches this machine, or this container", "", STRONG
+        )
+    for tally in case.words(Symptom.LISTENS_ON):
+        heard = tally.target
+        if heard and heard.port == target.port and not accepts(heard, target) and case.listeners is None:
+            yield supports(f"the application reports that it listens on {heard}", tally.source, STRONG)
+            break
+    if case.listeners != ():
+        return
+    for listener in case.same_port[:1]:
+        process = case.process_of(listener)
+        name = f"{process.name} (pid {process.pid})" if process else "an application"
+        yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    product = case.proxy.kind if case.proxy else "the proxy"
+    listener = next(iter(case.same_port), None)
+    return f"{product} connects to {case.target}; {case.name_of(listener)} listens only on {listener.target}" if listener else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the address on which the application listens."""
+    for listener in case.same_port[:1]:
+        change = repoint(case, listener.target)
+        message = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+
+
+@rule(27, "localhost-target", Severity.NOTE)
+def localhost_target(deployment: Deployment) -> Iterator[Risk]:
+    """A target is called `localhost`, which is two addresses where it is 127.0.0.1 and ::1.
+
+    nginx makes a group of both and sends requests to each in turn. An application that listens on one only costs a failed attempt
+    and an error line for every second request, and marks that address as failed.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            if host_name(peer) == "localhost" and peer.at not in seen and not route.has_variables:
+                seen.add(peer.at)
+                yield risk(f"{peer.name} may be 127.0.0.1 and ::1", peer.at, "write the address that the application listens on")
+
+
+@rule(28, "wildcard-target", Severity.WARNING)
+def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
+    """A target is 0.0.0.0 or [::], which is where a server may listen, not where one can be reached.
+
+    Linux takes it for loopback; other systems and network policies refuse it.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            if peer.target and peer.target.is_wildcard and peer.at not in seen:
+                seen.add(peer.at)
+                yield risk(f"{peer.name} is not an address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
+
+
+CAUSE = Cause(
+    id="wrong-address",
+    layer=Layer.PROXY,
+    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
+    symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
+    needs=frozenset({"listeners"}),
+    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-port"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+    foresee=(
+        localhost_target,
+        wildcard_target,
+    ),
+)

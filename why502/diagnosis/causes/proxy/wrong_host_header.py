@@ -1,0 +1,172 @@
+"""The backend answers only to another Host (or SNI) than the proxy sends.
+
+nginx sends `Host: $proxy_host` by default, the name of the target or group. A shared backend then answers 404, 421, 400 or a redirect; a CDN 403 or 409, or 1016-like pages.
+
+## Confuse not with
+- `tls-handshake-failed`: the name in SNI.
+
+## Confirm
+- `curl -si -H 'Host: A' http://TARGET/` against `-H 'Host: B'`.
+
+## Fix
+- `proxy_set_header Host $host;` or the name that the backend expects.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.config import edit
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.cause import Cause
+from why502.model.config import Position
+from why502.model.finding import LIKELY, Layer, Risk, Severity
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+
+_FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme", "x-url-scheme",
+    "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https", "x-real-proto"})  # fmt: skip
+_OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
+
+
+@rule(55, "headers-not-inherited", Severity.WARNING)
+def not_inherited(deployment: Deployment) -> Iterator[Risk]:
+    """A block sets a header for the backend, and so loses all those that the blocks around it set.
+
+    nginx inherits `proxy_set_header` only where a block has none of its own. Host, X-Forwarded-Proto or Upgrade are then missing
+    at this one place: redirects to wrong names, answers of another site, WebSockets that do not open.
+    """
+    seen: set[Position | None] = set()
+    for route in deployment.routes:
+        name = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}.get(route.directive)
+        level = deployment.level(route)
+        own = next((outer for outer in level.outwards if name and outer.own(name)), None) if level else None
+        if own is None or name is None or not own.is_known or own.around is None or name not in own.around.settings:
+            continue
+        first = own.own(name)[0].at
+        kept = {directive.args[0].lower() for directive in own.own(name) if directive.args}
+        lost = [x.args for x in own.around.settings[name] if x.args and x.args[0].lower() not in kept and x.args[1:] != ("",)]
+        if lost and first not in seen:
+            seen.add(first)
+            names = ", ".join(dict.fromkeys(args[0] for args in lost))
+            yield risk(
+                f"the headers of the enclosing block are not inherited here: {names}",
+                first,
+                "repeat them here, or include one file in both",
+            )
+
+
+@rule(56, "group-name-as-host", Severity.NOTE)
+def group_as_host(deployment: Deployment) -> Iterator[Risk]:
+    """The backend is sent the name of the upstream group as Host.
+
+    That is the default (`$proxy_host`). Applications which check or use the host answer with 400 or redirect there; a name with an
+    underscore is no host name at all, and strict servers refuse it.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if route.directive != "proxy_pass" or not route.upstream or route.host_header != "$proxy_host" or "." in route.upstream:
+            continue
+        if level is None or not level.is_known or route.upstream in seen:
+            continue
+        seen.add(route.upstream)
+        shown = f"`Host: {route.proxy_host}`" + (", which is not a host name" if "_" in route.upstream else "")
+        yield risk(f"the backend is sent {shown}", route.at, "add `proxy_set_header Host $host;`")
+
+
+@rule(57, "host-sent-twice", Severity.WARNING)
+def host_twice(deployment: Deployment) -> Iterator[Risk]:
+    """The Host header is set twice, and nginx sends both.
+
+    A request with two Host headers is refused by most servers with 400 (RFC 9112, 3.2). An included file that sets it, too, is the
+    usual reason.
+    """
+    seen: set[Position | None] = set()
+    for route in deployment.routes:
+        found = [
+            x for x in route.settings.get("proxy_set_header", ()) if len(x.args) > 1 and x.args[0].lower() == "host" and x.args[1]
+        ]
+        if route.directive == "proxy_pass" and len(found) > 1 and found[-1].at not in seen:
+            seen.add(found[-1].at)
+            yield risk(
+                f"Host is also set at {found[0].at}, and is sent twice",
+                found[-1].at,
+                *_removal(deployment, found[-1].at, found[0].args == found[-1].args),
+            )
+
+
+def _removal(deployment: Deployment, at: Position | None, is_same: bool) -> Iterator[Remedy | str]:
+    tree = deployment.trees.get(at.file) if at else None
+    if tree is None or at is None or not is_same:
+        yield "keep one of them"
+    else:
+        yield Remedy(message="remove the second", steps=(edit.remove(tree, at),), safe=True)
+
+
+@rule(58, "scheme-not-forwarded", Severity.NOTE)
+def not_forwarded(deployment: Deployment) -> Iterator[Risk]:
+    """TLS ends here, the application is told the public name, and not that the client came with https.
+
+    It takes the request for plain http: redirects to https without end, wrong links, cookies without Secure.
+    """
+    seen: set[Position | None] = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        if (
+            not route.listens_tls
+            or route.protocol != "http"
+            or level is None
+            or not level.is_known
+            or route.host_header not in _OWN_HOST
+        ):
+            continue
+        own = _headers_of(level)
+        if own not in seen and not _FORWARDED_PROTO & {name.lower() for name, _ in route.headers}:
+            seen.add(own)
+            yield risk(
+                "the application is not told that the client used https", own, "add `proxy_set_header X-Forwarded-Proto $scheme;`"
+            )
+
+
+def _headers_of(level: Level) -> Position | None:
+    found = level.settings.get("proxy_set_header")
+    return found[0].at if found else level.at
+
+
+@rule(59, "host-not-passed", Severity.NOTE)
+def not_passed(deployment: Deployment) -> Iterator[Risk]:
+    """The application is not told the name that the client asked for.
+
+    It gets the address of the target as Host (`$proxy_host`), and builds redirects and links with that.
+    """
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        named = any("." in name and not name.startswith("~") for name in route.server_names)
+        if route.directive != "proxy_pass" or route.upstream or route.host_header != "$proxy_host" or not named or level is None:
+            continue
+        local = [peer for peer in route.peers if peer.target and peer.target.is_loopback]
+        if local and level.is_known and route.server_at not in seen and not route.has_variables:
+            seen.add(route.server_at)
+            host = "localhost" if local[0].target and local[0].target.is_unix else route.proxy_host
+            yield risk(f"the application receives `Host: {host}`", route.at, "add `proxy_set_header Host $host;`")
+
+
+CAUSE = Cause(
+    id="wrong-host-header",
+    layer=Layer.PROXY,
+    message="the backend answers only to a different Host (or SNI) than the proxy sends",
+    symptoms={Symptom.WRONG_HOST: LIKELY},
+    foresee=(
+        not_inherited,
+        group_as_host,
+        host_twice,
+        not_passed,
+        not_forwarded,
+    ),
+)

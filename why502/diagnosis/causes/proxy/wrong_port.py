@@ -1,0 +1,235 @@
+"""The target's port has no listener, while the application listens on another port.
+
+The connection is refused at once (ECONNREFUSED, 502; HAProxy and Apache 503), exactly as if nothing ran.
+
+## Confuse not with
+- `backend-not-running`: no application listens anywhere.
+- `wrong-address`: the port is right, the address or family is not.
+- `php-fpm-socket-mismatch`: the same for a PHP-FPM pool.
+
+## Confirm
+- `ss -Hltnp` shows the application on another port than the one that the proxy's directive names.
+
+## Fix
+- Let the proxy name the port on which the application really listens, or the application the port that the proxy names.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.deployment.applications import applications
+from why502.deployment.files import Deployment, same_path
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import accepts
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Listener, Service
+from why502.model.target import Target
+from why502.remedies.changes import doubt, reload, repoint, stranger_at
+
+_PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
+TICK = timedelta(seconds=0.5)  # both moments are of the machine's own clock since boot
+SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
+CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+
+
+def candidates(case: Case) -> tuple[Listener, ...]:
+    """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the nearest.
+
+    What listened already while the target still answered is another application.
+    """
+    target = case.target
+    if target is None or target.is_unix:
+        return ()
+    wanted = str(target.port)
+
+    def distance(listener: Listener) -> tuple[int, int, int, int, int]:
+        port = str(listener.target.port)
+        differs = (
+            sum(a != b for a, b in zip(port, wanted, strict=True)) if len(port) == len(wanted) else max(len(port), len(wanted))
+        )
+        alike = len(port) == len(wanted) and sum(a != b for a, b in zip(port, wanted, strict=True)) <= 1
+        same = set(port) == set(wanted) and len(port) == len(wanted)
+        near = abs(listener.target.port - target.port)
+        is_near = alike or same or near <= 10
+        return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
+
+    return tuple(sorted((x for x in case.strays if not case.was_beside(x) and _may_speak(x, case)), key=distance))
+
+
+def _is_of_its_service(listener: Listener, case: Case) -> bool:
+    """Return whether what listens is a process of the very service that is known to belong on the target."""
+    process = case.process_of(listener)
+    units = {service.name for service in case.services}
+    pids = {service.main_pid for service in case.services} - {None}
+    return process is not None and (process.unit in units or bool(pids & {process.pid, process.ppid}))
+
+
+def _may_speak(listener: Listener, case: Case) -> bool:
+    """Return whether the program that listens may speak what the proxy does: PHP-FPM speaks FastCGI, and nothing else does so alone."""
+    process = case.process_of(listener)
+    is_fpm = process is not None and process.name.startswith("php-fpm")
+    return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
+
+
+def _reaches(listening: Target, target: Target) -> bool:
+    return accepts(listening, Target(host=target.host, port=listening.port))
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None or case.target.is_unix or not case.seen(Symptom.CONNECT_REFUSED):
+        return
+    for route in case.joins.variable_routes:
+        match = _PORTLESS.fullmatch(route.passes)
+        if match and case.target.port == (443 if match[1] else 80):
+            message = (
+                f"{route.directive} {route.passes} gives no port, and ${match[2]} never contains one: {case.target.port} is used"
+            )
+            yield supports(message, str(route.at or ""), STRONG)
+            break
+    for tally in case.words(Symptom.LISTENS_ON):
+        if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
+            yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
+            break
+    if case.listeners is None or case.listeners or case.same_port:
+        return
+    if moved := _moved(case):
+        listener, old = moved
+        message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} when that one was stopped"
+        yield supports(message, "systemctl show", 2 * PROOF)
+        return
+    if any(service.is_running is False for service in case.services):
+        yield refutes(f"the service for {case.target} is known, and it is stopped", "", PROOF)
+        return
+    found = candidates(case)
+    if not found:
+        return
+    best = found[0]
+    process = case.process_of(best)
+    name = f"{process.name} (pid {process.pid})" if process else "an application"
+    message = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
+    is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
+    if _is_of_its_service(best, case):
+        service = case.service.name if case.service else "its service"
+        yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
+    weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
+    if stranger_at(case, best.target):  # any user may listen where a backend died
+        weight = min(weight, FAIR)
+    yield supports(message, "ss -ltnp", weight)
+    if _alike(best, case):
+        yield supports(f"port {best.target.port} is one typo away from {case.target.port}", "", WEAK)
+    if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
+        yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _moved(case: Case) -> tuple[Listener, Service] | None:
+    """Return the listener that took the place of the target's service, and that: another instance of its template, begun as it stopped."""
+    for service in case.services:
+        template, found, _ = service.name.partition("@")
+        at = service.stopped_at
+        if service.is_running is not False or not found or at is None:
+            continue
+        for listener in candidates(case):
+            process = case.process_of(listener)
+            if process is None or process.started_at is None or not process.unit.startswith(f"{template}@"):
+                continue
+            if "user.slice" in process.cgroup or "/system.slice/" not in process.cgroup:
+                continue  # users name their own units as they like
+            was_beside = service.started_at is not None and process.started_at <= service.started_at + TICK
+            if not was_beside and at - TICK <= process.started_at <= at + SWITCH:
+                return listener, service
+    return None
+
+
+def _is_chance(listener: Listener, case: Case) -> bool:
+    """Return whether the kernel chose the port of a listener, while the proxy's is one that somebody chose."""
+    kernel = case.host.kernel if case.host else None
+    if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
+        return False
+    chosen = range(kernel.ports_first, kernel.ports_last + 1)
+    return listener.target.port in chosen and case.target.port not in chosen
+
+
+def _alike(listener: Listener, case: Case) -> bool:
+    one, other = str(listener.target.port), str(case.target.port if case.target else 0)
+    return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    found = candidates(case)
+    product = case.proxy.kind if case.proxy else "the proxy"
+    return (
+        f"{product} connects to {case.target}, where nothing listens; {case.name_of(found[0])} listens on {found[0].target}"
+        if found
+        else ""
+    )
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let the proxy name the port on which the application listens."""
+    for listener in candidates(case)[:1]:
+        is_reached = case.target is not None and _reaches(listener.target, case.target)
+        host = (
+            case.target.host if case.target and is_reached else listener.target.host
+        )  # of another family it has its own address
+        to = Target(host=host, port=listener.target.port)
+        change = repoint(case, to)
+        message = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+
+
+@rule(30, "target-without-listener", Severity.WARNING)
+def without_listener(deployment: Deployment) -> Iterator[Risk]:
+    """The deployment holds an application on another port than the one that the proxy passes to.
+
+    Nothing of what was given listens on the target, and something listens where no route leads: each request is refused, 502.
+    """
+    known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
+    own = {target.port for target in deployment.configuration.listens}
+    passed = {target for route in deployment.configuration.routes for peer in route.peers if (target := same_path(peer.target))}
+    ports = {target.port for target in passed if not target.is_unix}
+    strays = [
+        (t, b) for t, b in known if b.kind == "service" and (same_path(t) not in passed if t.is_unix else t.port not in ports)
+    ]
+    seen = set()
+    for route in deployment.routes:
+        for peer in route.peers:
+            target = peer.target
+            if target is None or not target.is_loopback or not strays or peer.at in seen or route.protocol == "fastcgi":
+                continue
+            if target.port in own or any(
+                same_path(t) == same_path(target) or (not t.is_unix and t.port == target.port) for t, _ in known
+            ):
+                continue
+            seen.add(peer.at)
+            stray, backend = strays[0]
+            yield risk(
+                f"nothing here listens on {target}; {backend.name} listens on {stray}",
+                peer.at,
+                f"pass to {stray}, or change {backend.name}",
+            )
+
+
+CAUSE = Cause(
+    id="wrong-port",
+    layer=Layer.PROXY,
+    message="the target port has no listener, while the application listens on another port",
+    symptoms={Symptom.CONNECT_REFUSED: WEAK},
+    needs=frozenset({"listeners", "processes"}),
+    explains=frozenset({"backend-not-running"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+    foresee=(without_listener,),
+)

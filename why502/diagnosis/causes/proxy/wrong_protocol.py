@@ -1,0 +1,319 @@
+"""The proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
+
+What it looks like depends on how the backend takes the wrong bytes: it closes or resets (502), answers with a TLS alert or an HTTP/2 frame (009),
+with 400 "plain HTTP request was sent to HTTPS port" (passed on), or waits for more (504).
+
+## Confuse not with
+- `invalid-response`: the right protocol, spoken badly.
+- `tls-handshake-failed`: both speak TLS and do not agree.
+
+## Confirm
+- `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show what the port speaks.
+
+## Fix
+- `https://` in proxy_pass for a TLS port; fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC; `http://` else.
+
+## References
+- nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of HTTP)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, same_path
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case, is_of_the_web
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Event, PhpPool
+from why502.remedies.changes import reload, rescheme, respell
+
+SPOKEN = {
+    "http": {"http"},
+    "https": {"tls"},
+    "fastcgi": {"fastcgi"},
+    "uwsgi": {"uwsgi"},
+    "scgi": {"scgi"},
+    "grpc": {"h2"},
+    "grpcs": {"tls"},
+}
+
+_AT_A_TLS_PORT = {  # what becomes of plain HTTP there
+    Symptom.NO_STATUS_LINE: LIKELY,
+    Symptom.CLOSED_BEFORE_HEADER: FAIR,
+    Symptom.RESET_BEFORE_HEADER: FAIR,
+}
+
+
+_CUT_OFF = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.NO_STATUS_LINE, Symptom.READ_TIMED_OUT)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    for probe in case.probes:
+        wanted = SPOKEN.get(probe.protocol)
+        if probe.speaks and wanted and probe.speaks not in wanted:
+            yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
+            return
+    if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID) and (pool := _pool(case)):
+        message = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks only FastCGI"
+        yield supports(message, pool.file or "ps", 2 * PROOF)
+        return
+    if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
+        yield supports(wants, "configuration", 2 * PROOF)
+        return
+    if case.seen(*_CUT_OFF) and case.answers_now is not True and (told := _told(case)):
+        message = f"the proxy speaks {case.protocol}, and uWSGI reads {told[0]}: {told[1].detail}"
+        yield supports(message, told[1].source, 2 * PROOF)
+        return
+    said, wanted = _said(case), SPOKEN.get(case.protocol, set())
+    if (
+        said
+        and wanted & {"http", "tls"}
+        and said[0] not in wanted
+        and case.answers_now is not True
+        and case.seen(*CAUSE.symptoms)
+    ):
+        yield supports(f"the proxy speaks {case.protocol}, and the application reports: {said[1].message}", said[1].source, PROOF)
+        return
+    if case.answers_now is not True and case.seen(*_BROKEN) and (other := _other_server(case)):
+        yield supports(f"the proxy speaks {case.protocol}, and {other}", "ss -ltnp", PROOF)
+        return
+    unframed = case.probe(Symptom.NO_STATUS_LINE)
+    if unframed and is_of_the_web(unframed):
+        yield refutes(f"its response begins with {unframed.first_bytes}, as only a web server's does", "probe", STRONG)
+    if case.answers_now is True:
+        yield refutes("it answers correctly in the protocol that the proxy speaks", "probe", PROOF)
+    if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
+        yield supports("a TLS alert came back", "", STRONG)
+    for symptom, weight in _AT_A_TLS_PORT.items():
+        tally = case.tally(symptom)
+        if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
+            yield supports(f"{tally.protocol} is sent to port {case.target.port}, where TLS is usual", tally.source, weight)
+            return
+
+
+_BROKEN = (*_CUT_OFF, Symptom.CONNECT_RESET, Symptom.HEADER_INVALID)
+_SERVERS = {  # programs that never speak HTTP on the ports that they are known for
+    "mosquitto": ("MQTT", (1883, 8883)),
+    "postgres": ("PostgreSQL's protocol", (5432,)),
+    "mysqld": ("MySQL's protocol", (3306,)),
+    "mariadbd": ("MySQL's protocol", (3306,)),
+    "redis-server": ("Redis' protocol", (6379,)),
+    "valkey-server": ("Redis' protocol", (6379,)),
+    "memcached": ("memcached's protocol", (11211,)),
+    "mongod": ("MongoDB's protocol", (27017,)),
+    "beam.smp": ("AMQP", (5672, 5671)),
+    "sshd": ("SSH", (22,)),
+}
+
+
+def _other_server(case: Case) -> str:
+    """Return that a known server of another protocol listens on its usual port; "" where it does not, or the proxy is no client of HTTP."""
+    if case.target is None or case.protocol not in ("http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"):
+        return ""
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        name = process.name.split(":")[0] if process else ""
+        protocol, ports = _SERVERS.get(name, ("", ()))
+        if case.target.port in ports:
+            return f"{name} listens on {case.target}, which speaks {protocol}"
+    return ""
+
+
+def _pool(case: Case) -> PhpPool | None:
+    """Return the running pool that listens on a target which the proxy speaks something else to than FastCGI; None where there is none."""
+    pool = case.pool
+    if pool is None or pool.master_pid is None or case.protocol in ("fastcgi", "", "tcp"):
+        return None
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    return pool if not owners or pool.master_pid in owners else None
+
+
+_PARSER = re.compile(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
+
+
+def _told(case: Case) -> tuple[str, Event] | None:
+    """Return the protocol that uWSGI says it reads, where the proxy speaks another one; None where it names none, or that one."""
+    first = case.first_failure
+    for event in reversed(case.events(Symptom.PROTOCOL_TOLD)):
+        match = _PARSER.search(event.detail)
+        is_near = first is None or event.ended_at is None or event.ended_at >= first
+        if match and is_near:
+            return (match[1], event) if case.protocol in SPOKEN and match[1] not in SPOKEN[case.protocol] else None
+    return None
+
+
+def _said(case: Case) -> tuple[str, Event] | None:
+    """Return what the application said last that it speaks, as it began to listen on the target; None where it names no scheme."""
+    events = [event for event in case.events(Symptom.LISTENS_ON) if event.target == case.target]
+    last = max(events, key=lambda event: event.ended_at.timestamp() if event.ended_at else 0.0, default=None)
+    schemes = {scheme.lower() for scheme in _SCHEME.findall(last.message)} if last else set()
+    if last is None or len(schemes) != 1:
+        return None
+    return ("http" if schemes == {"http"} else "tls"), last
+
+
+_SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
+
+
+def _wants_proxy_header(case: Case) -> str:
+    """Return that a gateway of this machine takes nothing on the target but what begins with a PROXY header, which the proxy never sends."""
+    target, route = case.target, case.route
+    if target is None or target.is_unix or not case.is_local or route is None or route.proxy != "nginx":
+        return ""
+    if route.protocol not in ("http", "https", "grpc", "grpcs"):  # stream has proxy_protocol
+        return ""
+    for proxy in case.proxies:
+        if not proxy.is_running or proxy.network != (case.proxy.network if case.proxy else ""):
+            continue
+        said: dict[str, bool] = {}
+        for word in dict.fromkeys(word for way in proxy.routes for word in way.listens):
+            address, *options = word.split(" ")
+            host, _, port = address.rpartition(":")
+            if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):
+                said[word] = bool({"accept-proxy", "proxy_protocol"} & set(options))
+        if said and all(said.values()):
+            return f"{proxy.kind} accepts only connections there that begin with a PROXY header: {next(iter(said))}"
+    return ""
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    for probe in case.probes:
+        if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
+            return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
+    if pool := _pool(case):
+        return (
+            f"the proxy speaks {case.protocol} to {case.target}, where PHP-FPM's pool {pool.name} listens, which speaks FastCGI"
+        )
+    if case.answers_now is not True and (other := _other_server(case)):
+        return f"the proxy speaks {case.protocol} to {case.target}: {other}"
+    if told := _told(case):
+        return f"the proxy speaks {case.protocol} to {case.target}, where uWSGI reads {told[0]}"
+    if (said := _said(case)) and said[0] not in SPOKEN.get(case.protocol, (said[0],)):
+        return f"the proxy speaks {case.protocol} to {case.target}, which speaks {said[0]}"
+    return ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Speak what the backend speaks, where that is a matter of the scheme."""
+    spoken = next((p.speaks for p in case.probes if p.speaks), "fastcgi" if _pool(case) else "")
+    if not spoken and (told := _told(case)):
+        spoken = told[0]
+    if not spoken and (said := _said(case)):
+        spoken = said[0]
+    route = case.route
+    scheme = {
+        ("proxy_pass", "tls"): "https",
+        ("proxy_pass", "http"): "http",
+        ("grpc_pass", "tls"): "grpcs",
+        ("grpc_pass", "h2"): "grpc",
+    }.get((route.directive, spoken) if route else ("", ""))
+    if scheme and route:
+        change = rescheme(case, scheme)
+        yield Remedy(message=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
+    elif spoken == "fastcgi":
+        yield from _to_fastcgi(case)
+    elif spoken in ("uwsgi", "http", "h2"):
+        message = f"use {_MODULES[spoken]}_pass for {case.target}"
+        change = respell(case, spoken)
+        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+
+
+_MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
+
+
+def _to_fastcgi(case: Case) -> Iterator[Remedy]:
+    """FastCGI must be told the script: the file of the request below `root`, or index.php there for all. Without `root` nobody knows."""
+    message = f"use fastcgi_pass for {case.target}"
+    root = case.route.setting("root") if case.route else None
+    if case.route is None or root is None or case.route.setting("alias"):
+        yield Remedy(message=f"{message}, with the SCRIPT_FILENAME that the application needs")
+        return
+    every = {"the file that is asked for": "$document_root$fastcgi_script_name"}
+    if "php" not in case.route.location:
+        every["index.php for everything"] = "$document_root/index.php"
+    for what, script in every.items():
+        change = respell(case, "fastcgi", script)
+        yield Remedy(message=f"{message}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
+
+
+_PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]{0,60}\.sock$")
+
+
+@rule(31, "scheme-does-not-fit-port", Severity.WARNING)
+def tls_port(deployment: Deployment) -> Iterator[Risk]:
+    """The scheme of a target does not fit its port.
+
+    A server of a group that names no port is port 80 also behind `https://`, so the TLS handshake meets a plain HTTP server and each
+    request is a 502. HTTP to port 443 is answered with 400.
+    """
+    seen = set()
+    for route in deployment.routes:
+        is_tls = route.protocol in ("https", "grpcs")
+        if route.protocol not in ("http", "https", "grpcs") or "$scheme" in route.passes:
+            continue
+        for peer in route.peers:
+            target = peer.target
+            if target is None or target.is_unix or peer.at in seen:
+                continue
+            if is_tls and target.port == 80:
+                is_default = not re.search(r":\d+$", peer.name)
+                message = f"{peer.name} is port 80" + (" where none is named, also behind https" if is_default else "")
+                seen.add(peer.at)
+                yield risk(
+                    f"{message}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
+                )
+            elif route.protocol == "http" and target.port == 443 and not route.has_variables:
+                seen.add(peer.at)
+                yield risk(f"plain HTTP is sent to port 443 of {target.host}", route.at, "pass to https://")
+
+
+@rule(32, "http-to-php-fpm", Severity.ERROR)
+def http_to_php(deployment: Deployment) -> Iterator[Risk]:
+    """HTTP is sent to PHP-FPM, which speaks FastCGI.
+
+    It closes the connection without an answer, and each request is a 502.
+    """
+    pools = {same_path(pool.target) for pool in deployment.pools if pool.target}
+    for route in deployment.routes:
+        for peer in route.peers if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
+            target = peer.target
+            if target and (same_path(target) in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
+                yield risk(f"{peer.name} is PHP-FPM, and {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
+                break
+
+
+CAUSE = Cause(
+    id="wrong-protocol",
+    layer=Layer.PROXY,
+    message="the proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
+    symptoms={
+        Symptom.OTHER_PROTOCOL: 5.0,
+        Symptom.TLS_NOT_TLS: 5.0,
+        Symptom.TLS_REQUEST_EXPECTED: 5.0,
+        Symptom.NO_STATUS_LINE: WEAK,
+        Symptom.CLOSED_BEFORE_HEADER: 0.5,
+        Symptom.RESET_BEFORE_HEADER: 0.5,
+        Symptom.HEADER_INVALID: 0.5,
+        Symptom.READ_TIMED_OUT: 0.5,
+        Symptom.TLS_TIMED_OUT: 0.5,
+        Symptom.CONNECT_REFUSED: 0.1,
+    },
+    outranks=frozenset({"workers-exhausted"}),
+    explains=frozenset(
+        {"backend-hung", "backend-too-slow", "connection-reset", "invalid-response", "premature-close", "tls-handshake-failed"}
+    ),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+    foresee=(
+        tls_port,
+        http_to_php,
+    ),
+)

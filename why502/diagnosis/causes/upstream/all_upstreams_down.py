@@ -1,0 +1,205 @@
+"""Every server of the group is marked failed or down, so none was available.
+
+nginx answers 502 at once ("no live upstreams"), for fail_timeout (10 s by default) after max_fails failures (1) of each server. Never in a group of a
+single address, except by `down` or max_conns. HAProxy and Apache answer 503.
+
+## Confuse not with
+- the causes of the members' own failures: they stand beside this one, and repairing them ends it.
+- `maintenance-response`: all members are marked `down` in the configuration.
+
+## Confirm
+- The lines just before: which member failed how. `upstream server temporarily disabled` is logged at level warn.
+
+## Fix
+- Repair the members. Then, where short bursts disable all of them at once: a larger max_fails, a shorter fail_timeout, max_fails=0 for the last one.
+
+## References
+- nginx: src/http/ngx_http_upstream_round_robin.c, ngx_http_upstream_get_peer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, stands_alone
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import addresses
+from why502.model.config import Peer, Upstream
+from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    group = case.empty_group
+    if group is None or any(tally.proxy == "haproxy" for tally in case.tallies):
+        return  # whose checks tell of each server why it is out
+    members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
+    failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}
+    if len(members) > 1 and failing >= {target for target, peer in members.items() if not peer.is_down}:
+        yield supports(f"each of its servers failed on its own: {', '.join(map(str, sorted(failing)))}", "", FAIR)
+    else:
+        for target in sorted(failing):
+            yield supports(f"member {target} failed on its own", "", 0.5)
+    alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.symptom is None and not p.through_proxy]
+    if alive:
+        yield supports(f"{', '.join(sorted(set(alive)))} answer now", "probe", WEAK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Where its members answer again: a reload forgets which ones had failed."""
+    tally = case.tally(Symptom.NO_LIVE_UPSTREAMS)
+    for proxy in case.proxies:
+        for group in proxy.upstreams:
+            members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, case.here)}
+            probes = [p for p in case.here.probes or () if p.target in members and not p.through_proxy]
+            if tally and group.name == tally.group and any(p.symptom is None for p in probes) and (steps := reload(proxy)):
+                message = f"reload {proxy.kind}: this clears the failed state of the servers of {group.name}, which answer now"
+                yield Remedy(message=message, steps=steps, safe=True)
+
+
+_COUNTED = ("http_500", "http_502", "http_503", "http_504", "http_429")
+_LONG_S = 60.0
+
+
+def _used(deployment: Deployment) -> Iterator[Upstream]:
+    """Yield the groups of `http` that a route leads to."""
+    names = {route.upstream for route in deployment.routes}
+    return (group for group in deployment.upstreams if group.name in names)
+
+
+def _primary(group: Upstream) -> tuple[Peer, ...]:
+    return tuple(peer for peer in group.peers if not peer.is_backup and not peer.is_down)
+
+
+@rule(70, "max-fails-without-effect", Severity.NOTE)
+def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
+    """max_fails or fail_timeout is set for the only server of a group.
+
+    nginx ignores both where a group is one address: the server is tried for every request, and there is none to take its place.
+    """
+    for level in deployment.blocks("upstream"):
+        group = deployment.group_at(level.at)
+        if group is None or not stands_alone(group.peers) or len(group.peers) != 1:
+            continue
+        for server in level.own("server"):
+            words = [
+                word
+                for word in server.args[1:]
+                if word.startswith(("max_fails=", "fail_timeout=")) and word[-2:] not in ("=0", "0s")
+            ]
+            if words:
+                yield risk(
+                    f"{' '.join(words)} has no effect: it is the only server", server.at, "add a second server, or leave it out"
+                )
+
+
+@rule(71, "fail-timeout-empties-group", Severity.WARNING)
+def empties_group(deployment: Deployment) -> Iterator[Risk]:
+    """One failure takes each server out for long, so a short trouble of all empties the group.
+
+    While all are marked as failed nginx answers 502 at once (`no live upstreams`), also when they have been well again for long.
+    """
+    for group in _used(deployment):
+        peers = _primary(group)
+        if len(peers) > 1 and not any(peer.is_backup for peer in group.peers):
+            if all(peer.max_fails == 1 and peer.fail_timeout_s >= _LONG_S for peer in peers):
+                shortest = min(peer.fail_timeout_s for peer in peers)
+                message = f'one failure each, and upstream "{group.name}" answers 502 for {shortest:g} s'
+                yield risk(
+                    message, peers[0].at, "a shorter fail_timeout (10s), a larger max_fails, or max_fails=0 for one server"
+                )
+
+
+@rule(72, "server-errors-empty-group", Severity.NOTE)
+def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
+    """Answers of the application count as failures of its servers.
+
+    http_500 and the like in proxy_next_upstream do that: one URL with a bug, asked a few times, marks every server as failed, and all other
+    requests get `no live upstreams`. http_429 does the same for one client over its limit.
+    """
+    seen = set()
+    for route in deployment.routes:
+        group = deployment.group(route.upstream)
+        words = [word for word in route.next_upstream if word in ("http_500", "http_429")]
+        setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
+        if group and words and setting and setting.at not in seen and len(_primary(group)) > 1:
+            if all(peer.max_fails == 1 for peer in _primary(group)):
+                seen.add(setting.at)
+                message = f"{' and '.join(words)} of one request can mark every server as failed (max_fails is 1)"
+                yield risk(message, setting.at, "leave it out, or raise max_fails")
+
+
+@rule(73, "single-server", Severity.NOTE)
+def single_server(deployment: Deployment) -> Iterator[Risk]:
+    """A group is a single server on another machine.
+
+    There is nothing to retry with: each restart or failure of it is a 502 for every request of that time.
+    """
+    for group in _used(deployment):
+        target = group.peers[0].target if group.peers else None
+        if stands_alone(group.peers) and len(group.peers) == 1 and target and not target.is_loopback:
+            yield risk(f'upstream "{group.name}" is a single server', group.peers[0].at, "add a second one, or a `backup`")
+
+
+@rule(74, "retry-without-other-server", Severity.NOTE)
+def retry_alone(deployment: Deployment) -> Iterator[Risk]:
+    """Retries are configured for a target that is a single address.
+
+    Each server is tried once for a request, so proxy_next_upstream has nothing to go on to.
+    """
+    seen = set()
+    for route in deployment.routes:
+        module = route.directive.removesuffix("_pass")
+        level = deployment.level(route)
+        own = level.own(f"{module}_next_upstream") if level else ()
+        if own and own[0].args != ("off",) and stands_alone(route.peers) and len(route.peers) == 1 and not route.has_variables:
+            if own[0].at not in seen:
+                seen.add(own[0].at)
+                yield risk(
+                    f"{module}_next_upstream has no other server than {route.peers[0].name}",
+                    own[0].at,
+                    "add a server, or leave it out",
+                )
+
+
+@rule(75, "retry-of-posts", Severity.WARNING)
+def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
+    """Requests that change something are sent again after a failure.
+
+    With `non_idempotent` a POST that the first server may have carried out is repeated on the next: orders are made twice, and a request
+    that kills the application kills it on every server.
+    """
+    seen = set()
+    for route in deployment.routes:
+        setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
+        if setting and "non_idempotent" in setting.args and setting.at not in seen and not stands_alone(route.peers):
+            seen.add(setting.at)
+            yield risk(
+                "a failed POST is sent to the next server, too",
+                setting.at,
+                "leave non_idempotent out where a POST may not happen twice",
+            )
+
+
+CAUSE = Cause(
+    id="all-upstreams-down",
+    layer=Layer.UPSTREAM,
+    message="every server of the group is marked failed or down, so none was available",
+    symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
+    sums_members=True,
+    examine=examine,
+    remedies=remedies,
+    foresee=(
+        max_fails_alone,
+        empties_group,
+        errors_empty_group,
+        single_server,
+        retry_alone,
+        non_idempotent,
+    ),
+)

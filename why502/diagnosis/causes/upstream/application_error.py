@@ -1,0 +1,79 @@
+"""The application reported an error of its own (PHP fatal error, traceback) and answered with its own status.
+
+The proxy works; its log may carry the application's message ("FastCGI sent in stderr: PHP Fatal error…").
+
+## Confuse not with
+- `upstream-error-status`: the status alone, no message.
+
+## Confirm
+- The application's log at that second.
+
+## Fix
+- Correct the error that the application's own log shows. If it began with a deploy, roll that back first.
+
+## References
+- https://www.php.net/manual/en/errorfunc.constants.php
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import is_failure
+from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.model.finding import FAIR, LIKELY, STRONG, Evidence, Layer, supports
+from why502.model.logs import Symptom
+
+_BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
+        for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
+            yield supports(event.message, event.source, STRONG)
+    if one := _answered(case):
+        is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
+        yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
+        if is_sure and (words := last_words(case.here, case.target, case.joins)):
+            yield supports(f"its last error: {words}", "its log", FAIR)
+
+
+def _answered(case: Case) -> Unserved | None:
+    """Return the route of the target most of whose requests the application answers with an error; None where there is none."""
+    for one in unserved(case.joins):
+        is_own = one.target == case.target if case.target is not None else one.target is None
+        if one.reason is Reason.APPLICATION and is_own:
+            return one
+    return None
+
+
+def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
+    """Return whether the proxy's own log tells why it answers these requests so: a cycle of rewrites, a check of access that failed."""
+    logs = case.here.logs
+    return any(
+        is_failure(tally)
+        and tally.symptom not in _BY_STATUS
+        and tally.status in (None, 500)
+        and any(request == one.request for request, _ in tally.requests)
+        for tally in (logs.tallies if logs else ())
+    )
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    one = _answered(case)
+    return one.message if one else ""
+
+
+CAUSE = Cause(
+    id="application-error",
+    layer=Layer.UPSTREAM,
+    message="the application reported its own error (PHP fatal error, traceback) and returned its own status",
+    symptoms={Symptom.APPLICATION_ERROR: LIKELY},
+    explains=frozenset({"invalid-response", "upstream-error-status"}),
+    examine=examine,
+    tell=tell,
+)

@@ -1,0 +1,132 @@
+"""The service manager starts it again and again, and it dies again and again.
+
+Requests that meet it between two lives are refused, those that meet it while it dies are broken off.
+
+## Confuse not with
+- `backend-startup-failure`: it never comes up; the reason is known.
+- `backend-crashed`: it died once.
+
+## Confirm
+- `systemctl show -p NRestarts,Result UNIT` twice; `supervisorctl status` says BACKOFF or FATAL; pm2's restart counter grows.
+
+## Fix
+- Its own last words name the reason; stop the loop before you look (`systemctl stop UNIT`).
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.unit.html#StartLimitIntervalSec=interval
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+from why502.remedies.changes import start
+from why502.remedies.drop_ins import PAUSE, put
+
+MANY = 3
+TWICE = 2  # restarts that nobody asked for
+RETRY = timedelta(seconds=10)  # that a manager may wait before it starts it again
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    if not hurt and case.target is not None:
+        return
+    if reason := _outside(case):
+        yield refutes(reason, "access log, journal", 2 * PROOF)
+    for service in case.services:
+        recent = service.changed_at is None or case.here.since is None or service.changed_at >= case.here.since
+        if service.restarts is not None and service.restarts >= MANY and recent:
+            yield supports(f"{service.manager} has restarted {service.name} {service.restarts} times", service.manager, PROOF)
+        elif service.state in ("FATAL", "BACKOFF", "errored"):
+            yield supports(f"{service.manager} reports {service.name} as {service.state}", service.manager, PROOF)
+    if told := _ends_again(case):
+        yield told
+    for event in case.events(Symptom.RESTART_LOOP)[:1]:
+        yield supports(event.message, event.source, PROOF)
+    loops = case.words(Symptom.RESTART_LOOP)
+    deaths = sum(t.count for t in case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED))
+    if loops:
+        yield supports("its manager reports that it restarts too quickly", loops[0].source, PROOF)
+    elif deaths >= MANY or (case.offline and deaths > 1 and sum(t.count for t in case.words(Symptom.PROCESS_STARTED)) > 1):
+        yield supports(
+            f"its log shows that it ended {deaths} times",
+            case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].source,
+            LIKELY,
+        )
+
+
+def _ends_again(case: Case) -> Evidence | None:
+    """Return that it ended without an error again and again in the window while requests failed, and was started again by itself.
+
+    A server that ends after so many requests (`--limit-max-requests`) is a loop like any other to those who meet its gaps.
+    """
+    again = [event for event in case.events(Symptom.PROCESS_STARTED) if event.detail.startswith("Scheduled restart job")]
+    first, last = case.first_failure, case.last_failure
+    if first is None or last is None:
+        return None
+    met = [event for event in again if event.at and event.ended_at and event.ended_at >= first and event.at - RETRY <= last]
+    count = sum(event.count for event in met)
+    if count < TWICE or case.events(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED) or case.at_start:
+        return None
+    return supports(f"it ended by itself and was started again {count} times while requests failed", met[0].source, STRONG)
+
+
+def _outside(case: Case) -> str:
+    """Return what it dies of that it does not do to itself: a request that ends its worker, or kills; "" where nothing shows that."""
+    if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
+        return f"it starts and answers, until {case.killer} ends a worker; its master treats that as a failed start"
+    deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
+    own = [event for event in deaths if not case.is_of_a_name(event)]
+    killed = [event for event in own if event.symptom is Symptom.PROCESS_CRASHED and event.code == signal.SIGKILL]
+    if own and killed == own and not case.at_start:
+        return f"each of its {sum(event.count for event in own)} ends was a SIGKILL, which no program gives itself"
+    return ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Bring back a unit that systemd has given up although it did serve, and have it wait between two lives without ever giving up."""
+    served = case.traffic.last_success if case.traffic else None
+    for service in case.services:
+        has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))
+        if service.manager != "systemd" or service.is_running is not False or not has_served:
+            continue
+        forget = Run(argv=("systemctl", "reset-failed", service.name))
+        yield Remedy(message=f"start {service.name}, which systemd gave up restarting", steps=(forget, start(service)))
+        if steps := put(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
+            message = f"start {service.name}, and make systemd restart it {PAUSE} after each crash, without a limit"
+            yield Remedy(message=message, steps=(*steps, forget, start(service)))
+    yield Remedy(message="read its last log lines for the reason: it will die again")
+
+
+CAUSE = Cause(
+    id="backend-crash-loop",
+    layer=Layer.UPSTREAM,
+    message="the service manager keeps restarting the backend, and it keeps dying",
+    headline="the application for {target} keeps dying and being restarted",
+    symptoms={Symptom.RESTART_LOOP: LIKELY, Symptom.PROCESS_EXITED: WEAK, Symptom.CONNECT_REFUSED: 0.5},
+    needs=frozenset({"services"}),
+    explains=frozenset(
+        {
+            "backend-crashed",
+            "backend-not-running",
+            "connect-rejected",
+            "connection-reset",
+            "deploy-termination-race",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

@@ -1,0 +1,175 @@
+"""The process died (signal, abort, unhandled exception) while it held the connection.
+
+The connection is closed or reset in the middle of a request (502); what follows is refused until somebody starts it again.
+
+## Confuse not with
+- `backend-oom-killed`: the kernel killed it for memory.
+- `worker-timeout`: its own master killed it.
+- `backend-not-running`: it was not there from the start.
+
+## Confirm
+- `journalctl -u UNIT`: "Main process exited, code=killed, status=11/SEGV"; `journalctl -k -g segfault`; `coredumpctl`.
+
+## Fix
+- Keep the stack trace, report or repair the defect; let the service manager restart it (Restart=on-failure).
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom, Tally
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Service
+from why502.remedies.drop_ins import revive
+
+CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
+
+KILL = timedelta(seconds=2)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.told_to_stop is not None:
+        stop = case.told_to_stop
+        yield refutes(f"it did not die, it was asked to stop: {stop.message}", stop.source, PROOF)
+        return
+    if case.at_start and not [event for event in case.events(Symptom.PROCESS_CRASHED) if event not in case.at_start]:
+        death = case.at_start[0]
+        yield refutes(f"it did not die of a request, it ended before it listened: {death.message}", death.source, PROOF)
+        return
+    broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+    refused = case.tally(Symptom.CONNECT_REFUSED)
+    if broken is None and refused is None and case.target is not None:
+        return
+    ends = [event.at for event in case.events(Symptom.PROCESS_STOPPED) if event.at and "timed out. Killing" in event.message]
+    events = [
+        event
+        for event in case.events(Symptom.PROCESS_CRASHED)
+        if not any(event.at and end <= event.at <= end + KILL for end in ends)  # systemd killed it: it was to stop, and did not
+        and not (
+            case.restarts and case.is_of_a_name(event)
+        )  # the kernel tells of all that runs here, and in containers beside it
+    ]
+    words = case.words(Symptom.PROCESS_CRASHED)
+    if events:
+        yield supports(events[0].message, events[0].source, PROOF)
+    elif words and (broken or refused or case.target is None):
+        yield supports(f"its log reports that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
+    elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
+        yield supports(f"its manager reports that it exited on its own, and restarted it: {ended.detail}", ended.source, FAIR)
+    for service in case.services:
+        if service.signal is not None and not service.oom_killed:
+            yield supports(
+                f"{service.manager} reports that {service.name} died by {service.exit_message or service.signal}",
+                service.manager,
+                PROOF,
+            )
+            break
+        if broken and service.is_running is False and service.exit_code not in (None, 0):
+            yield supports(
+                f"connections broke, and {service.manager} reports that {service.name} {service.exit_message or 'ended'}",
+                service.manager,
+                LIKELY,
+            )
+            break
+    if (stopped := case.stopped_in_order) and not events and not words:
+        yield refutes(f"{stopped.manager} reports that {stopped.name} was stopped cleanly", stopped.manager, PROOF)
+    if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
+        # A service manager tells of each death: where it tells of none, the process was stopped, or ended in order.
+        is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
+        weight = WEAK if is_untold and not events and not words else STRONG
+        yield supports(
+            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.source, weight
+        )
+    if case.killer and (dead := _died(case)):
+        yield supports(
+            f"{case.killer} broke its connections, while other paths were answered, and {dead}", "access log, ps", STRONG
+        )
+    elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
+        message = (
+            f"{case.killer} broke its connections, while other paths were answered, and its manager reported: {exits[0].message}"
+        )
+        yield supports(message, exits[0].source, PROOF)
+    if broken and case.first_failure and not case.restarts:
+        for listener in case.listeners or ():
+            process = case.process_of(listener)
+            if process and process.started_at and process.started_at > case.first_failure + CLOCK:
+                yield supports(
+                    f"{process.name} was restarted at {process.started_at:%H:%M:%S}, after the first failure", "ps", FAIR
+                )
+                break
+            young = [p for p in case.processes if p.started_at and p.started_at > case.first_failure + CLOCK]
+            if young:
+                yield supports(f"a worker was restarted at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK)
+                break
+
+
+def _died(case: Case) -> str:
+    """Return that all workers of a master that was there before were started since the first failure; "" where one is as old."""
+    first = case.first_failure
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    masters = [
+        p for p in case.processes if p.pid in owners and p.ppid not in owners and p.started_at and first and p.started_at < first
+    ]
+    workers = [p for p in case.processes if p.ppid in {master.pid for master in masters}]
+    if not workers or not first or not all(p.started_at and p.started_at > first + CLOCK for p in workers):
+        return ""
+    return f"all {len(workers)} workers have been restarted since" if workers[1:] else "its worker has been restarted since"
+
+
+def _ended_alive(case: Case) -> Tally | None:
+    """Return what tells that a program ended with an error which its manager also started."""
+    started = {(tally.process, tally.unit) for tally in case.words(Symptom.PROCESS_STARTED)} - {("", "")}
+    return next((tally for tally in case.words(Symptom.PROCESS_EXITED) if (tally.process, tally.unit) in started), None)
+
+
+def _lives(case: Case, service: Service) -> bool:
+    """Return whether the main process of a service is the one that was there before the failures: only a child of it died."""
+    main = next((process for process in case.processes if process.pid == service.main_pid), None)
+    began, first = main.started_at if main else None, case.first_failure
+    return bool(service.is_running and began and first and began < first - CLOCK)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service again, where it is known; and have systemd do that from now on."""
+    for service in case.services:
+        if not _lives(case, service):  # where only a child of it died, its manager has nothing to restart
+            yield from revive(service, is_failure=True)
+        yield Remedy(message="keep the stack trace and repair the defect: it will die again")
+
+
+CAUSE = Cause(
+    id="backend-crashed",
+    layer=Layer.UPSTREAM,
+    message="the backend process died (signal, abort, unhandled exit) while it held the connection",
+    headline="the process behind {target} died while it was answering",
+    symptoms={
+        Symptom.CLOSED_BEFORE_HEADER: WEAK,
+        Symptom.RESET_BEFORE_HEADER: WEAK,
+        Symptom.CLOSED_IN_BODY: 0.5,
+        Symptom.RESET_IN_BODY: 0.5,
+        Symptom.PROCESS_CRASHED: LIKELY,
+        Symptom.PROCESS_EXITED: FAIR,
+    },
+    needs=frozenset({"events"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connection-reset",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

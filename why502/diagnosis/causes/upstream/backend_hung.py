@@ -1,0 +1,165 @@
+"""It accepts connections and never answers: stuck, deadlocked, or stopped by a signal.
+
+The kernel completes connections for a process that does nothing, as long as its queue has room; so the connection stands and only the
+read timeout ends the wait (504).
+
+## Confuse not with
+- `backend-too-slow`: it does answer, later; other requests succeed.
+- `workers-exhausted`: workers are busy, and now and then one is free.
+
+## Confirm
+- `ps -o pid,stat,wchan:20 -p PID`: T is stopped, D waits for a device; `py-spy dump`, `jstack`, `gdb -p` show where it stands.
+
+## Fix
+- `kill -CONT PID` when it is stopped; else keep a stack dump and restart it.
+
+## References
+- https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (state)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+
+CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of the checks of HAProxy
+AT_ONCE = 0.05  # of the limit: too quick for one that is slow, or that many at once keep busy
+MANY = 3
+IDLE = 0.02  # of a processor
+LONG_S = 5.0  # who has not answered by then answers nothing that a person would wait for
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    is_seen = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT)
+    owners = {pid for listener in case.listeners or () for pid in listener.pids}
+    listening = [p for p in case.processes if p.pid in owners]
+    if listening and all(p.state in ("T", "t") for p in listening):
+        yield supports(
+            f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
+        )
+        return
+    if not is_seen:
+        return
+    was_stuck = stuck_then(case)
+    if was_stuck:
+        yield supports(was_stuck, "probe", STRONG)
+    elif case.answers_now is True:
+        yield refutes("it answers now", "probe", STRONG)
+    traffic = case.traffic
+    if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
+        yield refutes("other requests to it succeeded in the same time", "access log", FAIR)
+    if not case.listeners and (held := held_there(case)):
+        yield supports(held, "ss -tn state fin-wait-2", LIKELY)
+    if idle := holds_all(case):
+        yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
+    stuck = unread(case)
+    if closed := worked_off(case):
+        message = f"it makes progress: it has closed {closed} of the {stuck} connections that the proxy abandoned"
+        yield refutes(message, "ss -tn state close-wait", LIKELY)
+        stuck = 0
+    if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
+        patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
+        is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
+        message = f"a probe was accepted but got no answer within {patience:.0f} s"
+        yield supports(message, "probe", STRONG if is_long else FAIR)
+        if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
+            yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
+        if stuck:
+            yield supports(f"it still holds {stuck} connections open that the proxy abandoned", "ss -tn state close-wait", FAIR)
+
+
+def stuck_then(case: Case) -> str:
+    """Return that the same process answers at once now what timed out; "" where it does not, or where that proves nothing."""
+    tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
+    if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
+        return ""  # no visitor's request did
+    if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
+        return ""
+    took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)
+    limit = case.route.read_timeout_s
+    began = [process.started_at for process in case.processes]
+    is_same = bool(began) and all(at is not None and at < first for at in began)
+    if took is None or took > AT_ONCE * limit or not is_same:
+        return ""
+    return f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck for a while"
+
+
+def _answers_nothing(case: Case) -> bool:
+    """Return whether requests of several paths time out, and nothing at all was answered since the first of them."""
+    first, answered = case.first_failure, case.last_answered
+    paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    late = case.tally(Symptom.READ_TIMED_OUT)
+    return bool(late and late.count >= MANY and len(paths) > 1 and first and (answered is None or answered < first))
+
+
+def held_there(case: Case) -> str:
+    """Return that another machine's kernel goes on for a process that does nothing; "" where it does not look so.
+
+    It acknowledges that the proxy closed (FIN-WAIT-2: packets get there and back), nothing there closes, and no connection is taken any more.
+    """
+    kernel = case.here.kernel
+    held = kernel.connections.get(f"{case.target} FIN_WAIT2", 0) if kernel else 0
+    if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
+        return ""
+    return f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts no new ones"
+
+
+def holds_all(case: Case) -> str:
+    """Return that it takes every connection, uses no processor, closes and answers none; "" where it does not look so.
+
+    Where one waits in the kernel's queue, its workers may only be busy. Where it waits for something that it needs, that is the reason.
+    """
+    kernel, key = case.host.kernel if case.host else None, str(case.target)
+    if kernel is None or unread(case) < MANY or worked_off(case) or key not in kernel.worked_off or not _answers_nothing(case):
+        return ""
+    if kernel.backend_cpu.get(key, 1.0) > IDLE or any(listener.queued for listener in case.listeners or ()):
+        return ""
+    if any(peer.waiting or peer.connecting for peer in case.dependencies):
+        return ""
+    return f"it holds {unread(case)} connections that the proxy abandoned, answers nothing and uses no CPU time"
+
+
+def unread(case: Case) -> int:
+    """Return how many connections from the proxy the backend still holds although the other side closed them (CLOSE-WAIT)."""
+    kernel = case.host.kernel if case.host else None
+    return kernel.abandoned.get(str(case.target), 0) if kernel else 0
+
+
+def worked_off(case: Case) -> int:
+    """Return how many of these it closed while we looked: one that hangs closes none."""
+    kernel = case.host.kernel if case.host else None
+    return kernel.worked_off.get(str(case.target), 0) if kernel else 0
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let a stopped process go on; restart the service of one that hangs."""
+    stopped = [p for p in case.processes if p.state in ("T", "t")]
+    if stopped:
+        yield Remedy(
+            message=f"resume process {stopped[0].pid}",
+            steps=tuple(Run(argv=("kill", "-CONT", str(p.pid)), undo=("kill", "-STOP", str(p.pid))) for p in stopped),
+        )
+    elif case.service and {"start", "restart"} & set(case.service.start_argv[1:]):
+        again = tuple("restart" if word == "start" else word for word in case.service.start_argv)
+        yield Remedy(
+            message=f"restart {case.service.name} (take a stack dump first if there is time: it shows where it hangs)",
+            steps=(Run(argv=again),),
+        )
+
+
+CAUSE = Cause(
+    id="backend-hung",
+    layer=Layer.UPSTREAM,
+    message="the backend accepts connections and never answers: stuck, deadlocked or stopped",
+    headline="{target} accepts connections and never answers",
+    symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
+    explains=frozenset({"backend-too-slow", "client-closed-request", "connect-timeout", "worker-connections-exhausted"}),
+    examine=examine,
+    remedies=remedies,
+)

@@ -1,0 +1,164 @@
+"""Nothing runs that should answer on the target: no process, or its service is stopped.
+
+A connection to a port without a listener is refused at once (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer
+503 in the same case. A unix socket file that no process holds open any more refuses likewise.
+
+## Confuse not with
+- `wrong-port`: the application listens, but elsewhere.
+- `wrong-address`: it listens on that port, but on another address or family.
+- `connect-rejected`: a firewall refuses in the listener's place; the listener is there.
+- `backend-crashed`, `backend-oom-killed`, `backend-startup-failure`: why nothing runs, where that is known.
+
+## Confirm
+- `ss -Hltnp 'sport = :PORT'` shows no line; `systemctl status UNIT` says inactive or failed.
+
+## Fix
+- Start the service, and find out in its journal why it was not running.
+
+## References
+- https://man7.org/linux/man-pages/man2/connect.2.html (ECONNREFUSED)
+- nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_test_connect
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Service
+from why502.remedies.changes import start
+from why502.remedies.drop_ins import is_masked, revive
+
+YOUNG_S = 30.0  # since its start, in which an application may not listen yet
+CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    for service in case.services:
+        if service.is_running is False:
+            when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
+            yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+    if case.listeners == () and (stop := case.told_to_stop):
+        yield supports(f"it was asked to stop, and has not been started since: {stop.message}", stop.source, PROOF)
+    if starting := begins(case):
+        yield supports(starting, starting.partition(" ")[0], STRONG)
+    path = case.socket_path
+    if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
+        yield supports(f"no socket listens on {case.target}", "ss -ltnx")
+        if unowned := case.unowned:
+            told = ", ".join(str(listener.target) for listener in unowned[:4])
+            yield refutes(
+                f"an unidentified process listens on {told}, which no route names: it may be the application", "ss -ltnx", LIKELY
+            )
+    elif case.listeners == () and case.has_served and not case.has_stray and not (path and path.seen_elsewhere):
+        yield supports("no application listens on another path or address either, and this one did serve", "ss -ltnx", LIKELY)
+    first = case.first_failure
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        since = process.started_at if process else None
+        name = f"{process.name} (pid {process.pid})" if process else "a process"
+        if case.probe(Symptom.CONNECT_REFUSED):
+            yield refutes(f"{name} listens on {case.target}, yet connections are refused", "ss -ltnx", PROOF)
+        elif since and first and since > first + CLOCK:
+            is_unix = case.tally(Symptom.SOCKET_PATH_MISSING) is not None
+            yield supports(
+                f"{name} has listened on {case.target} only since {since:%H:%M:%S}, after the failures began",
+                "ss -ltnx",
+                STRONG if is_unix else WEAK,
+            )
+        elif since and first and since < first - CLOCK:
+            yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
+
+
+def _state(service: Service) -> str:
+    """Return how a service is, in words."""
+    return f"{service.state or 'stopped'}{' and masked, so that nothing can start it' if is_masked(service) else ''}"
+
+
+def _unmask(service: Service) -> Run | None:
+    """Return the command that lets a masked unit be started again; None where it is not masked."""
+    state = service.settings.get("UnitFileState", "")
+    if not is_masked(service) or not service.start_argv:
+        return None
+    at = ("--runtime",) if state.endswith("-runtime") else ()
+    return Run(argv=("systemctl", "unmask", *at, service.name), undo=("systemctl", "mask", *at, service.name))
+
+
+def begins(case: Case) -> str:
+    """Return that its service is just being started, and listens nowhere yet; "" where it is not."""
+    for service in case.services:
+        since = service.changed_at or service.started_at
+        if case.listeners != () or since is None:
+            continue
+        age = max(0.0, (case.here.taken_at - since).total_seconds())
+        if service.state == "activating" and not service.substate.startswith("auto-restart"):
+            return f"{service.manager} has been starting {service.name} for {age:.0f} s ({service.substate or service.state})"
+        if service.is_running and service.started_at and age < YOUNG_S and not _listens_elsewhere(case, service):
+            return f"{service.manager} started {service.name} {age:.0f} s ago, and it does not listen on {case.target} yet"
+    return ""
+
+
+def _listens_elsewhere(case: Case, service: Service) -> bool:
+    """Return whether a service has begun to listen under another address or path: then it is not the start that is waited for."""
+    if case.socket_path is not None and case.socket_path.seen_elsewhere:
+        return True
+    pids = {service.main_pid, *(p.pid for p in (case.host.processes if case.host else None) or () if p.ppid == service.main_pid)}
+    return any(pids & set(listener.pids) for listener in (case.host.listeners if case.host else None) or ())
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    if starting := begins(case):
+        return f"nothing listens on {case.target} yet: {starting}"
+    stopped = next((service for service in case.services if service.is_running is False), None)
+    if stopped:
+        return (
+            f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, is not running ({_state(stopped)})"
+        )
+    if case.listeners == () and case.unowned:
+        told = ", ".join(str(listener.target) for listener in case.unowned[:4])
+        return f"nothing listens on {case.target}; run as root to see whether the application is listening on {told}"
+    if case.listeners == ():
+        return f"nothing listens on {case.target}: the application that should answer there is not running"
+    first = case.first_failure
+    for listener in case.listeners or ():
+        process = case.process_of(listener)
+        if process and process.started_at and first and process.started_at > first and not case.probe(Symptom.CONNECT_REFUSED):
+            return f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid {process.pid}) began"
+    return ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service that owns the target, where it is known."""
+    # A whole service manager that is not there is the last thing to be started.
+    for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
+        if service.is_running is False and (unmask := _unmask(service)):
+            yield Remedy(
+                message=f"unmask {service.name}, which was masked deliberately, and start it", steps=(unmask, start(service))
+            )
+        elif service.is_running is False:
+            yield from revive(service)
+            if service.settings.get("UnitFileState") == "disabled":
+                enable = Run(argv=("systemctl", "enable", service.name), undo=("systemctl", "disable", service.name))
+                yield Remedy(message=f"start {service.name}, now and at every boot", steps=(enable, start(service)))
+
+
+CAUSE = Cause(
+    id="backend-not-running",
+    layer=Layer.UPSTREAM,
+    message="the application for the target is not running: no process, or its service is stopped",
+    headline="no application seems to be running on {target}, where connections are refused",
+    symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
+    explains=frozenset({"unix-socket-missing"}),
+    examine=examine,
+    tell=tell,
+    remedies=remedies,
+)

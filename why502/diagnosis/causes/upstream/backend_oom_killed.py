@@ -1,0 +1,102 @@
+"""The kernel or a cgroup limit killed the process for memory.
+
+SIGKILL without a word from the application: the connection is reset or closed (502), then refused until it is started again. On cgroup v1 systemd
+says only "status=9/KILL"; the kernel log alone tells why.
+
+## Confuse not with
+- `backend-crashed`: another signal, or its own doing.
+- `memory-pressure`: nobody was killed, everything is slow.
+
+## Confirm
+- `journalctl -k -g 'Killed process'`; `systemctl show -p Result UNIT` says oom-kill; `memory.events` of its cgroup.
+
+## Fix
+- Find what grew; then raise MemoryMax= or the container's limit to what it needs, or run fewer workers.
+
+## References
+- https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
+- https://www.freedesktop.org/software/systemd/man/systemd.service.html#OOMPolicy=
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import BROKEN, Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.times import whole_number
+from why502.remedies.changes import start
+from why502.remedies.drop_ins import put, revive
+
+GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.seen(*BROKEN, *GONE)
+    if not hurt and case.target is not None:
+        return
+    for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
+        weight = min(LIKELY, case.odds_of(event))  # nothing but the moment joins the two
+        yield supports(f"{event.message}, just when the failures began; nothing has listened since", event.source, weight)
+        return
+    for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
+        yield supports(event.message, event.source, PROOF)
+        return
+    for service in case.services:
+        if service.oom_killed:
+            yield supports(f"{service.manager} reports that {service.name} was killed for lack of memory", service.manager, PROOF)
+            return
+    for tally in case.words(Symptom.OOM_KILLED)[:1]:
+        yield supports(f"the kernel killed {tally.process or 'a process'} for lack of memory", tally.source, PROOF)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the service again; where its unit's own limit is what it ran into, and the machine has twice that to spare, raise it."""
+    free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
+    for service in case.services:
+        yield from revive(service, is_failure=True)
+        name = next((name for name in ("MemoryMax", "MemoryLimit") if whole_number(service.settings.get(name, ""))), "")
+        limit = int(service.settings[name]) if name else 0
+        if service.oom_killed and limit and free >= 2 * limit:
+            begin = (start(service),) if service.is_running is False else ()
+            if steps := put(service, "memory", f"{name}={2 * limit}"):
+                message = f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB are free)"
+                yield Remedy(message=message, steps=(*steps, *begin))
+        yield Remedy(message="find out what uses the memory: it will be killed again")
+
+
+CAUSE = Cause(
+    id="backend-oom-killed",
+    layer=Layer.UPSTREAM,
+    message="the backend process was killed for lack of memory, by the kernel or a cgroup limit",
+    headline="the process behind {target} was killed for lack of memory",
+    symptoms={Symptom.OOM_KILLED: LIKELY},
+    needs=frozenset({"events", "processes"}),
+    explains=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-not-running",
+            "backend-startup-failure",
+            "backend-too-slow",
+            "connection-lost",
+            "connection-reset",
+            "host-unreachable",
+            "keepalive-race",
+            "memory-pressure",
+            "php-fpm-crashed",
+            "php-fpm-max-children",
+            "premature-close",
+            "proxy-worker-crashed",
+            "truncated-response",
+            "unix-socket-missing",
+            "worker-timeout",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

@@ -1,0 +1,180 @@
+"""It cannot start: bad configuration, missing dependency or environment variable.
+
+Nothing listens, so connections are refused (502), or the unix socket never appears.
+
+## Confuse not with
+- `port-conflict`: it cannot bind its port.
+- `backend-crashed`: it ran and died.
+
+## Confirm
+- `systemctl status UNIT`, `journalctl -u UNIT -n 50`: its last words; 203/EXEC, 200/CHDIR and 217/USER are systemd's own codes.
+
+## Fix
+- What the last words name: install the module, set the variable, correct the file, then start it.
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import BROKEN, GAP, Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom, Tally
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Event, Service
+from why502.remedies.changes import make_file, start
+from why502.remedies.drop_ins import is_masked
+
+_EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
+
+LOOP = 3  # restarts
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    hurt = case.failures or any(probe.symptom for probe in case.probes)
+    if not hurt and case.target is not None:
+        return
+    failed = [
+        event
+        for event in case.events(Symptom.START_FAILED)
+        if not _served_since(case, event) and not _says_it_serving(case, event) and not case.is_of_a_past_life(event)
+    ]
+    began = case.born and case.first_failure and case.born > case.first_failure
+    is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
+    if case.listeners and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
+        yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
+    for event in failed[:1]:
+        yield supports(event.message, event.source, PROOF)
+    if refused := _refused(case):
+        yield supports(
+            f"a gateway should listen there, but does not start: {refused.proxy}: {refused.detail}", refused.source, PROOF
+        )
+    for event in case.at_start[:1] if not failed else ():
+        yield supports(f"it ended before it listened: {event.message}", event.source, PROOF)
+    for service in case.services if case.told_to_stop is None else ():
+        if (
+            is_masked(service)
+            or _has_served(case, service)
+            or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
+        ):
+            continue  # it did start; or it ends again and again, and nothing that we understand says why
+        if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.reason:
+            yield supports(f"{service.name} could not start: {service.reason[-1]}", service.manager, LIKELY)
+            break
+        if service.is_running is False and service.exit_code in range(200, 245) and service.manager == "systemd":
+            yield supports(f"systemd could not start {service.name}: {service.exit_message}", service.manager, PROOF)
+            break
+    for tally in case.words(Symptom.START_FAILED)[:1]:
+        yield supports(
+            f"its log gives the reason why it does not start: {tally.detail}"
+            if tally.detail
+            else "its log reports that it does not start",
+            tally.source,
+            PROOF,
+        )
+
+
+def _refused(case: Case) -> Tally | None:
+    """Return what the gateway that should listen on the target said of its start, best of its configuration; None where nothing is known."""
+    gateway = case.missing_gateway
+    told = [
+        tally
+        for symptom in (Symptom.CONFIG_INVALID, Symptom.PROXY_START_FAILED)
+        for tally in case.joins.tallies_of(symptom)
+        if gateway is not None and tally.proxy == gateway.kind
+    ]
+    return max(told, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
+
+
+def _served_since(case: Case, event: Event) -> bool:
+    """Return whether the target answered after it failed to start: it did start, and what it says of its end is not of a start.
+
+    gunicorn calls it a worker that failed to boot whenever one ends with status 3.
+    """
+    served, began, ended = case.last_answered, event.at, event.ended_at
+    if served is None or began is None or ended is None:
+        return False
+    broken = max((tally.last for tally in case.tallies if tally.symptom in BROKEN and tally.last), default=None)
+    if case.killer and _is_of_gunicorn(event):
+        return True
+    if (
+        broken is None
+        and case.born
+        and case.born < began
+        and served >= began.replace(microsecond=0) + SECOND
+        and not case.probe(*GAP)
+    ):
+        return True  # what runs since before that answered meanwhile, and broke nothing off: it misses something at run time
+    is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
+    return served > ended + SECOND or is_between
+
+
+def _says_it_serving(case: Case, event: Event) -> bool:
+    """Return whether the very process that listens says so while it serves other requests: it misses a part of itself that one page needs."""
+    served = case.traffic.last_success if case.traffic else None
+    listening = {pid for one in case.listeners or () for pid in one.pids}
+    return event.pid in listening and served is not None and event.at is not None and served > event.at
+
+
+def _is_of_gunicorn(event: Event) -> bool:
+    """Return whether no more is said than that a worker ended with status 3, which gunicorn keeps for those that fail to boot."""
+    return "HaltServer" in event.detail or "WORKER_BOOT_ERROR" in event.detail or "self.halt(" in event.detail
+
+
+def _is_of_now(case: Case, event: Event) -> bool:
+    """Return whether it failed to start as late as requests to it did."""
+    last = case.last_failure
+    return event.ended_at is not None and last is not None and event.ended_at >= last - SECOND
+
+
+def _has_served(case: Case, service: Service) -> bool:
+    """Return whether one of its targets answered, or held a connection that broke, while the service lived last: then it did start."""
+    broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
+    success = case.traffic.last_success if case.traffic else None
+    served = max((at for at in (success, *broken) if at is not None), default=None)
+    if served is None or service.started_at is None or case.at_start:
+        return False
+    return served >= service.started_at.replace(microsecond=0)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Where a unit names an EnvironmentFile that is missing: make it, empty, and start the unit."""
+    for service in case.services:
+        paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
+        if service.is_running is False and service.manager == "systemd" and paths:
+            made = tuple(make_file(path, _EMPTY) for path in paths)
+            message = (
+                f"create {' and '.join(paths)}, which {service.name} requires (empty: add the variables it needs), and start it"
+            )
+            yield Remedy(message=message, steps=(*made, start(service)))
+
+
+CAUSE = Cause(
+    id="backend-startup-failure",
+    layer=Layer.UPSTREAM,
+    message="the backend cannot start: bad configuration, missing dependency or environment variable",
+    headline="the application for {target} does not start",
+    symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
+    # Of a master whose workers do not start, or of what it met as it was stopped.
+    needs=frozenset({"services", "events"}),
+    outranks=frozenset({"backend-hung", "backend-too-slow", "connection-reset", "premature-close", "workers-exhausted"}),
+    explains=frozenset(
+        {
+            "backend-crash-loop",
+            "backend-crashed",
+            "backend-not-running",
+            "deploy-termination-race",
+            "premature-close",
+            "unix-socket-missing",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

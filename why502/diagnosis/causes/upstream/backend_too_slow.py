@@ -1,0 +1,91 @@
+"""It answers, but later than the proxy's read timeout.
+
+nginx gives 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502 in this case,
+HAProxy 504 with sH. The timer runs from the end of the request and is not restarted by parts of the header.
+
+## Confuse not with
+- `proxy-timeout-too-short`: the application finishes in a time that is legitimate for what it does.
+- `backend-hung`: it never answers anything.
+- `workers-exhausted`: each request is quick, but waits for a free worker.
+- `worker-timeout`: the application server kills its own worker first (502).
+
+## Confirm
+- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` straight to the backend.
+
+## Fix
+- Find what the request waits for (database, another service, disk); raise the timeout of that one route only when the work is
+  legitimately long, or answer at once and work in the background.
+
+## References
+- nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_next (a timeout is 504)
+- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.contrast import never_answered
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+USUAL_S = 60.0  # the default of every nginx module
+QUICK = 0.5  # of the limit
+MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(*CAUSE.symptoms):
+        return
+    if apart := never_answered(case):
+        yield supports(apart.message, "access log", STRONG)
+    traffic = case.traffic
+    if traffic and traffic.attempts > traffic.failures > 0:
+        weight = 0.2 if case.offline else WEAK  # so it is with too few workers, which files do not show
+        message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
+        yield supports(message, "access log", weight)
+    limit = case.route.read_timeout_s if case.route else USUAL_S
+    took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
+    if took is not None and case.tally(Symptom.READ_TIMED_OUT):
+        if took >= QUICK * limit:
+            yield supports(f"it is alive: a probe was answered after {took:.2f} s", "probe", WEAK)
+        elif case.answers_now and any(p.repeats for p in case.probes):
+            message = f"a single probe was answered after {took:.2f} s: it may have been stuck, or overloaded"
+            yield refutes(message, "probe", WEAK)
+    if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
+        yield refutes(f"the limit of {limit:g} s was set for it explicitly: it may be too short for its work", "probe", WEAK)
+    if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
+        yield refutes(f"requests wait while it is started again: {case.killer} ends it each time", "access log, journal", STRONG)
+    if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
+        yield supports("clients gave up, and a probe got no answer in time either", "probe", FAIR)
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence, where one path alone is slow."""
+    apart = never_answered(case)
+    if apart is None:
+        return ""
+    limit = f" within the {case.route.read_timeout_s:g} s that the proxy waits" if case.route else " in time"
+    return f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
+
+
+CAUSE = Cause(
+    id="backend-too-slow",
+    layer=Layer.UPSTREAM,
+    message="the backend answers, but only after the proxy's read timeout",
+    headline="{target} answers only after {proxy} has given up",
+    symptoms={
+        Symptom.READ_TIMED_OUT: LIKELY,
+        Symptom.BODY_TIMED_OUT: STRONG,
+        Symptom.SEND_TIMED_OUT: STRONG,
+        Symptom.CLIENT_CLOSED: 0.5,
+        Symptom.APPLICATION_SLOW: LIKELY,
+        Symptom.PHP_SLOW: LIKELY,
+    },
+    explains=frozenset({"client-closed-request"}),
+    examine=examine,
+    tell=tell,
+)

@@ -1,0 +1,39 @@
+"""It reset the connection in the middle of a request.
+
+"recv() failed (104: Connection reset by peer)", 502: the other side closed a socket that still had unread bytes, or died. A broken pipe while
+sending the request means the same a moment earlier.
+
+## Confuse not with
+- `php-fpm-crashed`, `backend-crashed`, `backend-oom-killed`, `worker-timeout`: why, where it is known.
+- `request-header-too-big`: the application refuses the request without reading it.
+- `premature-close`: closed in order (FIN).
+
+## Confirm
+- The application's and the kernel's log at that second.
+
+## Fix
+- What those logs name: the crash, the limit, the restart.
+
+## References
+- https://man7.org/linux/man-pages/man7/tcp.7.html; RFC 9293, 3.10.7 (reset)
+"""
+
+from __future__ import annotations
+
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, WEAK, Layer
+from why502.model.logs import Symptom
+
+CAUSE = Cause(
+    id="connection-reset",
+    layer=Layer.UPSTREAM,
+    message="the backend reset the connection in the middle of a request",
+    headline="{target} resets connections in the middle of a request",
+    symptoms={
+        Symptom.RESET_BEFORE_HEADER: LIKELY,
+        Symptom.RESET_IN_BODY: LIKELY,
+        Symptom.CONNECT_RESET: LIKELY,
+        Symptom.SEND_FAILED: LIKELY,
+        Symptom.CONNECTION_DIED: WEAK,
+    },
+)

@@ -1,0 +1,195 @@
+"""During a deployment the process stops before the gateway stops sending to it, or is announced before it serves.
+
+Failures only within seconds of a stop or start of the backend, then none.
+
+## Confuse not with
+- `backend-crashed`: it was not stopped in order.
+- `keepalive-race`: independent of restarts.
+
+## Confirm
+- Compare the times of the failures with `journalctl -u UNIT` (Stopping, Started).
+
+## Fix
+- Stop gracefully: close the listener last, finish requests (TimeoutStopSec=, KillSignal=), socket activation or two instances behind one group; in Kubernetes a
+  preStop sleep and readiness.
+
+## References
+- https://www.freedesktop.org/software/systemd/man/systemd.kill.html
+- https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import BROKEN, DEATHS, GAP, Case
+from why502.diagnosis.cause import Cause
+from why502.gateways.nginx.config import units
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom, Tally
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Event
+from why502.model.words import words
+from why502.remedies.drop_ins import put, seconds
+
+AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
+OF_RESTARTS = frozenset(  # what requests meet while one stops and the next starts
+    {
+        Symptom.CONNECT_REFUSED,
+        Symptom.SOCKET_PATH_MISSING,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.CONNECT_RESET,
+        Symptom.SEND_FAILED,
+        Symptom.STALE_ENDPOINT,
+        Symptom.PEER_DISABLED,
+        Symptom.NO_LIVE_UPSTREAMS,
+        Symptom.CLIENT_CLOSED,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CONNECT_TIMED_OUT,
+    }
+)
+_ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
+OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
+CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    cut = [tally for tally in case.failures if tally.symptom in GAP]
+    first = min((tally.first for tally in cut if tally.first), default=None)
+    last = max((tally.last for tally in cut if tally.last), default=None)
+    if case.target is None or first is None or last is None or case.listeners == ():
+        return
+    if case.probe(*GAP):  # what else fails by now is another fault
+        return
+    if not any(tally.symptom in OF_RESTARTS or tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
+        return
+    path = case.socket_path
+    if path is not None and path.is_reachable is False:
+        yield refutes(f"user {path.user} has no access to {path.blocked_at or path.path} after the restart either", "stat", PROOF)
+        return
+    if other := _fails_otherwise(case):
+        yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
+        return
+    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
+    starts = [
+        e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
+    ]
+    broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
+    if broken and starts and not any(e.ended_at and broken <= e.ended_at + SECOND for e in starts):
+        return  # what was started then breaks connections itself
+    ends = (
+        event
+        for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.START_FAILED, Symptom.RESTART_LOOP)
+        if not case.is_of_a_name(event) and not _was_told(event, stops)
+    )
+    if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):
+        return  # it ended by itself: nobody deploys
+    if unasked := _unasked(case, first, last):
+        yield refutes(
+            f"its manager started it again {unasked} times after it had ended by itself: nobody deploys", "systemctl show", PROOF
+        )
+        return
+    if stops and starts:
+        what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
+        yield supports(f"{what} fall between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
+        if len(cut) == len(case.failures):
+            yield supports("nothing failed before or after", starts[-1].source, WEAK)
+
+
+def _unasked(case: Case, first: datetime, last: datetime) -> int:
+    """Return how often its manager started it again by itself while it failed, twice at least; 0 where that is not so.
+
+    systemd tells of it ("Scheduled restart job") also where the end was orderly, and never where somebody restarts the unit.
+    """
+    again = [
+        event
+        for event in case.events(Symptom.PROCESS_STARTED)
+        if event.detail.startswith("Scheduled restart job") and event.at and event.ended_at
+        if event.ended_at >= first - CLOCK and event.at <= last + AROUND
+    ]
+    count = sum(event.count for event in again)
+    return count if count >= OFTEN else 0
+
+
+def _was_told(end: Event, stops: list[Event]) -> bool:
+    """Return whether a process died of being stopped: its manager kills what does not end in time."""
+    orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.message)
+    return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
+
+
+def _fails_otherwise(case: Case) -> Tally | None:
+    """Return the failures that a stop or a start does not make, where they go on after all those that it makes; None where there are none."""
+    own = [tally for tally in case.failures if tally.symptom in OF_RESTARTS]
+    others = [
+        tally for tally in case.failures if tally.symptom not in OF_RESTARTS and tally.symptom is not Symptom.GATEWAY_STATUS
+    ]
+    last = max((tally.last for tally in own if tally.last), default=None)
+    later = [tally for tally in others if tally.count > 1 and tally.last and last and tally.last > last]
+    return max(later, key=lambda tally: (tally.count, tally.symptom.value), default=None)
+
+
+def _slack(stop: Event) -> timedelta:
+    """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later."""
+    return CLOCK if stop.detail.startswith(_ORDERS) else AROUND
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Let a unit that systemd killed while it was ending have twice the time."""
+    killed = any("timed out. Killing" in event.message for event in case.events(Symptom.PROCESS_STOPPED))
+    for service in case.services if killed else ():
+        had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
+        if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
+            message = f"give {service.name} {2 * had_s:g} s instead of {had_s:g} s to finish its requests when it stops"
+            yield Remedy(message=message, steps=steps)
+
+
+@rule(135, "reload-cuts-requests", Severity.NOTE)
+def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
+    """A reload cuts requests that take longer than a few seconds.
+
+    worker_shutdown_timeout ends old workers with what they are doing: downloads, WebSockets, slow answers (status 000 in the log).
+    """
+    for directive in deployment.levels[0].own("worker_shutdown_timeout"):
+        seconds = units.time(directive.args[0]) if directive.args else None
+        if seconds is not None and seconds < 10 and deployment.routes:
+            yield risk(
+                f"requests longer than {seconds:g} s are cut at each reload", directive.at, "take as long as the longest request"
+            )
+
+
+CAUSE = Cause(
+    id="deploy-termination-race",
+    layer=Layer.UPSTREAM,
+    message="during a deployment the backend stops before the gateway stops sending to it, or is announced before it can serve",
+    headline="requests failed while {target} was being restarted",
+    symptoms={
+        Symptom.STALE_ENDPOINT: 0.5,
+        Symptom.CONNECT_REFUSED: 0.5,
+        Symptom.SOCKET_PATH_MISSING: 0.5,
+        Symptom.CLOSED_BEFORE_HEADER: 0.5,
+        Symptom.RESET_BEFORE_HEADER: 0.5,
+    },
+    needs=frozenset({"events"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connection-reset",
+            "keepalive-race",
+            "premature-close",
+            "truncated-response",
+            "unix-socket-missing",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+    foresee=(shutdown_cuts,),
+)

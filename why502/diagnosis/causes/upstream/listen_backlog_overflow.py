@@ -1,0 +1,76 @@
+"""The backend's accept queue is full and the kernel drops or refuses new connections.
+
+A listening socket queues at most min(backlog, net.core.somaxconn) + 1 connections. Above that a TCP SYN is dropped (nginx: connect
+timeout, 504) and a unix socket answers EAGAIN (nginx: "(11: Resource temporarily unavailable)", 502 at once). The queue is full because nobody
+accepts: all workers are busy, or the process hangs.
+
+## Confuse not with
+- `connect-timeout`: a firewall drops the SYN; the queue is empty.
+- `workers-exhausted`: the queue holds connections and is not full yet.
+- `php-fpm-max-children`: the same for a PHP-FPM pool.
+
+## Confirm
+- `ss -ltn` or `ss -lx`: Recv-Q above Send-Q; `nstat -az TcpExtListenOverflows` grows (TCP only).
+
+## Fix
+- Give the application more workers or make its requests shorter; a larger backlog only lengthens the queue.
+
+## References
+- https://man7.org/linux/man-pages/man2/listen.2.html
+- https://man7.org/linux/man-pages/man7/unix.7.html (EAGAIN)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None:
+        return
+    seen = case.seen(Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT)
+    for listener in case.listeners or ():
+        if listener.queued is None or listener.backlog is None:
+            continue
+        if listener.queued > listener.backlog:
+            yield supports(
+                f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF
+            )
+        elif listener.queued == 0 and case.probe(Symptom.CONNECT_TIMED_OUT):
+            yield refutes("its accept queue is empty, yet a connection from this machine times out", "ss -ltnx", PROOF)
+        elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
+            yield supports(
+                "the listener is on this machine: there is no network in between, so only its queue can drop", "ss -ltnx", FAIR
+            )
+    kernel = case.host.kernel if case.host else None
+    if seen and kernel and kernel.listen_overflows and not case.target.is_unix and case.listeners:
+        yield supports(
+            f"the kernel counted {kernel.listen_overflows} accept-queue overflows", "nstat TcpExtListenOverflows", FAIR
+        )
+
+
+CAUSE = Cause(
+    id="listen-backlog-overflow",
+    layer=Layer.UPSTREAM,
+    message="the backend's accept queue is full, and the kernel drops or refuses new connections",
+    headline="the accept queue of {target} is full",
+    symptoms={Symptom.QUEUE_FULL: LIKELY, Symptom.CONNECT_TIMED_OUT: WEAK},
+    needs=frozenset({"listeners"}),
+    explains=frozenset(
+        {
+            "backend-too-slow",
+            "client-closed-request",
+            "connect-timeout",
+            "connection-reset",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
+    examine=examine,
+)

@@ -1,0 +1,104 @@
+"""The PHP-FPM pool reached pm.max_children.
+
+All children are busy; further requests wait in the listen queue until nginx gives up (504), or the queue is full too (EAGAIN on a unix socket, 502).
+The log says so once with pm = dynamic or ondemand, and nothing at all with pm = static. The status page on the pool's own socket hangs in that state.
+
+## Confuse not with
+- `listen-backlog-overflow`: the queue overflows for another reason.
+- `worker-timeout`: request_terminate_timeout kills the child.
+
+## Confirm
+- "server reached pm.max_children setting" in the pool's log; `ss -lx` shows Recv-Q above 0 on its socket.
+
+## Fix
+- Find the slow script first (slowlog, request_slowlog_timeout). Then pm.max_children by memory (free memory / memory of one child), and with it
+  pm.start_servers, pm.min_spare_servers, pm.max_spare_servers; `php-fpm -t` before the reload.
+
+## References
+- https://www.php.net/manual/en/install.fpm.configuration.php (pm.max_children)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.backends.php_fpm.config import edits
+from why502.backends.php_fpm.size import size
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.contrast import never_answered
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload_php
+
+LATE = (  # what a request meets for which no child is free
+    *(Symptom.READ_TIMED_OUT, Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT, Symptom.CLIENT_CLOSED),
+    *(Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS),
+)
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    slow = case.seen(*LATE)
+    if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
+        return  # nobody waited too long for a child: their children were ended
+    if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
+        return
+    if slow and case.target is not None and (apart := never_answered(case)):
+        message = f"{apart.message}: it holds the children that other requests wait for, however many there are"
+        yield refutes(message, "access log", 2 * PROOF)
+    for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
+        yield supports(f"PHP-FPM reports that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
+    for event in case.events(Symptom.PHP_MAX_CHILDREN)[:1]:
+        yield supports(event.message, event.source, PROOF)
+    pool = case.pool
+    if pool is None or pool.max_children is None:
+        return
+    if case.processes and all(process.state in ("T", "t") for process in case.processes):
+        return  # stopped: nobody is busy
+    waiting = sum(listener.queued or 0 for listener in case.listeners or ())
+    if pool.children is not None and pool.children >= pool.max_children:
+        yield supports(
+            f"pool {pool.name} runs {pool.children} children, and its pm.max_children is {pool.max_children}", "ps", WEAK
+        )
+        if waiting:
+            yield supports(f"{waiting} connections wait for a free child", "ss -lx", LIKELY)
+        elif pool.children_busy is not None and pool.children_busy >= pool.max_children:
+            yield supports("all of them are busy", "/proc", STRONG)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Size the pool by the memory of a child; all values together."""
+    pool = case.pool
+    free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes), default=None)
+    fitting = size(pool, free) if pool is not None and free else None
+    if pool is not None and fitting is not None:
+        values = ", ".join(f"{name} = {value}" for name, value in fitting.settings.items())
+        changes, load = edits(pool, fitting.settings), reload_php(case, pool)
+        yield Remedy(
+            message=f"{fitting.message}; in {pool.file}: {values}" if fitting.grows else fitting.message,
+            steps=(*changes, *load) if fitting.grows and changes and load else (),
+        )
+
+
+CAUSE = Cause(
+    id="php-fpm-max-children",
+    layer=Layer.UPSTREAM,
+    message="the PHP-FPM pool reached pm.max_children",
+    headline="all PHP-FPM children behind {target} are busy: pm.max_children is reached",
+    symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
+    needs=frozenset({"php_pools"}),
+    explains=frozenset(
+        {
+            "backend-hung",
+            "backend-too-slow",
+            "client-closed-request",
+            "listen-backlog-overflow",
+            "proxy-timeout-too-short",
+            "workers-exhausted",
+        }
+    ),
+    examine=examine,
+    remedies=remedies,
+)

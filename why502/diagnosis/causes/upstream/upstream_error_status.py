@@ -1,0 +1,131 @@
+"""It answered with that very 5xx status itself; the proxy only passed it on.
+
+The access log shows `$upstream_status` equal to `$status` with a header time, and the error log is silent. Search goes on one hop further: often a
+second proxy stands behind.
+
+## Confuse not with
+- every other cause: those make the proxy itself answer, with an error line.
+- `maintenance-response`: the proxy's own `return 503`.
+
+## Confirm
+- `curl -si -H 'Host: NAME' http://TARGET/PATH` straight to the backend shows the same status.
+
+## Fix
+- In the application's own log; run why502 on that machine if another proxy answers there.
+
+## References
+- https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_status
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import GAP, Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import is_failure
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.logs import Symptom, Tally
+
+_HIDES = ("crit", "alert", "emerg")
+_LIMITS = frozenset({"limit_req", "limit_conn"})
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
+        yield refutes("a 500 from the application itself is not a failure on the way to it", said.source, PROOF)
+        return
+    for probe in case.probes:
+        if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
+            yield supports(f"a probe sent directly to it was answered {probe.status} too", "probe", PROOF)
+            return
+    seen = {(tally.symptom, tally.status) for tally in case.failures}
+    now = {(tally.symptom, tally.status) for tally in _since_the_gap(case)}
+    only = now and now <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
+    if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
+        return  # a limit answers 503 too, and may say so at a level that is not logged
+    if case.target is None and only and (log := _silent_httpd(case)):
+        yield supports("httpd's error log holds no reason of its own for it", log, LIKELY)
+    if case.target is not None and only and (log := _telling_log(case)):
+        yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
+
+
+def _since_the_gap(case: Case) -> list[Tally]:
+    """Return the failures without those of a restart that was over when the others, more than one, began: these have another reason."""
+    gap = [tally for tally in case.failures if tally.symptom in GAP]
+    rest = [tally for tally in case.failures if tally.symptom not in GAP]
+    over = max((tally.last for tally in gap if tally.last), default=None)
+    begun = min((tally.first for tally in rest if tally.first), default=None)
+    is_over = over is not None and begun is not None and begun >= over and sum(tally.count for tally in rest) > 1
+    return rest if is_over and case.listeners != () and not case.probe(*GAP) else [*gap, *rest]
+
+
+def _telling_log(case: Case) -> str:
+    """Return the proxy's error log where nginx would have written why it answered so itself; "" where it may be elsewhere."""
+    logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
+    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
+    places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
+    for log in logs:
+        is_read = log.goes_to == "file" and log.level not in _HIDES and log.path in read
+        places.setdefault(log.server, []).extend([log.path] if is_read else [])
+    is_whole = bool(places) and all(places.values())
+    return next(iter(places.values()))[0] if is_whole else ""
+
+
+def _silent_httpd(case: Case) -> str:
+    """Return the error log of the httpd whose balancer answers so, where it was read; "" where there is none, or the failures are of several.
+
+    mod_proxy logs each status that it makes itself at the level error (AH00957, AH01102, AH01114, AH01167).
+    """
+    gateways = [proxy for proxy in case.proxies if proxy.kind == "apache"]
+    failures = case.failures
+    if len(gateways) != 1 or any(
+        tally.proxy != "apache" or not tally.group or tally.status not in (502, 503, 504) for tally in failures
+    ):
+        return ""
+    named = [log.path for log in gateways[0].logs if log.kind == "error"]
+    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
+    is_whole = bool(named) and all(any(path.endswith(name) for path in read) for name in named)
+    return named[0] if is_whole else ""
+
+
+def _said(case: Case) -> list[Tally]:
+    return [tally for tally in case.tallies if tally.symptom is Symptom.UPSTREAM_STATUS]
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
+    said = "/".join(str(status) for status in statuses)
+    if said and (inner := case.inner_gateway):
+        return f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or in its log"
+    return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
+
+
+@rule(117, "failure-told-as-200", Severity.NOTE)
+def told_as_200(deployment: Deployment) -> Iterator[Risk]:
+    """A failure of the backend is answered with 200.
+
+    Monitoring, caches and search engines take the error page for the page itself; only `$upstream_status` still tells.
+    """
+    seen = set()
+    for route in deployment.routes:
+        for setting in route.settings.get("error_page", ()):
+            if {"500", "502", "503", "504"} & set(setting.args) and "=200" in setting.args and setting.at not in seen:
+                if not setting.args[-1].startswith("@"):
+                    seen.add(setting.at)
+                    yield risk("a failing backend is answered with 200", setting.at, "leave `=200` out")
+
+
+CAUSE = Cause(
+    id="upstream-error-status",
+    layer=Layer.UPSTREAM,
+    message="the backend itself returned this 5xx status; the proxy only passed it on",
+    symptoms={Symptom.UPSTREAM_STATUS: 5.0},
+    examine=examine,
+    tell=tell,
+    foresee=(told_as_200,),
+)

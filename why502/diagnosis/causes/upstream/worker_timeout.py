@@ -1,0 +1,99 @@
+"""The application server killed its own worker for taking too long.
+
+gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout: the worker gets SIGKILL or SIGABRT in the middle of
+the request and the proxy sees the connection closed or reset: 502 after a constant time that is not the proxy's own.
+
+## Confuse not with
+- `backend-too-slow`: the proxy gave up first (504).
+- `backend-oom-killed`: gunicorn says "Perhaps out of memory?" of every SIGKILL.
+
+## Confirm
+- `WORKER TIMEOUT`, `HARAKIRI`, `execution timed out`, `timeout (31s > 30s), killing` in the application server's log.
+
+## Fix
+- Make the request shorter, or raise that limit and the proxy's read timeout together, the proxy's the longer one.
+
+## References
+- https://docs.gunicorn.org/en/stable/settings.html#timeout
+- https://uwsgi-docs.readthedocs.io/en/latest/FAQ.html (harakiri)
+- https://www.php.net/manual/en/install.fpm.configuration.php (request_terminate_timeout)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.applications import behind
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if case.target is None and not case.words(Symptom.WORKER_TIMED_OUT):
+        return
+    hurt = case.seen(
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.READ_TIMED_OUT,
+        Symptom.GATEWAY_STATUS,
+    )
+    if not hurt and not case.errs and case.target is not None:
+        return
+    for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
+        yield supports(event.message, event.source, PROOF)
+        return
+    for tally in case.words(Symptom.WORKER_TIMED_OUT)[:1]:
+        yield supports(
+            f"the application server reports that it killed a worker for taking too long ({tally.count} times)",
+            tally.source,
+            PROOF,
+        )
+
+
+@rule(88, "worker-killed-before-proxy-gives-up", Severity.WARNING)
+def killed_first(deployment: Deployment) -> Iterator[Risk]:
+    """The proxy was told to wait longer than the application server lets a worker work.
+
+    The worker is killed in the middle of the request, which is a 502: raising only the proxy's timeout changes nothing.
+    """
+    seen = set()
+    for route in deployment.routes:
+        setting = route.setting(f"{route.directive.removesuffix('_pass')}_read_timeout")
+        for peer in route.peers if setting and route.read_timeout_s > 60 else ():
+            for backend in behind(deployment, peer.target):
+                if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
+                    seen.add(backend.name)
+                    message = f"the proxy waits {route.read_timeout_s:g} s, {backend.name} kills its worker after {backend.timeout_s:g} s"
+                    yield risk(f"{message} ({backend.timeout_at})", setting.at, "raise that one, too")
+
+
+CAUSE = Cause(
+    id="worker-timeout",
+    layer=Layer.UPSTREAM,
+    message="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
+    headline="the application server behind {target} kills workers that take too long",
+    symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
+    needs=frozenset({"events"}),
+    explains=frozenset(
+        {
+            "backend-crashed",
+            "backend-too-slow",
+            "connection-reset",
+            "keepalive-race",
+            "php-fpm-crashed",
+            "premature-close",
+            "truncated-response",
+            "upstream-error-status",
+        }
+    ),
+    examine=examine,
+    foresee=(killed_first,),
+)

@@ -1,0 +1,306 @@
+"""The checklist: what a careful person would look at, step by step, each passed, failed, warned of or skipped.
+
+It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket, its answer,
+the machine. A step that could not be looked at is skipped and says what would let us look.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from why502.diagnosis.index import Doors, Joins, alarms, idle_spares, peer_sets, routes, serving, takes
+from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.model.finding import Check, CheckStatus
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Proxy, Snapshot
+from why502.model.words import words
+
+SERVED = "clients-served"
+# The proxy's own limits on what a client sends: told of, but no failure of the gateway.
+_LIMITS = {
+    "400": "malformed request",
+    "408": "client too slow",
+    "413": "body too large",
+    "414": "URI too long",
+    "431": "header too large",
+    "494": "header too large",
+}
+UNREAD = 0.5  # share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log
+_LOW_SPACE = 0.02  # share of a file system below which it is as good as full
+
+
+def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = None) -> tuple[Check, ...]:
+    """Return every step of the checklist for the proxy's machine, in order.
+
+    offline: only files were looked at. index: the joins of this very snapshot, where somebody made them before.
+    """
+    joins = index or Joins(here)
+    refused = unserved(joins)
+    steps = (
+        _clients_served(here, refused),
+        _proxy_runs(here)
+        if not offline
+        else _check("proxy-runs", "a proxy is running", CheckStatus.SKIP, "not checked: --offline"),
+        _config_passes(here),
+        _config_is_loaded(here),
+        _logs_read(here),
+        _requests_succeed(here),
+        _names_resolve(here),
+        _backend_listens(here, joins),
+        _socket_permits(here),
+        _backend_answers(here),
+        _through_proxy(here),
+        _service_runs(here, joins),
+        _machine(here) if not offline else None,
+        _limits(here, refused),
+    )
+    return tuple(step for step in steps if step is not None)
+
+
+def _check(id_: str, title: str, status: CheckStatus, detail: str = "") -> Check:
+    return Check(id=id_, title=title, status=status, detail=detail)
+
+
+def _skip(here: Snapshot, id_: str, title: str, *sources: str) -> Check:
+    gap = next((gap for gap in here.gaps if gap.source.startswith(sources)), None)
+    detail = (f"{gap.reason}; {gap.hint}" if gap.hint else gap.reason) if gap else "not checked"
+    return _check(id_, title, CheckStatus.SKIP, detail)
+
+
+def _result(id_: str, title: str, bad: Iterable[str], good: str = "") -> Check:
+    problems = list(dict.fromkeys(bad))
+    if problems:
+        more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
+        return _check(id_, title, CheckStatus.FAIL, "; ".join(problems[:4]) + more)
+    return _check(id_, title, CheckStatus.PASS, good)
+
+
+def _name(proxy: Proxy) -> str:
+    return f"{proxy.kind} {proxy.version}".strip()
+
+
+def _proxy_runs(here: Snapshot) -> Check:
+    message = "a proxy is running"
+    if here.proxies is None:
+        return _skip(here, "proxy-runs", message, "proxies")
+    running = [proxy for proxy in here.proxies if proxy.is_running]
+    if running:
+        return _check(
+            "proxy-runs", message, CheckStatus.PASS, ", ".join(f"{_name(p)} (pid {p.pid}, {p.config})" for p in running)
+        )
+    if other := serving(here):
+        idle = ", ".join(dict.fromkeys(proxy.kind for proxy in here.proxies))
+        return _check("proxy-runs", message, CheckStatus.PASS, f"{other}; {idle} is installed but not running, and is not needed")
+    return _check(
+        "proxy-runs",
+        message,
+        CheckStatus.FAIL,
+        "; ".join(p.why_stopped or f"no process runs with {p.config}" for p in here.proxies),
+    )
+
+
+def _config_passes(here: Snapshot) -> Check:
+    message = "the configuration passes its own test"
+    if not here.proxies or all(proxy.test == "unknown" for proxy in here.proxies):
+        read = [f"{problem.message} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
+        if read:
+            return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
+        return _skip(here, "config-test", message, "config test" if here.proxies else "proxies")
+    if serving(here):
+        return _check("config-test", message, CheckStatus.SKIP, "another gateway serves this machine, see above")
+    bad = [
+        f"{proxy.problems[0].message} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
+        for proxy in here.proxies
+        if proxy.test == "failed"
+    ]
+    return _result("config-test", message, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test == "ok"))
+
+
+def _config_is_loaded(here: Snapshot) -> Check | None:
+    known = [proxy for proxy in here.proxies or () if proxy.is_running and proxy.changed_at and proxy.loaded_at]
+    if not known:
+        return None
+    stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
+    message = "the running configuration is the one on disk"
+    if refused := [p.config for p in known if p.is_running and p.test == "failed"]:
+        return _check("config-loaded", message, CheckStatus.WARN, f"{', '.join(refused)}: rejected, so an older one is running")
+    if not stale:
+        return _check("config-loaded", message, CheckStatus.PASS)
+    detail = "; ".join(f"{p.config}: changed {p.changed_at:%H:%M:%S}, loaded {p.loaded_at:%H:%M:%S}" for p in stale)
+    return _check("config-loaded", message, CheckStatus.WARN, detail)
+
+
+def _log_paths(here: Snapshot) -> tuple[str, ...]:
+    return tuple(log.path for proxy in here.proxies or () for log in proxy.logs if log.goes_to == "file")
+
+
+def _logs_read(here: Snapshot) -> Check:
+    message = "the logs can be read"
+    if here.logs is None:
+        return _skip(here, "logs-readable", message, "logs", *_log_paths(here))
+    bad = [f"{file.path}: {file.reason}" for file in here.logs.files if file.reason]
+    lost = [
+        f"{file.path}: {file.unread} of {file.lines} lines match no known format"
+        for file in here.logs.files
+        if file.unread > UNREAD * file.lines
+    ]
+    good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.reason)
+    if bad:
+        return _check("logs-readable", message, CheckStatus.WARN, "; ".join(bad[:4]))
+    if not here.logs.files:
+        return _skip(here, "logs-readable", message, "logs")
+    return _check("logs-readable", message, CheckStatus.WARN if lost else CheckStatus.PASS, "; ".join(lost[:4]) or good)
+
+
+def _requests_succeed(here: Snapshot) -> Check:
+    message = "requests succeed"
+    if here.logs is None:
+        return _skip(here, "no-failures", message, "logs", *_log_paths(here))
+    failed: Counter[str] = Counter()
+    for tally in alarms(here):
+        failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
+    bad = [f"{count} × {what}" for what, count in failed.most_common()]
+    return _result(
+        "no-failures", message, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
+    )
+
+
+def _names_resolve(here: Snapshot) -> Check | None:
+    message = "backend names resolve"
+    named = any(peer.target and not peer.target.is_address for peers in peer_sets(routes(here)) for peer in peers)
+    if here.names is None:
+        return _skip(here, "names-resolve", message, "names") if named else None
+    if not here.names:
+        return None
+    bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome != "ok"]
+    if bad:  # what runs may have resolved it earlier: it will fail at the next load
+        return _check("names-resolve", message, CheckStatus.WARN, "; ".join(bad[:4]))
+    return _check("names-resolve", message, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
+
+
+def _backend_listens(here: Snapshot, joins: Joins) -> Check:
+    message = "something listens on every target"
+    if here.listeners is None:
+        return _skip(here, "backend-listens", message, "listeners")
+    bad = [f"nothing listens on {target}" for target in joins.unheard]
+    own = set(here.addresses or ())
+    doors = Doors(here.listeners)
+    known = joins.targets
+    good = [
+        str(target)
+        for target in known
+        if target.is_loopback or target.host in own
+        if any(takes(x, target) for x in doors.near(target))
+    ]
+    if not bad and not good:
+        reason = "no target is on this machine" if known else "no targets known"
+        if not any(proxy.is_running for proxy in here.proxies or ()):
+            reason = "no proxy is running that would connect to one"
+        return _check("backend-listens", message, CheckStatus.SKIP, reason)
+    return _result("backend-listens", message, bad, ", ".join(good[:6]))
+
+
+def _socket_permits(here: Snapshot) -> Check | None:
+    if not here.socket_paths:
+        return None
+    bad = [
+        f"user {p.user} has no access to {p.blocked_at or p.path}"
+        for p in here.socket_paths
+        if p.is_reachable is False and p.kind == "socket"
+    ]
+    return _result("socket-permits", "the proxy's user can access the unix sockets", bad)
+
+
+def _backend_answers(here: Snapshot) -> Check:
+    message = "every target answers a probe"
+    direct = [probe for probe in here.probes or () if not probe.through_proxy]
+    if here.probes is None:
+        return _skip(here, "backend-answers", message, "probes")
+    if not direct:
+        return _check("backend-answers", message, CheckStatus.SKIP, "no target to probe")
+    spares = idle_spares(here)
+    bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
+    good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
+    return _result("backend-answers", message, bad, good)
+
+
+def _through_proxy(here: Snapshot) -> Check | None:
+    asked = [probe for probe in here.probes or () if probe.through_proxy]
+    if not asked:
+        return None
+    bad = [
+        f"{p.url}: {p.status or (words(p.symptom) if p.symptom else '')}"
+        for p in asked
+        if p.symptom is not None or (p.status or 0) >= 500
+    ]
+    return _result(
+        "answers-through-proxy",
+        "the same probe through the proxy succeeds",
+        bad,
+        ", ".join(f"{p.url} {p.status}" for p in asked[:4]),
+    )
+
+
+def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
+    if not here.services:
+        return None
+    missing = set(joins.unheard)
+    bad = [
+        f"{s.name}: {s.state} {s.exit_message}".strip()
+        for s in here.services
+        if s.is_running is False and any(here.listeners is None or target in missing for target in s.targets)
+    ]
+    good = ", ".join(s.name for s in here.services if s.is_running and s.targets)
+    if not bad and not good:
+        return None
+    return _check(
+        "service-runs", "backend services are running", CheckStatus.WARN if bad else CheckStatus.PASS, "; ".join(bad) or good
+    )
+
+
+def _machine(here: Snapshot) -> Check:
+    message = "the machine has free memory, disk space and descriptors"
+    if here.disks is None and here.pressure is None and here.events is None:
+        return _skip(here, "machine-resources", message, "disks")
+    bad = [
+        f"{d.path} is full"
+        for d in here.disks or ()
+        if (d.total_bytes and d.free_bytes / d.total_bytes < _LOW_SPACE) or (d.total_inodes and d.free_inodes == 0)
+    ]
+    kills = [event for event in here.events or () if event.symptom is Symptom.OOM_KILLED]
+    own = {service.name for service in here.services or () if service.targets}
+    bad += _killed(event for event in kills if event.unit in own)
+    others = _killed(event for event in kills if event.unit not in own)
+    detail = "; ".join([*bad[:4], *(f"{each}; not known to serve any target" for each in others[:4])])
+    return _check("machine-resources", message, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
+
+
+def _killed(events: Iterable[Event]) -> list[str]:
+    killed = Counter(event.process or "a process" for event in events)
+    return [f"the kernel killed {count} × {name} for lack of memory" for name, count in killed.most_common()]
+
+
+def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
+    """Return whether clients stay within the proxy's limits; a few that do not are no fault of anybody here."""
+    seen = here.logs.by_status if here.logs else {}
+    told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
+    if not told:
+        return None
+    over = [one.message for one in refused if one.reason is Reason.LIMIT]
+    detail = "; ".join([*over[:4], *told]) + ": request-too-large, client-bad-request"
+    status = CheckStatus.WARN if over else CheckStatus.PASS
+    return _check("client-limits", "requests stay within the proxy's limits", status, detail)
+
+
+def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
+    """Return the routes whose clients are mostly refused, with the application's own last error; None where there is none."""
+    bad = [one for one in refused if one.reason is not Reason.LIMIT]
+    if not bad:
+        return None
+    joins = Joins(here)
+    told = [
+        f"{one.message}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
+    ]
+    status = CheckStatus.WARN if all(one.is_over for one in bad) else CheckStatus.FAIL
+    return _check(SERVED, "clients get a successful answer", status, "; ".join(told))

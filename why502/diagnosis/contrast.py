@@ -1,0 +1,90 @@
+"""Which requests fail beside which do not: where one path alone does, the fault is in what answers it, not in all that is behind the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from why502.diagnosis.case import Case
+from why502.logs.scan.routes import route
+from why502.model.logs import PathTraffic, Symptom
+
+FEW = 3  # failures of which "all of them" means something
+SEVERAL = 2  # requests for one path that nothing came of
+MANY = 5  # answered requests of other paths
+MOST = 0.5  # of the requests of other paths that must be answered
+CLOCK = timedelta(seconds=1)
+
+
+class Apart(NamedTuple):
+    """A path of which nothing was answered, while others were."""
+
+    request: str  # "GET /report", numbers as *
+    failed: int
+    others_answered: int
+    others: int
+
+    @property
+    def message(self) -> str:
+        """Return it in one sentence."""
+        times = "the one request" if self.failed == 1 else f"none of {self.failed} requests"
+        verb = "was not answered" if self.failed == 1 else "was answered"
+        return f"{times} for {self.request} {verb} in time; {self.others_answered} of {self.others} others were"
+
+
+def alone(case: Case) -> str:
+    """Return that all failures of the target are of one path, and how many others succeeded; "" where it is not so."""
+    failed, total = _failed(case), sum(tally.count for tally in case.failures)
+    if len(failed) != 1 or total < FEW or sum(failed.values()) < total:
+        return ""
+    (request,) = failed
+    others = [path for path in _paths(case) if path.request != request]
+    answered = sum(path.answered for path in others)
+    return f"all {total} failures are {request}; {answered} other requests succeeded" if answered >= MANY else ""
+
+
+def never_answered(case: Case) -> Apart | None:
+    """Return the path that is slow by itself: each request for it timed out, and most others were answered, also since it was asked for.
+
+    Those others that failed waited behind it for a worker: each of their paths was answered at other times.
+    """
+    late = [tally for tally in case.failures if tally.symptom is Symptom.READ_TIMED_OUT]
+    began = min((tally.first for tally in late if tally.first), default=None)
+    failed = _failed(case) if late and began is not None else Counter[str]()
+    if began is None or not any(count >= SEVERAL for count in failed.values()) or not (paths := _paths(case)):
+        return None
+    by_request: dict[str, list[PathTraffic]] = {}
+    for path in paths:
+        by_request.setdefault(path.request, []).append(path)
+    if any(request not in by_request for request in failed):
+        return None  # what else was answered there is not known
+    stuck = [request for request in failed if not sum(path.answered for path in by_request[request])]
+    if len(stuck) != 1 or failed[stuck[0]] < SEVERAL:
+        return None
+    others = [path for path in paths if path.request != stuck[0]]
+    answered, every = sum(path.answered for path in others), sum(path.requests for path in others)
+    limit = timedelta(seconds=case.route.read_timeout_s if case.route else 0.0)
+    if answered < MANY or answered < MOST * every or not _is_served_since(others, began - limit - CLOCK):
+        return None
+    return Apart(stuck[0], failed[stuck[0]], answered, every)
+
+
+def _is_served_since(paths: Iterable[PathTraffic], began: datetime) -> bool:
+    """Return whether one of some paths was answered after the slow one was asked for first: so it was not all stuck by then."""
+    return any(path.last_served is not None and path.last_served >= began for path in paths)
+
+
+def _failed(case: Case) -> Counter[str]:
+    """Return how often each path failed on the target, as far as its logs name it."""
+    found: Counter[str] = Counter()
+    for tally in case.failures:
+        for request, count in tally.requests:
+            found[route(request if " " in request else f"GET {request}")] += count
+    return found
+
+
+def _paths(case: Case) -> tuple[PathTraffic, ...]:
+    """Return what clients were answered on the target's routes, and where several servers have the path."""
+    return case.joins.paths_to(case.target) if case.target is not None else ()

@@ -1,0 +1,587 @@
+"""diagnose(): every cause examines every target; the evidence is weighed, effects yield to their causes, the rest is ranked.
+
+Weights are log-odds. A cause starts from PRIOR and adds what its symptoms and its examination say; the sum's logistic
+value is the confidence. No cause states a confidence of its own, so causes are comparable and every answer shows its sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from why502.diagnosis.case import BROKEN, DEATHS, GAP, Case
+from why502.diagnosis.cause import Cause
+from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY, section
+from why502.diagnosis.causes import weight as weight_of
+from why502.diagnosis.checks import check_all
+from why502.diagnosis.index import NOTICES, Joins, addresses, alarms, frozen, idle_spares, serving
+from why502.diagnosis.notes import notes
+from why502.diagnosis.unserved import unserved
+from why502.model.finding import (
+    ASSERTED,
+    FAIR,
+    LIKELY,
+    PRIOR,
+    STRONG,
+    WEAK,
+    CheckStatus,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Layer,
+    Place,
+    Verdict,
+    refutes,
+    supports,
+)
+from why502.model.logs import LogFile, Symptom, Tally
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.target import Target
+from why502.model.words import words
+
+TARGETS = 256  # that are examined; a person reads fewer
+CERTAIN = 0.99  # no answer is surer than this
+CONSIDERED = 0.05  # below this a cause is not even mentioned
+YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
+MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
+SURE = 0.9  # that why each server failed is known
+SERVER_ERROR = 500
+UNSEEN = 2.8  # log-odds beyond the prior that are left where a needed look took too long: just below an assertion
+MENTIONED = 3  # of the causes that cannot be ruled out
+LONG = 120  # characters of evidence in a sentence
+_FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
+# Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
+_APART = frozenset({"proxy-config-invalid"})
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
+READY = timedelta(
+    seconds=2
+)  # between the start of a process and the first line of a log that it answers; log times are whole seconds
+LATER = timedelta(seconds=3)  # after the end of a gap: what fails then has another reason
+RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
+
+
+def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
+    """Return the diagnosis of one machine, or of several together (the first is the proxy's).
+
+    A pure function: the same snapshots give the same answer.
+    """
+    here, others = _order(snapshots)
+    gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
+    weighed: list[_Weighed] = []
+    index = Joins(here)
+    doubtful = _doubtful(here, index)
+    if len(doubtful) > TARGETS:
+        gaps.append(
+            Gap(
+                source="diagnosis",
+                reason=f"{len(doubtful) - TARGETS} more targets fail and were not examined",
+                hint="diagnose one proxy at a time with --config",
+            )
+        )
+    for target in (*doubtful[:TARGETS], None):
+        case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
+        weighed.extend(_examine(case, gaps))
+    made = [_finding(each) for each in _settle(weighed)]
+    latest = _latest(made)
+    findings = sorted(
+        made,
+        key=lambda finding: _rank(finding, is_sum=_is_sum(finding, made, here), latest=latest.get(finding.target)),
+    )
+    logs, checks = here.logs, check_all(here, offline=offline, index=index)
+    explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
+    failures = alarms(here)
+    unexplained = [tally for tally in failures if tally.target not in explained]
+    if any(finding.confidence >= ASSERTED for finding in findings):
+        verdict = Verdict.PROBLEM
+    elif (
+        unexplained
+        or logs is None
+        or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # of that nothing is known
+        or (offline and any(map(_is_unread, logs.files)))
+        or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) for check in checks)
+    ):
+        verdict = Verdict.UNKNOWN
+    else:
+        verdict, findings = Verdict.HEALTHY, []
+    return Diagnosis(
+        taken_at=here.taken_at,
+        since=here.since,
+        until=here.until,
+        verdict=verdict,
+        findings=tuple(findings),
+        checks=checks,
+        gaps=tuple(dict.fromkeys(gaps)),
+        requests=logs.requests if logs else 0,
+        by_status=logs.by_status if logs else {},
+        failures=sum(tally.count for tally in failures),
+        hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
+    )
+
+
+def _is_unread(file: LogFile) -> bool:
+    """Return whether a log has lines and none could be read: what they say may be failures."""
+    return 0 < file.lines == file.unread
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """One cause on one target, weighed. `heirs`: the causes that yielded to it, whose symptoms are its own."""
+
+    cause: Cause
+    case: Case
+    seen: tuple[Evidence, ...]  # by the examination
+    evidence: tuple[Evidence, ...]  # all of it
+    confidence: float
+    heirs: frozenset[str] = frozenset()
+
+
+def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, ...]]:
+    """Return the snapshot of the proxy's machine (the first that has failures, a proxy or logs), and the others."""
+    here = next((s for s in snapshots if s.proxies and s.logs and s.logs.tallies), None) or next(
+        (s for s in snapshots if s.proxies), next((s for s in snapshots if s.logs), snapshots[0])
+    )
+    return here, tuple(snapshot for snapshot in snapshots if snapshot is not here)
+
+
+def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
+    """Return the targets that something was seen of, in logs or by a probe, or that nothing answers on; most failures first."""
+    counts: Counter[Target] = Counter()
+    for tally in here.logs.tallies if here.logs else ():
+        if tally.target is not None:
+            counts[tally.target] += tally.count
+    logged = (target for target, _ in counts.most_common())
+    spares = idle_spares(here)
+    probed = (
+        probe.target
+        for probe in here.probes or ()
+        if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
+    )
+    answered = (one.target for one in unserved(index) if one.target is not None and one.is_of_application)
+    return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades, *answered)))
+
+
+def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:
+    """Return the snapshot of the machine that has the target's address, among those beside the proxy's own."""
+    if target is None or target.is_unix:
+        return None
+    return next((snapshot for snapshot in others if target.host in (snapshot.addresses or ())), None)
+
+
+def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
+    """Yield every cause that something speaks for."""
+    for cause in CAUSES.values():
+        try:
+            seen = tuple(cause.examine(case))
+            evidence = (*weigh_symptoms(cause, case), *seen)
+        except Exception as error:  # our own defect: one cause is lost, the others still answer
+            gaps.append(Gap(source=f"cause {cause.id}", reason=f"internal error: {type(error).__name__}: {error}"))
+            continue
+        if not any(item.weight > 0 for item in evidence):
+            continue
+        confidence = sure(sum(item.weight for item in evidence))
+        if confidence >= CONSIDERED:
+            yield _Weighed(cause, case, seen, evidence, confidence)
+
+
+def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
+    """Yield what the logs and the probes of the target show of a cause's symptoms, each symptom once."""
+    best: Evidence | None = None
+    named = [tally.symptom for tally in case.tallies if tally.named == cause.id]
+    for symptom in dict.fromkeys((*cause.symptoms, *named)):
+        if symptom in NOTICES and not case.explains_notices:
+            continue
+        tally, probe = case.tally(symptom), case.probe(symptom)
+        weight = weight_of(cause.id, symptom, tally.named if tally else "")
+        if tally is not None and tally.is_notice and not case.explains_notices and not case.has_failed:
+            continue
+        if tally is None and any(failure.symptom is not Symptom.GATEWAY_STATUS for failure in case.failures):
+            weight *= 0.5  # the log tells of other failures than our own request meets
+        if tally is not None:
+            found = supports(count(tally), tally.source, weight)
+        elif probe is not None:
+            found = supports(_probed(probe.symptom, probe.detail), "probe" if probe.at else "ss -ltnx", weight)
+        else:
+            continue
+        if tally is not None and probe is not None and probe.at and weight >= FAIR:
+            yield supports("a probe gets the same result now: " + _probed(probe.symptom, probe.detail), "probe", WEAK)
+        if best is None or found.weight > best.weight:
+            best = found
+    if best is not None:
+        yield best
+
+
+def count(tally: Tally) -> str:
+    """Return a tally in words: how often, what, when, with which status."""
+    what = words(tally.symptom)
+    times = "once" if tally.count == 1 else f"{tally.count} times"
+    status = f", answered {tally.status:03d}" if tally.status is not None else ""
+    detail = f" ({tally.detail})" if tally.detail else ""
+    return f"{what} {times}{status}{detail}"
+
+
+def _probed(symptom: Symptom | None, detail: str) -> str:
+    what = words(symptom) if symptom else ""
+    return f"{what} ({detail})" if detail and detail.lower() != what else what
+
+
+def sure(weight: float) -> float:
+    """Return the confidence that a sum of weights stands for, at most CERTAIN."""
+    return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
+
+
+def _finding(weighed: _Weighed) -> Finding:
+    cause, case, confidence = weighed.cause, weighed.case, weighed.confidence
+    own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
+    told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
+    tallies = [tally for tally in told if tally.symptom in own]
+    is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
+    is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
+    if not tallies and (case.target is not None or _group(case, list(case.failures))):
+        tallies = list(case.failures) or told
+    last = max((t.last for t in tallies if t.last), default=None)
+    route, proxy = case.route, case.proxy
+    product = proxy.kind if proxy else next((t.proxy for t in tallies if t.proxy), None)
+    return Finding(
+        cause=cause.id,
+        layer=cause.layer,
+        confidence=confidence,
+        message=_sentence(cause, case, weighed.seen),
+        target=case.target or _named(case, tallies),
+        group=_group(case, tallies),
+        proxy=product,
+        place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
+        if route and case.target is not None
+        else None,
+        statuses=tuple(sorted({t.status for t in tallies if t.status is not None})),
+        failures=sum(t.count for t in tallies),
+        first_seen=min((t.first for t in tallies if t.first), default=None),
+        last_seen=last,
+        ongoing=is_met
+        or _says_so(cause, case, last)
+        or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
+        evidence=(
+            *sorted(weighed.evidence, key=lambda item: -item.weight),
+            *_noted(weighed),
+            *_run_by(proxy),
+            *_managed_by(case),
+        ),
+        remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
+    )
+
+
+_OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})
+
+
+def _named(case: Case, tallies: list[Tally]) -> Target | None:
+    """Return the name with its port, as configured, that all failures of a finding could not resolve; None where it is not so."""
+    if not tallies or any(tally.symptom not in _OF_NAMES or tally.target is not None for tally in tallies):
+        return None
+    said = {tally.detail.partition(":")[0].lower() for tally in tallies}
+    names = {
+        name for name in said if name and not Target(host=name, port=1).is_address
+    }  # the name server's own address is no name
+    found = {
+        peer.target
+        for route in case.routes
+        for peer in route.peers
+        if peer.target is not None and not peer.target.is_address and peer.target.host.lower() in names
+    }
+    return found.pop() if len(names) == 1 and len(found) == 1 else None
+
+
+def _group(case: Case, tallies: list[Tally]) -> str:
+    """Return the name of the configured group that all of a finding's failures are of; "" where a target is known, or there are several."""
+    names = {tally.group for tally in tallies} if case.target is None else set()
+    return next(iter(names)) if len(names) == 1 and names <= case.joins.groups.keys() else ""
+
+
+def _noted(weighed: _Weighed) -> tuple[Evidence, ...]:
+    """Return what else is known of the time of the failures, beside what is asserted of them."""
+    return tuple(notes(weighed.case, weighed.evidence)) if weighed.confidence >= ASSERTED else ()
+
+
+def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
+    """Return who runs a gateway that is not root's: anybody can run one of their own, and have it fail."""
+    if proxy is None or not proxy.owner_uid:
+        return ()
+    name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
+    message = f"user {name} runs this {proxy.kind}, not root"
+    return (Evidence(message=message, weight=0.0, source=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+
+
+def _managed_by(case: Case) -> Iterator[Evidence]:
+    """Yield whose word it is where a service is known from a manager of another user than root: anybody can run one."""
+    for service in case.services:
+        if service.owner_uid:
+            message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
+            yield Evidence(message=message, weight=0.0, source=service.manager)
+
+
+def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
+    """Return the finding in one sentence, as concrete as the cause can tell it, else with the best of what it saw itself."""
+    try:
+        told = cause.tell(case)
+    except Exception:  # a sentence that we cannot write must not cost the diagnosis
+        told = ""
+    if told:
+        return told
+    best = max((item for item in seen if item.weight >= STRONG), key=lambda item: item.weight, default=None)
+    if case.target is None:
+        message = cause.message
+    elif cause.headline:
+        message = cause.headline.format(target=case.target, proxy=case.proxy.kind if case.proxy else "the proxy")
+    else:
+        message = f"{case.target}: {cause.message}"
+    return f"{message}: {_short(best.message)}" if best else message
+
+
+def _short(text: str) -> str:
+    """Return the begin of what somebody else wrote at length; the evidence holds all of it."""
+    return text if len(text) <= LONG else text[:LONG].rpartition(" ")[0].rstrip(",:; ") + "…"
+
+
+def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
+    """Return what the cause would do here, else what its page advises."""
+    try:
+        found = tuple(cause.remedies(case))
+    except Exception:  # a remedy that we cannot write must not cost the diagnosis
+        found = ()
+    return found or tuple(Remedy(message=advice) for advice in section(cause.id, "Fix"))
+
+
+def _is_left_behind(case: Case, last: datetime) -> bool:
+    """Return whether the proxy has loaded a configuration since that does not name the target any more."""
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    if case.target is None or case.is_named or not running or any(proxy.test == "failed" for proxy in running):
+        return False
+    return all(proxy.loaded_at is not None and proxy.loaded_at > last + SECOND for proxy in running)
+
+
+def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
+    """Return whether the target's own words tell of the cause of late: again and again after the last failure that the proxy told, or failures go on.
+
+    Of one path that kills its worker a probe of another one shows nothing.
+    """
+    words = [symptom for symptom, weight in cause.symptoms.items() if weight >= LIKELY and symptom not in GAP]
+    told = case.events(*words) if words and case.target is not None and not case.offline else ()
+    since = max((event.ended_at for event in told if event.ended_at), default=None)
+    if since is None or since < case.here.taken_at - RECENT:
+        return False
+    if any(tally.last and tally.last >= since for tally in case.tallies if tally.symptom in _effects(cause)):
+        return True
+    return any(event.count > 1 and event.ended_at == since and (last is None or since > last) for event in told)
+
+
+def _effects(cause: Cause) -> frozenset[Symptom]:
+    """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect, but of restarts."""
+    effects = (CAUSES[name] for name in cause.explains)
+    usual = {symptom for other in effects for symptom, weight in other.symptoms.items() if weight >= LIKELY}
+    return frozenset({*cause.symptoms, *usual} - {*GAP, *NOTICES})
+
+
+def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
+    """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
+    if last is not None and (_is_left_behind(case, last) or _is_gap(case, tallies)):
+        return False
+    if case.answers_now is False or any(probe.symptom or (probe.status or 0) >= SERVER_ERROR for probe in case.entrances):
+        return True
+    if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
+        return False
+    if last is None:
+        return True
+    traffic = case.traffic
+    if (
+        traffic
+        and traffic.last_success
+        and traffic.last_success > last
+        and (not _is_of_one_path(case) or _is_served_since(case, last))
+    ):
+        return False
+    if _came_back(case, last):
+        return False
+    return last >= case.here.taken_at - RECENT
+
+
+def _is_gap(case: Case, tallies: list[Tally]) -> bool:
+    """Return whether all that failed ended as what listens now began to: the gap of a restart. What our probe meets since is another fault."""
+    born, first = case.born, min((tally.first for tally in tallies if tally.first and tally.last), default=None)
+    if not case.listeners or born is None or first is None or case.probe(*GAP):
+        return False
+    return (
+        # Of the second in which it began, nobody knows which came first, but where its manager says when it was told to stop.
+        (first + SECOND <= born or any(stop.at and stop.at <= first + SECOND for stop in case.restarts))
+        and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
+        and all(tally.symptom in GAP for tally in tallies)
+        and all(
+            case.is_of_a_name(event) or (event.at is not None and event.at > born + READY)
+            for event in case.events(*DEATHS, Symptom.PROCESS_EXITED)
+        )
+    )
+
+
+def _is_of_one_path(case: Case) -> bool:
+    """Return whether all that failed asked for one path, other than the start page: that others are answered says nothing of it."""
+    paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    return len(paths) == 1 and not paths & {"", "/"}
+
+
+def _is_served_since(case: Case, last: datetime) -> bool:
+    """Return whether the access log shows the very requests that failed answered after the last failure."""
+    failed = {request for tally in case.failures for request, _ in tally.requests}
+    paths = case.here.logs.paths if case.here.logs else ()
+    return any(path.request in failed and path.last_served is not None and path.last_served > last for path in paths)
+
+
+def _came_back(case: Case, last: datetime) -> bool:
+    """Return whether all that failed was that nobody listened, and somebody does who began after that."""
+    if not case.listeners or any(tally.symptom is not Symptom.CONNECT_REFUSED for tally in case.failures):
+        return False
+    begun = [process.started_at for listener in case.listeners if (process := case.process_of(listener))]
+    return bool(begun) and all(at is not None and at > last + SECOND for at in begun)
+
+
+def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
+    """Return them with those lowered that are only the effect of an asserted one on the same target (or on none)."""
+    asserted = {(w.cause.id, w.case.target): w.confidence for w in weighed if w.confidence >= ASSERTED}
+    heirs: dict[tuple[str, Target | None], set[str]] = {}
+    result = []
+    for w in weighed:
+        target = w.case.target
+        if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
+            continue  # said already, of the target that it hurts
+        if lower := _of_inner(w, asserted) or _of_members(w, asserted):
+            result.append(lower)
+            continue
+        reasons = [
+            (cause, where)
+            for cause in sorted(EXPLAINED_BY[w.cause.id] | OUTRANKED_BY[w.cause.id])
+            for where in dict.fromkeys((target, None))
+            if where == target or w.case.offline or cause not in _APART or not w.case.is_named
+            if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)
+        ]
+        for reason in reasons:
+            heirs.setdefault(reason, set()).add(w.cause.id)
+        if reasons and w.confidence >= ASSERTED:
+            names = list(dict.fromkeys(cause for cause, _ in reasons))
+            same = f"{' and '.join(names)}, which {'look' if names[1:] else 'looks'} the same from the proxy"
+            note = Evidence(message=f"explained by {same}", weight=YIELDED - WEAK)
+            lowered = 1 / (1 + math.exp(-YIELDED))
+            result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
+        else:
+            result.append(_doubted(w))
+    return [replace(w, heirs=frozenset(heirs.get((w.cause.id, w.case.target), ()))) for w in result]
+
+
+def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
+    """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that; None where not."""
+    if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.UPSTREAM:  # others are of the way to the gateway
+        return None
+    behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
+    if gateway is None or not behind:
+        return None
+    found = [(sure, cause, where) for (cause, where), sure in asserted.items() if where in behind]
+    if not found:
+        return None
+    _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
+    message = f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on {where} behind it"
+    note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
+    return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
+
+
+def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
+    """Return it lowered where each member of the group has one cause that lies not in the members themselves; None where not."""
+    group = weighed.case.empty_group
+    if not weighed.cause.sums_members or group is None or weighed.confidence < ASSERTED:
+        return None
+    members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, weighed.case.here)}
+    least = max(weighed.confidence - MARGIN, ASSERTED)
+    held: dict[str, set[Target | None]] = {}
+    for (cause, where), confidence in asserted.items():
+        if where in members and confidence >= least and CAUSES[cause].layer is not Layer.UPSTREAM:
+            held.setdefault(cause, set()).add(where)
+    same = sorted(cause for cause, places in held.items() if places == members)
+    if not same:
+        return None
+    note = Evidence(message=f"each server of {group.name} has its own {same[0]}", weight=YIELDED - WEAK)
+    return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
+
+
+def _doubted(weighed: _Weighed) -> _Weighed:
+    """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
+    cause, case = weighed.cause, weighed.case
+    late = _late(case)
+    needed = {part for id_ in (cause.id, *EXPLAINED_BY[cause.id]) for part in CAUSES[id_].needs}
+    if late & needed:
+        excess = sum(item.weight for item in weighed.evidence) - UNSEEN
+        if excess <= 0:
+            return weighed
+        note = refutes(f"{', '.join(sorted(late & needed))} timed out, so another cause is possible", weight=excess)
+        return replace(weighed, confidence=sure(UNSEEN), evidence=(*weighed.evidence, note))
+    excess = sum(item.weight for item in weighed.evidence) - LIKELY
+    if case.offline or excess <= 0 or (case.host is None and cause.layer is not Layer.UPSTREAM):
+        return weighed
+    hidden = [id_ for id_ in sorted(EXPLAINED_BY[cause.id]) if any(_is_hidden(part, case) for part in CAUSES[id_].needs)]
+    if not hidden:
+        return weighed
+    named = ", ".join(hidden[:MENTIONED]) + (f" and {len(hidden) - MENTIONED} more" if hidden[MENTIONED:] else "")
+    place = "this machine could not be examined in full" if case.host else f"the machine of {case.target} was not examined"
+    note = refutes(f"{place}: {named} cannot be ruled out", weight=excess)
+    return replace(weighed, confidence=sure(LIKELY), evidence=(*weighed.evidence, note))
+
+
+def _late(case: Case) -> set[str]:
+    """Return the sections of the machines that are missing because their source did not answer in time."""
+    seen = (case.here, *((case.there,) if case.there is not None else ()))
+    return {gap.section for each in seen for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None}
+
+
+def _is_hidden(part: str, case: Case) -> bool:
+    """Return whether a section of the snapshot is missing, of `processes` also where the target's own are not known."""
+    looked = getattr(case.here if part in _FROM_THE_PROXY else case.host, part, None)
+    return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
+
+
+def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
+    """Return whether a finding about a group says no more than findings of one cause about each of its servers."""
+    if not CAUSES[finding.cause].sums_members or not finding.group or finding.confidence < ASSERTED:
+        return False
+    groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
+    members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
+    alive = {probe.target for probe in here.probes or () if probe.symptom is None and probe.is_answer and not probe.through_proxy}
+    is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
+    least = (
+        SURE if is_marked else ASSERTED
+    )  # servers that are well again, which the proxy does not know yet, are a fault of its own
+    hurt: dict[str, set[Target | None]] = {}
+    for other in findings:
+        if other.confidence >= least and other.target in members:
+            hurt.setdefault(other.cause, set()).add(other.target)
+    return bool(members) and any(places == members for places in hurt.values())
+
+
+def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
+    """Return when each target failed last in a way that is explained."""
+    found: dict[Target | None, datetime] = {}
+    for finding in findings:
+        if finding.confidence >= ASSERTED and finding.last_seen is not None:
+            found[finding.target] = max(finding.last_seen, found.get(finding.target, finding.last_seen))
+    return found
+
+
+def _rank(finding: Finding, *, is_sum: bool, latest: datetime | None) -> tuple[object, ...]:
+    was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
+    return (
+        finding.confidence < ASSERTED,
+        is_sum,  # why each server fails goes before that none is left, also where each of them is up for a moment
+        finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
+        finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and what failed last before what was over by then
+        -round(min(finding.confidence, 0.95), 2),
+        not finding.ongoing,
+        -finding.failures,
+        finding.cause,
+        str(finding.target),
+    )

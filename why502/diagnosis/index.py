@@ -1,0 +1,790 @@
+"""Joins over one snapshot: which address a peer means, which routes lead to it, what listens there. Each is made once, as an index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import TypeVar, cast
+
+import msgspec
+
+from why502.gateways.apache.config import match as apache
+from why502.gateways.caddy.config import match as caddy
+from why502.gateways.nginx.config.match import Matcher
+from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
+from why502.model.target import Target
+
+T = TypeVar("T")
+NOTICES = frozenset(
+    {
+        Symptom.PEER_DISABLED,
+        Symptom.PROXY_RELOADED,
+        Symptom.PROXY_STOPPED,
+        Symptom.PROCESS_STARTED,
+        Symptom.PROCESS_STOPPED,
+        Symptom.LISTENS_ON,
+        Symptom.CLIENT_BAD_REQUEST,
+        Symptom.CLIENT_TIMED_OUT,
+        Symptom.UPGRADED_TIMED_OUT,
+        Symptom.HEALTH_CHECK_STATUS,
+        Symptom.DENIED_BY_RULE,
+        Symptom.SCRIPT_NOT_FOUND,
+        Symptom.UPGRADE_REFUSED,
+        Symptom.FIREWALL_DROPPED,
+        Symptom.PROTOCOL_TOLD,
+        Symptom.REQUEST_TOO_LARGE,
+        Symptom.PHP_SLOW,
+        Symptom.APPLICATION_SLOW,
+    }
+)
+
+GATEWAYS = frozenset(
+    {"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty", "h2o", "pound"}
+)
+_FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, Symptom.CONFIG_INVALID})
+UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
+FEW = 3
+MOST_REFUSED = 100  # paths that were refused, told one by one
+PASSED = frozenset({"502", "503", "504"})  # what a gateway answers of its backends
+FAILED = PASSED | {"499"}
+_UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
+OF_CADDY = frozenset(  # what Caddy's lines tell of some backend
+    {
+        Symptom.GATEWAY_STATUS,
+        Symptom.UPSTREAM_STATUS,
+        Symptom.CONNECT_REFUSED,
+        Symptom.CONNECT_TIMED_OUT,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.HEADER_INVALID,
+        Symptom.CLIENT_CLOSED,
+    }
+)
+OF_APACHE = OF_CADDY | {
+    Symptom.SEND_FAILED,
+    Symptom.BODY_TIMED_OUT,
+    Symptom.OTHER_PROTOCOL,
+    Symptom.APPLICATION_ERROR,
+    Symptom.SCRIPT_NOT_FOUND,
+}
+Find = Callable[[str, str, bool], Route | None]
+
+
+def is_failure(tally: Tally) -> bool:
+    """Return whether a tally is of failures of the way to a backend."""
+    return tally.proxy is not None and tally.symptom not in NOTICES and not tally.is_notice and not is_passed_on(tally)
+
+
+def is_passed_on(tally: Tally) -> bool:
+    """Return whether a tally is of 500s of the application's own: they pass like any other answer."""
+    return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status == 500
+
+
+def serving(snapshot: Snapshot) -> str:
+    """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run; "" where that is not so.
+
+    That is: no gateway whose configuration is known runs, none of those failed or is missed, and another program listens where it would,
+    or on a port of the web, or all logs are another's.
+    """
+    proxies = snapshot.proxies or ()
+    tallies = snapshot.logs.tallies if snapshot.logs else ()
+    if not proxies or any(proxy.is_running or _has_failed(proxy) or is_missed(proxy, snapshot) for proxy in proxies):
+        return ""
+    if any(tally.proxy in {proxy.kind for proxy in proxies} and tally.symptom in _FAILED_STARTS for tally in tallies):
+        return ""
+    ports = {80, 443} | {listen.port for proxy in proxies for listen in proxy.listens}
+    names = {process.pid: process.name.split(":")[0] for process in snapshot.processes or ()}
+    for listener in snapshot.listeners or ():
+        pid = next((pid for pid in listener.pids if names.get(pid) in GATEWAYS), None)
+        if pid is not None and listener.target.port in ports and not listener.target.is_unix:
+            return f"{names[pid]} (pid {pid}) listens on {listener.target}"
+    kinds = sorted({tally.proxy for tally in tallies if tally.proxy})
+    return f"the logs are those of {', '.join(kinds)}" if kinds and "nginx" not in kinds else ""
+
+
+def is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
+    """Return whether a gateway that does not run is enabled, and nobody else listens on any of its ports in its stead."""
+    if proxy.is_running or not proxy.unit_state.startswith("enabled") or snapshot.listeners is None:
+        return False
+    taken = {listener.target.port for listener in snapshot.listeners if not listener.target.is_unix}
+    ports = {listen.port for listen in proxy.listens if not listen.is_unix}
+    return bool(ports) and not ports & taken
+
+
+def _has_failed(proxy: Proxy) -> bool:
+    """Return whether a gateway that does not run failed, as far as its service manager and its log tell."""
+    if proxy.unit_state:
+        return proxy.unit_state == "failed"
+    return any(word in proxy.why_stopped for word in ("failed", "result ", "exit status", "signal", "[emerg]"))
+
+
+def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
+    """Return the tallies of failures, without those requests that a few impatient clients gave up (499): these happen everywhere."""
+    found = tuple(filter(is_failure, snapshot.logs.tallies if snapshot.logs else ()))
+    return tuple(
+        tally for tally in found if tally.symptom is not Symptom.CLIENT_CLOSED or not is_impatience(snapshot, tally.target)
+    )
+
+
+def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
+    """Return whether the requests that clients gave up on a target are few, or were answered already (a download that was cancelled).
+
+    Many are an alarm; fewer are one where the clients had waited for long. False where nobody knows of how many they are.
+    """
+    logs = snapshot.logs
+    tallies = [t for t in (logs.tallies if logs else ()) if t.symptom is Symptom.CLIENT_CLOSED and t.target == target]
+    requests = next((x.attempts for x in (logs.targets if logs else ()) if x.target == target), logs.requests if logs else 0)
+    if not tallies or not requests:
+        return False
+    waited = [tally for tally in tallies if tally.phase not in (Phase.READ_BODY, Phase.UPGRADED)]
+    count = sum(tally.count for tally in waited)
+    longest_s = max((tally.duration_max_s or 0.0 for tally in waited), default=0.0)
+    is_often = count >= 3 and count >= 0.2 * requests
+    is_long = count >= 10 and count >= 0.1 * requests and longest_s >= 10
+    return not (is_often or is_long)
+
+
+def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the addresses that are nothing but backup members, and that no request failed on: nobody needs them now."""
+    peers = [peer for peers in peer_sets(routes(snapshot)) for peer in peers if peer.target is not None]
+    needed = {target for peer in peers if not peer.is_backup for target in (peer.target, *addresses(peer, snapshot))}
+    failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
+    spare = {target for peer in peers if peer.is_backup for target in addresses(peer, snapshot)}
+    return frozenset(spare - needed - failed)
+
+
+def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return the addresses that a peer means: its own, or those that its name resolves to now (none when unknown)."""
+    if peer.target is None:
+        return ()
+    if peer.target.is_address:
+        return (peer.target,)
+    return tuple(
+        dict.fromkeys(
+            Target(host=address, port=peer.target.port)
+            for name in snapshot.names or ()
+            if name.name == peer.target.host
+            for address in name.addresses
+        )
+    )
+
+
+def routes(snapshot: Snapshot) -> tuple[Route, ...]:
+    """Return the routes of all proxies."""
+    return tuple(route for proxy in snapshot.proxies or () for route in proxy.routes)
+
+
+def peer_sets(routes: Iterable[Route]) -> tuple[tuple[Peer, ...], ...]:
+    """Return the peers of some routes: those of a group once, however many routes lead to it."""
+    return tuple({id(route.peers): route.peers for route in routes}.values())
+
+
+def targets(snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return every address that some proxy is configured to connect to, or that its logs say it did, and what was asked for."""
+    configured = (
+        target
+        for peers in peer_sets(routes(snapshot))
+        for peer in peers
+        if not peer.is_down
+        for target in addresses(peer, snapshot)
+    )
+    logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
+    return tuple(dict.fromkeys((*snapshot.asked, *configured, *logged)))
+
+
+def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
+    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown.
+
+    What answered our own request does listen, however its socket is called.
+    """
+    if snapshot.listeners is None:
+        return None
+    answering = answered(snapshot)
+    own = set(snapshot.addresses or ())
+    doors = Doors(snapshot.listeners)
+    spares = idle_spares(snapshot)
+    wanted = (
+        (target, proxy.network)
+        for proxy in snapshot.proxies or ()
+        if proxy.is_running
+        for peers in peer_sets(proxy.routes)
+        for peer in peers
+        if not peer.is_down
+        for target in addresses(peer, snapshot)
+        if (target.is_loopback or target.host in own) and target not in spares and target not in answering
+    )
+    return tuple(
+        target
+        for target, network in dict.fromkeys(wanted)
+        if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == network)
+    )
+
+
+def answered(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the targets that took a connection of ours, or answered it with a failure: something does listen there."""
+    return frozenset(
+        probe.target
+        for probe in snapshot.probes or ()
+        if not probe.through_proxy
+        if probe.symptom is None or probe.status is not None or probe.first_byte_s is not None
+    )
+
+
+def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return the targets on this machine that only stopped processes (state T) listen on: these connect, and are answered nothing."""
+    stopped = {process.pid for process in snapshot.processes or () if process.state in ("T", "t")}
+    if not stopped or snapshot.listeners is None:
+        return ()
+    doors = Doors(snapshot.listeners)
+    known = {process.pid for process in snapshot.processes or ()}
+    found = []
+    for target in targets(snapshot):
+        owners = {pid for x in doors.near(target) if takes(x, target) for pid in x.pids} & known
+        if owners and owners <= stopped:
+            found.append(target)
+    return tuple(found)
+
+
+def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
+    """Return the targets that ask for an upgrade (426) on paths whose route passes none on, each with the path where that was seen most."""
+    plain = {route.at: route for route in routes(snapshot) if route.at and not passes_upgrade(route)}
+    found: dict[Target, PathTraffic] = {}
+    for path in snapshot.logs.paths if snapshot.logs else ():
+        route = plain.get(path.at) if path.at else None
+        count = path.statuses.get(UPGRADE_REQUIRED, 0)
+        if route is None or count < FEW or len(route.peers) != 1:
+            continue
+        for target in addresses(route.peers[0], snapshot):
+            if target not in found or found[target].statuses[UPGRADE_REQUIRED] < count:
+                found[target] = path
+    return found
+
+
+def passes_upgrade(route: Route) -> bool:
+    """Return whether a route passes on that the client wants another protocol; what is no nginx does that by itself."""
+    return route.proxy != "nginx" or any(name.lower() == "upgrade" and value for name, value in route.headers)
+
+
+MOST_WAYS = 200  # routes of one path at servers whose name the log does not tell; more are not compared
+
+
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """The routes that requests take through the gateways of one kind whose logs may name no address."""
+
+    kind: str
+    proxies: tuple[Proxy, ...]
+
+    @cached_property
+    def own(self) -> frozenset[int]:
+        """The statuses that they may answer by themselves."""
+        return frozenset(answer.status for proxy in self.proxies for answer in proxy.answers)
+
+    @cached_property
+    def _finders(self) -> tuple[tuple[tuple[str, ...], Find], ...]:
+        """The names of the servers of each, and what finds a route by path, server, and whether it is known to be passed on."""
+        return tuple(_finder(proxy) for proxy in self.proxies)
+
+    def of(self, path: str, server: str, *, is_passed: bool = False) -> Iterator[Route]:
+        """Yield the routes that a request may take, one of each server that may have it: of all where its name is not known.
+
+        Who only compares them stops at the first that differs: there may be thousands of servers.
+        """
+        for names, find in self._finders:
+            for name in (server,) if server else names:
+                if route := find(path, name, is_passed):
+                    yield route
+
+    @cached_property
+    def by_protocol(self) -> dict[str, frozenset[Target | None]]:
+        """Where the routes of each protocol lead to."""
+        found: dict[str, set[Target | None]] = {}
+        for proxy in self.proxies:
+            for route in proxy.routes:
+                found.setdefault(route.protocol, set()).update(self.ends(route) or {None})
+        return {protocol: frozenset(ends) for protocol, ends in found.items()}
+
+    @cached_property
+    def _ends(self) -> dict[int, frozenset[Target | None]]:
+        return {}
+
+    def ends(self, route: Route) -> frozenset[Target | None]:
+        """Return where a route leads to."""
+        if id(route.peers) not in self._ends:
+            self._ends[id(route.peers)] = frozenset(peer.target for peer in route.peers if not peer.is_down)
+        return self._ends[id(route.peers)]
+
+
+def _finder(proxy: Proxy) -> tuple[tuple[str, ...], Find]:
+    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    if proxy.kind == "nginx":
+        nginx = Matcher(proxy.routes, proxy.servers)
+        names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
+        return tuple(names), lambda path, server, _: nginx.find(server, path, server=server)
+    other = apache.Matcher(proxy.routes) if proxy.kind == "apache" else caddy.Matcher(proxy.routes)
+    return tuple(sorted(other.servers)), lambda path, server, is_passed: other.find(path, server, is_passed=is_passed)
+
+
+def ways_of(proxies: Iterable[Proxy]) -> dict[str, Ways]:
+    """Return the ways by the kind of gateway, of those whose routes are found by a request's path."""
+    found = list(proxies)
+    return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in ("nginx", "apache", "caddy")}
+
+
+def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, ...]:
+    """Return the tallies, those of requests that lead to one single address with it as their target.
+
+    An access log without upstream fields does not name it, nor do some lines of Apache's and Caddy's; the configuration does.
+    Where that may answer by itself with the same status, nobody knows. Where several servers know the path, the application's
+    own words about the same requests tell whose they were.
+    """
+    found = tuple(tallies)
+    return tuple(
+        _at_its_place(tally, way, found) if (way := ways.get(tally.proxy or "")) and _is_unplaced(tally, way) else tally
+        for tally in found
+    )
+
+
+def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
+    """Return a tally with the one address that its requests lead to, else with the one balancer of httpd."""
+    target = _place(tally, ways, others)
+    is_of_balancer = target is None and ways.kind == "apache" and tally.symptom is Symptom.GATEWAY_STATUS
+    return msgspec.structs.replace(tally, target=target, group=_balancer(tally, ways) if is_of_balancer else tally.group)
+
+
+def _balancer(tally: Tally, ways: Ways) -> str:
+    """Return the one balancer of httpd that the requests of a tally lead to; "" where there are several, or httpd may answer so itself."""
+    if tally.status in ways.own or not tally.requests:
+        return ""
+    found: set[str] = set()
+    for request, _ in tally.requests:
+        routes = tuple(islice(ways.of(request.partition(" ")[2], tally.server, is_passed=True), MOST_WAYS + 1))
+        found |= {route.upstream or "" for route in routes[:MOST_WAYS]} if 0 < len(routes) <= MOST_WAYS else {""}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _is_unplaced(tally: Tally, ways: Ways) -> bool:
+    """Return whether a tally is of requests to some backend that its log does not name."""
+    if tally.target is not None or tally.group:
+        return False
+    if ways.kind == "nginx":
+        return tally.symptom in _UNPLACED and tally.status not in (None, *ways.own)
+    return tally.symptom in (OF_CADDY if ways.kind == "caddy" else OF_APACHE)
+
+
+def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:
+    """Return the only address that the requests of a tally lead to, by their paths, else by their protocol; None where there are several."""
+    found: set[Target | None] = set()
+    for request, _ in tally.requests:
+        path = request if request.startswith("/") else request.partition(" ")[2]
+        routes = tuple(islice(ways.of(path, tally.server, is_passed=True), MOST_WAYS + 1))
+        if len(routes) > MOST_WAYS:
+            return None
+        peers = {end for route in {id(route.peers): route for route in routes}.values() for end in ways.ends(route)}
+        found |= peers if peers and all(route.peers for route in routes) else {None}
+    if not tally.requests and ways.kind != "nginx":
+        found |= ways.by_protocol.get(tally.protocol) or {end for ends in ways.by_protocol.values() for end in ends}
+    if len(found) > 1 and None not in found:
+        found = _said_by(tally, others) & found or found
+    only = found.pop() if len(found) == 1 else None
+    return only if only and only.is_address else None
+
+
+def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
+    """Return the targets whose applications told of errors of their own in most of a tally's requests."""
+    requests = {request for request, _ in tally.requests}
+    found: Counter[Target | None] = Counter()
+    for other in others:
+        if other.symptom is Symptom.APPLICATION_ERROR and other.proxy == tally.proxy and other.target is not None:
+            found[other.target] += sum(count for request, count in other.requests if request in requests)
+    return {target for target, count in found.items() if 2 * count >= tally.count}
+
+
+def by_route(paths: Iterable[PathTraffic], known: Mapping[str, Ways]) -> tuple[PathTraffic, ...]:
+    """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed, only the sum of each route.
+
+    Where the log does not name the server, a path has a route only if all servers that know it agree.
+    """
+    ways = [way for way in known.values() if way.proxies]
+
+    def taken(path: PathTraffic) -> Route | None:
+        url = path.request.partition(" ")[2].replace("*", "0")
+        is_passed = bool(PASSED & path.statuses.keys())
+        found = chain.from_iterable(way.of(url, path.server, is_passed=is_passed) for way in ways)
+        first = next(found, None)
+        return first if first and all(route.at == first.at for route in found) else None
+
+    kept: list[PathTraffic] = []
+    sums: dict[tuple[str, Position | None], PathTraffic] = {}
+    for each in paths:
+        route = taken(each) if each.request else None
+        path = msgspec.structs.replace(each, at=route.at, location=route.location) if route else each
+        if (path.last_refused is not None or FAILED & path.statuses.keys()) and len(kept) < MOST_REFUSED:
+            kept.append(path)
+            continue
+        key = (path.server, path.at)
+        sums[key] = _added(sums[key], path) if key in sums else msgspec.structs.replace(path, request="")
+    return (*kept, *sums.values())
+
+
+def _added(one: PathTraffic, other: PathTraffic) -> PathTraffic:
+    """Return the sum of two paths of one route."""
+    statuses = {status: one.statuses.get(status, 0) + other.statuses.get(status, 0) for status in one.statuses | other.statuses}
+    return msgspec.structs.replace(
+        one,
+        statuses=dict(sorted(statuses.items())),
+        clients=max(one.clients, other.clients),
+        refused_since=one.refused_since + other.refused_since,
+        last_refused=max(filter(None, (one.last_refused, other.last_refused)), default=None),
+        last_served=max(filter(None, (one.last_served, other.last_served)), default=None),
+    )
+
+
+def merged(tallies: Iterable[Tally]) -> Tally | None:
+    """Return one tally that sums those given; None where there are none. What differs between them is the first's."""
+    found = list(tallies)
+    if len(found) <= 1:
+        return found[0] if found else None
+    head = max(found, key=lambda tally: tally.count)
+    shortest = [x.duration_min_s for x in found if x.duration_min_s is not None]
+    longest = [x.duration_max_s for x in found if x.duration_max_s is not None]
+    return msgspec.structs.replace(
+        head,
+        count=sum(x.count for x in found),
+        hidden=sum(x.hidden for x in found),
+        is_notice=all(x.is_notice for x in found),
+        first=min((x.first for x in found if x.first), default=None),
+        last=max((x.last for x in found if x.last), default=None),
+        duration_min_s=min(shortest, default=None),
+        duration_max_s=max(longest, default=None),
+        samples=(*head.samples, *(s for x in found if x is not head for s in x.samples))[:3],
+    )
+
+
+def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> bool:
+    """Return whether a socket listening on one target takes connections to the other (ipv6(7): a `::` socket takes IPv4 too)."""
+    if listening.is_unix or wanted.is_unix:
+        return listening.path == wanted.path and listening.is_unix == wanted.is_unix
+    if listening.port != wanted.port:
+        return False
+    if listening.host == wanted.host:
+        return True
+    if listening.host == "0.0.0.0":
+        return ":" not in wanted.host
+    if listening.host == "::":
+        return ":" in wanted.host or not only_v6
+    if wanted.host in ("0.0.0.0", "::"):  # connecting to the wildcard reaches loopback
+        return listening.is_loopback
+    return wanted.host == "localhost" and listening.is_loopback
+
+
+def takes(listener: Listener, wanted: Target) -> bool:
+    """Return whether a listener takes connections to a target, under any of its names.
+
+    Not where the path that a unix socket was bound to leads to another file by now, or to none.
+    """
+    if wanted.is_unix and wanted.path in listener.names:
+        return True
+    return listener.is_at_path is not False and accepts(listener.target, wanted, listener.only_v6)
+
+
+_MANY = frozenset({"0.0.0.0", "::"})  # listening there takes connections to several addresses
+_ANY = _MANY | {"localhost"}  # connecting there reaches sockets with other addresses
+
+
+class Doors:
+    """Listeners by the targets that they may take connections to: thousands may share a port."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._exact: dict[tuple[str, int, str], list[tuple[int, Listener]]] = {}
+        self._wide: dict[int, list[tuple[int, Listener]]] = {}
+        self.by_port: dict[int, list[Listener]] = {}
+        for place, one in enumerate(listeners):
+            target = one.target
+            self.by_port.setdefault(target.port, []).append(one)
+            if target.host in _MANY:
+                self._wide.setdefault(target.port, []).append((place, one))
+            else:
+                self._exact.setdefault((target.host, target.port, target.path), []).append((place, one))
+                for name in one.names:
+                    self._exact.setdefault(("", 0, name), []).append((place, one))
+
+    def near(self, wanted: Target) -> list[Listener]:
+        """Return the listeners that may take connections to a target, in order; `takes` tells which do."""
+        if wanted.host in _ANY:
+            return self.by_port.get(wanted.port, [])
+        exact = self._exact.get((wanted.host, wanted.port, wanted.path), [])
+        wide = [] if wanted.is_unix else self._wide.get(wanted.port, [])
+        found = sorted((*exact, *wide), key=lambda each: each[0]) if exact and wide else exact or wide
+        return [one for _, one in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Joins:
+    """The indexes of one snapshot, so that thousands of targets cost no more than each its own."""
+
+    here: Snapshot
+
+    @cached_property
+    def _derived(self) -> dict[object, object]:
+        return {}
+
+    def once(self, derive: Callable[[Joins], T]) -> T:
+        """Return what a function derives from this index; it is asked once, however many targets need the answer."""
+        if derive not in self._derived:
+            self._derived[derive] = derive(self)
+        return cast(T, self._derived[derive])
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """All routes of all proxies."""
+        return routes(self.here)
+
+    @cached_property
+    def routes_at(self) -> dict[Position, Route]:
+        """The routes by where they are configured."""
+        return {route.at: route for route in self.routes if route.at is not None}
+
+    @cached_property
+    def variable_routes(self) -> tuple[Route, ...]:
+        """The routes whose target a variable decides."""
+        return tuple(route for route in self.routes if route.has_variables)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets."""
+        return targets(self.here)
+
+    @cached_property
+    def unheard(self) -> tuple[Target, ...]:
+        """The targets on this machine that nothing listens on (() where that is unknown)."""
+        return unheard(self.here) or ()
+
+    @cached_property
+    def _members(self) -> dict[int, dict[Target, Peer]]:
+        return {}
+
+    def members(self, peers: tuple[Peer, ...]) -> dict[Target, Peer]:
+        """Return the first peer that means each target. `peers`: of a route or group of this snapshot."""
+        if id(peers) not in self._members:
+            found: dict[Target, Peer] = {}
+            for peer in peers:
+                for target in addresses(peer, self.here):
+                    found.setdefault(target, peer)
+            self._members[id(peers)] = found
+        return self._members[id(peers)]
+
+    @cached_property
+    def _routes_of(self) -> dict[int, list[int]]:
+        """The places of the routes, by the identity of their peers."""
+        found: dict[int, list[int]] = {}
+        for place, route in enumerate(self.routes):
+            found.setdefault(id(route.peers), []).append(place)
+        return found
+
+    @cached_property
+    def _sets_to(self) -> dict[Target, list[int]]:
+        """The identities of the peers that mean each target."""
+        found: dict[Target, list[int]] = {}
+        for peers in peer_sets(self.routes):
+            for target in self.members(peers):
+                found.setdefault(target, []).append(id(peers))
+        return found
+
+    def leads_to(self, target: Target | None) -> bool:
+        """Return whether some route leads to a target."""
+        return target in self._sets_to
+
+    def routes_to(self, target: Target) -> tuple[Route, ...]:
+        """Return the routes that lead to a target, in order."""
+        places = sorted(place for peers in self._sets_to.get(target, ()) for place in self._routes_of[peers])
+        return tuple(self.routes[place] for place in places)
+
+    @cached_property
+    def _paths_of(self) -> dict[tuple[int, ...], tuple[PathTraffic, ...]]:
+        return {}
+
+    def paths_to(self, target: Target) -> tuple[PathTraffic, ...]:
+        """Return what clients were answered on the routes to a target, and where several servers have the path; once for each group."""
+        key = tuple(self._sets_to.get(target, ()))
+        if key not in self._paths_of:
+            places = {route.at for route in self.routes_to(target) if route.at is not None}
+            found = self.here.logs.paths if self.here.logs else ()
+            self._paths_of[key] = tuple(path for path in found if path.at in places or path.at is None)
+        return self._paths_of[key]
+
+    @cached_property
+    def proxy_of(self) -> dict[int, Proxy]:
+        """The proxies by the identity of their routes."""
+        found: dict[int, Proxy] = {}
+        for proxy in self.here.proxies or ():
+            for route in proxy.routes:
+                found.setdefault(id(route), proxy)
+        return found
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[int, Upstream]]:
+        """The first group of each name, with its place among all groups."""
+        found: dict[str, tuple[int, Upstream]] = {}
+        for place, group in enumerate(group for proxy in self.here.proxies or () for group in proxy.upstreams):
+            found.setdefault(group.name, (place, group))
+        return found
+
+    @cached_property
+    def _matchers(self) -> tuple[Matcher, ...]:
+        return tuple(Matcher(proxy.routes, proxy.servers) for proxy in self.here.proxies or () if proxy.kind == "nginx")
+
+    @cached_property
+    def _others(self) -> tuple[Ways, ...]:
+        return tuple(ways for kind, ways in ways_of(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
+
+    def taken(self, request: str, server: str) -> tuple[Route, ...]:
+        """Return the routes that a request ("GET /path") to a server of that first name takes, one of each proxy that has one."""
+        path = request.partition(" ")[2]
+        found = (matcher.find("", path, server=server or None) for matcher in self._matchers if path)
+        others = [route for ways in self._others if path for route in ways.of(path, server, is_passed=True)]
+        return (*(route for route in found if route is not None), *others)
+
+    @cached_property
+    def routes_by_name(self) -> dict[int, list[Route]]:
+        """The routes that name a host and port, by port."""
+        found: dict[int, list[Route]] = {}
+        ports = {
+            id(peers): {peer.target.port for peer in peers if peer.target and not peer.target.is_address}
+            for peers in peer_sets(self.routes)
+        }
+        for route in self.routes:
+            for port in ports[id(route.peers)]:
+                found.setdefault(port, []).append(route)
+        return found
+
+    @cached_property
+    def configured(self) -> frozenset[Target]:
+        """The addresses that stand literally in the configuration."""
+        return frozenset(
+            peer.target for peers in peer_sets(self.routes) for peer in peers if peer.target and peer.target.is_address
+        )
+
+    @cached_property
+    def names_at_start(self) -> tuple[Target, ...]:
+        """The names, with their ports, that a proxy resolves only when it starts or loads its configuration."""
+        found = (
+            peer.target
+            for peers in peer_sets(route for route in self.routes if not route.has_variables)
+            for peer in peers
+            if peer.target and not peer.target.is_address and not peer.resolves
+        )
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def is_open(self) -> bool:
+        """True where some route may lead to an address that does not stand in the configuration: by a name or variable."""
+        return any(route.has_variables and not route.peers for route in self.routes) or any(
+            peer.target is None or not peer.target.is_address for peers in peer_sets(self.routes) for peer in peers
+        )
+
+    @cached_property
+    def tallies(self) -> dict[Target | None, list[Tally]]:
+        """The tallies by target."""
+        found: dict[Target | None, list[Tally]] = {}
+        for tally in self.here.logs.tallies if self.here.logs else ():
+            found.setdefault(tally.target, []).append(tally)
+        return found
+
+    @cached_property
+    def refused_upgrades(self) -> dict[Target, PathTraffic]:
+        """The targets that ask for an upgrade which their routes do not pass on, each with a path."""
+        return refused_upgrades(self.here)
+
+    def tallies_of(self, symptom: Symptom) -> list[Tally]:
+        """Return the tallies of the proxy itself, without a target, that have a symptom."""
+        return [tally for tally in self.tallies.get(None, ()) if tally.symptom is symptom]
+
+    @cached_property
+    def failing(self) -> frozenset[Target]:
+        """The targets that some gateway's log shows failing."""
+        return frozenset(t.target for t in (self.here.logs.tallies if self.here.logs else ()) if t.target and t.proxy is not None)
+
+    @cached_property
+    def traffic(self) -> dict[Target, TargetTraffic]:
+        """What the access log tells of each target."""
+        return {traffic.target: traffic for traffic in (self.here.logs.targets if self.here.logs else ())}
+
+    @cached_property
+    def answering(self) -> frozenset[Target]:
+        """The targets that answered a request of ours."""
+        return answered(self.here)
+
+    @cached_property
+    def probes(self) -> dict[Target, list[Probe]]:
+        """Our own requests straight to each target."""
+        found: dict[Target, list[Probe]] = {}
+        for probe in self.here.probes or ():
+            if not probe.through_proxy:
+                found.setdefault(probe.target, []).append(probe)
+        return found
+
+    @cached_property
+    def entrances(self) -> dict[Position, list[Probe]]:
+        """Our own requests through the proxy, by the place of the route that they were meant for."""
+        found: dict[Position, list[Probe]] = {}
+        for probe in self.here.probes or ():
+            if probe.through_proxy and probe.route_at is not None:
+                found.setdefault(probe.route_at, []).append(probe)
+        return found
+
+    @cached_property
+    def _by_network(self) -> dict[str, tuple[Listener, ...]]:
+        return {}
+
+    def reachable(self, network: str) -> tuple[Listener, ...]:
+        """Return the listeners in one network namespace, and every unix socket."""
+        if network not in self._by_network:
+            found = self.here.listeners or ()
+            self._by_network[network] = tuple(x for x in found if x.target.is_unix or x.network == network)
+        return self._by_network[network]
+
+    @cached_property
+    def _doors(self) -> dict[str, Doors]:
+        return {}
+
+    def doors(self, network: str) -> Doors:
+        """Return the listeners of `reachable` by target."""
+        if network not in self._doors:
+            self._doors[network] = Doors(self.reachable(network))
+        return self._doors[network]
+
+    @cached_property
+    def processes(self) -> dict[int, Process]:
+        """The processes by pid."""
+        return {process.pid: process for process in self.here.processes or ()}
+
+    @cached_property
+    def unnamed(self) -> tuple[Listener, ...]:
+        """The listeners that no target means."""
+        exact = set(self.targets)
+        by_port: dict[int, list[Target]] = {}
+        wide: dict[int, list[Target]] = {}
+        for target in self.targets:
+            by_port.setdefault(target.port, []).append(target)
+            if target.host in _ANY:
+                wide.setdefault(target.port, []).append(target)
+
+        def is_meant(listener: Listener) -> bool:
+            own = listener.target
+            if listener.is_at_path is not False and own in exact:
+                return True
+            if own.is_unix:
+                return any(Target(path=name) in exact for name in listener.names)
+            near = by_port if own.host in _MANY else wide
+            return any(takes(listener, target) for target in near.get(own.port, ()))
+
+        return tuple(listener for listener in self.here.listeners or () if not is_meant(listener))

@@ -1,0 +1,79 @@
+"""What is shown beside a finding, whatever its cause: which requests failed, and what the application and its manager said at that time.
+
+Notes weigh nothing. Causes weigh what they need themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.contrast import alone
+from why502.logs.reasons import tells_little
+from why502.model.finding import Evidence
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event
+
+NEAR = timedelta(seconds=10)  # around the failures: an application may write its error some seconds before or after
+OWN = (Symptom.APPLICATION_ERROR, Symptom.START_FAILED)
+ENDS = (Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PHP_CHILD_DIED)
+FRAME = re.compile(r"\S+\(\) /\S+:\d+")
+
+
+def notes(case: Case, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
+    """Yield what is known beside the evidence of a finding and not told by it."""
+    told = "\n".join(item.message for item in evidence)
+    if case.target is None:
+        return
+    for message, source in _notes(case):
+        if (message.partition(": ")[2] or message) not in told:
+            yield Evidence(message=message, weight=0.0, source=source)
+
+
+def _notes(case: Case) -> Iterator[tuple[str, str]]:
+    if one := alone(case):
+        yield one, "access log"
+    if trace := slowest(case):
+        yield trace
+    if error := _last(case, OWN):
+        yield f"the application's last error at that time: {error.message}", error.source
+    if end := _last(case, ENDS):
+        yield f"how its process ended at that time: {end.message}", end.source
+
+
+def slowest(case: Case) -> tuple[str, str] | None:
+    """Return where most traces of PHP-FPM's slow log stand, and the log; None where it has none."""
+    traces = [event for event in case.events(Symptom.PHP_SLOW) if FRAME.match(event.detail) and _is_near(case, event)]
+    if not traces:
+        return None
+    total = sum(event.count for event in traces)
+    found: Counter[str] = Counter()
+    for event in traces:
+        found[event.detail] += event.count
+    frame, count = found.most_common(1)[0]
+    of = "the one trace stands" if total == 1 else f"{count} of {total} traces stand"
+    return f"in PHP-FPM's slow log, {of} in: {frame}", traces[0].source
+
+
+def _last(case: Case, symptoms: tuple[Symptom, ...]) -> Event | None:
+    """Return the last event of these at the time of the failures, one that tells the reason before one that does not."""
+    found = [event for event in case.events(*symptoms) if _is_near(case, event)]
+    return max(
+        found,
+        key=lambda event: (
+            not tells_little(event.detail or event.message),
+            event.ended_at.timestamp() if event.ended_at else 0.0,
+        ),
+        default=None,
+    )
+
+
+def _is_near(case: Case, event: Event) -> bool:
+    """Return whether an event was at the time of the target's failures."""
+    first, last = case.first_failure, case.last_failure
+    if first is None or last is None or event.at is None or event.ended_at is None:
+        return False
+    return event.ended_at >= first - NEAR and event.at <= last + NEAR

@@ -1,0 +1,222 @@
+"""Whether clients get what they ask for: routes whose requests are mostly refused although the way to the backend works.
+
+That is no failure of the gateway, but nobody whose requests are answered 500 calls the machine healthy. Shares and numbers decide, per route:
+scanners ask for what never existed, robots for what is gone, and some clients make mistakes. None of that is most of a route's traffic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.index import Joins, routes
+from why502.model.config import Position, Route
+from why502.model.logs import PathTraffic, Symptom
+from why502.model.snapshot import Snapshot
+from why502.model.target import Target
+
+ERRORS = frozenset({"500", "501", "505"})
+LIMITS = frozenset({"408", "413", "414", "431", "494"})
+REFUSED = frozenset({"400", "403", "404", "405", "411", "415", "421", "426"})
+FEW, SOME, MANY = 5, 10, 20  # requests
+MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
+NOTICEABLE = 0.2
+SEVERAL = 2  # clients
+PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
+_RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
+# What scanners and browsers ask for by themselves, whether it exists or not.
+_PROBED = re.compile(
+    r"/\.|/(?:favicon\.ico|robots\.txt|sitemap|apple-touch-icon|browserconfig|ads\.txt|wp-|wordpress|xmlrpc|phpmyadmin|pma\b|cgi-bin|vendor/|boaform|hnap1"
+    r"|solr/|owa/|autodiscover|geoserver|actuator|manager/|admin)|\.(?:env|git|aspx?|jsp|cgi|bak|sql|zip|tar|gz|old|ini)(?:/|$)",
+    re.IGNORECASE,
+)
+_SCRIPT = re.compile(r"\.php\d?(?:/|$)", re.IGNORECASE)
+_WEBSOCKET = re.compile(r"/(?:wss?|websockets?|web-socket|socket\.io|sockjs(?:-node)?|cable|signalr|hubs?)(?:/|$)", re.IGNORECASE)
+
+
+class Reason(StrEnum):
+    """Who refuses, as far as the answers tell it."""
+
+    APPLICATION = "application"  # it answers 500
+    LIMIT = "limit"  # the request is larger than a limit
+    REFUSAL = "refusal"  # the backend does not know or not allow it
+    WEBSOCKET = "websocket"  # the upgrade is refused
+    CUT = "cut"  # upgraded connections are cut for being idle
+
+
+class Unserved(NamedTuple):
+    """A route whose clients are not served."""
+
+    reason: Reason
+    refused: int
+    requests: int
+    statuses: tuple[str, ...] = ()  # most frequent first
+    request: str = ""  # the one refused most often
+    server: str = ""
+    location: str = ""
+    at: Position | None = None
+    target: Target | None = None
+    last: datetime | None = None
+    is_over: bool = False
+
+    @property
+    def is_of_application(self) -> bool:
+        """Return whether the application itself answers with an error now."""
+        return self.reason is Reason.APPLICATION and not self.is_over
+
+    @property
+    def where(self) -> str:
+        """Return the route in words."""
+        if self.location:
+            return f"{f'{self.server}, ' if self.server else ''}location {self.location}"
+        return self.server or "this gateway"
+
+    @property
+    def message(self) -> str:
+        """Return in one sentence what clients get."""
+        if self.reason is Reason.CUT:
+            return (
+                f"{self.refused} WebSocket connections were cut because they were idle for longer than the proxy's read timeout"
+            )
+        share = f"{self.refused} of {self.requests} requests to {self.where}"
+        status = "/".join(self.statuses)
+        example = f", most often {self.request}" if self.request else ""
+        on = f" on {self.target}" if self.target else ""
+        whose = {
+            Reason.APPLICATION: f"the application{on} itself answers {share} with {status}{example}",
+            Reason.LIMIT: f"{share} exceed a limit and are answered {status}{example}",
+            Reason.REFUSAL: f"{share} are rejected with {status}{f' by {self.target}' if self.target else ''}{example}",
+            Reason.WEBSOCKET: f"WebSockets do not open: {share} are answered {status} instead of 101{example}",
+        }[self.reason]
+        return f"{whose} (resolved)" if self.is_over else whose
+
+
+def unserved(joins: Joins) -> tuple[Unserved, ...]:
+    """Return the routes whose clients are not served, most refused requests first."""
+    return joins.once(_unserved)
+
+
+def _unserved(joins: Joins) -> tuple[Unserved, ...]:
+    here, places = joins.here, joins.routes_at
+    if here.logs is None:
+        return ()
+    groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
+    for path in here.logs.paths:
+        groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
+    found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
+    found = [one if one.at else one._replace(target=_only_target(here, one.server)) for one in found]
+    found.extend(_cut(here))
+    return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
+
+
+def _only_target(here: Snapshot, server: str) -> Target | None:
+    """Return the one backend of a server's routes, where it has no other: which location took a request is not known."""
+    own = [route for route in routes(here) if server and server in (route.server, *route.server_names)]
+    found = {peer.target for route in own for peer in route.peers if not peer.is_down}
+    return found.pop() if len(found) == 1 else None
+
+
+def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
+    """Yield what most of a route's clients suffer: an error of the application, else a limit, else a refusal."""
+    errors = _sum(paths, ERRORS)
+    total = sum(path.completed for path in paths)
+    if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
+        yield _told(Reason.APPLICATION, paths, ERRORS, route)
+        return
+    for path in paths:
+        count = _sum([path], ERRORS)
+        is_most = _is_certain(path, count, FEW) and count >= MOST * path.completed
+        is_since = count >= NOTICEABLE * path.completed and _is_certain(path, path.refused_since, FEW)
+        if is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY):
+            yield _told(Reason.APPLICATION, [path], ERRORS, route)
+    for path in paths:
+        count = _sum([path], LIMITS)
+        if path.request and count >= (FEW if path.clients >= SEVERAL else SOME) and _is_most(path, count):
+            yield _told(Reason.LIMIT, [path], LIMITS, route)
+        count = _sum([path], REFUSED)
+        if _WEBSOCKET.search(path.request) and _is_certain(path, count, FEW) and _is_most(path, count):
+            yield _told(Reason.WEBSOCKET, [path], REFUSED, route)
+            return
+    yield from _refused(paths, route)
+
+
+def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
+    """Yield that nearly everything is refused, in a place that no rule of the proxy itself closes: the same paths, again and again."""
+    if route is None or _RULES & route.settings.keys() or route.if_conditions:
+        return
+    is_script = route.protocol == "fastcgi"
+    meant = [path for path in paths if not (_PROBED.search(path.request) or (not is_script and _SCRIPT.search(path.request)))]
+    refused = [path for path in meant if _sum([path], REFUSED)]
+    count, total = _sum(meant, REFUSED), sum(path.completed for path in meant)
+    probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
+    clients = max((path.clients for path in refused), default=0)
+    if count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed) and count >= 2 * len(refused):
+        yield _told(Reason.REFUSAL, meant, REFUSED, route)
+
+
+def _cut(here: Snapshot) -> Iterator[Unserved]:
+    """Yield that most upgraded connections end by the proxy's own timer, or some by one that is shorter than usual pings."""
+    tallies = [tally for tally in (here.logs.tallies if here.logs else ()) if tally.symptom is Symptom.UPGRADED_TIMED_OUT]
+    count = sum(tally.count for tally in tallies)
+    if count < FEW:
+        return
+    opened = sum(path.statuses.get("101", 0) for path in (here.logs.paths if here.logs else ()))
+    targets = {tally.target for tally in tallies}
+    limits = [route.read_timeout_s for route in routes(here) if {peer.target for peer in route.peers} & targets]
+    is_short = bool(limits) and 0 < max(limits) <= PING_S
+    if is_short or count >= MOST * opened:
+        last = max((tally.last for tally in tallies if tally.last), default=None)
+        target = tallies[0].target
+        yield Unserved(Reason.CUT, count, max(opened, count), ("101",), server=tallies[0].server, target=target, last=last)
+
+
+def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], route: Route | None) -> Unserved:
+    worst = max(paths, key=lambda path: (_sum([path], statuses), path.request))
+    counts = {status: sum(path.statuses.get(status, 0) for path in paths) for status in statuses}
+    last = max((path.last_refused for path in paths if path.last_refused), default=None)
+    peers = [peer.target for peer in route.peers if peer.target and not peer.is_down] if route else []
+    return Unserved(
+        reason,
+        sum(counts.values()),
+        sum(path.completed for path in paths),
+        tuple(sorted((status for status in counts if counts[status]), key=lambda status: (-counts[status], status))),
+        worst.request,
+        (route.server if route else "") or worst.server,
+        worst.location,
+        worst.at,
+        peers[0] if len(peers) == 1 else None,
+        last,
+        bool(last and worst.last_served and worst.last_served > last),
+    )
+
+
+def _is_certain(path: PathTraffic, count: int, several: int) -> bool:
+    """Return whether that many refusals are more than one client's mistake: of one client alone it takes many."""
+    return count >= (several if path.clients >= SEVERAL else MANY)
+
+
+def _is_most(path: PathTraffic, count: int) -> bool:
+    """Return whether that many are most of the requests of a path, or all since a while."""
+    return count >= MOST * path.completed or path.refused_since >= MANY
+
+
+def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:
+    return sum(count for path in paths for status, count in path.statuses.items() if status in statuses)
+
+
+def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:
+    """Return the last error that the application of a target told of itself; "" where none is known to be its own."""
+    case = Case(here=here, target=target, index=joins)
+    found: list[tuple[float, str]] = []
+    own = [tally for tally in case.tallies if tally.symptom is Symptom.APPLICATION_ERROR]
+    found.extend(
+        (tally.last.timestamp() if tally.last else 0.0, tally.detail or tally.samples[-1].text)
+        for tally in (*own, *case.words(Symptom.APPLICATION_ERROR))
+        if tally.samples
+    )
+    found.extend((event.at.timestamp() if event.at else 0.0, event.message) for event in case.events(Symptom.APPLICATION_ERROR))
+    return max(found)[1] if found else ""

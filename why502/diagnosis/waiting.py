@@ -1,0 +1,81 @@
+"""What a backend needs and waits for, as a case shows it: its own words, and the other ends of its connections."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.needs import PRODUCTS, Need, need_of
+from why502.diagnosis.unserved import unserved
+from why502.model.logs import Symptom
+from why502.model.snapshot import Dependency, Event
+
+_DATABASES = frozenset({"PostgreSQL", "PgBouncer", "MySQL", "a database"})
+LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
+ERRORS = (Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
+BROKEN = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)
+BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application may wait that long before it says so
+
+
+def is_hurt(case: Case) -> bool:
+    """Return whether requests fail in a way that something the application needs can cause: it runs and took them."""
+    told = any(tally.proxy is not None and tally.symptom is Symptom.APPLICATION_ERROR for tally in case.tallies)
+    return case.target is not None and (told or case.seen(*LATE, *ERRORS, *BROKEN) or bool(errors_of(case)))
+
+
+def errors_of(case: Case) -> int:
+    """Return how many requests the application itself answers with an error, on routes most of whose clients get one."""
+    own = (one for one in unserved(case.joins) if one.target == case.target and one.is_of_application)
+    return max((one.refused for one in own), default=0)
+
+
+def is_late(case: Case) -> bool:
+    """Return whether requests to the target time out."""
+    return case.seen(*LATE)
+
+
+def said(case: Case) -> list[tuple[Need, Event]]:
+    """Return what the application said of what it needs around the time of the failures, in order of time."""
+    found = []
+    first, last = case.first_failure, case.last_failure
+    for event in case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED):
+        is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
+        if is_near and (need := need_of(event.detail or event.message)):
+            found.append((need, event))
+    for tally in case.tallies:  # what it wrote into its proxy's log, or into one that the user gave
+        if tally.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(tally.detail)):
+            event = Event(
+                symptom=tally.symptom, message=tally.detail, detail=tally.detail, source=tally.source, count=tally.count
+            )
+            found.append((need, event))
+    return found
+
+
+def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
+    """Return whether the application complains about as often as requests fail with an error of its own."""
+    errors = sum(tally.count for tally in case.tallies if tally.symptom in ERRORS)
+    errors = max(errors, errors_of(case))
+    return bool(errors) and 2 * sum(event.count for _, event in own) >= errors
+
+
+def heard_of(case: Case, need: Need) -> Dependency | None:
+    """Return the other end that the application's words name."""
+    if need.place is None:
+        named = (x for x in case.dependencies if need.product and PRODUCTS.get(x.peer.port) == need.product)
+        return next((x for x in named if x.is_heard is False), None)
+    return next((x for x in case.dependencies if x.peer.port == need.place.port and x.peer.path == need.place.path), None)
+
+
+def called(case: Case, need: Need) -> str:
+    """Return what the application's words name, with its address where it is connected to one database only and they name none."""
+    if need.place is None and need.product in _DATABASES:
+        peers = [peer for peer in case.dependencies if peer.is_heard and PRODUCTS.get(peer.peer.port) in _DATABASES]
+        if len(peers) == 1:
+            return name_of(peers[0])
+    return need.name
+
+
+def name_of(peer: Dependency) -> str:
+    """Return what a peer is, in words: "PostgreSQL (127.0.0.1:5432)"."""
+    product = PRODUCTS.get(peer.peer.port, "") or ("PostgreSQL" if ".s.PGSQL" in peer.peer.path else "")
+    return f"{product} ({peer.peer})" if product else f"{peer.process} ({peer.peer})" if peer.process else str(peer.peer)

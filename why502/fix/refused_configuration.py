@@ -1,0 +1,57 @@
+"""A configuration that its proxy refuses: what the linter repairs of it without asking. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from why502.config.tree import content
+from why502.deployment.files import Deployment
+from why502.gateways.nginx.config import load
+from why502.gateways.nginx.config.files import dumped
+from why502.linter.engine import RULES, lint
+from why502.model.finding import Severity
+from why502.model.remedy import Edit, Remedy, Run
+from why502.model.snapshot import Proxy
+from why502.remedies.changes import reload
+
+FATAL = ("proxy-config-invalid", "proxy-not-running")  # causes that a refused configuration may be behind
+
+
+def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
+    """Return what is done, in words, and the changes; () where nothing of what is refused can be mended so."""
+    if proxy.kind != "nginx" or proxy.test != "failed" or not proxy.files:
+        return "", ()
+    read, listing = dumped({file.path: content(file) for file in proxy.files})
+    found = load(read, listing, proxy.config, proxy.prefix, version=proxy.version, build_arguments=proxy.build)
+    rules = [rule for rule in RULES.values() if rule.severity is Severity.ERROR and rule.cause == "proxy-config-invalid"]
+    risks, _ = lint(Deployment(configuration=found, version=proxy.version, is_here=True), rules)
+    words: list[str] = []
+    changes: list[Edit] = []
+    for risk in risks:
+        for remedy in risk.remedies:
+            edits = [step for step in remedy.steps if isinstance(step, Edit)]
+            if remedy.safe and edits and len(edits) == len(remedy.steps) and not overlap(edits, changes):
+                words.append(remedy.message)
+                changes += edits
+    return "; ".join(words), tuple(changes)
+
+
+def overlap(some: Iterable[Edit], others: Iterable[Edit]) -> bool:
+    """Return whether two changes are of the same bytes, or at the same place."""
+    taken = list(others)
+    return any(a.file == b.file and a.start <= b.end and b.start <= a.end for a in some for b in taken)
+
+
+def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:
+    """Yield what has each proxy take its configuration again."""
+    for proxy in proxies:
+        message, changes = mended(proxy)
+        if changes and (begin := reload(proxy) or _start(proxy)):
+            yield Remedy(message=f"correct {proxy.config}, which is rejected: {message}", steps=(*changes, *begin))
+
+
+def _start(proxy: Proxy) -> tuple[Run, ...]:
+    if proxy.unit:
+        return (Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit)),)
+    program = (proxy.exe, *proxy.options)
+    return (Run(argv=program, undo=(*program, "-s", "quit")),) if proxy.exe else ()

@@ -1,0 +1,1 @@
+"""Gateways: one package for each product, found by its directory."""

@@ -1,0 +1,25 @@
+"""Akamai: the class (the number before the point) of the code on its error page and in its log."""
+
+from __future__ import annotations
+
+from why502.gateways.codes import Product, code, table
+from why502.model.logs import Symptom
+
+PRODUCT = Product(
+    name="akamai",
+    title="Akamai",
+    about="The reference on the error page and the error code in the log begin with a class; what follows the point differs.",
+    codes=table(
+        code("1.xx", "the origin did not answer in time (120 s)", Symptom.READ_TIMED_OUT, "backend-too-slow", "504"),
+        code("3.xx", "reading from the origin failed", Symptom.CLOSED_BEFORE_HEADER, "premature-close invalid-response", "502"),
+        code("4.xx", "the request could not be sent", Symptom.SEND_FAILED, "connection-reset", "502"),
+        code("6.xx", "the origin refuses the connection", Symptom.CONNECT_REFUSED, "backend-not-running connect-rejected", "503"),
+        code("11.xx", "the origin's name does not resolve", Symptom.NAME_NOT_FOUND, "dns-host-not-found", "503"),
+        code("15.xx", "the origin answered with nothing", Symptom.CLOSED_BEFORE_HEADER, "premature-close", "502"),
+        code("18.xx", "denied by a rule", Symptom.DENIED_BY_RULE, "denied-by-rule", "403", failure=False),
+        code("27.xx", "the client left", Symptom.CLIENT_CLOSED, "client-closed-request", "000"),
+        code("30.xx", "the TLS handshake with the origin failed", Symptom.TLS_FAILED, "tls-handshake-failed tls-verify-failed", "502 or 503"),
+        code("97.xx", "no answer to the connection attempt", Symptom.CONNECT_TIMED_OUT, "connect-timeout", "504"),
+    ),
+    next=("translate the reference in the control centre's diagnostic tools", "curl the origin directly with the Host header that it expects"),
+)  # fmt: skip

@@ -1,0 +1,108 @@
+"""Which route of an httpd a request takes, on the URI that a log shows.
+
+Sources: modules/proxy/mod_proxy.c (proxy_trans: the ProxyPass of a <Location>, then those of the server in their order, the first that
+fits), server/request.c (<Files> and <FilesMatch> are of the file's name). What rewrites and indexes do is not followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from why502.gateways.nginx.config.match import compiled, path_of
+from why502.model.config import Route
+
+EXCLUDED = "ProxyPass !"  # in a route's settings: the paths that the lines before it keep from being passed on
+LONGEST = 500  # characters of an expression that is tried
+_BY_EXPRESSION = ("locationmatch", "filesmatch")
+
+
+class Matcher:
+    """Finds routes. A virtual host is known by its first name, as the routes have it."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._by_server: dict[str, list[Route]] = {}
+        for route in routes:
+            self._by_server.setdefault(route.server, []).append(route)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names of the virtual hosts that pass something on."""
+        return tuple(self._by_server)
+
+    def find(self, uri: str, server: str, *, is_passed: bool = False) -> Route | None:
+        """Return the route of a request; None where it has none, or it cannot be told.
+
+        `is_passed`: it is known to have been passed on. What no path fits then went to the only handler of scripts: an index, or
+        FallbackResource.
+        """
+        path = path_of(uri)
+        routes = self._of(server)
+        if any(route.directive.lower() == "rewriterule" for route in routes):
+            return None  # its expression is not looked at
+        inside = [route for route in routes if route.location_path and route.directive.lower() == "proxypass"]
+        found = next((route for route in reversed(inside) if _is_under(path, route)), None)
+        if found is None:
+            outside = (route for route in routes if not route.location_path and route.directive.lower().startswith("proxypass"))
+            found = next((route for route in outside if _fits(path, route)), None)
+        if found is not None:
+            return found
+        scripts = [route for route in routes if route.directive.lower() == "sethandler"]
+        named = [route for route in scripts if _is_file_of(path, route)]
+        if named or not is_passed:
+            return named[-1] if named else None
+        return scripts[0] if len({id(route.peers) for route in scripts}) == 1 else None
+
+    def _of(self, server: str) -> list[Route]:
+        """Return the routes of a virtual host, and those that all have."""
+        if server in self._by_server:
+            return [*self._by_server[server], *(self._by_server.get("", ()) if server else ())]
+        return [route for routes in self._by_server.values() for route in routes if server in route.server_names]
+
+
+def _fits(path: str, route: Route) -> bool:
+    """Return whether a ProxyPass or ProxyPassMatch of the server is for a path that no line before it keeps back."""
+    excluded = route.settings.get(EXCLUDED, ())
+    if any(_is_below(path, setting.args[0]) for setting in excluded if setting.args):
+        return False
+    return _matches(route.location, path) if route.directive.lower() == "proxypassmatch" else _is_below(path, route.location)
+
+
+def _is_under(path: str, route: Route) -> bool:
+    """Return whether a path is of the section around a route."""
+    kind = route.location_path[0].partition(" ")[0].lower() if route.location_path else ""
+    if kind in _BY_EXPRESSION:
+        return _matches(route.location, path)
+    return _is_below(path, route.location)
+
+
+def _is_file_of(path: str, route: Route) -> bool:
+    """Return whether a path names a file of the section around a handler; that of a <Location> is a path."""
+    kind = route.location_path[0].partition(" ")[0].lower() if route.location_path else ""
+    if not kind:
+        return True
+    if kind.startswith("location"):
+        return _is_under(path, route)
+    parts = [part for part in path.split("/") if part]
+    if kind == "filesmatch":
+        return any(_matches(route.location, part) for part in parts)
+    glob = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in route.location)
+    return any(_matches(f"^{glob}$", part) for part in parts)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    """Return whether a path is a prefix, or below it, as alias_match() of mod_proxy compares: whole parts only."""
+    if not prefix.startswith("/"):
+        return False
+    return path == prefix or path.startswith(prefix if prefix.endswith("/") else prefix + "/")
+
+
+def _matches(pattern: str, path: str) -> bool:
+    expression = _compiled(pattern)
+    return expression is not None and expression.search(path) is not None
+
+
+@lru_cache(256)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    return compiled(pattern, False) if len(pattern) <= LONGEST else None

@@ -1,0 +1,1 @@
+"""The logs of Apache httpd, and of its module mod_jk."""

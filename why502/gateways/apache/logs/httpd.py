@@ -1,0 +1,330 @@
+"""The error log of Apache httpd 2.2 and 2.4: `[time] [module:level] [pid N:tid N] (errno)text: [client ip:port] AH01102: message`.
+
+Source: server/log.c, ErrorLogFormat; modules/proxy/*.c. 2.2 has `[time] [level]`, no codes, and the errno behind the client. The line with
+the reason of a failed connection carries no client, the one after it (same pid and tid) no reason: it gets the reason of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from datetime import datetime
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from why502.gateways.apache.codes import BODY, CONNECT, PRODUCT, READ, SOCKET
+from why502.gateways.codes import Code
+from why502.gateways.codes import code as row
+from why502.logs.coded import LIMIT, iso, said
+from why502.logs.phrases import share
+from why502.model.logs import LogRecord, Symptom
+from why502.model.target import Target
+from why502.model.times import whole_number
+
+NAME = "apache"
+MARKS = (
+    *(b"AH0", b"AH1", b"proxy: ", b"proxy:", b"disabling worker", b"disabled connection", b"MaxClients", b"MaxRequestWorkers"),
+    *(b"exit signal", b"make_sock", b"workers", b"AJP", b"ajp_", b"Error dispatching", b"[error] [client", b"SSL Proxy"),
+    *(
+        b"FastCGI: ",
+        b"mod_fcgid: ",
+        b"script headers",
+        b"output before headers",
+        b"header from script",
+        b"lb method",
+        b"perhaps misspelled",
+    ),
+    *(b"DNS lookup failure for", b"Error reading from remote server", b"temporary directory failed", b"emporary file"),
+)
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
+_MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_LEVELS = "emerg|alert|crit|error|warn|notice|info|debug|trace[1-8]"
+_HEAD = re.compile(
+    r"\[(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,9})?) (?P<year>\d{4})\] "
+    rf"\[(?:(?P<module>[\w.-]{{0,40}}):)?(?P<level>{_LEVELS})\] ?(?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
+)
+_SHORT = re.compile(
+    rf"\[(?P<module>[\w.-]{{0,40}}):(?P<level>{_LEVELS})\] (?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
+)
+_PREFIX = re.compile(
+    r"\s*(?:(?P<source>[\w/.-]{1,60}\.c\(\d{1,6}\)): "
+    r"|\((?P<errno>\d{1,10}|EAI \d{1,3})\)(?P<words>[^:\[\]]{0,100}?): "
+    r"|[\[\]](?P<peer>client|remote) (?P<ip>[^\]\s]{1,100})\] "
+    r"|(?P<code>AH\d{5}): ?|proxy: (?:HTTP: )?)"
+)
+_CODE = re.compile(r"\b(AH\d{5})\b:? ?")
+_REFERER = re.compile(r", referer: (\S(?:(?!, referer: ).)*)\Z")
+_TO = re.compile(
+    r"attempt to connect to (?:Unix domain socket (?P<path>/[^(]{1,500}?) \(|(?P<to>[^\s(]{1,255}))"
+    r"|remote server (?P<server>[^\s,]{1,255})"
+    r"|(?:failed to|failed from|error from|connection for|connection to) \(?(?P<ip>[\w.:\[\]-]{1,255}:\d{1,5})"
+    r"|Error dispatching request to (?P<fcgi>[\w.\[\]-]{0,255}:\d{0,5})"
+    r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
+)
+_PORT = re.compile(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
+_GROUP = re.compile(r"balancer://([\w.-]{1,100})")
+_RETURNED = re.compile(r" returned by (\S{1,2000})")
+_ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
+    "connection refused": 111,
+    "the timeout specified has expired": 70007,
+    "connection timed out": 110,
+    "no route to host": 113,
+    "network is unreachable": 101,
+    "connection reset by peer": 104,
+    "no such file or directory": 2,
+    "permission denied": 13,
+    "too many open files": 24,
+    "no space left on device": 28,
+    "address family not supported by protocol": 97,
+    "internal error": 20014,
+    "end of file found": 70014,
+    "broken pipe": 32,
+}
+_WORDS = tuple(  # of 2.2 and of lines that lost their code
+    (re.compile(pattern, re.IGNORECASE), code)
+    for pattern, code in (
+        (r"attempt to connect to Unix domain socket", "AH02454"),
+        (r"attempt to connect to \S+ ?(?:\([^)]*\) )?failed", "AH00957"),
+        (r"disabling worker for", "AH00959"),
+        (r"disabled connection for", "AH00940"),
+        (r"failed to make connection to backend", "AH01114"),
+        (r"error reading status line from remote server", "AH01102"),
+        (r"returned by /|Error reading from remote server|DNS lookup failure for", "AH00898"),
+        (r"No protocol handler was valid for the URL", "AH01144"),
+        (r"All workers are in error state", "AH01170"),
+        (r"all workers are busy", "AH00934"),
+        (r"No workers in balancer", "AH01171"),
+        (r"Error dispatching request to", "AH01075"),
+        (r"Failed to read FastCGI header", "AH01067"),
+        (r"Got bogus version", "AH01068"),
+        (r"Error parsing script headers", "AH01070"),
+        (r"error reading response", "AH01110"),
+        (r"bad HTTP/\S+ header returned by", "AH01106"),
+        (r"pass request body failed to", "AH01084"),
+        (r"prefetch request body failed|read request body failed", "AH01095"),
+        (r"ajp_ilink_receive\(\) received bad header|got bad signature", "AH01080"),
+        (r"ajp_ilink_receive\(\) can't receive header|ajp_read_header|read response failed from", "AH00878"),
+        (r"cping/cpong failed", "AH00897"),
+        (r"search for temporary directory failed", "AH01089"),
+        (r"creation of temporary file in directory", "AH01090"),
+        (r"write to temporary file \S+ failed", "AH01091"),
+        (r"server reached (?:MaxClients|MaxRequestWorkers|ServerLimit) setting", "AH00484"),
+        (r"exit signal", "AH00052"),
+        (r"could not bind to address", "AH00072"),
+        (r"Syntax error on line", "AH00526"),
+        (r"SSL Proxy: Peer certificate does not match", "AH02411"),
+        (r"SSL Proxy: Peer certificate CN mismatch", "AH02005"),
+        (r"SSL Proxy: Peer certificate is expired", "AH02004"),
+        (r"Certificate Verification: Error", "AH02276"),
+        (r"SSL Proxy connect failed|SSL handshake failed: sending 502", "AH02003"),
+        (r"Error during SSL Handshake with remote server", "AH00898"),
+    )
+)
+_NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
+    (re.compile(pattern), code)
+    for pattern, code in (
+        (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
+        (r"FastCGI: comm with .{0,300} aborted: (?:first read )?idle timeout|mod_fcgid: read data timeout|FastCGI: .{0,200}idle timeout", row("FastCGI", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short backend-hung", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: read failed", row("FastCGI", "the connection broke off", Symptom.RESET_BEFORE_HEADER, "connection-reset backend-crashed", "500")),
+        (r"FastCGI: incomplete headers \(|Premature end of script headers|End of script output before headers|mod_fcgid: error reading data", row("FastCGI", "it ended before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout", "500")),
+        (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
+        (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
+    )
+)  # fmt: skip
+_SECOND = frozenset(
+    {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
+)
+AT_ONCE_S = 0.05
+_FATAL = re.compile(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
+_NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file")
+_last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each pid and tid
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that begin as httpd's do, or hold one of its codes."""
+    return share(sample, lambda line: (_HEAD.match(line) and 1) or (_CODE.search(line[:500]) or parse(line)))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; None if httpd did not write it. `at` is naive local time."""
+    line = line[:LIMIT].rstrip("\r\n")
+    match = _HEAD.match(line) or _SHORT.match(line)
+    head = match.groupdict("") if match else {}
+    rest = line[match.end() :] if match else line
+    fields: dict[str, str] = {}
+    while (prefix := _PREFIX.match(rest)) and prefix.end():
+        fields |= {name: text for name, text in prefix.groupdict().items() if text}
+        rest = rest[prefix.end() :]
+    if "code" not in fields and (found := _CODE.search(rest[:300])):
+        before = rest[: found.start()].lower()
+        fields["words"] = fields.get("words") or next((words for words in _ERRNO_WORDS if words in before), "")
+        fields["code"], rest = found[1], rest[found.end() :]
+    code = _code(fields.get("code", ""), rest)
+    if code is None:
+        if "year" not in head:
+            return None
+        code = Code(code=fields.get("code", ""), message="", is_gateway_failure=False)
+    return _record(code, rest, fields, head)
+
+
+def _code(name: str, message: str) -> Code | None:
+    if name == "AH00526" and (found := _no_code(message)):
+        return found
+    if name in PRODUCT.codes:
+        return PRODUCT.codes[name]
+    if name:
+        return _no_code(message) or Code(code=name, message="", is_gateway_failure=False)
+    known = next((code for pattern, code in _WORDS if pattern.search(message[:1000])), None)
+    return PRODUCT.codes[known] if known else _no_code(message)
+
+
+def _no_code(message: str) -> Code | None:
+    return next((code for pattern, code in _NO_CODE if pattern.search(message[:1000])), None)
+
+
+def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, str]) -> LogRecord:
+    referrer = _REFERER.search(message)
+    message = message[: referrer.start()] if referrer else message
+    errno = _errno(fields, message)
+    to = _TO.search(message[:1000])
+    given = next((text for text in to.groups() if text), "") if to else ""
+    returned = _RETURNED.search(message)
+    record = said(
+        code,
+        _symptom(code, errno, fields.get("errno", ""), message),
+        format=NAME,
+        proxy="apache",
+        program="httpd",
+        at=_time(head["year"], head["month"], head["day"], head["clock"]) if head.get("year") else None,
+        level=head.get("level", ""),
+        pid=int(head["pid"]) if head.get("pid") else None,
+        errno=errno,
+        message=message.strip(),
+        detail=message.strip()[:200] if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144") else "",
+        target=_target(given),
+        group=group[1] if (group := _GROUP.search(message)) else "",
+        client=_PORT.sub("", fields["ip"]) if fields.get("peer") == "client" else "",
+        request=f"GET {returned[1]}" if returned else "",
+        referrer=referrer[1] if referrer else "",
+        upstream=given,
+        protocol=_protocol(message, head.get("module", "")),
+        status=_status(code),
+    )
+    if fields.get("peer") == "remote" and record.target is None:
+        record = replace(record, target=Target.parse(fields["ip"]))
+    return _joined(record, head)
+
+
+def _joined(record: LogRecord, head: dict[str, str]) -> LogRecord:
+    """Return the second line of a failure with what the first, by the same thread, told; and so counted once only."""
+    key = (head.get("pid", ""), head.get("tid", ""))
+    if key == ("", ""):
+        return record
+    if (first := _last.get(key)) and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
+        return replace(
+            record,
+            symptom=first.symptom,
+            causes=first.causes,
+            phase=first.phase,
+            is_repeat=True,
+            errno=record.errno or first.errno,
+            target=first.target or record.target,
+        )
+    if record.symptom is not None and record.is_gateway_failure:
+        _last[key] = record
+        _last.move_to_end(key)
+        if len(_last) > 256:
+            _last.popitem(last=False)
+    return record
+
+
+def _near(first: LogRecord, second: LogRecord) -> bool:
+    return (
+        first.code != second.code
+        and first.at is not None
+        and second.at is not None
+        and 0 <= (second.at - first.at).total_seconds() <= 2
+    )
+
+
+def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
+    """Return whether mod_proxy_fcgi tells of one exchange twice: that no header came, and at once how the exchange ended."""
+    pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
+    if not pair or first.at is None or second.at is None:
+        return False
+    return 0 <= (second.at - first.at).total_seconds() <= AT_ONCE_S
+
+
+def _errno(fields: dict[str, str], message: str) -> int | None:
+    text = fields.get("errno", "")
+    if (errno := whole_number(text, 9)) is not None:
+        return errno
+    words = fields.get("words", "").strip().lower() or message[:60].lower()
+    return next((number for known, number in _ERRNO_WORDS.items() if words.startswith(known)), None)
+
+
+def _symptom(code: Code, errno: int | None, written: str, message: str) -> Symptom | None:
+    """Return what the errno, or the text, makes of a code."""
+    match code.code:
+        case "FastCGI" if code.symptom is Symptom.CONNECT_FAILED:
+            return CONNECT.get(errno or 0)
+        case "AH00957":
+            return CONNECT.get(errno or 0)
+        case "AH00952":
+            return SOCKET.get(errno or 0, Symptom.PROXY_INTERNAL) if errno else None
+        case "AH02454":
+            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is no path
+                return Symptom.SOCKET_PATH_MISSING
+            return CONNECT.get(errno or 0)
+        case "AH01102" | "AH10404" | "AH01030" | "AH00992" | "AH00878":
+            return READ.get(errno or 0)
+        case "AH01084" | "AH01097":
+            return Symptom.TLS_FAILED if errno == 20014 else None
+        case "AH01110":
+            return BODY.get(errno or 0)
+        case "AH01075" if "reading input brigade" in message:  # of the request's body: the client's side
+            return Symptom.CLIENT_TIMED_OUT if errno == 70007 else Symptom.CLIENT_CLOSED
+        case "AH01075":
+            if "response body" in message or "writing brigade" in message:
+                return Symptom.CLIENT_CLOSED if errno == 32 else BODY.get(errno or 0, Symptom.CLOSED_IN_BODY)
+            return READ.get(errno or 0)
+        case "AH00898":
+            if "DNS lookup failure" in message:
+                return Symptom.NAME_SERVER_FAILED if written.endswith(" 3") else Symptom.NAME_NOT_FOUND
+            if "SSL Handshake" in message:
+                return Symptom.TLS_FAILED
+            if "Corrupt status line" in message or "Invalid status" in message:
+                return Symptom.HEADER_INVALID
+            return Symptom.READ_TIMED_OUT if "Timeout" in message else None
+        case "AH01071":
+            if _NO_SCRIPT.search(message):
+                return Symptom.SCRIPT_NOT_FOUND
+            return Symptom.APPLICATION_ERROR if _FATAL.search(message) else None
+        case "AH01090" | "AH01091":
+            return Symptom.DISK_FULL if errno == 28 else None
+    return None
+
+
+def _status(code: Code) -> int | None:
+    return int(code.status[:3]) if code.status[:3].isdigit() and code.is_gateway_failure else None
+
+
+def _protocol(message: str, module: str) -> str:
+    if match := re.match(r"(HTTPS?|FCGI|AJP|uwsgi|scgi|wss?|HCTCP)\b", message, re.IGNORECASE):
+        known = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "hctcp": "tcp"}
+        return known.get(match[1].lower(), match[1].lower())
+    return {"proxy_fcgi": "fastcgi", "proxy_ajp": "ajp", "proxy_uwsgi": "uwsgi", "proxy_http": "http"}.get(module, "")
+
+
+def _target(text: str) -> Target | None:
+    if text.startswith("/"):
+        return Target(path=text.strip())
+    found = Target.parse(text) if text and not text.startswith(":") else None
+    return found if found and (found.port or found.path) else None
+
+
+@lru_cache(256)
+def _time(year: str, month: str, day: str, clock: str) -> datetime | None:
+    return iso(f"{year}-{_MONTHS.get(month, 0):02d}-{int(day):02d}T{clock}")

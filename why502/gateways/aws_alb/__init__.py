@@ -1,0 +1,1 @@
+"""AWS Application Load Balancer."""

@@ -1,0 +1,1 @@
+"""Azure Application Gateway and Front Door."""

@@ -1,0 +1,21 @@
+"""Caddy 2 has no codes; the message of http.log.error is Go's error text (logs/go_errors.py)."""
+
+from __future__ import annotations
+
+from why502.gateways.codes import Product
+
+PRODUCT = Product(
+    name="caddy",
+    title="Caddy",
+    about=(
+        "Nearly every failure is a 502; 503 is `no upstreams available`, 504 only `timeout awaiting response headers`, 499 (0 up to 2.6) a client"
+        " that left. There is no read timeout by default: a hung backend shows as a client that leaves, never as a 504. The error line of"
+        " http.log.error and the access line of a request have the same time and no common id."
+    ),
+    next=(
+        "caddy validate --config /etc/caddy/Caddyfile",
+        "curl -s localhost:2019/reverse_proxy/upstreams",
+        "journalctl -u caddy -o cat | grep '\"status\":50'",
+    ),
+    references=("https://caddyserver.com/docs/caddyfile/directives/reverse_proxy",),
+)  # fmt: skip

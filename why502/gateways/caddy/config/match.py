@@ -1,0 +1,32 @@
+"""Which route of a Caddy a request takes, by its path. Source: caddyserver.com/docs/caddyfile/directives (sorting: the longest path first)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from why502.gateways.nginx.config.match import path_of
+from why502.model.config import Route
+
+
+class Matcher:
+    """Finds routes. A site is known by its first address, as the routes have it."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._by_site: dict[str, list[Route]] = {}
+        for route in routes:
+            self._by_site.setdefault(route.server, []).append(route)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The first addresses of the sites that pass something on."""
+        return tuple(self._by_site)
+
+    def find(self, uri: str, server: str, *, is_passed: bool = False) -> Route | None:
+        """Return the route of a request; None where none is for its path. Of several of one length, nobody knows."""
+        path = path_of(uri)
+        fitting = [route for route in self._by_site.get(server, ()) if path.startswith(route.location or "/")]
+        longest = max((len(route.location) for route in fitting), default=0)
+        best = [route for route in fitting if len(route.location) == longest]
+        if not best and is_passed and len(self._by_site.get(server, ())) == 1:
+            return self._by_site[server][0]
+        return best[0] if len({id(route.peers) for route in best}) == 1 else None

@@ -1,0 +1,145 @@
+"""Caddy 2: its JSON log, and the console form of it (TIME TAB LEVEL TAB logger TAB message TAB {json}).
+
+Source: modules/caddyhttp/server.go, modules/caddyhttp/reverseproxy/*.go. A failed request is a line of http.log.error whose message is
+Go's error text, and a line of http.log.access without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Any
+
+from why502.gateways.codes import Code
+from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
+from why502.logs.go_errors import understand
+from why502.logs.phrases import share
+from why502.model.logs import LogRecord, Symptom
+
+NAME = "caddy"
+MARKS = (
+    b"http.log",
+    b"http.handlers",
+    b'"logger"',
+    b"reverse_proxy",
+    b"reverseproxy",
+    b"HTTP 50",
+    b"HTTP request failed",
+    b"http.reverse_proxy",
+    b"[ERROR ",
+    b"making dial info",
+)
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
+_CONSOLE = re.compile(
+    r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,600})\t?(?P<json>\{.*)?$",
+    re.DOTALL,
+)
+_TIMELESS = re.compile(
+    r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s{1,8})?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s{1,8}(?P<msg>[^\t{]{1,2000})$"
+)
+_FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
+    r"(?:(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) )?\[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
+    re.DOTALL,
+)
+_CUT = re.compile(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
+_DIAL = re.compile(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
+_BARE = re.compile(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
+_told: deque[tuple[str, ...]] = deque(maxlen=64)  # the requests whose line in http.log.error was read
+_TS = re.compile(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines of a Caddy."""
+    return share(sample, lambda line: parse(line) is not None)
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; None if Caddy did not write it."""
+    line = line[:LIMIT].rstrip("\r\n")
+    if match := _CONSOLE.search(line):
+        at = epoch(float(match["at"])) if "e+" in match["at"] else iso(match["at"].replace("/", "-").replace(" ", "T"))
+        entry = members(match["json"]) if match["json"] else {}
+        return _entry(match["logger"], match["msg"].strip(), entry, at, match["level"].lower())
+    start = line.find("{")
+    if start >= 0:
+        entry = members(line)
+        logger = text_of(entry, "logger")
+        if entry and logger.startswith("http"):
+            return _entry(
+                logger, text_of(entry, "msg"), entry, epoch(entry.get("ts")) or iso(entry.get("ts")), text_of(entry, "level")
+            )
+        if not entry and (match := _CUT.search(line)):
+            at = epoch(float(found[1])) if (found := _TS.search(line)) else None
+            return _entry(match["logger"], match["msg"].strip().replace('\\"', '"'), {}, at, "error")
+    if match := _FIRST.search(line):
+        entry = {"status": int(match["status"]), "request": {"uri": match["uri"]}}
+        return _entry("http.log.error", match["msg"], entry, clf(match["at"] or ""), "error")
+    if match := _DIAL.search(line):
+        return _entry("http.log.error", match[1].replace('\\"', '"'), {}, None, "error")
+    if (match := _TIMELESS.search(line)) and understand(match["msg"]):
+        return _entry(match["logger"], match["msg"].strip(), {}, None, (match["level"] or "").lower())
+    if (match := _BARE.search(line)) and understand(match["msg"]):
+        return _entry("http.log.error", match["msg"], {"status": int(match["status"])}, None, "error")
+    return None
+
+
+def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str) -> LogRecord:
+    request = entry.get("request") if isinstance(entry.get("request"), dict) else {}
+    assert isinstance(request, dict)
+    status = number(entry.get("status"))
+    upstream = text_of(entry, "upstream", "host") if logger.startswith("http.handlers") else ""
+    common: dict[str, Any] = {
+        "format": NAME,
+        "proxy": "caddy",
+        "program": "caddy",
+        "at": at,
+        "level": level,
+        "message": message,
+        "client": text_of(request, "client_ip", "remote_ip") or text_of(request, "remote_addr").rpartition(":")[0],
+        "server": text_of(request, "host"),
+        "request": " ".join(text for name in ("method", "uri", "proto") if (text := text_of(request, name))),
+        "status": status,
+        "duration_s": seconds(entry.get("duration", entry.get("latency"))),
+    }
+    key = tuple(text_of(request, name) for name in ("remote_ip", "remote_addr", "remote_port", "uri"))
+    if logger.startswith("http.log.access"):
+        return _access(entry, status, common, is_told=any(key) and key in _told)
+    if logger.startswith("http.log.error"):
+        _told.append(key)
+    text = " ".join(part for part in (message, text_of(entry, "error")) if part)
+    found = understand(text)
+    if "health_checker" in logger:
+        return _health(message, text, upstream, common)
+    if found is None:
+        is_own = logger.startswith("http.log.error") and status is not None and status >= 500
+        row = Code(code="", message="", symptom=Symptom.PROXY_INTERNAL, is_gateway_failure=True) if is_own else None
+        return said(row, **common)
+    causes: tuple[str, ...] = ("keepalive-race", "premature-close") if "idle connection" in text else ()
+    row = Code(code="", message="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
+    return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
+
+
+def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any], *, is_told: bool) -> LogRecord:
+    """Return the record of an access line. Headers in the response that Caddy does not set: the backend answered itself."""
+    headers = entry.get("resp_headers")
+    names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
+    common["bytes_sent"] = number(entry.get("size"))
+    common["level"] = ""  # Caddy says "error" of each 5xx: that is the status once more
+    if status in (0, 499):
+        return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
+    if status is not None and status >= 500 and is_told:  # the line in http.log.error says why
+        return said(None, Symptom.GATEWAY_STATUS, is_final=True, is_repeat=True, **common)
+    if status is not None and status >= 500:
+        own = bool(names - {"server", "alt-svc"})
+        symptom = Symptom.UPSTREAM_STATUS if own else Symptom.GATEWAY_STATUS
+        return said(None, symptom, is_final=True, upstream_status=status if own else None, **common)
+    return said(None, **common)
+
+
+def _health(message: str, text: str, upstream: str, common: dict[str, Any]) -> LogRecord:
+    """Return the record of an active health check."""
+    if "status code" in message:
+        return said(None, Symptom.HEALTH_CHECK_STATUS, target=target(upstream), **common)
+    found = understand(text)
+    symptom = found.symptom if found else Symptom.HEALTH_CHECK_FAILED if "failed" in message else None
+    return said(None, symptom, target=(found.target if found else None) or target(upstream), **common)

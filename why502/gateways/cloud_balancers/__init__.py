@@ -1,0 +1,1 @@
+"""Google Cloud load balancing and Azure Application Gateway."""

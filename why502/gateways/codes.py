@@ -1,0 +1,119 @@
+"""The products' own codes (AH01102, sH, UF, 522…) and what each stands for. One module `codes.py` for each product.
+
+A module offers PRODUCT. The formats read lines with these tables, `why502 explain CODE` shows them, the documentation lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from why502 import registry
+from why502.model.base import Value
+from why502.model.logs import Phase, Symptom
+
+
+class Code(Value, frozen=True, kw_only=True):
+    """One code. `causes` are ids, best first; `status` is what the client gets, in words where it is not one number."""
+
+    code: str
+    message: str
+    symptom: Symptom | None = None
+    phase: Phase | None = None
+    causes: tuple[str, ...] = ()
+    status: str = ""
+    is_gateway_failure: bool = True
+
+
+class Product(Value, frozen=True, kw_only=True):
+    """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown.
+
+    `aliases` are other spellings of its codes, with the code that each means.
+    """
+
+    name: str
+    title: str
+    about: str
+    codes: dict[str, Code] = {}
+    aliases: dict[str, str] = {}
+    next: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+_PHASES = {
+    "connect": Phase.CONNECT,
+    "name-": Phase.RESOLVE,
+    "tls": Phase.TLS,
+    "read-timed": Phase.READ_HEADER,
+    "header": Phase.READ_HEADER,
+    "closed-before": Phase.READ_HEADER,
+    "reset-before": Phase.READ_HEADER,
+    "closed-in": Phase.READ_BODY,
+    "reset-in": Phase.READ_BODY,
+    "body": Phase.READ_BODY,
+    "send": Phase.SEND,
+    "no-live": Phase.SELECT,
+    "no-members": Phase.SELECT,
+    "peer": Phase.SELECT,
+    "circuit": Phase.SELECT,
+    "client": Phase.CLIENT,
+    "host-unreachable": Phase.CONNECT,
+    "socket-path": Phase.CONNECT,
+    "queue-full": Phase.CONNECT,
+    "no-local-port": Phase.CONNECT,
+    "config": Phase.CONFIG,
+}
+
+
+def phase_of(symptom: Symptom | None) -> Phase | None:
+    """Return how far a request came that ended with a symptom; None where that differs."""
+    return next((phase for start, phase in _PHASES.items() if symptom and symptom.value.startswith(start)), None)
+
+
+def code(code: str, message: str, symptom: Symptom | None, causes: str, status: str = "", *, failure: bool = True) -> Code:
+    """Return a row of a table; `causes` are ids with blanks between them."""
+    return Code(
+        code=code,
+        message=message,
+        symptom=symptom,
+        phase=phase_of(symptom),
+        causes=tuple(causes.split()),
+        status=status,
+        is_gateway_failure=failure,
+    )
+
+
+def table(*rows: Code) -> dict[str, Code]:
+    """Return the rows by their code."""
+    return {row.code: row for row in rows}
+
+
+@lru_cache(1)
+def products() -> dict[str, Product]:
+    """Return all products by name."""
+    found = [module.PRODUCT for module in registry.parts("why502.gateways", "codes")]
+    return {product.name: product for product in found}
+
+
+@lru_cache(64)
+def product(name: str) -> Product | None:
+    """Return the product of that name, without loading the others."""
+    module = registry.part("why502.gateways", name.replace("-", "_"), "codes")
+    return module.PRODUCT if module else None
+
+
+def find(text: str) -> Iterator[tuple[Product, Code]]:
+    """Yield every code that is written like that, exactly where there is one, else without regard to case."""
+    spelt = [(product, product.aliases.get(text, text)) for product in products().values()]
+    found = [(product, product.codes[code]) for product, code in spelt if code in product.codes]
+    yield from found or _any_case().get(text.lower(), [])
+
+
+@lru_cache(1)
+def _any_case() -> dict[str, list[tuple[Product, Code]]]:
+    """Return all codes by their small letters."""
+    found: dict[str, list[tuple[Product, Code]]] = {}
+    for product in products().values():
+        for key, code in product.codes.items():
+            found.setdefault(key.lower(), []).append((product, code))
+    return found

@@ -1,0 +1,289 @@
+"""Envoy's access log (its own default, Istio's text formats of all years, JSON) and the other lines of the same stream.
+
+Source: docs/root/configuration/observability/access_log/usage.rst; istio pilot/pkg/model, EnvoyTextLogFormat. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec.structs import replace
+
+from why502.gateways.codes import Code
+from why502.gateways.envoy.codes import DETAILS, PRODUCT
+from why502.logs.coded import LIMIT, epoch, iso, members, number, said, target, text_of
+from why502.logs.phrases import share
+from why502.model.logs import LogRecord, Symptom
+
+NAME = "envoy"
+MARKS = (
+    *(b"503 U", b"504 U", b"502 U", b"503 N", b"404 N", b"503 L", b"0 UF,"),
+    *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),
+    *(b"response_flag", b"responseFlags", b"responseCodeDetails", b"response-code", b"resp_flag", b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
+)  # fmt: skip
+HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
+_FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
+_TEXT = re.compile(
+    r"\[(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\] \"(?P<request>[^\"]{0,8000})\" (?P<code>\d{1,3}) "
+    rf"(?P<flags>{_FLAG}) (?P<rest>.*)",
+    re.DOTALL,
+)
+_LOOSE = re.compile(  # a format of somebody's own, or a default one without its time: only a flag shows that it is Envoy's
+    r"(?:\[?(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\]?\s+)?(?:\"(?P<quoted>[^\"]{0,8000})\"|(?<!\S)(?P<bare>[A-Z]{3,10} \S{1,8000} HTTP/\d(?:\.\d)?))\s+(?P<code>\d{1,3})\s+"
+    r"(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\s+(?P<rest>.*)",
+    re.DOTALL,
+)
+_TYPED = str.maketrans("“”„", '"""')  # quotation marks of an editor
+_ISTIO = re.compile(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
+_MIXER = re.compile(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
+_NUMBERS = re.compile(
+    r"(?P<rx>\d{1,18}) (?P<tx>\d{1,18}) (?P<ms>\d{1,12}|-) (?P<service>\S+)(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
+    r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?(?: (?P<cluster>\S+) (?P<ulocal>\S+) (?P<dlocal>\S+) (?P<dremote>\S+))?"
+)
+_REASONS = (  # transport failure reasons: with blanks or underscores, in three spellings of OpenSSL's text
+    (re.compile(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|http request", re.IGNORECASE), Symptom.TLS_NOT_TLS),
+    (re.compile(r"CERTIFICATE_VERIFY_FAILED|CERTIFICATE_EXPIRED|verify cert failed|UNKNOWN_CA|verify SAN", re.IGNORECASE), Symptom.TLS_UNVERIFIED),
+    (re.compile(r"CERTIFICATE_REQUIRED|BAD_CERTIFICATE", re.IGNORECASE), Symptom.TLS_CLIENT_CERTIFICATE),
+    (re.compile(r"TLS.error|SSLV3_ALERT|OPENSSL_internal|not supplied by SDS", re.IGNORECASE), Symptom.TLS_FAILED),
+    (re.compile(r"connect(?:ion)?.error: ?_?(?:111|.{0,20}refused)|connection.refused", re.IGNORECASE), Symptom.CONNECT_REFUSED),
+    (re.compile(r"connect(?:ion)?.error: ?_?(?:113|101)|No route to host|Network is unreachable", re.IGNORECASE), Symptom.HOST_UNREACHABLE),
+    (re.compile(r"connect(?:ion)?.error: ?_?104", re.IGNORECASE), Symptom.CONNECT_RESET),
+    (re.compile(r"connect(?:ion)?.error: ?_?99\b", re.IGNORECASE), Symptom.NO_LOCAL_PORT),
+    (re.compile(r"connect(?:ion)?.error: ?_?2\b", re.IGNORECASE), Symptom.SOCKET_PATH_MISSING),
+    (re.compile(r"connect(?:ion)?.error: ?_?13\b", re.IGNORECASE), Symptom.CONNECT_DENIED),
+)  # fmt: skip
+_OWN = re.compile(
+    r"(?:^|\s)(?:trace|debug|info|warning|warn|error|critical)\s+envoy [\w.-]+|\[\d{4}-\d\d-\d\d [\d:.]+\]\[\d+\]\[(?:trace|debug|info|warning|error|critical)\]"
+)
+_RESET = re.compile(
+    r"upstream connect error or disconnect/reset before headers(?:\. (?:retried and the latest )?reset reason: (?P<reason>[a-zA-Z ]+))?"
+)
+_BODY = {  # the text that clients are shown, and its reset reasons
+    "connection failure": "UF",
+    "remote connection failure": "UF",
+    "local connection failure": "UF",
+    "connection timeout": "UF",
+    "connection termination": "UC",
+    "overflow": "UO",
+    "protocol error": "UPE",
+    "remote reset": "UR",
+    "local reset": "LR",
+}
+_TRACE = (  # what only the debug and trace levels tell of a refused response
+    (re.compile(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
+    (re.compile(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
+)  # fmt: skip
+_IN_JSON = re.compile(r'"response[_-]?(?:[fF]lags|[cC]ode[_-]?[dD]etails)"')
+_CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
+_KEYED = re.compile(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
+_PAIR = re.compile(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
+_PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
+_BLANKS = re.compile(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
+_FLAGGED = re.compile(
+    rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*"
+)
+_twice: dict[str, str] = {}  # the framing header that the last trace line of a connection told
+_CONNECTION = re.compile(r"\[C(\d{1,18})\]")
+_DETAIL = re.compile("|".join(re.escape(row.code) for row in DETAILS))
+_BY_DETAIL = {row.code: row for row in DETAILS}
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines of an Envoy."""
+    return share(sample, lambda line: _TEXT.search(line) or _OWN.search(line[:200]) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; None if no Envoy wrote it."""
+    line = line[:LIMIT].rstrip("\r\n")
+    if "“" in line or "”" in line:
+        line = line.translate(_TYPED)
+    if match := _TEXT.search(line):
+        return _text(match, match["request"])
+    if (match := _LOOSE.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        return _text(match, match["quoted"] or match["bare"] or "")
+    if _IN_JSON.search(line):
+        entry = {_CAMEL.sub(r"_\1", name).lower().replace("-", "_"): value for name, value in members(line).items()}
+        return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
+    return None if line.lstrip().startswith("{") else _other(line)
+
+
+def _text(match: re.Match[str], request: str) -> LogRecord:
+    rest, details, transport = match["rest"], "", ""
+    if found := _ISTIO.match(rest):
+        details, transport, rest = found["details"], found["transport"], found["more"]
+    elif found := _MIXER.match(rest):
+        transport, rest = found["transport"], found["more"]
+    numbers = _NUMBERS.match(rest)
+    fields = numbers.groupdict("") if numbers else {}
+    client = (fields.get("dremote") or "").rpartition(":")[0] or fields.get("xff", "").partition(",")[0]
+    return _record(
+        flags=match["flags"],
+        details=details,
+        transport=transport,
+        status=int(match["code"]),
+        has_service_time=(fields.get("service") or "-") != "-",
+        host=fields.get("host", ""),
+        duration_ms=number(fields.get("ms")),
+        at=iso(match["at"]),
+        client=client.strip("-"),
+        request=request,
+        server=fields.get("authority", ""),
+        group=(fields.get("cluster") or "").strip("-"),
+        request_id=fields.get("id", "").strip("-"),
+        bytes_sent=number(fields.get("tx")),
+    )
+
+
+def _json(entry: dict[str, Any]) -> LogRecord:
+    request = " ".join(text for name in ("method", "path", "protocol") if (text := text_of(entry, name)))
+    return _record(
+        flags=text_of(entry, "response_flags") or "-",
+        details=text_of(entry, "response_code_details"),
+        transport=text_of(entry, "upstream_transport_failure_reason"),
+        status=number(entry.get("response_code")) or 0,
+        has_service_time=bool(text_of(entry, "upstream_service_time", "x_envoy_upstream_service_time")),
+        host=text_of(entry, "upstream_host"),
+        duration_ms=number(entry.get("duration")),
+        at=iso(entry.get("start_time")) or epoch(entry.get("start_time")),
+        client=text_of(entry, "downstream_remote_address").rpartition(":")[0],
+        request=request,
+        server=text_of(entry, "authority"),
+        group=text_of(entry, "upstream_cluster"),
+        request_id=text_of(entry, "request_id"),
+        bytes_sent=number(entry.get("bytes_sent")),
+    )
+
+
+def _record(
+    *,
+    flags: str,
+    details: str,
+    transport: str,
+    status: int,
+    has_service_time: bool,
+    host: str,
+    duration_ms: int | None,
+    **fields: Any,
+) -> LogRecord:
+    row, symptom = _meaning(flags, details, transport, status, has_service_time or host.strip("-") != "")
+    if row is not None and row.symptom is Symptom.CONNECT_FAILED and symptom is None and (duration_ms or 0) >= _LONG_MS:
+        symptom = Symptom.CONNECT_TIMED_OUT  # refused, it had failed within milliseconds
+    record = said(
+        row,
+        symptom,
+        format=NAME,
+        proxy="envoy",
+        program="envoy",
+        is_final=True,
+        code=flags if flags != "-" else details.strip("-"),
+        detail=(transport.strip("-") or details.strip("-"))[:200],
+        target=target(host),
+        upstream=host.strip("-"),
+        status=status,
+        upstream_status=status if symptom is Symptom.UPSTREAM_STATUS else None,
+        duration_s=duration_ms / 1000 if duration_ms is not None else None,
+        **fields,
+    )
+    if record.target is not None and not record.target.is_address:
+        record = replace(record, target=None)
+    if row is not None and row.code == "FLAGLESS" and symptom is None:
+        return replace(record, symptom=None, is_gateway_failure=False)
+    return record
+
+
+_LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
+_NOTHING = Code(code="FLAGLESS", message="", is_gateway_failure=False)
+_OWN_5XX = Code(
+    code="", message="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
+)
+
+
+def _meaning(flags: str, details: str, transport: str, status: int, is_answered: bool) -> tuple[Code, Symptom | None]:
+    """Return the row that decides, and the symptom where something tells more than it."""
+    names = flags.split(",")
+    rows = [PRODUCT.codes[name] for name in names if name in PRODUCT.codes]
+    reason = next((found for pattern, found in _REASONS if transport and pattern.search(transport)), None)
+    if reason is not None and (not rows or any(name in ("UF", "URX", "UC") for name in names)):
+        return rows[0] if rows else _OWN_5XX, reason
+    detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
+    known = _BY_DETAIL[detail[0]] if detail else None
+    if known is not None and known.symptom is not None and (known.code != "via_upstream" or status >= 500):
+        return known, None
+    if rows:
+        return next((row for row in rows if row.code != "URX"), rows[0]), None
+    if status >= 500:
+        return (_OWN_5XX if is_answered else PRODUCT.codes["direct_response"]), None
+    return _NOTHING, None
+
+
+def _other(line: str) -> LogRecord | None:
+    """Return what a line of Envoy itself, or the text that a client was shown, says."""
+    at = iso(line[:32].split(" ")[0].split("\t")[0])
+    common: dict[str, Any] = {"format": NAME, "proxy": "envoy", "program": "envoy", "at": at, "message": line}
+    if match := _RESET.search(line):
+        row = PRODUCT.codes.get(_BODY.get((match["reason"] or "").strip(), ""))
+        symptom = next((found for pattern, found in _REASONS if pattern.search(line[match.start() :])), None)
+        if symptom is None and (match["reason"] or "").strip() == "connection timeout":
+            symptom = Symptom.CONNECT_TIMED_OUT
+        if row is None:
+            row = Code(code="", message="", symptom=Symptom.CONNECT_FAILED, causes=("backend-not-running", "premature-close"))
+        return said(row, symptom, **common)
+    if re.search(r"TLS[ _]error|OPENSSL_internal|delayed.connect.error", line):
+        symptom = next((found for pattern, found in _REASONS if pattern.search(line)), None)
+        return said(None, symptom, detail=line[:200], **common) if symptom else None
+    if "no healthy upstream" in line:
+        return said(PRODUCT.codes["UH"], **common)
+    if (match := _FLAGGED.fullmatch(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        details = match["details"] or ""
+        return _record(
+            flags=match["flags"],
+            details=details,
+            transport="",
+            status=int(match["code"]),
+            has_service_time=False,
+            host="",
+            duration_ms=None,
+        )
+    if (match := _KEYED.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
+        return _keyed(match["flags"], line)
+    plain = _BLANKS.sub(lambda match: match[0].replace(" ", "_"), line)
+    if detail := _DETAIL.search(plain) if "upstream_reset_" in line else None:
+        return said(_BY_DETAIL[detail[0]], **common)
+    if not _OWN.search(line[:200]):
+        return None
+    return _trace(line, common)
+
+
+def _keyed(flags: str, line: str) -> LogRecord:
+    """Return what a line of `name=value` says, as people make them of Envoy's fields."""
+    values = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(line)}
+    named = {part: value for name, value in values.items() for part in _PARTS if part in name}
+    return _record(
+        flags=flags,
+        details=next((value for value in values.values() if _DETAIL.match(value)), ""),
+        transport=named.get("transport_failure", ""),
+        status=number(next((values[name] for name in ("status", "response_code", "code") if name in values), "")) or 0,
+        has_service_time=named.get("service_time", "-").isdigit(),
+        host=next((values[name] for name in ("upstream", "upstream_host", "host") if name in values), ""),
+        duration_ms=number(named.get("duration") or named.get("total_time") or ""),
+        at=iso(line[:32].split(" ")[0].strip("[]")),
+        request=" ".join(values[name] for name in ("method", "request", "path") if name in values),
+        server=values.get("authority", ""),
+        message=line,
+    )
+
+
+def _trace(line: str, common: dict[str, Any]) -> LogRecord:
+    """Return what a line of the debug or trace level says. A framing header that comes twice is why Envoy refuses a response."""
+    connection = _CONNECTION.search(line)
+    if connection and (found := _TRACE[0][0].search(line)):
+        key, header = connection[1], found[0].lower()
+        if _twice.get(key) == header:
+            return said(None, Symptom.HEADER_INVALID, detail=f"two headers {header.rpartition('=')[2]}", **common)
+        if len(_twice) > 256:
+            _twice.clear()
+        _twice[key] = header
+    symptom = Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None
+    return said(None, symptom, **common)

@@ -1,0 +1,31 @@
+"""Fastly's own errors: the reason stands in the status text of its 503, on the page and in logs of `obj.response`.
+
+Source: fastly.com/documentation/guides/concepts/errors.
+"""
+
+from __future__ import annotations
+
+import re
+
+from why502.gateways.fastly.codes import PRODUCT
+from why502.logs import stamps
+from why502.logs.coded import LIMIT, said
+from why502.logs.phrases import share
+from why502.model.logs import LogRecord
+
+NAME = "fastly"
+MARKS = (b"503 ",)
+_ERROR = re.compile(r"\b503[ :\"]{1,3}(?P<reason>" + "|".join(re.escape(each) for each in PRODUCT.codes) + r")\b", re.IGNORECASE)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines with such an error."""
+    return share(sample, parse)
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what a line with a 503 and one of Fastly's reasons says; None for all others."""
+    match = _ERROR.search(line[:LIMIT])
+    if match is None:
+        return None
+    return said(PRODUCT.codes[match["reason"].lower()], format=NAME, proxy=NAME, at=stamps.find(line), status=503, message=line)

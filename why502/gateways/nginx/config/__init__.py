@@ -1,0 +1,15 @@
+"""nginx: its configuration language, its files, and what they mean.
+
+tree = parse(content, "/etc/nginx/nginx.conf")       # lossless: text(tree) == content
+configuration = load(host.read, host.list, "/etc/nginx/nginx.conf", version="1.22.1", build_arguments=(...))
+configuration = load_dump(output_of_nginx_T)
+configuration.routes, .upstreams, .servers, .answers, .logs, .listens, .problems, .gaps, .files, .trees
+route = Matcher(configuration.routes, configuration.servers).find("example.com", "/api/x", port=80)
+"""
+
+from why502.config.tree import text
+from why502.gateways.nginx.config.load import load, load_dump
+from why502.gateways.nginx.config.match import Matcher, route_for
+from why502.gateways.nginx.config.parse import parse, quote
+
+__all__ = ["Matcher", "load", "load_dump", "parse", "quote", "route_for", "text"]

@@ -1,0 +1,93 @@
+"""Variables whose values the configuration itself tells: `set`, `map`, `geo`, `split_clients`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from why502.gateways.nginx.config.files import Directive
+
+MAX_VALUES = 64
+_MAX_STEPS = 1000
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_WORDS = frozenset({"hostnames", "volatile", "ranges", "delete", "proxy", "proxy_recursive"})
+
+Values = Mapping[str, tuple[str, ...]]  # of a variable: every value it may have, as written
+
+
+def is_in(text: str) -> bool:
+    """Tell whether a variable stands in the text."""
+    return _VARIABLE.search(text) is not None
+
+
+def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
+    """Return the values of the variables that `map`, `geo` and `split_clients` blocks define."""
+    found = {}
+    for directive in directives:
+        if directive.name in ("map", "geo", "split_clients") and directive.args and directive.children is not None:
+            values = (line.args[0] for line in directive.children if line.args and line.name not in _WORDS)
+            found[directive.args[-1].lstrip("$").lower()] = tuple(dict.fromkeys(values))
+    return found
+
+
+def assigned(before: Values, directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
+    """Return the values after the rewrite directives of a level. A `set` within an `if` adds a value, another one replaces.
+
+    A variable that code sets (Lua, njs, Perl, an authorization request) is not known any more.
+    """
+    values = dict(before)
+    for directive, is_certain in _statements(directives, True):
+        if not directive.args or not directive.args[0].startswith("$"):
+            continue
+        name = directive.args[0][1:].lower()
+        if directive.name == "set" and len(directive.args) == 2:
+            others = () if is_certain else values.get(name, ())
+            values[name] = tuple(dict.fromkeys((*others, directive.args[1])))
+        elif "set" in directive.name:
+            values.pop(name, None)
+    return values
+
+
+def anywhere(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
+    """Return every value that any `set` of a server gives: what holds after an internal redirect to a place without one."""
+    values: dict[str, tuple[str, ...]] = {}
+    waiting = list(directives)
+    while waiting:
+        directive = waiting.pop()
+        if directive.name == "set" and len(directive.args) == 2:
+            name = directive.args[0].lstrip("$").lower()
+            values[name] = tuple(dict.fromkeys((*values.get(name, ()), directive.args[1])))
+        waiting.extend(directive.children or ())
+    return values
+
+
+def expanded(text: str, values: Values) -> tuple[str, ...]:
+    """Return every text that this one may become, at most MAX_VALUES; what is not known stays a variable."""
+    out: dict[str, None] = {}
+    waiting: list[tuple[str, frozenset[str]]] = [(text, frozenset())]
+    for _ in range(_MAX_STEPS):
+        if not waiting or len(out) >= MAX_VALUES:
+            break
+        template, used = waiting.pop()
+        name = next((name for name in _names(template) if name not in used and values.get(name)), None)
+        if name is None:
+            out[template] = None
+            continue
+        waiting.extend((_filled(template, name, value), used | {name}) for value in reversed(values[name][:MAX_VALUES]))
+    return tuple(out)
+
+
+def _names(text: str) -> Iterator[str]:
+    return ((match[1] or match[2]).lower() for match in _VARIABLE.finditer(text))
+
+
+def _filled(text: str, name: str, value: str) -> str:
+    return _VARIABLE.sub(lambda match: value if (match[1] or match[2]).lower() == name else match[0], text)
+
+
+def _statements(directives: Iterable[Directive], is_certain: bool) -> Iterator[tuple[Directive, bool]]:
+    for directive in directives:
+        if directive.name == "if":
+            yield from _statements(directive.children or (), False)
+        else:
+            yield directive, is_certain

@@ -1,0 +1,70 @@
+"""From the files of an nginx to what its Proxy says of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from why502.gateways.nginx import config as nginx
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.machine.suppliers import Rights
+from why502.model.errors import HostError
+from why502.model.snapshot import Gap, Proxy
+from why502.model.times import of_epoch
+
+
+def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
+    """Return the proxy with what its configuration tells; with a Gap instead where that cannot be read."""
+    seen = rights.own
+
+    try:
+        found = nginx.load(
+            rights.read,
+            seen.list,
+            proxy.config,
+            proxy.prefix,
+            version=proxy.version,
+            build_arguments=proxy.build,
+            command_line=option(proxy, "-g"),
+            error_log=option(proxy, "-e"),
+            rights=rights.reading,
+        )
+    except HostError as error:
+        name = f"nginx process {proxy.pid}" if proxy.pid else "nginx"
+        gaps.append(Gap(source="proxies", reason=f"configuration of {name}: {error.reason}", hint=error.hint))
+        return proxy
+    gaps.extend(found.gaps)
+    files = tuple(
+        msgspec.structs.replace(file, modified_at=_modified_at(seen, file.path), owner_uid=rights.supplier(file.path))
+        for file in found.files
+    )
+    return msgspec.structs.replace(
+        proxy,
+        files=files,
+        changed_at=max((file.modified_at for file in files if file.modified_at), default=None),
+        user=found.user,
+        listens=found.listens,
+        worker_connections=found.worker_connections,
+        worker_files_limit=found.worker_files_limit,
+        problems=found.problems,
+        routes=found.routes,
+        upstreams=found.upstreams,
+        servers=found.servers,
+        answers=found.answers,
+        logs=found.logs,
+        pid_file=found.pid_file,
+    )
+
+
+def option(proxy: Proxy, letter: str) -> str:
+    """Return the value of an option that it was started with, "" where it was not given."""
+    pairs = zip(proxy.options[::2], proxy.options[1::2], strict=False)
+    return next((value for name, value in pairs if name == letter), "")
+
+
+def _modified_at(seen: Host, path: str) -> datetime | None:
+    stat = attempt(partial(seen.stat, path))
+    return of_epoch(stat.modified_s) if stat else None

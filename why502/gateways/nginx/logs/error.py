@@ -1,0 +1,152 @@
+"""The error log of nginx: `2026/11/20 22:46:40 [error] 24569#24569: *2 MESSAGE (ERRNO: TEXT) while ACTION, client: …`.
+
+Nothing is escaped in it, and a line ends after 2047 bytes without a mark, wherever that is (src/core/ngx_log.c,
+src/http/ngx_http_request.c ngx_http_log_error_handler, src/event/ngx_event_openssl.c ngx_ssl_error). Times are local, without zone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from why502.gateways.nginx.logs import error_fields as fields
+from why502.gateways.nginx.logs.error_head import FORMAT, stderr_template, template
+from why502.model.logs import LogRecord, Symptom
+from why502.model.target import Target
+from why502.model.times import of_iso
+
+NAME = FORMAT
+MARKS: tuple[bytes, ...] = (
+    *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
+    *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
+)
+IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
+_NO_ADDRESS, _NO_ROUTE = 99, 113  # EADDRNOTAVAIL, EHOSTUNREACH
+_LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
+
+_LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
+_HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
+_ANY_HEAD = re.compile(
+    rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) |\d\d:\d\d:\d\d )?(?:\[({_LEVELS})\]:? )?(?:(\d{{1,10}}) ?# ?\d{{1,10}}: )?(?:\* ?(\d{{1,18}}) )?",
+    re.IGNORECASE,
+)
+_STARTS = re.compile(
+    rf"\s*(?:\d{{4}}[/-]\d\d[/-]\d\d[ T]|\[(?:{_LEVELS})\]|nginx: |\*\d+ |[A-Z][a-z]{{2}} [ \d]\d \d\d:|<\d+>|\{{|\[\d|[\d.]+ - )",
+    re.IGNORECASE,
+)
+_TYPESET = dict.fromkeys(map(ord, "“”„«»"), '"')  # what a word processor or a chat makes of quotation marks
+_STDERR = re.compile(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that are of an nginx error log; lines that go on with an entry do not count, bare messages half."""
+    counted = [line for line in sample if line.strip() and not line[0].isspace() and line[0] not in "#`("]
+    return sum(map(_sureness, counted)) / len(counted) if counted else 0.0
+
+
+def _sureness(line: str) -> float:
+    match = _ANY_HEAD.match(line)
+    if match and match[2] and (match[1] or match[3] or line.startswith("nginx:")):
+        return 1.0
+    record = parse(line)
+    return 0.0 if record is None else 0.9 if record.level else 0.5
+
+
+def continues(line: str) -> bool:
+    """Return whether a line goes on with the entry before it: FastCGI's standard error holds line breaks, and people wrap lines."""
+    return not _STARTS.match(line) and parse(line) is None
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one entry says; None if nginx did not write it. `at` is naive local time. An entry may hold line breaks."""
+    line = line[:_LONGEST].rstrip("\r\n`")
+    if not line.isascii():
+        line = line.translate(_TYPESET)
+    match = _HEAD.match(line)
+    if match:
+        at, level, pid, connection = match.groups()
+        return _record(line[match.end() :], _time(at), level, int(pid), int(connection) if connection else None)
+    match = _ANY_HEAD.match(line)
+    if match is None or match.end() == len(line):
+        return None
+    at, level, pid, connection = match.groups()
+    record = _record(
+        line[match.end() :],
+        _time(at) if at else None,
+        level.lower() if level else "stderr" if line.startswith("nginx:") else "",
+        int(pid) if pid else None,
+        int(connection) if connection else None,
+    )
+    is_sure = (
+        (level and (at or pid))
+        or line.startswith("nginx:")  # standard error, while it starts
+        or record.symptom
+        or (record.action and record.errno and record.message)
+    )
+    return record if is_sure else None
+
+
+def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
+    """Return the record with the cause in front that the kind of address leaves.
+
+    No route to this very machine can be missing, so something rejects; and an IPv6 address to which no local one fits is a
+    machine without IPv6, more often than one without free ports.
+    """
+    first = ""
+    if base.symptom is Symptom.HOST_UNREACHABLE and base.errno == _NO_ROUTE and target.is_loopback:
+        first = "connect-rejected"
+    elif base.symptom is Symptom.NO_LOCAL_PORT and ":" in target.host:
+        first = "wrong-address"
+    return replace(base, causes=(first, *(name for name in base.causes if name != first))) if first else base
+
+
+@lru_cache(256)
+def _time(text: str) -> datetime | None:
+    return of_iso(text.replace("/", "-"))
+
+
+def _record(rest: str, at: datetime | None, level: str, pid: int | None, connection: int | None) -> LogRecord:
+    """Return the record of what follows the connection number."""
+    stderr = _STDERR.match(rest) if rest[:4] in ("Fast", "fast") else None
+    if stderr is None and "\n" in rest:
+        rest = " ".join(" ".join(part.strip(" `") for part in rest.split("\n")).split())
+    cut = stderr.end() if stderr else fields.start(rest)
+    tail = rest[cut:]
+    client, server, request, subrequest, upstream, host, referrer = fields.read(tail) if tail else fields.NO_FIELDS
+    protocol, target, kind = fields.address(upstream, tail, request) if upstream else fields.NO_ADDRESS
+    if stderr:
+        base = stderr_template(stderr[1], stderr[2] or "")
+    else:
+        where = "process" if pid is not None or level == "emerg" else "stderr" if level == "stderr" else ""
+        if connection is not None or client:
+            where = "request" if request or not client else "stream" if "bytes from/to" in tail else "client"
+        base = template(rest[:cut], level, kind, where)
+    group = ""
+    if target is None:
+        target = base.target
+    elif base.symptom is Symptom.NO_LIVE_UPSTREAMS:
+        group, target = str(target), None
+    if target is not None and not target.is_unix and base.errno in (_NO_ROUTE, _NO_ADDRESS):
+        base = _told_by_address(base, target)
+    if base.status == 499 and not upstream and request.startswith(("POST ", "PUT ", "PATCH ")):
+        base = replace(base, status=400, is_gateway_failure=False)  # it left while its body was read (ngx_http_request_body.c)
+    return replace(
+        base,
+        at=at,
+        level=level,
+        pid=pid,
+        connection=connection,
+        target=target,
+        group=group,
+        client=client,
+        server=server,
+        request=request,
+        subrequest=subrequest,
+        host=host,
+        referrer=referrer,
+        upstream=upstream,
+        protocol=protocol,
+    )

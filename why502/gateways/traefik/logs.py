@@ -1,0 +1,155 @@
+"""Traefik 1 to 3: its own log (logfmt, console and JSON) and its access log (common and JSON).
+
+Source: pkg/proxy/httputil/proxy.go (which error gives which status), pkg/middlewares/accesslog. Errors of requests are logged at DEBUG only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from why502.gateways.codes import Code, code
+from why502.logs.coded import LIMIT, clf, iso, members, number, said, seconds, target, text_of
+from why502.logs.go_errors import understand
+from why502.logs.phrases import share
+from why502.model.logs import LogRecord, Symptom
+
+NAME = "traefik"
+MARKS = (
+    *(b"caused by: ", b"Bad Gateway", b"Gateway Timeout", b"Client Closed Request", b"Internal Server Error", b"traefik", b"DownstreamStatus"),
+    *(b"OriginStatus", b"level=", b"ms", b"Health check failed", b"Could not find network", b"no available server"),
+)  # fmt: skip
+_LOGFMT = re.compile(
+    r"(?:time=\"(?P<at>[^\"]{1,64})\" )?level=(?P<level>\w{1,10}) msg=\"(?P<msg>(?:[^\"\\]|\\.)*)\"?(?P<rest>.*)", re.DOTALL
+)
+_CONSOLE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
+_FAILED = re.compile(
+    r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",
+    re.DOTALL,
+)
+_COMMON = re.compile(
+    r"(?P<client>\S{1,100}) - (?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" (?P<status>\d{1,3}|-) "
+    r"(?P<size>\d{1,18}|-) \"(?:[^\"\\]|\\.)*+\" \"(?:[^\"\\]|\\.)*+\" \d{1,18} \"(?P<router>(?:[^\"\\]|\\.)*+)\" \"(?P<url>(?:[^\"\\]|\\.)*+)\" (?P<ms>\d{1,12})ms"
+)
+_OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts that Traefik answers with
+_PHRASES = (
+    (re.compile(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
+    (re.compile(r"Health check failed"), "all-upstreams-down health-check-misconfigured", Symptom.HEALTH_CHECK_FAILED),
+    (re.compile(r"the service \\?\"(?P<detail>[^\"\\]+)\\?\" does not exist|servers? not found|service not found"), "route-target-missing no-upstream-members", Symptom.ROUTE_TARGET_MISSING),
+    (re.compile(r"subset not found|no servers? (?:found|available)|endpoints? not found|unable to find the IP address|is missing a port|port is missing"), "no-upstream-members", Symptom.NO_MEMBERS),
+    (re.compile(r"CircuitBreaker.{0,40}(?:open|tripped)|Blocked by circuit.?breaker"), "circuit-breaker-open", Symptom.CIRCUIT_OPEN),
+)  # fmt: skip
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines of a Traefik."""
+    return share(sample, lambda line: parse(line) is not None)
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says; None if Traefik did not write it."""
+    line = line[:LIMIT].rstrip("\r\n")
+    if match := _COMMON.search(line):
+        return _common(match)
+    if line.lstrip().startswith("{"):
+        entry = members(line)
+        if "DownstreamStatus" in entry:
+            return _access(entry)
+        text = text_of(entry, "message", "msg")
+        return _own(f"{text} error={text_of(entry, 'error')}", iso(entry.get("time")), text_of(entry, "level")) if text else None
+    if match := _LOGFMT.search(line):
+        return _own(match["msg"].replace('\\"', '"') + match["rest"], iso(match["at"]), match["level"])
+    if match := _CONSOLE.search(line):
+        return _own(match["msg"], iso(match["at"]), match["level"].lower())
+    return _own(line, None, "") if _FAILED.search(line) else None
+
+
+def _own(text: str, at: Any, level: str) -> LogRecord | None:
+    common = {"format": NAME, "proxy": "traefik", "program": "traefik", "at": at, "level": level, "message": text}
+    if match := _FAILED.search(text):
+        found = understand(match["why"].strip().strip('"'))
+        status = int(match["status"])
+        if found is None:
+            return said(None, Symptom.CLIENT_CLOSED if status == 499 else Symptom.GATEWAY_STATUS, status=status, **common)
+        row = None
+        if found.symptom is Symptom.CONNECT_TIMED_OUT and found.target and _is_container(found.target.host):
+            row = code("", "", found.symptom, "container-network-mismatch connect-timeout wrong-address")
+        return said(row, found.symptom, status=status, target=found.target, detail=found.detail, **common)
+    for pattern, causes, symptom in _PHRASES:
+        if match := pattern.search(text):
+            row = Code(code="", message="", symptom=symptom, causes=tuple(causes.split()))
+            return said(row, detail=match.groupdict().get("detail") or "", **common)
+    return said(None, **common) if "traefik" in text or "aefik" in text else None
+
+
+def _is_container(host: str) -> bool:
+    """Return whether an address is of the range that Docker gives its networks (172.17.0.0/12 and up)."""
+    parts = host.split(".")
+    return len(parts) == 4 and parts[0] == "172" and 17 <= (number(parts[1]) or 0) <= 31
+
+
+def _common(match: re.Match[str]) -> LogRecord:
+    status, url = number(match["status"]), match["url"]
+    return _ended(
+        status,
+        None,
+        is_nobody=url == "-",
+        at=clf(match["at"]),
+        target=target(url),
+        client=match["client"],
+        group=match["router"].strip("-"),
+        request=match["request"],
+        bytes_sent=number(match["size"]),
+        duration_s=int(match["ms"]) / 1000,
+    )
+
+
+def _access(entry: dict[str, Any]) -> LogRecord:
+    status, own, size = (
+        number(entry.get("DownstreamStatus")),
+        number(entry.get("OriginStatus")),
+        number(entry.get("OriginContentSize")),
+    )
+    is_own = own is not None and _OWN_SIZES.get(own) == size
+    duration, origin = seconds(entry.get("Duration")), seconds(entry.get("OriginDuration"))
+    return _ended(
+        status,
+        own if not is_own else None,
+        is_nobody=not text_of(entry, "ServiceAddr", "ServiceURL"),
+        at=iso(entry.get("StartUTC")) or iso(entry.get("time")),
+        target=target(text_of(entry, "ServiceAddr")),
+        client=text_of(entry, "ClientHost"),
+        server=text_of(entry, "RequestHost"),
+        group=text_of(entry, "ServiceName", "RouterName"),
+        request=" ".join(text for name in ("RequestMethod", "RequestPath", "RequestProtocol") if (text := text_of(entry, name))),
+        bytes_sent=number(entry.get("DownstreamContentSize")),
+        duration_s=duration / 1e9 if duration is not None else None,
+        response_s=origin / 1e9 if origin else None,
+    )
+
+
+def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: Any) -> LogRecord:
+    """Return the record of a request that ended with a status; `own` is the backend's, where the log tells."""
+    row: Code | None = None
+    if status == 499:
+        row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")
+    elif status == 404 and is_nobody:
+        row = code("404", "", Symptom.ROUTE_MISSING, "route-not-found", failure=False)
+    elif status == 503 and is_nobody:
+        row = code(
+            "503",
+            "",
+            Symptom.NO_LIVE_UPSTREAMS,
+            "all-upstreams-down no-upstream-members health-check-misconfigured circuit-breaker-open",
+        )
+    elif status == 429 and is_nobody:
+        row = code("429", "", Symptom.RATE_LIMITED, "rate-limited")
+    elif status is not None and status >= 500 and own == status:
+        row = code(str(status), "", Symptom.UPSTREAM_STATUS, "upstream-error-status")
+    elif status is not None and status >= 500:
+        causes = {
+            502: "backend-not-running premature-close connection-reset",
+            504: "connect-timeout backend-too-slow container-network-mismatch",
+        }
+        row = code(str(status), "", Symptom.GATEWAY_STATUS, causes.get(status, "upstream-error-status"))
+    return said(row, format=NAME, proxy="traefik", program="traefik", is_final=True, status=status, upstream_status=own, **fields)

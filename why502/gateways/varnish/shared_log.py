@@ -1,0 +1,131 @@
+"""The shared memory log of a varnishd that runs: what failed within the window, one line for each request, and what its probes met last.
+
+Varnish writes no file: varnishlog(1) reads its ring of 80 MB. That is memory of the worker's user, so it is read with that user's
+rights, and nothing is asked of the management port. Sources: vsl(7), vsl-query(7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.machine.suppliers import ROOT
+from why502.model.errors import HostError
+from why502.model.snapshot import Proxy
+from why502.model.times import of_epoch
+
+LIMIT_S = 6.0
+WHOLE_BYTES = 4 << 20  # of the output of a program: what is beyond is cut
+_TAGS = "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,RespStatus,VCL_call,End"
+_HEAD = re.compile(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
+_RECORD = re.compile(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
+_HEALTH = re.compile(
+    r"^ {0,20}0 Backend_health {1,9}-? {0,9}((?:boot\.)?([\w.():-]{1,200}) (?:Went|Still|Back|Probed) .{1,400})$"
+)
+_SERVER_ERROR = 500
+
+
+def read(host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, *, is_now: bool) -> tuple[bytes, bool]:
+    """Return the lines of the window, and whether these are all. `is_now`: the window ends now. Raises HostError where its memory cannot be read."""
+    if proxy.owner_uid != ROOT:
+        raise HostError("its log lies in the memory of a process of another user", "run why502 as that user")
+    worker = next((worker for worker in proxy.workers if worker.uid is not None), None)
+    if worker is None or worker.uid is None:
+        raise HostError("its worker process does not run, so it has no log in memory")
+    here, there = attempt(partial(host.stat, directory)), attempt(partial(host.stat, proxy.root + directory))
+    if here is None or there is None or (here.device, here.inode) != (there.device, there.inode):
+        raise HostError(
+            f"its log is shared memory in {directory} of another root directory",
+            "save it with `varnishlog -d -g request` there, and name it with --log",
+        )
+    acting = host.acting_as(worker.uid)
+    query = f"Timestamp:Start[1] >= {since.timestamp():.1f} and (RespStatus >= {_SERVER_ERROR} or FetchError)"
+    text = _varnishlog(acting, directory, "-g", "request", "-q", query, "-i", _TAGS)
+    lines = [line for at, line in _failures(text) if since <= at <= until]
+    if is_now:
+        lines += _health(_varnishlog(acting, directory, "-g", "raw", "-i", "Backend_health"), until)
+    return "".join(f"{line}\n" for line in lines).encode(), len(text.encode()) < WHOLE_BYTES - 1
+
+
+def _varnishlog(host: Host, directory: str, *options: str) -> str:
+    found = host.run("varnishlog", "-d", "-n", directory, *options, timeout_s=LIMIT_S)
+    if found.status:
+        raise HostError(found.stderr.strip()[:200] or f"varnishlog ended with {found.status}", "run why502 as root")
+    return found.stdout
+
+
+def _failures(text: str) -> Iterator[tuple[datetime, str]]:
+    """Yield time and line of each failed fetch, and of each error that a client got without one.
+
+    A group of transactions is separated by an empty line; its first is the client's.
+    """
+    for group in re.split(r"\n[ \t]*\n", text):
+        transactions = list(_transactions(group))
+        fetches = [records for kind, records in transactions if kind == "BeReq" and "FetchError" in records]
+        for records in fetches:
+            yield from _line("BeReq", records, f"FetchError {records['FetchError'][0]}")
+        if fetches:
+            continue
+        for kind, records in transactions:
+            status = next(iter(records.get("RespStatus", [])), "")
+            if kind == "Request" and status.isdigit() and int(status) >= _SERVER_ERROR:
+                yield from _line("Request", _with_backend(records, transactions), f"RespStatus {status} {_made_by(records)}")
+
+
+def _transactions(group: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yield the kind of each transaction of a group and its records by tag."""
+    kind, records = "", dict[str, list[str]]()
+    for line in group.split("\n"):
+        if head := _HEAD.match(line):
+            if kind:
+                yield kind, records
+            kind, records = head[1], {"vxid": [head[2]]}
+        elif record := _RECORD.match(line):
+            records.setdefault(record[1], []).append(record[2].strip())
+    if kind:
+        yield kind, records
+
+
+def _with_backend(records: dict[str, list[str]], transactions: list[tuple[str, dict[str, list[str]]]]) -> dict[str, list[str]]:
+    """Return the client's records with those that name the backend which answered it."""
+    found = dict(records)
+    for kind, other in transactions:
+        if kind == "BeReq":
+            found |= {tag: other[tag] for tag in ("BackendOpen", "BackendReuse") if tag in other}
+    return found
+
+
+def _made_by(records: dict[str, list[str]]) -> str:
+    """Return who made the status: VCL itself (`synth`), or the backend."""
+    calls = records.get("VCL_call", [])
+    return "synth" if "SYNTH" in calls else "backend"
+
+
+def _line(kind: str, records: dict[str, list[str]], told: str) -> Iterator[tuple[datetime, str]]:
+    """Yield time and text of one transaction as one line, as `logs.formats.varnish` reads it."""
+    first = [value for value in records.get("Timestamp", []) if value.startswith(("Start:", "Resp:", "Error:"))]
+    times = [float(match[1]) for value in first if (match := re.match(r"\w+: (\d{1,12}\.\d{1,9}) ", value))]
+    at = of_epoch(times[-1]) if times else None
+    if at is None:
+        return
+    opened = next(iter(records.get("BackendOpen", []) + records.get("BackendReuse", [])), "").split()
+    backend, address = (opened[1], f"{opened[2]}:{opened[3]}") if len(opened) > 3 else ("-", "-")
+    method = next(iter(records.get("BereqMethod", []) + records.get("ReqMethod", [])), "-")
+    url = next(iter(records.get("BereqURL", []) + records.get("ReqURL", [])), "-").partition(" ")[0]
+    took = f"{max(times) - min(times):.3f}"
+    yield at, f"{at.isoformat()} {kind} {records['vxid'][0]} {method} {url} {backend} {address} {took} {told}"
+
+
+def _health(text: str, now: datetime) -> list[str]:
+    """Return what the last probe of each backend met, where that one is sick now."""
+    last: dict[str, str] = {}
+    for line in text.splitlines():
+        if match := _HEALTH.match(line):
+            last[match[2]] = match[1]
+    return [
+        f"{now.isoformat()} Backend_health - {told.removeprefix('boot.')}" for told in last.values() if re.search(r" sick ", told)
+    ]

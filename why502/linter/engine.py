@@ -1,0 +1,79 @@
+"""lint(): every rule over a deployment. RULES holds them all by id: those of the causes, and those of `lint/rules`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import Rule
+from why502.diagnosis.causes import CAUSES
+from why502.linter import rules
+from why502.model.errors import Why502Error
+from why502.model.finding import Risk, Severity
+from why502.model.snapshot import Gap
+
+
+def _find() -> dict[str, Rule]:
+    """Return every rule by id. Raises ValueError where two have the same id or name."""
+    found: dict[str, Rule] = {}
+    for rule in _all():
+        if rule.id in found or any(rule.name == other.name for other in found.values()):
+            raise ValueError(f"two rules are called {rule.id} {rule.name}")
+        found[rule.id] = rule
+    return dict(sorted(found.items()))
+
+
+def _all() -> Iterator[Rule]:
+    for cause in CAUSES.values():
+        for rule in cause.foresee:
+            yield msgspec.structs.replace(rule, cause=rule.cause or cause.id)
+    for module in pkgutil.iter_modules(rules.__path__):
+        content = vars(importlib.import_module(f"{rules.__name__}.{module.name}"))
+        yield from (value for value in content.values() if isinstance(value, Rule))
+
+
+RULES: dict[str, Rule] = _find()
+
+
+def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
+    """Return the rules selected (all where nothing is) without those ignored; each by id, name, cause or severity.
+
+    Raises Why502Error for a word that means no rule.
+    """
+    wanted = {rule.id for word in select for rule in meant(word)} or set(RULES)
+    unwanted = {rule.id for word in ignore for rule in meant(word)}
+    return tuple(rule for rule in RULES.values() if rule.id in wanted - unwanted)
+
+
+def meant(word: str) -> tuple[Rule, ...]:
+    """Return the rules that a word means: an id (its case does not matter), a name, a cause or a severity."""
+    found = tuple(rule for rule in RULES.values() if word.upper() == rule.id or word in (rule.name, rule.cause, rule.severity))
+    if not found:
+        raise Why502Error(f"no rule is called {word!r}", "`why502 lint --rules` shows them all.")
+    return found
+
+
+def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[tuple[Risk, ...], tuple[Gap, ...]]:
+    """Return the risks of a deployment in the order of its files, each with its rule, cause and severity, and what failed."""
+    found: dict[Risk, None] = {}
+    gaps = []
+    for rule in RULES.values() if chosen is None else chosen:
+        try:
+            risks = list(rule.looks(deployment))
+        except Exception as error:  # a bug of one rule: the others still answer
+            gaps.append(Gap(source=f"rule {rule.id}", reason=f"it failed: {type(error).__name__}: {error}", hint="report this"))
+            continue
+        for risk in risks:
+            severity = risk.severity or rule.severity
+            found[msgspec.structs.replace(risk, rule=rule.id, cause=risk.cause or rule.cause, severity=severity)] = None
+    return tuple(sorted(found, key=_order)), tuple(gaps)
+
+
+def _order(risk: Risk) -> tuple[str, int, int, str, str]:
+    at = risk.at
+    severity = risk.severity or Severity.NOTE
+    return (at.file if at else "", at.line if at else 0, -severity.rank, risk.rule, risk.message)

@@ -1,0 +1,117 @@
+"""What the formats of gateways share: from a row of the product's table to a record, numbers, times, and JSON lines."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from why502.gateways.codes import Code, phase_of
+from why502.model import foreign_json
+from why502.model.logs import LogRecord, Symptom
+from why502.model.target import Target
+from why502.model.times import MONTHS, of_epoch, of_iso
+
+LIMIT = 65536  # characters of a line that are looked at
+TEXT = 2048  # characters of a value that are kept
+
+
+def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
+    """Return the record of a line that holds a code. `symptom` and the fields given stand in for the row's own.
+
+    The row's causes stay only where the symptom is its own: where the line tells more, the causes follow from that.
+    """
+    if row is not None:
+        own = symptom is None or symptom is row.symptom
+        symptom = symptom or row.symptom
+        fields = {
+            "code": row.code,
+            "causes": row.causes if own else (),
+            "is_gateway_failure": row.is_gateway_failure,
+            "phase": row.phase if own else phase_of(symptom),
+            **fields,
+        }
+    elif symptom is not None:
+        fields = {"is_gateway_failure": True, "phase": phase_of(symptom), **fields}
+    cut: dict[str, Any] = {name: value[:TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+    return LogRecord(symptom=symptom, **cut)
+
+
+_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+
+
+def number(text: object) -> int | None:
+    """Return a whole number written in at most 18 digits; None for anything else."""
+    if isinstance(text, int):
+        return text if abs(text) < 10**18 else None
+    if not isinstance(text, str):
+        return None
+    digits = text[1:] if text[:1] == "-" else text
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
+
+
+def seconds(text: object) -> float | None:
+    """Return a duration of zero or more as a number; None for `-`, -1 and anything else."""
+    if isinstance(text, int | float):
+        return float(text) if 0 <= text < 1e12 else None
+    return float(text) if isinstance(text, str) and _SECONDS.fullmatch(text) else None
+
+
+iso = of_iso
+
+
+def epoch(number: object) -> datetime | None:
+    """Return a time given in seconds, milliseconds, microseconds or nanoseconds since 1970."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 1e20:
+        return None
+    while number > 1e11:
+        number /= 1000
+    return of_epoch(number)
+
+
+@lru_cache(256)
+def clf(text: str) -> datetime | None:
+    """Return the time of `20/Nov/2026:22:46:40 +0000`, naive without a zone, also with a fraction (`22:43:31.909`)."""
+    head, _, zone = text.strip().partition(" ")
+    try:
+        month = MONTHS[head[3:6]]
+    except KeyError:
+        return None
+    return iso(f"{head[7:11]}-{month:02d}-{head[:2]}T{head[12:]}{zone}")
+
+
+@lru_cache(8)
+def members(line: str) -> dict[str, Any]:
+    """Return the members of the JSON object that a line is, or that begins in it; {} where there is none or it was cut."""
+    start = line.find("{")
+    if start < 0:
+        return {}
+    for text in (line[start:LIMIT], line[start : line.rfind("}") + 1]):
+        try:
+            entry = foreign_json.decode(text)
+        except ValueError:
+            continue
+        return entry if isinstance(entry, dict) else {}
+    return {}
+
+
+def text_of(entry: dict[str, Any], *names: str) -> str:
+    """Return the first of these members that is a text or number, as text; "" where none is, or it is `-`."""
+    for name in names:
+        value = entry.get(name)
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value not in ("", "-"):
+            return str(value)[:TEXT]
+    return ""
+
+
+def target(text: str, default_port: int = 0) -> Target | None:
+    """Return the address in a text such as `10.0.0.1:80`, `http://app:80/`, `unix//run/x.sock`; None for `-` and anything else."""
+    if text in ("", "-"):
+        return None
+    if text.startswith("unix/"):
+        return Target(path=text.removeprefix("unix/").replace("//", "/"))
+    found = Target.parse(text[:TEXT].removeprefix("tcp://"))
+    if found and not found.path and not found.port and default_port:
+        return Target(host=found.host, port=default_port)
+    return found

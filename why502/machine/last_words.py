@@ -1,0 +1,61 @@
+"""The lines of a log that tell why a program ended or could not start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from why502 import registry
+from why502.logs.detect import parse_any
+from why502.logs.reasons import tells_little
+from why502.model.logs import Symptom
+from why502.redaction import redact
+
+LINES = 8
+LENGTH = 300
+_PROVES = frozenset(
+    {Symptom.START_FAILED, Symptom.ADDRESS_IN_USE, Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED, Symptom.DISK_FULL}
+)
+_HEALTHY = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
+_MANAGERS = frozenset(registry.products("why502.supervisors"))
+_MANAGER_REPEATS = re.compile(r"Failed to run '|Failed with result|status=\d|Failed to start |exit status")
+_LOOKS_BAD = re.compile(
+    r"(?i)\b(?:error|fatal|exception|cannot|can't|could not|failed|denied|not found|missing|no such|invalid|refused)\b"
+)
+_FRAME = re.compile(r"^\s+(?:at |File \"|from |\^|~|\.\.\. )|^\s*[\^~]+\s*$|^\s*$")
+
+
+def last_words(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return at most LINES lines, in order, secrets removed; the one that best tells the reason is the last.
+
+    A manager's own lines ("Failed with result 'exit-code'") only stand where the program itself said nothing.
+    """
+    said: list[tuple[int, str]] = []
+    plain: list[str] = []
+    for line in lines:
+        text = redact(line.strip())[:LENGTH]
+        if not text or _FRAME.match(line):
+            continue
+        record = parse_any(line)
+        if record is None or record.symptom is None:
+            plain.append(text)
+        elif record.symptom not in _HEALTHY:
+            said.append((_rank(record.symptom, record.format, text), text))
+    own = [(rank, text) for rank, text in said if rank > 0]
+    if not any(rank > 1 for rank, _ in own):  # the program's reason is in no words that we know
+        own += [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:] or [(1, text) for text in plain[-2:]]
+    telling = [pair for pair in own if pair[0] > 1] or own or said
+    if not telling:
+        return ()
+    best = max(range(len(telling)), key=lambda i: (telling[i][0], i))
+    reason = telling[best][1]
+    kept = [text for text in dict.fromkeys(text for _, text in telling) if text != reason]
+    return (*kept[1 - LINES :], reason)
+
+
+def _rank(symptom: Symptom, form: str, text: str) -> int:
+    if form in _MANAGERS:
+        return 3 if symptom in (Symptom.START_FAILED, Symptom.OOM_KILLED) and not _MANAGER_REPEATS.search(text) else 0
+    if tells_little(text):
+        return 1
+    return 3 if symptom in _PROVES else 2

@@ -1,0 +1,373 @@
+"""Reads processes from /proc (proc(5)): what several sources need of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import Lock
+
+import msgspec
+
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.model.errors import HostError
+from why502.model.snapshot import Limits, Process
+
+CROWD = 64  # children of one process, beyond which one is taken to be like the others
+TITLE_BYTES = 4096  # of each of all the processes of a machine
+TITLE_WORDS = 256
+ARGV_WORDS = 1024  # of one process: each user decides how many words of two letters a command line has, and each costs 60 bytes
+TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
+
+_CONTAINER = re.compile(r"[0-9a-f]{64}")
+_NAMED_CONTAINER = re.compile(
+    r"/(?:lxc\.payload\.|lxc/|machine\.slice/machine-|systemd-nspawn@)([^/]+?)(?:\.scope|\.service)?(?:/|$)"
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """What /proc/PID/stat tells: the short name, the letter of the state, the parent, and the start in seconds after boot."""
+
+    name: str
+    state: str
+    ppid: int
+    threads: int
+    started_s: float
+
+
+class _Kept:
+    """What the tables of one host share during a collection. Of a process that was seen once, its stat and title are not read again."""
+
+    def __init__(self, host: Host) -> None:
+        self.lock = Lock()
+        self.boot = boot_time(host)
+        self.own = {kind: _namespace_of(attempt(partial(host.link, f"/proc/self/ns/{kind}"))) for kind in ("net", "mnt", "user")}
+        self.stats: dict[int, Stat] = {}
+        self.titles: dict[int, tuple[str, ...]] = {}
+        self.accounts: dict[str, dict[int, str]] = {}
+
+
+_kept: dict[int, _Kept] = {}  # by the identity of the host
+
+
+@contextmanager
+def shared(host: Host) -> Iterator[None]:
+    """Let all tables of a host share what they read, until this ends."""
+    _kept[id(host)] = _Kept(host)
+    try:
+        yield
+    finally:
+        _kept.pop(id(host), None)
+
+
+class ProcessTable:
+    """The processes of a host. Every method that reads raises HostError; a process that is gone raises Missing."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._is_shared = id(host) in _kept
+        self._kept = _kept.get(id(host)) or _Kept(host)
+        self._boot = self._kept.boot
+        self._own = self._kept.own
+        self._accounts = self._kept.accounts
+        self._mounts: str | None = None
+
+    def pids(self) -> list[int]:
+        """Return the numbers of all processes."""
+        return sorted(int(name) for name in self._host.list("/proc") if name.isdecimal())
+
+    def stats(self) -> dict[int, Stat]:
+        """Return what is quickly said of every process; those that end meanwhile are left out."""
+        pids = self.pids()
+        with self._kept.lock:
+            old = self._kept.stats if self._is_shared else {}
+            missing = [pid for pid in pids if pid not in old]
+            contents = self._host.read_all([f"/proc/{pid}/stat" for pid in missing], limit_bytes=4096)
+            new = {pid: stat for pid, content in zip(missing, contents, strict=True) if content and (stat := _stat(content))}
+            found = {pid: stat for pid in pids if (stat := old.get(pid) or new.get(pid)) is not None}
+            self._kept.stats = found
+            self._kept.titles = {pid: title for pid, title in self._kept.titles.items() if pid in found}
+            return found.copy()
+
+    def titles(self, is_likely: Callable[[str], bool] = bool) -> dict[int, tuple[str, ...]]:
+        """Return the command lines of the processes whose short name is likely, and of the others without crowds of children.
+
+        Those that have none, end meanwhile, or may not be seen, are left out. Of a long one only the first words come back.
+        """
+        stats = self.stats()
+        few = set(without_crowds(stats))
+        wanted = [pid for pid, stat in stats.items() if pid in few or is_likely(stat.name)]
+        with self._kept.lock:
+            old = self._kept.titles if self._is_shared else {}
+            missing = [pid for pid in wanted if pid not in old]
+            contents = self._host.read_all([f"/proc/{pid}/cmdline" for pid in missing], limit_bytes=TITLE_BYTES)
+            new = {
+                pid: split_argv(content, TITLE_WORDS)
+                for pid, content in zip(missing, contents, strict=True)
+                if content is not None
+            }
+            self._kept.titles = old | new
+            return {pid: title for pid in wanted if (title := self._kept.titles.get(pid))}
+
+    def stat(self, pid: int) -> Stat:
+        """Return what is quickly said of one process."""
+        return parse_stat(self._text(pid, "stat"))
+
+    def argv(self, pid: int) -> tuple[str, ...]:
+        """Return a process's command line: its title, in one string, where it gave itself one."""
+        return split_argv(self._host.read(f"/proc/{pid}/cmdline", limit_bytes=1 << 16))
+
+    def started_at(self, stat: Stat) -> datetime | None:
+        """Return the moment of its start, in steps of 0.01 s rounded down; see `boot_time`."""
+        return self._boot + timedelta(seconds=stat.started_s) if self._boot else None
+
+    def network(self, pid: int) -> str:
+        """Return the inode of its network namespace, "" where it is ours or may not be seen."""
+        return self._other(pid, "net")
+
+    def networks(self, pids: Sequence[int]) -> dict[int, str]:
+        """Return the inode of each process's network namespace, "" where it is ours or may not be seen."""
+        found = map(_namespace_of, self._host.link_all([f"/proc/{pid}/ns/net" for pid in pids]))
+        return {pid: "" if inode == self._own["net"] else inode for pid, inode in zip(pids, found, strict=True)}
+
+    def mounts(self, pid: int) -> str:
+        """Return the inode of its mount namespace, "" where it is ours or may not be seen."""
+        return self._other(pid, "mnt")
+
+    def is_of_our_users(self, pid: int) -> bool:
+        """Return whether its user namespace is seen and ours: then its uid 0 is ours too."""
+        return self._namespace(str(pid), "user") == self._own["user"] != ""
+
+    def root(self, pid: int) -> str:
+        """Return the directory that its paths count from: "" for ours, `/proc/PID/root` in another mount namespace."""
+        if self.mounts(pid):
+            return f"/proc/{pid}/root"
+        root = attempt(lambda: self._host.link(f"/proc/{pid}/root")) or "/"
+        return "" if root == "/" else root
+
+    def process(self, pid: int, *, children: int | None = None) -> Process:
+        """Return all that is known of one process; what may not be seen is left out."""
+        stat = self.stat(pid)
+        status = parse_status(self._text(pid, "status"))
+        uid, gid = _number(status, "Uid"), _number(status, "Gid")
+        mounts = self.mounts(pid)
+        root = self.root(pid)
+        cgroup, unit, container = parse_cgroup(attempt(lambda: self._text(pid, "cgroup")) or "")
+        return Process(
+            pid=pid,
+            ppid=stat.ppid,
+            name=stat.name,
+            argv=attempt(lambda: self.argv(pid)) or (),
+            exe=attempt(lambda: self._host.link(f"/proc/{pid}/exe")) or "",
+            user=self.user_name(uid, root if mounts else "") if uid is not None else "",
+            uid=uid,
+            gid=gid,
+            groups=tuple(int(number) for number in status.get("Groups", "").split()),
+            state=stat.state,
+            cwd=attempt(lambda: self._host.link(f"/proc/{pid}/cwd")) or "",
+            root=root,
+            started_at=self.started_at(stat),
+            cgroup=cgroup,
+            unit=unit,
+            container=container,
+            network=self.network(pid),
+            mounts=mounts,
+            threads=stat.threads,
+            rss_bytes=rss * 1024 if (rss := _number(status, "VmRSS")) is not None else None,
+            limits=self._limits(pid),
+            children=children,
+            private_tmp=self._private_tmp(pid) if mounts else "",
+        )
+
+    def user_name(self, uid: int, root: str = "") -> str:
+        """Return the name that the accounts of that root give a number, else the number."""
+        if root not in self._accounts:
+            where = self._host.inside(root) if root else self._host
+            found = attempt(lambda: where.read("/etc/passwd"))
+            self._accounts[root] = {number: name for name, number, _ in parse_passwd(found or b"")}
+        accounts = self._accounts[root]
+        if uid not in accounts and not root:  # a directory service may know it
+            found_by = attempt(lambda: self._host.run("getent", "passwd", str(uid), timeout_s=1.0).stdout)
+            accounts[uid] = next((name for name, number, _ in parse_passwd((found_by or "").encode()) if number == uid), str(uid))
+        return accounts.get(uid, str(uid))
+
+    def _text(self, pid: int, name: str) -> str:
+        return self._host.read(f"/proc/{pid}/{name}", limit_bytes=1 << 20).decode("utf-8", "replace")
+
+    def _namespace(self, pid: str, kind: str) -> str:
+        return _namespace_of(attempt(lambda: self._host.link(f"/proc/{pid}/ns/{kind}")))
+
+    def _other(self, pid: int, kind: str) -> str:
+        inode = self._namespace(str(pid), kind)
+        return "" if inode == self._own[kind] else inode
+
+    def _limits(self, pid: int) -> Limits:
+        text = attempt(lambda: self._text(pid, "limits")) or ""
+        names = attempt(lambda: self._host.list(f"/proc/{pid}/fd"))
+        return Limits(files_open=len(names) if names is not None else None, files_limit=parse_file_limit(text))
+
+    def _private_tmp(self, pid: int) -> str:
+        if self._mounts is None:
+            self._mounts = attempt(lambda: self._host.read("/proc/self/mountinfo").decode("utf-8", "replace")) or ""
+        return private_tmp(attempt(lambda: self._text(pid, "mountinfo")) or "", self._mounts)
+
+
+def _namespace_of(link: str | None) -> str:
+    return (link or "").partition("[")[2].rstrip("]")
+
+
+def _stat(content: bytes) -> Stat | None:
+    try:
+        return parse_stat(content.decode("utf-8", "replace"))
+    except HostError:
+        return None
+
+
+def without_crowds(stats: Mapping[int, Stat], most: int = CROWD) -> list[int]:
+    """Return the processes in order, of the children of one parent (but the first process) only the first ones."""
+    counts: Counter[int] = Counter()
+    found = []
+    for pid in sorted(stats):
+        parent = stats[pid].ppid
+        counts[parent] += 1
+        if parent <= 1 or counts[parent] <= most:
+            found.append(pid)
+    return found
+
+
+def boot_time(host: Host) -> datetime | None:
+    """Return the moment of boot, good to 0.01 s where the host's clock and ours agree, else up to 1 s late."""
+    text = attempt(lambda: host.read("/proc/stat").decode("ascii", "replace")) or ""
+    match = re.search(r"^btime (\d+)$", text, re.MULTILINE)
+    if not match:
+        return None
+    whole = datetime.fromtimestamp(int(match[1]), UTC)
+    try:  # the latest of some is the one with the least time between the two clocks
+        fine = max(_now_less_uptime(host) for _ in range(3))
+    except (HostError, ValueError, IndexError):
+        return whole
+    return fine if whole <= fine <= whole + timedelta(seconds=1) else whole + timedelta(seconds=1)
+
+
+def _now_less_uptime(host: Host) -> datetime:
+    now = datetime.now(UTC)
+    return now - timedelta(seconds=float(host.read("/proc/uptime").split()[0]))
+
+
+def parse_stat(text: str) -> Stat:
+    """Return the fields of /proc/PID/stat. The name may hold spaces and brackets. Raises HostError where it is cut."""
+    name = text[text.find("(") + 1 : text.rfind(")")]
+    fields = text[text.rfind(")") + 1 :].split()
+    try:
+        return Stat(name, fields[0], int(fields[1]), int(fields[17]), int(fields[19]) / TICKS_A_SECOND)
+    except (IndexError, ValueError) as error:
+        raise HostError("/proc/PID/stat is not as proc(5) says") from error
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """Return the fields of /proc/PID/status by name."""
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def split_argv(content: bytes, most: int = ARGV_WORDS) -> tuple[str, ...]:
+    """Return the first words of /proc/PID/cmdline. The padding after a title that the process gave itself is dropped."""
+    text = content.decode("utf-8", "replace").rstrip("\0 ")
+    return tuple(text.split("\0", most)[:most]) if text else ()
+
+
+def parse_file_limit(text: str) -> int | None:
+    """Return the soft limit of open files in /proc/PID/limits; None where it is not there or unlimited."""
+    match = re.search(r"^Max open files\s+(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def parse_passwd(content: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield name, number and main group of each account (passwd(5))."""
+    for line in content.decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 4 and fields[2].isdecimal() and fields[3].isdecimal():
+            yield fields[0], int(fields[2]), int(fields[3])
+
+
+def parse_groups(content: bytes) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Yield name, number and members of each group (group(5))."""
+    for line in content.decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 4 and fields[2].isdecimal():
+            yield fields[0], int(fields[2]), tuple(name for name in fields[3].split(",") if name)
+
+
+def unit_of(host: Host, pid: int) -> str:
+    """Return the systemd unit that a process runs in; "" where there is none, or it cannot be seen."""
+    return parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1]
+
+
+def parse_cgroup(text: str) -> tuple[str, str, str]:
+    """Return the path, the systemd unit and the container of /proc/PID/cgroup (cgroups(7)), each "" where there is none.
+
+    Where version 1 has several paths, that of the memory controller counts: it is the one that the kernel names when it kills.
+    """
+    paths: dict[str, str] = {}
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        for controller in controllers.split(","):
+            paths[controller] = path
+    every = [paths[key] for key in ("memory", "name=systemd", "") if key in paths] + list(paths.values())
+    named = [path for path in every if path not in ("", "/")]
+    container = next((match[0] for path in named if (match := _last(_CONTAINER, path))), "") or next(
+        (match[1] for path in named if (match := _NAMED_CONTAINER.search(path))), ""
+    )
+    return (named or every or [""])[0], next((unit for path in named if (unit := _unit(path))), ""), container
+
+
+def private_tmp(mountinfo: str, ours: str) -> str:
+    """Return where the /tmp of one mount namespace lies in another, "" where it cannot be said or is the same.
+
+    Both are texts of /proc/PID/mountinfo: number, parent, device, directory within the file system, mount point.
+    """
+    tmp = next((row for row in reversed(_rows(mountinfo)) if row[2] == "/tmp"), None)
+    if tmp is None:
+        return ""
+    device, directory, _ = tmp
+    for other, top, point in reversed(_rows(ours)):
+        if other == device and (directory + "/").startswith(top.rstrip("/") + "/"):
+            place = point.rstrip("/") + "/" + directory[len(top) :].strip("/")
+            return "" if place.rstrip("/") == "/tmp" else place.rstrip("/")
+    return ""
+
+
+def _rows(mountinfo: str) -> list[tuple[str, str, str]]:
+    rows = (line.split() for line in mountinfo.splitlines())
+    return [(row[2], _plain(row[3]), _plain(row[4])) for row in rows if len(row) > 5]
+
+
+def _plain(path: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)
+
+
+def _unit(path: str) -> str:
+    """Return the innermost service of a cgroup path, else its scope, unless that is a container's.
+
+    "" below a user's own manager (`user@1000.service`): what a user calls a unit there is none of the system's.
+    """
+    parts = path.split("/")
+    if any(part.startswith("user@") and part.endswith(".service") for part in parts[:-1]):
+        return ""
+    services = [part for part in parts if part.endswith(".service")]
+    scopes = [part for part in parts if part.endswith(".scope") and not _CONTAINER.search(part) and part != "init.scope"]
+    return (services or scopes or [""])[-1]
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return next(reversed(list(pattern.finditer(text))), None)
+
+
+def _number(status: dict[str, str], name: str) -> int | None:
+    first = status.get(name, "").split()[:1]
+    return int(first[0]) if first and first[0].isdecimal() else None

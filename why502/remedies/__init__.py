@@ -1,0 +1,1 @@
+"""What remedies are made of: changes of configuration files, drop-ins of units, commands."""

@@ -1,0 +1,345 @@
+"""What remedies are made of: changes of the proxy's configuration files, as the snapshot holds them, and the commands that load them.
+
+Pure: nothing is written here. Each function gives None where the snapshot does not hold what the change needs, so that a remedy falls
+back to words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from why502.config import edit
+from why502.config.tree import Tree, content, node_at, nodes
+from why502.diagnosis.case import Case
+from why502.gateways.nginx.config import parse
+from why502.model.config import Position, Route
+from why502.model.errors import Why502Error
+from why502.model.remedy import Edit, Run
+from why502.model.snapshot import PhpPool, Process, Proxy, Service
+from why502.model.target import Target
+
+KEPT = 32  # idle connections that a worker keeps: nginx's own default since 1.29.7
+_FAMILY = {"grpcs": "grpc", "https": "proxy", "http": "proxy", "tcp": "proxy"}
+
+
+def tree_of(case: Case, at: Position | None) -> Tree | None:
+    """Return the tree of the file that a place lies in."""
+    if at is None:
+        return None
+    return next((parse(content(file), file.path) for proxy in case.proxies for file in proxy.files if file.path == at.file), None)
+
+
+def own_servers(case: Case) -> tuple[str, ...]:
+    """Return the machine's own name servers, as nginx writes them, that know what the proxy could not resolve; at most two."""
+    found = dict.fromkeys(server for told in case.here.names or () for server in told.servers)
+    return tuple(f"[{server}]" if ":" in server else server for server in list(found)[:2])
+
+
+def reload(proxy: Proxy | None) -> tuple[Run, ...]:
+    """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
+
+    Of a proxy in a container both run in there (nsenter(1)): here, the same path is another binary with other files. The reload takes
+    itself back: once the files are as before, it loads those.
+    """
+    if proxy is None or not proxy.is_running or not proxy.exe:
+        return ()
+    inside = ("nsenter", "--target", str(proxy.pid), "--all") if proxy.is_apart else ()
+    program = (*inside, proxy.exe, *proxy.options)
+    load = (*program, "-s", "reload")
+    return (Run(argv=(*program, "-t")), Run(argv=load, undo=load))
+
+
+def family(route: Route) -> str:
+    """Return the prefix of the directives of a route: proxy, fastcgi, uwsgi, scgi, grpc."""
+    return _FAMILY.get(route.protocol, route.protocol)
+
+
+def set_in_route(case: Case, name: str, value: str, route: Route | None = None) -> Edit | None:
+    """Return what makes `name value;` hold for the route: in its own block, where it is set already there, too."""
+    route = route or case.route
+    if route is None:
+        return None
+    into = route.location_at or route.at
+    tree = tree_of(case, into)
+    if tree is None or into is None or route.location_at is None:
+        return None
+    try:
+        return edit.set_directive(tree, into, name, value)
+    except Why502Error:
+        return None
+
+
+def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the changes, additions at the same place made one: its diff can be read and applied, theirs would overlap."""
+    found: dict[tuple[str, int], Edit] = {}
+    for change in changes:
+        place = (change.file, change.start)
+        tree = tree_of(case, Position(file=change.file, line=change.line))
+        if place in found and change.start == change.end and tree is not None:
+            found[place] = edit.replace(tree, change.start, change.end, found[place].after + change.after)
+        else:
+            found[place] = change
+    return tuple(found.values())
+
+
+def repoint(case: Case, to: Target) -> Edit | None:
+    """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
+
+    Where a variable stands there, the `set` that gives it that address is changed instead. None where another user than root listens
+    there (see `stranger_at`): whoever listens first would get the gateway's requests.
+    """
+    peer, route, target = case.peer, case.route, case.target
+    if stranger_at(case, to):
+        return None
+    at = (peer.at if peer else None) or (route.at if route else None)
+    if target is None or at is None:
+        return None
+    return _reword(case, at, lambda word: readdressed(word, target, to)) or (
+        _in_variable(case, route, lambda word: readdressed(word, target, to)) if route and "$" in route.passes else None
+    )
+
+
+def stranger_at(case: Case, to: Target) -> int:
+    """Return the user who listens on an address of the machine without anything of root's that speaks for it; 0 where that is not so.
+
+    Root's word stands for what root or the gateway's own user listens on, and for what runs in a service or container that root
+    started: no other user can put a process into their control groups (cgroups(7)).
+    """
+    here, own = case.host, (None, 0, case.proxy.owner_uid if case.proxy else 0)
+    heard = case.heard_at(to)
+    for listener in heard:
+        process = case.process_of(listener)
+        uid = listener.uid if listener.uid is not None else process.uid if process else None
+        if uid not in own and not (process and _is_of_root(process)):
+            return uid or 0
+    pools = (here.php_pools if here else None) or ()
+    return next((pool.owner_uid for pool in pools if not heard and pool.target == to and pool.owner_uid not in own), 0)
+
+
+def doubt(case: Case, to: Target) -> str:
+    """Return what a remedy adds where another user than root listens; "" where that is not so."""
+    uid = stranger_at(case, to)
+    return f" (user {uid} runs that, and nothing of root's: first make sure that it is the application)" if uid else ""
+
+
+def _is_of_root(process: Process) -> bool:
+    is_contained = bool(process.container) and "/user@" not in process.cgroup
+    return is_contained or process.unit.endswith(".service")
+
+
+def rename(case: Case, route: Route, old: str, new: str) -> Edit | None:
+    """Return what puts another address in the place of a name in the variable that a route passes to."""
+    return _in_variable(case, route, lambda word: word.replace(old, new, 1) if word.count(old) == 1 else None)
+
+
+def _reword(case: Case, at: Position, change: Callable[[str], str | None]) -> Edit | None:
+    """Return the change of the first argument of a directive that can be changed so."""
+    tree = tree_of(case, at)
+    try:
+        words = node_at(tree, at).words if tree else ()
+    except Why502Error:
+        return None
+    for word in words[1:]:
+        new = change(word.value)
+        if tree is not None and new is not None and new != word.value:
+            return edit.replace(tree, word.start, word.end, new)
+    return None
+
+
+def _in_variable(case: Case, route: Route, change: Callable[[str], str | None]) -> Edit | None:
+    """Return the change of the one `set` of the route's file that gives a variable of its argument such a value."""
+    tree = tree_of(case, route.at)
+    found = []
+    for node in nodes(tree) if tree else ():
+        if tree and node.name == "set" and len(node.words) == 3 and node.args[0] in route.passes:
+            new = change(node.args[1])
+            if new is not None and new != node.args[1]:
+                found.append(edit.replace(tree, node.words[2].start, node.words[2].end, new))
+    return found[0] if len(found) == 1 else None
+
+
+def readdressed(word: str, old: Target, new: Target) -> str | None:
+    """Return the argument with the new address in it, None where the old one does not stand there."""
+    scheme, found, rest = word.partition("://")
+    if not found:
+        scheme, rest = "", word
+    prefix = f"{scheme}{found}"
+    if old.is_unix:
+        path, colon, uri = rest.removeprefix("unix:").partition(":") if found else (rest.removeprefix("unix:"), "", "")
+        if not rest.startswith("unix:") or path != old.path:
+            return None
+        return f"{prefix}unix:{new.path}{colon}{uri}" if new.is_unix else f"{prefix}{_address(new)}{uri}"
+    address = rest.split("/", 1)[0]
+    parsed = Target.parse(address)
+    if parsed is None or "$" in address or (parsed.port and parsed.port != old.port):
+        return None
+    uri = rest[len(address) :]
+    if new.is_unix:
+        return f"{prefix}unix:{new.path}{f':{uri}' if uri else ''}"
+    host = parsed.host if old.host == new.host or new.is_wildcard else new.host
+    return f"{prefix}{_address(Target(host=host, port=new.port))}{uri}"
+
+
+def _address(target: Target) -> str:
+    host = "127.0.0.1" if target.is_wildcard else target.host
+    return f"[{host}]:{target.port}" if ":" in host else f"{host}:{target.port}"
+
+
+def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "") -> Edit | None:
+    """Return what makes `name value;` hold in the main configuration file, outside of all blocks or in that one (`events`)."""
+    tree = tree_of(case, Position(file=proxy.config, line=1))
+    if tree is None:
+        return None
+    if block:
+        into = next((node for node in tree.children if node.name == block and node.body is not None), None)
+        return edit.set_directive(tree, into.words[0].at, name, value) if into else None
+    own = [node for node in tree.children if node.name == name]
+    if own:
+        return edit.replace_directive(tree, own[-1].words[0].at, f"{name} {value};")
+    before = next((node for node in tree.children if node.body is not None), None)
+    return edit.insert_before(tree, before.words[0].at, f"{name} {value};") if before else None
+
+
+def make_file(path: str, text: str) -> Edit:
+    """Return what makes a file that is not there."""
+    return edit.with_diff(Edit(file=path, line=1, start=0, end=0, before="", after=text), b"")
+
+
+def start(service: Service) -> Run:
+    """Return the command that starts a service, with the one that stops it again where its manager has that."""
+    argv = service.start_argv
+    for verb in ("start", "restart"):
+        if verb in argv[1:]:
+            place = argv.index(verb, 1)
+            return Run(argv=argv, undo=(*argv[:place], "stop", *argv[place + 1 :]))
+    return Run(argv=argv)
+
+
+def reload_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
+    """Return the test of PHP-FPM's configuration and its reload; () where it is not known how its master was started."""
+    master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
+    test = test_php(case, pool)
+    if master is None or not test:
+        return ()
+    load = ("systemctl", "reload", pool.unit) if pool.unit.endswith(".service") else ("kill", "-USR2", str(master.pid))
+    return (*test, Run(argv=load, undo=load))
+
+
+def test_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
+    """Return PHP-FPM's own test of its configuration (it adds a line to its log); () where it is not known."""
+    master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
+    config = " ".join(master.argv).partition("master process (")[2].rstrip(" )") if master else ""
+    return (Run(argv=(master.exe, "-t", "--fpm-config", config)),) if master and master.exe and config else ()
+
+
+def rescheme(case: Case, scheme: str) -> Edit | None:
+    """Return what lets proxy_pass (or grpc_pass) speak another scheme."""
+    route = case.route
+    tree = tree_of(case, route.at if route else None)
+    if route is None or route.at is None or tree is None:
+        return None
+    try:
+        word = node_at(tree, route.at).words[1]
+    except (Why502Error, IndexError):
+        return None
+    old, found, rest = word.value.partition("://")
+    return edit.replace(tree, word.start, word.end, f"{scheme}://{rest}") if found and old != scheme else None
+
+
+# What an application needs to know of a request: uwsgi (PEP 3333, beside the HTTP_ fields, which nginx sends by itself),
+# FastCGI (RFC 3875; PHP refuses to run without REDIRECT_STATUS where it was built so).
+_TOLD = {
+    "QUERY_STRING": "$query_string",
+    "REQUEST_METHOD": "$request_method",
+    "CONTENT_TYPE": "$content_type",
+    "CONTENT_LENGTH": "$content_length",
+    "REQUEST_URI": "$request_uri",
+    "SERVER_PROTOCOL": "$server_protocol",
+    "REMOTE_ADDR": "$remote_addr",
+    "SERVER_PORT": "$server_port",
+    "SERVER_NAME": "$server_name",
+}
+_UWSGI = {**_TOLD, "PATH_INFO": "$document_uri"}
+_FASTCGI = {
+    **_TOLD,
+    "SCRIPT_NAME": "$fastcgi_script_name",
+    "DOCUMENT_URI": "$document_uri",
+    "DOCUMENT_ROOT": "$document_root",
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "REQUEST_SCHEME": "$scheme",
+    "HTTPS": "$https if_not_empty",
+    "REDIRECT_STATUS": "200",
+}
+
+
+def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
+    """Return what passes a route on by another directive, with what that protocol must be told; a line of its own for each.
+
+    `protocol`: http, uwsgi, h2, or fastcgi with the path of the `script`, in nginx's variables.
+    """
+    route = case.route
+    tree = tree_of(case, route.at if route else None)
+    if route is None or route.at is None or tree is None or route.uri not in (None, "/"):
+        return None
+    address = route.passes.partition("://")[2].rstrip("/") or route.passes
+    if "$" in address:
+        return None
+    lines = [f"proxy_pass http://{address};"]
+    if protocol == "h2":
+        lines = [f"grpc_pass grpc://{address};"]
+    elif protocol in ("uwsgi", "fastcgi"):
+        address = address.removesuffix(":") if address.startswith("unix:") else address
+        told = {"SCRIPT_FILENAME": script, **_FASTCGI} if protocol == "fastcgi" else _UWSGI
+        lines = [f"{protocol}_pass {address};", *(f"{protocol}_param {name} {value};" for name, value in told.items())]
+    try:
+        return edit.replace_directive(tree, route.at, edit.aligned(tree, route.at, lines))
+    except Why502Error:
+        return None
+
+
+def keep_open(case: Case) -> tuple[Edit, ...]:
+    """Return what lets an HTTP route use its connections again: `keepalive` in a group, HTTP/1.1, an empty Connection header.
+
+    () where the route speaks otherwise, keeps them already, or inherits headers that one more proxy_set_header would take away.
+    """
+    route, group = case.route, case.group
+    tree = tree_of(case, route.at if route else None)
+    if route is None or route.at is None or tree is None or route.protocol not in ("http", "https") or route.keepalive:
+        return ()
+    block = next((node for node in nodes(tree) if route.location_at and node.words[0].start == route.location_at.start), None)
+    own = {child.name for child in block.children} if block else set()
+    has_connection = any(name.lower() == "connection" for name, _ in route.headers)
+    if (
+        "$" in route.passes
+        or has_connection
+        or route.setting("proxy_http_version")
+        or (route.headers and "proxy_set_header" not in own)
+    ):
+        return ()
+    first: tuple[Edit, ...]
+    lines = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+    if group is not None:
+        home = tree_of(case, group.at)
+        if home is None or group.at is None or group.keepalive_at is not None:
+            return ()
+        first = (edit.insert(home, group.at, f"keepalive {KEPT};"),)
+    else:
+        server = next((node for node in nodes(tree) if route.server_at and node.words[0].start == route.server_at.start), None)
+        address = route.passes.partition("://")[2].partition("/")[0]
+        name = "kept_" + re.sub(r"\W", "_", address)
+        renamed = _reword(
+            case, route.at, lambda word: word.replace(f"://{address}", f"://{name}", 1) if address in word else None
+        )
+        if server is None or renamed is None or len(route.peers) != 1 or route.peers[0].name.startswith("unix:"):
+            return ()
+        made = f"upstream {name} {{ server {address}; keepalive {KEPT}; }}"
+        first = (edit.insert_before(tree, server.words[0].at, made), renamed)
+        if route.host_header == "$proxy_host":  # which would be the group's name now
+            lines += f" proxy_set_header Host {address};"
+    return (*first, edit.insert_after(tree, route.at, lines))
+
+
+def size(bytes_: int) -> str:
+    """Return a size as nginx takes it, in whole KiB."""
+    return f"{-(-bytes_ // 1024)}k"

@@ -1,0 +1,80 @@
+"""What remedies do to systemd's units: drop-ins, read after the unit's own file, which stays as it is (systemd.unit(5)).
+
+Pure: nothing is written here. What systemd does not look after gives no steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.model.remedy import Edit, Remedy, Run
+from why502.model.snapshot import Service
+from why502.remedies.changes import make_file, start
+
+DIRECTORY = "/etc/systemd/system"
+PAUSE = "1s"  # between two lives: systemd's own 100 ms reach its start limit within a second
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
+
+
+def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
+    """Return what gives a unit these settings (`Restart=on-failure`; sections in between), and has systemd check and read them.
+
+    () where it is no unit of systemd, or has a drop-in of that name already. `name` says what it is for.
+    """
+    path = f"{DIRECTORY}/{service.name}.d/why502-{name}.conf"
+    if service.manager != "systemd" or not service.unit_file or path in service.settings.get("DropInPaths", "").split():
+        return ()
+    head = () if lines[:1] and lines[0].startswith("[") else ("[Service]",)
+    again = ("systemctl", "daemon-reload")
+    return (
+        make_file(path, "\n".join((*head, *lines, ""))),
+        Run(argv=("systemd-analyze", "verify", service.unit_file)),
+        Run(argv=again, undo=again),
+    )
+
+
+def of_unit(name: str) -> Service:
+    """Return a unit of which only the name is known; systemd finds its file by that."""
+    return Service(manager="systemd", name=name, unit_file=name)
+
+
+def seconds(text: str) -> float | None:
+    """Return a time as `systemctl show` writes it ("1min 30s"), in seconds; None where it is none."""
+    parts = text.split()
+    found = [re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,9})?)(ms|us|min|s|h)", part) for part in parts]
+    if not parts or not all(found):
+        return None
+    return sum(float(match[1]) * _UNITS[match[2]] for match in found if match)
+
+
+def is_masked(service: Service) -> bool:
+    """Return whether somebody forbade that a unit is started at all (`systemctl mask`)."""
+    return service.settings.get("UnitFileState", "").startswith("masked")
+
+
+def restart(service: Service) -> Run:
+    """Return the command that restarts a unit; it takes itself back: the unit then has its former settings again."""
+    argv = ("systemctl", "restart", service.name)
+    return Run(argv=argv, undo=argv)
+
+
+def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
+    """Yield how a service that ended comes back: started; started, and from now on by systemd itself whenever it fails.
+
+    `is_failure`: it is known to have died, also where systemd has forgotten that since.
+    """
+    is_down = service.is_running is False and bool(service.start_argv)
+    begin = (start(service),) if is_down else ()
+    if is_down:
+        yield Remedy(message=f"start {service.name}", steps=begin)
+    elif service.is_running is False and service.owner_uid:
+        yield Remedy(message=f"as user {service.owner_uid}, whose {service.manager} has it, start {service.name}")
+    may_restart = service.settings.get("Restart", "no") == "no" and service.settings.get("Type") != "oneshot"
+    has_failed = is_failure or service.result in _FAILED or service.signal is not None or service.exit_code not in (None, 0)
+    if may_restart and has_failed:
+        if steps := put(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
+            first, whom = (f"start {service.name}, and ", "it") if is_down else ("", service.name)
+            message = f"{first}make systemd restart {whom} whenever it fails (Restart=on-failure)"
+            yield Remedy(message=message, steps=(*steps, *begin))

@@ -1,0 +1,117 @@
+"""What a configuration tells of logs: of nginx the format of each, the group of each target, the timeouts in force; of Apache the formats."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+from pathlib import Path
+
+from why502.gateways.apache.logs.log_format import of_logs
+from why502.gateways.nginx.logs.access import NAME
+from why502.host.base import Host
+from why502.logs.scan.line_format import Form, of_format
+from why502.logs.scan.run import Told
+from why502.logs.scan.targets import Known
+from why502.machine.suppliers import Rights
+from why502.model.errors import HostError, Why502Error
+from why502.model.target import Target
+
+USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
+APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
+APACHE_DIRECTORIES = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
+_SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
+_MOST_BYTES = 16 << 20
+
+
+def near(paths: tuple[str, ...]) -> Told:
+    """Return what this machine's configuration tells, where it speaks of one of the directories; else nothing."""
+    directories = {
+        posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
+    }
+    for main in APACHE_USUAL:
+        with contextlib.suppress(HostError):
+            forms = _apache(main)
+            if directories & {posixpath.dirname(path) for path in forms}:
+                return Told(forms=forms)
+    for main in USUAL:
+        with contextlib.suppress(OSError, HostError, Why502Error):
+            text = _read(main)
+            included = [*Path(main).parent.glob("*.d/*"), *Path(main).parent.glob("sites-enabled/*")]
+            text += b"".join(_read(str(path)) for path in included[:200] if path.is_file())
+            if any(os.fsencode(directory) in text for directory in directories):
+                return read(main)
+    return Told()
+
+
+def read(path: str) -> Told:
+    """Return what a configuration tells. Raises Why502Error where it cannot be read."""
+    from why502.gateways.detect import kind
+    from why502.gateways.nginx.config.load import load
+
+    main = str(Path(path).absolute())
+    try:
+        if kind(_read(main).decode("utf-8", "replace")) == "apache":
+            return Told(forms=_apache(main))
+        rights = Rights(_host(), 0)  # the user named the file, or it lies where root's does; what it includes, its writer names
+        found = load(_read, _list, main, version="", rights=rights.reading)
+    except HostError as error:
+        raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path and its permissions.") from error
+    forms = {
+        log.path: Form(
+            name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"
+        )
+        for log in found.logs
+        if log.kind == "access" and log.path and log.format
+    }
+    known: dict[str, Known] = {}
+    for route in found.routes:
+        for peer in route.peers:
+            for target in _as_logged(peer.target):
+                before = known.get(target, Known())
+                reads = [route.read_timeout_s, *(one for one in before[2:] if one is not None)]
+                known[target] = Known(
+                    route.upstream or before.group,
+                    min(route.connect_timeout_s, before.connect_timeout_s or route.connect_timeout_s),
+                    min(reads),
+                    max(reads),
+                )
+    return Told(forms=forms, known=known)
+
+
+def _apache(main: str) -> dict[str, Form]:
+    """Return the forms of the logs that Apache's configuration names: of its main file, and of the directories that distributions include."""
+    directory = Path(main).parent
+    included = [path for pattern in APACHE_DIRECTORIES for path in sorted(directory.glob(pattern))[:200]]
+    texts = [_read(str(path)).decode("utf-8", "replace") for path in (Path(main), *included) if path.is_file()]
+    root = _SERVER_ROOT.search(texts[0]) if texts else None
+    logs = of_logs(texts, {"APACHE_LOG_DIR": "/var/log/apache2"})
+    forms = {}
+    for path, text in logs.items():
+        with contextlib.suppress(ValueError, re.error):
+            forms[posixpath.join(root[1] if root else str(directory), path)] = of_format(text, said_by=f"the LogFormat in {main}")
+    return forms
+
+
+def _as_logged(target: Target | None) -> list[str]:
+    """Return a target as $upstream_addr has it: addresses. Of names only `localhost` is known without asking (RFC 6761, 6.3)."""
+    if target is None:
+        return []
+    if target.host == "localhost":
+        return [f"127.0.0.1:{target.port}", f"[::1]:{target.port}"]
+    return [str(target)]
+
+
+def _host() -> Host:
+    from why502.host.local import LocalHost
+
+    return LocalHost()
+
+
+def _read(path: str) -> bytes:
+    return _host().read(path, limit_bytes=_MOST_BYTES)
+
+
+def _list(directory: str) -> list[str]:
+    return _host().list(directory)

@@ -1,0 +1,1 @@
+"""Service managers: one package for each, found by its directory."""

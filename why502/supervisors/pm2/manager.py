@@ -1,0 +1,235 @@
+"""pm2's applications: asked of the daemon that runs, over its own socket, so that none is ever started.
+
+The command `pm2` starts a daemon where none runs. The socket speaks AMP frames with JSON (pm2: lib/Daemon.js, modules/pm2-axon,
+amp, amp-message). Without a daemon the saved list (dump.pm2) tells what would run. Environments are looked at and never kept.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import struct
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from why502.host.base import Connection, Host
+from why502.logs.coded import epoch
+from why502.machine.attempt import attempt, each
+from why502.machine.last_words import last_words
+from why502.machine.process_table import ProcessTable, unit_of
+from why502.machine.suppliers import supplier_of
+from why502.machine.tail import NOTHING, tail
+from why502.model import foreign_json
+from why502.model.errors import Expired, HostError
+from why502.model.snapshot import Service
+from why502.model.target import Target
+from why502.supervisors.base import LISTENS, Described, Look, merge, named, roots_first, words
+
+NAME = "pm2"
+TIMEOUT_S = 3.0
+LIMIT_BYTES = 8 << 20
+HOMES = 64
+KEPT = "autorestart max_restarts min_uptime max_memory_restart kill_timeout exec_mode instances username wait_ready unstable_restarts".split()
+_TITLE = re.compile(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
+_ENDED = frozenset({"stopped", "errored", "waiting restart"})
+
+
+def services(host: Host, look: Look) -> tuple[Service, ...]:
+    """Return the applications that serve a target. Raises HostError."""
+    return list(parts(host, look))[-1]
+
+
+def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
+    """Yield those of root's daemons, then again with each of another user. Raises HostError."""
+    daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("PM2")))
+    found: list[Service] = []
+    running: set[tuple[int, str]] = set()  # a daemon speaks for the homes of its own user
+    for uid, pid in daemons:
+        if uid:
+            yield tuple(found)
+        home = _home(host, pid)
+        if not home or (uid, home) in running:
+            continue
+        running.add((uid, home))
+        acting = host.acting_as(uid)
+        try:
+            rows = monitored(acting, posixpath.join(home, "rpc.sock"))
+        except HostError as error:
+            look.gap(f"pm2 in {home}", error.reason, error.hint or "run as root, or as its user")
+            continue
+        network = ProcessTable(host).network(pid)
+        services = _services(acting, look, rows, home, is_alive=True, network=network, uid=uid)
+        found += _owned(uid, services, unit_of(host, pid))
+    for home in _homes(host):
+        path = posixpath.join(home, "dump.pm2")
+        uid = supplier_of(host, path)
+        if (uid, home) not in running and look.silent:
+            if uid:
+                yield tuple(found)
+            acting = host.acting_as(uid)
+            content = attempt(partial(acting.read, path, limit_bytes=LIMIT_BYTES))
+            rows = [{"name": row.get("name"), "pm2_env": row} for row in _rows(content or b"[]")]
+            found += _owned(uid, _services(acting, look, rows, home, is_alive=False, uid=uid))
+    yield tuple(found)
+
+
+def _owned(uid: int, services: Iterable[Service], unit: str = "") -> Iterator[Service]:
+    """Yield the services as those of a user's daemon, which runs in a unit."""
+    return (msgspec.structs.replace(service, owner_uid=uid, manager_unit=unit) for service in services)
+
+
+def _home(host: Host, pid: int) -> str:
+    """Return the PM2_HOME of a daemon, from its title or (a long title is cut) its environment; "" for a process that is none."""
+    title = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=4096)) or b"").decode("utf-8", "replace")
+    if match := _TITLE.match(title):
+        return match[1]
+    environment = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
+    given = dict(pair.split("=", 1) for pair in environment.decode("utf-8", "replace").split("\0") if "=" in pair)
+    return given.get("PM2_HOME") or (posixpath.join(given["HOME"], ".pm2") if given.get("HOME") else "")
+
+
+def _homes(host: Host) -> Iterator[str]:
+    """Yield the directories .pm2 that are there, of the users of /etc/passwd."""
+    content = (attempt(partial(host.read, "/etc/passwd", limit_bytes=1 << 20)) or b"").decode("utf-8", "replace")
+    homes = dict.fromkeys(
+        fields[5] for line in content.splitlines() if len(fields := line.split(":")) > 5 and fields[5] not in ("", "/")
+    )
+    for home in list(homes)[:HOMES]:
+        if attempt(partial(host.stat, posixpath.join(home, ".pm2/dump.pm2"))):
+            yield posixpath.join(home, ".pm2")
+
+
+def monitored(host: Host, path: str) -> list[dict[str, Any]]:
+    """Return what `pm2 jlist` prints, from the daemon behind this socket. Raises HostError."""
+    call = b'j:{"type":"call","method":"getMonitorData","args":[{}]}'
+    frame = b"\x12" + b"".join(struct.pack(">I", len(part)) + part for part in (call, b"s:why502:0"))  # version 1, 2 arguments
+    connection = host.connect(Target(path=path), timeout_s=TIMEOUT_S)
+    try:
+        connection.send(frame)
+        answer = _argument(connection, time.monotonic() + TIMEOUT_S)
+    finally:
+        connection.close()
+    try:
+        given = foreign_json.decode(answer.removeprefix(b"j:"))
+        rows = given["args"][0]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise HostError(f"{path}: the daemon's answer cannot be read") from error
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _argument(connection: Connection, deadline: float) -> bytes:
+    """Return the first argument of the frame that comes."""
+    data = bytearray()
+    while True:
+        if len(data) >= 5:
+            (size,) = struct.unpack(">I", data[1:5])
+            if size > LIMIT_BYTES:
+                raise HostError("pm2's answer is too long")
+            if len(data) >= 5 + size:
+                return bytes(data[5 : 5 + size])
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Expired(f"pm2 did not answer within {TIMEOUT_S:g} s")
+        part = connection.receive(timeout_s=left)
+        if not part:
+            raise HostError("pm2 closed the connection")
+        data += part
+
+
+def _rows(content: bytes) -> list[dict[str, Any]]:
+    try:
+        rows = foreign_json.decode(content)
+    except ValueError:
+        return []
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _services(
+    host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = "", uid: int = 0
+) -> Iterator[Service]:
+    def application(row: dict[str, Any]) -> Iterator[Service]:
+        env = row.get("pm2_env")
+        if not isinstance(env, dict) or not isinstance(row.get("name"), str):
+            return
+        number = row.get("pid")
+        pid = number if isinstance(number, int) else 0
+        what = _described(env)
+        targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
+        targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
+        if not targets:
+            return
+        service = _service(row["name"], pid, env, what, home) if is_alive else _lost(row["name"], what, home)
+        for target, how in targets:
+            service = merge(service, target, how)
+        if service.is_running is False or service.restarts or service.link != LISTENS:
+            tails = (attempt(partial(tail, host, path)) or NOTHING for path in service.logs[:2])
+            lines = [line for log in tails for line in (log.newest(look.since) if service.is_running else log.lines[-60:])]
+            service = msgspec.structs.replace(service, reason=last_words(lines))
+        yield service
+
+    yield from each(rows, application, lambda row, reason, hint: look.gap(f"pm2 application {row.get('name')}", reason, hint))
+
+
+def _described(env: dict[str, Any]) -> Described:
+    inner = env.get("env")
+    given = {**(inner if isinstance(inner, dict) else {}), **{key: value for key, value in env.items() if key.isupper()}}
+    args = env.get("args")
+    script = str(env.get("pm_exec_path") or "")
+    return Described(
+        argv=(
+            str(env.get("exec_interpreter") or "node"),
+            script,
+            *(words(args) if isinstance(args, str) else [str(word) for word in args] if isinstance(args, list) else ()),
+        ),
+        environment={key: str(value) for key, value in given.items() if isinstance(value, str | int)},
+        cwd=str(env.get("pm_cwd") or ""),
+    )
+
+
+def _service(name: str, pid: int, env: dict[str, Any], what: Described, home: str) -> Service:
+    state = str(env.get("status") or "")
+    ended = state in _ENDED
+    code = env.get("exit_code")
+    changed = epoch(env.get("pm_uptime"))
+    return Service(
+        manager=NAME,
+        name=name,
+        state=state,
+        is_running=True if state == "online" else False if ended else None,
+        exit_code=code if isinstance(code, int) and ended else None,
+        exit_message=f"exited with status {code}" if ended and code else "",
+        restarts=env.get("restart_time") if isinstance(env.get("restart_time"), int) else None,
+        main_pid=pid or None,
+        changed_at=changed,
+        started_at=changed,
+        argv=what.argv,
+        cwd=what.cwd,
+        unit_file=posixpath.join(home, "dump.pm2"),
+        settings={key: str(env[key]) for key in KEPT if env.get(key) not in (None, "", {})},
+        start_argv=("pm2", "restart", name),
+        logs=(*_logs(env), posixpath.join(home, "pm2.log")),
+    )
+
+
+def _logs(env: dict[str, Any]) -> tuple[str, ...]:
+    paths = (str(env.get(key) or "") for key in ("pm_err_log_path", "pm_out_log_path"))
+    return tuple(dict.fromkeys(path for path in paths if path.startswith("/") and not path.startswith("/dev/")))
+
+
+def _lost(name: str, what: Described, home: str) -> Service:
+    """Return an application of a saved list whose daemon does not run."""
+    return Service(
+        manager=NAME,
+        name=name,
+        state="pm2 is not running",
+        is_running=False,
+        argv=what.argv,
+        cwd=what.cwd,
+        unit_file=posixpath.join(home, "dump.pm2"),
+        start_argv=("pm2", "resurrect"),
+        logs=(posixpath.join(home, "pm2.log"),),
+    )

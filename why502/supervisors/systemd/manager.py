@@ -1,0 +1,435 @@
+"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for a failed unit's words.
+
+org.freedesktop.systemd1(5) has the properties. Times are taken from the monotonic ones: those in words are local.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import cache, partial
+
+import msgspec
+
+from why502.host.base import Host
+from why502.logs.detect import parse_any
+from why502.machine.attempt import attempt, each
+from why502.machine.last_words import last_words
+from why502.machine.process_table import boot_time
+from why502.model.errors import HostError, Missing
+from why502.model.logs import Symptom
+from why502.model.snapshot import Service
+from why502.model.target import Target
+from why502.model.times import of_epoch, whole_number
+from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Described, Look, link, merge, named, names_of, words
+from why502.supervisors.systemd import journal
+from why502.supervisors.systemd.exit_status import exit_message
+
+NAME = "systemd"
+RUNNING = "/run/systemd/system"  # sd_booted(3)
+TIMEOUT_S = 3.0
+DIRECTORIES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+UNIT_FILES = 400
+DOUBTFUL = 12  # units that do not run, and might serve a silent target: so many are asked for their journal
+KEPT = (
+    "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
+    " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
+    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE"
+).split()
+ASKED = (
+    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
+    " RootDirectory RuntimeDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
+    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
+).split()
+_ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
+_ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
+_BY_SOCKET = " listens for it"
+_BY_DIRECTORY = "its RuntimeDirectory"
+Unit = dict[str, str]
+
+
+def services(host: Host, look: Look) -> tuple[Service, ...]:
+    """Return the units that serve a target: by their processes, else by what their files name. Raises HostError."""
+    try:
+        host.stat(RUNNING)
+    except Missing:
+        return ()
+    units = _show(host, "*.service", "*.socket")
+    masked = [name for name in _masked(host) if name not in units][:UNIT_FILES]
+    if masked and (shown := attempt(partial(_show, host, *masked))):
+        units |= shown
+    if idle := _idle_sockets(host, look, units):
+        more = attempt(partial(_show, host, *idle)) or {}
+        triggered = [name for unit in more.values() for name in unit.get("Triggers", "").split() if name not in units]
+        units |= more | ((attempt(partial(_show, host, *triggered)) or {}) if triggered else {})
+
+    def missed(unit: Unit, reason: str, hint: str) -> None:
+        look.gap(f"unit {unit.get('Id', '')}", reason, hint)
+
+    units = {name: _with_file(host, unit) for name, unit in units.items() if unit.get("LoadState") != "not-found"}
+    boot = boot_time(host)
+    found: dict[str, Service] = {}
+    for target, unit, how in _linked(host, look, units):
+        service = found.get(unit["Id"]) or next(each([unit], lambda one: [_service(host, one, boot)], missed), None)
+        if service is None:
+            continue
+        socket = units.get(how.removesuffix(_BY_SOCKET), {})
+        if socket.get("ActiveState") in ("inactive", "failed"):
+            service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
+        found[unit["Id"]] = merge(service, target, how)
+    _by_their_words(host, look, units, boot, found)
+    return tuple(_with_words(host, look, service) for service in found.values())
+
+
+def _masked(host: Host) -> Iterator[str]:
+    """Yield the names of services whose file is a link to /dev/null: systemd has those in memory only while they run."""
+    for directory in DIRECTORIES[:2]:
+        for name in (attempt(partial(host.list, directory)) or [])[:UNIT_FILES]:
+            if name.endswith(".service") and attempt(partial(host.link, f"{directory}/{name}")) == "/dev/null":
+                yield name
+
+
+def _idle_sockets(host: Host, look: Look, units: dict[str, Unit]) -> list[str]:
+    """Return the socket units that systemd has not in memory and whose file names a silent target."""
+    wanted = [str(target.port) if target.port else target.path for target in look.silent]
+    found: list[str] = []
+    for directory in DIRECTORIES if wanted else ():
+        for name in (attempt(partial(host.list, directory)) or [])[:UNIT_FILES]:
+            if name.endswith(".socket") and name not in units and name not in found:
+                content = attempt(partial(host.read, f"{directory}/{name}", limit_bytes=64 << 10)) or b""
+                if any(text.encode() in content for text in wanted):
+                    found.append(name)
+    return found[:DOUBTFUL]
+
+
+def _with_file(host: Host, unit: Unit) -> Unit:
+    """Return a unit; of one that is masked with what the file says that it hides, where there is one."""
+    if unit.get("LoadState") != "masked" or unit.get("ExecStart"):
+        return unit
+    for directory in DIRECTORIES:
+        content = attempt(partial(host.read, f"{directory}/{unit['Id']}", limit_bytes=64 << 10))
+        if content:
+            text = content.decode("utf-8", "replace")
+            what = parse_unit_file(text)
+            argv = " ".join(what.argv)
+            return unit | {
+                "ExecStart": f"{{ path={what.argv[0] if what.argv else ''} ; argv[]={argv} ; ignore_errors=no }}",
+                "Environment": " ".join(shlex.quote(f"{name}={value}") for name, value in what.environment.items()),
+                "WorkingDirectory": what.cwd,
+                "RuntimeDirectory": " ".join(path.removeprefix("/run/") for path in what.directories),
+            }
+    return unit
+
+
+def _show(host: Host, *names: str) -> dict[str, Unit]:
+    done = host.run(
+        "systemctl", "show", "--all", "--no-pager", f"--property={','.join((*ASKED, *KEPT))}", "--", *names, timeout_s=TIMEOUT_S
+    )
+    if done.status and not done.stdout:
+        raise HostError(f"systemctl: {(done.stderr.strip().splitlines() or ['failed'])[0][:200]}", "run as root")
+    return {unit["Id"]: unit for unit in parse_show(done.stdout)}
+
+
+def parse_show(text: str) -> Iterator[Unit]:
+    """Yield the properties of each unit; those that come several times, joined by line ends."""
+    for block in text.split("\n\n"):
+        unit: Unit = {}
+        for line in block.splitlines():
+            name, found, value = line.partition("=")
+            if found:
+                unit[name] = f"{unit[name]}\n{value}" if unit.get(name) else value
+        if unit.get("Id"):
+            yield unit
+
+
+def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the target, the unit and how we know."""
+    by_pid = {int(unit.get("MainPID") or 0): unit for unit in units.values()}
+    for target, owners in look.owners.items():
+        for pid in owners:
+            process = look.processes.get(pid)
+            unit = units.get(process.unit) if process and process.unit else None
+            unit = unit or next((by_pid[above] for above in look.line(pid) if above in by_pid), None)
+            if unit and unit["Id"].endswith(".service"):
+                yield target, unit, LISTENS
+        if 1 in owners:
+            yield from _by_socket(host, units, target)
+    for unit in units.values():
+        if unit["Id"].endswith(".service") and (_fails(unit) or _restarts(unit, look)):
+            yield from (
+                (target, unit, how) for target, how in named(host, look, described(unit), listens=False) if look.owners[target]
+            )
+    files = cache(partial(_unloaded, host, units))
+    for target in look.silent:
+        yield from _named(host, look, units, target, files)
+
+
+def _fails(unit: Unit) -> bool:
+    return unit.get("ActiveState") == "failed" or unit.get("SubState", "").startswith("auto-restart")
+
+
+def _has_ended(unit: Unit) -> bool:
+    """Return whether a unit does not run and did since the machine was booted, or is masked, so that nobody knows."""
+    if unit.get("ActiveState") != "inactive" or unit.get("Type") == "oneshot":
+        return False
+    return unit.get("LoadState") == "masked" or bool(_number(unit.get("InactiveEnterTimestampMonotonic")))
+
+
+def _listens_elsewhere(unit: Unit, look: Look) -> bool:
+    """Return whether a unit runs, and listens, but on no target: it may have listened on one before its last start."""
+    pid = _number(unit.get("MainPID")) or 0
+    return bool(pid) and unit.get("ActiveState") == "active" and pid in look.strays
+
+
+def _restarts(unit: Unit, look: Look) -> bool:
+    """Return whether a unit runs, was started again by systemd, and listens on no target: perhaps it still tries to."""
+    has_restarted = unit.get("ActiveState") in ("active", "activating") and unit.get("NRestarts", "0") != "0"
+    return has_restarted and not look.served_by([_number(unit.get("MainPID")) or 0])
+
+
+def _named(
+    host: Host, look: Look, units: dict[str, Unit], target: Target, files: Callable[[], dict[str, Described]]
+) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the units whose files name a target that nothing listens on; those that do not run come first."""
+    yield from _by_socket(host, units, target)
+    names = names_of(host, target) if target.is_unix else ()
+    pools = [pool for pool in look.pools if pool.target and (pool.target == target or pool.target.path in names)]
+    hits: list[tuple[bool, Unit, str]] = []
+    for unit in units.values():
+        if not unit["Id"].endswith(".service") or not unit.get("ExecStart"):
+            continue
+        what = described(unit)
+        how = next((f"its PHP-FPM pool {pool.name} has it" for pool in pools if _has_pool(unit, what, pool.unit, pool.file)), "")
+        if how := how or link(host, target, what):
+            hits.append((unit.get("ActiveState") == "active", unit, how))
+    if not hits:
+        hits = [(False, unit, how) for unit, how in _of_files(host, files(), target)]
+    idle = [hit for hit in hits if not hit[0]] or hits
+    idle = [hit for hit in idle if not hit[2].startswith(_BY_DIRECTORY)] or idle
+    for _, unit, how in idle:
+        yield target, unit, how
+
+
+def _by_socket(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
+    """Yield the units that systemd starts when somebody connects to the target (systemd.socket(5)), whether it listens or not."""
+    names = names_of(host, target) if target.is_unix else ()
+    for socket in units.values():
+        if socket["Id"].endswith(".socket") and _listens(socket, target, names):
+            for name in socket.get("Triggers", "").split():
+                if name in units:
+                    yield target, units[name], f"{socket['Id']}{_BY_SOCKET}"
+
+
+def _listens(unit: Unit, target: Target, names: tuple[str, ...]) -> bool:
+    for listen in unit.get("Listen", "").splitlines():
+        address = listen.rsplit(" (", 1)[0]
+        if address in names or (target.port and re.search(rf"(?:^|:){target.port}$", address)):
+            return True
+    return False
+
+
+def _has_pool(unit: Unit, what: Described, name: str, file: str) -> bool:
+    if name:
+        return unit["Id"] == name
+    if not what.argv or "php-fpm" not in what.argv[0]:
+        return False
+    return any(word.endswith(".conf") and file.startswith(word.rsplit("/", 1)[0] + "/") for word in what.argv)
+
+
+def _unloaded(host: Host, units: dict[str, Unit]) -> dict[str, Described]:
+    """Return what the files of units say that systemd has not in memory: stopped, and nothing wants them."""
+    found: dict[str, Described] = {}
+    for directory in DIRECTORIES:
+        for name in attempt(partial(host.list, directory)) or ():
+            if name.endswith(".service") and name not in units and name not in found and len(found) < UNIT_FILES:
+                content = attempt(partial(host.read, f"{directory}/{name}", limit_bytes=64 << 10)) or b""
+                found[name] = parse_unit_file(content.decode("utf-8", "replace"))
+    return found
+
+
+def _of_files(host: Host, files: dict[str, Described], target: Target) -> Iterator[tuple[Unit, str]]:
+    """Yield those of these units that name the target."""
+    wanted = [name for name, what in files.items() if what.argv and link(host, target, what)]
+    if wanted and (shown := attempt(partial(_show, host, *wanted[:DOUBTFUL]))):
+        for unit in shown.values():
+            if how := link(host, target, described(unit)):
+                yield unit, how
+
+
+def parse_unit_file(text: str) -> Described:
+    """Return what a unit file says of its program (systemd.exec(5))."""
+    given: dict[str, list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        name, found, value = line.strip().partition("=")
+        if found and not name.startswith(("#", ";")):
+            given.setdefault(name.strip(), []).append(value.strip())
+    return Described(
+        argv=words((given.get("ExecStart") or [""])[-1].lstrip("-@:+!")),
+        environment=_variables("\n".join(given.get("Environment", ()))),
+        cwd=(given.get("WorkingDirectory") or [""])[-1].lstrip("-"),
+        files=tuple(path.lstrip("-") for path in given.get("EnvironmentFile", ())),
+        directories=_directories(" ".join(given.get("RuntimeDirectory", ()))),
+    )
+
+
+def described(unit: Unit) -> Described:
+    """Return what the loaded unit says of its program."""
+    argv = _ARGV.search(unit.get("ExecStart", ""))
+    return Described(
+        argv=tuple(argv[1].split()) if argv else (),
+        environment=_variables(unit.get("Environment", "")),
+        cwd=unit.get("WorkingDirectory", "").lstrip("!-"),
+        files=tuple(path for path, _ in _environment_files(unit)),
+        directories=_directories(unit.get("RuntimeDirectory", "")),
+    )
+
+
+def _directories(text: str) -> tuple[str, ...]:
+    """Return the paths of a RuntimeDirectory= (systemd.exec(5))."""
+    return tuple(f"/run/{name}" for name in text.split() if name and not name.startswith("/"))
+
+
+def _variables(text: str) -> dict[str, str]:
+    return {name: value for word in words(text) for name, found, value in [word.partition("=")] if found}
+
+
+def _environment_files(unit: Unit) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each EnvironmentFile, and whether it may be missing."""
+    for line in unit.get("EnvironmentFiles", "").splitlines():
+        if match := _ENV_FILE.match(line.strip()):
+            yield match[2], match[3] == "yes" or bool(match[1])
+
+
+def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
+    def at(name: str) -> datetime | None:
+        micros = _number(unit.get(name))
+        return of_epoch(boot.timestamp() + micros / 1e6) if boot and micros else None
+
+    state, sub, result = unit.get("ActiveState", ""), unit.get("SubState", ""), unit.get("Result", "")
+    code, status = _number(unit.get("ExecMainCode")) or 0, _number(unit.get("ExecMainStatus")) or 0
+    pid = _number(unit.get("MainPID")) or None
+    ended = state in ("failed", "inactive") or sub == "auto-restart" or sub.startswith("auto-restart")
+    running = False if ended else True if state in ("active", "reloading") or (pid and state == "activating") else None
+    settings = {name: unit[name] for name in KEPT if unit.get(name) not in (None, "", "infinity", "~", "[not set]")}
+    gone = [path for path, may in _environment_files(unit) if not may and _is_missing(host, path)]
+    if gone:
+        settings["EnvironmentFileMissing"] = " ".join(gone)
+    logs = [unit.get(name, "").partition(":")[2] for name in ("StandardOutput", "StandardError")]
+    return Service(
+        manager=NAME,
+        name=unit["Id"],
+        state=state,
+        substate=sub,
+        is_running=running,
+        result=result if result != "success" else "",
+        exit_code=status if code == 1 and not running else None,
+        signal=status if code in (2, 3) and not running else None,
+        exit_message="" if running else exit_message(code, status, result),
+        restarts=_number(unit.get("NRestarts")),
+        main_pid=pid,
+        changed_at=at("StateChangeTimestampMonotonic"),
+        started_at=at("ExecMainStartTimestampMonotonic") or at("ActiveEnterTimestampMonotonic"),
+        stopped_at=at("ExecMainExitTimestampMonotonic") if not running else None,
+        argv=described(unit).argv,
+        cwd=described(unit).cwd,
+        unit_file=unit.get("FragmentPath", ""),
+        settings=settings,
+        oom_killed=result == "oom-kill",
+        start_argv=("systemctl", "start", unit["Id"]),
+        logs=tuple(dict.fromkeys(path for path in logs if path.startswith("/"))),
+    )
+
+
+def _is_missing(host: Host, path: str) -> bool:
+    try:
+        host.stat(path)
+    except Missing:
+        return not re.search(r"[*?\[]", path)
+    except HostError:
+        return False
+    return False
+
+
+def _number(text: str | None) -> int | None:
+    return whole_number(text)
+
+
+def _never_ran(service: Service) -> bool:
+    """Return whether systemd knows of no life of a unit since boot, or has forgotten it: a file of it may name what another one has."""
+    return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
+
+
+def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
+    """Join targets to units that do not run and told so in their journal.
+
+    A silent target belongs to one that told that it listens there, or cannot: where no file names it, and where it fails also
+    before one that never ran. A target that another program listens on belongs also to a unit that fails since, as that tells,
+    its address is in use.
+    """
+    every = [unit for unit in units.values() if unit["Id"].endswith(".service")]
+    named_by = {target: [service for service in found.values() if target in service.targets] for target in look.silent}
+    missing = {target for target, services in named_by.items() if not services}
+    doubtful = {target for target, services in named_by.items() if services and all(map(_never_ran, services))}
+    taken = {target for target, owners in look.owners.items() if owners}
+    idle = [unit for unit in every if missing and (_fails(unit) or _has_ended(unit))]
+    moved = [unit for unit in every if missing and _listens_elsewhere(unit, look)]
+    failing = [
+        unit for unit in every if (doubtful or taken) and unit["Id"] not in found and (_fails(unit) or _restarts(unit, look))
+    ]
+    wanted = [
+        unit["Id"]
+        for some in (idle, moved, failing)
+        for unit in sorted(some, key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))[:DOUBTFUL]
+    ]
+    names, rivals = list(dict.fromkeys(wanted)), {unit["Id"] for unit in failing}
+    if not names:
+        return
+    since = look.since - timedelta(hours=24) if missing or doubtful else look.since
+    for entry in attempt(partial(journal.of_units, host, names, since, look.until, lines=1000)) or ():
+        if entry.unit not in names or (record := parse_any(entry.message)) is None or record.target is None:
+            continue
+        if record.symptom not in (Symptom.LISTENS_ON, Symptom.ADDRESS_IN_USE):
+            continue
+        is_rival = entry.unit in rivals
+        is_beaten = is_rival and record.symptom is Symptom.ADDRESS_IN_USE and entry.at >= look.since
+        how = f"{ADDRESS_TAKEN} {record.target}" if is_beaten else f"its journal reports that it listens on {record.target}"
+        for target in (*missing, *(doubtful if is_rival else ()), *(taken if is_beaten else ())):
+            if record.target == target or (target.port and record.target.port == target.port):
+                service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
+                found[entry.unit] = merge(service, target, how)
+                for other in named_by.get(target, ()):
+                    found[other.name] = _without(found[other.name], target)
+
+
+def _without(service: Service, target: Target) -> Service:
+    """Return a service without a target that is another one's."""
+    return msgspec.structs.replace(service, targets=tuple(each for each in service.targets if each != target))
+
+
+def _with_words(host: Host, look: Look, service: Service) -> Service:
+    """Return the service with its last words, where it does not run or was restarted."""
+    if service.is_running and not service.restarts:
+        return service
+    since = look.since
+    if service.is_running is False and service.changed_at and service.changed_at < since:
+        since = service.changed_at
+    try:
+        entries = journal.read(host, "-u", service.name, since=since - timedelta(minutes=2), until=look.until, lines=200)
+    except HostError as error:
+        look.gap(f"journal of {service.name}", error.reason, error.hint)
+        return service
+    return msgspec.structs.replace(service, reason=last_words(_as_line(entry) for entry in entries))
+
+
+def _as_line(entry: journal.Entry) -> str:
+    if entry.identifier == "systemd" and entry.unit and not entry.message.startswith((entry.unit, "Start", "Stop", "Failed")):
+        return f"{entry.unit}: {entry.message}"
+    return entry.message
