@@ -19,7 +19,7 @@ from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.linter import suppression
 from why502.logs import bulk, stamps
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.part import Ask
+from why502.logs.scan.work import Ask
 from why502.logs.unwrap import unwrap
 from why502.model import foreign_json, times
 from why502.probing import fastcgi

@@ -18,9 +18,10 @@ from tests.logs.scan.written import TIMED, lines
 from why502.cluster import connect
 from why502.logs.scan import engine, plan
 from why502.logs.scan.cause_rows import Meaning
+from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.part import Ask
-from why502.logs.scan.run import Job, run
+from why502.logs.scan.run import run
+from why502.logs.scan.work import Ask
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal

@@ -15,8 +15,9 @@ from why502.explanation import explain
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.directory import DirectoryHost
 from why502.logs.scan import engine
-from why502.logs.scan.part import Ask
-from why502.logs.scan.run import Job, run
+from why502.logs.scan.job import Job
+from why502.logs.scan.run import run
+from why502.logs.scan.work import Ask
 from why502.logs.summary import LogInput, summarise
 from why502.model.finding import ASSERTED, FAIR
 from why502.model.logs import Symptom

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 if TYPE_CHECKING:
-    from why502.logs.scan.run import Job
+    from why502.logs.scan.job import Job
 
 
 @contextlib.contextmanager

@@ -11,13 +11,13 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from why502.logs.scan.engine import Engine, Result, one
-from why502.logs.scan.part import Ask, Part
+from why502.logs.scan.engine import Engine, one
 from why502.logs.scan.source import STANDARD_INPUT
+from why502.logs.scan.work import Ask, Part, Result
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
-    from why502.logs.scan.run import Job
+    from why502.logs.scan.job import Job
 
 CONNECT_S = 10
 _POLL_S = 0.5

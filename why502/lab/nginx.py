@@ -6,12 +6,10 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from why502.lab.stage import Stage
+from typing import Protocol
 
 CONFIG = "/etc/nginx/nginx.conf"
 LOGS = "/var/log/nginx"
@@ -47,10 +45,34 @@ http {
 """
 
 
+class Surroundings(Protocol):
+    """What an nginx needs of the stage that it runs on."""
+
+    is_isolated: bool
+    root: Path
+
+    def port(self, number: int) -> int:
+        """Return the port that stands for this one here."""
+        ...
+
+    def sh(self, *argv: str, stdin: str = "") -> str:
+        """Run a program, and return what it prints."""
+        ...
+
+    def until(self, condition: Callable[[], object], message: str) -> None:
+        """Wait until a condition holds."""
+        ...
+
+
+def worker_user() -> str:
+    """Return the user that nginx's workers run as: the distribution's, or ourselves where we are not root."""
+    return "www-data" if os.geteuid() == 0 else ""
+
+
 class Nginx:
     """One nginx. `start` writes a whole configuration around what a fault gives it."""
 
-    def __init__(self, stage: Stage, *, prefix: str = "", port: int = 80) -> None:
+    def __init__(self, stage: Surroundings, *, prefix: str = "", port: int = 80) -> None:
         self.stage = stage
         self.prefix = prefix or ("" if stage.is_isolated else str(stage.root))  # "": the package's own paths, no options
         self.port = port
@@ -90,8 +112,6 @@ class Nginx:
         workers: int = 1,
     ) -> str:
         """Return a configuration: `location` fills `location /`; `server`, `http`, `main` go into those blocks."""
-        from why502.lab.stage import worker_user
-
         user = f"user {name};" if (name := worker_user()) else ""
         directories = [f"{kind}_temp_path {self.prefix}/var/lib/nginx/{kind};" for kind in KINDS] if self.prefix else []
         if location:

@@ -301,11 +301,6 @@ def _nothing_is_left() -> bool:
     return True
 
 
-def worker_user() -> str:
-    """Return the user that nginx's workers run as: the distribution's, or ourselves where we are not root."""
-    return "www-data" if os.geteuid() == 0 else ""
-
-
 def remove(directory: Path) -> None:
     """Remove a directory with all that it holds."""
     shutil.rmtree(directory, ignore_errors=True)

@@ -294,7 +294,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if not name and b"\0" in sample:
         raise HostError("contains binary data, not log lines", "give the log file itself")
     has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
-    is_undated = log.is_given and not any(_has_time(_parse_any(line)) for line in lines)  # as people paste it
+    is_undated = log.is_given and not any(_has_time(parse_line(line)) for line in lines)  # as people paste it
     if name == nginx_error.NAME and (has_time or is_undated):
         if not log.is_given:
             return _Reader(name, False, nginx_error.parse, nginx_error.continues)
@@ -304,7 +304,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
-    return _Reader(name, name == nginx_access.NAME, _parse_any if name == nginx_access.NAME else _parse_other)
+    return _Reader(name, name == nginx_access.NAME, parse_line if name == nginx_access.NAME else _parse_other)
 
 
 def _lines(sample: bytes) -> list[str]:
@@ -324,7 +324,7 @@ def _spread(one: _Opened) -> bytes | None:
 
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
     """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
-    kinds = {record.format == nginx_access.NAME for line in lines if (record := _parse_any(line)) is not None and record.format}
+    kinds = {record.format == nginx_access.NAME for line in lines if (record := parse_line(line)) is not None and record.format}
     if len(kinds) < 2:
         return None
     return _Reader("", False, _parse_other) if reader.is_access else _Reader(nginx_access.NAME, True, _parse_access)
@@ -341,17 +341,17 @@ def _parse_mixed(line: str) -> LogRecord | None:
 def _continues(line: str) -> bool:
     """Return whether a line of a paste goes on with nginx's entry before it, and is none of another program, nor behind a wrapper."""
     is_bare = unwrap(line).line.strip(_QUOTATION) == line.strip(_QUOTATION)
-    return is_bare and nginx_error.continues(line) and _parse_any(line) is None
+    return is_bare and nginx_error.continues(line) and parse_line(line) is None
 
 
 def _parse_access(line: str) -> LogRecord | None:
-    record = _parse_any(line)
+    record = parse_line(line)
     return record if record is not None and record.format == nginx_access.NAME else None
 
 
 def _parse_other(line: str) -> LogRecord | None:
     """Return what a line says that is no access line; of an access line its time."""
-    record = _parse_any(line)
+    record = parse_line(line)
     return LogRecord(at=record.at) if record is not None and record.format == nginx_access.NAME else record
 
 
@@ -364,7 +364,7 @@ def _by_format(format: str, escape: str) -> _Reader:
     return _Reader(nginx_access.NAME, True, nginx_access.compile(format, escape).parse, format=format, escape=escape)
 
 
-def _parse_any(line: str) -> LogRecord | None:
+def parse_line(line: str) -> LogRecord | None:
     """Return what a line of any format says; of a line that means nothing, at least its time."""
     record = detect.parse_any(line)
     if record is not None and record.at is not None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from why502.gateways.apache.logs.log_format import of_logs
 from why502.gateways.nginx.logs.access import NAME
 from why502.host.base import Host
+from why502.logs.scan.job import Told
 from why502.logs.scan.line_format import Form, of_format
-from why502.logs.scan.run import Told
 from why502.logs.scan.targets import Known
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Why502Error

@@ -9,10 +9,12 @@ from typing import Any
 from why502.logs.scan import engine
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
+from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import Form
-from why502.logs.scan.part import Ask, Part, Session
+from why502.logs.scan.part import Session
 from why502.logs.scan.report import Report
-from why502.logs.scan.run import Job, run
+from why502.logs.scan.run import run
+from why502.logs.scan.work import Ask, Part
 
 
 def plain(counts: Counts) -> dict[str, Any]:

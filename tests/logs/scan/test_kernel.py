@@ -16,7 +16,7 @@ from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs.scan import kernel
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.part import Ask
+from why502.logs.scan.work import Ask
 
 DIRECTORY = Path(kernel.__file__).parent
 

@@ -14,8 +14,8 @@ from tests.logs.scan.summing import count, plain
 from tests.logs.scan.written import TIMED, lines
 from why502.logs.scan import readers
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.readers import Readers
+from why502.logs.scan.work import Ask, Part
 from why502.model.errors import Why502Error
 
 pytestmark = pytest.mark.skipif(not readers.CAN_FORK, reason="needs Linux")

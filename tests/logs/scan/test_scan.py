@@ -17,9 +17,10 @@ from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.logs.scan import counts as bounds
 from why502.logs.scan import engine, plan
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.part import Ask, Session
+from why502.logs.scan.part import Session
 from why502.logs.scan.report import Report
 from why502.logs.scan.source import expand
+from why502.logs.scan.work import Ask
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal
@@ -187,7 +188,7 @@ def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(30_000, odd=False))
     session = Session(Ask())
-    from why502.logs.scan.part import Part
+    from why502.logs.scan.work import Part
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
@@ -208,7 +209,8 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     memory.pipe("/logs/access.log.1.gz", gzip.compress(content))
     here = reported(tmp_path / "access.log", given=GIVEN)
     from why502.logs.scan.cause_rows import Meaning
-    from why502.logs.scan.run import Job, run
+    from why502.logs.scan.job import Job
+    from why502.logs.scan.run import run
 
     def there(pattern: str) -> Report:
         return run(Job(paths=(pattern,), ask=Ask(), given=GIVEN), engine=engine.alone, jobs=1, means=lambda *_: Meaning())

@@ -91,7 +91,7 @@ def test_retries_that_hid_failures_count_apart(tmp_path: Path) -> None:
 
 
 def test_percentiles_are_near_and_with_exact_exact(tmp_path: Path) -> None:
-    from why502.logs.scan.part import Ask
+    from why502.logs.scan.work import Ask
 
     rows = [(1, "a", 200, f"10.0.0.1:80 200 0.001 0.001 {n / 1000:.3f}") for n in range(1, 1001)]
     path = write(tmp_path / "access.log", rows)

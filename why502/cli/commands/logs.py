@@ -16,9 +16,9 @@ from why502.model.errors import HostError, Why502Error
 if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.logs.scan.cause_rows import Meaning
-    from why502.logs.scan.part import Ask
+    from why502.logs.scan.job import Job
     from why502.logs.scan.report import Report
-    from why502.logs.scan.run import Job
+    from why502.logs.scan.work import Ask
 
 FORMATS = ("text", "json", "html", "prometheus")
 BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
@@ -83,7 +83,8 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
     """
     engine = click.get_current_context().with_resource(_engine(paths, asked))
     from why502.cli.env import Exit
-    from why502.logs.scan.run import Job, run
+    from why502.logs.scan.job import Job
+    from why502.logs.scan.run import run
 
     job = Job(paths=paths, ask=_ask(env, asked), given=_given(asked), formats=_formats(asked["config"], paths))
     with _watched(env, job, quiet=quiet):
@@ -109,7 +110,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
 
 def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     from why502.cli.window import moment
-    from why502.logs.scan.part import Ask
+    from why502.logs.scan.work import Ask
 
     now = env.now()
     since = moment(asked["since"], now, "--since") if asked["since"] else None

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from why502.logs.scan.counts import Counts
-from why502.logs.scan.part import Ask, Crowded, Part, Session
+from why502.logs.scan.part import Session
 from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers
 from why502.logs.scan.source import STANDARD_INPUT
+from why502.logs.scan.work import Ask, Crowded, Part, Read, Result
 
 if TYPE_CHECKING:
-    from why502.logs.scan.run import Job
-
-
-class Read(NamedTuple):
-    """What is told of a part: its lines, those that nobody could read, why its end is missing."""
-
-    number: int  # of the part
-    lines: int
-    unfit: int
-    reason: str
-
-
-class Result(NamedTuple):
-    """The counts of some parts. `is_ordered`: results come part by part, in order."""
-
-    parts: list[Read]
-    counts: Counts
-    is_ordered: bool = False
+    from why502.logs.scan.job import Job
 
 
 Engine = Callable[[Sequence[Part], "Job", int], Iterator[Result]]

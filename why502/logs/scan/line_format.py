@@ -88,7 +88,7 @@ def parse_any(line: str) -> LogRecord | None:
     """Return what a line of any format says; of one that means nothing, its time alone."""
     from why502.logs import summary
 
-    return summary._parse_any(line)
+    return summary.parse_line(line)
 
 
 def _with_time(parse: Parse) -> Parse:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from why502.logs.lines import Window
 from why502.logs.scan.outcome import of, reasons
-from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.pieces import chunks
 from why502.logs.scan.readers import cores
 from why502.logs.scan.reading import is_request, zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
+from why502.logs.scan.work import Ask, Part
 from why502.logs.verdicts import Fields
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
 
 if TYPE_CHECKING:
-    from why502.logs.scan.run import Job
+    from why502.logs.scan.job import Job
 
 ROWS = 50_000  # of a row group
 # name -> type in Arrow's words, and what it holds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable
 from functools import lru_cache
 
 from why502.logs.scan import kernel
@@ -11,41 +10,9 @@ from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.reading import Reader
 from why502.logs.scan.source import open_
+from why502.logs.scan.work import Ask, Crowded, Part, Progress
 from why502.logs.window import READ_ERRORS
-from why502.model.base import Value
 from why502.model.errors import HostError
-
-Progress = Callable[[int], None]
-
-
-class Ask(Value, frozen=True, kw_only=True):
-    """What is wanted of every line. `since`, `until`: seconds since the epoch, both count. `only`: "", "failures" or "5xx"."""
-
-    since: int = -(1 << 60)
-    until: int = 1 << 60
-    localtime: bytes = b""  # the tzfile(5) that times without zone are in
-    only: str = ""
-    is_exact: bool = False
-    is_fast: bool = True  # with the kernel, where it is installed
-
-    @property
-    def is_windowed(self) -> bool:
-        """Return whether lines may lie outside."""
-        return self.since > -(1 << 60) or self.until < 1 << 60
-
-
-class Part(Value, frozen=True, kw_only=True):
-    """The lines of a file that begin in a range of bytes. Of a compressed one (`end` None) all."""
-
-    path: str
-    form: Form
-    index: int = 0  # among all parts
-    start: int = 0
-    end: int | None = None
-
-
-class Crowded(Exception):
-    """There is more to tell apart than fits; it must be read in order, part by part."""
 
 
 class Session:

@@ -11,7 +11,7 @@ from why502.logs.scan import kernel
 from why502.logs.window import BLOCK_BYTES, LINE_BYTES, Chunk, blocks
 
 if TYPE_CHECKING:
-    from why502.logs.scan.part import Part
+    from why502.logs.scan.work import Part
 
 _BLOCK_BYTES = 1 << 18  # of a compressed log at a time: what comes before damage counts
 

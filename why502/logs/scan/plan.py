@@ -10,10 +10,11 @@ from typing import BinaryIO
 from why502.logs import window
 from why502.logs.lines import Window
 from why502.logs.scan.line_format import Form, find
-from why502.logs.scan.part import Ask, Part
 from why502.logs.scan.piped import Piped
 from why502.logs.scan.reading import zone
-from why502.logs.scan.source import Source, open_
+from why502.logs.scan.source import open_
+from why502.logs.scan.source_file import Source
+from why502.logs.scan.work import Ask, Part
 from why502.logs.window import PROBE_BYTES, SLACK_S
 from why502.model.base import Value
 from why502.model.errors import HostError

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from why502.logs.scan.counts import Counts
-    from why502.logs.scan.engine import Read
-    from why502.logs.scan.part import Ask, Part, Session
+    from why502.logs.scan.part import Session
+    from why502.logs.scan.work import Ask, Part, Read
 
 _POLL_MS = 100
 _BLOCK = 1 << 20
@@ -177,7 +177,7 @@ def _lead(jobs: int, shared: _Shared, order: int, answer: int, *, is_fast: bool)
     os.setpgid(0, 0)
     leader = os.getppid()
     from why502.logs.scan import kernel
-    from why502.logs.scan.part import Crowded
+    from why502.logs.scan.work import Crowded
 
     if is_fast:
         kernel.prepare()
@@ -207,7 +207,7 @@ def _lead(jobs: int, shared: _Shared, order: int, answer: int, *, is_fast: bool)
 
 def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared) -> tuple[int, int]:
     """Fork another reader; return its process and the pipe that it answers to."""
-    from why502.logs.scan.part import Crowded
+    from why502.logs.scan.work import Crowded
 
     mine, its = os.pipe()
     leader = os.getpid()
@@ -227,8 +227,8 @@ def _follow(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared) -> tuple
 
 def _work(job: int, parts: Sequence[Part], ask: Ask, shared: _Shared, leader: int) -> tuple[list[Read], Session]:
     """Read the next part that nobody reads yet, until there is none."""
-    from why502.logs.scan.engine import Read
     from why502.logs.scan.part import Session
+    from why502.logs.scan.work import Read
 
     def told(size: int) -> None:
         shared.add(job, size)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
@@ -20,9 +20,30 @@ from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
 
 if TYPE_CHECKING:
-    from why502.logs.scan.part import Part, Progress, Session
+    from why502.logs.scan.counts import Counts
+    from why502.logs.scan.line_format import Form
+    from why502.logs.scan.work import Ask, Part, Progress
 
 _TEXT = 200
+
+
+class Session(Protocol):
+    """What a reader needs of the session that it adds to."""
+
+    ask: Ask
+    counts: Counts
+
+    def fast(self, form: Form) -> kernel.Kernel | None:
+        """Return the kernel that reads such lines, if there is one."""
+        ...
+
+    def flush(self) -> None:
+        """Take over what the kernel holds."""
+        ...
+
+    def check(self) -> None:
+        """Keep within the bounds. Raises Crowded."""
+        ...
 
 
 class Reader:

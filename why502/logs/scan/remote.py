@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 from why502.logs.scan.piped import Piped
-from why502.logs.scan.source import Source, is_no_log
+from why502.logs.scan.source_file import Source, is_no_log
 from why502.model.errors import HostError, Why502Error
 from why502.redaction import redact
 

@@ -12,22 +12,13 @@ from typing import BinaryIO, cast
 
 from why502.logs.files import COMPRESSED
 from why502.logs.scan.piped import Piped
-from why502.model.base import Value
+from why502.logs.scan.source_file import Source, is_no_log
 from why502.model.errors import Why502Error
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
 _NUMBERED = re.compile(r"(.*?)\.(\d{1,4})$")
 _DATED = re.compile(r"[._-](?:\d{8}|\d{4}-\d\d-\d\d)(?:[T_-]\d[\d:.-]{1,9})?(?=\.|$)")  # dateformat of logrotate(8)
-_NOT_LOGS = re.compile(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
 STANDARD_INPUT = "-"
-
-
-class Source(Value, frozen=True, kw_only=True):
-    """One file. `size_bytes` as stored."""
-
-    path: str
-    size_bytes: int = 0
-    modified_s: float = 0.0
 
 
 def expand(paths: tuple[str, ...]) -> list[Source]:
@@ -67,11 +58,6 @@ def _order(source: Source) -> tuple[str, int, float, str]:
         return match[1], -int(match[2]), 0.0, source.path
     stem = _DATED.sub("", name)
     return stem, 0 if stem != name else 1, 0.0, source.path
-
-
-def is_no_log(name: str) -> bool:
-    """Return whether a file's name tells that it is none of the logs of a directory."""
-    return _NOT_LOGS.fullmatch(name) is not None
 
 
 def renew() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from why502.gateways.apache.logs.log_format import APACHE
 from why502.gateways.nginx.logs import access as nginx_access
-from why502.gateways.nginx.logs.access import _VARIABLE as KNOWN
+from why502.gateways.nginx.logs.access import VARIABLE as KNOWN
 from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.model.logs import LogRecord
 from why502.model.times import of_iso, whole_number

@@ -71,7 +71,7 @@ _NAMES = {  # by what people call them in the formats that they write themselves
     "request_id": "request_id req_id rid requestid",
     "connection": "connection",
 }
-_VARIABLE = {name: variable for variable, names in _NAMES.items() for name in names.split()}
+VARIABLE = {name: variable for variable, names in _NAMES.items() for name in names.split()}
 _NGINX_NAMES = frozenset(
     "time_local time_iso8601 msec body_bytes_sent request_time http_user_agent http_referer remote_user request_uri http_x_forwarded_for "
     "upstream_addr upstream_status upstream_response_time upstream_connect_time upstream_header_time server_protocol".split()
@@ -119,7 +119,7 @@ def parse(line: str) -> LogRecord | None:
     line = line[:LIMIT].rstrip("\r\n")
     if line.startswith("{"):
         names = _object(line)
-        values = {_VARIABLE.get(name.lower(), name): text for name, text in names.items() if text not in ("", "-")}
+        values = {VARIABLE.get(name.lower(), name): text for name, text in names.items() if text not in ("", "-")}
         if "status" not in values or not values.keys() & {"request", "request_uri", "request_method"}:
             return None
         is_nginx = len(_NGINX_NAMES & names.keys()) > 1
@@ -155,7 +155,7 @@ def _more(text: str) -> dict[str, str]:
     """Return what is known of the text that follows a common format: `rt=0.001 urt="0.001"`, or bare addresses and statuses."""
     found: dict[str, str] = {}
     for match in _PAIR.finditer(text):
-        if (name := _VARIABLE.get(match[1].lower())) and name not in ("status", "request", "time_iso8601", "remote_addr"):
+        if (name := VARIABLE.get(match[1].lower())) and name not in ("status", "request", "time_iso8601", "remote_addr"):
             found.setdefault(name, match[2].strip('"'))
     if "upstream_addr" not in found and (addresses := _ADDRESSES.search(text)):
         found["upstream_addr"] = addresses[0]

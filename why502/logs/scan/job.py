@@ -1,0 +1,48 @@
+"""One run of `why502 logs` as it was asked for, and how far it is."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from why502.logs.scan.line_format import Form
+from why502.logs.scan.plan import Planned, by_path, plan
+from why502.logs.scan.source import expand
+from why502.logs.scan.targets import Known
+from why502.logs.scan.work import Ask
+from why502.model.base import Value
+
+
+class Told(Value, frozen=True, kw_only=True):
+    """What a configuration tells: `forms` by the path of the log, `known` by target."""
+
+    forms: dict[str, Form] = {}
+    known: dict[str, Known] = {}
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+@dataclass
+class Job:
+    """What is to be read, and how far it is. `is_over`: set it to end the reading where it is. `is_reading`: it has begun."""
+
+    paths: tuple[str, ...]
+    ask: Ask
+    given: Form | None = None
+    formats: Told = field(default_factory=Told)
+    told: Callable[[int], None] = _nothing
+    is_over: bool = False
+    is_reading: bool = False
+    total_bytes: int = 0
+
+    def plans(self) -> list[Planned]:
+        """Return the files to read, with their parts."""
+        found = [
+            plan(source, self.ask, self.given or by_path(self.formats.forms, posixpath.abspath(source.path)))
+            for source in expand(self.paths)
+        ]
+        self.total_bytes = sum(planned.read_bytes for planned in found)
+        return found

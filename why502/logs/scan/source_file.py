@@ -1,0 +1,22 @@
+"""A file to read, and which names are none of a log."""
+
+from __future__ import annotations
+
+import re
+
+from why502.model.base import Value
+
+_NOT_LOGS = re.compile(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
+
+
+class Source(Value, frozen=True, kw_only=True):
+    """One file. `size_bytes` as stored."""
+
+    path: str
+    size_bytes: int = 0
+    modified_s: float = 0.0
+
+
+def is_no_log(name: str) -> bool:
+    """Return whether a file's name tells that it is none of the logs of a directory."""
+    return _NOT_LOGS.fullmatch(name) is not None
