@@ -18,8 +18,8 @@ WIKI_UNIT = "[Service]\nUser=www-data\nExecStart=/usr/bin/node /srv/wiki/server.
 WIKI_SOCKET = "[Socket]\nListenStream=127.0.0.1:3000\n[Install]\nWantedBy=sockets.target\n"
 WIKI_PROXY = "[Unit]\nRequires=wiki-proxy.socket\nAfter=wiki-proxy.socket\n[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 127.0.0.1:3001\nPrivateTmp=yes\n"
 STUNNEL = """\
-foreground = no
-pid = /run/stunnel-ledger.pid
+foreground = yes
+pid =
 output = /var/log/stunnel4/ledger.log
 debug = 5
 [ledger]
@@ -158,7 +158,7 @@ TUNNEL_FAULTS = (
 )
 
 MESH_CONF = """\
-map $uri $service {
+map $request_uri $service {
     ~^/(?<named>orders|stock|mail)/ $named;
     default "";
 }
@@ -338,6 +338,7 @@ TASKS_FAULTS = (
         happens="the cube has grown; its query meets statement_timeout (canceling statement due to statement timeout), the page answers 500 after 4 s",
         steps="sed -i 's/User=www-data/User=www-data\\nEnvironment=CUBE=9/' /etc/systemd/system/tasks.service; systemctl daemon-reload; systemctl restart tasks; until curl -fs -o /dev/null http://127.0.0.1:5050/live; do sleep 0.1; done",
         routes=(Route(path="/cube", weight=3),),
+        settle="test $(grep -c ' 500 ' /var/log/nginx/shop.access.log) -ge 12",
         expects=OWN_ERROR | causes("backend-dependency-slow"),
         targets=TASKS_AT | DATABASE_AT,
     ),
@@ -372,7 +373,7 @@ STACKS = (
             Calm(
                 id="detour-normal-day",
                 happens="stunnel rereads its configuration, searches of 3 s, scanners get 404, users break off",
-                steps="pkill -HUP -x stunnel4 || true; curl -s -o /dev/null http://127.0.0.1/admin.php || true; systemctl reload nginx",
+                steps="systemctl kill -s HUP stunnel@ledger; curl -s -o /dev/null http://127.0.0.1/admin.php || true; systemctl reload nginx",
                 routes=(Route(path="/wiki/search"), Route(path="/robots.txt", expect=(404,))),
                 cancels=True,
             ),

@@ -275,11 +275,10 @@ TOWN_FAULTS = (
         expects=causes("rewrite-cycle"),
     ),
     Fault(
-        id="town-htaccess-directive-refused",
-        happens="somebody copies php_value lines of mod_php into .htaccess; without that module Apache answers 500 to everything in the directory",
-        steps="echo 'php_value upload_max_filesize 64M' >> /var/www/shop/.htaccess",
+        id="town-htaccess-module-absent",
+        happens="a tutorial's `Header set` lines are put into .htaccess; mod_headers is not enabled, Apache answers 500 to everything in the directory",
+        steps="echo 'Header set X-Frame-Options SAMEORIGIN' >> /var/www/shop/.htaccess",
         expects=causes("proxy-config-invalid", "proxy-module-missing"),
-        partly=causes("maintenance-response"),
     ),
     Fault(
         id="town-pool-file-renamed",
