@@ -515,7 +515,7 @@ CADDY_FAULTS = (
         happens="passive checks (fail_duration 20s, unhealthy_status 5xx) and one page that answers 503 by design: Caddy takes both instances out",
         steps=f"sed -i '/health_/d; s/lb_policy round_robin/fail_duration 20s\\n        unhealthy_status 5xx/' {CADDYFILE}; systemctl reload caddy",
         routes=(Route(path="/unavailable", host="app.craft.example"),),
-        settle="test $(grep -c 'no upstreams available' /var/log/caddy/app.log || journalctl -u caddy | grep -c 'no upstreams available') -ge 5",
+        settle="test $( (cat /var/log/caddy/app.log; journalctl -u caddy -o cat) | grep -c 'no upstreams available') -ge 5",
         expects=causes("all-upstreams-down", "circuit-breaker-open", "upstream-error-status"),
         partly=causes("application-error"),
         targets=CRAFT_AT,
