@@ -265,9 +265,8 @@ MESH_FAULTS = (
 )
 
 TASKS = """\
-import logging, os, threading, time
 import psycopg2
-from flask import Flask, g
+from flask import Flask
 app = Flask(__name__)
 
 def base(**more):
@@ -288,7 +287,7 @@ def events():
 @app.get("/cube")
 def cube():
     with base(options="-c statement_timeout=4000") as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_sleep(%s)", (float(os.environ.get("CUBE", "2")),))
+        cursor.execute("select pg_sleep(seconds) from cube")
     return "cube"
 
 @app.get("/live")
@@ -336,7 +335,7 @@ TASKS_FAULTS = (
     Fault(
         id="tasks-statement-timeout",
         happens="the cube has grown; its query meets statement_timeout (canceling statement due to statement timeout), the page answers 500 after 4 s",
-        steps="sed -i 's/User=www-data/User=www-data\\nEnvironment=CUBE=9/' /etc/systemd/system/tasks.service; systemctl daemon-reload; systemctl restart tasks; until curl -fs -o /dev/null http://127.0.0.1:5050/live; do sleep 0.1; done",
+        steps="sudo -u postgres psql -q shop -c 'update cube set seconds = 9'",
         routes=(Route(path="/cube", weight=3),),
         settle="test $(grep -c ' 500 ' /var/log/nginx/shop.access.log) -ge 12",
         expects=OWN_ERROR | causes("backend-dependency-slow"),
@@ -419,6 +418,7 @@ STACKS = (
         },
         setup="mkdir -p /var/log/tasks; chown www-data: /var/log/tasks\n"
         + POSTGRES
+        + "sudo -u postgres psql -q shop -c 'create table cube as select 2 as seconds; alter table cube owner to shop'\n"
         + "systemctl enable --now tasks\nuntil curl -fs -o /dev/null http://127.0.0.1:5050/live; do sleep 0.1; done\n"
         + ENABLE_SITE,
         routes=(Route(path="/reports", weight=3), Route(path="/events", method="POST", weight=3), Route(path="/live", weight=2)),
