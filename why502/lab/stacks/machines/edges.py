@@ -383,7 +383,7 @@ NEWS_FAULTS = (
     ),
     Fault(
         id="news-hitch-not-started",
-        happens="Hitch cannot read its certificate after a renewal made it root's; it is not up since its restart, HTTP is fine",
+        happens="hitch.conf names the renewed certificate before it is there (and the old one is root's); Hitch is not up since its restart, HTTP is fine",
         steps="chown root: /etc/hitch/site.pem; sed -i 's#/etc/hitch/site.pem#/etc/hitch/renewed.pem#' /etc/hitch/hitch.conf; systemctl restart hitch || true; sleep 1",
         expects=causes("proxy-not-running", "proxy-config-invalid"),
         partly=causes("backend-not-running", "backend-startup-failure"),
