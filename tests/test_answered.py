@@ -42,7 +42,6 @@ def answering(*events: Event, status: int = 500, count: int = 30, served: int = 
         requests=count + served,
         by_status={"200": served, str(status): count},
         has_access=True,
-        has_error=True,
     )
     return REPLACE(
         here,

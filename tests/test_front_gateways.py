@@ -79,7 +79,6 @@ def machine(
             paths=paths,
             requests=99,
             has_access=True,
-            has_error=True,
         ),
     }
     return Snapshot(**{**told, **fields})

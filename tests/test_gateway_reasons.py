@@ -33,7 +33,7 @@ def sure(target: Target, *tallies: Tally, protocol: str = "http", location: str 
     }
 
 
-POOL = PhpPool(name="www", version="8.3", file="/etc/php/pool.conf", master_pid=8, target=Target(path="/run/php/php8.3-fpm.sock"))
+POOL = PhpPool(name="www", file="/etc/php/pool.conf", master_pid=8, target=Target(path="/run/php/php8.3-fpm.sock"))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def _gateway(kind: str, waiting: int, state: str = "S") -> Snapshot:
             Listener(target=Target(host="::", port=80), pids=(3, 4), queued=waiting, backlog=511),
             Listener(target=BACKEND, pids=(9,), queued=0),
         ),
-        logs=LogSummary(requests=40, by_status={"200": 40}, has_access=True, has_error=True),
+        logs=LogSummary(requests=40, by_status={"200": 40}, has_access=True),
     )
 
 
@@ -87,7 +87,7 @@ def _backend(paths: dict[str, dict[str, int]], failed: dict[str, int], *, served
         proxies=(Proxy(pid=3, routes=(route,)),),
         listeners=(Listener(target=BACKEND, pids=(9,), queued=11),),
         processes=(Process(pid=9, name="gunicorn", unit="php.service"),),
-        logs=LogSummary(tallies=(tally,), paths=traffic, requests=60, has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), paths=traffic, requests=60, has_access=True),
         kernel=Kernel(accepted={str(BACKEND): 3}),
         php_pools=(fpm,) if pool else (),
         events=(busy,) if pool else (),

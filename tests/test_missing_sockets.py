@@ -31,7 +31,7 @@ def _missing(started: datetime, *, seen_elsewhere: tuple[str, ...] = (), path: s
         listeners=(Listener(target=OTHER, pids=(9,)),),
         processes=(Process(pid=9, name="tracer", started_at=started),),
         socket_paths=(SocketPath(path=path, user="www-data", kind="missing", seen_elsewhere=seen_elsewhere),),
-        logs=LogSummary(tallies=(tally,), paths=(served,), requests=21, has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), paths=(served,), requests=21, has_access=True),
     )
 
 

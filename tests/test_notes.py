@@ -47,7 +47,7 @@ def _leading(symptom: Symptom, *events: Event) -> Finding:
         listeners=(Listener(target=BACKEND, pids=(9,)),),
         processes=(Process(pid=9, name="gunicorn", unit="shop.service"),),
         events=events,
-        logs=LogSummary(tallies=(tally,), paths=paths, requests=53, has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), paths=paths, requests=53, has_access=True),
     )
     return diagnose(here).findings[0]
 

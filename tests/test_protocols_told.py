@@ -30,7 +30,7 @@ def _broken(protocol: str, **more: object) -> Snapshot:
         proxies=(Proxy(pid=3, routes=(route,)),),
         listeners=(Listener(target=BACKEND, pids=(9,)),),
         processes=(Process(pid=9, name="uwsgi", unit="shop.service"),),
-        logs=LogSummary(tallies=(tally,), requests=60, has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), requests=60, has_access=True),
         **more,  # type: ignore[arg-type]
     )
 
@@ -115,7 +115,7 @@ def _idle(count: int, opened: int, limit_s: float) -> Snapshot:
         taken_at=AT,
         proxies=(Proxy(pid=3, routes=(route,)),),
         listeners=(Listener(target=BACKEND, pids=(9,)),),
-        logs=LogSummary(tallies=(tally,), paths=(path,), requests=opened, has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), paths=(path,), requests=opened, has_access=True),
     )
 
 

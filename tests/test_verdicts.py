@@ -54,7 +54,7 @@ def machine(*tallies: Tally, routes: tuple[Route, ...] = (), **changes: object) 
         names=(),
         probes=(),
         addresses=("127.0.0.1",),
-        logs=LogSummary(tallies=tallies, requests=100, by_status={"200": 80, "502": 20}, has_access=True, has_error=True),
+        logs=LogSummary(tallies=tallies, requests=100, by_status={"200": 80, "502": 20}, has_access=True),
     )
     return REPLACE(here, **changes)
 
@@ -270,7 +270,7 @@ def test_a_restart_loop_has_one_answer_at_every_moment(
 def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong: bool) -> None:
     settings = {"root": (Setting(args=("/srv/shop/public",)),), "fastcgi_param": (Setting(args=("SCRIPT_FILENAME", named)),)}
     php = route(APP, 3, protocol="fastcgi", directive="fastcgi_pass", settings=settings)
-    pool = PhpPool(name="www", listen="127.0.0.1:3000", target=APP, settings={"chroot": "/srv/shop/"})
+    pool = PhpPool(name="www", target=APP, settings={"chroot": "/srv/shop/"})
     here = machine(failing(Symptom.SCRIPT_NOT_FOUND, APP, 30, status=404), routes=(php,), php_pools=(pool,))
     listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
     here = REPLACE(here, processes=(*(here.processes or ()), Process(pid=30, name="php-fpm")), listeners=listeners)

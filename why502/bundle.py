@@ -7,11 +7,12 @@ unpack into a directory, so no path in it is ever used as one.
 from __future__ import annotations
 
 import gzip
+from typing import Any
 
 import msgspec
 
-from why502.model import bounds
-from why502.model.base import Value, decode
+from why502.model import bounds, retired
+from why502.model.base import NOT_OURS, Value, decode
 from why502.model.config import Peer
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Proxy, Snapshot
@@ -53,7 +54,22 @@ def load(data: bytes, name: str) -> Snapshot:
         raise Why502Error(
             f"{name} has schema {head.schema!r}; this version reads {SCHEMA!r}", "Use the version of why502 that wrote it."
         )
-    return _full(bounds.cut(decode(text, Bundle, name).snapshot))
+    return _full(bounds.cut(_decoded(text, name)))
+
+
+def _decoded(text: bytes, name: str) -> Snapshot:
+    """Return the snapshot of a bundle's text, without the fields that only earlier versions had. Raises Why502Error."""
+    try:
+        return decode(text, Bundle, name).snapshot
+    except Why502Error:
+        if not retired.may_be_in(text):
+            raise
+    bounds.check(text, name, copies=2)  # as plain data, and as values
+    whole = decode(text, dict[str, Any], name)
+    try:
+        return msgspec.convert({**whole, "snapshot": retired.without_retired(whole.get("snapshot"))}, Bundle).snapshot
+    except msgspec.ValidationError as error:
+        raise Why502Error(f"{name}: {error}", NOT_OURS) from error
 
 
 def _lean(snapshot: Snapshot) -> Snapshot:

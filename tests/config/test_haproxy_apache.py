@@ -63,10 +63,10 @@ def test_haproxy() -> None:
     web, secure = haproxy.load(HAPROXY, "haproxy.cfg").routes
     assert (web.server, web.listens, web.upstream, web.protocol) == ("web", ("*:80",), "app", "http")
     assert (web.connect_timeout_s, web.read_timeout_s) == (5.0, 1.5)
-    assert [(peer.label, str(peer.target), peer.weight, peer.is_backup, peer.is_down) for peer in web.peers] == [
-        ("app1", "10.0.0.5:8080", 3, False, False),
-        ("app2", "[2001:db8::1]:8080", 1, True, False),
-        ("app3", "unix:/run/app.sock", 1, False, True),
+    assert [(peer.label, str(peer.target), peer.is_backup, peer.is_down) for peer in web.peers] == [
+        ("app1", "10.0.0.5:8080", False, False),
+        ("app2", "[2001:db8::1]:8080", True, False),
+        ("app3", "unix:/run/app.sock", False, True),
     ]
     assert (secure.server, secure.protocol, secure.verifies_tls, secure.read_timeout_s) == ("secure", "https", True, 120.0)
     assert str(web.at) == "haproxy.cfg:12"

@@ -79,9 +79,7 @@ def test_a_group_and_its_peers() -> None:
     plain = {"at": None}
     assert [Peer(**{**{f: getattr(p, f) for f in Peer.__struct_fields__}, **plain}) for p in group.peers] == [
         Peer(name="a.example", target=Target(host="a.example", port=80)),
-        Peer(
-            name="127.0.0.1:1", target=Target(host="127.0.0.1", port=1), weight=3, max_fails=0, fail_timeout_s=60.0, max_conns=7
-        ),
+        Peer(name="127.0.0.1:1", target=Target(host="127.0.0.1", port=1), max_fails=0, fail_timeout_s=60.0, max_conns=7),
         Peer(name="unix:/s", target=Target(path="/s"), is_down=True),
         Peer(name="[::1]:2", target=Target(host="::1", port=2), is_backup=True),
         Peer(name="b.example:81", target=Target(host="b.example", port=81), resolves=True),
@@ -143,11 +141,10 @@ def test_defaults_by_version(version: str, http_version: str, keepalive: int) ->
 def test_defaults_and_what_is_set() -> None:
     route = only("proxy_pass http://a;")
     assert (route.connect_timeout_s, route.send_timeout_s, route.read_timeout_s) == (60.0, 60.0, 60.0)
-    assert (route.buffer_size_bytes, route.buffers_count, route.buffer_bytes, route.busy_buffers_bytes) == (4096, 8, 4096, 0)
-    assert (route.host_header, route.next_upstream, route.is_buffered, route.resolver) == (
+    assert (route.buffer_size_bytes, route.buffers_count, route.buffer_bytes) == (4096, 8, 4096)
+    assert (route.host_header, route.next_upstream, route.resolver) == (
         "$proxy_host",
         ("error", "timeout"),
-        True,
         (),
     )
     assert (route.listens, route.server_names, route.setting("proxy_read_timeout")) == (("*:80",), (), None)
@@ -158,7 +155,7 @@ def test_defaults_and_what_is_set() -> None:
         "resolver 10.0.0.1 [::1]:53 valid=3s ipv6=off; limit_req zone=a burst=3; error_page 502 /a; error_page 503 504 =200 /b;"
     )
     assert (route.connect_timeout_s, route.read_timeout_s, route.buffer_size_bytes) == (0.5, 90.0, 16384)
-    assert (route.buffers_count, route.buffer_bytes, route.busy_buffers_bytes, route.is_buffered) == (4, 32768, 65536, False)
+    assert (route.buffers_count, route.buffer_bytes) == (4, 32768)
     assert (route.next_upstream, route.next_upstream_tries, route.host_header) == (("http_502", "off"), 2, "$host")
     assert (route.sends_sni, route.sni_name, route.verifies_tls, route.has_client_certificate) == (True, "n", True, True)
     assert route.resolver == ("10.0.0.1", "[::1]:53")

@@ -47,8 +47,8 @@ def apply(content: bytes, changes) -> bytes:
 
 def test_pools_of_a_file():
     www, two = pools(parse(CONFIG, "a.conf"), "/usr/local", {"CHILDREN": "7"})
-    assert (www.name, www.listen, www.target) == ("www", "/run/php/www.sock", Target(path="/run/php/www.sock"))
-    assert (www.mode, www.user, www.pm, www.max_children) == ("0660", "www-data", "dynamic", 5)
+    assert (www.name, www.target) == ("www", Target(path="/run/php/www.sock"))
+    assert (www.mode, www.pm, www.max_children) == ("0660", "dynamic", 5)
     assert www.log == "/usr/local/log/fpm.log"
     assert str(www.listen_at) == "a.conf:8"
     assert CONFIG[www.listen_at.start : www.listen_at.end] == b"/run/php/$pool.sock"

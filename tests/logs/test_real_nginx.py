@@ -119,8 +119,8 @@ def test_every_fault_once(tmp_path: Path, form: tuple[str, str]) -> None:
         assert (traffic[ports["ok"]].attempts, traffic[ports["ok"]].failures) == (5, 0)
         assert (traffic[ports["dead"]].attempts, traffic[ports["dead"]].failures) == (5, 5)
         assert all(traffic[ports[name]].failures == 1 for name in ("closes", "cuts", "hangs", "mumbles", "s503"))
-    assert found.requests == len(asked) and sum(found.by_minute.values()) == len(asked) - 5 and gaps == ()
-    assert (found.has_access, found.has_error, found.has_upstream_fields) == (True, True, knows)
+    assert found.requests == len(asked) and gaps == ()
+    assert found.has_access
 
 
 def test_a_retry_hides_failures_from_the_client(tmp_path: Path) -> None:
@@ -130,7 +130,6 @@ def test_a_retry_hides_failures_from_the_client(tmp_path: Path) -> None:
         found, _ = look(server, (FULL, ""))
     (tally,) = found.tallies
     assert (tally.symptom, tally.status, tally.count, tally.hidden) == (Symptom.CONNECT_REFUSED, 200, 5, 5)
-    assert found.by_minute == {}
 
 
 def test_a_limit_of_the_proxy_is_no_failure(tmp_path: Path, form: tuple[str, str]) -> None:
@@ -142,7 +141,6 @@ def test_a_limit_of_the_proxy_is_no_failure(tmp_path: Path, form: tuple[str, str
         server.logged(1)
         found, _ = look(server, form)
     assert [(tally.symptom, tally.status, tally.count) for tally in found.tallies] == [(Symptom.REQUEST_TOO_LARGE, 413, 1)]
-    assert found.by_minute == {}
 
 
 def test_local_time_of_the_process(tmp_path: Path) -> None:
@@ -207,4 +205,4 @@ def test_the_source_reads_what_the_configuration_names(tmp_path: Path) -> None:
     whys = {gap.source: gap for gap in found.gaps}
     assert whys.keys() == {f"{tmp_path}/missing.log", "error log"}
     assert "syslog" in whys["error log"].reason and whys["error log"].hint
-    assert given.value is not None and given.value.has_upstream_fields and given.value.requests == 1 and given.gaps == ()
+    assert given.value is not None and given.value.requests == 1 and given.gaps == ()

@@ -249,7 +249,7 @@ def refusing(text: str, *, at: timedelta = timedelta(), is_heard: bool | None = 
         addresses=(),
         events=(event,),
         dependencies=(msgspec.structs.replace(peer, unit="postgresql@15-main.service", unit_state="inactive"),),
-        logs=LogSummary(tallies=(tally,), has_access=True, has_error=True),
+        logs=LogSummary(tallies=(tally,), has_access=True),
     )
 
 

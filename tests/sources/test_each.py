@@ -56,7 +56,7 @@ def test_a_gateway_that_we_stumble_over_hides_no_other(monkeypatch: pytest.Monke
     from why502.machine.process_table import Stat
     from why502.model.snapshot import Proxy
 
-    masters = [proxies.Master(pid, Stat("nginx", "S", 1, 1, 0.0), Options()) for pid in (1, 2)]
+    masters = [proxies.Master(pid, Stat("nginx", "S", 1, 0.0), Options()) for pid in (1, 2)]
     monkeypatch.setattr(proxies, "find_masters", lambda table: masters)
     monkeypatch.setattr(proxies, "_roots_first", lambda host, found, gaps: found)
     monkeypatch.setattr(proxies.other_running, "masters", lambda host, table: [])

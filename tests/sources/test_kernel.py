@@ -57,7 +57,7 @@ def test_counters():
     assert kernel.parse_netstat(b"TcpExt: A\n") == {}
     assert kernel.parse_file_nr(b"592\t12\t2466183\n") == (580, 2466183)
     assert kernel.parse_file_nr(b"") is None
-    assert kernel.parse_conntrack(CONNTRACK) == (31, 11)
+    assert kernel.parse_conntrack(CONNTRACK) == 31
     assert kernel.parse_conntrack(b"entries\nzz\n") is None
 
 
@@ -156,22 +156,16 @@ def test_nothing_may_be_seen():
 
 
 @pytest.mark.real
-def test_real_connections_of_this_process(tmp_path):
-    """Three clients, one served, one given up while it waited; and the backend's own connections to two "databases"."""
+def test_real_connections_of_this_process():
+    """Three clients, one served, one given up while it waited; the backend's own connection to a "database" is none of them."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
-        unix.bind(str(tmp_path / "mysqld.sock"))
-        unix.listen(1)
         for address in [server.getsockname()] * 2 + [tcp.getsockname()]:
             stack.enter_context(socket.create_connection(address))
         stack.enter_context(server.accept()[0])
         socket.create_connection(server.getsockname()).close()
-        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(unix.getsockname())
-        stack.enter_context(unix.accept()[0])
         target = Target(host="127.0.0.1", port=server.getsockname()[1])
-        database = tcp.getsockname()[1]
         listener = Listener(target=target, pids=(os.getpid(),))
         value = kernel.collect(LocalHost(), known(target, listener), Ask()).value
     name = str(target)
@@ -179,8 +173,6 @@ def test_real_connections_of_this_process(tmp_path):
     assert sum(value.connections.values()) == 3
     assert value.ports_used == {name: 3}
     assert (value.accepted, value.unaccepted, value.abandoned) == ({name: 1}, {name: 2}, {name: 1})
-    assert value.backend_connections[f"{name} > 127.0.0.1:{database} ESTABLISHED"] == 1
-    assert value.backend_connections[f"{name} > unix:{tmp_path}/mysqld.sock ESTABLISHED"] == 1
     assert value.backend_cpu[name] >= 0
     assert value.files_open > 0
     assert value.ports_first < value.ports_last
@@ -214,8 +206,6 @@ def test_a_real_accept_queue_overflows_in_another_network_namespace():
     finally:
         inside.communicate("")
     assert value.listen_overflows >= 5
-    assert value.listen_drops >= 5
-    assert value.somaxconn > 0
     assert (value.accepted, value.unaccepted) == ({str(target): 0}, {str(target): 3})
     assert value.connections[f"{target} SYN_SENT"] == 5
     assert value.connections[f"{target} ESTABLISHED"] == 3

@@ -56,22 +56,6 @@ def test_texts():
 
 
 @pytest.mark.parametrize(
-    ("config", "exe", "version"),
-    [
-        ("/etc/php/8.2/fpm/php-fpm.conf", "/usr/sbin/php-fpm8.2", "8.2"),
-        ("/etc/php/7.4/fpm/php-fpm.conf", "", "7.4"),
-        ("/etc/php82/php-fpm.conf", "/usr/sbin/php-fpm82", "8.2"),
-        ("/etc/opt/remi/php81/php-fpm.conf", "/opt/remi/php81/root/usr/sbin/php-fpm", "8.1"),
-        ("/opt/cpanel/ea-php74/root/etc/php-fpm.conf", "", "7.4"),
-        ("/opt/plesk/php/8.3/etc/php-fpm.conf", "/opt/plesk/php/8.3/sbin/php-fpm", "8.3"),
-        ("/usr/local/etc/php-fpm.conf", "/usr/local/sbin/php-fpm", "8.4"),
-    ],
-)
-def test_versions(config, exe, version):
-    assert php_fpm.version(config, exe, {"PHP_VERSION": "8.4.1"}) == version
-
-
-@pytest.mark.parametrize(
     ("config", "exe", "prefix"),
     [
         ("/etc/php/8.2/fpm/php-fpm.conf", "/usr/sbin/php-fpm8.2", "/usr"),
@@ -104,11 +88,11 @@ def test_configurations_that_nothing_runs(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     found = php_fpm.collect(DirectoryHost(str(tmp_path)), nothing_known(), Ask())
-    assert [(pool.name, pool.version, str(pool.target), pool.pm) for pool in found.value] == [
-        ("www", "7.4", "unix:/run/php/php7.4-fpm.sock", ""),
-        ("a", "8.2", "[::]:9001", "ondemand"),
-        ("b", "8.2", "127.0.0.1:9002", ""),
-        ("www", "", "[::]:9000", "dynamic"),
+    assert [(pool.name, str(pool.target), pool.pm) for pool in found.value] == [
+        ("www", "unix:/run/php/php7.4-fpm.sock", ""),
+        ("a", "[::]:9001", "ondemand"),
+        ("b", "127.0.0.1:9002", ""),
+        ("www", "[::]:9000", "dynamic"),
     ]
     assert found.value[0].log == "/var/log/php7.4-fpm.log"
     assert {pool.master_pid for pool in found.value} == {None}

@@ -35,7 +35,7 @@ def test_a_backend_that_gets_on_closes_what_was_given_up(gets_on: bool, monkeypa
             taken_at=datetime.now(UTC),
             asked=(target,),
             listeners=(Listener(target=target, pids=(os.getpid(),)),),
-            kernel=Kernel(abandoned={str(target): 3}, somaxconn=7),
+            kernel=Kernel(abandoned={str(target): 3}, ports_first=7),
         )
         closer = threading.Timer(0.3, held[0].close)
         if gets_on:
@@ -46,7 +46,7 @@ def test_a_backend_that_gets_on_closes_what_was_given_up(gets_on: bool, monkeypa
         for connection in held:
             connection.close()
     assert found is not None
-    assert (found.worked_off, found.somaxconn) == ({str(target): 1 if gets_on else 0}, 7)
+    assert (found.worked_off, found.ports_first) == ({str(target): 1 if gets_on else 0}, 7)
     assert time.monotonic() - began < 3
 
 

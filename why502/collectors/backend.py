@@ -1,4 +1,4 @@
-"""What the processes behind a target do, seen from outside: whom they are connected to, and how much they compute.
+"""What the processes behind a target do, seen from outside: how much they compute, and whether they wait for a device.
 
 Together with the socket tables this tells apart, without asking the backend, what a proxy's timeout alone does not:
 
@@ -6,7 +6,7 @@ Together with the socket tables this tells apart, without asking the backend, wh
 - too slow: it holds all connections, none waits;
 - hung or stopped: it holds none, all wait (state T: stopped);
 - computing: as one of these, and it uses as many processors as it can; where it uses none, it waits for another: a database,
-  a service, a lock. Its own connections say for whom.
+  a service, a lock. `dependencies` says for whom.
 """
 
 from __future__ import annotations
@@ -17,17 +17,13 @@ from functools import partial
 
 from why502.collectors.owners import owners
 from why502.host.base import Host
-from why502.machine import sockets
 from why502.machine.attempt import attempt
 from why502.machine.process_table import TICKS_A_SECOND
-from why502.machine.sockets import Socket
 from why502.model.base import Value
-from why502.model.errors import HostError, Missing
-from why502.model.snapshot import Gap, Snapshot
+from why502.model.snapshot import Snapshot
 
 _PROCESSES = 64  # that are looked at, of all targets together
 _THREADS = 64
-_SHOWN = 64  # kinds of connections that are kept
 
 
 class Ticks(Value, frozen=True, kw_only=True):
@@ -35,31 +31,6 @@ class Ticks(Value, frozen=True, kw_only=True):
 
     used_s: float
     at_s: float
-
-
-def connections(host: Host, known: Snapshot, tcp: list[Socket], gaps: list[Gap]) -> dict[str, int]:
-    """Return by "target > remote state" what the processes of each target are themselves connected to."""
-    by_inode = {row.inode: row for row in tcp if row.inode and row.state != sockets.LISTEN}
-    listening = {_port(row) for row in tcp if row.state == sockets.LISTEN}
-    peers: dict[int, str] | None = None
-    counted: Counter[str] = Counter()
-    for target, pid in _processes(known):
-        try:
-            mine = sockets.inodes(host, pid)
-        except Missing:  # it ended
-            continue
-        except HostError as error:
-            gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
-            break
-        if peers is None:
-            peers = attempt(partial(sockets.read_unix_peers, host)) or {}
-        for inode in mine:
-            row = by_inode.get(inode)
-            if row and _port(row) not in listening and (remote := sockets.place(row.remote)):
-                counted[f"{target} > {remote} {row.state}"] += 1
-            elif path := peers.get(inode):
-                counted[f"{target} > unix:{path} {sockets.ESTABLISHED}"] += 1
-    return dict(counted.most_common(_SHOWN))
 
 
 def ticks(host: Host, known: Snapshot) -> dict[tuple[str, int], Ticks]:
@@ -103,7 +74,3 @@ def parse_ticks(content: bytes) -> float | None:
 def _processes(known: Snapshot) -> list[tuple[str, int]]:
     """Return the processes to look at, each with the target that it serves; a process of several targets stands for each."""
     return [(str(target), pid) for target, pids in owners(known).items() for pid in pids][:_PROCESSES]
-
-
-def _port(row: Socket) -> bytes:
-    return row.local.rpartition(b":")[2]

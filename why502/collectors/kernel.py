@@ -44,8 +44,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     tables = _tables(host, directories, gaps)
     if tables:
         values |= _towards(known, tables, len(fronts))
-        values["backend_connections"] = backend.connections(host, known, [row for tcp, _ in tables for row in tcp], gaps)
-    if began or (before and before[0]):
+    if began or before:
         time.sleep(max(0.0, until - time.monotonic()))
     values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
     values["backend_blocked"] = blocked | backend.blocked(host, known)  # a wait may be over at either look
@@ -54,8 +53,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
             Gap(source=f"{directory}/netstat", reason="the counters of full accept queues could not be read", hint=_ALLOW)
         )
     else:
-        now = (_overflows(host, directories) or before) if before[0] else before
-        values |= {"listen_overflows": now[0], "listen_drops": now[1], "listen_overflows_now": max(0, now[0] - before[0])}
+        now = (_overflows(host, directories) or before) if before else before
+        values |= {"listen_overflows": now, "listen_overflows_now": max(0, now - before)}
     return Found(msgspec.convert(values, Kernel), tuple(gaps))
 
 
@@ -89,16 +88,16 @@ def parse_file_nr(content: bytes) -> tuple[int, int] | None:
     return int(words[0]) - int(words[1]), int(words[2])
 
 
-def parse_conntrack(content: bytes) -> tuple[int, int] | None:
-    """Return entries and drops from /proc/net/stat/nf_conntrack: hexadecimal, a row per processor, entries the same in each."""
+def parse_conntrack(content: bytes) -> int | None:
+    """Return the entries from /proc/net/stat/nf_conntrack: hexadecimal, a row per processor, the same in each."""
     lines = content.decode("ascii", "replace").splitlines()
     if len(lines) < 2 or "entries" not in (names := lines[0].split()):
         return None
     try:
-        rows = [dict(zip(names, (int(word, 16) for word in line.split()), strict=False)) for line in lines[1:]]
+        row = dict(zip(names, (int(word, 16) for word in lines[1].split()), strict=False))
     except ValueError:
         return None
-    return rows[0].get("entries", 0), sum(row.get("drop", 0) for row in rows)
+    return row.get("entries", 0)
 
 
 def towards(
@@ -173,9 +172,9 @@ def _backend_directories(known: Snapshot, proxies: Iterable[str]) -> Iterable[st
             yield f"/proc/{pid}/net"
 
 
-def _overflows(host: Host, directories: list[str]) -> tuple[int, int] | None:
-    """Return the sums of overflows and drops; None where the first namespace cannot be read."""
-    overflows = drops = 0
+def _overflows(host: Host, directories: list[str]) -> int | None:
+    """Return the sum of overflows; None where the first namespace cannot be read."""
+    overflows = 0
     for number, directory in enumerate(directories):
         try:
             counters = parse_netstat(host.read(f"{directory}/netstat"))
@@ -184,18 +183,15 @@ def _overflows(host: Host, directories: list[str]) -> tuple[int, int] | None:
                 return None
             continue
         overflows += counters.get("TcpExt.ListenOverflows", 0)
-        drops += counters.get("TcpExt.ListenDrops", 0)
-    return overflows, drops
+    return overflows
 
 
 def _limits(host: Host, away: int | None) -> dict[str, object]:
     ports = _numbers(_setting(host, "/proc/sys/net/ipv4/ip_local_port_range", away))
-    most = _numbers(_setting(host, "/proc/sys/net/core/somaxconn", away))
     files = parse_file_nr(_setting(host, "/proc/sys/fs/file-nr", None))
     return {
         "ports_first": ports[0] if len(ports) == 2 else None,
         "ports_last": ports[1] if len(ports) == 2 else None,
-        "somaxconn": most[0] if most else None,
         "files_open": files[0] if files else None,
         "files_max": files[1] if files else None,
     }
@@ -206,13 +202,12 @@ def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object
     count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
     most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))
     try:
-        stat = parse_conntrack(host.read(f"{directory}/stat/nf_conntrack"))
+        entries = parse_conntrack(host.read(f"{directory}/stat/nf_conntrack"))
     except HostError:
-        stat = None
+        entries = None
     return {
-        "conntrack_count": count[0] if count else stat[0] if stat else None,
+        "conntrack_count": count[0] if count else entries,
         "conntrack_max": most[0] if most else None,
-        "conntrack_drops": stat[1] if stat else None,
     }
 
 

@@ -125,8 +125,6 @@ def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[
 def _with(total: LogSummary, other: LogSummary) -> LogSummary:
     """Return the summary with the failures of another user's logs, and the traffic of targets that only those tell of."""
     known = {traffic.target for traffic in total.targets}
-    by_minute = Counter(total.by_minute)
-    by_minute.update(other.by_minute)
     by_status = Counter(total.by_status)
     by_status.update(other.by_status)
     return LogSummary(
@@ -135,11 +133,7 @@ def _with(total: LogSummary, other: LogSummary) -> LogSummary:
         targets=(*total.targets, *(traffic for traffic in other.targets if traffic.target not in known)),
         requests=total.requests + other.requests,
         by_status=dict(by_status),
-        by_minute=dict(sorted(by_minute.items())),
         has_access=total.has_access or other.has_access,
-        has_upstream_fields=total.has_upstream_fields or other.has_upstream_fields,
-        has_error=total.has_error or other.has_error,
-        clients=total.clients + other.clients,
         paths=total.paths,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -38,7 +38,6 @@ _MASTERS_OF_USER = 4  # of each user other than root
 _MEASURED = 8  # children of a pool whose memory is read
 _MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
 _CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
-_VERSION = re.compile(r"php(?:-fpm)?[-/]?(\d)\.?(\d{1,2})(?!\d)")
 
 
 class Master(Value, frozen=True, kw_only=True):
@@ -152,19 +151,10 @@ def parse_memory(smaps_rollup: bytes) -> tuple[int | None, int | None]:
     return rss, pss
 
 
-def version(config: str, exe: str, environment: Mapping[str, str]) -> str:
-    """Return "8.2" and the like, from the name of the program, its configuration's path, or a container image's variable."""
-    for path in (exe, config):
-        if match := _VERSION.search(path):
-            return f"{match[1]}.{match[2]}"
-    return ".".join(environment.get("PHP_VERSION", "").split(".")[:2])
-
-
 def _owned(pool: PhpPool, master: Master, supplier_uid: int) -> PhpPool:
     children = master.children.get(pool.name, ())
     return msgspec.structs.replace(
         pool,
-        version=version(master.config, master.exe, master.environment),
         master_pid=master.pid or None,
         children=len(children) if master.pid else None,
         unit=master.unit,

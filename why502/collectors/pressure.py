@@ -57,7 +57,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
         gaps.append(Gap(source="/proc/stat", reason="the machine's load could not be read"))
         machine = None
     else:
-        machine = _machine(host, known, before, after, took_s)
+        machine = _machine(host, before, after, took_s)
     if owners(known) and not mounts:
         gaps.append(
             Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so the limits of the backend are unknown")
@@ -67,13 +67,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
     return Found((machine, *limited) if machine else limited or None, tuple(gaps))
 
 
-def parse_psi(content: bytes) -> tuple[float | None, float | None]:
-    """Return the shares (0...1) of time that some and that all tasks waited; None where the kernel does not say."""
-    shares: dict[str, float] = {}
+def parse_psi(content: bytes) -> float | None:
+    """Return the share (0...1) of time that some task waited; None where the kernel does not say."""
     for line in content.decode("ascii", "replace").splitlines():
         kind, _, rest = line.partition(" ")
-        shares[kind] = max((round(float(value) / 100, 4) for value in _AVERAGE.findall(rest)), default=0.0)
-    return shares.get("some"), shares.get("full")
+        if kind == "some":
+            return max((round(float(value) / 100, 4) for value in _AVERAGE.findall(rest)), default=0.0)
+    return None
 
 
 def parse_stat(content: bytes) -> tuple[int, int, int] | None:
@@ -109,31 +109,23 @@ def _counters(host: Host) -> Counters | None:
     return Counters(*stat, swapped, parse_diskstats(attempt(partial(host.read, "/proc/diskstats")) or b""))
 
 
-def _machine(host: Host, known: Snapshot, before: Counters, after: Counters, took_s: float) -> Pressure:
-    text = {name: attempt(partial(host.read, f"/proc/{name}")) or b"" for name in ("stat", "loadavg", "meminfo")}
+def _machine(host: Host, before: Counters, after: Counters, took_s: float) -> Pressure:
+    text = {name: attempt(partial(host.read, f"/proc/{name}")) or b"" for name in ("stat", "meminfo")}
     psi = {name: parse_psi(attempt(partial(host.read, f"/proc/pressure/{name}")) or b"") for name in ("cpu", "memory", "io")}
     memory = parse_meminfo(text["meminfo"])
     stat = cgroups.parse_table(text["stat"])
     ticks = after.total - before.total
     busy = {name: (worked - before.disks.get(name, worked)) / 1000 / took_s for name, worked in after.disks.items()}
     disk = max(busy, key=lambda name: busy[name], default="")
-    load = text["loadavg"].split()[:1]
     return Pressure(
-        cpu_some=psi["cpu"][0],
-        memory_some=psi["memory"][0],
-        memory_full=psi["memory"][1],
-        io_some=psi["io"][0],
-        io_full=psi["io"][1],
+        cpu_some=psi["cpu"],
+        memory_some=psi["memory"],
+        io_some=psi["io"],
         cpus=len(re.findall(rb"^cpu\d+ ", text["stat"], re.MULTILINE)) or None,
-        load_1m=float(load[0]) if load and re.fullmatch(rb"\d+(\.\d+)?", load[0]) else None,
         running=stat.get("procs_running"),
-        blocked=_blocked(known, stat),
         steal=_share(after.steal - before.steal, ticks),
         cpu_busy=_share(ticks - (after.idle - before.idle), ticks),
-        memory_total_bytes=memory.get("MemTotal"),
         memory_available_bytes=_available(memory),
-        swap_total_bytes=memory.get("SwapTotal"),
-        swap_used_bytes=memory["SwapTotal"] - memory.get("SwapFree", 0) if "SwapTotal" in memory else None,
         swapped_bytes_s=_swapped(before, after, took_s),
         disk=disk,
         disk_busy=min(1.0, busy[disk]) if disk else None,
@@ -146,19 +138,15 @@ def _pressure(scope: str, before: Group, now: Group) -> Pressure:
     limit, used = now.memory_limit, now.memory_used
     return Pressure(
         scope=scope,
-        cpu_some=psi["cpu"][0],
-        memory_some=psi["memory"][0],
-        memory_full=psi["memory"][1],
-        io_some=psi["io"][0],
-        io_full=psi["io"][1],
+        cpu_some=psi["cpu"],
+        memory_some=psi["memory"],
+        io_some=psi["io"],
         cpu_quota=now.quota,
         throttled=_share(now.throttled or 0, now.periods) if now.periods is not None else None,
         throttled_now=_share((now.throttled or 0) - (before.throttled or 0), periods) if now.periods is not None else None,
         memory_limit_bytes=limit,
-        memory_used_bytes=used,
         memory_available_bytes=max(0, limit - used) if limit is not None and used is not None else None,
         memory_limit_hits=now.limit_hits,
-        oom_kills=now.oom_kills,
     )
 
 
@@ -170,13 +158,6 @@ def _paths(host: Host, known: Snapshot) -> dict[str, dict[str, str]]:
         if content and len(found) < _GROUPS and (scope := parse_cgroup(content.decode("utf-8", "replace"))[0]):
             found.setdefault(scope, cgroups.parse_paths(content))
     return found
-
-
-def _blocked(known: Snapshot, stat: dict[str, int]) -> int | None:
-    """Return how many processes cannot be interrupted (state D): of those that were seen, else those that wait for disks."""
-    if known.processes is None:
-        return stat.get("procs_blocked")
-    return max(sum(process.state == "D" for process in known.processes), stat.get("procs_blocked", 0))
 
 
 def _available(memory: dict[str, int]) -> int | None:

@@ -106,8 +106,6 @@ class AccessLog:
             if found := self._take(record, end, None):
                 self._joined(found, record, record.status, is_made_good=False)
             is_cut = any(self.joiner.kinds[self.joiner.errors.waiting[line]].is_failure for line in found)
-            if is_cut:
-                self.tallies.fail(end, mark(record.client))
             self._attempts(record, end, is_cut=is_cut)
 
     def _bulk(self, chunk: Chunk) -> tuple[list[int], frozenset[int]]:
@@ -200,15 +198,12 @@ class AccessLog:
             self.tallies.requests += count
             self.tallies.by_status[f"{int(status):03d}"] += count
             ends = _SPLIT.split(statuses)
-            shown = int(status) if is_failure(int(status)) or not _STATUS.fullmatch(ends[-1]) else int(ends[-1])
-            if is_failure(shown) and shown != 500:
-                self.tallies.minutes[int(when) // 60] += count
             for address, one in zip(_SPLIT.split(addresses), ends, strict=False):
                 if (traffic := self._traffic(address)) is None:
                     continue
                 traffic.add(one.decode("ascii", "replace"), count)
                 if _STATUS.fullmatch(one) and is_failure(int(one)):
-                    traffic.fail(when, count)
+                    traffic.fail(count)
                 elif _STATUS.fullmatch(one) and int(status) != NOT_HTTP:
                     traffic.succeed(when)
 
@@ -294,7 +289,7 @@ class AccessLog:
             is_answer = is_last and attempt.status == 500  # nginx makes 500 of attempts without an address only
             if (has_failed(attempt, record.status) and not is_answer) or (is_cut and is_last):
                 if record.status != CLIENT_CLOSED or attempt.status not in (None, CLIENT_CLOSED):
-                    traffic.fail(end)
+                    traffic.fail()
             elif attempt.status is not None:
                 traffic.succeed(end)
 
@@ -322,8 +317,6 @@ class AccessLog:
         if not self.joiner.errors.is_full:
             for attempt in alone:
                 self._alone(attempt, record, status, end, seen, is_hidden=is_made_good)
-        if not is_made_good and (found or status != 500):  # a 500 without an error line is the application's
-            self.tallies.fail(end, mark(record.client))
         return any(kind.phase in IN_BODY for kind in kinds)
 
     def _is_passed_on(self, attempts: tuple[Attempt, ...]) -> bool:

@@ -184,27 +184,11 @@ class Joiner:
             is_hidden=is_hidden,
         )
 
-    def settle(self, tallies: Tallies, *, counts_requests: bool = True) -> None:
-        """Count the lines that no access line was found for: what their clients got is unknown.
-
-        `counts_requests` False: their requests were counted elsewhere. Attempts of one request count as one: they follow each other on one connection, each with another target.
-        """
-        errors = self.errors
-        requests: dict[tuple[int, int], set[tuple[Target | None, str]]] = {}
+    def settle(self, tallies: Tallies) -> None:
+        """Count the lines that no access line was found for: what their clients got is unknown."""
         for line, taken in enumerate(self.taken):
-            if taken:
-                continue
-            self.count(line, tallies)
-            if not counts_requests or not self.kinds[errors.waiting[line]].is_failure:
-                continue
-            goal, seen = self._goal(line), requests.get((errors.connections[line], errors.requests[line]))
-            if seen is None or goal in seen or not errors.connections[line]:
-                if len(requests) >= MOST_TEXTS:
-                    requests.clear()
-                requests[errors.connections[line], errors.requests[line]] = {goal}
-                tallies.fail(errors.times[line], errors.clients[line])
-            else:
-                seen.add(goal)
+            if not taken:
+                self.count(line, tallies)
 
     def _attempts(
         self, index: _Index, first: int, wanted: tuple[int | None, int | None], most: int | None, begin: float | None

@@ -189,8 +189,6 @@ class RecordLog:
                 if wants:
                     self.errors.sample(sample_of(entry.text, path, entry.start, entry.line))
                 return
-        elif line.is_failure and line.client and at is not None:
-            self.tallies.fail(at, mark(line.client))
         kind = kind._replace(status=line.status if line.is_final or not line.client else None)
         sample = sample_of(entry.text, path, entry.start, entry.line) if self.tallies.wants_sample(kind) else None
         self.tallies.add(kind, at, sample=sample, request=shown, duration_s=line.duration_s)

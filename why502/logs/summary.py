@@ -115,7 +115,6 @@ class _Run:
         self.errors = Errors()
         self.gaps: list[Gap] = []
         self.told: list[LogFile] = []
-        self.has_error = False
         self._seen: set[tuple[int, int]] = set()
         self._zones: dict[tuple[str, int | None], tzinfo] = {}
 
@@ -165,7 +164,6 @@ class _Run:
         )
         cut: list[HostError] = []
         reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)
-        self.has_error |= one.reader.name == nginx_error.NAME or one.log.kind == "error"
         self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
@@ -191,12 +189,10 @@ class _Run:
             self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
         for reader in readers:
             reader.settle()
-        joiner.settle(self.tallies, counts_requests=not any(reader.is_hurried for reader in readers))
+        joiner.settle(self.tallies)
         return self.tallies.value(
             tuple(self.told),
             has_access=any(reader.span.lines for reader in readers),
-            has_upstream_fields=any(reader.fields.upstream for reader in readers),
-            has_error=self.has_error,
         )
 
     def _open(self, log: LogInput, part: Part) -> _Opened | None:

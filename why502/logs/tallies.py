@@ -1,7 +1,7 @@
 """What is counted while logs are read, in bounded memory, and mergeable: the parts of a log sum to the whole.
 
 Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests a kind (the later
-ones are not listed), MOST_CLIENTS clients. Response times are kept in buckets 2 % wide: a percentile is at most 1 % off.
+ones are not listed). Response times are kept in buckets 2 % wide: a percentile is at most 1 % off.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from why502.logs.paths import Paths
@@ -21,7 +19,6 @@ from why502.model.target import Target
 MOST_KINDS = 2000
 MOST_TARGETS = 1000
 MOST_REQUESTS = 256
-MOST_CLIENTS = 1000
 MOST_STATUSES = 100
 SAMPLES = 3
 REQUESTS = 8
@@ -99,15 +96,13 @@ class Count:
 
 
 class Traffic:
-    """What became of the attempts at one target. Successes are kept to the second: `first_success_after` is exact when merged."""
+    """What became of the attempts at one target."""
 
-    __slots__ = ("attempts", "failures", "first_failure", "last_failure", "longest", "statuses", "successes", "times")
+    __slots__ = ("attempts", "failures", "last_success", "longest", "statuses", "times")
 
     def __init__(self) -> None:
         self.attempts = self.failures = 0
-        self.first_failure = math.inf
-        self.last_failure = self.longest = -math.inf
-        self.successes: dict[int, int] = {}  # minute of the epoch -> a bit for each second
+        self.last_success = self.longest = -math.inf
         self.times: Counter[int] = Counter()
         self.statuses: Counter[str] = Counter()
 
@@ -116,15 +111,13 @@ class Traffic:
         self.attempts += count
         _bump(self.statuses, status, MOST_STATUSES, count)
 
-    def fail(self, at: float, count: int = 1) -> None:
+    def fail(self, count: int = 1) -> None:
         """Note failures."""
         self.failures += count
-        self.first_failure, self.last_failure = min(self.first_failure, at), max(self.last_failure, at)
 
     def succeed(self, at: float) -> None:
         """Note that at least one attempt succeeded in that second."""
-        minute, second = divmod(int(at), 60)
-        self.successes[minute] = self.successes.get(minute, 0) | 1 << second
+        self.last_success = max(self.last_success, int(at))
 
     def took(self, response_s: float, count: int = 1) -> None:
         """Count response times."""
@@ -135,39 +128,22 @@ class Traffic:
         """Add what the other saw."""
         self.attempts += other.attempts
         self.failures += other.failures
-        self.first_failure = min(self.first_failure, other.first_failure)
-        self.last_failure = max(self.last_failure, other.last_failure)
+        self.last_success = max(self.last_success, other.last_success)
         self.longest = max(self.longest, other.longest)
-        for minute, seconds in other.successes.items():
-            self.successes[minute] = self.successes.get(minute, 0) | seconds
         self.times += other.times
         for status, count in other.statuses.items():
             _bump(self.statuses, status, MOST_STATUSES, count)
 
     def value(self, target: Target) -> TargetTraffic:
         """Return the value."""
-        after = None if math.isinf(self.last_failure) else next(self._seconds(int(self.last_failure) + 1), None)
         return TargetTraffic(
             target=target,
             attempts=self.attempts,
             failures=self.failures,
-            last_success=moment(max(self.successes) * 60 + self.successes[max(self.successes)].bit_length() - 1)
-            if self.successes
-            else None,
-            first_failure=moment(self.first_failure),
-            last_failure=moment(self.last_failure),
-            first_success_after=moment(after) if after is not None else None,
-            response_p50_s=self._percentile(0.5),
+            last_success=moment(self.last_success),
             response_p95_s=self._percentile(0.95),
-            response_max_s=None if math.isinf(self.longest) else self.longest,
             statuses=dict(sorted(self.statuses.items())),
         )
-
-    def _seconds(self, since: int) -> Iterator[int]:
-        for minute in sorted(minute for minute in self.successes if minute >= since // 60):
-            for second in range(60):
-                if self.successes[minute] >> second & 1 and minute * 60 + second >= since:
-                    yield minute * 60 + second
 
     def _percentile(self, share: float) -> float | None:
         left = share * self.times.total()
@@ -185,11 +161,9 @@ class Tallies:
     def __init__(self) -> None:
         self.requests = 0
         self.by_status: Counter[str] = Counter()
-        self.minutes: Counter[int] = Counter()
         self.kinds: dict[Kind, Count] = {}
         self.targets: dict[Target, Traffic] = {}
         self.paths = Paths()
-        self.clients: set[int] = set()
 
     def add(
         self,
@@ -219,12 +193,6 @@ class Tallies:
         count = self.kinds.get(kind)
         return count is None or len(count.samples) < SAMPLES
 
-    def fail(self, at: float, client: int) -> None:
-        """Count a request that failed for its client; `client` is a `mark` of its address."""
-        self.minutes[int(at) // 60] += 1
-        if len(self.clients) < MOST_CLIENTS:
-            self.clients.add(client)
-
     def traffic(self, target: Target) -> Traffic | None:
         """Return where the attempts at a target are counted; None when there are too many targets."""
         found = self.targets.get(target)
@@ -236,23 +204,14 @@ class Tallies:
         """Add what was counted in a later part of the logs."""
         self.requests += other.requests
         self.by_status += other.by_status
-        self.minutes += other.minutes
         for kind, count in other.kinds.items():
             self._count(kind).merge(count)
         for target, traffic in other.targets.items():
             if (mine := self.traffic(target)) is not None:
                 mine.merge(traffic)
         self.paths.merge(other.paths)
-        self.clients |= set(sorted(other.clients)[: MOST_CLIENTS - len(self.clients)])
 
-    def value(
-        self,
-        files: tuple[LogFile, ...] = (),
-        *,
-        has_access: bool = False,
-        has_upstream_fields: bool = False,
-        has_error: bool = False,
-    ) -> LogSummary:
+    def value(self, files: tuple[LogFile, ...] = (), *, has_access: bool = False) -> LogSummary:
         """Return all that was counted, most frequent first."""
         tallies = [count.tally(kind) for kind, count in self.kinds.items()]
         return LogSummary(
@@ -262,14 +221,7 @@ class Tallies:
             paths=self.paths.value(),
             requests=self.requests,
             by_status=dict(sorted(self.by_status.items())),
-            by_minute={
-                f"{datetime.fromtimestamp(60 * minute, UTC):%Y-%m-%dT%H:%M}": self.minutes[minute]
-                for minute in sorted(self.minutes)
-            },
             has_access=has_access,
-            has_upstream_fields=has_upstream_fields,
-            has_error=has_error,
-            clients=len(self.clients),
         )
 
     def _count(self, kind: Kind) -> Count:

@@ -30,7 +30,6 @@ class Group(Value, frozen=True, kw_only=True):
     memory_limit: int | None = None
     memory_used: int | None = None  # of the group whose limit binds, without cached files that nobody uses
     limit_hits: int | None = None
-    oom_kills: int | None = None
     quota: float | None = None  # processors
     periods: int | None = None
     throttled: int | None = None
@@ -101,7 +100,7 @@ def _memory(host: Host, where: tuple[str, ...]) -> dict[str, int | None]:
         used = _used(host, where[0])
     events = _table(host, f"{where[0]}/memory.events") or _table(host, f"{where[0]}/memory.oom_control")
     hits = events.get("max") if "max" in events else _first(host, f"{where[0]}/memory.failcnt")
-    return {"memory_limit": limit, "memory_used": used, "limit_hits": hits, "oom_kills": events.get("oom_kill")}
+    return {"memory_limit": limit, "memory_used": used, "limit_hits": hits}
 
 
 def _used(host: Host, directory: str) -> int | None:

@@ -36,7 +36,6 @@ class Stat(msgspec.Struct, frozen=True):
     name: str
     state: str
     ppid: int
-    threads: int
     started_s: float
 
 
@@ -154,7 +153,7 @@ class ProcessTable:
         """Return all that is known of one process; what may not be seen is left out."""
         stat = self.stat(pid)
         status = parse_status(self._text(pid, "status"))
-        uid, gid = _number(status, "Uid"), _number(status, "Gid")
+        uid = _number(status, "Uid")
         mounts = self.mounts(pid)
         root = self.root(pid)
         cgroup, unit, container = parse_cgroup(attempt(lambda: self._text(pid, "cgroup")) or "")
@@ -166,7 +165,6 @@ class ProcessTable:
             exe=attempt(lambda: self._host.link(f"/proc/{pid}/exe")) or "",
             user=self.user_name(uid, root if mounts else "") if uid is not None else "",
             uid=uid,
-            gid=gid,
             groups=tuple(int(number) for number in status.get("Groups", "").split()),
             state=stat.state,
             cwd=attempt(lambda: self._host.link(f"/proc/{pid}/cwd")) or "",
@@ -177,8 +175,6 @@ class ProcessTable:
             container=container,
             network=self.network(pid),
             mounts=mounts,
-            threads=stat.threads,
-            rss_bytes=rss * 1024 if (rss := _number(status, "VmRSS")) is not None else None,
             limits=self._limits(pid),
             children=children,
             private_tmp=self._private_tmp(pid) if mounts else "",
@@ -264,7 +260,7 @@ def parse_stat(text: str) -> Stat:
     name = text[text.find("(") + 1 : text.rfind(")")]
     fields = text[text.rfind(")") + 1 :].split()
     try:
-        return Stat(name, fields[0], int(fields[1]), int(fields[17]), int(fields[19]) / TICKS_A_SECOND)
+        return Stat(name, fields[0], int(fields[1]), int(fields[19]) / TICKS_A_SECOND)
     except (IndexError, ValueError) as error:
         raise HostError("/proc/PID/stat is not as proc(5) says") from error
 

@@ -9,6 +9,7 @@ import msgspec
 from why502.model.errors import Why502Error
 
 T = TypeVar("T")
+NOT_OURS = "The file is damaged or was not written by why502."
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -25,4 +26,4 @@ def decode(data: bytes, kind: type[T], name: str = "input") -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Why502Error(f"{name}: {error}", "The file is damaged or was not written by why502.") from error
+        raise Why502Error(f"{name}: {error}", NOT_OURS) from error

@@ -67,8 +67,8 @@ def unpacked(data: bytes, name: str) -> bytes:
     return text
 
 
-def check(text: bytes, name: str) -> None:
-    """Raise Why502Error where a JSON text would take too much memory or time to decode."""
+def check(text: bytes, name: str, *, copies: int = 1) -> None:
+    """Raise Why502Error where a JSON text would take too much memory or time to decode, its values held so many times at once."""
     hint = "No real machine is that large. The file was not written by `why502 collect`."
     quotes = text.count(b'"') - text.count(b'\\"')
     if quotes > 2 * STRINGS:
@@ -77,7 +77,7 @@ def check(text: bytes, name: str) -> None:
     is_narrow = text.isascii() and b"\\u" not in text
     cost = len(text) * (_CHARACTER_COST if is_narrow else _WIDE_COST) + max(quotes, 0) // 2 * _STRING_COST
     cost += (plain.count(b"{") + plain.count(b"[")) * _OBJECT_COST + plain.count(b",") * _ITEM_COST
-    if cost > MEMORY_BYTES:
+    if cost * copies > MEMORY_BYTES:
         raise Why502Error(f"{name} could take more than {MEMORY_BYTES >> 20} MiB of memory", hint)
     depth = 0
     for bracket in plain.translate(None, _NO_BRACKETS):

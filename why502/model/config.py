@@ -39,7 +39,6 @@ class Peer(Value, frozen=True, kw_only=True):
     label: str = ""  # what the proxy calls it, where that is not its address (HAProxy)
     target: Target | None = None
     at: Position | None = None
-    weight: int = 1
     is_backup: bool = False
     is_down: bool = False
     max_fails: int = 1
@@ -95,8 +94,6 @@ class Route(Value, frozen=True, kw_only=True):
     buffer_size_bytes: int = 4096
     buffers_count: int = 8
     buffer_bytes: int = 4096
-    busy_buffers_bytes: int = 0  # 0: the default, twice the larger of the two sizes
-    is_buffered: bool = True
     next_upstream: tuple[str, ...] = ("error", "timeout")
     next_upstream_tries: int = 0
     keepalive: int = 0

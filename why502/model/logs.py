@@ -273,12 +273,7 @@ class TargetTraffic(Value, frozen=True, kw_only=True):
     attempts: int = 0
     failures: int = 0
     last_success: datetime | None = None
-    first_failure: datetime | None = None
-    last_failure: datetime | None = None
-    first_success_after: datetime | None = None  # the first success after the last failure
-    response_p50_s: float | None = None
     response_p95_s: float | None = None
-    response_max_s: float | None = None
     statuses: dict[str, int] = {}
 
 
@@ -333,8 +328,4 @@ class LogSummary(Value, frozen=True, kw_only=True):
     paths: tuple[PathTraffic, ...] = ()
     requests: int = 0
     by_status: dict[str, int] = {}
-    by_minute: dict[str, int] = {}  # failures per minute, key "2026-11-21T00:14"
     has_access: bool = False  # at least one access log with lines was read
-    has_upstream_fields: bool = False
-    has_error: bool = False
-    clients: int = 0  # different clients among the failures (a lower bound above 1000)

@@ -57,7 +57,6 @@ class Process(Value, frozen=True, kw_only=True):
     exe: str = ""
     user: str = ""
     uid: int | None = None
-    gid: int | None = None
     groups: tuple[int, ...] = ()
     state: str = ""
     cwd: str = ""
@@ -68,8 +67,6 @@ class Process(Value, frozen=True, kw_only=True):
     container: str = ""  # id, from the cgroup
     network: str = ""  # "" where its network namespace is ours, else its inode
     mounts: str = ""  # "" where its mount namespace is ours, else its inode
-    threads: int | None = None
-    rss_bytes: int | None = None
     limits: Limits | None = None
     children: int | None = None  # number of direct children
     private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
@@ -102,7 +99,6 @@ class Proxy(Value, frozen=True, kw_only=True):
     loaded_at: datetime | None = None  # last (re)load of the configuration that runs
     listens: tuple[Target, ...] = ()  # as configured
     worker_connections: int | None = None
-    worker_files_limit: int | None = None
     files: tuple[ConfigFile, ...] = ()
     changed_at: datetime | None = None  # newest modification of a configuration file
     test: str = "unknown"  # of the configuration on disk by the proxy's own binary: ok, failed, unknown
@@ -211,8 +207,6 @@ class Probe(Value, frozen=True, kw_only=True):
     header_bytes: int | None = None
     first_bytes: str = ""  # what came first, escaped, at most 64 bytes
     speaks: str = ""  # what the peer seems to speak, where known: http, tls, fastcgi, uwsgi, h2, ssh…
-    connect_s: float | None = None
-    tls_s: float | None = None
     first_byte_s: float | None = None
     total_s: float | None = None
     certificate: str = ""  # why a certificate does not verify
@@ -272,7 +266,6 @@ class Service(Value, frozen=True, kw_only=True):
     unit_file: str = ""
     settings: dict[str, str] = {}  # Restart, MemoryMax, OOMPolicy, PrivateTmp, TimeoutStopSec…
     oom_killed: bool = False
-    ports: tuple[str, ...] = ()  # published ports of a container
     start_argv: tuple[str, ...] = ()  # the command that starts it
     logs: tuple[str, ...] = ()  # log files it names
     reason: tuple[str, ...] = ()  # its last words about a failure
@@ -286,16 +279,13 @@ class PhpPool(Value, frozen=True, kw_only=True):
     """One PHP-FPM pool."""
 
     name: str
-    version: str = ""
     file: str = ""
-    listen: str = ""
     target: Target | None = None
     listen_at: Position | None = None
     owner: str = ""
     group: str = ""
     mode: str = ""
     acl_users: str = ""
-    user: str = ""
     pm: str = ""
     max_children: int | None = None
     settings: dict[str, str] = {}
@@ -323,26 +313,17 @@ class Pressure(Value, frozen=True, kw_only=True):
     scope: str = "machine"  # machine, or a cgroup path
     cpu_some: float | None = None
     memory_some: float | None = None
-    memory_full: float | None = None
     io_some: float | None = None
-    io_full: float | None = None
     cpus: int | None = None
-    load_1m: float | None = None
     running: int | None = None
-    blocked: int | None = None  # processes in state D
     steal: float | None = None
     throttled: float | None = None  # share of the cgroup's periods that were throttled
-    memory_total_bytes: int | None = None
     memory_available_bytes: int | None = None
     memory_limit_bytes: int | None = None
-    swap_used_bytes: int | None = None
-    oom_kills: int | None = None  # counter of the cgroup
     cpu_busy: float | None = None  # share of processor time that was not idle during a short look
     cpu_quota: float | None = None  # processors that the cgroup may use; None: no quota
     throttled_now: float | None = None  # `throttled`, of the periods during a short look
-    memory_used_bytes: int | None = None
     memory_limit_hits: int | None = None  # times that the cgroup ran into its memory limit, since it was made
-    swap_total_bytes: int | None = None
     swapped_bytes_s: float | None = None  # swapped in and out per second during a short look
     disk: str = ""  # the busiest disk during a short look
     disk_busy: float | None = None  # and the share of the time that it worked
@@ -387,8 +368,6 @@ class Kernel(Value, frozen=True, kw_only=True):
     """Counters and limits of the network stack of the proxy's namespace."""
 
     listen_overflows: int | None = None
-    listen_drops: int | None = None
-    somaxconn: int | None = None
     conntrack_count: int | None = None
     conntrack_max: int | None = None
     ports_first: int | None = None
@@ -404,11 +383,9 @@ class Kernel(Value, frozen=True, kw_only=True):
     worked_off: dict[
         str, int
     ] = {}  # by target: how many of the abandoned it closed while we looked; only where that was looked at
-    backend_connections: dict[str, int] = {}  # by "target > remote state": what the target's own processes are connected to
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
     backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)
     listen_overflows_now: int | None = None  # by how much the counter rose during a short look
-    conntrack_drops: int | None = None  # packets dropped since boot for lack of room in the table
 
 
 class Dependency(Value, frozen=True, kw_only=True):

@@ -60,11 +60,10 @@ def probe(host: Host, request: Request) -> Probe:
     line: Line | None = None
     failed: Failed | None = None
     answer = Answer()
-    connected = secured = None
+    secured = None
     try:
         line = connect(host, request)
-        connected = time.monotonic() - began
-        _check_time(Symptom.CONNECT_TIMED_OUT, connected, request)
+        _check_time(Symptom.CONNECT_TIMED_OUT, time.monotonic() - began, request)
         if request.preamble:
             line.send(request.preamble.encode("ascii", "replace"))
         if request.tls:
@@ -107,8 +106,6 @@ def probe(host: Host, request: Request) -> Probe:
         verifies_with=cure(host, request) if failed and failed.symptom is Symptom.TLS_UNVERIFIED else (),
         first_bytes=shown(seen)[1:-1],
         speaks=speaks,
-        connect_s=connected,
-        tls_s=secured,
         first_byte_s=first_at - began if first_at else None,
         total_s=ended - began,
         at=at,

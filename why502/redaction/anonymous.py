@@ -211,7 +211,7 @@ def _users_of(snapshot: Snapshot) -> Iterator[str]:
     for proxy in snapshot.proxies or ():
         yield proxy.user
     for pool in snapshot.php_pools or ():
-        yield from (pool.user, pool.owner, pool.group)
+        yield from (pool.settings.get("user", ""), pool.owner, pool.group)
     for path in snapshot.socket_paths or ():
         yield path.user
         for step in path.steps:

@@ -91,7 +91,7 @@ def test_containers_behind_targets(engine: str) -> None:
     inside = Target(host="172.17.0.2", port=3000)
     found = {service.name: service for service in docker.services(LocalHost(), look(published, inside, gone, hog))}
     assert found["web"].targets == (published, inside)
-    assert (found["web"].is_running, found["web"].ports) == (True, ("0.0.0.0:3000->3000/tcp",))
+    assert found["web"].is_running is True
     assert (found["api"].is_running, found["api"].restarts, found["api"].exit_code) == (False, 4, 1)
     assert found["api"].reason[-1] == "Error: Cannot find module 'express'"
     assert found["api"].start_argv == ("docker", "start", "api")

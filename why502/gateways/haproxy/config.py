@@ -112,13 +112,11 @@ def _peer(line: Line) -> Peer | None:
         if address.startswith(("/", "unix@"))
         else Target.parse(re.sub(r"^ipv[46]@", "", address))
     )
-    weight = options[options.index("weight") + 1] if "weight" in options[:-1] else "1"
     return Peer(
         name=address,
         label=name,
         target=target if target and (target.port or target.path) else None,
         at=line.at,
-        weight=1 if (given := whole_number(weight, 8)) is None else given,
         is_backup="backup" in options,
         is_down="disabled" in options,
         resolves="resolvers" in options,

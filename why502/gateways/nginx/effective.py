@@ -48,7 +48,6 @@ def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
         user=found.user,
         listens=found.listens,
         worker_connections=found.worker_connections,
-        worker_files_limit=found.worker_files_limit,
         problems=found.problems,
         routes=found.routes,
         upstreams=found.upstreams,

@@ -201,7 +201,6 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
         cwd=str(_dict(inside.get("Config")).get("WorkingDir") or ""),
         settings={key: value for key, value in settings.items() if value},
         oom_killed=state.get("OOMKilled") is True,
-        ports=_published(inside),
         start_argv=(manager, "start", name),
         reason=(str(state["Error"])[:300],) if state.get("Error") else (),
     )
