@@ -17,6 +17,7 @@ NOW: dict[str, Any] = {"taken_at": "2026-11-21T00:00:00Z"}
 HOMES: dict[str, Any] = {  # where in a snapshot one of each kind lies, and what it must hold
     "Kernel": lambda one: {"kernel": one},
     "LogSummary": lambda one: {"logs": one},
+    "PathStep": lambda one: {"socket_paths": [{"path": "/a", "steps": [{"path": "/", "kind": "directory", **one}]}]},
     "Peer": lambda one: {"proxies": [{"upstreams": [{"name": "a", "peers": [{"name": "b", **one}]}]}]},
     "PhpPool": lambda one: {"php_pools": [{"name": "www", **one}]},
     "Pressure": lambda one: {"pressure": [one]},

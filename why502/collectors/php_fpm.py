@@ -211,7 +211,8 @@ def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]
         if path := settings.get("pm.status_path"):
             answer = status.parse(_page(host, pool, apart, path, until, is_full=is_full))
         if path := settings.get("ping.path"):
-            pong = _page(host, pool, None, path, until, is_full=is_full).strip() == settings.get("ping.response", "pong").encode()
+            said = _page(host, pool, None, path, until, is_full=is_full).strip()
+            pong = True if said == settings.get("ping.response", "pong").encode() else None  # whatever else says it is alive, too
     except HostError as error:
         pong = False if isinstance(error, Expired) and path == settings.get("ping.path") else None
         gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", reason=error.reason, hint=error.hint))

@@ -195,7 +195,6 @@ def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
                 main_pid=pid,
                 started_at=process.started_at,
                 argv=process.argv,
-                cwd=process.cwd,
                 targets=tuple(sorted(mine)),
                 link=f"{LISTENS}; no service manager manages it",
             )

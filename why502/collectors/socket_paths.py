@@ -171,7 +171,6 @@ def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
         mode=f"{stat.mode:04o}",
         owner=viewer.user_name(stat.uid),
         group=viewer.group_name(stat.gid),
-        acl=acl,
         passes=passes,
     )
 

@@ -217,6 +217,13 @@ class Case:
         found = tuple(listener for listener in near if takes(listener, self.target))
         return found if found or self.target not in self.joins.answering else None
 
+    @cached_property
+    def queued(self) -> int:
+        """How many connections wait for the backend to accept them: by the queues of its listeners, else by the socket tables."""
+        known = [listener.queued for listener in self.listeners or () if listener.queued is not None]
+        kernel = self.host.kernel if self.host else None
+        return sum(known) if known or kernel is None else kernel.unaccepted.get(str(self.target), 0)
+
     def heard_at(self, target: Target) -> list[Listener]:
         """Return the listeners of the target's machine that take connections to another target."""
         near = self._doors.near(target) if self._doors else self._reachable or ()

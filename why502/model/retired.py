@@ -13,6 +13,7 @@ RETIRED: dict[str, frozenset[str]] = {
     for name, fields in {
         "Kernel": "backend_connections conntrack_drops listen_drops somaxconn",
         "LogSummary": "by_minute clients has_error has_upstream_fields",
+        "PathStep": "acl",
         "Peer": "weight",
         "PhpPool": "listen user version",
         "Pressure": "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes",
@@ -20,7 +21,7 @@ RETIRED: dict[str, frozenset[str]] = {
         "Process": "gid rss_bytes threads",
         "Proxy": "worker_files_limit",
         "Route": "busy_buffers_bytes is_buffered",
-        "Service": "ports",
+        "Service": "cwd ports",
         "TargetTraffic": "first_failure first_success_after last_failure response_max_s response_p50_s",
     }.items()
 }

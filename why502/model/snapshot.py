@@ -152,7 +152,6 @@ class PathStep(Value, frozen=True, kw_only=True):
     mode: str = ""  # "0755"
     owner: str = ""
     group: str = ""
-    acl: tuple[str, ...] = ()
     passes: bool | None = None
 
 
@@ -262,7 +261,6 @@ class Service(Value, frozen=True, kw_only=True):
     started_at: datetime | None = None
     stopped_at: datetime | None = None
     argv: tuple[str, ...] = ()
-    cwd: str = ""
     unit_file: str = ""
     settings: dict[str, str] = {}  # Restart, MemoryMax, OOMPolicy, PrivateTmp, TimeoutStopSec…
     oom_killed: bool = False

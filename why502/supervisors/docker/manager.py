@@ -198,7 +198,6 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
         started_at=started,
         stopped_at=stopped if ended else None,
         argv=_argv(_dict(inside.get("Config"))),
-        cwd=str(_dict(inside.get("Config")).get("WorkingDir") or ""),
         settings={key: value for key, value in settings.items() if value},
         oom_killed=state.get("OOMKilled") is True,
         start_argv=(manager, "start", name),

@@ -339,7 +339,6 @@ def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
         started_at=at("ExecMainStartTimestampMonotonic") or at("ActiveEnterTimestampMonotonic"),
         stopped_at=at("ExecMainExitTimestampMonotonic") if not running else None,
         argv=described(unit).argv,
-        cwd=described(unit).cwd,
         unit_file=unit.get("FragmentPath", ""),
         settings=settings,
         oom_killed=result == "oom-kill",

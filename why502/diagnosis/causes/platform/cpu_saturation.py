@@ -24,9 +24,14 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import Pressure
 
 HIGH = 0.5  # share of time that some task waited for a CPU
 THROTTLED = 0.3  # share of the periods in which the cgroup was stopped
+BUSY, CROWD = (
+    0.95,
+    2,
+)  # no CPU was idle, and so many tasks for each of them were ready to run: for kernels without pressure figures
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -35,9 +40,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for pressure in case.pressure:
         if (pressure.throttled or 0) >= THROTTLED and pressure.throttled_now != 0:
-            yield supports(
-                f"{pressure.whose} was throttled in {pressure.throttled:.0%} of its periods", "cpu.stat", LIKELY + WEAK
-            )
+            quota = f"; its quota is {pressure.cpu_quota:g} CPUs" if pressure.cpu_quota else ""
+            message = f"{pressure.whose} was throttled in {pressure.throttled:.0%} of its periods{quota}"
+            yield supports(message, "cpu.stat", LIKELY + WEAK)
             if (pressure.throttled_now or 0) >= THROTTLED:
                 yield supports(f"and in {pressure.throttled_now:.0%} of those during the measurement", "cpu.stat", WEAK)
             return
@@ -51,6 +56,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             if (pressure.steal or 0) >= 0.1:
                 yield supports(f"the hypervisor took {pressure.steal:.0%} of the time", "/proc/stat", WEAK)
             return
+        if pressure.cpu_some is None and _is_crowded(pressure):
+            yield supports(
+                f"the CPUs were busy {pressure.cpu_busy:.0%} of the time, with {pressure.running} tasks for {pressure.cpus} CPUs",
+                "/proc/stat",
+                WEAK,
+            )
+            return
+
+
+def _is_crowded(pressure: Pressure) -> bool:
+    """Return whether many more tasks wanted to run than there are CPUs, and none of these was idle."""
+    if pressure.cpu_busy is None or pressure.running is None or pressure.cpus is None:
+        return False
+    return pressure.cpu_busy >= BUSY and pressure.running > CROWD * pressure.cpus
 
 
 CAUSE = Cause(

@@ -21,14 +21,17 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, STRONG, Evidence, Layer, supports
+from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 HIGH = 0.4  # share of time that some task waited for a disk
+BUSY = 0.9  # share of time that a disk worked
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
+    if case.seen(Symptom.IO_FAILED) and (disk := next((disk for disk in case.here.disks or () if disk.is_read_only), None)):
+        yield refutes(f"the file system of {disk.path} is mounted read-only", f"findmnt -T {disk.path}", PROOF)
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
         return
     kernel = case.host.kernel if case.host else None
@@ -50,6 +53,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                     STRONG if is_its_own else FAIR,
                 )
                 break
+        if pressure.io_some is None and (pressure.disk_busy or 0) >= BUSY and (blocked or stuck):  # a kernel without such figures
+            yield supports(f"disk {pressure.disk} was busy {pressure.disk_busy:.0%} of the time", "/proc/diskstats", FAIR)
+            break
 
 
 CAUSE = Cause(

@@ -25,6 +25,7 @@ from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, su
 from why502.model.logs import Symptom
 
 HIGH = 0.2  # share of time that some task waited for memory
+SWAPPING = 4 << 20  # bytes swapped in and out per second: for kernels without pressure figures
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -38,6 +39,14 @@ def examine(case: Case) -> Iterator[Evidence]:
                     "/proc/pressure/memory",
                     LIKELY,
                 )
+                if pressure.memory_limit_hits and pressure.memory_limit_bytes:
+                    size = f"{pressure.memory_limit_bytes >> 20} MiB"
+                    message = f"it reached its memory limit of {size} {pressure.memory_limit_hits} times since it was created"
+                    yield supports(message, "memory.events", WEAK)
+                break
+            if pressure.memory_some is None and (pressure.swapped_bytes_s or 0) >= SWAPPING:
+                message = f"{pressure.whose} swapped {(pressure.swapped_bytes_s or 0) / (1 << 20):.0f} MiB per second"
+                yield supports(message, "vmstat", FAIR)
                 break
     for tally in case.words(Symptom.MEMORY_SHORT)[:1]:
         yield supports(

@@ -8,7 +8,7 @@ body, 500. Small answers work, large ones do not.
 - `truncated-response`: the backend cut it.
 
 ## Confirm
-- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*`; the owner must be the worker's user.
+- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*`; the owner must be the worker's user. `findmnt -T DIRECTORY`: `ro` is read-only.
 
 ## Fix
 - `chown` the directory to the worker's user; mode x on the directories above it.
@@ -24,9 +24,20 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import PROOF, Layer
+from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield what speaks for and against."""
+    if not case.seen(Symptom.TEMP_DENIED, Symptom.IO_FAILED):
+        return
+    for disk in case.here.disks or ():
+        if disk.is_read_only:
+            yield supports(f"the file system of {disk.path} is mounted read-only", f"findmnt -T {disk.path}", PROOF)
+            return
+
 
 _REFUSED = re.compile(r'\(\) "(/[^"]+)" failed \(13: ')
 
@@ -50,6 +61,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the proxy cannot write its temporary or cache directory: permission or no space",
     headline="{proxy} cannot write the temporary files for the answers of {target}",
+    examine=examine,
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},
 )

@@ -41,7 +41,12 @@ USUAL_S = 60.0  # the default of every nginx module
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
     route = case.route
-    if route is None or not case.seen(Symptom.READ_TIMED_OUT):
+    if route is None:
+        return
+    if 0 < route.send_timeout_s < USUAL_S and case.tally(Symptom.SEND_TIMED_OUT):
+        message = f"the send timeout is {route.send_timeout_s:g} s there, the default is {USUAL_S:g} s"
+        yield supports(message, str(route.at or ""), 0.5)
+    if not case.seen(Symptom.READ_TIMED_OUT):
         return
     limit = route.read_timeout_s
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)

@@ -57,8 +57,19 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Reload, so that the names are resolved anew."""
     if steps := reload(case.proxies[0] if case.proxies else None):
         yield Remedy(message="reload the proxy: it resolves its names again", steps=steps, safe=True)
+    lives = {name.host: _lives_s(case, name.host) for name in case.joins.names_at_start}
+    short = min((name for name, ttl_s in lives.items() if ttl_s is not None and ttl_s <= SHORT_S), default=None)
+    if short is not None:
+        message = f"have the name resolved again and again (`resolve`, or a variable and a `resolver`): answers for {short} are valid for {lives[short]:g} s only"
+        yield Remedy(message=message)
 
 
+def _lives_s(case: Case, name: str) -> float | None:
+    """Return for how many seconds the answers for a name are valid; None where no name server said so."""
+    return min((found.ttl_s for found in case.resolutions(name) if found.ttl_s is not None), default=None)
+
+
+SHORT_S = 300.0  # answers valid for no longer are made to change
 _CHANGING = re.compile(
     r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
     r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"

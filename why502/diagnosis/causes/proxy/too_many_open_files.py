@@ -25,7 +25,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import BROKEN, Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event
@@ -33,6 +33,7 @@ from why502.remedies.changes import reload, set_at_top
 from why502.remedies.drop_ins import of_unit, put, restart
 
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
+FULL = 0.98  # share of the machine's limit at which there is none to spare
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,13 +43,24 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if not case.seen(Symptom.FILES_EXHAUSTED):
         return
+    if full := _of_machine(case):
+        yield supports(full, "/proc/sys/fs/file-nr", STRONG)
     for proxy in case.proxies:
         for worker in proxy.workers:
             if worker.limits and worker.limits.files_limit is not None:
-                yield supports(
-                    f"worker {worker.pid} may open {worker.limits.files_limit} files", f"/proc/{worker.pid}/limits", WEAK
-                )
+                used = worker.limits.files_open
+                open_now = "" if used is None else f" and has {used} open now"
+                message = f"worker {worker.pid} may open {worker.limits.files_limit} files{open_now}"
+                yield supports(message, f"/proc/{worker.pid}/limits", WEAK)
                 return
+
+
+def _of_machine(case: Case) -> str:
+    """Return that the whole machine has no file left to open (ENFILE of open(2)); "" where it has, or that is unknown."""
+    kernel = case.here.kernel
+    if kernel is None or kernel.files_open is None or not kernel.files_max or kernel.files_open < FULL * kernel.files_max:
+        return ""
+    return f"{kernel.files_open} of the {kernel.files_max} files that the whole machine may open are open"
 
 
 def _said_by_application(case: Case) -> Event | None:
@@ -82,6 +94,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     proxy = case.proxy or next(iter(case.proxies), None)
     if proxy is None or not case.seen(Symptom.FILES_EXHAUSTED):
         return
+    if full := _of_machine(case):
+        yield Remedy(message=f"raise fs.file-max, and find the process that opens so many: {full}")
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
     change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))

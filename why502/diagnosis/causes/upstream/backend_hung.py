@@ -51,6 +51,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(was_stuck, "probe", STRONG)
     elif case.answers_now is True:
         yield refutes("it answers now", "probe", STRONG)
+    if case.pool and case.pool.answers_ping is not None:
+        page, name = f"ping.path of {case.pool.file}", case.pool.name
+        if case.pool.answers_ping:
+            yield refutes(f"a child of PHP-FPM pool {name} answers its ping", page, FAIR)
+        else:
+            yield supports(f"PHP-FPM pool {name} has a free child and does not answer its ping", page, FAIR)
     traffic = case.traffic
     if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded in the same time", "access log", FAIR)

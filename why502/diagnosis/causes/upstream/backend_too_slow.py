@@ -33,6 +33,7 @@ from why502.model.logs import Symptom
 
 USUAL_S = 60.0  # the default of every nginx module
 QUICK = 0.5  # of the limit
+RARE = 0.05
 MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
 
 
@@ -48,6 +49,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
         yield supports(message, "access log", weight)
     limit = case.route.read_timeout_s if case.route else USUAL_S
+    slowest = traffic.response_p95_s if traffic else None  # of all attempts, so of answered ones while fewer than that failed
+    if traffic and slowest and traffic.failures < RARE * traffic.attempts and slowest >= QUICK * limit:
+        message = f"one in twenty answers takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
+        yield supports(message, "access log", WEAK)
     took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
     if took is not None and case.tally(Symptom.READ_TIMED_OUT):
         if took >= QUICK * limit:

@@ -53,6 +53,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"the kernel counted {kernel.listen_overflows} accept-queue overflows", "nstat TcpExtListenOverflows", FAIR
         )
+        if kernel.listen_overflows_now:
+            message = f"and {kernel.listen_overflows_now} of them during the measurement"
+            yield supports(message, "nstat TcpExtListenOverflows", WEAK)
 
 
 CAUSE = Cause(

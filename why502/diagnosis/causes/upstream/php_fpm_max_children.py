@@ -57,7 +57,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if case.processes and all(process.state in ("T", "t") for process in case.processes):
         return  # stopped: nobody is busy
-    waiting = sum(listener.queued or 0 for listener in case.listeners or ())
+    waiting = case.queued
     if pool.children is not None and pool.children >= pool.max_children:
         yield supports(
             f"pool {pool.name} runs {pool.children} children, and its pm.max_children is {pool.max_children}", "ps", WEAK

@@ -34,7 +34,7 @@ from why502.model.snapshot import CONNECT
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield what speaks for and against."""
-    waiting = sum(listener.queued or 0 for listener in case.listeners or ())
+    waiting = case.queued
     slow = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
     if not slow:
         return

@@ -1,0 +1,152 @@
+"""Every field of the Snapshot has a reader: something that is collected, redacted and stored must decide, or show, something.
+
+A reader is a module that reasons or shows. What collects (and works on what another collector found), redacts or stores is none;
+`NOT_FOR_REASONING` lists the fields that only such a module needs, and for what.
+
+What this test cannot see: it reads source text and does not run it, so a read that no call ever reaches counts; a read through an
+expression whose type it cannot follow counts for every class that has a field of that name; and a name that `getattr` takes from
+a table counts when the string stands anywhere in the same module. See `field_reads`. So a field without a reader may pass, but one
+with a reader never fails, unless it is read in a way that has no text at all (`msgspec.structs.astuple`).
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import field_reads
+from msgspec import inspect
+
+import why502
+from why502.model.snapshot import Snapshot
+
+# What one collector finds and another needs, or a command beside the diagnosis, and nobody else: how it is used.
+NOT_FOR_REASONING: dict[field_reads.Read, str] = {
+    ("Answer", "if_conditions"): "names the switch files whose presence is looked at",
+    ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
+    ("Listener", "inode"): "joins a socket to the processes that hold it",
+    ("Listener", "file_inode"): "joins a unix socket to the path it is bound to",
+    ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
+    ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
+    ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
+    ("Peer", "label"): "joins a server of the configuration to the state that HAProxy or Varnish reports",
+    ("PhpPool", "network"): "whether the pool's socket can be asked from here",
+    ("PhpPool", "slowlog"): "is read for events",
+    ("Process", "cwd"): "what relative paths of its command mean",
+    ("Process", "mounts"): "whether paths of a worker mean the files that we see",
+    ("Process", "network"): "whether sockets of a gateway are ours",
+    ("Process", "private_tmp"): "where a socket below /tmp really lies",
+    ("Route", "connect_timeout_s"): "after how long a probe calls a connection too late",
+    ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
+    ("Service", "logs"): "are read for events",
+    ("Service", "manager_unit"): "the unit of root's that starts another manager is no rival of its services",
+    ("Tally", "owner_uid"): "whose words a log tells: those of another user name no target of root's",
+    ("Tally", "queried"): "a request whose query was removed is not repeated by a probe",
+}
+ROOT = Path(why502.__file__).parent
+# Packages and modules that look at the machine, read text, store, hide or orchestrate. Every other one reasons or shows.
+COLLECTORS = frozenset("sources collectors gateways config backends supervisors host probing logs".split())
+NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session".split())
+# Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
+LENDERS = frozenset("config gateways backends".split())
+
+
+def test_every_field_of_the_snapshot_has_a_reader() -> None:
+    unread = sorted(".".join(each) for each in fields() - read() - NOT_FOR_REASONING.keys())
+    assert unread == []
+
+
+def test_the_exceptions_are_true() -> None:
+    """A field that nobody reads any more, or that reasoning reads by now, is none."""
+    unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())
+    assert unread == []
+    assert sorted(".".join(each) for each in NOT_FOR_REASONING.keys() & read()) == []
+
+
+def fields() -> set[field_reads.Read]:
+    """Return every field of every value that a snapshot can hold."""
+    found: dict[str, tuple[str, ...]] = {}
+
+    def walk(info: Any) -> None:
+        if isinstance(info, inspect.StructType):
+            if info.cls.__name__ in found:
+                return
+            found[info.cls.__name__] = info.cls.__struct_fields__
+            for each in info.fields:
+                walk(each.type)
+        for part in ("item_type", "key_type", "value_type"):
+            if hasattr(info, part):
+                walk(getattr(info, part))
+        for part in ("types", "item_types"):
+            for each in getattr(info, part, ()):
+                walk(each)
+
+    walk(inspect.type_info(Snapshot))
+    return {(cls, name) for cls, names in found.items() for name in names}
+
+
+@cache
+def _trees() -> dict[Path, ast.Module]:
+    return field_reads.modules(ROOT)
+
+
+@cache
+def _known() -> field_reads.Program:
+    return field_reads.program(_trees().values())
+
+
+def _reads(tree: ast.Module) -> set[field_reads.Read]:
+    return set(field_reads.reads(tree, _known(), frozenset(_known().annotations)))
+
+
+@cache
+def read_elsewhere() -> frozenset[field_reads.Read]:
+    """Return every field that something else than a reader reads, the lab and what hides or stores left out."""
+    found = (_reads(tree) for path, tree in _trees().items() if (COLLECTORS | {"cli", "session"}) & {*path.parts, path.stem})
+    return frozenset(_with_own(set().union(*found)))
+
+
+@cache
+def read() -> frozenset[field_reads.Read]:
+    """Return every field that some reader reads, also by a function that it borrows, or a property of the model that it uses."""
+    found: set[field_reads.Read] = set()
+    used: set[str] = set()
+    for path, tree in _trees().items():
+        if not NO_READERS & {*path.parts, path.stem} and path.parts[0] != "model":
+            found |= _reads(tree)
+            used |= field_reads.names_in(tree)
+    lent = [
+        (node.name, node)
+        for path, tree in _trees().items()
+        if LENDERS & {*path.parts}
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
+    while called := [(name, node) for name, node in lent if name in used]:
+        lent = [each for each in lent if each not in called]
+        for _, node in called:
+            found |= _reads(ast.Module(body=[node], type_ignores=[]))
+            used |= field_reads.names_in(node)
+    return frozenset(_with_own(found))
+
+
+def _with_own(found: set[field_reads.Read]) -> set[field_reads.Read]:
+    """Return these and what the properties and methods of the model among them read."""
+    own = {
+        (cls.name, method.name): _reads(ast.Module(body=[_alone(cls, method)], type_ignores=[]))
+        for path, tree in _trees().items()
+        if path.parts[0] == "model"
+        for cls in ast.walk(tree)
+        if isinstance(cls, ast.ClassDef)
+        for method in cls.body
+        if isinstance(method, ast.FunctionDef)
+    }
+    while new := {each for used in found & own.keys() for each in own[used]} - found:
+        found |= new
+    return found
+
+
+def _alone(cls: ast.ClassDef, method: ast.FunctionDef) -> ast.ClassDef:
+    return ast.ClassDef(name=cls.name, bases=cls.bases, keywords=[], body=[method], decorator_list=[])
