@@ -280,6 +280,17 @@ def names_in(tree: ast.AST) -> frozenset[str]:
     return frozenset(uses)
 
 
+def imports_of(tree: ast.Module) -> frozenset[str]:
+    """Return the modules that a module imports, and the names in them, which may be modules: `a.b` and `a.b.c` of `from a.b import c`."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return frozenset(found)
+
+
 def modules(root: Path) -> dict[Path, ast.Module]:
     """Return the syntax trees of all modules below a directory, by path relative to it."""
     return {path.relative_to(root): ast.parse(path.read_bytes()) for path in sorted(root.rglob("*.py"))}

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from why502.case import Case
-from why502.causes import CAUSES
+from why502.diagnosis.case import Case
+from why502.diagnosis.causes import CAUSES
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import Evidence
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic

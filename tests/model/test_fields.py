@@ -47,7 +47,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
 }
 ROOT = Path(why502.__file__).parent
 # Packages and modules that look at the machine, read text, store, hide or orchestrate. Every other one reasons or shows.
-COLLECTORS = frozenset("sources collectors gateways config backends supervisors host probing logs".split())
+COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
 NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session".split())
 # Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
 LENDERS = frozenset("config gateways backends".split())
@@ -113,22 +113,25 @@ def read() -> frozenset[field_reads.Read]:
     """Return every field that some reader reads, also by a function that it borrows, or a property of the model that it uses."""
     found: set[field_reads.Read] = set()
     used: set[str] = set()
+    imported: set[str] = set()
     for path, tree in _trees().items():
         if not NO_READERS & {*path.parts, path.stem} and path.parts[0] != "model":
             found |= _reads(tree)
             used |= field_reads.names_in(tree)
+            imported |= field_reads.imports_of(tree)
     lent = [
-        (node.name, node)
+        (".".join((ROOT.name, *path.with_suffix("").parts)).removesuffix(".__init__"), tree, node)
         for path, tree in _trees().items()
         if LENDERS & {*path.parts}
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     ]
-    while called := [(name, node) for name, node in lent if name in used]:
+    while called := [each for each in lent if each[0] in imported and each[2].name in used]:
         lent = [each for each in lent if each not in called]
-        for _, node in called:
+        for _, tree, node in called:
             found |= _reads(ast.Module(body=[node], type_ignores=[]))
             used |= field_reads.names_in(node)
+            imported |= field_reads.imports_of(tree)
     return frozenset(_with_own(found))
 
 

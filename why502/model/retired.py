@@ -17,7 +17,7 @@ RETIRED: dict[str, frozenset[str]] = {
         "Peer": "weight",
         "PhpPool": "listen user version",
         "Pressure": "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes",
-        "Probe": "connect_s tls_s",
+        "Probe": "connect_s sni tls_s",
         "Process": "gid rss_bytes threads",
         "Proxy": "worker_files_limit",
         "Route": "busy_buffers_bytes is_buffered",

@@ -196,7 +196,6 @@ class Probe(Value, frozen=True, kw_only=True):
     through_proxy: bool = False
     url: str = ""  # for through_proxy: the proxy's own address and Host
     host: str = ""  # Host header sent
-    sni: str = ""
     request: str = ""  # "HEAD /path"
     repeats: bool = False  # it repeats a request that failed by the logs; else its success says little of theirs
     symptom: Symptom | None = None

@@ -94,7 +94,6 @@ def probe(host: Host, request: Request) -> Probe:
         through_proxy=request.through_proxy,
         url=request.url,
         host=request.host,
-        sni=request.tls.sni if request.tls else "",
         request=_sent(request),
         repeats=request.repeats and _sent(request) not in SENT.values(),
         symptom=failed.symptom if failed else None,

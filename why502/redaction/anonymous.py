@@ -199,7 +199,7 @@ def _hosts_of(snapshot: Snapshot) -> Iterator[str]:
             yield from (name.lower().lstrip("*.") for name in server.names)
     yield from (name.name.lower() for name in snapshot.names or ())
     for probe in snapshot.probes or ():
-        yield from (probe.host.lower().partition(":")[0], probe.sni.lower(), probe.target.host.lower())
+        yield from (probe.host.lower().partition(":")[0], probe.target.host.lower())
     for tally in snapshot.logs.tallies if snapshot.logs else ():
         yield from (tally.server.lower(), tally.target.host.lower() if tally.target else "")
 
