@@ -136,7 +136,7 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
     for file in proxy.files:
         for match in _MODULE.finditer(file.text):
             path = posixpath.join(proxy.prefix, match[1])
-            if supplier_of(seen, path) != ROOT:
+            if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test tells of what is not there
                 raise HostError(f"the module {path} could be changed by users other than root", "run `nginx -t` yourself")
     if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
         raise HostError(
@@ -150,6 +150,17 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
         directories=tuple(_directories(proxy)),
         files=_logs(proxy),
     )
+
+
+def _is_missing(seen: Host, path: str) -> bool:
+    """Return whether nothing lies there, in a directory that root alone can put something into."""
+    try:
+        seen.stat(path)
+    except Missing:
+        return supplier_of(seen, posixpath.dirname(path)) == ROOT
+    except HostError:
+        return False
+    return False
 
 
 def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:

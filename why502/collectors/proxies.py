@@ -121,13 +121,24 @@ def _asked_for(
                 reason = f"{count} nginx masters in other network namespaces were skipped: why502 was started inside this one"
                 away = (Gap(source="proxies", reason=reason, hint="start it outside the namespace, or use --config"),)
             running = here
-        # What another user runs says nothing of the nginx that is installed and does not run.
-        is_ours = any(proxy.owner_uid in (suppliers.ROOT, os.geteuid()) for proxy in running)
-        found += (*running, *absent(), *(() if is_ours else idle("")))
+        found += (*running, *absent(), *_idle_nginx(running, idle))
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or idle(config)
     return Found(tuple(found), (*gaps, *away))
+
+
+def _idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:
+    """Yield the nginx configurations that no process of ours runs: beside another gateway only those of a unit that should run.
+
+    What another user runs says nothing of the nginx that is installed.
+    """
+    kinds = {proxy.kind for proxy in running if proxy.owner_uid in (suppliers.ROOT, os.geteuid())}
+    if "nginx" in kinds:
+        return
+    for proxy in idle(""):
+        if not kinds or (proxy.routes and (proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled"))):
+            yield proxy
 
 
 def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Master]:

@@ -30,6 +30,7 @@ from why502.model.snapshot import (
 from why502.model.target import Target
 
 # Programs that listen on nearly every server and are never the application behind a proxy.
+APPLICATION_ERROR = 500  # the errors above it are often those of a further gateway
 SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, no applications
 _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
@@ -415,6 +416,19 @@ class Case:
         places = {route.at for route in self.routes if route.at is not None}
         paths = self.here.logs.paths if self.here.logs else ()
         return any(path.at in places and any(status.startswith("5") for status in path.statuses) for path in paths)
+
+    @cached_property
+    def errs_since(self) -> int | None:
+        """The error that its application answers with to requests of ours like those that failed, where nobody was served since; None where it is not so.
+
+        Then what failed was no gap that is over, whatever was restarted.
+        """
+        last, answered = self.last_failure, self.last_answered
+        told = [probe for probe in self.probes if probe.repeats]
+        if last is None or not told or (answered is not None and answered > last):
+            return None
+        is_so = all(probe.status == APPLICATION_ERROR and probe.symptom is None for probe in told)
+        return APPLICATION_ERROR if is_so else None
 
     @cached_property
     def last_answered(self) -> datetime | None:

@@ -17,7 +17,7 @@ from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY, section
 from why502.diagnosis.causes import weight as weight_of
 from why502.diagnosis.checks import check_all
-from why502.diagnosis.index import NOTICES, Joins, addresses, alarms, frozen, idle_spares, serving
+from why502.diagnosis.index import NOTICES, Joins, addresses, alarms, frozen, idle_spares, is_failure, is_impatience, serving
 from why502.diagnosis.notes import notes
 from why502.diagnosis.unserved import unserved
 from why502.model.finding import (
@@ -89,7 +89,12 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     latest = _latest(made)
     findings = sorted(
         made,
-        key=lambda finding: _rank(finding, is_sum=_is_sum(finding, made, here), latest=latest.get(finding.target)),
+        key=lambda finding: _rank(
+            finding,
+            is_sum=_is_sum(finding, made, here),
+            is_unfelt=_is_unfelt(finding, here),
+            latest=latest.get(finding.target),
+        ),
     )
     logs, checks = here.logs, check_all(here, offline=offline, index=index)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
@@ -572,11 +577,21 @@ def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
     return found
 
 
-def _rank(finding: Finding, *, is_sum: bool, latest: datetime | None) -> tuple[object, ...]:
+def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
+    """Return whether nothing failed on the target of a finding but that a few impatient clients gave up."""
+    tallies = [
+        tally for tally in (here.logs.tallies if here.logs else ()) if tally.target == finding.target and is_failure(tally)
+    ]
+    gave_up = tallies and all(tally.symptom is Symptom.CLIENT_CLOSED for tally in tallies)
+    return bool(gave_up) and finding.target is not None and is_impatience(here, finding.target)
+
+
+def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime | None) -> tuple[object, ...]:
     was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
         is_sum,  # why each server fails goes before that none is left, also where each of them is up for a moment
+        is_unfelt,  # where requests fail elsewhere, that is what is asked about
         finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
         finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and what failed last before what was over by then
         -round(min(finding.confidence, 0.95), 2),

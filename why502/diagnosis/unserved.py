@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import Joins, routes
+from why502.diagnosis.index import FAILED, Joins, routes
 from why502.model.config import Position, Route
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.snapshot import Snapshot
@@ -123,14 +123,14 @@ def _only_target(here: Snapshot, server: str) -> Target | None:
 def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
     """Yield what most of a route's clients suffer: an error of the application, else a limit, else a refusal."""
     errors = _sum(paths, ERRORS)
-    total = sum(path.completed for path in paths)
+    total = sum(_answered(path) for path in paths)
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
         yield _told(Reason.APPLICATION, paths, ERRORS, route)
         return
     for path in paths:
         count = _sum([path], ERRORS)
-        is_most = _is_certain(path, count, FEW) and count >= MOST * path.completed
-        is_since = count >= NOTICEABLE * path.completed and _is_certain(path, path.refused_since, FEW)
+        is_most = _is_certain(path, count, FEW) and count >= MOST * _answered(path)
+        is_since = count >= NOTICEABLE * _answered(path) and _is_certain(path, path.refused_since, FEW)
         if is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY):
             yield _told(Reason.APPLICATION, [path], ERRORS, route)
     for path in paths:
@@ -182,7 +182,7 @@ def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], ro
     return Unserved(
         reason,
         sum(counts.values()),
-        sum(path.completed for path in paths),
+        sum((_answered(path) if reason is Reason.APPLICATION else path.completed) for path in paths),
         tuple(sorted((status for status in counts if counts[status]), key=lambda status: (-counts[status], status))),
         worst.request,
         (route.server if route else "") or worst.server,
@@ -190,7 +190,7 @@ def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], ro
         worst.at,
         peers[0] if len(peers) == 1 else None,
         last,
-        bool(last and worst.last_served and worst.last_served > last),
+        bool(last and worst.last_served and worst.last_served > last and not worst.refused_since),
     )
 
 
@@ -206,6 +206,11 @@ def _is_most(path: PathTraffic, count: int) -> bool:
 
 def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:
     return sum(count for path in paths for status, count in path.statuses.items() if status in statuses)
+
+
+def _answered(path: PathTraffic) -> int:
+    """Return how many requests the application can have answered: not those that failed on their way, which are told of apart."""
+    return sum(count for status, count in path.statuses.items() if status not in FAILED)
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:

@@ -23,17 +23,18 @@ MOST_CLIENTS = 8
 MOST_STATUSES = 40
 STEP_S = 1  # and MOST_STEPS of them: what was refused later is counted with the last one
 MOST_STEPS = 1000
+UPGRADED = 101  # told when the connection ends: that it was opened, long ago perhaps, says nothing of the requests refused since
 Key = tuple[str, str]  # server, request
 
 
 class _Path:
-    __slots__ = ("clients", "refusals", "refused", "served", "statuses")
+    __slots__ = ("clients", "refusals", "refused", "served", "statuses", "upgraded")
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.clients: set[int] = set()
         self.refusals: Counter[int] = Counter()  # by step of time
-        self.refused = self.served = -math.inf
+        self.refused = self.served = self.upgraded = -math.inf
 
     def since(self) -> int:
         """Return how many requests were refused after the last one that was served, those of the same step left out."""
@@ -61,6 +62,8 @@ class Paths:
             step = int(at) // STEP_S
             path.refusals[step if step in path.refusals or len(path.refusals) < MOST_STEPS else max(path.refusals)] += count
             path.clients.update(clients)
+        elif status == UPGRADED:
+            path.upgraded = max(path.upgraded, at)
         elif status < 500:
             path.served = max(path.served, at)
 
@@ -72,6 +75,7 @@ class Paths:
             mine.clients |= theirs.clients
             mine.refusals += theirs.refusals
             mine.refused, mine.served = max(mine.refused, theirs.refused), max(mine.served, theirs.served)
+            mine.upgraded = max(mine.upgraded, theirs.upgraded)
 
     def value(self) -> tuple[PathTraffic, ...]:
         """Return all paths, in order of their names."""
@@ -83,7 +87,7 @@ class Paths:
                 clients=min(len(path.clients), MOST_CLIENTS),
                 refused_since=path.since(),
                 last_refused=moment(path.refused),
-                last_served=moment(path.served),
+                last_served=moment(max(path.served, path.upgraded)),
             )
             for (server, request), path in sorted(self._paths.items())
         )

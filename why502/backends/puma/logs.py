@@ -40,6 +40,7 @@ PHRASES = (
         r'Rack app(?: error handling request \{|\s{0,64}\(")(?P<request>[A-Z]{1,16} [^"}]{0,255}+)"?.{0,300}?#<(?P<detail>[\w:]{1,255}(?:: .{0,400})?)>',
         Symptom.APPLICATION_ERROR,
     ),
+    Phrase("Errno::ENOSPC", r"(?:Read|Write|Rack app)\b.{0,300}?#<(?P<detail>Errno::ENOSPC: [^>]{0,400})>", Symptom.DISK_FULL),
     Phrase("Puma caught this error", r"Puma caught this error: (?P<detail>.*)", Symptom.APPLICATION_ERROR),
     Phrase("* Listening on ", r"\* Listening on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
     Phrase("Puma starting in ", r"(?P<detail>Puma starting in \w{1,100} mode)", Symptom.PROCESS_STARTED, _START),

@@ -21,8 +21,10 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+MANY = 3  # words of its own about it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -34,6 +36,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("a log reports that no space is left", tally.source, STRONG)
     for event in events[:1]:
         yield supports(event.message, event.source, LIKELY)  # in the words of the target's own program
+        if sum(each.count for each in events) >= MANY:
+            yield supports(f"it reports that {sum(each.count for each in events)} times", event.source, WEAK)
     for disk in case.here.disks or ():
         if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
             yield supports(
@@ -49,6 +53,15 @@ CAUSE = Cause(
     headline="no space is left where {target} or {proxy} must write",
     symptoms={Symptom.DISK_FULL: PROOF},
     needs=frozenset({"disks"}),
-    explains=frozenset({"io-saturation", "premature-close", "upstream-error-status"}),
+    explains=frozenset(
+        {
+            "application-error",
+            "connection-reset",
+            "io-saturation",
+            "premature-close",
+            "truncated-response",
+            "upstream-error-status",
+        }
+    ),
     examine=examine,
 )

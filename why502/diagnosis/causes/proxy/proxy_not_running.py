@@ -72,9 +72,17 @@ def _missing(case: Case) -> list[Proxy]:
     stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
     kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
     if kinds:
-        return [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
+        failed = [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
+        return [proxy for proxy in failed if not _is_replaced(proxy, case)]
     wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
     return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # of others only a file was read
+
+
+def _is_replaced(proxy: Proxy, case: Case) -> bool:
+    """Return whether others listen on each port of a gateway that does not run: nobody misses it."""
+    taken = {listener.target.port for listener in case.here.listeners or () if not listener.target.is_unix}
+    ports = {listen.port for listen in proxy.listens if not listen.is_unix}
+    return bool(ports) and ports <= taken
 
 
 def tell(case: Case) -> str:

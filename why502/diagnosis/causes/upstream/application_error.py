@@ -37,8 +37,19 @@ def examine(case: Case) -> Iterator[Evidence]:
     if one := _answered(case):
         is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
-        if is_sure and (words := last_words(case.here, case.target, case.joins)):
-            yield supports(f"its last error: {words}", "its log", FAIR)
+        if is_sure:
+            yield from _last_words(case)
+    elif status := case.errs_since:
+        yield supports(
+            f"a request that failed is answered {status} by the application now, and nobody was served since", "probe", LIKELY
+        )
+        yield from _last_words(case)
+
+
+def _last_words(case: Case) -> Iterator[Evidence]:
+    """Yield the last error that the application told of itself."""
+    if words := last_words(case.here, case.target, case.joins):
+        yield supports(f"its last error: {words}", "its log", FAIR)
 
 
 def _answered(case: Case) -> Unserved | None:

@@ -24,7 +24,7 @@ from datetime import timedelta
 from why502.diagnosis.case import BROKEN, GAP, Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, Service
 from why502.remedies.changes import make_file, start
@@ -52,10 +52,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
         yield supports(event.message, event.source, PROOF)
-    if refused := _refused(case):
-        yield supports(
-            f"a gateway should listen there, but does not start: {refused.proxy}: {refused.detail}", refused.source, PROOF
-        )
+    if refused := _refused(case) or _rejected(case):
+        who, words, source = refused
+        yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
     for event in case.at_start[:1] if not failed else ():
         yield supports(f"it ended before it listened: {event.message}", event.source, PROOF)
     for service in case.services if case.told_to_stop is None else ():
@@ -81,8 +80,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
-def _refused(case: Case) -> Tally | None:
-    """Return what the gateway that should listen on the target said of its start, best of its configuration; None where nothing is known."""
+def _rejected(case: Case) -> tuple[str, str, str] | None:
+    """Return the product, the error and its place where the gateway that should listen on the target fails its own test; None where not."""
+    gateway = case.missing_gateway
+    if gateway is None or gateway.test != "failed" or not gateway.problems:
+        return None
+    return gateway.kind, gateway.problems[0].message, str(gateway.problems[0].at or f"{gateway.kind} -t")
+
+
+def _refused(case: Case) -> tuple[str, str, str] | None:
+    """Return the product of the gateway that should listen on the target, what it said of its start, best of its configuration, and where; None where nothing is known."""
     gateway = case.missing_gateway
     told = [
         tally
@@ -90,7 +97,8 @@ def _refused(case: Case) -> Tally | None:
         for tally in case.joins.tallies_of(symptom)
         if gateway is not None and tally.proxy == gateway.kind
     ]
-    return max(told, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
+    best = max(told, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
+    return (best.proxy or "", best.detail, best.source) if best else None
 
 
 def _served_since(case: Case, event: Event) -> bool:

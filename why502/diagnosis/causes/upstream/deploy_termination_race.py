@@ -79,7 +79,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if other := _fails_otherwise(case):
         yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
         return
-    stops = [e for e in case.events(Symptom.PROCESS_STOPPED) if e.at and e.at - _slack(e) <= first <= e.at + AROUND]
+    if status := case.errs_since:
+        yield refutes(f"what runs since then does not serve either: a request of ours is answered {status}", "probe", PROOF)
+        return
+    events = case.events(Symptom.PROCESS_STOPPED)
+    orders = [e for e in events if e.detail.startswith(_ORDERS)]
+    stops = [e for e in events if e.at and e.at - _slack(e, orders) <= first <= e.at + AROUND]
     starts = [
         e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
     ]
@@ -137,8 +142,14 @@ def _fails_otherwise(case: Case) -> Tally | None:
     return max(later, key=lambda tally: (tally.count, tally.symptom.value), default=None)
 
 
-def _slack(stop: Event) -> timedelta:
-    """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later."""
+def _slack(stop: Event, orders: list[Event]) -> timedelta:
+    """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later.
+
+    Where its manager tells when it was ordered, not even that is needed.
+    """
+    began = max((order.at for order in orders if order.at and stop.at and stop.at - AROUND <= order.at <= stop.at), default=None)
+    if began is not None and stop.at is not None:
+        return stop.at - began + CLOCK
     return CLOCK if stop.detail.startswith(_ORDERS) else AROUND
 
 
