@@ -13,8 +13,10 @@ from functools import partial
 
 import msgspec
 
+from why502.collectors.attempt import attempt
 from why502.collectors.base import Ask, Found
-from why502.collectors.other_proxies import addressed, once
+from why502.collectors.other_proxies import addressed, members_of, once
+from why502.collectors.suppliers import ROOT
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
 from why502.gateways.varnish import shared_log as varnish_log
 from why502.host.base import Host
@@ -66,7 +68,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     proxies = known.proxies or ()
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
-    summary, more = _of_all_owners(host, logs, since, until, sockets)
+    summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
     summary = msgspec.structs.replace(
@@ -83,7 +85,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
 
 
 def _of_all_owners(
-    host: Host, logs: list[LogInput], since: datetime, until: datetime, sockets: tuple[str, ...]
+    host: Host, logs: list[LogInput], since: datetime, until: datetime, sockets: tuple[str, ...], proxies: tuple[Proxy, ...]
 ) -> tuple[LogSummary, tuple[Gap, ...]]:
     """Return the sum of all logs, each read with the rights of whoever names it, root's first.
 
@@ -99,7 +101,10 @@ def _of_all_owners(
         left_s = max(0.0, deadline - time.monotonic())
         patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
         try:
-            found, more = summarise(host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets)
+            members = members_of(proxy for proxy in proxies if proxy.owner_uid == uid)
+            found, more = summarise(
+                host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets, members=members
+            )
         except OSError as error:  # a file system of this user's failed while it was read: that costs this user's logs
             if uid == ROOT:
                 raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -86,15 +87,19 @@ def part(host: Host, config: str) -> Proxy | None:
 
 def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     """Return the summary with the addresses of those members that HAProxy's log calls by their names only (`backend/server`)."""
-    known: dict[str, Target] = {
+    known = members_of(proxies) | _sole_members(proxies)
+    return replace(summary, tallies=tuple(_told_by_checks([_named(tally, known) for tally in summary.tallies])))
+
+
+def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
+    """Return by name (`backend/server`) the address of each server of HAProxy."""
+    return {
         f"{group.name}/{peer.label}": peer.target
         for proxy in proxies
         for group in proxy.upstreams
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
-    known |= _sole_members(proxies)
-    return replace(summary, tallies=tuple(_told_by_checks([_named(tally, known) for tally in summary.tallies])))
 
 
 def _sole_members(proxies: tuple[Proxy, ...]) -> dict[str, Target]:

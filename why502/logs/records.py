@@ -6,7 +6,8 @@ A request's error line waits (join.py) for its access line; everything else is c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
 from why502.logs.tallies import Kind, Tallies, mark
+from why502.logs.verdicts import is_failure
 from why502.model.logs import LogRecord
 from why502.model.target import Target
 from why502.model.times import of_iso
@@ -44,6 +46,7 @@ class Line(NamedTuple):
     duration_s: float | None
     is_final: bool = False
     server: str = ""  # of a line that tells how a request ended
+    member: Target | None = None  # and the address of the backend's server that took it
 
 
 def configured(target: Target, sockets: Collection[str]) -> Target:
@@ -68,6 +71,7 @@ class RecordLog:
         is_nginx: bool = False,
         is_given: bool = False,
         sockets: Sequence[str] = (),
+        members: Mapping[str, Target] = MappingProxyType({}),
     ) -> None:
         self.window = window
         self.tallies = tallies
@@ -76,6 +80,7 @@ class RecordLog:
         self.is_nginx = is_nginx
         self.is_given = is_given
         self.sockets = frozenset(sockets)  # paths of the unix sockets that are configured
+        self.members = members  # addresses of what a log calls by its name alone, "backend/server"
         self.span = Span()
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
@@ -105,9 +110,21 @@ class RecordLog:
             self.span.see(at)
             if line.is_final and line.status is not None and line.request:
                 self.tallies.paths.add(line.server, line.request, line.status, at, clients=(mark(line.client),))
+            if line.is_final and line.status is not None and line.member is not None:
+                self._attempt(line.member, line.status, at, has_failed=line.is_failure or line.kind is not None)
             if line.kind is not None:
                 self._count(line, line.kind, at, entry, path)
         self._settle(undated, None, path)
+
+    def _attempt(self, member: Target, status: int, at: float, *, has_failed: bool) -> None:
+        """Count what became of a request at the server that took it."""
+        if (traffic := self.tallies.traffic(member)) is None:
+            return
+        traffic.add(f"{status:03d}")
+        if is_failure(status):
+            traffic.fail(at)
+        elif not has_failed:
+            traffic.succeed(at)
 
     def _settle(self, undated: list[tuple[Line, Entry]], at: float | None, path: str) -> None:
         """Count the entries that had no time, with that of the first that has one (None: no entry has)."""
@@ -146,6 +163,7 @@ class RecordLog:
             duration_s=record.duration_s,
             is_final=record.is_final,
             server=clean(record.server or record.host) if record.is_final else "",
+            member=self.members.get(record.group) if record.is_final else None,
         )
 
     def _known(self, text: str) -> Line | None:

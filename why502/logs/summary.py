@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ from why502.model.base import Value
 from why502.model.errors import HostError
 from why502.model.logs import LogFile, LogRecord, LogSummary
 from why502.model.snapshot import Gap
+from why502.model.target import Target
 
 PATIENCE_S = 60.0
 SAMPLE_LINES = 200
@@ -82,13 +84,14 @@ def summarise(
     *,
     patience_s: float = PATIENCE_S,
     sockets: Sequence[str] = (),
+    members: Mapping[str, Target] = MappingProxyType({}),
 ) -> tuple[LogSummary, tuple[Gap, ...]]:
     """Return what the logs tell of the window, and what could not be read of them. Nothing is raised for a bad log.
 
     Error logs and other logs are read first, then access logs, whose lines take the error lines of their requests. `sockets` are
-    the paths of the unix sockets that are configured.
+    the paths of the unix sockets that are configured, `members` the addresses of servers that a log calls by their names.
     """
-    run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s, sockets)
+    run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s, sockets, members)
     opened: list[_Opened] = []
     try:
         for log in logs:
@@ -105,12 +108,21 @@ def summarise(
 class _Run:
     """One call of summarise."""
 
-    def __init__(self, files: Files, since: float, until: float, deadline: float, sockets: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        files: Files,
+        since: float,
+        until: float,
+        deadline: float,
+        sockets: Sequence[str] = (),
+        members: Mapping[str, Target] = MappingProxyType({}),
+    ) -> None:
         self.files = files
         self.since = since
         self.until = until
         self.deadline = deadline
         self.sockets = sockets
+        self.members = members
         self.tallies = Tallies()
         self.errors = Errors()
         self.gaps: list[Gap] = []
@@ -161,6 +173,7 @@ class _Run:
             is_nginx=is_nginx,
             is_given=one.log.is_given,
             sockets=self.sockets,
+            members=self.members,
         )
         cut: list[HostError] = []
         reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)

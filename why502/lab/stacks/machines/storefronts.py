@@ -389,9 +389,9 @@ RAILS_UP = "until curl -fs -o /dev/null --unix-socket /home/deploy/shop/shared/t
 RAILS_FAULTS = (
     Fault(
         id="rails-secret-key-base-missing",
-        happens="SECRET_KEY_BASE is left out of the server's new .env; Rails raises ArgumentError at its start",
+        happens="SECRET_KEY_BASE is left out of the server's new .env; Puma starts, and Rails answers each request 500 (ArgumentError: Missing secret_key_base)",
         steps=f"sed -i /SECRET_KEY_BASE/d /home/deploy/shop/shared/.env; {RAILS_AGAIN}",
-        expects=causes("backend-startup-failure", "backend-crash-loop"),
+        expects=causes("application-error", "backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed", "unix-socket-missing"),
         targets=RAILS_AT,
     ),
