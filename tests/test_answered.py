@@ -248,3 +248,14 @@ def test_a_status_is_not_the_members_where_the_error_log_was_not_read() -> None:
     here = balanced()
     assert here.logs is not None
     assert asserted(REPLACE(here, logs=REPLACE(here.logs, files=()))) == []
+
+
+def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
+    """A path that answers 500 since a restart, of which half the requests met the gap of that restart."""
+    here = answering(count=11, served=200)
+    assert here.logs is not None
+    bad, good = here.logs.paths
+    mixed = REPLACE(bad, statuses={"200": 2, "500": 11, "502": 14}, refused_since=0, last_served=NOW)
+    found = diagnose(REPLACE(here, logs=REPLACE(here.logs, paths=(mixed, good)))).findings
+    assert [(one.cause, one.target) for one in found if one.confidence > 0.7] == [("application-error", APP)]
+    assert "11 of 13 requests" in found[0].message

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from why502.collectors.other_proxies import addressed
 from why502.diagnosis.engine import diagnose
+from why502.diagnosis.index import is_failure
 from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy import logs as lines
 from why502.model.finding import ASSERTED, Finding
-from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Probe, Proxy, Snapshot
 from why502.model.target import Target
 
+REPLACE = msgspec.structs.replace
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 CONFIG = """
 frontend www
@@ -108,3 +111,28 @@ def test_the_names_of_a_backend_are_one() -> None:
     texts = ("backend pool has no server available!", "[ALERT] (3) : backend 'pool' has no server available!")
     assert {record.group for text in texts if (record := lines.parse(text))} == {"pool"}
     assert all((record := lines.parse(text)) and record.symptom is Symptom.NO_LIVE_UPSTREAMS for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("served_s", "request_failed", "is_told"),
+    [(20, False, False), (None, False, True), (-20, False, True), (20, True, True)],
+)
+def test_a_server_that_checks_took_out_in_time_is_no_alarm(served_s: float | None, request_failed: bool, is_told: bool) -> None:
+    """A rolling restart: its check fails, nobody's request does, and it serves again."""
+    record = lines.parse(
+        'Server pool/left is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 1 active'
+    )
+    assert record is not None and record.symptom is not None
+    check = Tally(symptom=record.symptom, proxy="haproxy", group=record.group, code=record.code, count=1, first=AT, last=AT)
+    lost = REPLACE(check, symptom=Symptom.CONNECT_REFUSED, code="SC--", status=503)
+    served = AT + timedelta(seconds=served_s) if served_s is not None else None
+    read = haproxy.load(CONFIG, "/etc/haproxy/haproxy.cfg")
+    proxies = (Proxy(kind="haproxy", pid=5, routes=read.routes, upstreams=read.upstreams),)
+    left = Target(host="10.1.0.4", port=8443)
+    logs = LogSummary(
+        tallies=(check, lost) if request_failed else (check,),
+        targets=(TargetTraffic(target=left, attempts=9, failures=int(request_failed), last_success=served),),
+    )
+    found = addressed(logs, proxies).tallies
+    assert {tally.target for tally in found} == {left}
+    assert [tally for tally in found if is_failure(tally)] == (list(found) if is_told else [])

@@ -461,3 +461,68 @@ def test_a_program_that_supervisord_has_given_up_is_a_loop() -> None:
     )
     assert first(fatal).cause == "backend-crash-loop"
     assert first(stopped).cause == "backend-not-running"
+
+
+def restarted_since(
+    status: int | None, *, order_s: float = 6.2, served_s: float = 7.0, repeats: bool = True
+) -> list[tuple[str, bool]]:
+    """Return what is asserted of a gap around a restart, where a request of ours like those that failed is answered so now."""
+    stops = (
+        told(Symptom.PROCESS_STOPPED, order_s, f"Stopping {UNIT}..."),
+        told(Symptom.PROCESS_STOPPED, 6.1, f"{UNIT}: Deactivated successfully"),
+    )
+    here = living(
+        cut(Symptom.CONNECT_REFUSED, 6, 4, 30),
+        events=(*stops, STARTS),
+        started_s=6.03,
+        paths=(answered(served_s, **{"200": 40}),),
+    )
+    probes = (Probe(target=APP, protocol="http", request="GET /", status=status, at=NOW, repeats=repeats),) if status else ()
+    return [(x.cause, x.ongoing) for x in diagnose(REPLACE(here, probes=probes)).findings if x.confidence >= ASSERTED]
+
+
+def test_a_release_that_serves_nobody_after_its_restart_was_no_gap() -> None:
+    assert restarted_since(200) == [("deploy-termination-race", False)]
+    assert restarted_since(500)[0] == ("application-error", True)
+    assert not any(cause == "deploy-termination-race" for cause, _ in restarted_since(500))
+    assert restarted_since(500, served_s=0.5) == [
+        ("deploy-termination-race", False)
+    ]  # others are served, so that page always was broken
+    assert [cause for cause, _ in restarted_since(500, repeats=False)] == [
+        "deploy-termination-race"
+    ]  # nobody asked for that page
+
+
+def test_a_restart_that_came_after_the_failures_began_did_not_make_them() -> None:
+    early = (cut(Symptom.CONNECT_REFUSED, 14, 4, 30),)
+    ordered = told(Symptom.PROCESS_STOPPED, 6.2, f"Stopping {UNIT}...")
+    ended = told(Symptom.PROCESS_STOPPED, 6.1, f"{UNIT}: Deactivated successfully")
+    for events, is_race in (((ended, STARTS), True), ((ordered, ended, STARTS), False)):
+        here = living(*early, events=events, started_s=6.03, paths=(answered(0.5),))
+        assert ("deploy-termination-race" in asserted(here)) is is_race
+
+
+def test_what_some_clients_gave_up_goes_after_what_fails() -> None:
+    busy = told(Symptom.WORKERS_BUSY, 3, "seems busy")
+    gave_up = cut(Symptom.CLIENT_CLOSED, 4, 3, 2, status=499)
+    refused = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 17, status=503), target=FRONT)
+    here = living(gave_up, refused, events=(busy,), started_s=600, paths=(answered(0.5),))
+    here = REPLACE(here, listeners=(*(here.listeners or ())[:-1], Listener(target=APP, pids=(40,), queued=8)))
+    causes = asserted(here)
+    assert causes[0] == "upstream-connection-limit"
+    assert asserted(living(gave_up, events=(busy,), started_s=600))[:1] in ([], ["workers-exhausted"])
+
+
+@pytest.mark.parametrize(
+    ("away_s", "cause"), [(2, "deploy-termination-race"), (50, "deploy-termination-race"), (240, "backend-not-running")]
+)
+def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, cause: str) -> None:
+    stops = (
+        told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopping {UNIT}..."),
+        told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopped {UNIT}."),
+    )
+    starts = told(Symptom.PROCESS_STARTED, 800, f"Started {UNIT}.", count=2, last=NOW - timedelta(seconds=30))
+    here = living(
+        cut(Symptom.CONNECT_REFUSED, 30 + away_s, 30, 300), events=(*stops, starts), started_s=30, paths=(answered(0.5),)
+    )
+    assert asserted(here) == [cause]

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from why502.collectors.other_installed import all_stopped
+from why502.collectors.proxies import idle_nginx
 from why502.diagnosis.engine import diagnose
 from why502.gateways.nginx import installed as nginx_installed
 from why502.host.directory import DirectoryHost
+from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Gap, Listener, Process, Proxy, Snapshot
+from why502.model.snapshot import ConfigProblem, Gap, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -113,3 +115,36 @@ def test_beside_a_gateway_that_runs_only_a_failed_one_is_said() -> None:
     runs = Proxy(kind="nginx", pid=5)
     assert asserted(runs, with_state("enabled"), listeners=()) == []
     assert [finding.cause for finding in asserted(runs, with_state("failed"), listeners=())] == ["proxy-not-running"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "is_found"),
+    [
+        ("haproxy", "failed", True),
+        ("haproxy", "enabled", True),
+        ("haproxy", "disabled", False),
+        ("nginx", "failed", False),
+        (None, "disabled", True),
+    ],
+)
+def test_an_nginx_that_should_run_is_found_beside_another_gateway(kind: str | None, state: str, is_found: bool) -> None:
+    stopped = Proxy(kind="nginx", unit="nginx.service", unit_state=state, routes=(Route(),))
+    running = [Proxy(kind=kind, pid=4)] if kind else []
+    assert list(idle_nginx(running, lambda _: (stopped,))) == ([stopped] if is_found else [])
+
+
+def test_one_whose_ports_others_took_is_not_missed() -> None:
+    runs = Proxy(kind="nginx", pid=5)
+    taken = (Listener(target=Target(host="0.0.0.0", port=88), pids=(9,)),)
+    assert asserted(runs, with_state("failed"), listeners=taken) == []
+
+
+def test_a_gateway_behind_a_gateway_that_fails_its_own_test_does_not_start() -> None:
+    inner = Target(host="127.0.0.1", port=8080)
+    problem = ConfigProblem(message='dlopen() "/usr/share/nginx/modules/x.so" failed', source="nginx -t")
+    stopped = Proxy(kind="nginx", unit="nginx.service", unit_state="failed", listens=(inner,), test="failed", problems=(problem,))
+    outer = Proxy(kind="haproxy", pid=5, routes=(Route(proxy="haproxy", peers=(Peer(name="web", target=inner),)),))
+    refused = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=inner, count=9, status=503, first=AT, last=AT)
+    (finding, *_) = asserted(outer, stopped, listeners=(), tallies=(refused,))
+    assert (finding.cause, finding.target) == ("backend-startup-failure", inner)
+    assert "dlopen()" in finding.message

@@ -15,16 +15,18 @@ from why502.diagnosis.index import is_failure
 from why502.gateways import detect
 from why502.gateways.apache import config as apache
 from why502.gateways.haproxy import config as haproxy
+from why502.gateways.haproxy.codes import CHECKS
 from why502.gateways.nginx import config as nginx
 from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 
 _READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
+_CHECKS = frozenset(short for short, _, _ in CHECKS.values())
 _CONNECT_CHECKS = ("L4CON", "SOCKERR")
 _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
@@ -88,7 +90,8 @@ def part(host: Host, config: str) -> Proxy | None:
 def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     """Return the summary with the addresses of those members that HAProxy's log calls by their names only (`backend/server`)."""
     known = members_of(proxies) | _sole_members(proxies)
-    return replace(summary, tallies=tuple(_told_by_checks([_named(tally, known) for tally in summary.tallies])))
+    tallies = _told_by_checks([_named(tally, known) for tally in summary.tallies])
+    return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
 
 def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
@@ -110,6 +113,18 @@ def _sole_members(proxies: tuple[Proxy, ...]) -> dict[str, Target]:
         for group in proxy.upstreams
         if proxy.kind == "varnish" and len(group.peers) == 1 and group.peers[0].target is not None
     }
+
+
+def _caught(tallies: list[Tally], targets: Iterable[TargetTraffic]) -> list[Tally]:
+    """Return the tallies, of HAProxy's failed checks as notices where they did their work: no request failed, and the server serves again."""
+    is_felt = any(tally.proxy == "haproxy" and is_failure(tally) and tally.code not in _CHECKS for tally in tallies)
+    served = {each.target: each.last_success for each in targets if each.last_success is not None and not each.failures}
+
+    def is_over(tally: Tally) -> bool:
+        since = served.get(tally.target) if tally.target else None
+        return tally.proxy == "haproxy" and tally.code in _CHECKS and bool(since and tally.last and since > tally.last)
+
+    return tallies if is_felt else [replace(tally, is_notice=True) if is_over(tally) else tally for tally in tallies]
 
 
 def _told_by_checks(tallies: list[Tally]) -> list[Tally]:

@@ -121,14 +121,14 @@ def _asked_for(
                 reason = f"{count} nginx masters in other network namespaces were skipped: why502 was started inside this one"
                 away = (Gap(source="proxies", reason=reason, hint="start it outside the namespace, or use --config"),)
             running = here
-        found += (*running, *absent(), *_idle_nginx(running, idle))
+        found += (*running, *absent(), *idle_nginx(running, idle))
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or idle(config)
     return Found(tuple(found), (*gaps, *away))
 
 
-def _idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:
+def idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:
     """Yield the nginx configurations that no process of ours runs: beside another gateway only those of a unit that should run.
 
     What another user runs says nothing of the nginx that is installed.

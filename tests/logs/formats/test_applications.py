@@ -43,6 +43,7 @@ LINES: list[tuple[ModuleType, str, Symptom | None, dict[str, object]]] = [
     (nodejs, "FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory", Symptom.PROCESS_CRASHED, {}),
     (nodejs, 'npm ERR! Missing script: "start"', Symptom.START_FAILED, {}),
     (puma, "[1] ! Terminating timed out worker (Worker failed to check in within 60 seconds): 456", Symptom.WORKER_TIMED_OUT, {"process_pid": 456}),
+    (puma, "2026-11-22 17:10:15 +0000 Read: #<Errno::ENOSPC: No space left on device @ io_write - /tmp/puma20261122-210-djzfdm>", Symptom.DISK_FULL, {"detail": "Errno::ENOSPC: No space left on device @ io_write - /tmp/puma20261122-210-djzfdm"}),
     (puma, "* Listening on unix:///run/puma.sock", Symptom.LISTENS_ON, {"target": "unix:/run/puma.sock"}),
     (ruby, "Could not find rake-13.0.6 in any of the sources", Symptom.START_FAILED, {}),
     (java, "Web server failed to start. Port 8080 was already in use.", Symptom.ADDRESS_IN_USE, {"target": ":8080"}),

@@ -28,7 +28,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import BROKEN, DEATHS, GAP, Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event
@@ -56,6 +56,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
     }
 )
 _ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
+RESTART = timedelta(seconds=60)  # from a stop to the start that belongs to it
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
 OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
@@ -103,11 +104,24 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"its manager started it again {unasked} times after it had ended by itself: nobody deploys", "systemctl show", PROOF
         )
         return
+    if stops and starts and (away := _away(stops, starts)):
+        yield refutes(
+            f"nobody started it for {away.total_seconds():.0f} s: a restart does not take that long", starts[-1].source, LIKELY
+        )
+        return
     if stops and starts:
         what = "all failures" if len(cut) == len(case.failures) else "all failures to connect"
         yield supports(f"{what} fall between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].source, WEAK)
+
+
+def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
+    """Return how long nobody started it after it was stopped, where that is longer than any restart; None where it is not."""
+    ended = max(stop.ended_at or stop.at for stop in stops if stop.at)
+    begun = [at for start in starts for at in (start.at, start.ended_at) if at and at >= ended]
+    away = min(begun) - ended if begun else None
+    return away if away is not None and away > RESTART else None
 
 
 def _unasked(case: Case, first: datetime, last: datetime) -> int:
