@@ -256,6 +256,10 @@ def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
     assert here.logs is not None
     bad, good = here.logs.paths
     mixed = REPLACE(bad, statuses={"200": 2, "500": 11, "502": 14}, refused_since=0, last_served=NOW)
-    found = diagnose(REPLACE(here, logs=REPLACE(here.logs, paths=(mixed, good)))).findings
-    assert [(one.cause, one.target) for one in found if one.confidence > 0.7] == [("application-error", APP)]
+    refused = Tally(
+        symptom=Symptom.CONNECT_REFUSED, target=APP, count=2, first=NOW - SINCE, last=NOW - SINCE, requests=(("GET /basket", 2),)
+    )
+    logs = REPLACE(here.logs, paths=(mixed, good), tallies=(*here.logs.tallies, refused))
+    found = diagnose(REPLACE(here, logs=logs)).findings
+    assert (found[0].cause, found[0].target, found[0].confidence > 0.7) == ("application-error", APP, True)
     assert "11 of 13 requests" in found[0].message

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from why502.collectors.nginx_installed import stopped
+from why502.collectors.switch_files import in_force
 
 from why502.gateways.apache import config as apache
 from why502.gateways.apache.switch_files import in_force
 from why502.host.local import LocalHost
+from why502.model.snapshot import Gap
 
 SITE = """<VirtualHost *:80>
     ServerName shop.example
@@ -52,3 +55,27 @@ def test_conditions_belong_to_the_next_rule_alone() -> None:
     text = "RewriteCond /a -f\nRewriteRule ^ http://127.0.0.1:3000/ [P]\nRewriteRule ^/closed - [R=503,L]\n"
     (answer,) = apache.load(text, "x").answers
     assert answer.if_conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_there", "is_on"),
+    [
+        ("-f {file}", True, True),
+        ("-f {file}", False, False),
+        ("!-e {file}", True, False),
+        ("!-e {file}", False, True),
+        ("-f $document_root/maintenance.html", False, True),
+        ("$maintenance = 1", False, True),
+    ],
+)
+def test_an_answer_of_nginx_counts_unless_its_switch_is_off(tmp_path: Path, condition: str, is_there: bool, is_on: bool) -> None:
+    file = tmp_path / "maintenance.on"
+    if is_there:
+        file.touch()
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"events {{}}\nhttp {{ server {{ listen 8099; if ({condition.format(file=file)}) {{ return 503; }} location / {{ proxy_pass http://127.0.0.1:3000; }} }} }}\n"
+    )
+    gaps: list[Gap] = []
+    found = stopped(LocalHost(), str(config), "", gaps)
+    assert [answer.status for answer in found.answers] == ([503] if is_on else [])

@@ -1,4 +1,4 @@
-"""Files that switch an answer of httpd itself on: `RewriteCond /srv/maintenance -f` (mod_rewrite)."""
+"""Files that switch an answer of a gateway itself on: `RewriteCond /srv/maintenance -f` (mod_rewrite), `if (-f /srv/maintenance)` (nginx)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from why502.model.config import Answer
 from why502.model.errors import HostError, Missing
 
 MOST = 64  # files that are looked for
+# ngx_http_rewrite_module, ngx_http_rewrite_if_condition
+_NGINX_TEST = re.compile(r"^\(?\s*(?P<no>!?)-[fdex]\s+[\"']?(?P<path>/[^\s\"'$]+?)[\"']?\s*\)?$")
 _TEST = re.compile(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
 
 
@@ -17,6 +19,22 @@ def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
     """Return the answers without those whose switch is off, or is not known: a file is not there, or its path holds variables."""
     looked: dict[str, bool | None] = {}
     return tuple(answer for answer in answers if all(_is_on(host, condition, looked) for condition in answer.if_conditions))
+
+
+def in_force_of_nginx(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """Return nginx's answers without those whose switch is known to be off; what other conditions ask for is not known, and may be."""
+    looked: dict[str, bool | None] = {}
+
+    def is_off(condition: str) -> bool:
+        match = _NGINX_TEST.match(condition)
+        if match is None or (match["path"] not in looked and len(looked) >= MOST):
+            return False
+        path = match["path"]
+        if path not in looked:
+            looked[path] = _exists(host, path)
+        return looked[path] is bool(match["no"])
+
+    return tuple(answer for answer in answers if not any(map(is_off, answer.if_conditions)))
 
 
 def _is_on(host: Host, condition: str, looked: dict[str, bool | None]) -> bool:

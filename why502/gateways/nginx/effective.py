@@ -7,6 +7,9 @@ from functools import partial
 
 import msgspec
 
+from why502.collectors.attempt import attempt
+from why502.collectors.suppliers import Rights
+from why502.collectors.switch_files import in_force_of_nginx
 from why502.gateways.nginx import config as nginx
 from why502.host.base import Host
 from why502.machine.attempt import attempt
@@ -52,7 +55,7 @@ def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
         routes=found.routes,
         upstreams=found.upstreams,
         servers=found.servers,
-        answers=found.answers,
+        answers=in_force_of_nginx(seen, found.answers),
         logs=found.logs,
         pid_file=found.pid_file,
     )

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.diagnosis.case import Case
+from why502.diagnosis.case import GAP, Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import is_failure
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
@@ -66,7 +66,7 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
     logs = case.here.logs
     return any(
         is_failure(tally)
-        and tally.symptom not in _BY_STATUS
+        and tally.symptom not in (*_BY_STATUS, *GAP)  # of a connection that failed, a gateway makes 502 and no 500
         and tally.status in (None, 500)
         and any(request == one.request for request, _ in tally.requests)
         for tally in (logs.tallies if logs else ())
