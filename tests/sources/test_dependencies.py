@@ -425,6 +425,63 @@ def test_a_wildcard_listener_here_is_not_the_peer_on_another_host() -> None:
         listeners=(Listener(target=Target(host="0.0.0.0", port=80), pids=(7,)), Listener(target=target, pids=(9,))),
         processes=(Process(pid=7, name="nginx", unit="nginx.service"), Process(pid=9, name="app")),
     )
-    found = {one.peer: one for one in dependencies._of_target(known, target, [], {away: "API_URL", own: "SELF_URL"})}
+    found = {one.peer: one for one in dependencies._of_target(known, target, [], {away: "API_URL", own: "SELF_URL"}, {})}
     assert (found[away].process, found[away].unit, found[away].is_heard) == ("", "", None)
     assert (found[own].process, found[own].is_heard) == ("nginx", True)
+
+
+SHOWN = """0      0              127.0.0.1:40002            127.0.0.1:4567
+     cubic wscale:7,7 rto:204 bytes_sent:80 segs_out:3 lastsnd:8124 lastrcv:8124 lastack:8124 minrtt:0.01
+0      0     [::ffff:10.0.0.5]:40004  [::ffff:10.0.0.9]:443
+     cubic wscale:7,7 rto:204 bytes_sent:9 bytes_received:9 lastsnd:20 lastrcv:10 lastack:10
+0      0                 [::1]:40006                [::1]:6379
+     cubic rto:204 lastsnd:x lastrcv:10
+garbage
+     lastsnd:1 lastrcv:2
+"""
+
+
+def test_when_data_was_sent_last_and_received() -> None:
+    assert [(str(local), str(remote), sent, received) for local, remote, sent, received in dependencies.parse_times(SHOWN)] == [
+        ("127.0.0.1:40002", "127.0.0.1:4567", 8124, None),
+        ("10.0.0.5:40004", "10.0.0.9:443", 20, 10),
+    ]
+
+
+# Threads that poll, as Ruby's and Go's do, each with a request of its own; beside them a pool of idle connections.
+POLLS = """
+import select, socket, sys, threading
+peer, idle = int(sys.argv[1]), socket.create_server(("127.0.0.1", 0), backlog=64)
+kept = [socket.create_connection(idle.getsockname()) for _ in range(6)]
+server = socket.create_server(("127.0.0.1", 0), backlog=64)
+def work():
+    while True:
+        client, _ = server.accept()
+        client.recv(65536)
+        needed = socket.create_connection(("127.0.0.1", peer))
+        needed.sendall(b"ask")
+        select.select([needed], [], [])
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.real
+def test_threads_that_poll_wait_for_whoever_owes_an_answer() -> None:
+    with running(NEVER_ANSWERS) as (_, peer), running(POLLS, str(peer)) as (_, port), ExitStack() as stack:
+        target = Target(host="127.0.0.1", port=port)
+        for _ in range(WORKERS):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        found: list[Dependency] = []
+
+        def all_wait() -> bool:
+            known = msgspec.structs.replace(look(target), logs=timed_out(target))
+            told = dependencies.collect(LocalHost(), known, Ask()).value or ()
+            found[:] = [one for one in told if one.target == target and one.peer.port == peer]
+            return [one.waiting for one in found] == [WORKERS]
+
+        until(all_wait, "every thread waits for its peer", 30)
+        assert found[0].busy == WORKERS

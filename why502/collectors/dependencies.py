@@ -37,6 +37,8 @@ PROCESSES = 64
 THREADS = 64
 PEERS = 16  # of one target
 TITLES = 4
+_TIMES = ("lastsnd:", "lastrcv:", "bytes_sent:", "bytes_received:")
+OWES_MS = 1000  # since we sent: an answer may take that long
 RETRIES = 3  # the third in vain is more than a second after the first (0.2 s, doubled each time): no packet that got lost
 SYN_SENT = "SYN_SENT"
 _OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/run/user/", "/run/nscd/", "/var/run/nscd/", "@")
@@ -93,8 +95,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
     gaps: list[Gap] = []
     found: list[Dependency] = []
     left = PROCESSES
+    looked: list[tuple[Target, tuple[int, ...], list[Waits]]] = []
     for target, pids in owners(known).items():
-        waits = []
+        waits: list[Waits] = []
         for pid in [pid for pid in _with_children(known, pids) if _is_worker(known, pid)][:left]:
             left -= 1
             try:
@@ -104,8 +107,49 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
             except HostError as error:
                 gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
                 break
-        found += _of_target(known, target, waits, _variables(host, pids))
-    return Found(tuple(_with_units(host, known, found, _hurt(known))), tuple(gaps))
+        looked.append((target, tuple(pids), waits))
+    hurt = _hurt(known)
+    late = _owing(host, {peer for target, _, waits in looked if target in hurt for one in waits for peer in one.perhaps})
+    for target, pids, waits in looked:
+        found += _of_target(known, target, waits, _variables(host, pids), late)
+    return Found(tuple(_with_units(host, known, found, hurt)), tuple(gaps))
+
+
+def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
+    """Return our ports of the connections to some peers on which we sent last, a while ago: the other end owes an answer (tcp(7), TCP_INFO)."""
+    wanted = sorted((peer for peer in peers if not peer.is_unix and peer.is_address), key=str)[:PEERS]
+    if not wanted:
+        return {}
+    places = [word for peer in wanted for word in ("or", "dst", "=", str(peer))][1:]
+    shown = attempt(partial(host.run, "ss", "-tinH", "state", "established", "(", *places, ")", timeout_s=1.0))
+    found: dict[Target, set[int]] = {}
+    for local, remote, sent_ms, received_ms in parse_times(shown.stdout if shown else ""):
+        if sent_ms >= OWES_MS and (received_ms is None or received_ms > sent_ms):
+            found.setdefault(remote, set()).add(local.port)
+    return found
+
+
+def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]:
+    """Yield both ends of each connection that data was sent on, as `ss -ti` shows it; how many milliseconds ago that was, and data was received last.
+
+    None where nothing ever was received: the kernel counts from when it was established, and no bytes (ss(8)).
+    """
+    ends: tuple[Target, Target] | None = None
+    for line in output.splitlines():
+        words = line.split()
+        if not line[:1].isspace():
+            places = [target for word in words[2:4] if (target := _v4(Target.parse(word))) is not None]
+            ends = (places[0], places[1]) if len(places) == 2 else None
+        elif ends is not None:
+            told = dict(word.split(":", 1) for word in words if word.startswith(_TIMES))
+            sent, received = told.get("lastsnd", ""), told.get("lastrcv", "")
+            if "bytes_sent" in told and sent.isdecimal() and received.isdecimal():
+                yield (*ends, int(sent), int(received) if "bytes_received" in told else None)
+
+
+def _v4(target: Target | None) -> Target | None:
+    """Return an IPv4 address as such where an IPv6 socket shows it mapped."""
+    return Target(host=target.host[7:], port=target.port) if target and target.host.startswith("::ffff:") else target
 
 
 def _unix_peers(host: Host) -> dict[int, str]:
@@ -245,7 +289,9 @@ def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
     return found
 
 
-def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: dict[Target, str]) -> Iterator[Dependency]:
+def _of_target(
+    known: Snapshot, target: Target, waits: list[Waits], variables: dict[Target, str], late: dict[Target, set[int]]
+) -> Iterator[Dependency]:
     connecting: Counter[Target] = Counter()
     on: Counter[Target] = Counter()
     perhaps: Counter[Target] = Counter()
@@ -270,7 +316,7 @@ def _of_target(known: Snapshot, target: Target, waits: list[Waits], variables: d
             target=target,
             peer=peer,
             connecting=connecting[peer],
-            waiting=on[peer] + (min(perhaps[peer], busy) if owes else 0),
+            waiting=on[peer] + min(perhaps[peer], busy, busy if owes else len(late.get(peer, set()) & ports.get(peer, set()))),
             unacknowledged=unacknowledged[peer],
             busy=busy,
             is_heard=None if not _is_here(known, peer) else heard is not None,
