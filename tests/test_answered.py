@@ -263,3 +263,24 @@ def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
     found = diagnose(REPLACE(here, logs=logs)).findings
     assert (found[0].cause, found[0].target, found[0].confidence > 0.7) == ("application-error", APP, True)
     assert "11 of 13 requests" in found[0].message
+
+
+def test_a_process_at_its_limit_of_files_is_named_beside_the_gap_of_its_restart() -> None:
+    """It answers a few requests 500 since, and says why; what failed before was refused while it was restarted."""
+    ago = timedelta(seconds=3)
+    spoke = Event(
+        symptom=Symptom.FILES_EXHAUSTED,
+        at=NOW,
+        last=NOW,
+        message="[Errno 24] Too many open files",
+        source="journal",
+        count=3,
+        pid=40,
+    )
+    here = answering(spoke, count=3, served=200)
+    assert here.logs is not None
+    refused = Tally(symptom=Symptom.CONNECT_REFUSED, target=APP, count=22, status=502, first=NOW - ago, last=NOW - ago)
+    both = diagnose(REPLACE(here, logs=REPLACE(here.logs, tallies=(*here.logs.tallies, refused)))).findings
+    assert (both[0].cause, both[0].target, both[0].ongoing) == ("too-many-open-files", APP, True)
+    quiet = REPLACE(here.logs, tallies=(refused,), paths=here.logs.paths[1:])
+    assert "too-many-open-files" not in asserted(REPLACE(here, logs=quiet))

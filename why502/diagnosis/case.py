@@ -431,6 +431,15 @@ class Case:
         return APPLICATION_ERROR if is_so else None
 
     @cached_property
+    def last_error(self) -> datetime | None:
+        """When its application answered 500 last, to a client or to a request of ours like those that failed; None where nothing tells that it did."""
+        places = {route.at for route in self.routes if route.at is not None}
+        paths = self.here.logs.paths if self.here.logs else ()
+        moments = [path.last_refused for path in paths if path.at in places and str(APPLICATION_ERROR) in path.statuses]
+        moments += [probe.at for probe in self.probes if probe.repeats and probe.status == APPLICATION_ERROR]
+        return max((at for at in moments if at is not None), default=None)
+
+    @cached_property
     def last_answered(self) -> datetime | None:
         """When the target last answered; None where nothing tells that it ever did."""
         places = {route.at for route in self.routes if route.at is not None}

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
@@ -65,13 +65,18 @@ def _of_machine(case: Case) -> str:
 
 def _said_by_application(case: Case) -> Event | None:
     """Return what the target's own processes said of their limit of open files since requests to it broke; None where they did not."""
-    last = case.last_failure
+    last = _broke_last(case)
     if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
-        return None
-    if not case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
         return None
     told = (event for event in case.events(Symptom.FILES_EXHAUSTED) if not case.is_of_a_name(event))
     return next((event for event in told if event.at and event.at <= last + SECOND), None)
+
+
+def _broke_last(case: Case) -> datetime | None:
+    """Return when it broke a request off last, let one wait, or answered with an error of its own; None where it did not."""
+    is_broken = case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
+    moments = [case.last_failure if is_broken else None, case.last_error]
+    return max((at for at in moments if at is not None), default=None)
 
 
 def tell(case: Case) -> str:
