@@ -526,3 +526,16 @@ def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, 
         cut(Symptom.CONNECT_REFUSED, 30 + away_s, 30, 300), events=(*stops, starts), started_s=30, paths=(answered(0.5),)
     )
     assert asserted(here) == [cause]
+
+
+def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> None:
+    """One server is full for a moment, which the proxy makes good at another; meanwhile one page answers 500."""
+    one = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 1, status=200), hidden=1, requests=(("GET /health", 1),))
+    errors = REPLACE(cut(Symptom.UPSTREAM_STATUS, 6, 1, 19, status=500), requests=(("GET /api/orders", 19),))
+    page = PathTraffic(
+        request="GET /api/orders", at=WAY.at, statuses={"200": 20, "500": 19}, clients=8, refused_since=19, last_refused=NOW
+    )
+    here = living(one, errors, events=(), started_s=600, paths=(answered(0.5), page))
+    assert first(here).cause == "application-error"
+    felt = REPLACE(one, count=6, status=502, hidden=0)
+    assert first(living(felt, errors, events=(), started_s=600, paths=(answered(0.5), page))).cause == "upstream-connection-limit"

@@ -578,12 +578,15 @@ def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
 
 
 def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
-    """Return whether nothing failed on the target of a finding but that a few impatient clients gave up."""
-    tallies = [
-        tally for tally in (here.logs.tallies if here.logs else ()) if tally.target == finding.target and is_failure(tally)
-    ]
-    gave_up = tallies and all(tally.symptom is Symptom.CLIENT_CLOSED for tally in tallies)
-    return bool(gave_up) and finding.target is not None and is_impatience(here, finding.target)
+    """Return whether no client felt what a finding explains: a few gave up impatiently, or another attempt made each good."""
+    found = here.logs.tallies if here.logs and finding.target is not None else ()
+    tallies = [tally for tally in found if tally.target == finding.target and is_failure(tally)]
+    gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
+    made_good = [tally for tally in tallies if tally.hidden >= tally.count]
+    if not tallies or len(gave_up) + len(made_good) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):
+        return False
+    own = CAUSES[finding.cause].symptoms
+    return not made_good or any(tally.symptom in own for tally in made_good)
 
 
 def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime | None) -> tuple[object, ...]:

@@ -62,7 +62,7 @@ def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None) -> di
 
 # Logs lie where the configuration says: those that a gateway holds open.
 _EMPTY_LOGS = """
-for pid in $(pidof nginx apache2); do readlink /proc/$pid/fd/*; done | grep '^/.*[.]log$' | sort -u | xargs -r truncate -s 0
+for pid in $(pidof nginx apache2); do readlink /proc/$pid/fd/*; done | grep -E '^/.*[.](log|json)$' | sort -u | xargs -r truncate -s 0
 truncate -s 0 /var/log/nginx/*.log /var/log/apache2/*.log
 """
 

@@ -385,13 +385,14 @@ systemctl enable --now nginx
 )
 RAILS_AT = frozenset({"unix:/home/deploy/shop/shared/tmp/sockets/puma.sock", "puma_shop"})
 RAILS_AGAIN = "systemctl restart puma-shop || true"
+RAILS_ENDED = "systemctl is-failed -q puma-shop || test $(systemctl show -p NRestarts --value puma-shop) -ge 1"
 RAILS_UP = "until curl -fs -o /dev/null --unix-socket /home/deploy/shop/shared/tmp/sockets/puma.sock http://shop/about; do sleep 0.2; done"
 RAILS_FAULTS = (
     Fault(
         id="rails-secret-key-base-missing",
-        happens="SECRET_KEY_BASE is left out of the server's new .env; Puma starts, and Rails answers each request 500 (ArgumentError: Missing secret_key_base)",
+        happens="SECRET_KEY_BASE is left out of the server's new .env; Rails raises ArgumentError at its start",
         steps=f"sed -i /SECRET_KEY_BASE/d /home/deploy/shop/shared/.env; {RAILS_AGAIN}",
-        expects=causes("application-error", "backend-startup-failure", "backend-crash-loop"),
+        expects=causes("backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed", "unix-socket-missing"),
         targets=RAILS_AT,
     ),
@@ -399,6 +400,7 @@ RAILS_FAULTS = (
         id="rails-master-key-missing",
         happens="config/master.key is not among the linked files and the application requires it",
         steps=f"echo REQUIRE_MASTER_KEY=1 >> /home/deploy/shop/shared/.env; {RAILS_AGAIN}",
+        settle=RAILS_ENDED,
         expects=causes("backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed", "unix-socket-missing"),
         targets=RAILS_AT,
@@ -443,7 +445,7 @@ RAILS_FAULTS = (
     Fault(
         id="rails-tmp-full",
         happens="/tmp is full; Puma cannot write the bodies of larger uploads",
-        steps="mount -t tmpfs -o size=300k,mode=1777 tmpfs /tmp; head -c 290000 /dev/zero > /tmp/core.1234",
+        steps="mount -t tmpfs -o size=300k,mode=1777 tmpfs /tmp; head -c 290000 /dev/zero > /tmp/core.1234 || true",
         routes=(Route(path="/import", method="POST", body_bytes=400_000, weight=6),),
         expects=causes("disk-full"),
         partly=causes(
@@ -469,6 +471,7 @@ RAILS_FAULTS = (
         id="rails-log-owned-by-root",
         happens="someone ran the deploy as root: Puma's log files belong to root, and it does not start again",
         steps=f"chown root: /home/deploy/shop/shared/log/puma.*; chmod 644 /home/deploy/shop/shared/log/puma.*; {RAILS_AGAIN}",
+        settle=RAILS_ENDED,
         expects=causes("backend-startup-failure", "backend-crash-loop"),
         partly=causes("backend-not-running", "backend-crashed", "unix-socket-missing"),
         targets=RAILS_AT,
