@@ -13,10 +13,8 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.attempt import attempt
 from why502.collectors.base import Ask, Found
 from why502.collectors.other_proxies import addressed, members_of, once
-from why502.collectors.suppliers import ROOT
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
 from why502.gateways.varnish import shared_log as varnish_log
 from why502.host.base import Host

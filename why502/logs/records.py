@@ -122,7 +122,7 @@ class RecordLog:
             return
         traffic.add(f"{status:03d}")
         if is_failure(status):
-            traffic.fail(at)
+            traffic.fail()
         elif not has_failed:
             traffic.succeed(at)
 

@@ -7,9 +7,7 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.attempt import attempt
-from why502.collectors.suppliers import Rights
-from why502.collectors.switch_files import in_force_of_nginx
+from why502.gateways.apache.switch_files import in_force_of_nginx
 from why502.gateways.nginx import config as nginx
 from why502.host.base import Host
 from why502.machine.attempt import attempt
