@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from graphlib import CycleError
 from pathlib import Path
 from types import ModuleType
 
@@ -29,15 +29,14 @@ Put = Callable[..., None]
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> Put:
     """Make one source of these: "one" and "two" run at the same time, "three" after them."""
-    made: list[str] = []
+    made: dict[str, ModuleType] = {}
 
     def one(name: str, section: str, look: Callable[..., object], limit_s: float = 5.0) -> None:
         module = ModuleType(f"why502.collectors.{name}")
-        module.SECTION, module.LIMIT_S, module.collect = section, limit_s, look  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        made.append(name)
-        first, second = (tuple(dict.fromkeys(x for x in made if (x == "three") == late)) for late in (False, True))
-        monkeypatch.setattr(sources, "STAGES", (first, second))
+        needs = ("one", "two") if name == "three" else ()
+        module.SECTION, module.NEEDS, module.LIMIT_S, module.collect = section, needs, limit_s, look  # type: ignore[attr-defined]
+        made[name] = module
+        monkeypatch.setattr(sources, "sources", lambda: (made, ()))
 
     return one
 
@@ -55,21 +54,69 @@ def test_stages_build_on_each_other(put: Put) -> None:
     assert found.gaps == (Gap(source="one", reason="half"),)
 
 
-def test_a_source_that_does_not_exist_is_a_bug_and_no_silence(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    put("one", "addresses", lambda *_: Found(("192.0.2.1",)))
-    monkeypatch.setattr(sources, "STAGES", (("one", "no_such_source"),))
-    found = collect()
-    assert found.addresses == ("192.0.2.1",)
-    (gap,) = found.gaps
-    assert (gap.source, gap.hint) == ("no such source", "report it: this is a bug of why502")
-    assert "ModuleNotFoundError" in gap.reason
+GOOD = 'SECTION = "addresses"\nNEEDS = ()\nLIMIT_S = 1.0\ndef collect(host, known, ask): ...\n'
 
 
-def test_every_source_of_every_stage_exists() -> None:
-    for name in (name for stage in sources.STAGES for name in stage):
-        source = importlib.import_module(f"why502.collectors.{name}")
-        assert source.SECTION in Snapshot.__struct_fields__
-        assert callable(getattr(source, "parts", None) or source.collect)
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GOOD.replace("LIMIT_S = 1.0", ""), "does not state LIMIT_S"),
+        (GOOD.replace("NEEDS = ()", ""), "does not state NEEDS"),
+        (GOOD.replace('SECTION = "addresses"', ""), "does not state SECTION"),
+        (GOOD.replace("def collect", "def look"), "does not state collect"),
+        (GOOD.replace('"addresses"', '"no_such"'), "SECTION 'no_such' is no field of the Snapshot"),
+        (GOOD.replace("NEEDS = ()", 'NEEDS = "proxies"'), "NEEDS is no tuple of names"),
+        (GOOD.replace("1.0", "None"), "LIMIT_S is no number of seconds"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("def collect(", "SyntaxError"),
+    ],
+)
+def test_a_module_that_does_not_fit_is_a_bug_and_no_silence(
+    text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad_source.py").write_text(text)
+    (tmp_path / "good_source.py").write_text(GOOD)
+    (tmp_path / "shared_by_both.py").write_text("LIMIT_S = 1.0\n")
+    monkeypatch.setattr(sources, "__path__", [str(tmp_path)])
+    try:
+        found, (gap,) = sources.sources.__wrapped__()
+    finally:
+        for name in ("bad_source", "good_source", "shared_by_both"):
+            sys.modules.pop(f"why502.collectors.{name}", None)
+    assert list(found) == ["good_source"]
+    assert (gap.source, gap.hint) == ("bad source", "report it: this is a bug of why502")
+    assert reason in gap.reason
+
+
+def test_every_module_here_fits_and_needs_what_there_is() -> None:
+    found, gaps = sources.sources()
+    assert gaps == ()
+    assert {need for module in found.values() for need in module.NEEDS} <= found.keys()
+
+
+def test_every_section_of_the_snapshot_has_a_source() -> None:
+    found, _ = sources.sources()
+    head = {"taken_at", "schema", "host", "since", "until", "asked", "gaps"}
+    assert {module.SECTION for module in found.values()} == {*Snapshot.__struct_fields__} - head
+
+
+def test_who_needs_another_runs_after_it_and_two_at_once_fill_no_section_together() -> None:
+    found, _ = sources.sources()
+    stages = sources.stages(found)
+    at = {name: number for number, stage in enumerate(stages) for name in stage}
+    assert at.keys() == found.keys()
+    assert all(at[need] < at[name] for name, module in found.items() for need in module.NEEDS)
+    for stage in stages:
+        sections = [found[name].SECTION for name in stage]
+        assert len(sections) == len({*sections}), stage
+
+
+def test_those_that_need_each_other_are_a_bug(put: Put) -> None:
+    put("one", "addresses", lambda *_: Found(()))
+    found, _ = sources.sources()
+    found["one"].NEEDS = ("one",)  # type: ignore[attr-defined]
+    with pytest.raises(CycleError):
+        collect()
 
 
 def test_a_refusal_and_a_bug_lose_only_themselves(put: Put) -> None:

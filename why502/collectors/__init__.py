@@ -1,16 +1,21 @@
 """Sources of evidence: each file looks at one thing. collect() runs them in order.
 
-A source offers `SECTION`, the field of the Snapshot that it fills, and `collect(host, known, ask) -> Found`, where `known`
-is what the stages before it found. It may offer `LIMIT_S`, the time that it gets, and `parts`, which yields what it has found so far
+A source is a module of this directory that offers `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that must
+have ended before it begins; `LIMIT_S`, the time that it gets; and `collect(host, known, ask) -> Found`, where `known` is what the
+stages before it found. It may offer `parts`, which yields what it has found so far
 each time that it turns to what another user supplies: whoever lets it wait then costs only what comes after, never root's own facts.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
+from graphlib import TopologicalSorter
 from types import ModuleType
 from typing import Any
 
@@ -24,50 +29,82 @@ from why502.machine.answers import Answers
 from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Gap, Snapshot
 
-# Each stage needs what those before it found; the sources of one stage run at the same time.
-STAGES: tuple[tuple[str, ...], ...] = (
-    ("proxies", "addresses"),
-    ("listeners", "logs", "php_fpm"),
-    ("socket_names",),
-    ("processes", "names", "config_test"),  # the test of an nginx that is stopped listens for a moment: not while we look
-    ("socket_paths", "services", "disks", "kernel", "pressure", "paths"),
-    ("events",),
-    ("dependencies",),  # before a request of ours keeps a worker busy
-    ("probes", "progress"),
-)
-LIMIT_S = 2.5
+PROTOCOL = ("SECTION", "NEEDS", "LIMIT_S", "collect")
 OTHERS_S = 5.0  # of the time of one source that processes with other users' rights may take, at most half of it
 _Answers = Answers[Found[Any]]  # each stands for those before it
 
 
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
     """Return what is known of the machine. It always comes: what failed or took too long is a Gap."""
-    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets)
+    found, gaps = sources()
+    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
     with process_table.shared(host):
-        for stage in STAGES:
-            known = _run(stage, host, known, ask)
+        for stage in stages(found):
+            known = _run({name: found[name] for name in stage}, host, known, ask)
     return known
 
 
-def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
+@cache
+def sources() -> tuple[dict[str, ModuleType], tuple[Gap, ...]]:
+    """Return the sources in this directory by name, and a gap for each module that is none although it looks like one.
+
+    Silence would pass for a machine without anything to find.
+    """
+    found: dict[str, ModuleType] = {}
+    gaps: list[Gap] = []
+    for name in sorted(entry.name for entry in pkgutil.iter_modules(__path__)):
+        try:
+            module = importlib.import_module(f"{__name__}.{name}")
+            if is_source(module):
+                found[name] = module
+        except Exception as error:
+            gaps.append(_bug(name, error))
+    return found, tuple(gaps)
+
+
+def is_source(module: ModuleType) -> bool:
+    """Return whether a module is a source. Raises TypeError for one that states only a part of what a source states, or a wrong one."""
+    missing = [part for part in PROTOCOL if not hasattr(module, part)]
+    if {"SECTION", "NEEDS", "collect"} <= {*missing}:
+        return False
+    if missing:
+        raise TypeError(f"{module.__name__} does not state {', '.join(missing)}")
+    if module.SECTION not in Snapshot.__struct_fields__:
+        raise TypeError(f"{module.__name__}: SECTION {module.SECTION!r} is no field of the Snapshot")
+    if not isinstance(module.NEEDS, tuple) or not all(isinstance(name, str) for name in module.NEEDS):
+        raise TypeError(f"{module.__name__}: NEEDS is no tuple of names")
+    if not isinstance(module.LIMIT_S, float) or module.LIMIT_S <= 0:
+        raise TypeError(f"{module.__name__}: LIMIT_S is no number of seconds")
+    return True
+
+
+def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:
+    """Return the names in the order of what they need; those of one stage run at the same time. Raises graphlib.CycleError.
+
+    What a source needs and is not there is not waited for.
+    """
+    order = TopologicalSorter({name: {*module.NEEDS} & found.keys() for name, module in found.items()})
+    order.prepare()
+    result = []
+    while order.is_active():
+        ready = tuple(sorted(order.get_ready()))
+        order.done(*ready)
+        result.append(ready)
+    return tuple(result)
+
+
+def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
     """Return `known` with the sections of these sources, each within its own time."""
     started = time.monotonic()
-    sources: list[tuple[str, ModuleType, _Answers]] = []
+    running: list[tuple[str, ModuleType, _Answers]] = []
     gaps = list(known.gaps)
-    for name in stage:
-        try:
-            source = importlib.import_module(f"{__name__}.{name}")
-        except (
-            Exception
-        ) as error:  # also where there is no such module: silence would pass for a machine without anything to find
-            gaps.append(_bug(name, error))
-            continue
+    for name, source in stage.items():
         answer: _Answers = Answers()
-        sources.append((name, source, answer))
+        running.append((name, source, answer))
         threading.Thread(target=_answer, args=(name, source, host, known, ask, answer), name=name, daemon=True).start()
     found: dict[str, Any] = {}
-    for name, source, answer in sources:
-        limit_s: float = getattr(source, "LIMIT_S", LIMIT_S)
+    for name, source, answer in running:
+        limit_s: float = source.LIMIT_S
         result, is_whole = answer.last(started + limit_s)
         if result is None:
             gaps.append(Gap(source=_words(name), reason=f"did not answer within {limit_s:g} s", section=source.SECTION))
@@ -84,7 +121,7 @@ def _run(stage: tuple[str, ...], host: Host, known: Snapshot, ask: Ask) -> Snaps
 
 def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
     """Put what a source finds so far, then all of it, then None."""
-    waiting.hint(min(OTHERS_S, getattr(source, "LIMIT_S", LIMIT_S) / 2))
+    waiting.hint(min(OTHERS_S, source.LIMIT_S / 2))
     try:
         if parts := getattr(source, "parts", None):
             for part in parts(host, known, ask):

@@ -13,6 +13,8 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Snapshot
 
 SECTION = "addresses"
+NEEDS = ()
+LIMIT_S = 2.5
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:  # noqa: ARG001

@@ -29,6 +29,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
+NEEDS = ("socket_names",)  # an nginx that is stopped listens for a moment while it is tested: not while we look
 LIMIT_S = 8.0
 
 _TIME_S = 4.0

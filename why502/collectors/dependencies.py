@@ -33,6 +33,8 @@ from why502.model.target import Target
 from why502.supervisors.systemd.manager import parse_show
 
 SECTION = "dependencies"
+NEEDS = ("events", "kernel")
+LIMIT_S = 2.5
 PROCESSES = 64
 THREADS = 64
 PEERS = 16  # of one target

@@ -12,6 +12,8 @@ from why502.model.errors import HostError, Missing
 from why502.model.snapshot import Disk, Gap, Proxy, Snapshot
 
 SECTION = "disks"
+NEEDS = ("config_test",)
+LIMIT_S = 2.5
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:  # noqa: ARG001

@@ -41,6 +41,7 @@ from why502.supervisors.systemd import journal
 from why502.supervisors.systemd import logs as systemd_format
 
 SECTION = "events"
+NEEDS = ("services",)
 WINDOW = timedelta(minutes=15)
 BEFORE = timedelta(minutes=5)
 PATIENCE_S = 2.2

@@ -24,6 +24,8 @@ from why502.model.target import Target
 from why502.model.times import whole_number
 
 SECTION = "kernel"
+NEEDS = ("processes",)
+LIMIT_S = 2.5
 _LOOK_S = 0.1  # between two readings of a counter
 _NAMESPACES = 8  # of proxies, and of backends, that are looked at
 _ALLOW = "run why502 as root"

@@ -26,6 +26,7 @@ from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 
 SECTION = "listeners"
+NEEDS = ("addresses", "proxies")
 LIMIT_S = 4.0
 NETWORKS = 32  # other network namespaces looked at
 LISTENERS = 10_000  # that are kept

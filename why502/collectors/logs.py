@@ -30,6 +30,7 @@ from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
 
 SECTION = "logs"
+NEEDS = ("proxies",)
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
 PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root

@@ -24,6 +24,7 @@ from why502.model.snapshot import Gap, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
 SECTION = "names"
+NEEDS = ("logs", "socket_names")
 LIMIT_S = 8.0
 QUESTIONS = 64
 AT_ONCE = 16

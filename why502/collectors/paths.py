@@ -15,6 +15,8 @@ from why502.model.errors import HostError
 from why502.model.snapshot import NetworkPath, Snapshot
 
 SECTION = "paths"
+NEEDS = ("names",)
+LIMIT_S = 2.5
 ADDRESSES = 16  # that are looked at
 
 # What `ip route get` says of an address that it may not send to (fib_props in the kernel's net/ipv4/fib_semantics.c).

@@ -32,6 +32,8 @@ from why502.model.snapshot import Gap, PhpPool, Snapshot
 from why502.model.target import Target
 
 SECTION = "php_pools"
+NEEDS = ("proxies",)
+LIMIT_S = 2.5
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
 _MASTERS_OF_USER = 4  # of each user other than root

@@ -25,6 +25,8 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Pressure, Snapshot
 
 SECTION = "pressure"
+NEEDS = ("processes",)
+LIMIT_S = 2.5
 _LOOK_S = 0.1
 _GROUPS = 16
 _PAGE_BYTES = 4096

@@ -30,6 +30,7 @@ from why502.probing.probe import probe
 from why502.probing.request import Request
 
 SECTION = "probes"
+NEEDS = ("dependencies",)  # which are looked at before a request of ours keeps a worker busy
 LIMIT_S = 9.0  # a probe takes milliseconds; one of a server that is silent about 6 s, beside all others
 TARGETS = 64
 REQUESTS_PER_TARGET = 4

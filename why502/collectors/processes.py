@@ -13,6 +13,8 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Snapshot
 
 SECTION = "processes"
+NEEDS = ("socket_names",)
+LIMIT_S = 2.5
 ABOVE = 3  # generations of parents: application, its shell or master, its manager
 CHILDREN = 64  # of one process that are looked at; all are counted
 PROCESSES = 512

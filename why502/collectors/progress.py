@@ -22,6 +22,7 @@ from why502.model.snapshot import Kernel, Snapshot
 from why502.model.target import Target
 
 SECTION = "kernel"
+NEEDS = ("dependencies",)
 PATIENCE_S = 5.0  # beside the probes, which wait as long where nothing answers
 LIMIT_S = PATIENCE_S + 1.0
 _EVERY_S = 0.5

@@ -28,6 +28,7 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
 
 SECTION = "proxies"
+NEEDS = ()
 LIMIT_S = 10.0
 PROXIES = 64
 PROXIES_OF_USER = 4  # of each user other than root: 70 masters that call themselves nginx must not hide the real one

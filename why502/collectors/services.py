@@ -32,6 +32,7 @@ from why502.redaction import redact
 from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container
 
 SECTION = "services"
+NEEDS = ("processes",)
 WINDOW = timedelta(minutes=15)
 MANAGERS = tuple(registry.parts("why502.supervisors", "manager"))
 PATIENCE_S = 4.5  # a machine in trouble answers slowly; an idle one in a tenth of a second

@@ -17,6 +17,8 @@ from why502.machine.attempt import attempt
 from why502.model.snapshot import Listener, Snapshot
 
 SECTION = "listeners"
+NEEDS = ("listeners", "php_fpm")
+LIMIT_S = 2.5
 PATHS = 64
 LISTENERS = 256
 Identity = tuple[int, int]

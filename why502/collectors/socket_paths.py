@@ -22,6 +22,8 @@ from why502.model.snapshot import Gap, PathStep, Proxy, Snapshot, SocketPath
 from why502.model.times import of_epoch
 
 SECTION = "socket_paths"
+NEEDS = ("processes",)
+LIMIT_S = 2.5
 PATHS = 64
 
 _LINKS = 40
