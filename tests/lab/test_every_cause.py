@@ -51,16 +51,16 @@ LINES = {
     "route-not-found": ("NR", ""),
     "route-target-missing": ("NC", ""),
     "shared-memory-exhausted": (
-        '2026/11/21 00:14:55 [error] 812#812: *9 could not allocate node in limit_req zone "a", client: 10.0.0.9, server: shop.example,'
-        ' request: "GET /a HTTP/1.1", host: "shop.example"',
+        (
+            '2026/11/21 00:14:55 [error] 812#812: *9 could not allocate node in limit_req zone "a", client: 10.0.0.9, server: shop.example,'
+            ' request: "GET /a HTTP/1.1", host: "shop.example"'
+        ),
         "",
     ),
     "tunnel-disconnected": ("527", ""),
 }
 # Shown nowhere yet, and why.
 NOT_SHOWN = {
-    "cache-storage-full": "no scene fills Varnish's storage; its line may as well be a full disk",
-    "circuit-breaker-open": "no Envoy runs in the scenes; UO in its log names the limit of connections first",
     "client-bad-request": "it is no failure of a gateway: the same statuses stand for a malformed answer",
     "proxy-temp-file-limit": "the proxy's own limit of a temporary file: no scene reaches it",
     "sandbox-network-denied": "its line reads like a fault of the proxy until the unit's sandbox is looked at; no scene has one",
