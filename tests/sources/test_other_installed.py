@@ -51,7 +51,7 @@ def test_only_what_is_expected_to_run(
     open_directory: Path, monkeypatch: pytest.MonkeyPatch, active: str, sub: str, result: str, state: str, expected: str | None
 ) -> None:
     proxies = found(open_directory, monkeypatch, STOPPED.format(active=active, sub=sub, result=result, state=state))
-    assert [(proxy.kind, proxy.unit_state) for proxy in proxies] == (
+    assert sorted(((proxy.kind, proxy.unit_state) for proxy in proxies), reverse=True) == (
         [("haproxy", expected), ("apache", expected)] if expected else []
     )
     for proxy in proxies:
@@ -61,7 +61,7 @@ def test_only_what_is_expected_to_run(
 
 def test_where_they_would_listen(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
-    haproxy, apache = found(open_directory, monkeypatch, shown)
+    apache, haproxy = found(open_directory, monkeypatch, shown)
     assert [str(listen) for listen in haproxy.listens] == ["0.0.0.0:8443", "[::1]:81", "unix:/run/x.sock"]
     assert [str(listen) for listen in apache.listens] == ["0.0.0.0:8081", "127.0.0.1:8444"]
 

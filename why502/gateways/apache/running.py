@@ -1,0 +1,72 @@
+"""An Apache httpd on this machine: its files and its logs.
+
+Sources: httpd(8); core documentation of httpd (Include, IncludeOptional, ServerRoot, ErrorLog, Listen).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from why502.config.configuration import Configuration
+from why502.gateways.apache.config import load
+from why502.gateways.running import Texts, included
+from why502.host.base import Host
+from why502.machine.suppliers import Rights
+from why502.machine.suppliers import of_process as owner
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process
+
+__all__ = ["load", "owner"]
+
+KIND = "apache"
+MAIN = {"apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
+OPTIONS = ("-f",)
+WORKERS: frozenset[str] = frozenset()
+UNITS = {"apache2": "apache2.service", "httpd": "httpd.service"}
+IS_ALWAYS_PROXY = False  # most serve files
+_INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_LOG = re.compile(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
+_LISTEN = re.compile(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
+
+
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the main file and what it includes. Raises HostError."""
+    base = posixpath.dirname(mains[0])
+
+    def names(path: str, text: str) -> Iterator[str]:
+        nonlocal base
+        if path == mains[0] and (root := _ROOT.search(text)):
+            base = posixpath.join(base, _named(root[1], process))
+        for match in _INCLUDE.finditer(text):
+            yield posixpath.join(base, _named(match[1], process))
+
+    yield from included(rights, mains[0], names)
+
+
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001 - all gateways are called alike
+    """Yield the logs that its files name."""
+    base = posixpath.dirname(texts[0][0])
+    if root := _ROOT.search(texts[0][1]):
+        base = posixpath.join(base, _named(root[1], process))
+    for _, text in texts:
+        for match in _LOG.finditer(text):
+            path = _named(match[2] or match[3], process)
+            if not path.startswith("syslog") and "$" not in path:
+                kind = "error" if match[1].lower() == "errorlog" else "access"
+                yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+    """Return the arguments of `Listen`."""
+    return [match[1] for _, text in texts for match in _LISTEN.finditer(text)]
+
+
+def _named(path: str, process: Process) -> str:
+    """Return a path with the variables that Debian's envvars sets."""
+    suffix = process.argv[0].rpartition("/")[2].removeprefix("apache2") if process.argv else ""
+    known = {"APACHE_LOG_DIR": f"/var/log/apache2{suffix}", "APACHE_CONFDIR": f"/etc/apache2{suffix}"}
+    return _VARIABLE.sub(lambda match: known.get(match[1], match[0]), path)

@@ -1,0 +1,46 @@
+"""A Caddy on this machine: its files and its logs. Source: caddyserver.com/docs/command-line, caddyserver.com/docs/caddyfile/directives/import."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from why502.config.configuration import Configuration
+from why502.gateways.caddy.config import load
+from why502.gateways.running import Texts, included
+from why502.host.base import Host
+from why502.machine.suppliers import Rights
+from why502.machine.suppliers import of_process as owner
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process
+
+__all__ = ["load", "owner"]
+
+KIND = "caddy"
+MAIN = {"caddy": "/etc/caddy/Caddyfile"}
+OPTIONS = ("--config", "-c")
+WORKERS: frozenset[str] = frozenset()
+UNITS: dict[str, str] = {}
+IS_ALWAYS_PROXY = False
+_IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
+
+
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+    """Yield the main file and what it imports. Raises HostError."""
+
+    def names(path: str, text: str) -> Iterator[str]:
+        return (posixpath.join(posixpath.dirname(path), match[1]) for match in _IMPORT.finditer(text))
+
+    yield from included(rights, mains[0], names)
+
+
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001
+    """Yield the logs that its files name, and its own output."""
+    yield from (log for each in read for log in each.logs)
+    yield LogTarget(kind="access", goes_to="stderr")
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+    """Return none: a Caddy that is stopped is not looked for."""
+    return []

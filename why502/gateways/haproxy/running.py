@@ -1,0 +1,47 @@
+"""An HAProxy on this machine: its files and its log. Source: haproxy(1); doc/management.txt, section 3."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from functools import partial
+
+from why502.config.configuration import Configuration
+from why502.gateways.haproxy.config import load
+from why502.gateways.running import MOST_FILES, Texts, decoded
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.machine.suppliers import Rights
+from why502.machine.suppliers import of_process as owner
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process
+
+__all__ = ["load", "owner"]
+
+KIND = "haproxy"
+MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg"}
+OPTIONS = ("-f",)
+WORKERS: frozenset[str] = frozenset()
+UNITS = {"haproxy": "haproxy.service"}
+IS_ALWAYS_PROXY = True
+_LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
+
+
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+    """Yield each file with its text; a directory stands for its `*.cfg`, in the order of their names. Raises HostError."""
+    for main in mains:
+        names = attempt(partial(rights.own.list, main))
+        paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
+        for path in paths[:MOST_FILES]:
+            yield path, decoded(rights.read(path))
+
+
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
+    """Return where syslog keeps its lines: HAProxy itself writes no file."""
+    found = (path for path in _LOGS if attempt(partial(host.stat, path)) is not None)
+    return tuple(LogTarget(kind="access", path=path) for path in found) or (LogTarget(kind="access", goes_to="syslog"),)
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+    """Return the arguments of `bind`."""
+    return [words for each in read for route in each.routes for words in route.listens]

@@ -1,0 +1,111 @@
+"""Gateways that run: what each product's `running.py` offers, and the reading of files that include others."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
+from typing import Protocol, cast
+
+from why502 import registry
+from why502.config.configuration import Configuration
+from why502.host.base import Host
+from why502.machine.attempt import attempt
+from why502.machine.suppliers import Rights
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process
+
+MOST_FILES = 256
+_LIMIT_BYTES = 4 << 20
+Texts = list[tuple[str, str]]  # path and text of each file, in the order in which the gateway reads them
+
+
+class Gateway(Protocol):
+    """A product whose processes are found by their names, and whose configuration is read from files."""
+
+    KIND: str  # as in Proxy.kind
+    MAIN: Mapping[str, str]  # the usual configuration file, by the name of the main process
+    OPTIONS: tuple[str, ...]  # of the command line, which name a configuration file
+    WORKERS: frozenset[str]  # names of its workers where they are not the master's
+    UNITS: Mapping[str, str]  # the systemd unit, by the name of the main process; {} where a stopped one is not looked for
+    IS_ALWAYS_PROXY: bool  # so that files that cannot be read are a gap
+
+    def texts(self, rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
+        """Yield path and text of each file. Raises HostError where a main file cannot be read."""
+        ...
+
+    def load(self, text: str, file: str) -> Configuration:
+        """Return what the text of one file means."""
+        ...
+
+    def logs(self, host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterable[LogTarget]:
+        """Return where it logs."""
+        ...
+
+    def listens(self, texts: Texts, read: list[Configuration]) -> Iterable[str]:
+        """Return the addresses that it listens on, as written."""
+        ...
+
+    def owner(self, host: Host, pid: int) -> int:
+        """Return the user who supplies what a main process says of itself. Raises HostError."""
+        ...
+
+
+@cache
+def gateways() -> tuple[Gateway, ...]:
+    """Return all products that are looked for in this way, in the order of their names."""
+    return tuple(cast(Gateway, module) for module in registry.parts("why502.gateways", "running"))
+
+
+@cache
+def by_process() -> dict[str, Gateway]:
+    """Return them by the names of their main processes."""
+    return {name: gateway for gateway in gateways() for name in gateway.MAIN}
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a configuration file, whatever its bytes are."""
+    return content[:_LIMIT_BYTES].decode("utf-8", "surrogateescape")
+
+
+def included(rights: Rights, main: str, names: Callable[[str, str], Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """Yield the main file and what it includes, each once, each read with the rights of whoever supplies the file that names it.
+
+    names: returns the paths and patterns that a file includes, from its path and text. Raises HostError where the main file cannot be read.
+    """
+    left, done = [(main, "")], set[str]()
+    while left and len(done) < MOST_FILES:
+        path, by = left.pop(0)
+        if path in done:
+            continue
+        done.add(path)
+        content = rights.read(path) if not by else attempt(partial(rights.reading(by)[0], path))
+        if content is None:
+            continue
+        text = decoded(content)
+        yield path, text
+        for pattern in names(path, text):
+            left += [(each, path) for each in _fitting(rights.of(path), pattern)]
+
+
+def _fitting(host: Host, pattern: str) -> list[str]:
+    """Return the files that an include names: a file, a directory with all in it, or what a pattern fits."""
+    paths = [""] if pattern.startswith("/") else []
+    for part in pattern.strip("/").split("/"):
+        if not re.search(r"[*?\[]", part):
+            paths = [f"{path}/{part}" for path in paths]
+            continue
+        paths = [
+            f"{path}/{name}"
+            for path in paths
+            for name in attempt(partial(host.list, path or "/")) or ()
+            if fnmatch.fnmatchcase(name, part)
+        ][:MOST_FILES]
+    return [
+        inner
+        for path in paths
+        for names in (attempt(partial(host.list, path)),)
+        for inner in ([path] if names is None else [posixpath.join(path, name) for name in names])
+    ]

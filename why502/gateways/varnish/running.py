@@ -1,0 +1,52 @@
+"""A Varnish on this machine: its files and its log in memory. Source: varnishd(1), vcl(7)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from why502.config.configuration import Configuration
+from why502.gateways.running import Texts, included
+from why502.gateways.varnish.config import load
+from why502.host.base import Host
+from why502.machine.suppliers import Rights
+from why502.machine.suppliers import of_jailed as owner  # its manager lends itself another effective user (-j unix)
+from why502.model.config import LogTarget
+from why502.model.snapshot import Process
+
+__all__ = ["load", "owner"]
+
+KIND = "varnish"
+MAIN = {"varnishd": "/etc/varnish/default.vcl"}
+OPTIONS = ("-f",)
+WORKERS = frozenset({"cache-main"})
+UNITS: dict[str, str] = {}
+IS_ALWAYS_PROXY = True
+_INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
+
+
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the VCL file and those that it includes; where -b names the backend, one with that alone. Raises HostError."""
+    if backend := next((after for word, after in pairwise(process.argv) if word == "-b"), ""):
+        host, _, port = backend.rpartition(":") if re.search(r":\d+$", backend) else (backend, "", "80")
+        yield "varnishd -b", f'backend default {{ .host = "{host.strip("[]")}"; .port = "{port}"; }}'
+        return
+
+    def names(path: str, text: str) -> Iterator[str]:
+        for match in _INCLUDE.finditer(text):
+            relative = posixpath.dirname(path) if match[1].startswith("./") else posixpath.dirname(mains[0])
+            yield posixpath.normpath(posixpath.join(relative, match[1]))
+
+    yield from included(rights, mains[0], names)
+
+
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001 - all gateways are called alike
+    """Yield its log in memory: it works in the directory that -n names."""
+    yield LogTarget(kind="error", goes_to="memory", path=process.cwd)
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+    """Return none: a Varnish that is stopped is not looked for."""
+    return []
