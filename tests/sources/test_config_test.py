@@ -103,6 +103,25 @@ def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
 @pytest.mark.real
 @needs_nginx
 @needs_root
+@pytest.mark.parametrize("directory", ["/usr/lib", "theirs"])
+def test_a_module_that_is_not_there(nginx: Nginx, directory: str) -> None:
+    """Nothing that could be loaded: the test names it. In a directory of somebody else's it may be there by the time of the test."""
+    if directory == "theirs":
+        theirs = nginx.directory / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, 1000, 1000)
+        directory = str(theirs)
+    nginx.config.write_text(f"load_module {directory}/no_such_module.so;\n{nginx.config.read_text()}")
+    proxy, gaps = examined(nginx)
+    if directory == "/usr/lib":
+        assert proxy.test == "failed" and "no_such_module.so" in proxy.problems[0].message
+    else:
+        assert proxy.test == "unknown" and any("users other than root" in gap.reason for gap in gaps)
+
+
+@pytest.mark.real
+@needs_nginx
+@needs_root
 def test_mounts_below_a_written_directory_stay_visible(nginx: Nginx) -> None:
     """As with secrets of a container that are mounted below /run."""
     secrets = nginx.directory / "secrets"
