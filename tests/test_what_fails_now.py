@@ -539,3 +539,29 @@ def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> 
     assert first(here).cause == "application-error"
     felt = REPLACE(one, count=6, status=502, hidden=0)
     assert first(living(felt, errors, events=(), started_s=600, paths=(answered(0.5), page))).cause == "upstream-connection-limit"
+
+
+@pytest.mark.parametrize(("is_there", "is_rejected"), [(True, True), (False, False)])
+def test_what_listened_and_was_gone_when_processes_were_listed_is_behind_no_firewall(is_there: bool, is_rejected: bool) -> None:
+    here = living(cut(Symptom.CONNECT_REFUSED, 8, 1, 20), events=(), started_s=600)
+    refused = Probe(target=APP, protocol="http", symptom=Symptom.CONNECT_REFUSED, detail="Connection refused", at=NOW)
+    kept = tuple(process for process in here.processes or () if is_there or process.pid != 40)
+    assert ("connect-rejected" in asserted(REPLACE(here, probes=(refused,), processes=kept))) is is_rejected
+
+
+@pytest.mark.parametrize(("status", "cause"), [(500, "application-error"), (502, "keepalive-race")])
+def test_a_connection_that_was_reset_gives_no_500(status: int, cause: str) -> None:
+    """The next attempt was answered, if with an error of the application's own: that is what its client met."""
+    way = REPLACE(WAY, keepalive=8)
+    reset = REPLACE(cut(Symptom.RESET_BEFORE_HEADER, 4, 4, 2, status=status), duration_max_s=0.01, requests=(("GET /orders", 2),))
+    errors = REPLACE(cut(Symptom.UPSTREAM_STATUS, 4, 1, 16, status=500), requests=(("GET /orders", 16),))
+    page = PathTraffic(
+        request="GET /orders", at=way.at, statuses={"200": 9, "500": 18}, clients=8, refused_since=18, last_refused=NOW
+    )
+    here = living(reset, errors, events=(), started_s=600, paths=(answered(0.5), page))
+    proxy = REPLACE((here.proxies or ())[0], routes=(way,))
+    probe = Probe(target=APP, protocol="http", request="GET /", status=200, at=NOW)
+    traffic = (TargetTraffic(target=APP, attempts=214, failures=2, last_success=NOW),)
+    seen = REPLACE(here, proxies=(proxy,), probes=(probe,), logs=REPLACE(here.logs, targets=traffic))
+    assert first(seen).cause == cause
+    assert {"application-error", "keepalive-race"} <= set(asserted(seen))

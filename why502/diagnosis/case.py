@@ -368,6 +368,13 @@ class Case:
         return tuple(p for p in found if p.pid in pids or p.ppid in pids)
 
     @cached_property
+    def has_left(self) -> bool:
+        """True where the processes that were seen to listen on the target were gone when all processes were listed."""
+        pids = {pid for listener in self.listeners or () for pid in listener.pids}
+        processes = self.host.processes if self.host else None
+        return bool(pids) and processes is not None and not any(process.pid in pids for process in processes)
+
+    @cached_property
     def socket_path(self) -> SocketPath | None:
         """The unix socket as the proxy's workers see it."""
         if self.target is None or not self.target.is_unix:

@@ -17,7 +17,18 @@ from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY, section
 from why502.diagnosis.causes import weight as weight_of
 from why502.diagnosis.checks import check_all
-from why502.diagnosis.index import NOTICES, Joins, addresses, alarms, frozen, idle_spares, is_failure, is_impatience, serving
+from why502.diagnosis.index import (
+    FAILED,
+    NOTICES,
+    Joins,
+    addresses,
+    alarms,
+    frozen,
+    idle_spares,
+    is_failure,
+    is_impatience,
+    serving,
+)
 from why502.diagnosis.notes import notes
 from why502.diagnosis.unserved import unserved
 from why502.model.finding import (
@@ -582,11 +593,17 @@ def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
     found = here.logs.tallies if here.logs and finding.target is not None else ()
     tallies = [tally for tally in found if tally.target == finding.target and is_failure(tally)]
     gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
-    made_good = [tally for tally in tallies if tally.hidden >= tally.count]
+    made_good = [tally for tally in tallies if tally.hidden >= tally.count or _is_of_another_attempt(tally)]
     if not tallies or len(gave_up) + len(made_good) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):
         return False
     own = CAUSES[finding.cause].symptoms
     return not made_good or any(tally.symptom in own for tally in made_good)
+
+
+def _is_of_another_attempt(tally: Tally) -> bool:
+    """Return whether the client got another attempt's answer: no gateway makes a status below 502 of an attempt that got none."""
+    is_unanswered = tally.symptom in GAP and tally.symptom not in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+    return is_unanswered and tally.status is not None and f"{tally.status}" not in FAILED
 
 
 def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime | None) -> tuple[object, ...]:

@@ -98,7 +98,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether what listens was started again a moment ago, after the first failure: perhaps it did not listen when we asked."""
+    """Return whether what listens was started again a moment ago, after the first failure, or ended: perhaps it did not listen when we asked."""
+    if case.has_left:
+        return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
     if not ends and not any(service.restarts for service in case.services):
         return False

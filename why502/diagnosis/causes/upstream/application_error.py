@@ -23,7 +23,7 @@ from why502.diagnosis.case import GAP, Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import is_failure
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
-from why502.model.finding import FAIR, LIKELY, STRONG, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
@@ -39,6 +39,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
+        if is_sure and case.probe(*GAP):
+            yield refutes("it answers nothing at all now", "probe", WEAK)
     elif status := case.errs_since:
         yield supports(
             f"a request that failed is answered {status} by the application now, and nobody was served since", "probe", LIKELY

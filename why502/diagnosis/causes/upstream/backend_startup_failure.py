@@ -48,7 +48,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     ]
     began = case.born and case.first_failure and case.born > case.first_failure
     is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
-    if case.listeners and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
+    is_there = case.listeners and not case.has_left
+    if is_there and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
         yield supports(event.message, event.source, PROOF)
