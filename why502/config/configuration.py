@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,9 @@ from why502.model.target import Target
 
 if TYPE_CHECKING:
     from why502.gateways.nginx.config.files import Directive
+
+
+RouteFinder = Callable[[str, str, bool], Route | None]  # path, server, whether the request is known to be passed on
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):

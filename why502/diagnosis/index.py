@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, islice
 from typing import TypeVar, cast
 
 import msgspec
 
-from why502.gateways.apache.config import match as apache
-from why502.gateways.caddy.config import match as caddy
+from why502 import registry
+from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import Matcher
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
@@ -75,7 +75,6 @@ OF_APACHE = OF_CADDY | {
     Symptom.APPLICATION_ERROR,
     Symptom.SCRIPT_NOT_FOUND,
 }
-Find = Callable[[str, str, bool], Route | None]
 
 
 def is_failure(tally: Tally) -> bool:
@@ -289,9 +288,9 @@ class Ways:
         return frozenset(answer.status for proxy in self.proxies for answer in proxy.answers)
 
     @cached_property
-    def _finders(self) -> tuple[tuple[tuple[str, ...], Find], ...]:
+    def _finders(self) -> tuple[tuple[tuple[str, ...], RouteFinder], ...]:
         """The names of the servers of each, and what finds a route by path, server, and whether it is known to be passed on."""
-        return tuple(_finder(proxy) for proxy in self.proxies)
+        return tuple(_finders()[proxy.kind](proxy) for proxy in self.proxies)
 
     def of(self, path: str, server: str, *, is_passed: bool = False) -> Iterator[Route]:
         """Yield the routes that a request may take, one of each server that may have it: of all where its name is not known.
@@ -323,20 +322,17 @@ class Ways:
         return self._ends[id(route.peers)]
 
 
-def _finder(proxy: Proxy) -> tuple[tuple[str, ...], Find]:
-    """Return the names of the servers of a gateway, and what finds the route of a path."""
-    if proxy.kind == "nginx":
-        nginx = Matcher(proxy.routes, proxy.servers)
-        names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
-        return tuple(names), lambda path, server, _: nginx.find(server, path, server=server)
-    other = apache.Matcher(proxy.routes) if proxy.kind == "apache" else caddy.Matcher(proxy.routes)
-    return tuple(sorted(other.servers)), lambda path, server, is_passed: other.find(path, server, is_passed=is_passed)
+@cache
+def _finders() -> dict[str, Callable[[Proxy], tuple[tuple[str, ...], RouteFinder]]]:
+    """Return by the kind of gateway what gives the names of its servers, and what finds the route of a path."""
+    modules = {name: registry.part("why502.gateways", name, "config") for name in registry.products("why502.gateways")}
+    return {name: module.finder for name, module in modules.items() if module is not None and hasattr(module, "finder")}
 
 
 def ways_of(proxies: Iterable[Proxy]) -> dict[str, Ways]:
     """Return the ways by the kind of gateway, of those whose routes are found by a request's path."""
     found = list(proxies)
-    return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in ("nginx", "apache", "caddy")}
+    return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in _finders()}
 
 
 def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, ...]:

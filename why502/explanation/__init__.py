@@ -19,29 +19,6 @@ from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.words import WORDS
 
-PROXIES = "nginx ingress-nginx apache haproxy aws-alb cloudflare envoy istio caddy traefik varnish gcp azure fastly cloudfront akamai iis kong".split()
-_ALIASES = {
-    "ingress-nginx": "nginx",
-    "istio": "envoy",
-    "httpd": "apache",
-    "alb": "aws-alb",
-    "elb": "aws-alb",
-    "openresty": "nginx",
-}
-_FORMATS = {  # the formats that a gateway's lines have, where it is named
-    "nginx": ("nginx_error", "nginx_access", "ingress_nginx"),
-    "apache": ("apache",),
-    "haproxy": ("haproxy",),
-    "aws-alb": ("aws_alb",),
-    "cloudflare": ("cloudflare",),
-    "envoy": ("envoy",),
-    "caddy": ("caddy",),
-    "traefik": ("traefik",),
-    "varnish": ("varnish",),
-    "gcp": ("cloud_balancers",),
-    "azure": ("cloud_balancers",),
-    "cloudfront": ("cloud_balancers",),
-}
 _ALWAYS = ("at", "level", "errno", "phase", "target", "client", "server", "request", "status")
 _MORE = (
     "code",
@@ -80,7 +57,7 @@ _HARMLESS = frozenset(
 
 def product_of(name: str | None) -> str | None:
     """Return the product that a name or alias means, for `--proxy`; None where none was given."""
-    return _ALIASES.get(name, name) if name else None
+    return codes.names().get(name, name) if name else None
 
 
 def explain(text: str, proxy: str | None = None) -> Explanation:
@@ -177,7 +154,8 @@ def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product 
 
 def parse(text: str, proxy: str | None = None) -> LogRecord | None:
     """Return what a log line says, read as one of the product's where it is named; None if no format knows it."""
-    for name in _FORMATS.get(proxy or "", ()):
+    product = codes.product(proxy) if proxy else None
+    for name in product.formats if product else ():
         form = named(name)
         if form is not None and (record := form.parse(text)) is not None and record.symptom is not None:
             return record
@@ -209,8 +187,8 @@ def _makers(status: str) -> tuple[str, ...]:
     """Return the products that give a status."""
     names = [name for maker in STATUSES[status].makers for name in maker.proxy.split(", ")]
     return tuple(
-        dict.fromkeys(_ALIASES.get(name, name) for name in names if name not in ("any", "any backend", "curl"))
-    ) or tuple(PROXIES)
+        dict.fromkeys(codes.names().get(name, name) for name in names if name not in ("any", "any backend", "curl"))
+    ) or tuple(codes.names())
 
 
 def _status(text: str, code: str, proxy: str | None) -> Explanation:
@@ -219,7 +197,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
         maker
         for maker in status.makers
         if proxy is None
-        or proxy in (_ALIASES.get(name, name) for name in maker.proxy.split(", "))
+        or proxy in (codes.names().get(name, name) for name in maker.proxy.split(", "))
         or maker.proxy.startswith("any")
     ] or status.makers
     if proxy is None and len(makers) == 1:  # only one makes it
@@ -295,4 +273,4 @@ def _references(cause: str) -> tuple[str, ...]:
     return section(cause, "References")
 
 
-__all__ = ["PROXIES", "UNRECOGNISED", "explain", "fields", "line", "parse", "product_of"]
+__all__ = ["UNRECOGNISED", "explain", "fields", "line", "parse", "product_of"]

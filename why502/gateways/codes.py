@@ -28,7 +28,8 @@ class Code(Value, frozen=True, kw_only=True):
 class Product(Value, frozen=True, kw_only=True):
     """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown.
 
-    `aliases` are other spellings of its codes, with the code that each means.
+    `aliases` are other spellings of its codes, with the code that each means. `also`: other names that people call it by. `formats`: the
+    log formats that its lines have.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Product(Value, frozen=True, kw_only=True):
     aliases: dict[str, str] = {}
     next: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
 
 _PHASES = {
@@ -93,6 +96,12 @@ def products() -> dict[str, Product]:
     """Return all products by name."""
     found = [module.PRODUCT for module in registry.parts("why502.gateways", "codes")]
     return {product.name: product for product in found}
+
+
+@lru_cache(1)
+def names() -> dict[str, str]:
+    """Return every name of a product that people use, with the product's own."""
+    return {name: product.name for product in products().values() for name in (product.name, *product.also)}
 
 
 @lru_cache(64)

@@ -36,13 +36,13 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     Example: why502 explain - --format jsonl < error.log
     """
     from why502.cli.env import Exit
-    from why502.explanation import PROXIES, product_of
     from why502.explanation import explain as look_up
+    from why502.gateways.codes import names
     from why502.model.errors import Why502Error
     from why502.redaction import redact
 
-    if proxy is not None and proxy not in PROXIES and product_of(proxy) not in PROXIES:
-        raise Why502Error(f"unknown --proxy {proxy!r}", f"One of: {', '.join(PROXIES)}.")
+    if proxy is not None and proxy not in names():
+        raise Why502Error(f"unknown --proxy {proxy!r}", f"One of: {', '.join(sorted(names()))}.")
     if not texts:
         _list(env, format_)
         return Exit.HEALTHY

@@ -48,6 +48,8 @@ _VERIFY = "tls-verify-failed"
 PRODUCT = Product(
     name="apache",
     title="Apache httpd (mod_proxy)",
+    also=("httpd",),
+    formats=("apache",),
     about=(
         "A failed connection is a 503, a missing or broken answer a 502, and only mod_proxy_fcgi (2.4.26 and later) and tunnels know"
         " a 504. The line with the errno and the address carries no client; the line after it, of the same pid and tid, carries the"

@@ -30,6 +30,8 @@ _SEVERE = "BadContentLength BadHeader BadTransferEncoding BadUri BadMethod BadVe
 PRODUCT = Product(
     name="aws-alb",
     title="AWS load balancers (ALB, Classic ELB)",
+    also=("alb", "elb"),
+    formats=("aws_alb",),
     about=(
         "Ask in this order: do elb_status_code and target_status_code agree (the target's own status)? error_reason? actions_executed"
         " (fixed-response, waf, authenticate)? is a target named? which of the three times are -1? How long from request_creation_time"

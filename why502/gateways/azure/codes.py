@@ -8,6 +8,7 @@ from why502.model.logs import Symptom
 PRODUCT = Product(
     name="azure",
     title="Azure Application Gateway and Front Door",
+    formats=("cloud_balancers",),
     about=(
         "The access log has httpStatus, serverStatus, timeTaken, serverRouted and error_info. A 502 without one of these: a network security"
         " group, route or DNS blocks the backend, the probe's path is wrong, or the pool is empty. Front Door answers 503 with"

@@ -7,6 +7,7 @@ from why502.gateways.codes import Product
 PRODUCT = Product(
     name="caddy",
     title="Caddy",
+    formats=("caddy",),
     about=(
         "Nearly every failure is a 502; 503 is `no upstreams available`, 504 only `timeout awaiting response headers`, 499 (0 up to 2.6) a client"
         " that left. There is no read timeout by default: a hung backend shows as a client that leaves, never as a 504. The error line of"

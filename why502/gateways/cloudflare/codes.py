@@ -8,6 +8,7 @@ from why502.model.logs import Symptom
 PRODUCT = Product(
     name="cloudflare",
     title="Cloudflare",
+    formats=("cloudflare",),
     about=(
         "Most sites have no log of it: the evidence is the page (code, Ray ID, which of browser, Cloudflare and host is red) and the"
         " origin's own access log. Without a line at the origin: 521, 522, 523, 525, 526. With a 200 at the origin and a 520 outside, the"

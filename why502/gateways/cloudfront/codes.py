@@ -10,6 +10,7 @@ _FUNCTION = "LambdaLimitExceeded LambdaValidationError LambdaExecutionError Func
 PRODUCT = Product(
     name="cloudfront",
     title="Amazon CloudFront",
+    formats=("cloud_balancers",),
     about=(
         "The log is separated by tabs under a `#Fields:` line; x-edge-result-type is Error and x-edge-detailed-result-type says why."
         " 502: TLS with the origin (the certificate's name against origin domain or Host header), a port that is not answered, DNS, or an"

@@ -119,6 +119,8 @@ DETAILS = (  # beginnings of RESPONSE_CODE_DETAILS that tell more than the flag,
 PRODUCT = Product(
     name="envoy",
     title="Envoy, Istio and other gateways built on Envoy",
+    also=("istio",),
+    formats=("envoy",),
     about=(
         "Response flags and response code details decide. The upstream host field sorts: `-` nobody was chosen (NR, NC, UH); an address"
         " with UF: no connection; an address with UC, UR, UPE: connected, then broken; an address and no flag: answered from there. In a mesh"

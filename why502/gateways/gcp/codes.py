@@ -8,6 +8,7 @@ from why502.model.logs import Symptom
 PRODUCT = Product(
     name="gcp",
     title="Google Cloud load balancing",
+    formats=("cloud_balancers",),
     about=(
         "Cloud Logging keeps statusDetails (newer entries also proxyStatus). The classic balancer answers 502 for all its own errors, the"
         " global external one 503 and 504. Its keepalive to the backend is 600 s and cannot be changed: the application server's must be"

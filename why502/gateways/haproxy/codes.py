@@ -25,6 +25,7 @@ _OWN = "maintenance-response denied-by-rule"
 PRODUCT = Product(
     name="haproxy",
     title="HAProxy",
+    formats=("haproxy",),
     about=(
         "The termination state in the log tells who ended a request (C client, S server, P the proxy itself, L answered locally,"
         " R a resource of the proxy, D and U a server that went down or came back, K an administrator; a small letter is a timeout)"

@@ -7,6 +7,8 @@ from why502.gateways.codes import Product
 PRODUCT = Product(
     name="nginx",
     title="nginx, OpenResty, ingress-nginx",
+    also=("ingress-nginx", "openresty"),
+    formats=("nginx_error", "nginx_access", "ingress_nginx"),
     about=(
         "The error log decides: each message names what was done (`while connecting to upstream`), the errno and the address. A timeout of"
         " nginx is 504, everything else that goes wrong with a backend 502, its own shortages 500, its limits 503. 499, 009 and 000 exist in the"

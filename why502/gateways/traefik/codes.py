@@ -7,6 +7,7 @@ from why502.gateways.codes import Product
 PRODUCT = Product(
     name="traefik",
     title="Traefik",
+    formats=("traefik",),
     about=(
         "Errors of requests are logged at DEBUG only. An end of the connection is 502, a timeout 504, a client that left 499, another failure of"
         " the network 502, and all else 500 (certificates, malformed answers). With Docker, 30 s and `dial tcp 172.…: i/o timeout` nearly always"

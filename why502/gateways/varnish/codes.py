@@ -7,6 +7,7 @@ from why502.gateways.codes import Product
 PRODUCT = Product(
     name="varnish",
     title="Varnish",
+    formats=("varnish",),
     about=(
         "Its only own error is a 503 `Backend fetch failed`. The reason exists in shared memory only, as FetchError. A backend that closes and one"
         " that resets look alike (`HTC eof`). A race on a reused connection it repeats by itself."

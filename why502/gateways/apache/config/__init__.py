@@ -12,11 +12,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from why502.config.configuration import Configuration
-from why502.gateways.apache.config.match import EXCLUDED
+from why502.gateways.apache.config.match import EXCLUDED, finder
 from why502.model.config import Answer, Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
+
+__all__ = ["Configuration", "finder", "load"]
 
 _SECTION = re.compile(r"<(/?)(\w++)\s*+([^>]*+)>")
 _URL = re.compile(

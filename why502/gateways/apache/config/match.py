@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import compiled, path_of
 from why502.model.config import Route
+from why502.model.snapshot import Proxy
 
 EXCLUDED = "ProxyPass !"  # in a route's settings: the paths that the lines before it keep from being passed on
 LONGEST = 500  # characters of an expression that is tried
@@ -106,3 +108,9 @@ def _matches(pattern: str, path: str) -> bool:
 @lru_cache(256)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     return compiled(pattern, False) if len(pattern) <= LONGEST else None
+
+
+def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
+    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    matcher = Matcher(proxy.routes)
+    return tuple(sorted(matcher.servers)), lambda path, server, is_passed: matcher.find(path, server, is_passed=is_passed)

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from why502.config.configuration import Configuration
+from why502.gateways.caddy.config.match import finder
 from why502.model.config import LogTarget, Peer, Position, Route
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
+
+__all__ = ["Configuration", "finder", "load"]
 
 _TOKEN = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|#[^\n]*|\n|[{}](?=\s|\Z)|[^\s\"`#]\S*|\S")
 _MOST_TOKENS = 100_000

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import path_of
 from why502.model.config import Route
+from why502.model.snapshot import Proxy
 
 
 class Matcher:
@@ -30,3 +32,9 @@ class Matcher:
         if not best and is_passed and len(self._by_site.get(server, ())) == 1:
             return self._by_site[server][0]
         return best[0] if len({id(route.peers) for route in best}) == 1 else None
+
+
+def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
+    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    matcher = Matcher(proxy.routes)
+    return tuple(sorted(matcher.servers)), lambda path, server, is_passed: matcher.find(path, server, is_passed=is_passed)

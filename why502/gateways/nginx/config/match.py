@@ -16,8 +16,10 @@ from urllib.parse import unquote
 
 import msgspec
 
+from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.variables import is_in
 from why502.model.config import Location, Route, Server
+from why502.model.snapshot import Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -350,3 +352,10 @@ def _servers(routes: Iterable[Route]) -> list[Server]:
         )
         for group in grouped.values()
     ]
+
+
+def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
+    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    matcher = Matcher(proxy.routes, proxy.servers)
+    names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
+    return tuple(names), lambda path, server, _: matcher.find(server, path, server=server)
