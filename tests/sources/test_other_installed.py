@@ -148,3 +148,14 @@ def test_a_gateway_behind_a_gateway_that_fails_its_own_test_does_not_start() -> 
     (finding, *_) = asserted(outer, stopped, listeners=(), tallies=(refused,))
     assert (finding.cause, finding.target) == ("backend-startup-failure", inner)
     assert "dlopen()" in finding.message
+
+
+def test_a_gateway_behind_a_gateway_that_was_stopped_is_named_whatever_else_listens() -> None:
+    """A port beside it is another application's."""
+    inner, beside = Target(host="127.0.0.1", port=8088), Target(host="127.0.0.1", port=9102)
+    stopped = Proxy(kind="nginx", config="/etc/nginx/nginx.conf", unit="nginx.service", unit_state="enabled", listens=(inner,))
+    outer = Proxy(kind="varnish", pid=5, routes=(Route(proxy="varnish", peers=(Peer(name="web", target=inner),)),))
+    refused = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="varnish", target=inner, count=9, status=503, first=AT, last=AT)
+    found = asserted(outer, stopped, listeners=(Listener(target=beside, pids=(9,)),), tallies=(refused,))
+    assert [(one.cause, one.target) for one in found] == [("backend-not-running", inner)]
+    assert any("nginx.service" in item.message for item in found[0].evidence)

@@ -103,6 +103,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             break
     if case.listeners is None or case.listeners or case.same_port:
         return
+    if gateway := case.missing_gateway:
+        yield refutes(f"that is where {gateway.kind} should listen, which does not run", gateway.config, PROOF)
+        return
     if moved := _moved(case):
         listener, old = moved
         message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} when that one was stopped"

@@ -46,6 +46,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
             yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+    if gateway := case.missing_gateway:
+        unit = f" ({gateway.unit})" if gateway.unit else ""
+        yield supports(f"{gateway.kind}{unit}, which should listen on {case.target}, does not run", gateway.config, PROOF)
     if case.listeners == () and (stop := case.told_to_stop):
         yield supports(f"it was asked to stop, and has not been started since: {stop.message}", stop.source, PROOF)
     if starting := begins(case):

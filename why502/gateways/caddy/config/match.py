@@ -26,12 +26,29 @@ class Matcher:
     def find(self, uri: str, server: str, *, is_passed: bool = False) -> Route | None:
         """Return the route of a request; None where none is for its path. Of several of one length, nobody knows."""
         path = path_of(uri)
-        fitting = [route for route in self._by_site.get(server, ()) if path.startswith(route.location or "/")]
+        routes = self._of_site(server)
+        fitting = [route for route in routes if path.startswith(route.location or "/")]
         longest = max((len(route.location) for route in fitting), default=0)
         best = [route for route in fitting if len(route.location) == longest]
-        if not best and is_passed and len(self._by_site.get(server, ())) == 1:
-            return self._by_site[server][0]
+        if not best and is_passed and len(routes) == 1:
+            return routes[0]
         return best[0] if len({id(route.peers) for route in best}) == 1 else None
+
+    def _of_site(self, server: str) -> list[Route]:
+        """Return the routes of a site by its first address, else of those that the request's host names; a site without a name takes the others."""
+        if server in self._by_site:
+            return self._by_site[server]
+        host = _host(server)
+        named = [routes for site, routes in self._by_site.items() if _host(site) == host]
+        named = named or [routes for site, routes in self._by_site.items() if _host(site) in ("", "*")]
+        return [route for routes in named for route in routes]
+
+
+def _host(address: str) -> str:
+    """Return the host of a site's address or of a request, "" where it has none: `https://shop.example:8443/api` has shop.example."""
+    host = address.rpartition("://")[2].partition("/")[0]
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()
 
 
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
