@@ -275,3 +275,21 @@ def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong
     listeners = (*(here.listeners or ()), Listener(target=APP, pids=(30,)))
     here = REPLACE(here, processes=(*(here.processes or ()), Process(pid=30, name="php-fpm")), listeners=listeners)
     assert ("fastcgi-script-not-found" in asserted(here)) is is_wrong
+
+
+@pytest.mark.parametrize(("ended", "is_killed"), [(service(), False), (service(signal=9, result="signal", state="failed"), True)])
+def test_a_namesake_that_the_kernel_killed_did_not_end_what_was_stopped(ended: Service, is_killed: bool) -> None:
+    """The kernel tells of every container's processes; without logs of the gateway, no moment tells them apart."""
+    killed = Event(
+        symptom=Symptom.OOM_KILLED,
+        at=NOW - timedelta(minutes=6),
+        message="Killed process 7",
+        source="dmesg",
+        process="gunicorn",
+        pid=7,
+    )
+    named = REPLACE(ended, argv=("/opt/venv/bin/gunicorn", "app:app"))
+    refused = Probe(target=APP, protocol="http", symptom=Symptom.CONNECT_REFUSED, detail="Connection refused", at=NOW)
+    here = machine(routes=(route(APP, 7),), services=(named,), events=(killed,), probes=(refused,))
+    assert (first(here).cause == "backend-oom-killed") is is_killed
+    assert is_killed or first(here).cause == "backend-not-running"

@@ -537,6 +537,8 @@ class Case:
             return True
         if event.symptom is Symptom.OOM_KILLED and any(map(_died_otherwise, self.services)):
             return False
+        if self.stopped_in_order is not None:  # its manager saw it end without a signal
+            return False
         lived = [p.started_at is not None and p.started_at < event.at for p in self.processes]
         if lived and all(lived):
             return False
