@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from why502.diagnosis.case import BESIDE, Case
+from why502.diagnosis.case import Case
+from why502.diagnosis.place import BESIDE, Vantage
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import LogSummary, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import CONNECT, Listener, PhpPool, Pressure, Probe, Process, Proxy, Resolution, Snapshot, SocketPath
@@ -43,7 +44,7 @@ def test_where_a_target_lies(target: Target | None, is_local: bool) -> None:
     one, there = here(), Snapshot(taken_at=NOW)
     assert Case(one, target=target).is_local is is_local
     assert Case(one, target=target).host is (one if is_local else None)
-    assert Case(one, there, target=target).host is (one if is_local else there)
+    assert Case(one, (Vantage(there),), target=target).host is (one if is_local else there)
 
 
 def test_listeners_that_were_not_looked_at_are_unknown() -> None:

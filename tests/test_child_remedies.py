@@ -35,7 +35,7 @@ def remedies(*, main_began_s: float) -> list[Remedy]:
             ),
         ),
     )
-    case = Case(here=here, there=None, target=APP, offline=False, index=Joins(here))
+    case = Case(here=here, target=APP, offline=False, index=Joins(here))
     return list(CAUSES["backend-crashed"].remedies(case))
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from why502.diagnosis.case import BROKEN, DEATHS, GAP, Case
+from why502.diagnosis.attribution import DEATHS, GAP
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY, section
 from why502.diagnosis.causes import weight as weight_of
@@ -30,6 +31,7 @@ from why502.diagnosis.index import (
     serving,
 )
 from why502.diagnosis.notes import notes
+from why502.diagnosis.place import BROKEN, Vantage
 from why502.diagnosis.unserved import unserved
 from why502.model.finding import (
     ASSERTED,
@@ -94,7 +96,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
             )
         )
     for target in (*doubtful[:TARGETS], None):
-        case = Case(here=here, there=_owner(target, others), target=target, offline=offline, index=index)
+        case = Case(here=here, vantages=_vantages(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
     made = [_finding(each) for each in _settle(weighed)]
     latest = _latest(made)
@@ -180,11 +182,11 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
     return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades, *answered)))
 
 
-def _owner(target: Target | None, others: tuple[Snapshot, ...]) -> Snapshot | None:
-    """Return the snapshot of the machine that has the target's address, among those beside the proxy's own."""
+def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:
+    """Return those that have the target's address, among what was looked at besides the proxy's own machine."""
     if target is None or target.is_unix:
-        return None
-    return next((snapshot for snapshot in others if target.host in (snapshot.addresses or ())), None)
+        return ()
+    return tuple(Vantage(snapshot) for snapshot in others if target.host in (snapshot.addresses or ()))
 
 
 def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
@@ -551,7 +553,7 @@ def _doubted(weighed: _Weighed) -> _Weighed:
 
 def _late(case: Case) -> set[str]:
     """Return the sections of the machines that are missing because their source did not answer in time."""
-    seen = (case.here, *((case.there,) if case.there is not None else ()))
+    seen = {id(each): each for each in (case.here, *case.machines)}.values()
     return {gap.section for each in seen for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None}
 
 

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from why502.deployment.applications import behind
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
-from why502.diagnosis.case import CLOCK, Case
+from why502.diagnosis.attribution import CLOCK
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports

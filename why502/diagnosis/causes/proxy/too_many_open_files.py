@@ -22,8 +22,9 @@ from datetime import datetime, timedelta
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
-from why502.diagnosis.case import BROKEN, Case
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.place import BROKEN
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.diagnosis.case import GAP, Case
+from why502.diagnosis.attribution import GAP
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import is_failure
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved

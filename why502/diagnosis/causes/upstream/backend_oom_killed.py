@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.diagnosis.case import BROKEN, Case
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.place import BROKEN
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy

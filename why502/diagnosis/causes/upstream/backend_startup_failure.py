@@ -21,8 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.diagnosis.case import BROKEN, GAP, Case
+from why502.diagnosis.attribution import GAP
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.place import BROKEN
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
-from why502.diagnosis.case import GAP, Case
+from why502.diagnosis.attribution import GAP
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import is_failure
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports

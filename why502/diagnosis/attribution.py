@@ -1,0 +1,287 @@
+"""Attribution: which events, deaths and words of programs are those of a target."""
+
+from __future__ import annotations
+
+import math
+import signal
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from why502.diagnosis.place import BROKEN, Place
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import (
+    Event,
+    Service,
+)
+
+GAP = (  # what requests meet while a server is restarted
+    *(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.STALE_ENDPOINT),
+    *(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY),
+)
+_STOPPED = ("Stopped ", "stopped", "Deactivated ")  # how what tells of a stop begins when it is over
+_DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
+_LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
+_TOLD = (
+    "Stopping ",
+    "Handling signal: ",
+    "stopping ",
+    "waiting for ",
+    "SIGTERM",
+    "Received SIG",
+    "received SIG",
+    "Gracefully ",
+    "Stopped ",
+)
+DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
+BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
+RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
+SECOND = timedelta(seconds=1)  # of which logs tell no parts
+CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution(Place):
+    """A place, with what happened to the processes behind it."""
+
+    def events(self, *symptoms: Symptom) -> tuple[Event, ...]:
+        """Return the events with one of these symptoms that can be joined to the target's own processes or service.
+
+        A program's name alone joins nothing that happened at another time than its failures, in another control group, or to a
+        process that is still there: many programs have the name of an interpreter.
+        """
+        if self.host is None:
+            return ()
+        pids = {p.pid for p in self.processes} | {s.main_pid for s in self.services if s.main_pid}
+        units = (
+            {s.name for s in self.services} | {p.unit for p in self.processes if p.unit} | {p.unit for p in self.pools if p.unit}
+        )
+        names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
+        if self.pools or self.protocol == "fastcgi":
+            names |= {"php-fpm"}
+        return tuple(
+            event
+            for event in self.host.events or ()
+            if event.symptom in symptoms
+            and not self._is_of_another_pool(event)
+            and (
+                (event.target is not None and event.target == self.target)
+                or (event.unit != "" and event.unit in units)
+                or (event.pid is not None and event.pid in pids)
+                or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
+            )
+        )
+
+    def _is_of_another_pool(self, event: Event) -> bool:
+        """Return whether an event is the word of scripts in another pool of the same PHP-FPM."""
+        if event.target is None or event.target == self.target or event.symptom is not Symptom.APPLICATION_ERROR:
+            return False
+        return event.target not in {pool.target for pool in self.pools}
+
+    def _fits(self, event: Event) -> bool:
+        """Return whether an event that names no more than a program can be the target's."""
+        groups = {p.cgroup for p in self.processes} - {"", "/"}
+        if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
+            return False
+        if event.unit and self.services and event.unit not in {service.name for service in self.services}:
+            return False
+        if event.at is None or event.symptom not in DEATHS:
+            return True
+        if event.symptom is Symptom.OOM_KILLED and any(map(_died_otherwise, self.services)):
+            return False
+        if self.stopped_in_order is not None:  # its manager saw it end without a signal
+            return False
+        lived = [p.started_at is not None and p.started_at < event.at for p in self.processes]
+        if lived and all(lived):
+            return False
+        first, last = self.first_failure, self.last_failure
+        return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
+
+    @cached_property
+    def told_to_stop(self) -> Event | None:
+        """What tells that the target's service was told to stop and has not been started since; None where it ended by itself.
+
+        What it does then, also an error or a kill at the end of its time, is no crash.
+        """
+        events = [event for event in self.events(*_LIFE) if event.at and event.ended_at]
+        begun = max(
+            (event.ended_at for event in events if event.symptom is Symptom.PROCESS_STARTED and event.ended_at), default=None
+        )
+        stops = [event for event in events if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_TOLD)]
+        stop = next((event for event in stops if event.ended_at and (begun is None or event.ended_at >= begun)), None)
+        if stop is None or stop.ended_at is None or any(service.is_running for service in self.services):
+            return None
+        deaths = [
+            event for event in events if event.symptom in _DIED and event.ended_at and event.ended_at >= (begun or event.ended_at)
+        ]
+        return None if any(event.at and event.at < stop.ended_at for event in deaths) else stop
+
+    def is_of_a_name(self, event: Event) -> bool:
+        """Return whether nothing but a program's name joins an event to the target: another one of that name may have died.
+
+        The kernel tells of every container's processes, to each of them.
+        """
+        pids = {process.pid for process in self.processes} | {service.main_pid for service in self.services}
+        return not event.unit and not event.cgroup and event.target is None and event.pid not in pids
+
+    @cached_property
+    def restarts(self) -> tuple[Event, ...]:
+        """What tells that the target's service was told to stop, around its failures, where it was started again after that."""
+        events = [event for event in self.events(Symptom.PROCESS_STOPPED, Symptom.PROCESS_STARTED) if event.at and event.ended_at]
+        first, last = self.first_failure, self.last_failure
+        begun = [event.ended_at for event in events if event.symptom is Symptom.PROCESS_STARTED]
+        return tuple(
+            event
+            for event in events
+            if event.symptom is Symptom.PROCESS_STOPPED
+            and event.detail.startswith(_TOLD)
+            and event.at
+            and (first is None or last is None or first - RESTART <= event.at <= last + CLOCK)
+            and any(at and at >= event.at for at in begun)
+        )
+
+    def ended_at_start(self, death: Event) -> bool:
+        """Return whether what died last had not begun to listen: nothing was answered or broken off since the life before it was over.
+
+        A program that says when it listens said so before it was stopped, or before it died first, and never after that.
+        """
+        if death.at is None or death.ended_at is None:
+            return False
+        events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
+        said = [event for event in events if event.symptom is Symptom.LISTENS_ON]
+        starts = [event for event in events if event.symptom is Symptom.PROCESS_STARTED]
+        ends = [
+            event.ended_at
+            for event in events
+            if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_STOPPED) and event.ended_at
+        ]
+        # A life that was ended in another way, by a SIGKILL say, is over as well.
+        ends += [other.at for other in self.events(*DEATHS) if other is not death and other.count == 1 and other.at]
+        ends = [at for at in ends if at < death.ended_at]
+        if 0 < sum(event.count for event in said) < death.count:
+            ends.append(death.at)  # if that was the end of what listened, it has died again without listening
+        over = max(ends, default=None)
+        if over is None:
+            return False
+        began = any(
+            start.ended_at and over < start.ended_at and (start.count > 1 or start.ended_at <= death.ended_at) for start in starts
+        )
+        served = self.last_served
+        listened = any(event.ended_at and event.ended_at > over for event in said)
+        return began and not listened and (served is None or served <= over + SECOND)
+
+    def is_of_a_past_life(self, event: Event) -> bool:
+        """Return whether the service was stopped after something happened to it, and has told since that it listens."""
+        events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STOPPED)
+        stops = [
+            one.at
+            for one in events
+            if one.symptom is Symptom.PROCESS_STOPPED and one.detail.startswith(_STOPPED) and one.at and event.ended_at
+            if one.at > event.ended_at
+        ]
+        said = [one.ended_at for one in events if one.symptom is Symptom.LISTENS_ON and one.ended_at]
+        return bool(stops) and any(at > max(stops) for at in said)
+
+    @cached_property
+    def at_start(self) -> tuple[Event, ...]:
+        """What tells that the target's service ended by itself before it began to listen."""
+        return tuple(filter(self.ended_at_start, self.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)))
+
+    def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
+        """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
+
+        For a target without a known service or process, of which no name is known.
+        """
+        seen = {t.symptom for t in self.tallies}
+        has_served = bool(seen & BROKEN or (self.traffic and self.traffic.last_success))
+        broke = min((t.first for t in self.tallies if t.symptom in BROKEN | {Symptom.CONNECT_REFUSED} and t.first), default=None)
+        broke = broke if has_served else None  # what never answered did not die just now
+        if broke is None or self.host is None or self.listeners != () or self.services:
+            return ()
+        return tuple(
+            event
+            for event in self.host.events or ()
+            if event.symptom in symptoms and event.at is not None and broke - BEFORE <= event.at <= broke + AFTER
+        )
+
+    def odds_of(self, event: Event) -> float:
+        """Return the log-odds that an event at the moment when the target broke, of which no more is known, is no coincidence.
+
+        The machine may kill others all the time: of so many groups at other moments, so likely is one by chance at this one.
+        """
+        events = self.host.events if self.host and event.at else None
+        others = {
+            other.cgroup or str(other.at)
+            for other in events or ()
+            if other.symptom is event.symptom and other.at and event.at and other.cgroup != event.cgroup
+        }
+        since, until = self.here.since, self.here.until or self.here.taken_at
+        moments = (until - since) / (BEFORE + AFTER) if since else 1.0
+        return math.log(max(moments, 1.0) / len(others)) if others else math.inf
+
+    def kills_at_death(self) -> tuple[Event, ...]:
+        """Return the kernel's kills for memory of the target's program at the moments when its manager saw it die by SIGKILL.
+
+        The kernel tells neither unit nor a process id that another process namespace knows; version 1 cgroups tell systemd nothing.
+        """
+        names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
+        deaths = [
+            event.at for event in self.events(Symptom.PROCESS_CRASHED) if event.code == signal.SIGKILL and event.unit and event.at
+        ]
+        return tuple(
+            event
+            for event in (self.host.events if self.host else None) or ()
+            if event.symptom is Symptom.OOM_KILLED
+            and event.at is not None
+            and any(abs(event.at - at) <= CLOCK for at in deaths)
+            and any(_same_program(event.process, name) for name in names)
+        )
+
+    def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
+        """Return tallies of application, service and kernel logs (not of gateways) with one of these symptoms.
+
+        Such lines carry no target (but the address that an application says it listens on). They are the target's own where only
+        one backend fails, or where their program or unit is known to serve it.
+        """
+        failing = self.joins.failing
+        alone = len(failing) <= 1 and (self.target in failing or not failing)
+        names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
+        units = {s.name for s in self.services} | {p.unit for p in self.processes if p.unit}
+        return tuple(
+            tally
+            for tally in self.anywhere(*symptoms)
+            if tally.proxy is None
+            and (
+                tally.target in (None, self.target)
+                or tally.symptom is Symptom.LISTENS_ON
+                or (self.target is None and not failing)  # an application alone names the address that it wants itself
+            )
+            and (
+                alone or tally.unit in units - {""} or any(_same_program(tally.process or tally.program, name) for name in names)
+            )
+        )
+
+
+def _died_otherwise(service: Service) -> bool:
+    """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9: what a shell makes of that)."""
+    ended = service.signal not in (None, signal.SIGKILL) or service.exit_code not in (None, 0, 128 + signal.SIGKILL)
+    return service.is_running is False and ended
+
+
+def _program(argv: tuple[str, ...]) -> str:
+    return argv[0].rsplit("/", 1)[-1] if argv else ""
+
+
+def _same_program(one: str, other: str) -> bool:
+    """Return whether two process names mean one program: the kernel cuts them at 15 bytes, versions are appended (php-fpm8.2)."""
+    one, other = one.split(":")[0].strip(), other.split(":")[0].strip()
+    if not one or not other:
+        return False
+    shorter, longer = sorted((one[:15], other[:15]), key=len)
+    return longer.startswith(shorter) and (len(shorter) > 3 or len(longer) == len(shorter))
+
+
+def _same_group(one: str, other: str) -> bool:
+    """Return whether two cgroups can be one: each may be told from within another namespace, whose root is below the other's."""
+    one, other = one.removeprefix("/.."), other.removeprefix("/..")
+    return one.endswith(other) or other.endswith(one)

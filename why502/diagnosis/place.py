@@ -1,0 +1,542 @@
+"""Place: a target, the machines it is seen from, and every join between the sections of their snapshots."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, is_failure, merged, takes
+from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.logs import Symptom, Tally, TargetTraffic
+from why502.model.snapshot import (
+    Dependency,
+    Listener,
+    PhpPool,
+    Probe,
+    Process,
+    Proxy,
+    Service,
+    Snapshot,
+    SocketPath,
+)
+from why502.model.target import Target
+
+APPLICATION_ERROR = 500  # the errors above it are often those of a further gateway
+BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
+BESIDE = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, no applications
+# Programs that listen on nearly every server and are never the application behind a proxy.
+_INFRASTRUCTURE = frozenset(
+    "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
+    " exim4 master postfix dovecot mysqld mariadbd postgres redis-server memcached mongod beam.smp epmd prometheus node_exporter"
+    " prometheus-node alertmanager containerd dockerd docker-proxy nginx haproxy apache2 httpd varnishd envoy caddy traefik"
+    " snmpd zabbix_agentd"
+    " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
+)
+
+
+class VantageKind(StrEnum):
+    """What a target can lie on."""
+
+    MACHINE = "machine"
+    CONTAINER = "container"
+    POD = "pod"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Vantage:
+    """Something besides the proxy's own machine that was looked at, and that has the target's address."""
+
+    snapshot: Snapshot
+    kind: VantageKind = VantageKind.MACHINE
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One target as the proxy's machine (`here`) shows it, and those that have its address where they were looked at (`vantages`).
+
+    `target` None is the case of the proxy itself: what concerns no single address.
+    """
+
+    here: Snapshot
+    vantages: tuple[Vantage, ...] = ()
+    target: Target | None = None
+    offline: bool = False
+    index: Joins | None = None  # of `here`, where several cases share it
+
+    @cached_property
+    def joins(self) -> Joins:
+        """The indexes of `here`."""
+        return self.index or Joins(self.here)
+
+    @cached_property
+    def host(self) -> Snapshot | None:
+        """The snapshot of the machine that the target lies on; None where it was not looked at."""
+        if self.is_local:
+            return self.here
+        return self.vantages[0].snapshot if self.vantages else None
+
+    @cached_property
+    def is_local(self) -> bool:
+        """True where the target lies on the proxy's own machine."""
+        if self.target is None or self.target.is_loopback:
+            return True
+        return self.target.host in (self.here.addresses or ())
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes that lead to the target (all routes, for the proxy's own case)."""
+        if self.target is None:
+            return self.joins.routes
+        named = () if self.here.names is not None else self.joins.routes_by_name.get(self.target.port, ())
+        return self.joins.routes_to(self.target) or tuple(named)
+
+    @cached_property
+    def is_named(self) -> bool:
+        """True where some file on disk names the target, or a name or variable there may mean it."""
+        return self.joins.is_open or self.joins.leads_to(self.target)
+
+    @cached_property
+    def route(self) -> Route | None:
+        """The route that failed most often, else the first."""
+        if not self.routes:
+            return None
+        servers = {tally.server: tally.count for tally in sorted(self.tallies, key=lambda x: x.count)}
+        taken: Counter[Position | None] = Counter()
+        if len(self.routes) > 1:
+            for tally in self.failures:
+                for request, count in tally.requests:
+                    taken.update(dict.fromkeys((route.at for route in self.joins.taken(request, tally.server)), count))
+        if not taken and not any(servers):
+            return self.routes[0]
+        return max(
+            self.routes,
+            key=lambda route: (
+                taken[route.at],
+                max((servers.get(name, 0) for name in (route.server, *route.server_names)), default=0),
+            ),
+        )
+
+    @cached_property
+    def peer(self) -> Peer | None:
+        """The configured member that means the target."""
+        for route in self.routes:
+            if len(route.peers) == 1:
+                return route.peers[0]
+            if self.target is not None and (peer := self.joins.members(route.peers).get(self.target)):
+                return peer
+        return None
+
+    @cached_property
+    def group(self) -> Upstream | None:
+        """The named group that the target belongs to."""
+        names = {route.upstream for route in self.routes if route.upstream}
+        found = [self.joins.groups[name] for name in names if name in self.joins.groups]
+        return min(found, key=lambda each: each[0])[1] if found else None
+
+    @cached_property
+    def empty_group(self) -> Upstream | None:
+        """The group that the proxy had no server left of to try, in the proxy's own case; None where there was none."""
+        tally = self.tally(Symptom.NO_LIVE_UPSTREAMS) if self.target is None else None
+        return next((group for proxy in self.proxies for group in proxy.upstreams if tally and group.name == tally.group), None)
+
+    @cached_property
+    def is_left_out(self) -> bool:
+        """True where the proxy had no server left to try of the group that the target belongs to."""
+        group = self.group
+        return group is not None and any(t.group == group.name for t in self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS))
+
+    @cached_property
+    def proxies(self) -> tuple[Proxy, ...]:
+        """The proxies of the machine (() where unknown)."""
+        return self.here.proxies or ()
+
+    @cached_property
+    def proxy(self) -> Proxy | None:
+        """The proxy whose routes lead to the target."""
+        if self.target is None:
+            return self.proxies[0] if len(self.proxies) == 1 else None
+        return self.joins.proxy_of.get(id(self.routes[0])) if self.routes else None
+
+    @cached_property
+    def protocol(self) -> str:
+        """What the proxy speaks to the target: http, https, fastcgi…; "" where unknown."""
+        if self.route is not None:
+            return self.route.protocol
+        return next((tally.protocol for tally in self.tallies if tally.protocol), "")
+
+    @cached_property
+    def tallies(self) -> tuple[Tally, ...]:
+        """The tallies of the target; for the proxy's own case those without any target."""
+        found = self.joins.tallies.get(self.target, ())
+        # Words of applications and the kernel carry no target. They belong to whatever target fails (see `words`).
+        if self.target is None and self.joins.failing:
+            return tuple(tally for tally in found if tally.proxy is not None)
+        return tuple(found)
+
+    def tally(self, *symptoms: Symptom) -> Tally | None:
+        """Return the sum of what the logs show of these symptoms on the target; None where nothing was seen."""
+        return merged(tally for tally in self.tallies if tally.symptom in symptoms)
+
+    def anywhere(self, *symptoms: Symptom) -> tuple[Tally, ...]:
+        """Return the tallies of these symptoms in all logs of all machines, whatever their target."""
+        seen = (self.here, *(vantage.snapshot for vantage in self.vantages))
+        logs = [snapshot.logs for snapshot in seen if snapshot.logs is not None]
+        return tuple(tally for log in logs for tally in log.tallies if tally.symptom in symptoms)
+
+    @cached_property
+    def traffic(self) -> TargetTraffic | None:
+        """What the access log tells of the target's traffic."""
+        return self.joins.traffic.get(self.target) if self.target is not None else None
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """Our own requests straight to the target. Without any, a missing listener on this machine tells how one would end."""
+        found = tuple(self.joins.probes.get(self.target, ())) if self.target is not None else ()
+        if found or self.target is None or self.offline or not self.routes or self.listeners != ():
+            return found
+        is_missing = self.socket_path is not None and self.socket_path.kind == "missing"
+        symptom = Symptom.SOCKET_PATH_MISSING if is_missing else Symptom.CONNECT_REFUSED
+        return (Probe(target=self.target, protocol=self.protocol, symptom=symptom, detail="nothing listens there"),)
+
+    def probe(self, *symptoms: Symptom) -> Probe | None:
+        """Return the first probe that met one of these symptoms."""
+        return next((probe for probe in self.probes if probe.symptom in symptoms), None)
+
+    @cached_property
+    def answers_now(self) -> bool | None:
+        """True where every probe of the target was answered properly, None where there was none that asked for something."""
+        told = [probe for probe in self.probes if probe.symptom or probe.is_answer]
+        return all(probe.symptom is None for probe in told) if told else None
+
+    def seen(self, *symptoms: Symptom) -> bool:
+        """Return whether logs or probes show one of these symptoms on the target."""
+        return self.tally(*symptoms) is not None or self.probe(*symptoms) is not None
+
+    @cached_property
+    def listeners(self) -> tuple[Listener, ...] | None:
+        """The sockets that would take a connection to the target; None where that could not be seen.
+
+        Not even where it answers and no socket seems to be the one: then it was not recognized.
+        """
+        if self.target is None or self.host is None or self.host.listeners is None:
+            return None
+        near = self._doors.near(self.target) if self._doors else self._reachable
+        found = tuple(listener for listener in near if takes(listener, self.target))
+        return found if found or self.target not in self.joins.answering else None
+
+    @cached_property
+    def queued(self) -> int:
+        """How many connections wait for the backend to accept them: by the queues of its listeners, else by the socket tables."""
+        known = [listener.queued for listener in self.listeners or () if listener.queued is not None]
+        kernel = self.host.kernel if self.host else None
+        return sum(known) if known or kernel is None else kernel.unaccepted.get(str(self.target), 0)
+
+    def heard_at(self, target: Target) -> list[Listener]:
+        """Return the listeners of the target's machine that take connections to another target."""
+        near = self._doors.near(target) if self._doors else self._reachable or ()
+        return [one for one in near if takes(one, target)]
+
+    @cached_property
+    def _doors(self) -> Doors | None:
+        """The same listeners by target, where the target lies on the proxy's machine."""
+        return self.joins.doors(self._network) if self.host is self.here else None
+
+    @property
+    def _network(self) -> str:
+        return self.proxy.network if self.proxy and self.is_local else ""
+
+    @cached_property
+    def _reachable(self) -> tuple[Listener, ...]:
+        """The listeners in the proxy's own network namespace (a unix socket has none)."""
+        network = self._network
+        if self.host is self.here:
+            return self.joins.reachable(network)
+        found = self.host.listeners if self.host and self.host.listeners else ()
+        return tuple(listener for listener in found if listener.target.is_unix or listener.network == network)
+
+    @cached_property
+    def same_port(self) -> tuple[Listener, ...]:
+        """Listeners on the target's port that do not take its address (another interface or family)."""
+        if self.target is None or self.target.is_unix:
+            return ()
+        return tuple(
+            listener
+            for listener in (self._doors.by_port.get(self.target.port, ()) if self._doors else self._reachable)
+            if listener.target.port == self.target.port and not takes(listener, self.target)
+        )
+
+    @cached_property
+    def strays(self) -> tuple[Listener, ...]:
+        """Listeners of applications that no route names, on the target's machine: where the backend may really listen."""
+        return tuple(listener for listener in self._unnamed if self.process_of(listener) is not None)
+
+    @cached_property
+    def has_stray(self) -> bool:
+        """True where some application listens on a socket of any kind that no route names, or of which its owner could not be seen.
+
+        Not where it did so beside the target while that still answered: it is another application.
+        """
+        others = self._unnamed_of(is_unix=not (self.target and self.target.is_unix))
+        return bool(self.unowned) or any(not self.was_beside(listener) for listener in (*self.strays, *others))
+
+    def was_beside(self, listener: Listener) -> bool:
+        """Return whether the process that owns a listener ran before the target answered for the last time."""
+        process, served = self.process_of(listener), self.last_served
+        if process is None or process.started_at is None or served is None:
+            return False
+        return process.started_at + BESIDE < served
+
+    @cached_property
+    def unowned(self) -> tuple[Listener, ...]:
+        """Such listeners of which could not be seen whose they are: the backend may be among them, or not."""
+        return tuple(
+            listener
+            for listener in self._unnamed
+            if self.process_of(listener) is None and (listener.target.is_unix or listener.target.port > SYSTEM_PORTS)
+        )
+
+    @cached_property
+    def _unnamed(self) -> tuple[Listener, ...]:
+        return self._unnamed_of(is_unix=self.target is not None and self.target.is_unix)
+
+    def _unnamed_of(self, *, is_unix: bool) -> tuple[Listener, ...]:
+        if self.target is None or self.host is None:
+            return ()
+        own = {pid for proxy in self.proxies for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid}
+        reachable = {id(listener) for listener in self._reachable}
+        unnamed = self.joins.unnamed if self.host is self.here else self._reachable
+        found = []
+        for listener in unnamed:
+            process = self.process_of(listener)
+            if id(listener) not in reachable or listener.target.is_unix != is_unix:
+                continue
+            if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
+                continue
+            if listener.target.is_unix and not _looks_like_application(listener.target.path):
+                continue
+            found.append(listener)
+        return tuple(found)
+
+    @cached_property
+    def inner_gateway(self) -> Process | None:
+        """The process of a further gateway that listens on the target: its answers are what the one behind it made of it."""
+        found = (self.process_of(listener) for listener in self.listeners or ())
+        return next((process for process in found if process and process.name.split(":")[0] in GATEWAYS | {"nginx"}), None)
+
+    @cached_property
+    def behind_inner(self) -> frozenset[Target]:
+        """The addresses that the gateway which listens on the target passes on to; none where that is no gateway, or not known."""
+        gateway = self.inner_gateway
+        if gateway is None or self.target is None:
+            return frozenset()
+        found: set[Target] = set()
+        for proxy in self.proxies:
+            pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+            if not {gateway.pid, gateway.ppid} & pids:  # HAProxy's worker is a child of its master
+                continue
+            for route in proxy.routes:
+                ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
+                if proxy.kind != "nginx" or not ports or str(self.target.port) in ports or self.target.is_unix:
+                    found.update(target for peer in route.peers for target in addresses(peer, self.here))
+        return frozenset(found - {self.target})
+
+    @cached_property
+    def missing_gateway(self) -> Proxy | None:
+        """A further gateway of this machine that should listen on the target and does not run; None where there is none."""
+        if self.target is None or self.listeners != ():
+            return None
+        return next((x for x in self.proxies if not x.is_running and any(accepts(y, self.target) for y in x.listens)), None)
+
+    def process_of(self, listener: Listener) -> Process | None:
+        """Return the process that owns a listener, the oldest of several."""
+        if self.host is self.here:
+            owners = [self.joins.processes[pid] for pid in listener.pids if pid in self.joins.processes]
+        else:
+            owners = [p for p in (self.host.processes if self.host else None) or () if p.pid in listener.pids]
+        return min(
+            owners, key=lambda p: (p.started_at or datetime.max.replace(tzinfo=self.here.taken_at.tzinfo), p.pid), default=None
+        )
+
+    def name_of(self, listener: Listener) -> str:
+        """Return the name, pid and user of the process that owns a listener, in words; root goes without saying."""
+        process = self.process_of(listener)
+        if process is None:
+            return "an application"
+        user = f", user {process.user or process.uid}" if process.uid else ""
+        return f"{process.name} (pid {process.pid}{user})"
+
+    @cached_property
+    def processes(self) -> tuple[Process, ...]:
+        """The processes that listen on the target, and their children; not the init that holds a socket for its service."""
+        found = (self.host.processes if self.host else None) or ()
+        init = {p.pid for p in found if p.is_init}
+        pids = {pid for listener in self.listeners or () for pid in listener.pids} - init
+        return tuple(p for p in found if p.pid in pids or p.ppid in pids)
+
+    @cached_property
+    def has_left(self) -> bool:
+        """True where the processes that were seen to listen on the target were gone when all processes were listed."""
+        pids = {pid for listener in self.listeners or () for pid in listener.pids}
+        processes = self.host.processes if self.host else None
+        return bool(pids) and processes is not None and not any(process.pid in pids for process in processes)
+
+    @cached_property
+    def socket_path(self) -> SocketPath | None:
+        """The unix socket as the proxy's workers see it."""
+        if self.target is None or not self.target.is_unix:
+            return None
+        found = [x for x in self.here.socket_paths or () if x.path == self.target.path]
+        user = self.proxy.user if self.proxy else ""
+        return next((x for x in found if x.user == user), found[0] if found else None)
+
+    @cached_property
+    def services(self) -> tuple[Service, ...]:
+        """The services that serve the target, as their managers know it."""
+        return tuple(x for x in (self.host.services if self.host else None) or () if self.target in x.targets)
+
+    @cached_property
+    def service(self) -> Service | None:
+        """The service that serves the target."""
+        return self.services[0] if self.services else None
+
+    @cached_property
+    def has_systemd(self) -> bool:
+        """True where systemd runs the target's machine and what it says could be read."""
+        host = self.host
+        found = any(process.pid == 1 and process.name == "systemd" for process in (host.processes if host else None) or ())
+        return found and host is not None and host.events is not None
+
+    @cached_property
+    def stopped_in_order(self) -> Service | None:
+        """The service of the target that its manager stopped, or that ended by itself without an error; None where one failed."""
+        down = [service for service in self.services if service.is_running is False]
+        return down[0] if down and not any(map(_has_failed, down)) else None
+
+    @cached_property
+    def has_served(self) -> bool:
+        """True where something is known to have answered on the target, or to be configured to: its address is the right one."""
+        return self.last_served is not None or bool(self.pools)
+
+    @cached_property
+    def last_served(self) -> datetime | None:
+        """When the target last answered, or at least held a connection that then broke; None where nothing tells that it ever did."""
+        moments = [tally.first for tally in self.tallies if tally.symptom in BROKEN]
+        return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
+
+    @cached_property
+    def errs(self) -> bool:
+        """Whether clients were answered with a server error on its routes, as an access log tells that names no address."""
+        places = {route.at for route in self.routes if route.at is not None}
+        paths = self.here.logs.paths if self.here.logs else ()
+        return any(path.at in places and any(status.startswith("5") for status in path.statuses) for path in paths)
+
+    @cached_property
+    def errs_since(self) -> int | None:
+        """The error that its application answers with to requests of ours like those that failed, where nobody was served since; None where it is not so.
+
+        Then what failed was no gap that is over, whatever was restarted.
+        """
+        last, answered = self.last_failure, self.last_answered
+        told = [probe for probe in self.probes if probe.repeats]
+        if last is None or not told or (answered is not None and answered > last):
+            return None
+        is_so = all(probe.status == APPLICATION_ERROR and probe.symptom is None for probe in told)
+        return APPLICATION_ERROR if is_so else None
+
+    @cached_property
+    def last_error(self) -> datetime | None:
+        """When its application answered 500 last, to a client or to a request of ours like those that failed; None where nothing tells that it did."""
+        places = {route.at for route in self.routes if route.at is not None}
+        paths = self.here.logs.paths if self.here.logs else ()
+        moments = [path.last_refused for path in paths if path.at in places and str(APPLICATION_ERROR) in path.statuses]
+        moments += [probe.at for probe in self.probes if probe.repeats and probe.status == APPLICATION_ERROR]
+        return max((at for at in moments if at is not None), default=None)
+
+    @cached_property
+    def last_answered(self) -> datetime | None:
+        """When the target last answered; None where nothing tells that it ever did."""
+        places = {route.at for route in self.routes if route.at is not None}
+        alone = all(len(route.peers) == 1 for route in self.routes)
+        paths = self.here.logs.paths if self.here.logs and alone else ()
+        moments = [path.last_served for path in paths if path.at in places]
+        moments += [self.traffic.last_success if self.traffic else None]
+        return max((at for at in moments if at is not None), default=None)
+
+    @cached_property
+    def born(self) -> datetime | None:
+        """When what listens on the target now began to: the oldest process of it, or the unix socket; None where that is unknown."""
+        path = self.socket_path
+        begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
+        made = path.modified_at if path is not None and path.kind == "socket" else None
+        return max((at for at in (*begun, made) if at is not None), default=None)
+
+    @cached_property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """What the target's processes are connected to, or say that they need."""
+        return tuple(x for x in (self.host.dependencies if self.host else None) or () if x.target == self.target)
+
+    @cached_property
+    def pools(self) -> tuple[PhpPool, ...]:
+        """The PHP-FPM pools that listen on the target."""
+        found = (self.host.php_pools if self.host else None) or ()
+        if self.target is None:
+            return ()
+        names = {listener.target for listener in self.listeners or () if listener.target.is_unix}
+        if self.socket_path is not None and self.socket_path.steps:
+            names.add(Target(path=self.socket_path.steps[-1].path))  # where its links lead, also to what is missing
+        own = {0, self.proxy.owner_uid if self.proxy else 0}  # anybody can name a socket of root's gateway in a pool of their own
+        found = tuple(x for x in found if x.owner_uid in own)
+        return tuple(x for x in found if x.target is not None and (accepts(x.target, self.target) or x.target in names))
+
+    @cached_property
+    def pool(self) -> PhpPool | None:
+        """The PHP-FPM pool that serves the target."""
+        return self.pools[0] if self.pools else None
+
+    @cached_property
+    def machines(self) -> tuple[Snapshot, ...]:
+        """The machines of the target and that of the proxy, as far as they were looked at."""
+        beyond = () if self.is_local else tuple(vantage.snapshot for vantage in self.vantages)
+        return (*beyond, self.here)
+
+    @cached_property
+    def failures(self) -> tuple[Tally, ...]:
+        """The tallies of gateways, without what is no failure by itself."""
+        return tuple(filter(is_failure, self.tallies))
+
+    @cached_property
+    def first_failure(self) -> datetime | None:
+        """When the target failed first in the window."""
+        return min((t.first for t in self.failures if t.first), default=None)
+
+    @cached_property
+    def last_failure(self) -> datetime | None:
+        """When the target failed last in the window."""
+        return max((t.last for t in self.failures if t.last), default=None)
+
+
+def _has_failed(service: Service) -> bool:
+    """Return whether a service ended by a failure; SIGTERM is how it is stopped."""
+    stopped = service.signal in (None, signal.SIGTERM) and service.exit_code in (None, 0, 128 + signal.SIGTERM)
+    return service.oom_killed or not stopped or service.result not in ("", "success") or service.state in ("failed", "FATAL")
+
+
+def _looks_like_application(path: str) -> bool:
+    """Return whether a listening unix socket may be an application's: not one of the system's own."""
+    system = (
+        "/run/systemd/",
+        "/run/dbus/",
+        "/run/udev/",
+        "/run/user/",
+        "/var/run/dbus/",
+        "/run/docker",
+        "/run/containerd",
+        "/tmp/.X11",
+        "/run/snapd",
+    )
+    return path.startswith("/") and not path.startswith(system)
