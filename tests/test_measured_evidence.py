@@ -151,7 +151,7 @@ def test_a_name_whose_answers_are_short_lived_is_to_be_resolved_again(ttl_s: flo
     here = machine(Symptom.CONNECT_REFUSED, OLD, names=(name,))
     assert weight("stale-dns", here, "app.example now resolves to 10.0.0.9", OLD) > 0
     remedies = [each.message for each in CAUSES["stale-dns"].remedies(Case(here, target=OLD))]
-    assert any("valid for 30 s only" in message for message in remedies) is advised
+    assert any("valid for only 30 s" in message for message in remedies) is advised
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_short_send_timeout(limit_s: float, symptom: Symptom, speaks: bool) ->
     here = machine(symptom)
     (proxy,) = here.proxies or ()
     here = REPLACE(here, proxies=(REPLACE(proxy, routes=(REPLACE(proxy.routes[0], send_timeout_s=limit_s),)),))
-    assert (weight("proxy-timeout-too-short", here, "the send timeout is 2 s there") > 0) is speaks
+    assert (weight("proxy-timeout-too-short", here, "the send timeout of that route is 2 s") > 0) is speaks
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_answers_that_nearly_take_the_limit(slowest_s: float | None, failures: i
     here = machine(Symptom.READ_TIMED_OUT)
     traffic = TargetTraffic(target=APP, attempts=100, failures=failures, response_p95_s=slowest_s)
     here = REPLACE(here, logs=REPLACE(here.logs, targets=(traffic,)))
-    assert (weight("backend-too-slow", here, "one in twenty answers takes more than 45.0 s") > 0) is speaks
+    assert (weight("backend-too-slow", here, "one in twenty responses takes more than 45.0 s") > 0) is speaks
 
 
 @pytest.mark.parametrize(("queued", "counted", "waiting"), [(None, 5, 5), (0, 5, 0), (3, 5, 3), (None, 0, 0)])

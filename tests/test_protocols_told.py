@@ -127,4 +127,4 @@ def test_websockets_that_the_proxy_cuts_for_being_quiet(count: int, opened: int,
     first = _first(_idle(count, opened, limit_s))
     assert (first is not None and first.cause == "websocket-idle-timeout") == expected
     if expected and first is not None:
-        assert f"{count} times: nothing came from there for {limit_s:g} s" in first.message
+        assert f"{count} times: the backend sent nothing for {limit_s:g} s" in first.message

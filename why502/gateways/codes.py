@@ -1,6 +1,6 @@
-"""The products' own codes (AH01102, sH, UF, 522…) and what each stands for. One module `codes.py` for each product.
+"""The products' own codes (AH01102, sH, UF, 522…) and their meaning. Each product has one module `codes.py`.
 
-A module offers PRODUCT. The formats read lines with these tables, `why502 explain CODE` shows them, the documentation lists them.
+A module defines PRODUCT. Log formats parse lines with these tables, `why502 explain CODE` shows them, and the documentation lists them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from why502.model.logs import Phase, Symptom
 
 
 class Code(Value, frozen=True, kw_only=True):
-    """One code. `causes` are ids, best first; `status` is what the client gets, in words where it is not one number."""
+    """One code. `causes` are ids, the likeliest first; `status` is what the client gets, as text if it is not a single number."""
 
     code: str
     message: str
@@ -26,10 +26,9 @@ class Code(Value, frozen=True, kw_only=True):
 
 
 class Product(Value, frozen=True, kw_only=True):
-    """A gateway. `next` are commands (or places) to look at when it fails; `about` is its page's text, in Markdown.
+    """A gateway. `next` are commands to run or places to check when it fails; `about` is the text of its page, in Markdown.
 
-    `aliases` are other spellings of its codes, with the code that each means. `also`: other names that people call it by. `formats`: the
-    log formats that its lines have.
+    `aliases` maps other spellings to its codes. `also`: other names that people use for it. `formats`: the log formats of its lines.
     """
 
     name: str
@@ -69,12 +68,12 @@ _PHASES = {
 
 
 def phase_of(symptom: Symptom | None) -> Phase | None:
-    """Return how far a request came that ended with a symptom; None where that differs."""
+    """Return the phase that a request had reached when it ended with a symptom; None if that varies."""
     return next((phase for start, phase in _PHASES.items() if symptom and symptom.value.startswith(start)), None)
 
 
 def code(code: str, message: str, symptom: Symptom | None, causes: str, status: str = "", *, failure: bool = True) -> Code:
-    """Return a row of a table; `causes` are ids with blanks between them."""
+    """Return a row of a table; `causes` are ids separated by spaces."""
     return Code(
         code=code,
         message=message,
@@ -106,13 +105,13 @@ def names() -> dict[str, str]:
 
 @lru_cache(64)
 def product(name: str) -> Product | None:
-    """Return the product of that name, without loading the others."""
+    """Return the product with that name, without loading the others."""
     module = registry.part("why502.gateways", name.replace("-", "_"), "codes")
     return module.PRODUCT if module else None
 
 
 def find(text: str) -> Iterator[tuple[Product, Code]]:
-    """Yield every code that is written like that, exactly where there is one, else without regard to case."""
+    """Yield every code that matches the text: exact matches if there are any, else case-insensitive ones."""
     spelt = [(product, product.aliases.get(text, text)) for product in products().values()]
     found = [(product, product.codes[code]) for product, code in spelt if code in product.codes]
     yield from found or _any_case().get(text.lower(), [])
@@ -120,7 +119,7 @@ def find(text: str) -> Iterator[tuple[Product, Code]]:
 
 @lru_cache(1)
 def _any_case() -> dict[str, list[tuple[Product, Code]]]:
-    """Return all codes by their small letters."""
+    """Return all codes by their lower-case spelling."""
     found: dict[str, list[tuple[Product, Code]]] = {}
     for product in products().values():
         for key, code in product.codes.items():

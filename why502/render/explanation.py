@@ -15,7 +15,7 @@ from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy
 from why502.render import contract
-from why502.render.words import SIDES, Terminal, safe
+from why502.render.words import FAULT_DOMAINS, Terminal, safe
 
 _OWN_WORDS = frozenset({"at", "phase"})  # what no log can put anything else into
 LONGEST = 65536  # characters of an input that are given back
@@ -96,12 +96,12 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
 
 def _candidates(explanation: Explanation, page: _Page) -> None:
     for each in explanation.candidates if explanation.gateway_failure else ():
-        page.item(f"{each.confidence:4.0%}  {each.cause}", f"{each.message} ({SIDES[each.layer]})")
+        page.item(f"{each.confidence:4.0%}  {each.cause}", f"{each.message} ({FAULT_DOMAINS[each.layer]})")
 
 
 def _cause(explanation: Explanation, page: _Page) -> str:
     layer = explanation.candidates[0].layer
-    page.say(f"{explanation.cause} · {SIDES[layer]}", 2)
+    page.say(f"{explanation.cause} · {FAULT_DOMAINS[layer]}", 2)
     page.raw("\n" + "\n".join(safe(line) for line in explanation.notes.splitlines()) + "\n")
     return page.text()
 
@@ -124,7 +124,7 @@ def everything(terminal: Terminal) -> str:
     for layer in Layer:
         causes = [cause for cause in CAUSES.values() if cause.layer is layer]
         if causes:
-            page.title(SIDES[layer])
+            page.title(FAULT_DOMAINS[layer])
             for cause in causes:
                 page.item(cause.id, cause.message)
     page.title("statuses")

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis
 from why502.model.remedy import Edit, Run
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, headlines, how_often, safe, where
+from why502.render.words import (
+    FAULT_DOMAINS,
+    Terminal,
+    asserted,
+    clock,
+    considered,
+    diff_lines,
+    headlines,
+    how_often,
+    safe,
+    where,
+)
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -29,7 +40,7 @@ h2 small { font-weight: normal }
 {% endfor %}
 <p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
 {% for finding in found %}
-<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ sides[finding.layer] }}</small></h2>
+<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ fault_domains[finding.layer] }}</small></h2>
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
 <table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.message|safe_text }}{% if item.source %} <small>{{ item.source|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
 {% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.message|safe_text }}</p>
@@ -62,7 +73,7 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - a
         until=clock(diagnosis.until),
         found=asserted(diagnosis),
         others=considered(diagnosis),
-        sides=SIDES,
+        fault_domains=FAULT_DOMAINS,
         how_often=how_often,
         where=where,
     )

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis, Finding
 from why502.model.remedy import Edit
-from why502.render.words import SIDES, Terminal, asserted, clock, considered, diff_lines, headlines, how_often, safe, where
+from why502.render.words import (
+    FAULT_DOMAINS,
+    Terminal,
+    asserted,
+    clock,
+    considered,
+    diff_lines,
+    headlines,
+    how_often,
+    safe,
+    where,
+)
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
@@ -56,7 +67,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _finding(finding: Finding) -> Iterator[str]:
     target = f" on {_code(str(finding.target))}" if finding.target else ""
-    yield f"## {finding.cause}{target}, {finding.confidence:.0%} confidence, fault: {SIDES[finding.layer]}"
+    yield f"## {finding.cause}{target}, {finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
     yield ""
     yield f"- {_plain(how_often(finding))}"
     if place := where(finding):

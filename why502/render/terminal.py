@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from why502.model.finding import CheckStatus, Diagnosis, Finding
 from why502.model.remedy import Edit, Remedy
 from why502.render.words import (
-    SIDES,
+    FAULT_DOMAINS,
     Terminal,
     asserted,
     clock,
@@ -85,7 +85,7 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
 
 def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
     target = f" on {finding.target}" if finding.target else ""
-    confidence = f"{finding.confidence:.0%} confidence, fault: {SIDES[finding.layer]}"
+    confidence = f"{finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
     yield from _wrapped(f"{number}. {finding.cause}", f"{target}, {confidence}", terminal, "   ", color="bold")
     yield from _wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):

@@ -1,4 +1,4 @@
-"""What all outputs share: safe text, times, and the words for sides and statuses."""
+"""What all outputs share: safe text, times, and the texts for fault domains and statuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from why502.redaction import in_place, redact
 # C0 and C1 controls, DEL, and what changes the direction or hides text (Unicode bidi controls, zero-width, line separators).
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
-SIDES = {
+FAULT_DOMAINS = {
     Layer.UPSTREAM: "backend application",
     Layer.PROXY: "proxy configuration or limits",
     Layer.NETWORK: "network between proxy and backend",

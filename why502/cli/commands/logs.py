@@ -233,14 +233,14 @@ def _means(symptom: str, cause: str) -> Meaning:
     from why502.diagnosis.causes import CAUSES, usual
     from why502.logs.scan.cause_rows import Meaning
     from why502.model.logs import Symptom
-    from why502.render.words import SIDES
+    from why502.render.words import FAULT_DOMAINS
 
     likely = [name for name, weight in usual(Symptom(symptom)) if weight >= SURE]
     best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
     if best is None:
         is_bare = symptom == Symptom.GATEWAY_STATUS
         return Meaning(message="the access log alone does not show the reason; the error log does" if is_bare else "")
-    return Meaning(best.id, best.message, SIDES[best.layer])
+    return Meaning(best.id, best.message, FAULT_DOMAINS[best.layer])
 
 
 def _unfit(env: Env, found: Report) -> None:

@@ -31,17 +31,17 @@ PAGES: dict[str, str] = {name: module.__doc__ or "" for name, module in sorted(_
 
 @lru_cache(256)
 def usual(symptom: Symptom) -> tuple[tuple[str, float], ...]:
-    """Return the causes that a symptom speaks for, each with its weight (log-odds), the likeliest first."""
+    """Return the causes that a symptom points to, each with its weight (log-odds), the likeliest first."""
     found = [(name, cause.symptoms[symptom]) for name, cause in CAUSES.items() if symptom in cause.symptoms]
     return tuple(sorted(found, key=lambda each: (-each[1], each[0])))
 
 
 @lru_cache(4096)
 def weight(cause: str, symptom: Symptom, named: str = "") -> float:
-    """Return the log-odds that a symptom lends to a cause; 0 for none.
+    """Return the log-odds that a symptom adds for a cause; 0 if it adds none.
 
-    `named` is the cause that the line names by its own words. Where that is not what the symptom usually means, the words decide:
-    the named cause gets the weight of the usual one, and no other stays likely by the symptom alone.
+    `named` is the cause that the line itself names. If the symptom usually has another cause, the line wins: the named cause gets the weight of the
+    usual one, and the symptom alone makes no other cause likely.
     """
     found = usual(symptom)
     own = dict(found).get(cause, 0.0)
@@ -54,7 +54,7 @@ def weight(cause: str, symptom: Symptom, named: str = "") -> float:
 
 
 def section(cause: str, title: str) -> tuple[str, ...]:
-    """Return the items of a section of a cause's page ("Fix", "Confirm"), each on one line; () where it has none."""
+    """Return the items of one section of a cause's page ("Fix", "Confirm"), each on one line; () if it has none."""
     _, _, rest = PAGES.get(cause, "").partition(f"## {title}\n")
     items = rest.partition("\n## ")[0].strip().removeprefix("- ").split("\n- ")
     return tuple(" ".join(item.split()) for item in items if item)

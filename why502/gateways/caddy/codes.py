@@ -9,9 +9,10 @@ PRODUCT = Product(
     title="Caddy",
     formats=("caddy",),
     about=(
-        "Nearly every failure is a 502; 503 is `no upstreams available`, 504 only `timeout awaiting response headers`, 499 (0 up to 2.6) a client"
-        " that left. There is no read timeout by default: a hung backend shows as a client that leaves, never as a 504. The error line of"
-        " http.log.error and the access line of a request have the same time and no common id."
+        "Nearly every failure is a 502. 503 means `no upstreams available`, 504 only `timeout awaiting response "
+        "headers`, and 499 (0 up to 2.6) that the client disconnected. There is no read timeout by default: a hung "
+        "backend appears as clients that disconnect, never as a 504. The error line in http.log.error and the access "
+        "line of the same request have the same time but no common id."
     ),
     next=(
         "caddy validate --config /etc/caddy/Caddyfile",

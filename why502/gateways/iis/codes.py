@@ -1,4 +1,4 @@
-"""IIS, Application Request Routing and the ASP.NET Core module: statuses with their sub-status, and what Windows says of a connection.
+"""IIS, Application Request Routing and the ASP.NET Core module: statuses with their sub-status, and Windows' error numbers for connections.
 
 Source: "HTTP status codes in IIS", "Troubleshooting 502 errors in ARR" and "Common error troubleshooting for Azure App Service and IIS
 with ASP.NET Core" (learn.microsoft.com), winhttp.h. The field sc-win32-status shows a WinHTTP error as a number, a trace as hexadecimal.
@@ -11,12 +11,12 @@ from why502.model.logs import Symptom
 
 _CONNECT = "backend-not-running wrong-port connect-rejected"
 _NATIVE = (  # number, what it says, symptom, causes
-    (12002, "no answer came in time (ERROR_WINHTTP_TIMEOUT)", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short"),
+    (12002, "no response in time (ERROR_WINHTTP_TIMEOUT)", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short"),
     (12007, "the name of the backend does not resolve (ERROR_WINHTTP_NAME_NOT_RESOLVED)", Symptom.NAME_NOT_FOUND, "dns-host-not-found"),
-    (12029, "no connection to the backend could be made (ERROR_WINHTTP_CANNOT_CONNECT)", Symptom.CONNECT_REFUSED, _CONNECT),
-    (12030, "the backend ended the connection (ERROR_WINHTTP_CONNECTION_ERROR)", Symptom.CLOSED_BEFORE_HEADER, "premature-close connection-reset"),
-    (12152, "what the backend sent is no valid response (ERROR_WINHTTP_INVALID_SERVER_RESPONSE)", Symptom.HEADER_INVALID, "invalid-response"),
-    (12175, "the certificate or the TLS handshake of the backend failed (ERROR_WINHTTP_SECURE_FAILURE)", Symptom.TLS_FAILED, "tls-handshake-failed tls-verify-failed"),
+    (12029, "the connection to the backend failed (ERROR_WINHTTP_CANNOT_CONNECT)", Symptom.CONNECT_REFUSED, _CONNECT),
+    (12030, "the backend closed the connection (ERROR_WINHTTP_CONNECTION_ERROR)", Symptom.CLOSED_BEFORE_HEADER, "premature-close connection-reset"),
+    (12152, "the backend's response is invalid (ERROR_WINHTTP_INVALID_SERVER_RESPONSE)", Symptom.HEADER_INVALID, "invalid-response"),
+    (12175, "the TLS handshake or certificate verification failed (ERROR_WINHTTP_SECURE_FAILURE)", Symptom.TLS_FAILED, "tls-handshake-failed tls-verify-failed"),
 )  # fmt: skip
 _WIN32 = 0x80070000  # HRESULT_FROM_WIN32
 
@@ -24,24 +24,25 @@ PRODUCT = Product(
     name="iis",
     title="IIS, ARR and the ASP.NET Core module",
     about=(
-        "The log of W3C fields has sc-status, sc-substatus and sc-win32-status: the sub-status tells which part answered, the last one"
-        " tells why a connection failed. A 503 that stands in no log of the site was made by HTTP.sys: look into httperr*.log."
+        "The W3C log has sc-status, sc-substatus and sc-win32-status. The sub-status shows which component answered, "
+        "and sc-win32-status shows why a connection failed. A 503 that is in no log of the site was returned by "
+        "HTTP.sys: see httperr*.log."
     ),
     codes=table(
-        code("500.30", "the application, in the process of IIS, failed to start", Symptom.START_FAILED, "backend-startup-failure", "500"),
+        code("500.30", "the application failed to start inside the IIS worker process", Symptom.START_FAILED, "backend-startup-failure", "500"),
         code("500.31", "the version of .NET that the application needs is not installed", Symptom.START_FAILED, "backend-startup-failure", "500"),
-        code("500.32", "the application's program could not be loaded: 32 or 64 bit differ", Symptom.START_FAILED, "backend-startup-failure", "500"),
+        code("500.32", "the application could not be loaded: 32-bit and 64-bit do not match", Symptom.START_FAILED, "backend-startup-failure", "500"),
         code("500.33", "the request handler of the application could not be loaded", Symptom.START_FAILED, "backend-startup-failure", "500"),
-        code("500.35", "two applications in one process: each needs an application pool of its own", Symptom.START_FAILED, "backend-startup-failure", "500"),
+        code("500.35", "two applications share one process: each needs its own application pool", Symptom.START_FAILED, "backend-startup-failure", "500"),
         code("500.37", "the application did not start within startupTimeLimit", Symptom.START_FAILED, "backend-startup-failure", "500"),
-        code("500.1013", "the application pool's worker or application ended before it answered", Symptom.PROCESS_CRASHED, "backend-crashed", "500"),
+        code("500.1013", "the application pool's worker or the application exited before it answered", Symptom.PROCESS_CRASHED, "backend-crashed", "500"),
         code("502.1", "a CGI application took longer than its time limit", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short", "502"),
-        code("502.2", "what a CGI application sent is no valid response", Symptom.HEADER_INVALID, "invalid-response", "502"),
-        code("502.3", "ARR could not connect or lost the connection: sc-win32-status tells why (12002 too slow, 12029 refused, 12007 no such name)", Symptom.CONNECT_FAILED, "backend-not-running wrong-port backend-too-slow premature-close", "502"),
-        code("502.4", "no server of the farm can be chosen", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured no-upstream-members", "502"),
+        code("502.2", "the response of a CGI application is invalid", Symptom.HEADER_INVALID, "invalid-response", "502"),
+        code("502.3", "ARR could not connect or lost the connection; sc-win32-status gives the reason (12002 timeout, 12029 refused, 12007 unknown name)", Symptom.CONNECT_FAILED, "backend-not-running wrong-port backend-too-slow premature-close", "502"),
+        code("502.4", "no server of the farm is available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured no-upstream-members", "502"),
         code("502.5", "the process of the ASP.NET Core application did not start", Symptom.START_FAILED, "backend-startup-failure", "502"),
-        code("503.0", "the application pool is stopped, or was switched off after too many failures", Symptom.CONNECT_REFUSED, "backend-not-running backend-crash-loop", "503"),
-        code("503.2", "more requests at once than appConcurrentRequestLimit allows", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503"),
+        code("503.0", "the application pool is stopped, or was disabled after too many failures", Symptom.CONNECT_REFUSED, "backend-not-running backend-crash-loop", "503"),
+        code("503.2", "more concurrent requests than appConcurrentRequestLimit allows", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503"),
         code("503.3", "the queue of ASP.NET is full", Symptom.WORKERS_BUSY, "workers-exhausted", "503"),
         code("503.4", "the queue of FastCGI is full", Symptom.WORKERS_BUSY, "workers-exhausted", "503"),
         *(code(str(number), message, symptom, causes) for number, message, symptom, causes in _NATIVE),

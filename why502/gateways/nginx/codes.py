@@ -1,4 +1,4 @@
-"""nginx has no codes of its own but log statuses; its messages stand in logs/formats/nginx_messages.json."""
+"""nginx has no codes of its own except its log statuses; its error messages are in gateways/nginx/logs/messages.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PRODUCT = Product(
     also=("ingress-nginx", "openresty"),
     formats=("nginx_error", "nginx_access", "ingress_nginx"),
     about=(
-        "The error log decides: each message names what was done (`while connecting to upstream`), the errno and the address. A timeout of"
-        " nginx is 504, everything else that goes wrong with a backend 502, its own shortages 500, its limits 503. 499, 009 and 000 exist in the"
-        " access log only. A 502 that follows a 504 within ten seconds is often `no live upstreams`: the group's servers are marked failed."
-        " The `stream` module knows no 504."
+        "Read the error log first: each message names the phase (`while connecting to upstream`), the errno and the "
+        "address. nginx returns 504 for its timeouts, 502 for all other backend failures, 500 if it lacks a resource, "
+        "and 503 for its limits. 499, 009 and 000 exist in the access log only. A 502 within ten seconds after a 504 "
+        "is often `no live upstreams`: the servers of the group are marked as failed. The `stream` module has no 504."
     ),
     next=(
         "tail -n 50 /var/log/nginx/error.log",

@@ -1,4 +1,4 @@
-"""Varnish has no codes; the FetchError record of varnishlog tells why a fetch failed (logs/formats/varnish.py)."""
+"""Varnish has no codes; the FetchError record of varnishlog gives the reason of a failed fetch (logs/formats/varnish.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ PRODUCT = Product(
     title="Varnish",
     formats=("varnish",),
     about=(
-        "Its only own error is a 503 `Backend fetch failed`. The reason exists in shared memory only, as FetchError. A backend that closes and one"
-        " that resets look alike (`HTC eof`). A race on a reused connection it repeats by itself."
+        "Its only own error is 503 `Backend fetch failed`. The reason exists only in shared memory, as FetchError. A "
+        "closed connection and a reset one look the same (`HTC eof`). Varnish itself retries a request that failed on "
+        "a reused connection."
     ),
     next=("varnishlog -g request -q FetchError", "varnishadm backend.list -p", "varnishlog -g raw -i Backend_health"),
     references=("https://varnish-cache.org/docs/trunk/users-guide/troubleshooting.html",),

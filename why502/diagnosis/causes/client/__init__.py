@@ -1,1 +1,1 @@
-"""Causes on the side of the client."""
+"""Causes in the client."""

@@ -1,15 +1,15 @@
-"""The request itself is malformed and refused.
+"""The request itself is malformed, and the proxy rejects it.
 
-400 "client sent invalid method", plain HTTP to a TLS port (497), a missing Host header, ALB 463.
+Typical: 400 with "client sent invalid method", plain HTTP sent to a TLS port (497), a missing Host header, ALB 463.
 
-## Confuse not with
-- `request-too-large`: well-formed and over a limit.
+## Do not confuse with
+- `request-too-large`: the request is well-formed but exceeds a limit.
 
 ## Confirm
-- The line in the error log at level info.
+- The error log has a line about the request at level info.
 
 ## Fix
-- In the client. Scanners and port probes are harmless.
+- Fix the client. Requests from scanners and port probes are harmless.
 
 ## References
 - RFC 9112, 3

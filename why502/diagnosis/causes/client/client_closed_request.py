@@ -1,15 +1,16 @@
 """The client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend.
 
-All alike in duration: the timeout of the caller in front (10, 15, 30, 60 s). HAProxy CH, CC; ALB 460. Nothing is wrong with the proxy.
+If all of them took the same time, that time is the timeout of the caller in front (10, 15, 30 or 60 s). HAProxy logs CH or CC, ALB logs 460.
+The proxy itself works correctly.
 
-## Confuse not with
-- `backend-too-slow` and its kin: why the client had to wait.
+## Do not confuse with
+- `backend-too-slow` and similar causes: they explain why the client had to wait.
 
 ## Confirm
-- The distribution of `$request_time` among the 499.
+- Look at the distribution of `$request_time` among the 499 responses.
 
 ## Fix
-- Make the backend faster, or the caller's timeout longer than the proxy's; `proxy_ignore_client_abort on` where the work must be finished.
+- Make the backend faster, or make the caller's timeout longer than the proxy's. Use `proxy_ignore_client_abort on` if the work must be finished.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection
@@ -29,24 +30,28 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     tally = case.tally(Symptom.CLIENT_CLOSED)
     if tally and not case.offline and is_impatience(case.here, case.target):
-        yield refutes(f"{tally.count} of many requests: some clients always give up, or cancel a download", tally.source, LIKELY)
+        yield refutes(
+            f"{tally.count} of many requests: some clients always disconnect early, or cancel a download", tally.source, LIKELY
+        )
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:
         spread = tally.duration_max_s - tally.duration_min_s
         if tally.count >= 3 and tally.duration_min_s >= 1 and spread <= 0.1 * tally.duration_max_s:
             yield supports(
-                f"all gave up after the same {tally.duration_max_s:.1f} s: a timeout of the caller", tally.source, WEAK
+                f"all disconnected after the same {tally.duration_max_s:.1f} s: this is a timeout of the caller",
+                tally.source,
+                WEAK,
             )
 
 
 @rule(76, "retries-unbounded", Severity.NOTE)
 def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
-    """Retries over many servers may take many times the read timeout.
+    """Retries on many servers can add up to many times the read timeout.
 
-    A slow request is tried on each server in turn, and only then answered with 504; the client is gone by then (499), and every server
-    has carried the work.
+    nginx tries a slow request on each server in turn before it answers with 504. By then the client has left (499), and every server has
+    done the work.
     """
     seen = set()
     for route in deployment.routes:

@@ -1,15 +1,15 @@
 """The request's protocol does not match the target (gRPC to an HTTP/1 group).
 
-ALB 464, Envoy UPE towards the client.
+ALB returns 464. Envoy logs UPE for the client connection.
 
-## Confuse not with
-- `wrong-protocol`: between proxy and backend.
+## Do not confuse with
+- `wrong-protocol`: the mismatch is between the proxy and the backend.
 
 ## Confirm
-- The group's protocol version against what the client speaks.
+- Compare the target group's protocol version with the protocol that the client uses.
 
 ## Fix
-- A group of that protocol version, or another path for it.
+- Use a target group with that protocol version, or route such requests to another group.
 
 ## References
 - https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
@@ -28,9 +28,9 @@ from why502.model.logs import Symptom
 
 @rule(33, "grpc-without-http2", Severity.WARNING)
 def grpc_without_http2(deployment: Deployment) -> Iterator[Risk]:
-    """A server passes to gRPC and takes no HTTP/2 from clients.
+    """A server passes requests to a gRPC backend but does not accept HTTP/2 from clients.
 
-    gRPC needs it on both sides; its clients fail before a request is read.
+    gRPC needs HTTP/2 on both connections. Its clients fail before the proxy reads a request.
     """
     every = [listen.split() for server in deployment.servers for listen in server.listens]
     if any({"http2", "quic"} & set(words[1:]) for words in every):

@@ -1,15 +1,15 @@
-"""The client sent or read too slowly.
+"""The client sent its request or read the response too slowly.
 
-408, or a closed connection; "client timed out while …" at level info.
+The client gets 408 or a closed connection. nginx logs "client timed out while …" at level info.
 
-## Confuse not with
-- `client-closed-request`: it left by itself.
+## Do not confuse with
+- `client-closed-request`: the client closed the connection itself.
 
 ## Confirm
-- client_header_timeout, client_body_timeout, send_timeout (60 s each).
+- Compare the duration with client_header_timeout, client_body_timeout and send_timeout (60 s each by default).
 
 ## Fix
-- None on the server, where the limits are the usual ones.
+- If the limits have their default values, there is nothing to fix on the server.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_core_module.html#client_body_timeout

@@ -1,15 +1,15 @@
 """The request exceeds a limit of the proxy: body (413), header or URI (400, 414, 431, 494).
 
-"client intended to send too large body", "client sent too large header line", "too long URI".
+nginx logs "client intended to send too large body", "client sent too large header line" or "too long URI".
 
-## Confuse not with
-- `request-header-too-big`: the backend's limit.
+## Do not confuse with
+- `request-header-too-big`: the request exceeds a limit of the backend.
 
 ## Confirm
-- The limit in the configuration: client_max_body_size (1 MiB by default), large_client_header_buffers (4 × 8 KiB).
+- Look up the limit in the configuration: client_max_body_size (1 MiB by default), large_client_header_buffers (4 × 8 KiB).
 
 ## Fix
-- Raise the limit on the route that takes uploads.
+- Raise the limit on the route that accepts uploads.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size
@@ -33,9 +33,10 @@ _PHP_VALUE = re.compile(r"(upload_max_filesize|post_max_size)\s{0,64}=\s{0,64}\"
 
 @rule(93, "request-header-buffers-too-small", Severity.WARNING)
 def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
-    """The buffers for the request's header are smaller than the default.
+    """The buffers for the request header are smaller than the default.
 
-    A cookie or a URL longer than one of them is refused with 400 or 414 before any backend is asked. Hardening guides tell it so.
+    nginx rejects a cookie or a URL longer than one buffer with 400 or 414, before it contacts a backend. Some hardening guides recommend
+    such values.
     """
     seen = set()
     for level in deployment.levels:
@@ -44,15 +45,15 @@ def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
             if size is not None and size < 8192 and directive.at not in seen:
                 seen.add(directive.at)
                 severity = Severity.NOTE if size >= 4096 else None
-                message = f"no line of a request's header, cookies included, may be longer than {directive.args[1]}"
-                yield risk(message, directive.at, "take 4 8k, the default", severity=severity)
+                message = f"each line of the request header, cookies included, is limited to {directive.args[1]}"
+                yield risk(message, directive.at, "use 4 8k, the default", severity=severity)
 
 
 @rule(95, "upload-limit-default", Severity.NOTE)
 def upload_default(deployment: Deployment) -> Iterator[Risk]:
-    """A location is for uploads by its name, and the limit for bodies is the default of 1m.
+    """A location is named like an upload endpoint, but the body limit is the default of 1m.
 
-    Larger files are refused with 413 by the proxy; the application never sees them.
+    The proxy rejects larger files with 413. The application never sees them.
     """
     for route in deployment.routes:
         level = deployment.level(route)
@@ -66,9 +67,9 @@ def upload_default(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(96, "body-limit-below-php", Severity.WARNING)
 def below_php(deployment: Deployment) -> Iterator[Risk]:
-    """PHP is allowed larger uploads than the proxy lets through.
+    """PHP accepts larger uploads than the proxy does.
 
-    Files between the two limits are refused with 413.
+    The proxy rejects files between the two limits with 413.
     """
     for route in deployment.routes:
         level = deployment.level(route)

@@ -1,1 +1,1 @@
-"""Causes on the side of the network."""
+"""Causes in the network."""

@@ -1,18 +1,18 @@
 """A firewall or host actively rejected the connection: REJECT, administratively prohibited, a prohibiting route.
 
-A rule `REJECT` answers with a TCP reset (ECONNREFUSED) or with an ICMP message: host- or admin-prohibited arrives as EHOSTUNREACH in a
-millisecond, net-prohibited as ENETUNREACH.
+A `REJECT` rule answers with a TCP reset (ECONNREFUSED) or with an ICMP message. "Host prohibited" and "administratively prohibited" appear
+as EHOSTUNREACH within a millisecond, "net prohibited" as ENETUNREACH.
 
-## Confuse not with
-- `backend-not-running`: the same ECONNREFUSED, and nothing listens.
-- `host-unreachable`: the same EHOSTUNREACH, after about three seconds (nobody answered ARP), or no route at all.
-- `connect-timeout`: a rule `DROP` says nothing.
+## Do not confuse with
+- `backend-not-running`: the same ECONNREFUSED, but nothing listens.
+- `host-unreachable`: the same EHOSTUNREACH, but after about three seconds (no answer to ARP), or there is no route at all.
+- `connect-timeout`: a `DROP` rule sends no answer.
 
 ## Confirm
-- `ss -ltn` on the target's machine shows the listener while connections are refused; `nft list ruleset`, `iptables -S`.
+- `ss -ltn` on the target's host shows the listener although connections are refused. `nft list ruleset` or `iptables -S` shows the rule.
 
 ## Fix
-- Allow the proxy's address to the target's port in the rule set that rejects.
+- Allow connections from the proxy's address to the target's port in the rule set that rejects them.
 
 ## References
 - https://man7.org/linux/man-pages/man7/icmp.7.html
@@ -40,7 +40,7 @@ SOON_S = (
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     target = case.target
     if target is None or target.is_unix:
         return
@@ -52,7 +52,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     told = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.seen(Symptom.HOST_UNREACHABLE):
         if case.is_local and (told is None or told.errno in (None, NO_ROUTE)):
-            yield supports(f"{target} is an address of this machine: a route cannot be missing, so a rule rejects", "", PROOF)
+            yield supports(
+                f"{target} is an address of this machine, so no route can be missing: a firewall rule rejects the connection",
+                "",
+                PROOF,
+            )
         elif probe is not None and probe.symptom is Symptom.HOST_UNREACHABLE and probe.total_s is not None:
             is_soon = probe.total_s < (AT_ONCE_S if case.tally(Symptom.HOST_UNREACHABLE) else SOON_S)
             if is_soon and probe.errno == 113 and not is_dead:
@@ -65,7 +69,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
         elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
             yield supports(
-                "the next hop answers ARP: something on the way rejects",
+                "the next hop answers ARP: a firewall on the path rejects the connection",
                 f"ip neigh show {path.gateway or target.host}",
                 FAIR,
             )
@@ -81,7 +85,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
         if tally.target is None or tally.target.port == target.port:
-            yield supports("the kernel logged packets to that port that a rule stopped", tally.source, STRONG)
+            yield supports("the kernel logged packets to that port that a firewall rule blocked", tally.source, STRONG)
             break
     for event in (case.host.events if case.host else None) or ():
         if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
@@ -98,7 +102,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether what listens was started again a moment ago, after the first failure, or ended: perhaps it did not listen when we asked."""
+    """Return whether the listening process was restarted a moment ago, after the first failure, or ended: it may not have listened during the probe."""
     if case.has_left:
         return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)

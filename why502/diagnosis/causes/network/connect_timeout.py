@@ -1,18 +1,18 @@
 """No answer to the connection attempt: packets dropped by a firewall, host down, wrong route.
 
-nginx answers 504 when its own proxy_connect_timeout runs out, 502 when the kernel gives up first. Waiting for the whole 60 s default hides
-a dead peer: a few seconds are enough inside one network.
+nginx answers 504 when its own proxy_connect_timeout expires, and 502 when the kernel gives up first. The default of 60 s hides a dead peer.
+A few seconds are enough inside one network.
 
-## Confuse not with
-- `listen-backlog-overflow`: the listener is there, its queue is full, and the kernel drops the SYN.
-- `backend-too-slow`: the connection stands and the answer is late ("while reading response header").
-- `connect-rejected`, `host-unreachable`: somebody answered.
+## Do not confuse with
+- `listen-backlog-overflow`: the listener exists, but its queue is full and the kernel drops the SYN.
+- `backend-too-slow`: the connection is established, but the response is late ("while reading response header").
+- `connect-rejected`, `host-unreachable`: a host or firewall did answer.
 
 ## Confirm
-- `nc -vz -w 3 HOST PORT` from the proxy's machine; `tcpdump -ni any port PORT` shows SYN packets without answer.
+- `nc -vz -w 3 HOST PORT` from the proxy's host; `tcpdump -ni any port PORT` shows SYN packets without an answer.
 
 ## Fix
-- Open the port in the firewall or security group between the two, or bring the host up.
+- Open the port in the firewall or security group between the two hosts, or start the target host.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c (one timer for connect and TLS handshake)
@@ -32,7 +32,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     path = case.path
@@ -45,7 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     for listener in case.listeners or ():
         if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
             yield refutes(
-                f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the way", "ss -ltn", PROOF
+                f"the accept queue of {listener.target} is full: the SYN is dropped there, not on the network path",
+                "ss -ltn",
+                PROOF,
             )
 
 
@@ -54,10 +56,10 @@ _CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", 
 
 @rule(85, "connect-timeout-too-long", Severity.NOTE)
 def too_long(deployment: Deployment) -> Iterator[Risk]:
-    """The connect timeout is longer than a connection attempt usually lives.
+    """The connect timeout is longer than a connection attempt can last.
 
-    nginx's documentation gives 75 s as the most that is possible. A peer that does not answer within a few seconds is not there; a long
-    wait hides that, and holds client and worker.
+    According to nginx's documentation the timeout cannot usually exceed 75 s. A peer that does not answer within a few seconds is down.
+    A long timeout hides that and keeps the client and the worker waiting.
     """
     seen = set()
     for level in deployment.levels:
@@ -68,7 +70,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{directive.name} {directive.args[0]} exceeds the possible 75 s",
                     directive.at,
-                    "take 1s to 5s inside one network",
+                    "use 1s to 5s inside one network",
                 )
 
 
@@ -76,7 +78,7 @@ CAUSE = Cause(
     id="connect-timeout",
     layer=Layer.NETWORK,
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
-    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the way, or the host is down",
+    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"client-closed-request"}),
     examine=examine,

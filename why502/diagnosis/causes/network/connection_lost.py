@@ -1,16 +1,17 @@
-"""An established connection died without a word: host gone, a NAT or firewall forgot it.
+"""An established connection went silent: the host is gone, or a NAT or firewall dropped its state.
 
-"recv() failed (110: Connection timed out)", 502 (the kernel gave up, not the proxy's timer): retransmissions stayed unanswered.
+nginx logs "recv() failed (110: Connection timed out)" and answers 502. Retransmissions stayed unanswered until the kernel gave up. This is not
+the proxy's own timer.
 
-## Confuse not with
-- `connect-timeout`: the connection never stood.
-- `backend-too-slow`: the proxy's own timer (504).
+## Do not confuse with
+- `connect-timeout`: the connection was never established.
+- `backend-too-slow`: the proxy's own timer expired (504).
 
 ## Confirm
-- `tcpdump` shows retransmissions without answer; idle limits of NAT and firewalls between the two (often 350 s or 5 min).
+- `tcpdump` shows retransmissions without an answer. Check the idle timeouts of NAT gateways and firewalls on the path (often 350 s or 5 min).
 
 ## Fix
-- proxy_socket_keepalive on with short kernel intervals; a shorter keepalive_timeout than the firewall's idle limit.
+- Set `proxy_socket_keepalive on` with short kernel intervals, and a keepalive_timeout shorter than the firewall's idle timeout.
 
 ## References
 - https://man7.org/linux/man-pages/man7/tcp.7.html (tcp_retries2)

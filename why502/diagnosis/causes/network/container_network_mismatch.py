@@ -1,15 +1,15 @@
 """The proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself).
 
-Refused (loopback of the container), or a connect timeout (another bridge).
+The connection is refused (loopback of the proxy's own container) or times out (another bridge).
 
-## Confuse not with
-- `wrong-address`: the same on one machine without containers.
+## Do not confuse with
+- `wrong-address`: the same problem on one machine without containers.
 
 ## Confirm
-- `docker inspect -f '{{json .NetworkSettings.Networks}}' A B`: a network in common?
+- `docker inspect -f '{{json .NetworkSettings.Networks}}' A B` shows whether they have a network in common.
 
 ## Fix
-- Put both on one network and use the service's name; for a backend on the host: host.docker.internal or the bridge's address.
+- Put both on one network and use the service name. For a backend on the host, use host.docker.internal or the bridge's address.
 
 ## References
 - https://docs.docker.com/engine/network/
@@ -28,7 +28,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     target, proxy = case.target, case.proxy
     if target is None or proxy is None or not proxy.network or not case.seen(Symptom.CONNECT_REFUSED, Symptom.CONNECT_TIMED_OUT):
         return
@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     """A proxy in a container passes to 127.0.0.1, which is the container itself.
 
-    That it is in one is seen from Docker's name server (127.0.0.11). Nothing else listens there, so the connection is refused.
+    Docker's name server (127.0.0.11) shows that the proxy runs in a container. Nothing else listens there, so the connection is refused.
     """
     ports = {target.port for target in deployment.configuration.listens}
     seen = set()

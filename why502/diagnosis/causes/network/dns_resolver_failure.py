@@ -1,15 +1,16 @@
-"""The name server itself did not answer or failed.
+"""The name server itself failed or did not answer.
 
-"could not be resolved (110: Operation timed out)", "(2: Server failure)", "(5: Operation refused)": 502 after resolver_timeout (30 s) or at once.
+nginx logs "could not be resolved" with "(110: Operation timed out)", "(2: Server failure)" or "(5: Operation refused)". The client gets 502,
+immediately or after resolver_timeout (30 s).
 
-## Confuse not with
-- `dns-host-not-found`: the server answers that there is no such name.
+## Do not confuse with
+- `dns-host-not-found`: the name server answers that the name does not exist.
 
 ## Confirm
-- `dig NAME @RESOLVER +tries=1 +time=2`
+- `dig NAME @RESOLVER +tries=1 +time=2` fails or times out.
 
 ## Fix
-- Name a resolver that works, two of them; on a machine with systemd-resolved 127.0.0.53.
+- Configure a resolver that works, better two of them; on a machine with systemd-resolved use 127.0.0.53.
 
 ## References
 - nginx: src/core/ngx_resolver.c, ngx_resolver_strerror
@@ -29,7 +30,7 @@ from why502.remedies.changes import own_servers, reload, tree_of
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     for name in case.here.names or ():
@@ -41,7 +42,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Ask this machine's own name servers, which know the name, in the place of those that fail."""
+    """Use this machine's own name servers, which resolve the name, instead of those that fail."""
     servers = own_servers(case)
     for route in case.routes if servers else ():
         setting = route.setting("resolver") if route.has_variables else None

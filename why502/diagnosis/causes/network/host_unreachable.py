@@ -1,16 +1,17 @@
 """No route to the host or network.
 
-EHOSTUNREACH (no answer to ARP or a router's message) or ENETUNREACH (no route in the proxy's own table). 502 in nginx.
+connect() fails with EHOSTUNREACH (no answer to ARP, or a router reports it) or ENETUNREACH (no route in the proxy's own routing table).
+nginx answers 502.
 
-## Confuse not with
-- `connect-rejected`: a firewall's prohibition looks the same and comes at once.
+## Do not confuse with
+- `connect-rejected`: a firewall's rejection causes the same error, but immediately.
 - `stale-dns`: the address belonged to a host or container that is gone.
 
 ## Confirm
-- `ip route get ADDRESS`; `ip neigh show ADDRESS` says FAILED or INCOMPLETE.
+- `ip route get ADDRESS` shows the route; `ip neigh show ADDRESS` shows FAILED or INCOMPLETE.
 
 ## Fix
-- Add the missing route, bring the host or the interface up, or name the backend's right address.
+- Add the missing route, bring up the host or the interface, or correct the backend's address.
 
 ## References
 - https://man7.org/linux/man-pages/man2/connect.2.html (EHOSTUNREACH, ENETUNREACH)
@@ -31,7 +32,7 @@ NO_ROUTE = 113  # EHOSTUNREACH
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     path = case.path
     told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel does: a timeout
     if path is not None and not case.is_local and told and case.seen(*CAUSE.symptoms):
@@ -40,7 +41,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(path.words, where, STRONG)
     probe = case.probe(Symptom.HOST_UNREACHABLE)
     if probe is not None and probe.errno == 101:
-        yield supports("this machine itself has no route there", "probe", STRONG)
+        yield supports("this machine itself has no route to it", "probe", STRONG)
     seen = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.is_local and case.target is not None and seen is not None and seen.errno in (None, NO_ROUTE):
         yield refutes(f"{case.target} is an address of this machine", "", PROOF)
@@ -48,9 +49,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 @rule(26, "resolver-asks-for-ipv6", Severity.NOTE)
 def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
-    """The resolver is asked for IPv6 addresses although nothing here listens or resolves on IPv6.
+    """The resolver returns IPv6 addresses although nothing here listens or resolves on IPv6.
 
-    On a machine without IPv6 each such address is a failed attempt (`Network is unreachable`), and where only they are left a 502.
+    On a machine without IPv6 each such address costs a failed attempt (`Network is unreachable`). If only such addresses are left, the client
+    gets 502.
     """
     is_used = any(route.has_variables and route.resolver for route in deployment.routes)
     if not is_used or not deployment.is_whole or any("[" in listen for server in deployment.servers for listen in server.listens):
@@ -59,7 +61,7 @@ def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
         for directive in level.own("resolver"):
             addresses = [word for word in directive.args if "=" not in word]
             if addresses and not any("[" in word for word in addresses) and "ipv6=off" not in directive.args:
-                yield risk("the resolver also gives IPv6 addresses, and nothing here uses IPv6", directive.at, "add `ipv6=off`")
+                yield risk("the resolver also returns IPv6 addresses, but nothing here uses IPv6", directive.at, "add `ipv6=off`")
 
 
 CAUSE = Cause(

@@ -1,15 +1,15 @@
-"""The tunnel agent between gateway and origin is not connected.
+"""The tunnel agent between the gateway and the origin is not connected.
 
-Cloudflare 1033 (530), ngrok ERR_NGROK_3200, an ssh -R that ended.
+Cloudflare shows 1033 (530), ngrok shows ERR_NGROK_3200. An `ssh -R` session that ended has the same effect.
 
-## Confuse not with
-- `backend-not-running`: the agent runs and cannot reach the origin (502 with a Go error).
+## Do not confuse with
+- `backend-not-running`: the agent runs but cannot reach the origin (502 with a Go error).
 
 ## Confirm
-- The agent's status and log (`cloudflared tunnel info`, `systemctl status cloudflared`).
+- Check the agent's status and log (`cloudflared tunnel info`, `systemctl status cloudflared`).
 
 ## Fix
-- Start the agent, with a service manager that restarts it.
+- Start the agent under a service manager that restarts it.
 
 ## References
 - https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/

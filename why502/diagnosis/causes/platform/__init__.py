@@ -1,1 +1,1 @@
-"""Causes on the side of the platform."""
+"""Causes in the platform: kernel, host, service manager, cloud provider."""

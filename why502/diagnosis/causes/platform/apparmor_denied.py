@@ -1,17 +1,18 @@
-"""AppArmor denied the proxy's or the backend's access.
+"""AppArmor denied access to the proxy or the backend.
 
-A denied address family makes socket() fail ("socket() failed (13: Permission denied)", status 500 in nginx); a denied file or socket path
-gives EACCES although the modes are right.
+If an address family is denied, socket() fails ("socket() failed (13: Permission denied)", status 500 in nginx). If a file or socket path is
+denied, the error is EACCES although the file modes are right.
 
-## Confuse not with
-- `unix-socket-permission`: the modes stop it.
-- `selinux-denied`: the other module.
+## Do not confuse with
+- `unix-socket-permission`: the file modes deny access.
+- `selinux-denied`: SELinux denied access, not AppArmor.
 
 ## Confirm
-- `journalctl -k -g apparmor=` or `ausearch -m avc`: lines with apparmor="DENIED" and the proxy's profile.
+- `journalctl -k -g apparmor=` or `ausearch -m avc` shows lines with apparmor="DENIED" and the proxy's profile.
 
 ## Fix
-- Add the missing rule to the profile (local override below /etc/apparmor.d/local/), `apparmor_parser -r PROFILE`. Do not disable the profile.
+- Add the missing rule to the profile (local override in /etc/apparmor.d/local/), then run `apparmor_parser -r PROFILE`. Do not disable the
+  profile.
 
 ## References
 - https://man7.org/linux/man-pages/man7/capabilities.7.html
@@ -31,12 +32,12 @@ NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(Symptom.SOCKET_DENIED, Symptom.CONNECT_DENIED, Symptom.TEMP_DENIED):
         return
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        yield refutes("the kernel has no such address family (97), a denial is another error (13)", denied.source, STRONG)
+        yield refutes("the kernel does not support the address family (97); a denial would be error 13", denied.source, STRONG)
     for tally in case.anywhere(Symptom.APPARMOR_DENIED)[:1]:
         yield supports("an AppArmor denial was logged at the same time", tally.source, PROOF)
     for event in [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.APPARMOR_DENIED][:1]:

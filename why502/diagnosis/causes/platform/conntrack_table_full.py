@@ -1,15 +1,15 @@
 """The connection tracking table is full and packets are dropped.
 
-"nf_conntrack: table full, dropping packet": new connections time out here and there, old ones go on.
+The kernel logs "nf_conntrack: table full, dropping packet". Some new connections time out. Established ones continue to work.
 
-## Confuse not with
-- `connect-timeout`: one target, always.
+## Do not confuse with
+- `connect-timeout`: affects one target, and every attempt.
 
 ## Confirm
-- `sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`; `dmesg | grep conntrack`.
+- Compare `sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`; see `dmesg | grep conntrack`.
 
 ## Fix
-- Raise nf_conntrack_max (and the hash size), shorten nf_conntrack_tcp_timeout_time_wait, or do not track local connections (NOTRACK).
+- Raise nf_conntrack_max (and the hash size), shorten nf_conntrack_tcp_timeout_time_wait, or exclude local connections (NOTRACK).
 
 ## References
 - https://docs.kernel.org/networking/nf_conntrack-sysctl.html
@@ -26,7 +26,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.seen(Symptom.CONNECT_TIMED_OUT, Symptom.CONNECTION_DIED, Symptom.CONNECT_DENIED, Symptom.READ_TIMED_OUT)
     if not hurt and case.target is not None:
         return

@@ -1,15 +1,16 @@
-"""The processors, or a cgroup quota, are the bottleneck.
+"""The CPUs, or a cgroup quota, are the bottleneck.
 
-Every request takes longer than it should, until timeouts end them. In containers the quota throttles long before the machine is busy.
+Every request takes longer than it should, until some run into a timeout. In a container the quota throttles long before the host is busy.
 
-## Confuse not with
-- `workers-exhausted`: workers wait for something else than a processor.
+## Do not confuse with
+- `workers-exhausted`: the workers wait for something other than CPU time.
 
 ## Confirm
-- `cat /proc/pressure/cpu`; `cpu.stat` of the cgroup: nr_throttled grows; `vmstat 1`: r above the number of processors, st.
+- `cat /proc/pressure/cpu` shows waiting tasks. In the cgroup's `cpu.stat`, nr_throttled grows. In `vmstat 1`, r exceeds the number of CPUs, or
+  st is high.
 
 ## Fix
-- Raise CPUQuota= or the container's limit, add processors, or make the work cheaper.
+- Raise CPUQuota= or the container's limit, add CPUs, or reduce the work for each request.
 
 ## References
 - https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu
@@ -35,7 +36,7 @@ BUSY, CROWD = (
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
         return
     for pressure in case.pressure:
@@ -66,7 +67,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _is_crowded(pressure: Pressure) -> bool:
-    """Return whether many more tasks wanted to run than there are CPUs, and none of these was idle."""
+    """Return whether far more tasks were runnable than there are CPUs, and no CPU was idle."""
     if pressure.cpu_busy is None or pressure.running is None or pressure.cpus is None:
         return False
     return pressure.cpu_busy >= BUSY and pressure.running > CROWD * pressure.cpus

@@ -1,15 +1,15 @@
-"""No space or inodes are left where the proxy or the backend must write.
+"""No space or inodes are left on a file system that the proxy or the backend writes to.
 
-"(28: No space left on device)": answers are cut, uploads get 500, logs stop, databases refuse to write.
+Programs fail with "(28: No space left on device)". Responses are truncated, uploads get 500, logs stop, databases reject writes.
 
-## Confuse not with
-- `proxy-temp-unwritable`: there is space and no permission.
+## Do not confuse with
+- `proxy-temp-unwritable`: there is space, but no permission.
 
 ## Confirm
-- `df -h PATH; df -i PATH`; a tmpfs of its own may be full while the disk is not.
+- `df -h PATH; df -i PATH` shows 100 %. A separate tmpfs may be full although the disk is not.
 
 ## Fix
-- Make room (old logs, caches, deleted files still held open: `lsof +L1`), then a limit: max_size of proxy_cache_path, logrotate.
+- Free space (old logs, caches, deleted files still held open: `lsof +L1`). Then set a limit: max_size of proxy_cache_path, logrotate.
 
 ## References
 - https://man7.org/linux/man-pages/man2/write.2.html (ENOSPC)
@@ -28,7 +28,7 @@ MANY = 3  # words of its own about it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not case.events(Symptom.DISK_FULL):
         return
     events = case.events(Symptom.DISK_FULL)

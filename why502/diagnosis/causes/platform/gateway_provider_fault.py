@@ -1,15 +1,15 @@
-"""A fault of the cloud or CDN provider itself.
+"""The cloud or CDN provider itself has a fault.
 
-The gateway's own infrastructure failed: an internal code in its log, an incident on its status page, nothing at the origin.
+The gateway's own infrastructure failed. Its log has an internal code, its status page may report an incident, and the origin shows no error.
 
-## Confuse not with
-- `cdn-setting`: the customer's own setting.
+## Do not confuse with
+- `cdn-setting`: a setting of the customer is wrong.
 
 ## Confirm
-- The provider's status page at that time; the origin's log has no such request.
+- The provider's status page reports an incident at that time. The origin's log does not contain the request.
 
 ## Fix
-- Wait, or move traffic; open a case with the request ids.
+- Wait, or move traffic elsewhere. Open a support case with the request ids.
 
 ## References
 - https://www.cloudflarestatus.com/

@@ -1,15 +1,15 @@
 """The disk is the bottleneck.
 
-Processes stand in state D; requests that read or write take seconds.
+Processes are in state D. Requests that read or write files take seconds.
 
-## Confuse not with
-- `memory-pressure`: the disk is busy because memory is swapped.
+## Do not confuse with
+- `memory-pressure`: the disk is busy because of swapping.
 
 ## Confirm
-- `cat /proc/pressure/io`; `iostat -x 1`; `ps -eo state,pid,comm | grep ^D`.
+- See `cat /proc/pressure/io`, `iostat -x 1` and `ps -eo state,pid,comm | grep ^D`.
 
 ## Fix
-- Find who writes (`iotop`), move it to another disk or time; raise the volume's limit.
+- Find the process that causes the load (`iotop`). Move it to another disk or another time, or raise the volume's limit.
 
 ## References
 - https://docs.kernel.org/accounting/psi.html
@@ -29,7 +29,7 @@ BUSY = 0.9  # share of time that a disk worked
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.seen(Symptom.IO_FAILED) and (disk := next((disk for disk in case.here.disks or () if disk.is_read_only), None)):
         yield refutes(f"the file system of {disk.path} is mounted read-only", f"findmnt -T {disk.path}", PROOF)
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):

@@ -1,15 +1,15 @@
-"""The machine or cgroup is short of memory and everything on it is slow.
+"""The machine or cgroup is short of memory, and everything on it is slow.
 
-Reclaim and swapping stall every process: requests that took milliseconds take seconds, and time out (504, 499).
+Memory reclaim and swapping stall every process. Requests that took milliseconds take seconds, and time out (504, 499).
 
-## Confuse not with
-- `backend-oom-killed`: the kernel went further and killed.
+## Do not confuse with
+- `backend-oom-killed`: the kernel killed a process.
 
 ## Confirm
-- `cat /proc/pressure/memory`: some avg10 above 20; `vmstat 1`: si and so above 0.
+- `cat /proc/pressure/memory` shows `some avg10` above 20; `vmstat 1` shows si and so above 0.
 
 ## Fix
-- Fewer workers, a smaller cache, more memory; find what grew.
+- Find out what uses more memory than before. Run fewer workers, use a smaller cache, or add memory.
 
 ## References
 - https://docs.kernel.org/accounting/psi.html
@@ -29,7 +29,7 @@ SWAPPING = 4 << 20  # bytes swapped in and out per second: for kernels without p
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     slow = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT)
     if slow:
         for pressure in case.pressure:

@@ -1,16 +1,16 @@
 """A sandbox (systemd, snap, seccomp) denies the proxy a socket.
 
-RestrictAddressFamilies=, IPAddressDeny=, PrivateNetwork= or a seccomp filter: socket() or connect() fails with EPERM, EACCES or EAFNOSUPPORT, and no file
-mode or firewall explains it.
+RestrictAddressFamilies=, IPAddressDeny=, PrivateNetwork= or a seccomp filter makes socket() or connect() fail with EPERM, EACCES or
+EAFNOSUPPORT. No file mode or firewall explains the error.
 
-## Confuse not with
-- `selinux-denied`, `apparmor-denied`: their denials are logged.
+## Do not confuse with
+- `selinux-denied`, `apparmor-denied`: these denials are logged.
 
 ## Confirm
-- `systemctl show -p RestrictAddressFamilies,IPAddressDeny,PrivateNetwork UNIT`
+- `systemctl show -p RestrictAddressFamilies,IPAddressDeny,PrivateNetwork UNIT` shows the restriction.
 
 ## Fix
-- Allow the family or address in a drop-in of the unit.
+- Allow the address family or address in a drop-in for the unit.
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.exec.html#RestrictAddressFamilies=

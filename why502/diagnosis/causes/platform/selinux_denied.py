@@ -1,18 +1,18 @@
 """SELinux denied the proxy's connection.
 
-nginx runs in the domain httpd_t. Without a boolean it may connect only to ports with certain labels, and to unix sockets of certain
-types. The log shows "(13: Permission denied)" although the modes are right.
+nginx runs in the domain httpd_t. Unless a boolean is set, it may connect only to ports with certain labels and to unix sockets of certain
+types. The log shows "(13: Permission denied)" although the file modes are right.
 
-## Confuse not with
-- `unix-socket-permission`: the modes stop it; no AVC line.
-- `apparmor-denied`: the other module; its lines say apparmor="DENIED".
+## Do not confuse with
+- `unix-socket-permission`: the file modes deny access, and there is no AVC line.
+- `apparmor-denied`: AppArmor denied access. Its log lines contain apparmor="DENIED".
 
 ## Confirm
-- `ausearch -m avc -c nginx -ts recent`; `getenforce`.
+- `ausearch -m avc -c nginx -ts recent` shows the denial; `getenforce` shows Enforcing.
 
 ## Fix
-- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: give its
-  directory the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Never switch SELinux off.
+- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: label its directory
+  with the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Do not disable SELinux.
 
 ## References
 - https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9/html/using_selinux/index
@@ -44,13 +44,15 @@ SHARED = (
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     denied = list(case.anywhere(Symptom.SELINUX_DENIED)) if case.target is not None or case.offline else []
     events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
     if case.seen(Symptom.CONNECT_DENIED):
         told = case.tally(Symptom.CONNECT_DENIED)
         if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
-            yield supports("permission denied on a TCP connection: file modes do not matter there, a policy does", "", FAIR)
+            yield supports(
+                "permission denied on a TCP connection: file modes do not apply there, only a security policy does", "", FAIR
+            )
         for tally in denied[:1]:
             yield supports("an SELinux denial was logged at the same time", tally.source, PROOF)
         for event in events[:1]:
@@ -61,7 +63,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Set the boolean that lets the proxy connect, or label the port; label the socket, with its directory where that is its own."""
+    """Set the boolean that lets the proxy connect, or label the port. Label the socket, and its directory if the directory holds only that socket."""
     target = case.target
     if target is None:
         return

@@ -1,1 +1,1 @@
-"""Causes on the side of the proxy."""
+"""Causes in the proxy: its configuration and its limits."""

@@ -1,15 +1,15 @@
 """The AJP secret is missing or wrong.
 
-Tomcat since 9.0.31 demands secretRequired: it answers 403 or closes; Apache says 503, AH00992.
+Since 9.0.31 Tomcat sets secretRequired by default. It answers 403 or closes the connection. Apache then answers 503 and logs AH00992.
 
-## Confuse not with
-- `premature-close`: any other close.
+## Do not confuse with
+- `premature-close`: the backend closed the connection for another reason.
 
 ## Confirm
-- `secret=` of ProxyPass against `secret=` of the Connector.
+- Compare `secret=` of ProxyPass with `secret=` of the Connector.
 
 ## Fix
-- Set the same secret on both (Apache 2.4.42 or newer).
+- Set the same secret in both (Apache 2.4.42 or later).
 
 ## References
 - https://tomcat.apache.org/tomcat-9.0-doc/config/ajp.html
@@ -29,7 +29,7 @@ FORBIDDEN = 403
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against: Tomcat answers 403 to whoever tells the wrong secret, whatever is asked for."""
+    """Yield the evidence for and against. With a wrong secret Tomcat answers every request with 403, whatever its path."""
     began, logs = case.born, case.here.logs
     if case.target is None or case.protocol != "ajp" or began is None or logs is None:
         return

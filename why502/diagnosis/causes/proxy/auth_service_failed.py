@@ -1,15 +1,15 @@
 """The authentication or authorisation subrequest failed or returned an unexpected status.
 
-auth_request takes 2xx, 401 and 403; anything else is 500 ("auth request unexpected status"). ALB 561, Envoy UAEX.
+auth_request accepts 2xx, 401 and 403. Any other status becomes 500 ("auth request unexpected status"). ALB returns 561, Envoy logs UAEX.
 
-## Confuse not with
-- the causes of the auth backend's own failure: they stand beside this one.
+## Do not confuse with
+- the causes of the auth backend's own failure: they are reported next to this one.
 
 ## Confirm
-- The subrequest's own line (`subrequest: "/auth"`).
+- The error log has a line for the subrequest (`subrequest: "/auth"`).
 
 ## Fix
-- Repair the auth service; let it answer 401 or 403.
+- Repair the auth service. It must answer 2xx, 401 or 403.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
@@ -28,9 +28,9 @@ from why502.model.logs import Symptom
 
 @rule(121, "auth-request-with-body", Severity.WARNING)
 def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
-    """The location of an authentication subrequest announces a body that is not sent.
+    """The location of an authentication subrequest announces a body that it does not send.
 
-    The subrequest carries the client's Content-Length without the body. The service waits for it until a timeout: every POST fails.
+    The subrequest carries the client's Content-Length without the body. The service waits for the body until a timeout, so every POST fails.
     """
     asked = {
         setting.args[0].partition("?")[0]
@@ -46,7 +46,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
         has_length = any(header.lower() == "content-length" for header, _ in route.headers)
         if level.first("proxy_pass_request_body") != "off" and not has_length:
             yield risk(
-                f"{name} announces a body to the service and sends none",
+                f"{name} announces a body to the service but sends none",
                 route.at,
                 'add `proxy_pass_request_body off; proxy_set_header Content-Length "";`',
             )

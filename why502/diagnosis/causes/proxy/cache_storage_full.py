@@ -1,15 +1,15 @@
-"""No room is left for the cached object.
+"""No space is left for the cached object.
 
-Varnish: "Could not get storage", n_lru_nuked grows and nuke_limit is reached; the fetch fails with 503.
+Varnish logs "Could not get storage". n_lru_nuked grows, nuke_limit is reached, and the fetch fails with 503.
 
-## Confuse not with
-- `disk-full`: the file system.
+## Do not confuse with
+- `disk-full`: the file system is full.
 
 ## Confirm
-- varnishstat: MAIN.n_lru_nuked, SMA.*.c_fail.
+- `varnishstat` shows growing MAIN.n_lru_nuked and SMA.*.c_fail.
 
 ## Fix
-- A larger storage, nuke_limit, or pass large objects through.
+- Use a larger storage, raise nuke_limit, or pass large objects without caching them.
 
 ## References
 - https://varnish-cache.org/docs/7.1/reference/varnishd.html

@@ -1,15 +1,16 @@
 """A setting at the CDN in front (TLS mode, origin rule, worker) makes the request fail.
 
-A TLS mode that does not fit the origin, an origin rule with another port, a worker that throws (1101), a redirect loop of Flexible TLS.
+Typical: a TLS mode that does not match the origin, an origin rule with another port, a worker that throws an exception (1101), a redirect loop
+caused by Flexible TLS.
 
-## Confuse not with
-- `tls-verify-failed`, `tls-handshake-failed`: the origin's certificate or protocol.
+## Do not confuse with
+- `tls-verify-failed`, `tls-handshake-failed`: the origin's certificate or protocol is wrong.
 
 ## Confirm
-- The code on the CDN's page; the same request straight to the origin.
+- Read the code on the CDN's error page. Send the same request directly to the origin.
 
 ## Fix
-- At the CDN: the setting that the code names.
+- Correct the setting at the CDN that the code names.
 
 ## References
 - https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/

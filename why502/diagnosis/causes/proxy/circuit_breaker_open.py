@@ -1,15 +1,16 @@
-"""A circuit breaker or outlier detection of the proxy holds requests back.
+"""A circuit breaker or outlier detection of the proxy rejects requests.
 
-Envoy UO (upstream overflow), Traefik's circuitBreaker, Istio outlier detection: 503 at once, without asking the backend.
+The client gets 503 immediately and the backend is not contacted. Envoy logs UO (upstream overflow). Traefik has circuitBreaker, Istio has
+outlier detection.
 
-## Confuse not with
-- `all-upstreams-down`: no member is left.
+## Do not confuse with
+- `all-upstreams-down`: no usable member is left.
 
 ## Confirm
-- Envoy: `upstream_rq_pending_overflow`, `circuit_breakers.default.*_open` in /stats.
+- Envoy: `upstream_rq_pending_overflow`, `circuit_breakers.default.*_open` in /stats are above 0.
 
 ## Fix
-- Repair what opened it, or raise its thresholds.
+- Fix the failure that opened it, or raise its thresholds.
 
 ## References
 - https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/circuit_breaking
@@ -24,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="circuit-breaker-open",
     layer=Layer.PROXY,
-    message="a circuit breaker or outlier detection of the proxy holds requests back",
+    message="a circuit breaker or outlier detection of the proxy rejects requests",
     symptoms={Symptom.CIRCUIT_OPEN: 5.0},
 )

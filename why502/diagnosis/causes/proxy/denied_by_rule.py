@@ -1,15 +1,15 @@
-"""An access rule or firewall of the proxy answered.
+"""An access rule or web application firewall of the proxy rejected the request.
 
-403 by deny, a WAF, HAProxy PR, Envoy RBAC.
+Typical: 403 from a deny rule or a WAF, HAProxy PR, Envoy RBAC.
 
-## Confuse not with
-- `rate-limited`: by rate, not by rule.
+## Do not confuse with
+- `rate-limited`: the request was rejected for its rate.
 
 ## Confirm
-- The rule's name or number in the log line.
+- The log line names the rule or its number.
 
 ## Fix
-- Allow what is legitimate.
+- Change the rule to allow legitimate requests.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_access_module.html
@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="denied-by-rule",
     layer=Layer.PROXY,
-    message="an access rule or firewall of the proxy answered",
+    message="an access rule or web application firewall of the proxy rejected the request",
     symptoms={Symptom.DENIED_BY_RULE: 5.0},
 )

@@ -1,17 +1,18 @@
 """The upstream host name does not resolve.
 
-With a variable in the target nginx asks its `resolver` at each request: "could not be resolved (3: Host not found)", 502. Without a variable the
-name is resolved when the configuration is loaded: "host not found in upstream", nginx does not start, or keeps the old configuration.
+If the target contains a variable, nginx asks its `resolver` during each request: "could not be resolved (3: Host not found)", 502. Without a
+variable nginx resolves the name when it loads the configuration: "host not found in upstream". Then it does not start, or keeps the old
+configuration.
 
-## Confuse not with
+## Do not confuse with
 - `dns-resolver-failure`: the name server itself does not answer.
 - `resolver-missing`: no name server is configured.
 
 ## Confirm
-- `dig NAME @RESOLVER`: NXDOMAIN, or an answer without addresses. nginx's resolver does not read /etc/hosts, nor search domains.
+- `dig NAME @RESOLVER` returns NXDOMAIN, or an answer without addresses. nginx's resolver does not use /etc/hosts or search domains.
 
 ## Fix
-- Correct the name (fully qualified), or add the record; for names of /etc/hosts use no variable.
+- Correct the name (use the fully qualified one), or add the record. For names in /etc/hosts do not use a variable.
 
 ## References
 - nginx: src/core/ngx_resolver.c; https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver
@@ -31,7 +32,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     for proxy in case.proxies:
@@ -59,9 +60,9 @@ _PRIVATE = (".local", ".internal", ".lan", ".svc", ".consul", ".home.arpa", ".lo
 
 @rule(21, "public-resolver-for-private-name", Severity.WARNING)
 def private_name(deployment: Deployment) -> Iterator[Risk]:
-    """A name of a private network is to be resolved by a public name server only.
+    """A name from a private network is resolved by a public name server only.
 
-    Public servers do not know container, cluster or company names: each request is a 502 (`could not be resolved (3: Host not
+    Public servers do not know the names of containers, clusters or companies. Every request gets 502 (`could not be resolved (3: Host not
     found)`).
     """
     for route in deployment.routes:
@@ -76,14 +77,14 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
                 and ("." not in name or name.endswith(_PRIVATE))
             ):
                 message = f"{name} is a private name, but {', '.join(route.resolver)} resolves only public names"
-                yield risk(message, route.at, "name the resolver of that network (Docker: 127.0.0.11)")
+                yield risk(message, route.at, "use the resolver of that network (Docker: 127.0.0.11)")
 
 
 @rule(22, "group-name-misspelt", Severity.ERROR)
 def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
-    """A target is no group and no full host name, and a group has nearly its name.
+    """A target is neither an upstream group nor a full host name, and a group has a very similar name.
 
-    nginx takes it for a host name, and does not start where it does not resolve (`host not found in upstream`).
+    nginx treats it as a host name, and does not start if it does not resolve (`host not found in upstream`).
     """
     if not deployment.is_whole:
         return

@@ -1,17 +1,17 @@
-"""No local port is left for new connections to that target, usually for lack of keepalive.
+"""No local port is left for new connections to the target, usually because connections are not kept alive.
 
-Each connection to one address and port needs a local port of its own, and keeps it for a minute in TIME-WAIT after it was closed.
-connect() then fails with EADDRNOTAVAIL (99): 502 at once.
+Each connection to one address and port needs its own local port, and holds it for a minute in TIME-WAIT after it is closed. When none is
+free, connect() fails with EADDRNOTAVAIL (99) and nginx answers 502 immediately.
 
-## Confuse not with
+## Do not confuse with
 - `proxy-bind-failed`: proxy_bind names an address that this machine does not have.
 
 ## Confirm
-- `ss -Htan dst ADDRESS:PORT | wc -l` against `sysctl net.ipv4.ip_local_port_range`.
+- Compare `ss -Htan dst ADDRESS:PORT | wc -l` with `sysctl net.ipv4.ip_local_port_range`.
 
 ## Fix
-- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (default since nginx 1.29.7);
-  or add peers or local addresses.
+- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (the default since nginx 1.29.7).
+  Otherwise add peers or local addresses.
 
 ## References
 - https://man7.org/linux/man-pages/man7/ip.7.html (ip_local_port_range, EADDRNOTAVAIL)
@@ -35,11 +35,11 @@ from why502.remedies.changes import KEPT, keep_open, reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     lost = case.tally(Symptom.NO_LOCAL_PORT)
     if lost and case.target is not None and ":" in case.target.host:
         yield refutes(
-            "it is an IPv6 address: more often, the reason is that this machine has no IPv6 address to connect from",
+            "it is an IPv6 address: a more common reason is that this machine has no IPv6 address to connect from",
             lost.source,
             STRONG,
         )
@@ -52,11 +52,11 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"{used} of {room} local ports are in use towards {case.target}", "ss -tan", STRONG if used > 0.8 * room else WEAK
             )
     if case.seen(Symptom.NO_LOCAL_PORT) and case.route and not case.route.keepalive:
-        yield supports("no connection to this target is kept open", str(case.route.at or ""), WEAK)
+        yield supports("no connection to this target is kept alive", str(case.route.at or ""), WEAK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Keep connections open: in the group, or in one made for the route's only address."""
+    """Return edits that keep connections open, in the group or in a new group for the route's only address."""
     if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
         message = f"keep {KEPT} connections to {case.target} open and reuse them (existing ones stay in TIME_WAIT for a minute)"
         yield Remedy(message=message, steps=(*changes, *reload(case.proxy)))
@@ -66,7 +66,7 @@ _METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
 
 
 def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> Iterator[tuple[Route, Level]]:
-    """Yield the routes whose group says `keepalive N`."""
+    """Yield the routes whose group sets `keepalive N`."""
     asked = {group.name for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive > 0}
     for route in deployment.routes:
         level = deployment.level(route)
@@ -76,19 +76,19 @@ def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> I
 
 @rule(40, "keepalive-needs-http-1.1", Severity.WARNING)
 def keepalive_version(deployment: Deployment) -> Iterator[Risk]:
-    """A group keeps connections and the route speaks HTTP/1.0, so none is kept.
+    """A group keeps connections alive, but the route uses HTTP/1.0, so none is kept.
 
-    Before nginx 1.29.7 proxy_http_version is 1.0 and `Connection: close` is sent: each request opens a connection, and under load the
-    local ports run out.
+    Before nginx 1.29.7 proxy_http_version is 1.0 and nginx sends `Connection: close`. Each request opens a connection, and under load the local
+    ports run out.
     """
     for route, level in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version == "1.0":
-            message = f'upstream "{route.upstream}" keeps connections, and this route speaks HTTP/1.0'
+            message = f'upstream "{route.upstream}" keeps connections, but this route uses HTTP/1.0'
             yield risk(message, route.at, _spoken(deployment, route, level))
 
 
 def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
-    """Return what makes the route keep connections; with an edit where it takes nothing away from other headers."""
+    """Return the remedy that makes the route keep connections, with an edit if that does not remove other headers."""
     message = '`proxy_http_version 1.1; proxy_set_header Connection "";`'
     tree = deployment.trees.get(route.at.file) if route.at else None
     is_free = not route.headers or bool(level.own("proxy_set_header"))
@@ -101,16 +101,16 @@ def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
 
 @rule(41, "keepalive-needs-connection-header", Severity.WARNING)
 def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
-    """A group keeps connections and the request tells the backend to close.
+    """A group keeps connections alive, but the request asks the backend to close them.
 
-    Before nginx 1.29.7 `Connection: close` is sent unless it is set otherwise. The usual map for WebSockets sends `close` to all other
-    requests, in any version.
+    Before nginx 1.29.7 nginx sends `Connection: close` by default. The usual map for WebSockets sends `close` for all other requests, in any
+    version.
     """
     for route, _ in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version != "1.1":
             continue
         values = [value for name, value in route.headers if name.lower() == "connection"]
-        message = f'upstream "{route.upstream}" keeps connections, and this route sends `Connection: close`'
+        message = f'upstream "{route.upstream}" keeps connections, but this route sends `Connection: close`'
         if not values and not deployment.since(1, 29, 7):
             yield risk(message, route.at, 'add `proxy_set_header Connection "";`')
         elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
@@ -121,10 +121,9 @@ def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(42, "keepalive-before-method", Severity.WARNING)
 def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
-    """`keepalive` stands before the balancing method, which undoes it.
+    """`keepalive` is placed before the balancing method, which disables it.
 
-    Before nginx 1.29.7 the method replaces what keepalive had put in its place (warning: `load balancing method redefined`), and no
-    connection is kept.
+    Before nginx 1.29.7 the balancing method overrides keepalive (warning: `load balancing method redefined`), and no connection is kept.
     """
     for level in () if deployment.since(1, 29, 7) else deployment.blocks("upstream"):
         names = [directive.name for directive in level.directives]
@@ -137,14 +136,14 @@ def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(43, "fastcgi-keepalive-off", Severity.WARNING)
 def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
-    """A group keeps connections, and FastCGI is told to close them.
+    """A group keeps connections alive, but FastCGI closes them.
 
-    `fastcgi_keep_conn` is off by default: the backend closes after each answer.
+    `fastcgi_keep_conn` is off by default: the backend closes the connection after each response.
     """
     for route, level in _asks_for_keepalive(deployment, ("fastcgi",)):
         if level.first("fastcgi_keep_conn") != "on":
             yield risk(
-                f'upstream "{route.upstream}" keeps connections, and fastcgi_keep_conn is off',
+                f'upstream "{route.upstream}" keeps connections, but fastcgi_keep_conn is off',
                 route.at,
                 "add `fastcgi_keep_conn on;`",
             )
@@ -153,7 +152,7 @@ def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
-    message="no local port is left for new connections to that target, usually for lack of keepalive",
+    message="no local port is left for new connections to the target, usually because connections are not kept alive",
     headline="no local port is left for new connections to {target}",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},
     needs=frozenset({"kernel"}),

@@ -1,15 +1,16 @@
 """SCRIPT_FILENAME names a file that PHP-FPM cannot see.
 
-"Primary script unknown": 404 "File not found." The path is built from root and the script's name; with a container or chroot it must hold there, not in nginx.
+PHP-FPM reports "Primary script unknown" and answers 404 "File not found." The path is built from root and the script's name. If PHP-FPM runs
+in a container or chroot, the path must exist there, not where nginx runs.
 
-## Confuse not with
+## Do not confuse with
 - `php-fpm-socket-mismatch`: PHP-FPM is not reached at all.
 
 ## Confirm
-- `nginx -T | grep -n SCRIPT_FILENAME`; `ls` that path as PHP-FPM's user.
+- Find the path with `nginx -T | grep -n SCRIPT_FILENAME`, and list it as PHP-FPM's user.
 
 ## Fix
-- `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root that PHP-FPM sees.
+- `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root as PHP-FPM sees it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
@@ -31,7 +32,7 @@ _FRONT = frozenset({"/", "/index.php"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for it. Scanners ask for many scripts that no site has; this is where its front page is none either."""
+    """Yield the evidence. Scanners request many scripts that do not exist, so this applies only if the front page is missing too."""
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
     if tally is None or case.target is None or case.explains_notices:
         return
@@ -42,12 +43,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     traffic, logs = case.traffic, case.here.logs
     statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
     if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
-        message = f"PHP-FPM saw no script for {tally.count} requests, the front page among them, and nothing was served"
+        message = f"PHP-FPM found no script for {tally.count} requests, including the front page, and no request succeeded"
         yield supports(message, tally.source, 5.0)
 
 
 def _outside(case: Case) -> str:
-    """Return that the scripts which nginx names are not there for a pool with a root of its own; "" where nothing shows it."""
+    """Return a message that the scripts nginx names do not exist inside the pool's own root (chroot); "" if nothing shows it."""
     chroot = (case.pool.settings.get("chroot", "") if case.pool else "").rstrip("/")
     if not chroot or case.route is None:
         return ""
@@ -63,9 +64,9 @@ def _outside(case: Case) -> str:
 
 @rule(122, "fastcgi-without-script", Severity.WARNING)
 def no_script(deployment: Deployment) -> Iterator[Risk]:
-    """PHP-FPM is not told which script to run.
+    """PHP-FPM does not get the name of the script to run.
 
-    Without SCRIPT_FILENAME it answers with an empty page, or 404 `File not found`. nginx's own `fastcgi_params` does not set it,
+    Without SCRIPT_FILENAME it answers with an empty page, or with 404 `File not found`. nginx's `fastcgi_params` does not set it;
     `fastcgi.conf` does.
     """
     for route in deployment.routes:
@@ -82,10 +83,10 @@ def no_script(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(123, "fastcgi-params-not-inherited", Severity.WARNING)
 def params_lost(deployment: Deployment) -> Iterator[Risk]:
-    """A block sets a parameter, and so loses all those that the blocks around it set.
+    """A block sets one parameter, and therefore loses all parameters that the enclosing blocks set.
 
-    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only where a block has none of its own: the application sees neither method
-    nor URI.
+    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only if a block has none of its own. The application sees neither the method nor
+    the URI.
     """
     seen: set[Position] = set()
     for route in deployment.routes:

@@ -1,15 +1,15 @@
-"""The members are fine and the health check fails: path, host, port, expected code, timing.
+"""The members are healthy, but the health check fails: path, host, port, expected code, timing.
 
-All members are out although a direct request succeeds.
+All members are out of service although a direct request to them succeeds.
 
-## Confuse not with
+## Do not confuse with
 - `all-upstreams-down`: the direct request fails too.
 
 ## Confirm
-- Send exactly what the check sends (path, Host, method, protocol) straight to a member.
+- Send exactly what the check sends (path, Host, method, protocol) directly to a member.
 
 ## Fix
-- Correct the check: the path, the Host header, the expected status, the port; open the firewall for its source addresses.
+- Correct the check's path, Host header, expected status or port. Open the firewall for its source addresses.
 
 ## References
 - https://docs.haproxy.org/2.6/configuration.html#4.2-option%20httpchk
@@ -34,7 +34,7 @@ _DURATION = re.compile(r"check duration: (\d{1,9})ms")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for it: the check's own words, and that requests to the member are answered all the same."""
+    """Yield the evidence: the check's own message, and that the member answers other requests."""
     tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
     if case.target is None or not case.is_left_out or case.explains_notices:
         return
@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _impatient(case: Case, served: str) -> Iterator[Evidence]:
-    """Yield what speaks for a check that waits too short: it alone times out, and requests are answered."""
+    """Yield the evidence for a check whose timeout is too short: only the check times out, while requests are answered."""
     late = [tally for tally in case.tallies if tally.symptom is Symptom.READ_TIMED_OUT]
     others = [tally for tally in case.failures if tally not in late or not tally.code.startswith(CHECKS)]
     if not late or others or not served or not case.answers_now:
@@ -69,9 +69,9 @@ def _impatient(case: Case, served: str) -> Iterator[Evidence]:
 
 
 def _served_until(case: Case) -> str:
-    """Return that visitors were answered until the check took the last server out; "" where nobody was, or that is not known.
+    """Return a message that clients got responses until the check took the last server out; "" if none did, or if it is unknown.
 
-    A backend that fails answers nobody in the time that its check needs to notice.
+    A backend that really fails answers no client during the time that its check needs to notice.
     """
     group = case.group
     out = [tally for tally in case.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS) if group and tally.group == group.name]
@@ -81,7 +81,7 @@ def _served_until(case: Case) -> str:
     served = max((path.last_served for path in paths if path.last_served and path.server in servers), default=None)
     if first is None or served is None or served < first - UNNOTICED:
         return ""
-    return "visitors were answered until the check took the last server of the group out"
+    return "clients got responses until the check took the last server out of the group"
 
 
 CAUSE = Cause(

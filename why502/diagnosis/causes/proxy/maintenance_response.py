@@ -1,14 +1,14 @@
-"""The proxy is configured to return this status: return 503, a maintenance switch, every server marked down.
+"""The proxy is configured to return this status: `return 503`, a maintenance switch, or every server marked down.
 
-The access log shows the status without any upstream attempt, the error log is silent (`return`), or says "no live upstreams" while every member
-is marked `down`.
+The access log shows the status without an upstream attempt. The error log is silent (`return`), or shows "no live upstreams" while every
+member is marked `down`.
 
-## Confuse not with
-- `rate-limited`: an error line names the zone.
-- `all-upstreams-down`: the members failed by themselves.
+## Do not confuse with
+- `rate-limited`: an error-log line names the zone.
+- `all-upstreams-down`: the members are marked failed because of real failures.
 
 ## Confirm
-- `nginx -T | grep -nE 'return 50[0-9]|down;'`; look for the switch file of `if (-f …)`.
+- Run `nginx -T | grep -nE 'return 50[0-9]|down;'`, and look for the switch file of `if (-f …)`.
 
 ## Fix
 - End the maintenance: remove the switch file, the `return`, or `down`, and reload.
@@ -36,7 +36,7 @@ CLOCK = timedelta(seconds=2)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     dead = case.tally(Symptom.NO_LIVE_UPSTREAMS)
@@ -68,7 +68,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _switched_off(case: Case) -> Evidence | None:
-    """Return what tells that somebody switched every server of the empty group to maintenance while the proxy ran; None where not."""
+    """Return the evidence that every server of the empty group was set to maintenance while the proxy ran; None otherwise."""
     group = case.empty_group
     if group is None:
         return None
@@ -86,7 +86,7 @@ def _switched_off(case: Case) -> Evidence | None:
 
 
 def _is_there(answer: Answer, request: str) -> bool:
-    """Return whether a request ("GET /path") is of the location that answers by itself, as far as its path tells."""
+    """Return whether the path of a request ("GET /path") belongs to the location that returns the status itself."""
     path = request.partition(" ")[2]
     sign, _, prefix = answer.location.rpartition(" ")
     return path == prefix if sign == "=" else sign in ("", "^~") and path.startswith(prefix)
@@ -96,20 +96,20 @@ def _is_there(answer: Answer, request: str) -> bool:
 def all_down(deployment: Deployment) -> Iterator[Risk]:
     """Every server of a group is marked `down`.
 
-    Each request is a 502 at once (`no live upstreams`).
+    Every request gets 502 immediately (`no live upstreams`).
     """
     used = {route.upstream for route in deployment.routes}
     for group in deployment.upstreams:
         if group.peers and all(peer.is_down for peer in group.peers) and group.name in used:
-            yield risk(f'every server of upstream "{group.name}" is marked down', group.peers[0].at, "take `down` from one")
+            yield risk(f'every server of upstream "{group.name}" is marked down', group.peers[0].at, "remove `down` from one")
 
 
 @rule(79, "return-before-locations", Severity.WARNING)
 def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
-    """A server answers every request itself, before any location is looked for.
+    """A server answers every request itself, before it matches a location.
 
-    `return` outside of a location is carried out first. The locations that lead to a backend are never reached: a maintenance switch that
-    was forgotten, or a redirect meant for one location.
+    nginx executes `return` outside of a location first. It never reaches the locations that lead to a backend. Typical: a forgotten maintenance
+    switch, or a redirect meant for one location.
     """
     passing = {route.server_at for route in deployment.routes}
     for level in deployment.blocks("server"):

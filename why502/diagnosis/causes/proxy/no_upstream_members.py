@@ -1,16 +1,17 @@
-"""The group is empty: no endpoint, no registered target, a selector or service name that matches nothing.
+"""The upstream group is empty: no endpoint, no registered target, or a selector or service name that matches nothing.
 
-503 at once and no address: ingress-nginx upstream `-`, ALB target `-`, HAProxy <NOSRV>, Envoy UH, Traefik "no available server".
+The proxy answers 503 immediately and logs no address: ingress-nginx upstream `-`, ALB target `-`, HAProxy <NOSRV>, Envoy UH, Traefik
+"no available server".
 
-## Confuse not with
-- `health-check-misconfigured`: members are there and marked unhealthy.
-- `all-upstreams-down`: they are there and fail.
+## Do not confuse with
+- `health-check-misconfigured`: members exist but are marked unhealthy.
+- `all-upstreams-down`: members exist but fail.
 
 ## Confirm
-- `kubectl get endpointslices -l kubernetes.io/service-name=NAME`; the target group's registered targets.
+- `kubectl get endpointslices -l kubernetes.io/service-name=NAME` is empty, or the target group has no registered targets.
 
 ## Fix
-- Correct the selector, the service's name or port; register a target.
+- Correct the selector, or the service's name or port, or register a target.
 
 ## References
 - https://kubernetes.io/docs/concepts/services-networking/service/
@@ -29,10 +30,10 @@ from why502.model.logs import Symptom
 
 @rule(77, "backup-never-reached", Severity.WARNING)
 def backup_never(deployment: Deployment) -> Iterator[Risk]:
-    """A backup server can never be chosen.
+    """A backup server can never be selected.
 
-    It is asked when no other server can be: either within a request that may go on to another server, or when the others are marked as
-    failed. Here neither happens, since retries are off and max_fails is 0.
+    nginx selects a backup only if no other server is available: during a retry, or while the others are marked as failed. Neither happens here,
+    because retries are off and max_fails is 0.
     """
     seen = set()
     for route in deployment.routes:
@@ -41,13 +42,13 @@ def backup_never(deployment: Deployment) -> Iterator[Risk]:
         no_retry = "off" in route.next_upstream or route.next_upstream_tries == 1
         if backups and primary and no_retry and all(peer.max_fails == 0 for peer in primary) and backups[0].at not in seen:
             seen.add(backups[0].at)
-            yield risk(f"{backups[0].name} is never tried", backups[0].at, "allow a retry, or leave max_fails at 1")
+            yield risk(f"{backups[0].name} is never tried", backups[0].at, "allow a retry, or keep max_fails at 1")
 
 
 CAUSE = Cause(
     id="no-upstream-members",
     layer=Layer.PROXY,
-    message="the group is empty: no endpoint, no registered target, a selector or service name that matches nothing",
+    message="the upstream group is empty: no endpoint, no registered target, or a selector or service name that matches nothing",
     symptoms={Symptom.NO_MEMBERS: 5.0},
     foresee=(backup_never,),
 )

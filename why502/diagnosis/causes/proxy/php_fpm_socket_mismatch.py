@@ -1,16 +1,17 @@
 """fastcgi_pass and the pool's listen name different sockets or ports.
 
-The classic after a PHP upgrade: nginx still names php8.1-fpm.sock, the pool listens on php8.2-fpm.sock. ENOENT or ECONNREFUSED, 502 at once.
+This is common after a PHP upgrade: nginx still names php8.1-fpm.sock, but the pool listens on php8.2-fpm.sock. connect() fails with ENOENT
+or ECONNREFUSED, and nginx answers 502 immediately.
 
-## Confuse not with
+## Do not confuse with
 - `backend-not-running`: no pool runs at all.
-- `unix-socket-permission`: the same path, and EACCES.
+- `unix-socket-permission`: the path is right, but the error is EACCES.
 
 ## Confirm
-- `grep -rn '^listen' /etc/php*/` against `nginx -T | grep fastcgi_pass`; `ss -Hlxp | grep php`.
+- Compare `grep -rn '^listen' /etc/php*/` with `nginx -T | grep fastcgi_pass` and `ss -Hlxp | grep php`.
 
 ## Fix
-- Let fastcgi_pass name the pool's listen.
+- Set fastcgi_pass to the pool's `listen` address.
 
 ## References
 - https://www.php.net/manual/en/install.fpm.configuration.php (listen)
@@ -32,7 +33,7 @@ from why502.remedies.changes import doubt, reload, repoint, stranger_at
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     for tally in case.words(Symptom.LISTENS_ON) if case.offline and case.protocol in ("fastcgi", "") else ():
@@ -60,36 +61,36 @@ def examine(case: Case) -> Iterator[Evidence]:
     for pool in _running(case)[:1]:
         is_doubtful = pool.target is not None and bool(stranger_at(case, pool.target))
         yield supports(
-            f"PHP-FPM pool {pool.name} listens on {pool.target}, the proxy connects to {case.target}",
+            f"PHP-FPM pool {pool.name} listens on {pool.target}, but the proxy connects to {case.target}",
             str(pool.listen_at or pool.file),
             WEAK if is_doubtful else PROOF if is_of_php else STRONG,  # other programs speak FastCGI too
         )
 
 
 def _running(case: Case) -> list[PhpPool]:
-    """Return the pools that run, those of root's masters first: anybody can run one of their own."""
+    """Return the running pools, those whose master runs as root first: any user can run a pool."""
     pools = (case.host.php_pools if case.host else None) or ()
     running = [pool for pool in pools if pool.master_pid is not None and pool.target is not None]
     return sorted(running, key=lambda pool: pool.owner_uid != 0)
 
 
 def _is_php(*names: str) -> bool:
-    """Return whether a path, location, service or program is named as those of PHP are."""
+    """Return whether the name of a path, location, service or program looks like one of PHP."""
     return any(word in name.lower() for name in names for word in ("php", "fpm"))
 
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     pool = next(iter(_running(case)), None)
-    return f"fastcgi_pass names {case.target}, the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
+    return f"fastcgi_pass names {case.target}, but the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let fastcgi_pass name the pool's listen."""
+    """Return the remedy that sets fastcgi_pass to the pool's `listen` address."""
     for pool in _running(case)[:1]:
         if pool.target is not None and case.target is not None:
             change = repoint(case, pool.target)
-            message = f"let fastcgi_pass name {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
+            message = f"set fastcgi_pass to {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
             yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 

@@ -1,15 +1,16 @@
-"""The local address that the proxy should connect from is not available or of another family.
+"""The local address that the proxy should connect from is not available, or belongs to another address family.
 
-proxy_bind names an address that this machine does not have (any more): "bind(…) failed (99: Cannot assign requested address)", 500.
+proxy_bind names an address that this machine does not have, or no longer has. nginx logs "bind(…) failed (99: Cannot assign requested
+address)" and answers 500.
 
-## Confuse not with
-- `ephemeral-ports-exhausted`: connect() says 99, not bind().
+## Do not confuse with
+- `ephemeral-ports-exhausted`: connect() fails with 99, not bind().
 
 ## Confirm
-- `ip addr` against proxy_bind.
+- Compare `ip addr` with proxy_bind.
 
 ## Fix
-- Name an address of this machine, or remove proxy_bind.
+- Set proxy_bind to an address of this machine, or remove it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_bind
@@ -24,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-bind-failed",
     layer=Layer.PROXY,
-    message="the local address that the proxy should connect from is not available or of another family",
+    message="the local address that the proxy should connect from is not available, or belongs to another address family",
     symptoms={Symptom.BIND_FAILED: PROOF},
 )

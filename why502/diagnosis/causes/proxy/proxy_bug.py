@@ -1,13 +1,13 @@
-"""A known defect of that gateway version.
+"""This version of the gateway has a known bug.
 
-## Confuse not with
-- every other cause: exclude them first.
+## Do not confuse with
+- every other cause: rule them out first.
 
 ## Confirm
-- The version against the project's issues and changelog.
+- Look up the version in the project's issue tracker and changelog.
 
 ## Fix
-- Update.
+- Update the gateway.
 
 ## References
 - https://nginx.org/en/CHANGES
@@ -22,6 +22,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-bug",
     layer=Layer.PROXY,
-    message="a known defect of that gateway version",
+    message="a known bug in this version of the gateway",
     symptoms={Symptom.PROXY_BUG: LIKELY, Symptom.PROXY_INTERNAL: FAIR},
 )

@@ -1,15 +1,15 @@
 """The certificate or key that the proxy should present to the backend cannot be loaded.
 
-A variable in proxy_ssl_certificate: at each request, 500. A fixed one: at load.
+If proxy_ssl_certificate contains a variable, each request fails with 500. Otherwise the configuration does not load.
 
-## Confuse not with
-- `tls-client-certificate-required`: none is configured.
+## Do not confuse with
+- `tls-client-certificate-required`: no certificate is configured.
 
 ## Confirm
-- `openssl x509 -in FILE -noout -subject; openssl pkey -in KEY -noout` as the worker's user.
+- `openssl x509 -in FILE -noout -subject; openssl pkey -in KEY -noout` as the worker's user shows an error.
 
 ## Fix
-- Correct the path, the permission, or the pair.
+- Correct the path or the permissions, or use a key that matches the certificate.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_certificate

@@ -1,16 +1,17 @@
-"""The configuration on disk does not pass its own test, so a reload was refused and an old one runs.
+"""The configuration on disk fails its own test, so a reload was rejected and an older configuration is running.
 
-nginx logs the reason at level emerg with file and line, and goes on as before: changes have no effect, and the next restart will fail.
+nginx logs the reason at level emerg with file and line, and keeps running with the old configuration. Changes have no effect, and the next
+restart will fail.
 
-## Confuse not with
-- `proxy-not-running`: it was a start, not a reload.
-- `proxy-config-not-loaded`: the configuration is right and nobody loaded it.
+## Do not confuse with
+- `proxy-not-running`: a start failed, not a reload.
+- `proxy-config-not-loaded`: the configuration is valid, but it was not loaded.
 
 ## Confirm
-- `nginx -t`
+- `nginx -t` shows the error.
 
 ## Fix
-- Correct the line that the test names, test, reload.
+- Correct the line that the test names, test again, then reload.
 
 ## References
 - nginx: src/os/unix/ngx_process_cycle.c; https://nginx.org/en/docs/control.html
@@ -27,7 +28,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         if case.failures and not case.is_named and any(proxy.test == "failed" and proxy.is_running for proxy in case.proxies):
             problem = next((p for proxy in case.proxies for p in proxy.problems), None)

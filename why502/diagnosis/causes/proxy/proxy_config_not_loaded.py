@@ -1,15 +1,15 @@
-"""The configuration on disk is newer than the one that runs.
+"""The configuration on disk is newer than the running one.
 
-A changed file has no effect until a reload. The log then shows targets or timeouts that no file names any more.
+A changed file has no effect until the proxy is reloaded. The log still shows targets or timeouts that no file contains any more.
 
-## Confuse not with
-- `proxy-config-invalid`: a reload was tried and refused.
+## Do not confuse with
+- `proxy-config-invalid`: a reload was attempted and rejected.
 
 ## Confirm
-- Compare the files' times with the start of the workers (`ps -o lstart -C nginx`).
+- Compare the modification times of the files with the start time of the workers (`ps -o lstart -C nginx`).
 
 ## Fix
-- `nginx -t && nginx -s reload`
+- Run `nginx -t && nginx -s reload`.
 
 ## References
 - https://nginx.org/en/docs/control.html#reconfiguration
@@ -28,7 +28,7 @@ from why502.remedies.changes import reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None or not case.failures:
         return
     for proxy in case.proxies:
@@ -39,17 +39,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         newest = next((f for f in proxy.files if f.modified_at == proxy.changed_at), None)
         where = newest.path if newest else proxy.config
         yield supports(
-            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, the running configuration was loaded at {proxy.loaded_at:%H:%M:%S}",
+            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, but the running configuration was loaded at {proxy.loaded_at:%H:%M:%S}",
             where,
             FAIR,
         )
         if not case.is_named:
-            yield supports(f"no file names {case.target} any more, and the proxy still connects to it", where, PROOF)
+            yield supports(f"no file names {case.target} any more, but the proxy still connects to it", where, PROOF)
             return
         timed = case.tally(Symptom.READ_TIMED_OUT)
         if timed and case.route and timed.duration_max_s is not None and timed.duration_max_s < 0.8 * case.route.read_timeout_s:
             yield supports(
-                f"requests were given up after {timed.duration_max_s:.1f} s, but the files specify {case.route.read_timeout_s:g} s",
+                f"the proxy gave up on requests after {timed.duration_max_s:.1f} s, but the files specify {case.route.read_timeout_s:g} s",
                 where,
                 PROOF,
             )
@@ -57,7 +57,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Load it."""
+    """Return the remedy: load the configuration."""
     for proxy in case.proxies:
         if proxy.test == "ok" and (steps := reload(proxy)):
             yield Remedy(message="load the configuration from disk", steps=steps)

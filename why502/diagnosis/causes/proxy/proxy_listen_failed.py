@@ -1,15 +1,16 @@
-"""The proxy cannot listen: address in use, not on this machine, or a privileged port.
+"""The proxy cannot listen: the address is in use or not on this machine, or the port is privileged.
 
-"bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()": it does not start. On a reload the old configuration stays.
+nginx logs "bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()", and does not start. During a
+reload it keeps the old configuration.
 
-## Confuse not with
-- `port-conflict`: the backend's port is taken.
+## Do not confuse with
+- `port-conflict`: the backend's port is in use.
 
 ## Confirm
-- `ss -Hltnp 'sport = :80'`
+- `ss -Hltnp 'sport = :80'` shows the process that holds the port.
 
 ## Fix
-- Stop the other process (often apache2, or an nginx that no pid file knows), or listen elsewhere.
+- Stop the other process (often apache2, or an nginx without a pid file), or listen on another address.
 
 ## References
 - nginx: src/core/ngx_connection.c, ngx_open_listening_sockets
@@ -26,7 +27,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     tally = case.tally(Symptom.LISTEN_FAILED)
@@ -55,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="proxy-listen-failed",
     layer=Layer.PROXY,
-    message="the proxy cannot listen: address in use, not on this machine, or a privileged port",
+    message="the proxy cannot listen: the address is in use or not on this machine, or the port is privileged",
     symptoms={Symptom.LISTEN_FAILED: LIKELY},
     explains=frozenset({"proxy-config-invalid", "proxy-not-running"}),
     examine=examine,

@@ -1,16 +1,17 @@
 """The proxy passes requests to itself.
 
-The target is one of the proxy's own listeners, and the server block that answers there passes on again: until worker_connections are used up, the
-header grows too large, or a timeout ends it. A row of lines whose client is the proxy's own address.
+The target is one of the proxy's own listeners, and the server block there passes the request to the same target again. This ends when
+worker_connections are used up, when the header grows too large, or at a timeout. The log shows many lines whose client is the proxy's own
+address.
 
-## Confuse not with
-- `worker-connections-exhausted`: real clients use them up.
+## Do not confuse with
+- `worker-connections-exhausted`: real clients use up the connections.
 
 ## Confirm
-- Compare the target of the route with `listen`, and the Host that is sent with `server_name`.
+- Compare the target of the route with `listen`, and the Host header it sends with `server_name`.
 
 ## Fix
-- Let the route name the application's own address.
+- Point the route at the application's own address.
 
 ## References
 - https://nginx.org/en/docs/http/request_processing.html
@@ -40,7 +41,7 @@ _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     target = case.target
     if target is None:
         return
@@ -65,7 +66,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_back(case: Case, target: Target) -> str:
-    """Return that an HAProxy binds the target itself, and all that comes in there goes to the target again; "" where not so."""
+    """Return a message that HAProxy itself binds the target and passes everything it accepts there to the target again; "" otherwise."""
     proxy = case.proxy
     if proxy is None or proxy.kind != "haproxy" or not case.is_local or not case.failures:
         return ""
@@ -76,7 +77,7 @@ def _comes_back(case: Case, target: Target) -> str:
 
 
 def _binds(word: str, target: Target) -> bool:
-    """Return whether a `bind` line, such as `:80` or `*:443 ssl`, takes connections to a target."""
+    """Return whether a `bind` line, such as `:80` or `*:443 ssl`, accepts connections to a target."""
     host, _, port = word.split(" ")[0].rpartition(":")
     host = re.sub(r"^ipv[46]@", "", host).strip("[]")
     if not port.isdecimal() or len(port) > 5:
@@ -85,9 +86,9 @@ def _binds(word: str, target: Target) -> bool:
 
 
 def _returns(first: Route, target: Target, proxy: Proxy, matcher: Matcher) -> bool:
-    """Return whether a request of a route that goes to that target, one of the proxy's own, comes to the same route again.
+    """Return whether a request that a route passes to that target, one of the proxy's own, reaches the same route again.
 
-    The server that takes it is the one of the Host that is sent: another on the same port may pass it on, or answer itself.
+    The Host header selects the server block. Another one on the same port may pass the request elsewhere, or answer it.
     """
     route, seen = first, list[Route]()
     while route not in seen and len(seen) < HOPS:
@@ -113,19 +114,19 @@ def _sent(route: Route) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Name the one application that listens where no route leads."""
+    """Return the remedy: the address of the one application that no route leads to."""
     if len(case.strays) == 1 and case.target is not None:
         listener = case.strays[0]
         change = repoint(case, listener.target)
-        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is its application{doubt(case, listener.target)}"
+        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended application{doubt(case, listener.target)}"
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
 @rule(66, "passes-to-itself", Severity.ERROR)
 def to_itself(deployment: Deployment) -> Iterator[Risk]:
-    """A server passes requests to its own address, and itself answers them again.
+    """A server passes requests to its own address, and receives them again.
 
-    Each request goes round until worker_connections run out: 502 and 500 for everybody.
+    Each request loops until worker_connections run out. All clients then get 502 and 500.
     """
     own = deployment.configuration.listens
     for route in deployment.routes:

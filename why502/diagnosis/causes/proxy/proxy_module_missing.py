@@ -1,15 +1,16 @@
-"""The module for that scheme or feature is not loaded.
+"""The module for this scheme or feature is not loaded.
 
-Apache AH01144 "No protocol handler was valid for the URL": 500. nginx: "unknown directive" of a module that was not built in.
+Apache logs AH01144 "No protocol handler was valid for the URL" and answers 500. nginx reports "unknown directive" for a module that is not
+built in.
 
-## Confuse not with
-- `proxy-config-invalid`: any other refusal.
+## Do not confuse with
+- `proxy-config-invalid`: the configuration is rejected for another reason.
 
 ## Confirm
-- `apachectl -M`, `nginx -V`.
+- `apachectl -M` or `nginx -V` does not list the module.
 
 ## Fix
-- `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …), or load_module.
+- Load it: `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …), or load_module.
 
 ## References
 - https://httpd.apache.org/docs/2.4/mod/mod_proxy.html
@@ -24,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-module-missing",
     layer=Layer.PROXY,
-    message="the module for that scheme or feature is not loaded",
+    message="the module for this scheme or feature is not loaded",
     symptoms={Symptom.MODULE_MISSING: PROOF},
 )

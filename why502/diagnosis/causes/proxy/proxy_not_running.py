@@ -1,16 +1,16 @@
-"""The proxy itself does not run or does not listen.
+"""The proxy itself is not running or not listening.
 
-Clients get no HTTP answer at all (connection refused). A proxy in front of this one reports 502.
+Clients get no HTTP response at all (connection refused). A proxy in front of this one returns 502.
 
-## Confuse not with
-- `proxy-config-invalid`: an older configuration still runs.
-- `proxy-listen-failed`: why it does not start, where the address is taken.
+## Do not confuse with
+- `proxy-config-invalid`: the proxy still runs with an older configuration.
+- `proxy-listen-failed`: the proxy does not start because its address is in use.
 
 ## Confirm
-- `systemctl status nginx`, `nginx -t`, `ss -ltnp`.
+- Check `systemctl status nginx`, `nginx -t` and `ss -ltnp`.
 
 ## Fix
-- Correct what its last emerg line or test names, then start it.
+- Correct what its last emerg line or its configuration test names, then start it.
 
 ## References
 - https://nginx.org/en/docs/control.html
@@ -30,7 +30,7 @@ from why502.model.snapshot import Proxy
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]
@@ -57,7 +57,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _inner(case: Case) -> list[Proxy]:
-    """Return the gateways that do not run and to which one that runs passes requests: they are missed as backends."""
+    """Return the stopped gateways that a running gateway passes requests to: they are missing as backends."""
     stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy.listens]
     if not stopped:
         return []
@@ -67,7 +67,7 @@ def _inner(case: Case) -> list[Proxy]:
 
 
 def _missing(case: Case) -> list[Proxy]:
-    """Return the gateways that are expected to run and do not, those first that are enabled or failed; beside others only such as failed."""
+    """Return the gateways that should run but do not, enabled or failed ones first; if other gateways run, only those that failed."""
     inner = _inner(case)
     stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
     kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
@@ -79,7 +79,7 @@ def _missing(case: Case) -> list[Proxy]:
 
 
 def _is_replaced(proxy: Proxy, case: Case) -> bool:
-    """Return whether others listen on each port of a gateway that does not run: nobody misses it."""
+    """Return whether other processes listen on every port of a stopped gateway: then it is not missing."""
     taken = {listener.target.port for listener in case.here.listeners or () if not listener.target.is_unix}
     ports = {listen.port for listen in proxy.listens if not listen.is_unix}
     return bool(ports) and ports <= taken
@@ -92,7 +92,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Start it, when its configuration passes the test."""
+    """Return the remedy: start it, if its configuration passes the test."""
     has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
     for proxy in case.proxies:
         if proxy.is_running or proxy.test == "failed":

@@ -1,15 +1,15 @@
-"""The target, built from variables, is unusable: bad scheme, port or URI, unknown named location.
+"""The target is built from variables and is unusable: bad scheme, port or URI, or an unknown named location.
 
-"invalid URL prefix", "invalid port in upstream", "could not find named location": 500.
+nginx logs "invalid URL prefix", "invalid port in upstream" or "could not find named location" and answers 500.
 
-## Confuse not with
-- `resolver-missing`, `dns-host-not-found`: the form is right.
+## Do not confuse with
+- `resolver-missing`, `dns-host-not-found`: the target is well-formed but does not resolve.
 
 ## Confirm
 - Log the variable (`log_format … $backend`).
 
 ## Fix
-- Give the variable a value in every case (map with default), with scheme and port.
+- Give the variable a value with scheme and port in every case (a map with a default).
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
@@ -28,15 +28,15 @@ from why502.model.logs import Symptom
 
 
 def _is_wide(location: str) -> bool:
-    """Return whether a location is for many URIs: those of a directory, or what fits an expression."""
+    """Return whether a location matches many URIs: a prefix that ends with a slash, or a regular expression."""
     return location.startswith("~") or location.endswith("/")
 
 
 @rule(111, "variable-target-loses-uri", Severity.WARNING, "route-not-found")
 def uri_lost(deployment: Deployment) -> Iterator[Risk]:
-    """A target with a variable has a fixed URI, which replaces the whole URI of each request.
+    """A target with a variable has a fixed URI, which replaces the URI of every request.
 
-    With variables nginx passes the URI as it is written: `proxy_pass $app/api/;` asks for `/api/` whatever the client asked for.
+    With variables nginx passes the URI exactly as written: `proxy_pass $app/api/;` requests `/api/` whatever URI the client requested.
     """
     for route in deployment.routes:
         uri = route.uri
@@ -57,15 +57,15 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
             ):
                 fixed = "/" + written.partition("/")[2]
                 yield risk(
-                    f"every request here is sent to the backend as {fixed}", route.at, "leave the URI out, or append $request_uri"
+                    f"every request here is sent to the backend as {fixed}", route.at, "remove the URI, or append $request_uri"
                 )
 
 
 @rule(115, "named-location-missing", Severity.ERROR)
 def named_missing(deployment: Deployment) -> Iterator[Risk]:
-    """try_files or error_page goes on to a named location that the server does not have.
+    """try_files or error_page redirects to a named location that the server does not have.
 
-    nginx does not notice when it loads. At the first such request: `could not find named location`, 500.
+    nginx does not check this when it loads. The first such request fails with 500 (`could not find named location`).
     """
     for level in deployment.levels:
         server = next((outer for outer in level.outwards if outer.name == "server"), None)
@@ -76,7 +76,7 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
             last = directive.args[-1] if directive.args else ""
             if last.startswith("@") and last not in there and "$" not in last:
                 yield risk(
-                    f"{directive.name} goes on to {last}, which this server does not have",
+                    f"{directive.name} redirects to {last}, which this server does not have",
                     directive.at,
                     f"add `location {last} {{ … }}`",
                 )
@@ -85,7 +85,7 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="proxy-target-invalid",
     layer=Layer.PROXY,
-    message="the target, built from variables, is unusable: bad scheme, port or URI, unknown named location",
+    message="the target is built from variables and is unusable: bad scheme, port or URI, or an unknown named location",
     symptoms={Symptom.TARGET_INVALID: PROOF},
     foresee=(
         uri_lost,

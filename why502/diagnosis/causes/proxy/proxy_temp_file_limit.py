@@ -1,15 +1,16 @@
-"""The response is cut at the limit of the proxy's temporary file.
+"""The response is truncated at the limit of the proxy's temporary file.
 
-proxy_max_temp_file_size (1 GiB by default): with a slow client a larger answer stalls, and the backend closes in between.
+The limit is proxy_max_temp_file_size (1 GiB by default). With a slow client a larger response stalls, and the backend closes the connection
+meanwhile.
 
-## Confuse not with
-- `truncated-response`: cut at any size.
+## Do not confuse with
+- `truncated-response`: responses are truncated at any size.
 
 ## Confirm
-- All cut answers have nearly the same size, about 1 GiB.
+- All truncated responses have nearly the same size, about 1 GiB.
 
 ## Fix
-- `proxy_max_temp_file_size 0;` or `proxy_buffering off;` for that route.
+- Set `proxy_max_temp_file_size 0;` or `proxy_buffering off;` for that route.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_max_temp_file_size
@@ -31,7 +32,7 @@ GIB = 1 << 30
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     for tally in case.failures:
         if (
             tally.symptom in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
@@ -52,10 +53,10 @@ _LEAST = 64 << 20
 
 @rule(97, "temp-file-limit-small", Severity.NOTE)
 def temp_small(deployment: Deployment) -> Iterator[Risk]:
-    """The temporary file of a response may grow only little.
+    """The limit for the temporary file of a response is small.
 
-    Beyond it the backend must wait for the slowest client, and one that does not wait so long closes: the download is cut although
-    its status is 200.
+    Above it the backend must wait for the slowest client. A backend that does not wait that long closes the connection, and the download is
+    truncated although its status is 200.
     """
     seen = set()
     for level in deployment.levels:
@@ -66,13 +67,13 @@ def temp_small(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"responses above {directive.args[0]} tie the backend to the slowest client",
                     directive.at,
-                    "leave the default of 1024m, or 0 for no file at all",
+                    "keep the default of 1024m, or set 0 to use no file",
                 )
 
 
 @rule(98, "buffers-without-buffering", Severity.NOTE, "workers-exhausted")
 def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
-    """Buffers and temporary files are set where buffering is off.
+    """Buffers and temporary files are configured although buffering is off.
 
     Without buffering only buffer_size is used; the other settings change nothing.
     """
@@ -85,14 +86,14 @@ def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{idle[0].name} has no effect while {module}_buffering is off",
                     idle[0].at,
-                    f"leave it out, or turn {module}_buffering on",
+                    f"remove it, or turn {module}_buffering on",
                 )
 
 
 CAUSE = Cause(
     id="proxy-temp-file-limit",
     layer=Layer.PROXY,
-    message="the response is cut at the limit of the proxy's temporary file",
+    message="the response is truncated at the limit of the proxy's temporary file",
     symptoms={Symptom.TEMP_FILE_LIMIT: PROOF},
     explains=frozenset({"truncated-response"}),
     examine=examine,

@@ -1,17 +1,17 @@
-"""The proxy cannot write its temporary or cache directory: permission or no space.
+"""The proxy cannot write to its temporary or cache directory.
 
-A response that does not fit the buffers goes to proxy_temp_path; when that may not be written, the answer is cut (200 in the log) or, for a request
-body, 500. Small answers work, large ones do not.
+nginx writes a response that does not fit into its buffers to proxy_temp_path. If it cannot, the response is truncated (200 in the log). For
+a request body the client gets 500. Small responses work, large ones do not.
 
-## Confuse not with
-- `disk-full`: the permission is there, the space is not.
-- `truncated-response`: the backend cut it.
+## Do not confuse with
+- `disk-full`: the permissions are right, but no space is left.
+- `truncated-response`: the backend truncated the response.
 
 ## Confirm
-- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*`; the owner must be the worker's user. `findmnt -T DIRECTORY`: `ro` is read-only.
+- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*` must show the worker's user as owner. `ro` in `findmnt -T DIRECTORY` means read-only.
 
 ## Fix
-- `chown` the directory to the worker's user; mode x on the directories above it.
+- `chown` the directory to the worker's user, and give that user search permission (x) on its parent directories.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_temp_path
@@ -30,7 +30,7 @@ from why502.model.remedy import Remedy, Run
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(Symptom.TEMP_DENIED, Symptom.IO_FAILED):
         return
     for disk in case.here.disks or ():
@@ -43,7 +43,7 @@ _REFUSED = re.compile(r'\(\) "(/[^"]+)" failed \(13: ')
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Give the directory that nginx named to the user of its workers."""
+    """Return the remedy: make the user of the workers the owner of the directory that nginx named."""
     directories = sorted((disk.path.rstrip("/") for disk in case.here.disks or ()), key=len, reverse=True)
     for tally in case.tallies:
         for sample in tally.samples if tally.symptom is Symptom.TEMP_DENIED else ():
@@ -59,8 +59,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="proxy-temp-unwritable",
     layer=Layer.PROXY,
-    message="the proxy cannot write its temporary or cache directory: permission or no space",
-    headline="{proxy} cannot write the temporary files for the answers of {target}",
+    message="the proxy cannot write to its temporary or cache directory",
+    headline="{proxy} cannot write temporary files for the responses of {target}",
     examine=examine,
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},

@@ -1,16 +1,18 @@
-"""The proxy's timeout is shorter than what the application legitimately needs, and the application still finishes.
+"""The proxy's timeout is shorter than the time that the application legitimately needs. The application still finishes the work.
 
-504 in nginx after exactly the configured time, while the application's own log shows the request completed later.
+nginx answers 504 after exactly the configured time, while the application's own log shows that the request completed later.
 
-## Confuse not with
-- `backend-too-slow`: the wait is not legitimate, or it is the default of 60 s that is exceeded.
-- `worker-timeout`: the application server's own limit is the shorter one.
+## Do not confuse with
+- `backend-too-slow`: the application should be faster, or it exceeds the default timeout of 60 s.
+- `worker-timeout`: the application server's own limit is shorter.
 
 ## Confirm
-- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout; measure the same request straight to the backend.
+- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout. Send the same request directly to the backend and
+  measure it.
 
 ## Fix
-- Raise the read timeout of that route alone to what the work needs; keep client > proxy > backend limits in that order.
+- Raise the read timeout of that one route to what the work needs. The client's limit must be longer than the proxy's, and the proxy's longer
+  than the backend's.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
@@ -40,12 +42,12 @@ USUAL_S = 60.0  # the default of every nginx module
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     route = case.route
     if route is None:
         return
     if 0 < route.send_timeout_s < USUAL_S and case.tally(Symptom.SEND_TIMED_OUT):
-        message = f"the send timeout is {route.send_timeout_s:g} s there, the default is {USUAL_S:g} s"
+        message = f"the send timeout of that route is {route.send_timeout_s:g} s, the default is {USUAL_S:g} s"
         yield supports(message, str(route.at or ""), 0.5)
     if not case.seen(Symptom.READ_TIMED_OUT):
         return
@@ -54,14 +56,14 @@ def examine(case: Case) -> Iterator[Evidence]:
     if late is not None and late.first_byte_s is not None:
         yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
         if late.first_byte_s > MUCH * limit:
-            yield refutes(f"it takes more than {MUCH:g} times as long as that", "probe", FAIR)
+            yield refutes(f"it takes more than {MUCH:g} times as long as the limit", "probe", FAIR)
         traffic = case.traffic
         if traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
             yield supports("other requests to it are answered in time: only this kind of work takes longer", "access log", FAIR)
         elif kind := kind_of_work(case):
             yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
         elif nothing_answered(case):
-            yield refutes("since then no request is answered in time: it is slow in general", "access log", FAIR)
+            yield refutes("since then no request has been answered in time: the backend is slow in general", "access log", FAIR)
     elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
         # What never ended anywhere may never end: it proves nothing about the limit.
         yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
@@ -84,7 +86,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def kind_of_work(case: Case) -> str:
-    """Return the one path that fails, where others were answered by the same process before; "" where it is not so."""
+    """Return the one path that fails if the same process answered other paths before; "" otherwise."""
     asked = {request.partition(" ")[2].partition("?")[0] for tally in case.failures for request, _ in tally.requests}
     success = case.traffic.last_success if case.traffic else None
     if success is None or len(asked) != 1 or asked <= {"/", ""}:
@@ -94,9 +96,9 @@ def kind_of_work(case: Case) -> str:
 
 
 def quick_otherwise(case: Case, limit: float) -> str:
-    """Return that one path alone times out, and another request of ours is answered at once; "" where it is not so.
+    """Return a message that only one path times out while a probe of another path is answered quickly; "" otherwise.
 
-    What timed out is not asked again: it would keep one more worker busy.
+    The path that timed out is not probed again: that would keep one more worker busy.
     """
     asked = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
     times = [p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None]
@@ -106,7 +108,7 @@ def quick_otherwise(case: Case, limit: float) -> str:
 
 
 def _has_ended(case: Case) -> bool:
-    """Return whether a request that times out is known to end: the access log shows the same one answered."""
+    """Return whether a request that times out is known to finish: the access log shows that the same one was answered."""
     late = case.tally(Symptom.READ_TIMED_OUT)
     asked = {request for request, _ in late.requests} if late else set()
     paths = case.here.logs.paths if case.here.logs else ()
@@ -114,7 +116,7 @@ def _has_ended(case: Case) -> bool:
 
 
 def nothing_answered(case: Case) -> bool:
-    """Return whether the logs show enough failures of the target and, since the first, no answer of it: so it is slow as a whole."""
+    """Return whether the logs show enough failures of the target and no success since the first: then it is slow in general."""
     traffic, logs = case.traffic, case.here.logs
     if traffic:
         return traffic.failures >= ENOUGH
@@ -124,7 +126,7 @@ def nothing_answered(case: Case) -> bool:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise the read timeout of that one route to twice what the answer took; to the default, where that was not measured."""
+    """Return the remedy: raise the read timeout of that route to twice the measured time, or to the default if it was not measured."""
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
@@ -144,9 +146,9 @@ _MILLISECONDS = frozenset({"5000", "10000", "15000", "20000", "30000", "45000", 
 
 @rule(86, "timeouts-equal-defaults", Severity.NOTE)
 def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
-    """Connect, send and read timeout are set to 60 s, which is what they are without it.
+    """The connect, send and read timeouts are set to 60 s, their default.
 
-    Such lines look like a cure for timeouts and change nothing.
+    Such lines look like a fix for timeouts but change nothing.
     """
     for level in deployment.levels:
         for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc"):
@@ -157,15 +159,15 @@ def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"the three {module} timeouts are 60 s by default",
                     own[0].at,
-                    "leave them out, or set what the application needs",
+                    "remove them, or set what the application needs",
                 )
 
 
 @rule(87, "proxy-gives-up-first", Severity.WARNING)
 def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
-    """The application may take longer than the proxy waits for it.
+    """The application may take longer than the proxy waits.
 
-    The client gets 504, and the worker goes on with work that nobody waits for: under load all workers are busy with it.
+    The client gets 504, but the worker continues although nobody waits for the result. Under load this keeps all workers busy.
     """
     seen = set()
     for route in deployment.routes:
@@ -183,9 +185,9 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(89, "timeout-in-milliseconds", Severity.NOTE)
 def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
-    """A timeout looks as if it were meant in milliseconds.
+    """A timeout looks like a value in milliseconds.
 
-    A number without unit is seconds: 60000 is more than 16 hours, in which a dead backend holds each connection.
+    A number without a unit means seconds: 60000 is more than 16 hours. During that time a dead backend holds each connection.
     """
     seen = set()
     for level in deployment.levels:
@@ -201,14 +203,14 @@ def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{directive.name} {value} is {value / 3600:.1f} hours",
                     directive.at,
-                    f"write {value // 1000}s if that is meant",
+                    f"write {value // 1000}s if you meant milliseconds",
                 )
 
 
 CAUSE = Cause(
     id="proxy-timeout-too-short",
     layer=Layer.PROXY,
-    message="the proxy's timeout is shorter than what the application legitimately needs, and the application still finishes",
+    message="the proxy's timeout is shorter than the time that the application legitimately needs",
     headline="{proxy} gives up before {target} can finish",
     symptoms={Symptom.READ_TIMED_OUT: WEAK},
     needs=frozenset({"probes"}),

@@ -1,15 +1,16 @@
-"""A worker process of the proxy itself died by a signal.
+"""A worker process of the proxy itself was killed by a signal.
 
-"worker process N exited on signal 11": all of its requests are lost without a line in the access log; a new worker starts at once. Nearly always a third-party module.
+nginx logs "worker process N exited on signal 11". All requests of that worker are lost without a line in the access log. A new worker starts
+immediately. The cause is nearly always a third-party module.
 
-## Confuse not with
-- `backend-crashed`: the other side.
+## Do not confuse with
+- `backend-crashed`: the backend crashed, not the proxy.
 
 ## Confirm
-- `journalctl -k -g 'nginx.*segfault'`; `coredumpctl info nginx`.
+- See `journalctl -k -g 'nginx.*segfault'` and `coredumpctl info nginx`.
 
 ## Fix
-- Update the proxy and its modules together; remove modules in turn.
+- Update the proxy together with its modules. Otherwise disable the modules one by one to find the faulty one.
 
 ## References
 - nginx: src/os/unix/ngx_process.c, ngx_process_get_status
@@ -24,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-worker-crashed",
     layer=Layer.PROXY,
-    message="a worker process of the proxy itself died by a signal",
+    message="a worker process of the proxy itself was killed by a signal",
     symptoms={Symptom.PROXY_WORKER_DIED: 5.0},
 )

@@ -1,15 +1,15 @@
-"""Two routes share one backend definition and the settings of the first one win.
+"""Two routes share one backend definition, and the settings of the first one apply to both.
 
-Apache AH01146: a worker is chosen by the longest common URL prefix, so timeouts and keepalive of another ProxyPass apply.
+Apache logs AH01146. It selects a worker by the longest common URL prefix, so the timeouts and keepalive settings of another ProxyPass apply.
 
-## Confuse not with
-- `proxy-timeout-too-short`: the route's own setting.
+## Do not confuse with
+- `proxy-timeout-too-short`: the route's own setting is too short.
 
 ## Confirm
-- `grep AH01146` in the error log at start.
+- Search the error log after a start: `grep AH01146`.
 
 ## Fix
-- Order ProxyPass from the longest URL to the shortest; set the parameters on all that share.
+- Order ProxyPass lines from the longest URL to the shortest. Set the same parameters on all lines that share a backend.
 
 ## References
 - https://httpd.apache.org/docs/2.4/mod/mod_proxy.html#workers
@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="proxy-worker-sharing",
     layer=Layer.PROXY,
-    message="two routes share one backend definition and the settings of the first one win",
+    message="two routes share one backend definition, and the settings of the first one apply to both",
     symptoms={Symptom.WORKER_SHARING: LIKELY},
 )

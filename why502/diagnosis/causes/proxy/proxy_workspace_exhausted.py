@@ -1,15 +1,15 @@
 """The proxy's memory for a request, or its header workspace, is used up.
 
-Varnish: "overflow", workspace_backend, http_resp_hdr_len; HAProxy: tune.bufsize.
+Varnish logs "overflow"; the limits are workspace_backend and http_resp_hdr_len. In HAProxy the limit is tune.bufsize.
 
-## Confuse not with
-- `response-header-too-big`: one header line or buffer.
+## Do not confuse with
+- `response-header-too-big`: the response header exceeds one buffer.
 
 ## Confirm
-- varnishstat: ws_backend_overflow, ws_client_overflow.
+- `varnishstat` shows ws_backend_overflow and ws_client_overflow above 0.
 
 ## Fix
-- Raise workspace_backend, http_resp_size, or send fewer headers.
+- Raise workspace_backend or http_resp_size, or send fewer headers.
 
 ## References
 - https://varnish-cache.org/docs/7.1/reference/varnishd.html

@@ -1,17 +1,17 @@
-"""The proxy itself refused by limit_req, limit_conn or the like.
+"""The proxy itself rejected the request by limit_req, limit_conn or similar.
 
-503 by default (limit_req_status, limit_conn_status), with "limiting requests, excess" or "limiting connections by zone" at level error. It is the
-configuration at work, not a failure of the backend.
+The status is 503 by default (limit_req_status, limit_conn_status). nginx logs "limiting requests, excess" or "limiting connections by zone" at
+level error. This is the configured behaviour, not a failure of the backend.
 
-## Confuse not with
-- `upstream-error-status`: the application limits.
-- `maintenance-response`: an unconditional 503.
+## Do not confuse with
+- `upstream-error-status`: the application limits the rate.
+- `maintenance-response`: every request gets 503.
 
 ## Confirm
-- `nginx -T | grep -nE 'limit_(req|conn)'`
+- `nginx -T | grep -nE 'limit_(req|conn)'` shows the limits.
 
 ## Fix
-- Raise rate or burst where real users are hit; answer 429 in place of 503 (limit_req_status 429).
+- Raise rate or burst if real users are affected. Return 429 instead of 503 (limit_req_status 429).
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_limit_req_module.html
@@ -33,7 +33,7 @@ LIMITS = ("limit_req", "limit_conn")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None:
         return
     refused = case.tally(Symptom.RATE_LIMITED)
@@ -63,16 +63,16 @@ def _zone(args: tuple[str, ...]) -> str:
 
 
 def _logs(route: Route, name: str) -> bool:
-    """Return whether refusals are written to an error log of the level that most have."""
+    """Return whether rejections are logged at the usual level of the error log."""
     setting = route.setting(f"{name}_log_level")
     return setting is None or not setting.args or setting.args[0] == "error"
 
 
 @rule(103, "limit-told-as-503", Severity.NOTE)
 def told_as_503(deployment: Deployment) -> Iterator[Risk]:
-    """A limit refuses with 503, as if the service were unavailable.
+    """A limit rejects with 503, as if the service were unavailable.
 
-    503 is the default of limit_req_status and limit_conn_status. Monitoring takes it for an outage, clients repeat at once.
+    503 is the default of limit_req_status and limit_conn_status. Monitoring reports it as an outage, and clients retry immediately.
     """
     seen = set()
     for route in deployment.routes:
@@ -86,9 +86,9 @@ def told_as_503(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(104, "limit-without-burst", Severity.NOTE)
 def without_burst(deployment: Deployment) -> Iterator[Risk]:
-    """A rate limit has no burst, so the second request within an instant is refused.
+    """A rate limit has no burst, so the second of two simultaneous requests is rejected.
 
-    10r/s means one each 100 ms. A browser asks for many things at once: a part of each page is missing.
+    10r/s means one request every 100 ms. A browser sends many requests at once, so parts of each page are missing.
     """
     seen = set()
     for route in deployment.routes:

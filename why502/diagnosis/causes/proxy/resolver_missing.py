@@ -1,15 +1,16 @@
-"""The target holds a variable and no resolver is configured.
+"""The target contains a variable, but no resolver is configured.
 
-"no resolver defined to resolve NAME", 502. A name without variable is resolved when the configuration is loaded and needs none.
+nginx logs "no resolver defined to resolve NAME" and answers 502. A name without a variable needs no resolver: nginx resolves it when it loads
+the configuration.
 
-## Confuse not with
-- `dns-host-not-found`, `dns-resolver-failure`: there is one, and it says no or nothing.
+## Do not confuse with
+- `dns-host-not-found`, `dns-resolver-failure`: a resolver is configured, but it does not know the name or does not answer.
 
 ## Confirm
-- `nginx -T | grep -n resolver`
+- `nginx -T | grep -n resolver` shows none for this server.
 
 ## Fix
-- `resolver ADDRESS valid=30s;` at http, server or location level (Docker: 127.0.0.11); or the name in an upstream block.
+- Add `resolver ADDRESS valid=30s;` at http, server or location level (Docker: 127.0.0.11), or put the name in an upstream block.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver
@@ -31,7 +32,7 @@ from why502.remedies.changes import own_servers, reload, rename, set_in_route
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Name the address where the machine's hosts file knows the name, else the machine's own name servers as resolver."""
+    """Return the remedy: the address from the machine's hosts file if that has the name, else the machine's own name servers as resolver."""
     for route in case.routes:
         if not route.has_variables or route.resolver:
             continue
@@ -57,10 +58,10 @@ _FROM_CLIENT = re.compile(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl
 
 @rule(20, "variable-without-resolver", Severity.ERROR)
 def without_resolver(deployment: Deployment) -> Iterator[Risk]:
-    """The target holds a variable and no `resolver` is in force.
+    """The target contains a variable, but no `resolver` is in force.
 
-    nginx loads the configuration, and every request there is a 502 (`no resolver defined to resolve`), also for `localhost`. Only
-    addresses, upstream groups and names that another pass directive has without a variable need none.
+    nginx loads the configuration, but every request to that route gets 502 (`no resolver defined to resolve`), even for `localhost`. Only
+    addresses, upstream groups and names that another pass directive contains without a variable need no resolver.
     """
     static = {(host_name(p), p.target.port) for r in deployment.routes if not r.has_variables for p in r.peers if p.target}
     for route in deployment.routes:

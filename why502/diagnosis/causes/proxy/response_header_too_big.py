@@ -1,18 +1,18 @@
 """The response header does not fit proxy_buffer_size (or fastcgi_, uwsgi_, scgi_, grpc_buffer_size).
 
-The whole header must fit into one buffer of 4 KiB by default (a page); large cookies and Content-Security-Policy headers exceed it, often on
-login pages only. `proxy_buffers` does not help. HAProxy PH above tune.bufsize (16 KiB), ALB 502 above 32 KiB.
+The whole header must fit into one buffer, 4 KiB by default (one memory page). Large cookies and Content-Security-Policy headers exceed it,
+often on login pages only. `proxy_buffers` does not help. HAProxy logs PH above tune.bufsize (16 KiB). ALB returns 502 above 32 KiB.
 
-## Confuse not with
+## Do not confuse with
 - `request-too-large`: the client's header exceeds large_client_header_buffers (400, 414).
-- `request-header-too-big`: the application refuses the request's header.
+- `request-header-too-big`: the application rejects the request header.
 
 ## Confirm
-- `curl -s -D - -o /dev/null -H 'Host: NAME' http://TARGET/PATH | wc -c` against the buffer size.
+- `curl -s -D - -o /dev/null -H 'Host: NAME' http://TARGET/PATH | wc -c` shows the header size; compare it with the buffer size.
 
 ## Fix
-- Raise the buffer size to the measured header plus reserve, and what must follow it: busy_buffers_size may not be smaller than it, nor
-  larger than all buffers but one. Or send smaller cookies.
+- Raise the buffer size to the measured header plus a reserve. Adjust busy_buffers_size with it: it may not be smaller than the buffer size,
+  nor larger than all buffers minus one. Otherwise send smaller cookies.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c ("upstream sent too big header"); ngx_http_proxy_module.c, ngx_http_proxy_merge_loc_conf
@@ -34,14 +34,14 @@ from why502.remedies.changes import family, reload, set_in_route, size, together
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     route = case.route
     for probe in case.probes:
         if route and probe.header_bytes is not None and probe.header_bytes > route.buffer_size_bytes:
             at = route.setting(route.directive.removesuffix("_pass") + "_buffer_size")
             where = str(at.at) if at and at.at else "default"
             yield supports(
-                f"its header has {probe.header_bytes} bytes, the buffer {route.buffer_size_bytes} ({where})", "probe", STRONG
+                f"its header has {probe.header_bytes} bytes, the buffer has {route.buffer_size_bytes} ({where})", "probe", STRONG
             )
             return
 
@@ -58,7 +58,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise the buffer to the measured header and a quarter more, and with it what must follow it."""
+    """Return the remedy: raise the buffer to 1.25 times the measured header, and the settings that depend on it."""
     route = case.route
     measured = max((p.header_bytes or 0 for p in case.probes), default=0)
     if route is None or route.proxy != "nginx":
@@ -86,8 +86,8 @@ _MODULES = ("proxy", "fastcgi", "uwsgi", "scgi", "grpc")
 def buffer_small(deployment: Deployment) -> Iterator[Risk]:
     """The buffer for the response header is smaller than the default.
 
-    The whole header must fit into it. A session and a few more cookies, or a Content-Security-Policy, fill 4k: `upstream sent too big
-    header`, 502 for exactly the users who are logged in.
+    The whole header must fit into it. A session cookie and a few more cookies, or a Content-Security-Policy, fill 4k. Then nginx logs `upstream
+    sent too big header`, and logged-in users get 502.
     """
     seen = set()
     for level in deployment.levels:
@@ -98,15 +98,15 @@ def buffer_small(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{directive.name} {directive.args[0]} is too small for common headers",
                     directive.at,
-                    "take 4k or more; 8k to 16k with many cookies",
+                    "use 4k or more; 8k to 16k with many cookies",
                 )
 
 
 @rule(91, "header-buffer-not-raised", Severity.NOTE)
 def only_buffers_raised(deployment: Deployment) -> Iterator[Risk]:
-    """The body's buffers were raised and the header's was not.
+    """The buffers for the body were raised, but the buffer for the header was not.
 
-    Against `upstream sent too big header` only the buffer size helps, in which the whole header must fit.
+    Only the buffer size helps against `upstream sent too big header`: the whole header must fit into that one buffer.
     """
     seen = set()
     for level in deployment.levels:
@@ -118,17 +118,17 @@ def only_buffers_raised(deployment: Deployment) -> Iterator[Risk]:
                 if level.is_known:
                     seen.add(own[0].at)
                     yield risk(
-                        f"{module}_buffers are {own[0].args[1]}, the header's {module}_buffer_size is 4k",
+                        f"{module}_buffers are {own[0].args[1]}, but {module}_buffer_size, for the header, is 4k",
                         own[0].at,
-                        f"set {module}_buffer_size, too",
+                        f"set {module}_buffer_size too",
                     )
 
 
 @rule(92, "auth-cookies-in-default-buffer", Severity.NOTE)
 def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
-    """An authentication service answers with cookies or tokens through the default buffer.
+    """An authentication service returns cookies or tokens, but the buffer has its default size.
 
-    Sessions of OpenID Connect are split over several cookies of 4k: the answer does not fit, and every login ends in an error.
+    OpenID Connect sessions are split into several cookies of 4k. The response header does not fit, and every login fails.
     """
     seen = set()
     for route in deployment.routes:
@@ -138,7 +138,7 @@ def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
             if level and level.is_known:
                 seen.add(sets[0].at)
                 yield risk(
-                    "session cookies of the authentication service must fit 4k",
+                    "session cookies of the authentication service must fit into 4k",
                     sets[0].at,
                     "`proxy_buffer_size 16k; proxy_buffers 4 16k;` there",
                 )

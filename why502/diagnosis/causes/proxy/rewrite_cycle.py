@@ -1,15 +1,15 @@
-"""Rewrites, internal redirects, error pages or subrequests go round in circles.
+"""Rewrites, internal redirects, error pages or subrequests form a loop.
 
-"rewrite or internal redirection cycle": 500 after ten rounds.
+nginx logs "rewrite or internal redirection cycle" and answers 500 after ten rounds.
 
-## Confuse not with
-- `proxy-loop`: over the network.
+## Do not confuse with
+- `proxy-loop`: the loop goes through the network.
 
 ## Confirm
-- `rewrite_log on; error_log … notice;`
+- Set `rewrite_log on; error_log … notice;` to log each step.
 
 ## Fix
-- End the round: `break` in place of `last`, an error_page that needs no backend, try_files with a file that exists.
+- Break the loop: use `break` instead of `last`, an error_page that needs no backend, or try_files with a file that exists.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_rewrite_module.html
@@ -28,7 +28,7 @@ from why502.model.logs import Symptom
 
 
 def _is_elsewhere(deployment: Deployment, found: Route, page: str) -> bool:
-    """Return whether a location nearer to the page than that of the route takes it first: the route is what follows that."""
+    """Return whether a more specific location than the route's matches the page first."""
     nearest = found.location.removeprefix("^~ ").removeprefix("= ")
     names = [path[0].split(" ")[-1] for path in _paths(deployment.server(found.server_at))]
     return found.location.startswith("~") or any(page.startswith(name) and len(name) > len(nearest) for name in names)
@@ -40,10 +40,10 @@ def _paths(server: Server) -> list[tuple[str, ...]]:
 
 @rule(116, "error-page-from-failing-backend", Severity.WARNING)
 def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
-    """The page for a failing backend is to be fetched from that backend.
+    """The error page for a failing backend is fetched from that backend.
 
-    `error_page 502 /502.html` is a new request within the server. Where no location of its own has the file, it goes to the same backend,
-    fails again, and clients see nginx's bare page.
+    `error_page 502 /502.html` starts a new request within the server. If no separate location serves the file, the request goes to the same
+    backend and fails again. Clients see nginx's default page.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
@@ -76,7 +76,7 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="rewrite-cycle",
     layer=Layer.PROXY,
-    message="rewrites, internal redirects, error pages or subrequests go round in circles",
+    message="rewrites, internal redirects, error pages or subrequests form a loop",
     symptoms={Symptom.REWRITE_CYCLE: PROOF},
     foresee=(error_page_proxied,),
 )

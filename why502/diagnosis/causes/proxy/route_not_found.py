@@ -1,15 +1,15 @@
 """No route matches the request.
 
-Envoy NR, Traefik "404 page not found", ingress "default backend - 404".
+Envoy logs NR. Traefik answers "404 page not found", ingress-nginx "default backend - 404".
 
-## Confuse not with
-- `route-target-missing`: the route is there, its backend is not.
+## Do not confuse with
+- `route-target-missing`: the route exists, but its backend does not.
 
 ## Confirm
-- The proxy's list of routes against the request's host and path.
+- Compare the proxy's list of routes with the host and path of the request.
 
 ## Fix
-- Add the route, or the host name to it.
+- Add the route, or add the host name to an existing one.
 
 ## References
 - https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
@@ -31,9 +31,9 @@ _STATIC = re.compile(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|w
 
 @rule(110, "slash-lost-in-proxy-pass", Severity.WARNING)
 def slash_lost(deployment: Deployment) -> Iterator[Risk]:
-    """A location ends with a slash and the URI of its proxy_pass does not.
+    """A location ends with a slash, but the URI of its proxy_pass does not.
 
-    nginx replaces the one with the other: with `location /api/` and `proxy_pass http://app/v1`, `/api/users` becomes `/v1users`.
+    nginx replaces the location prefix with that URI: with `location /api/` and `proxy_pass http://app/v1`, `/api/users` becomes `/v1users`.
     """
     for route in deployment.routes:
         name = route.location.removeprefix("^~ ")
@@ -46,10 +46,10 @@ def slash_lost(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(112, "static-files-not-proxied", Severity.WARNING)
 def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
-    """A location for images and scripts catches them before they reach the backend, and has no directory to take them from.
+    """A location for images and scripts matches them before they reach the backend, but has no directory to serve them from.
 
-    A regular expression wins over `location /` that passes everything else. Without pass or root such files are looked for in nginx's default
-    directory: 404.
+    A regular expression takes precedence over `location /`, which passes everything else. Without a pass directive or root, nginx looks for such
+    files in its default directory: 404.
     """
     roots = {
         route.server_at for route in deployment.routes if route.location in ("", "/") and route.protocol in ("http", "https")
@@ -80,9 +80,9 @@ def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(113, "server-name-taken", Severity.WARNING)
 def name_taken(deployment: Deployment) -> Iterator[Risk]:
-    """Two servers have the same name on the same address; the second is never chosen for it.
+    """Two servers have the same name on the same address; nginx never selects the second for it.
 
-    nginx only warns (`conflicting server name … ignored`), and requests go to the other server's backend.
+    nginx only logs a warning (`conflicting server name … ignored`), and requests go to the other server's backend.
     """
     seen: dict[tuple[str, str], object] = {}
     told = set()
@@ -96,7 +96,7 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
                     yield risk(
                         f"{name} on {address} belongs to the server at {seen[key]}",
                         server.at,
-                        "remove one, or give it another name",
+                        "remove one, or rename it",
                     )
 
 

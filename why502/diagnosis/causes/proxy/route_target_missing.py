@@ -1,12 +1,12 @@
 """The route names a cluster, service or backend that does not exist.
 
-Envoy NC (cluster_not_found), HAProxy "unable to find required use_backend", Traefik "the service … does not exist".
+Envoy logs NC (cluster_not_found), HAProxy "unable to find required use_backend", Traefik "the service … does not exist".
 
-## Confuse not with
-- `no-upstream-members`: it exists and is empty.
+## Do not confuse with
+- `no-upstream-members`: the backend exists but is empty.
 
 ## Confirm
-- The name in the route against the list of backends.
+- Compare the name in the route with the list of backends.
 
 ## Fix
 - Correct the name, or create the backend.

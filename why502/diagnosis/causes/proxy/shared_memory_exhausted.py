@@ -1,15 +1,16 @@
 """A shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone).
 
-"could not allocate node", "could not allocate new session", "no memory in … zone": requests are refused, or the feature stops working.
+nginx logs "could not allocate node", "could not allocate new session" or "no memory in … zone". Requests are rejected, or the feature stops
+working.
 
-## Confuse not with
-- `memory-pressure`: the machine's memory.
+## Do not confuse with
+- `memory-pressure`: the machine is short of memory.
 
 ## Confirm
-- The zone's size in the configuration; the line in the error log names it.
+- Look up the size of the zone in the configuration. The error-log line names the zone.
 
 ## Fix
-- A larger zone.
+- Make the zone larger.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_limit_req_module.html#limit_req_zone
@@ -29,16 +30,16 @@ from why502.model.logs import Symptom
 
 @rule(105, "limit-zone-small", Severity.NOTE)
 def zone_small(deployment: Deployment) -> Iterator[Risk]:
-    """The zone of a limit holds few states.
+    """The zone of a limit is too small for many clients.
 
-    A state takes 64 or 128 bytes. When the zone is full, requests are refused with 503 whoever sent them.
+    One state takes 64 or 128 bytes. When the zone is full, requests from every client are rejected with 503.
     """
     for level in deployment.levels:
         for directive in level.own("limit_req_zone", "limit_conn_zone"):
             for word in directive.args:
                 size = units.size(word.rpartition(":")[2]) if word.startswith("zone=") else None
                 if size and size < 256 << 10:
-                    yield risk(f"{word} holds about {size // 128} clients", directive.at, "take 1m or more")
+                    yield risk(f"{word} holds about {size // 128} clients", directive.at, "use 1m or more")
 
 
 CAUSE = Cause(

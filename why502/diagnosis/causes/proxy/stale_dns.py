@@ -1,17 +1,18 @@
-"""The name was resolved when the configuration was loaded and now points elsewhere.
+"""The name was resolved when the configuration was loaded, and now points to another address.
 
-nginx asks for a name without variable once, when it loads its configuration; containers and cloud balancers change their addresses. The old address is
-refused, silent or unreachable, or belongs to somebody else by now.
+nginx resolves a name without a variable once, when it loads its configuration. Containers and cloud balancers change their addresses. The old
+address refuses connections, does not answer, is unreachable, or belongs to another host by now.
 
-## Confuse not with
-- `stale-endpoint`: a discovery or controller is behind.
+## Do not confuse with
+- `stale-endpoint`: service discovery or a controller lags behind.
 - `backend-not-running`: the name still points to that address.
 
 ## Confirm
-- `getent ahosts NAME` now, against the address in the log line.
+- Compare `getent ahosts NAME` with the address in the log line.
 
 ## Fix
-- At once: reload. For good: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or a variable and a `resolver`.
+- Immediate fix: reload. Permanent fix: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or a variable and a
+  `resolver`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
@@ -33,7 +34,7 @@ from why502.remedies.changes import reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     target = case.target
     if target is None or target.is_unix or not case.failures:
         return
@@ -54,18 +55,18 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Reload, so that the names are resolved anew."""
+    """Return the remedies: reload, so that the names are resolved again."""
     if steps := reload(case.proxies[0] if case.proxies else None):
         yield Remedy(message="reload the proxy: it resolves its names again", steps=steps, safe=True)
     lives = {name.host: _lives_s(case, name.host) for name in case.joins.names_at_start}
     short = min((name for name, ttl_s in lives.items() if ttl_s is not None and ttl_s <= SHORT_S), default=None)
     if short is not None:
-        message = f"have the name resolved again and again (`resolve`, or a variable and a `resolver`): answers for {short} are valid for {lives[short]:g} s only"
+        message = f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid for only {lives[short]:g} s"
         yield Remedy(message=message)
 
 
 def _lives_s(case: Case, name: str) -> float | None:
-    """Return for how many seconds the answers for a name are valid; None where no name server said so."""
+    """Return how many seconds the answers for a name are valid (TTL); None if no name server returned it."""
     return min((found.ttl_s for found in case.resolutions(name) if found.ttl_s is not None), default=None)
 
 
@@ -81,8 +82,8 @@ _FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$"
 def resolved_once(deployment: Deployment) -> Iterator[Risk]:
     """A host name is resolved only when the configuration is loaded.
 
-    When its address changes (a container started anew, a cloud balancer), nginx goes on sending to the old one until a reload, and
-    a name that does not resolve at that moment keeps nginx from starting.
+    When its address changes (a restarted container, a cloud balancer), nginx keeps sending to the old one until a reload. If the name does not
+    resolve at a start, nginx does not start.
     """
     way = (
         "`server NAME resolve;` with `zone` and `resolver`"
@@ -105,16 +106,14 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
             message = f"{name} is resolved only when the configuration is loaded" + (
                 ", and its addresses change" if is_changing else ""
             )
-            yield risk(
-                message, peer.at, f"where the address may change: {way}", severity=Severity.WARNING if is_changing else None
-            )
+            yield risk(message, peer.at, f"if the address can change: {way}", severity=Severity.WARNING if is_changing else None)
 
 
 @rule(24, "variable-not-resolved-again", Severity.WARNING)
 def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
-    """A variable is used to have a name resolved again and again, and another pass directive has the same name without one.
+    """A variable is used so that a name is resolved periodically, but another pass directive contains the same name without a variable.
 
-    nginx then takes the addresses of that one, found when the configuration was loaded, for both.
+    nginx then uses the addresses of that one, resolved when the configuration was loaded, for both.
     """
     fixed = {
         (host_name(peer), peer.target.port): peer.at
@@ -132,9 +131,9 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(25, "docker-resolver-without-valid", Severity.NOTE)
 def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
-    """Docker's name server is asked, and its answers are kept for their ten minutes.
+    """Answers of Docker's name server are cached for ten minutes.
 
-    It gives 600 s to each answer; a container started anew with another address is not found for so long.
+    Its answers have a TTL of 600 s. If a container restarts with another address, nginx does not find it for that long.
     """
     is_used = any(route.has_variables or any(peer.resolves for peer in route.peers) for route in deployment.routes)
     for level in deployment.levels if is_used else ():
@@ -147,7 +146,7 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
-    message="the name was resolved when the configuration was loaded and now points elsewhere",
+    message="the name was resolved when the configuration was loaded, and now points to another address",
     headline="{proxy} still connects to an old address, {target}",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},
     needs=frozenset({"names"}),

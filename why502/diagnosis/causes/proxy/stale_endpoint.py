@@ -1,16 +1,16 @@
-"""The proxy still sends to a member that is gone; its discovery or configuration generator is behind.
+"""The proxy still sends requests to a member that is gone: service discovery or its configuration generator lags behind.
 
 The address belongs to a pod or container that was replaced.
 
-## Confuse not with
-- `stale-dns`: a name resolved once at load.
-- `deploy-termination-race`: for seconds only.
+## Do not confuse with
+- `stale-dns`: a name was resolved only once, when the configuration was loaded.
+- `deploy-termination-race`: lasts only seconds.
 
 ## Confirm
-- Compare the address in the log with the members that the platform knows.
+- Compare the address in the log with the members that the platform lists.
 
 ## Fix
-- Let the generator reload the proxy; look at its own log.
+- Make the generator reload the proxy, and read the generator's log.
 
 ## References
 - https://kubernetes.github.io/ingress-nginx/how-it-works/
@@ -25,6 +25,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="stale-endpoint",
     layer=Layer.PROXY,
-    message="the proxy still sends to a member that is gone; its discovery or configuration generator is behind",
+    message="the proxy still sends requests to a member that is gone: service discovery or its configuration generator lags behind",
     symptoms={Symptom.STALE_ENDPOINT: LIKELY},
 )

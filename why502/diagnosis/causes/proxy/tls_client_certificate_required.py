@@ -1,15 +1,16 @@
-"""The backend demands a client certificate and the proxy sends none.
+"""The backend requires a client certificate, but the proxy sends none.
 
-"alert certificate required" (TLS 1.3) or "handshake failure", "bad certificate": 502. A backend that answers 400 "No required SSL certificate was sent" is nginx.
+The proxy logs "alert certificate required" (TLS 1.3), "handshake failure" or "bad certificate" and answers 502. If the backend is nginx, it
+answers 400 "No required SSL certificate was sent".
 
-## Confuse not with
-- `tls-handshake-failed`: protocol, cipher or SNI.
+## Do not confuse with
+- `tls-handshake-failed`: protocol, cipher or SNI do not match.
 
 ## Confirm
 - `openssl s_client -connect HOST:PORT </dev/null` lists "Acceptable client certificate CA names".
 
 ## Fix
-- `proxy_ssl_certificate` and `proxy_ssl_certificate_key`.
+- Set `proxy_ssl_certificate` and `proxy_ssl_certificate_key`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_certificate
@@ -27,9 +28,9 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for it: a handshake that broke after the backend had asked for what the proxy does not have.
+    """Yield the evidence: the handshake failed after the backend requested a certificate, and the proxy has none.
 
-    It chose version and cipher before it asked (RFC 5246, 7.3), so neither is the reason.
+    The backend selects version and cipher before it requests a certificate (RFC 5246, 7.3), so neither is the reason.
     """
     asked = case.probe(Symptom.TLS_CLIENT_CERTIFICATE)
     if asked and case.tally(Symptom.TLS_FAILED) and case.route and not case.route.has_client_certificate:
@@ -39,7 +40,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="tls-client-certificate-required",
     layer=Layer.PROXY,
-    message="the backend demands a client certificate and the proxy sends none",
+    message="the backend requires a client certificate, but the proxy sends none",
     symptoms={Symptom.TLS_CLIENT_CERTIFICATE: 5.0},
     explains=frozenset({"tls-handshake-failed"}),
     examine=examine,

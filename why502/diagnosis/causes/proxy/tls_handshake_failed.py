@@ -1,18 +1,18 @@
-"""The TLS handshake with the backend failed: protocol, cipher, missing SNI.
+"""The TLS handshake with the backend failed: protocol, cipher or missing SNI.
 
-"SSL_do_handshake() failed", 502. nginx sends no SNI unless proxy_ssl_server_name is on; many backends and every CDN then answer with an alert
-(unrecognized name, handshake failure) or with another host's certificate.
+nginx logs "SSL_do_handshake() failed" and answers 502. It sends no SNI unless proxy_ssl_server_name is on. Many backends and every CDN then
+answer with an alert (unrecognized name, handshake failure) or with another host's certificate.
 
-## Confuse not with
+## Do not confuse with
 - `wrong-protocol`: "wrong version number", the port does not speak TLS.
-- `tls-verify-failed`: the handshake works, the certificate is refused.
-- `tls-client-certificate-required`: the backend wants a certificate of the proxy.
+- `tls-verify-failed`: the handshake works, but the proxy rejects the certificate.
+- `tls-client-certificate-required`: the backend requires a certificate from the proxy.
 
 ## Confirm
-- `openssl s_client -connect HOST:PORT -noservername` against `-servername NAME`; `-tls1_2`.
+- Compare `openssl s_client -connect HOST:PORT -noservername` with `-servername NAME`; try `-tls1_2`.
 
 ## Fix
-- `proxy_ssl_server_name on; proxy_ssl_name NAME;`, or a common protocol in proxy_ssl_protocols.
+- Set `proxy_ssl_server_name on; proxy_ssl_name NAME;`, or a protocol that both support in proxy_ssl_protocols.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_server_name
@@ -35,7 +35,7 @@ from why502.remedies.changes import family, reload, set_in_route
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     if case.route and not case.route.sends_sni:
@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Take back what the route's own settings withhold (TLS versions, ciphers), or send the server name; what the error names first."""
+    """Return the remedies: remove the route's own restriction (TLS versions, ciphers) or send the server name; what the error names comes first."""
     route = case.route
     if route is None or route.protocol not in ("https", "grpcs"):
         return
@@ -59,7 +59,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         rank = 0 if re.search(r"(?i)protocol.version|unsupported.protocol|no.protocols", said) else 3
         found.append((rank, "offer TLS 1.2 and 1.3", f"{kind}_ssl_protocols", "TLSv1.2 TLSv1.3"))
     if ciphers and ciphers.at and ciphers.args != ("DEFAULT",):
-        found.append((1, "offer the usual ciphers", f"{kind}_ssl_ciphers", "DEFAULT"))
+        found.append((1, "offer the default ciphers", f"{kind}_ssl_ciphers", "DEFAULT"))
     for _, message, name, value in sorted(found):
         change = set_in_route(case, name, value)
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
@@ -67,10 +67,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(60, "tls-without-sni", Severity.WARNING)
 def without_sni(deployment: Deployment) -> Iterator[Risk]:
-    """TLS to a backend that is named by host name, without that name in the handshake.
+    """A backend is addressed by host name over TLS, but the handshake does not send that name.
 
-    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) refuse the handshake or show another
-    certificate: 502.
+    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) reject the handshake or present another certificate:
+    502.
     """
     seen = set()
     for route in deployment.routes:
@@ -90,9 +90,9 @@ def without_sni(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(61, "group-name-in-tls", Severity.WARNING)
 def group_as_sni(deployment: Deployment) -> Iterator[Risk]:
-    """The name of an upstream group is sent, or verified, as the backend's TLS name.
+    """The name of an upstream group is sent or verified as the backend's TLS name.
 
-    proxy_ssl_name is `$proxy_host` by default, which is the group's name. No certificate is made out to that.
+    proxy_ssl_name is `$proxy_host` by default, which is the group's name. No certificate is issued for that.
     """
     for route in deployment.routes:
         if route.protocol in ("https", "grpcs") and (route.sends_sni or route.verifies_tls) and route.sni_name == "$proxy_host":
@@ -107,9 +107,9 @@ def group_as_sni(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(62, "old-tls-only", Severity.WARNING)
 def old_protocols(deployment: Deployment) -> Iterator[Risk]:
-    """Only TLS versions that servers no longer speak are allowed towards the backend.
+    """Only TLS versions that servers no longer support are allowed for the backend.
 
-    TLS 1.0 and 1.1 are deprecated (RFC 8996) and off in current servers and OpenSSL builds: the handshake fails.
+    TLS 1.0 and 1.1 are deprecated (RFC 8996) and disabled in current servers and OpenSSL builds. The handshake fails.
     """
     seen = set()
     for route in deployment.routes:
@@ -121,13 +121,13 @@ def old_protocols(deployment: Deployment) -> Iterator[Risk]:
             and setting.at not in seen
         ):
             seen.add(setting.at)
-            yield risk(f"only {' '.join(setting.args)} is allowed towards the backend", setting.at, "allow TLSv1.2 TLSv1.3")
+            yield risk(f"only {' '.join(setting.args)} is allowed for the backend", setting.at, "allow TLSv1.2 TLSv1.3")
 
 
 CAUSE = Cause(
     id="tls-handshake-failed",
     layer=Layer.PROXY,
-    message="the TLS handshake with the backend failed: protocol, cipher, missing SNI",
+    message="the TLS handshake with the backend failed: protocol, cipher or missing SNI",
     headline="the TLS handshake with {target} fails",
     symptoms={Symptom.TLS_FAILED: 5.0, Symptom.TLS_TIMED_OUT: FAIR},
     examine=examine,

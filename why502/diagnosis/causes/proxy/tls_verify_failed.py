@@ -1,15 +1,17 @@
-"""The backend's certificate did not verify: expired, wrong name, unknown issuer.
+"""Verification of the backend's certificate failed: expired, wrong name or unknown issuer.
 
-Only with proxy_ssl_verify on (off by default in nginx): 502, "upstream SSL certificate verify error" or "does not match". Cloudflare says 526.
+This happens only with `proxy_ssl_verify on` (off by default in nginx). nginx logs "upstream SSL certificate verify error" or "does not match"
+and answers 502. Cloudflare returns 526.
 
-## Confuse not with
-- `tls-handshake-failed`: they do not get that far.
+## Do not confuse with
+- `tls-handshake-failed`: the handshake fails before verification.
 
 ## Confirm
 - `openssl s_client -connect HOST:PORT -servername NAME -CAfile FILE </dev/null | openssl x509 -noout -dates -subject -ext subjectAltName`
 
 ## Fix
-- Expired: renew it. Wrong name: proxy_ssl_name must be a name of the certificate. Unknown issuer: proxy_ssl_trusted_certificate must hold the issuer.
+- Expired: renew it. Wrong name: set proxy_ssl_name to a name in the certificate. Unknown issuer: add the issuer to
+  proxy_ssl_trusted_certificate.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify
@@ -33,7 +35,7 @@ DEPTH = "3"  # nginx takes a chain of one by default
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     for probe in case.probes:
@@ -57,7 +59,7 @@ _SAYS = {
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Set what a handshake of ours proved to be enough; verification itself is never switched off."""
+    """Return the remedies that a probe's handshake proved to work; verification itself is never disabled."""
     route = case.route
     if route is None or not route.verifies_tls:
         return
@@ -77,9 +79,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(63, "verification-without-ca", Severity.ERROR, "proxy-config-invalid")
 def without_ca(deployment: Deployment) -> Iterator[Risk]:
-    """The backend's certificate is to be verified, and no issuer is trusted.
+    """Verification of the backend's certificate is on, but no trusted issuer is configured.
 
-    nginx refuses it: `no proxy_ssl_trusted_certificate for proxy_ssl_verify`.
+    nginx rejects this configuration: `no proxy_ssl_trusted_certificate for proxy_ssl_verify`.
     """
     seen = set()
     for route in deployment.routes:
@@ -105,10 +107,10 @@ def without_ca(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(64, "tls-not-verified", Severity.NOTE)
 def not_verified(deployment: Deployment) -> Iterator[Risk]:
-    """TLS to a backend elsewhere whose certificate nobody looks at.
+    """The certificate of a remote TLS backend is not verified.
 
-    proxy_ssl_verify is off by default. An expired certificate or another server at that address goes unnoticed, until somebody
-    turns verification on.
+    proxy_ssl_verify is off by default. An expired certificate, or another server at that address, stays unnoticed until verification is
+    turned on.
     """
     seen = set()
     for route in deployment.routes:
@@ -131,7 +133,7 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="tls-verify-failed",
     layer=Layer.PROXY,
-    message="verification of the backend's certificate failed: expired, wrong name, unknown issuer",
+    message="verification of the backend's certificate failed: expired, wrong name or unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     explains=frozenset({"tls-handshake-failed"}),
     examine=examine,

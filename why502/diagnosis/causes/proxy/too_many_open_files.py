@@ -1,15 +1,16 @@
 """The proxy ran out of file descriptors.
 
-"socket() failed (24: Too many open files)" gives 500; "accept4() failed (24: …)" makes clients wait in the kernel's queue.
+nginx logs "socket() failed (24: Too many open files)" and answers 500. With "accept4() failed (24: …)" clients wait in the kernel's accept
+queue.
 
-## Confuse not with
-- `worker-connections-exhausted`: nginx's own limit came first.
+## Do not confuse with
+- `worker-connections-exhausted`: nginx reached its own limit first.
 
 ## Confirm
-- `grep 'open files' /proc/WORKERPID/limits`; `ls /proc/WORKERPID/fd | wc -l`.
+- Compare `grep 'open files' /proc/WORKERPID/limits` with `ls /proc/WORKERPID/fd | wc -l`.
 
 ## Fix
-- `worker_rlimit_nofile` (and LimitNOFILE= of the unit), above twice worker_connections.
+- Set `worker_rlimit_nofile` (and LimitNOFILE= of the unit) to more than twice worker_connections.
 
 ## References
 - https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile
@@ -38,9 +39,9 @@ FULL = 0.98  # share of the machine's limit at which there is none to spare
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if said := _said_by_application(case):
-        yield supports(f"the application says so itself: {said.message}", said.source, PROOF)
+        yield supports(f"the application itself reports it: {said.message}", said.source, PROOF)
         return
     if not case.seen(Symptom.FILES_EXHAUSTED):
         return
@@ -57,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _of_machine(case: Case) -> str:
-    """Return that the whole machine has no file left to open (ENFILE of open(2)); "" where it has, or that is unknown."""
+    """Return a message that the whole machine is at its limit of open files (ENFILE, open(2)); "" if it is not, or if that is unknown."""
     kernel = case.here.kernel
     if kernel is None or kernel.files_open is None or not kernel.files_max or kernel.files_open < FULL * kernel.files_max:
         return ""
@@ -65,7 +66,7 @@ def _of_machine(case: Case) -> str:
 
 
 def _said_by_application(case: Case) -> Event | None:
-    """Return what the target's own processes said of their limit of open files since requests to it broke; None where they did not."""
+    """Return what the target's own processes logged about their limit of open files since requests began to fail; None if nothing."""
     last = _broke_last(case)
     if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
         return None
@@ -74,26 +75,26 @@ def _said_by_application(case: Case) -> Event | None:
 
 
 def _broke_last(case: Case) -> datetime | None:
-    """Return when it broke a request off last, let one wait, or answered with an error of its own; None where it did not."""
+    """Return when it last aborted a request, let one wait, or answered with an error of its own; None if it did not."""
     is_broken = case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
     moments = [case.last_failure if is_broken else None, case.last_error]
     return max((at for at in moments if at is not None), default=None)
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence where the application is at its limit; "" where it is the proxy."""
-    return f"the application on {case.target} may open no more files" if _said_by_application(case) else ""
+    """Return the finding in one sentence if the application is at its limit; "" if the proxy is."""
+    return f"the application on {case.target} cannot open more files" if _said_by_application(case) else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise the limit of open files: of the application what it has twice over, of the proxy well above two for each connection."""
+    """Return the remedy: double the application's limit of open files, or raise the proxy's well above two for each connection."""
     if _said_by_application(case):
         limits = [process.limits.files_limit for process in case.processes if process.limits and process.limits.files_limit]
         wanted = max(8192, 2 * max(limits, default=0))
         for service in case.services:
             if service.manager == "systemd" and (steps := put(service, "files", f"LimitNOFILE={wanted}")):
                 yield Remedy(
-                    message=f"let {service.name} open {wanted} files (LimitNOFILE); find what it never closes",
+                    message=f"let {service.name} open {wanted} files (LimitNOFILE), and find out which files it never closes",
                     steps=(*steps, restart(service)),
                 )
         return
@@ -101,7 +102,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if proxy is None or not case.seen(Symptom.FILES_EXHAUSTED):
         return
     if full := _of_machine(case):
-        yield Remedy(message=f"raise fs.file-max, and find the process that opens so many: {full}")
+        yield Remedy(message=f"raise fs.file-max, and find the process that opens so many files: {full}")
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
     change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
@@ -116,10 +117,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(100, "worker-connections-above-files", Severity.WARNING)
 def above_files(deployment: Deployment) -> Iterator[Risk]:
-    """A worker may have more connections than open files.
+    """The connection limit of a worker is higher than its limit of open files.
 
-    Each connection is a file, a proxied request has two. At the limit nginx stops accepting (`accept4() failed (24: Too many open
-    files)`) and answers 500. Without worker_rlimit_nofile systemd gives 1024.
+    Each connection is an open file, and a proxied request has two. At the limit nginx stops accepting (`accept4() failed (24: Too many open
+    files)`) and answers 500. Without worker_rlimit_nofile, the limit from systemd is 1024.
     """
     configuration = deployment.configuration
     connections, limit = configuration.worker_connections or 512, configuration.worker_files_limit
@@ -129,11 +130,13 @@ def above_files(deployment: Deployment) -> Iterator[Risk]:
     top = deployment.levels[0]
     if limit and connections > limit:
         at = top.own("worker_rlimit_nofile")[0].at if top.own("worker_rlimit_nofile") else own[0].at
-        yield risk(f"{connections} worker_connections, {limit} files", at, f"worker_rlimit_nofile {2 * connections};")
+        yield risk(
+            f"{connections} worker_connections, but only {limit} open files", at, f"worker_rlimit_nofile {2 * connections};"
+        )
     elif not limit and connections > 1024 and deployment.routes and top.is_known:
         unit = next((unit for unit in deployment.units if unit.name == "nginx.service"), None)
         if unit is None or not unit.get("LimitNOFILE"):
-            message = f"{connections} worker_connections, and systemd lets a service open 1024 files"
+            message = f"{connections} worker_connections, but systemd lets a service open only 1024 files"
             yield risk(message, own[0].at, f"add `worker_rlimit_nofile {2 * connections};`", severity=Severity.NOTE)
 
 

@@ -1,18 +1,18 @@
-"""The unix socket's path does not exist, or is not visible to the proxy.
+"""The path of the unix socket does not exist, or is not visible to the proxy.
 
-ENOENT, 502 at once (Apache 503). The path is another one than the application's, the application removed it when it stopped, or the
-proxy sees another directory of that name: systemd's PrivateTmp=, a container.
+connect() fails with ENOENT, and the proxy answers 502 immediately (Apache 503). Three reasons are common: the application uses another path,
+it removed the socket when it stopped, or the proxy sees a different directory under that name (systemd's PrivateTmp=, a container).
 
-## Confuse not with
+## Do not confuse with
 - `php-fpm-socket-mismatch`: a PHP-FPM pool listens elsewhere.
-- `unix-socket-permission`: EACCES: it exists and may not be used.
-- `backend-not-running`: the file is there and nobody holds it open (ECONNREFUSED), or the service is known to be stopped.
+- `unix-socket-permission`: the socket exists, but the proxy may not use it (EACCES).
+- `backend-not-running`: the file exists but no process listens on it (ECONNREFUSED), or the service is known to be stopped.
 
 ## Confirm
-- `ls -l PATH`; `ss -Hlxp` shows on which path the application listens; `systemctl show -p PrivateTmp UNIT`.
+- `ls -l PATH` finds nothing. `ss -Hlxp` shows the path on which the application listens. See also `systemctl show -p PrivateTmp UNIT`.
 
 ## Fix
-- Let both name one path, in a directory below /run that both may enter; not in /tmp.
+- Use the same path in both, in a directory under /run that both can access; not in /tmp.
 
 ## References
 - https://man7.org/linux/man-pages/man7/unix.7.html
@@ -37,7 +37,7 @@ _PRIVATE = re.compile(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None or not case.target.is_unix:
         return
     path = case.socket_path
@@ -48,7 +48,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
             reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
-            message = f"a socket of that name exists at {elsewhere}, which the proxy does not see under that path{reason}"
+            message = f"a socket of that name exists at {elsewhere}, but the proxy does not see it under that path{reason}"
             yield supports(message, elsewhere, STRONG)
     elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
         message = (
@@ -59,7 +59,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
     if case.target in case.joins.answering:
-        yield refutes("a request of ours is answered under that path now", "probe", LIKELY)
+        yield refutes("a probe of that path is answered now", "probe", LIKELY)
     elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:
             alike = listener.target.path.rsplit("/", 1)[-1] == name
@@ -69,12 +69,12 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _private(elsewhere: Sequence[str]) -> str:
-    """Return where a socket lies below the private /tmp that systemd gave to a unit (systemd.exec(5), PrivateTmp=); "" for none."""
+    """Return the path of a socket inside the private /tmp of a systemd unit (systemd.exec(5), PrivateTmp=); "" if there is none."""
     return next((path for path in elsewhere if _PRIVATE.match(path)), "")
 
 
 def _meant(case: Case) -> tuple[Listener, ...]:
-    """Return the sockets that no route names and that may be the missing one under another path."""
+    """Return the sockets that no route names and that may be the missing one at another path."""
     return tuple(listener for listener in case.strays if not case.was_beside(listener))
 
 
@@ -90,7 +90,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let the proxy name the path on which the application listens; take a unit's private /tmp away where its socket lies there."""
+    """Return the remedies: the path on which the application listens, or no private /tmp for a unit whose socket is in it."""
     for listener in _meant(case)[:1]:
         change = repoint(case, listener.target)
         yield Remedy(

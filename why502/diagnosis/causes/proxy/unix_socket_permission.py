@@ -1,17 +1,17 @@
-"""The proxy's worker user may not write to the unix socket or pass through one of its directories.
+"""The proxy's worker user cannot write to the unix socket or traverse one of its directories.
 
-connect() to a unix socket needs write permission on it and search permission on every directory of its path (EACCES, 502 at once).
-The workers' user counts, not root's master process.
+connect() to a unix socket needs write permission on the socket and search permission on every directory of its path. Otherwise it fails with
+EACCES, and nginx answers 502 immediately. The user of the workers counts, not the master process, which runs as root.
 
-## Confuse not with
-- `selinux-denied`, `apparmor-denied`: the modes are right and the policy says no.
+## Do not confuse with
+- `selinux-denied`, `apparmor-denied`: the file modes are right, but the security policy denies access.
 
 ## Confirm
-- `namei -l PATH`; `sudo -u www-data test -w PATH`.
+- Check `namei -l PATH` and `sudo -u www-data test -w PATH`.
 
 ## Fix
-- Give the socket a group that the worker's user is in, mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode), and its directories mode
-  x for that user. Never 0777.
+- Give the socket a group that the worker's user belongs to, and mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode). Give that user
+  search permission (x) on its directories. Do not use 0777.
 
 ## References
 - https://man7.org/linux/man-pages/man7/unix.7.html (Pathname socket ownership and permissions)
@@ -31,7 +31,7 @@ from why502.remedies.changes import test_php
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None or (
         not case.seen(Symptom.CONNECT_DENIED) and not (case.socket_path and case.socket_path.is_reachable is False)
     ):
@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.target.is_unix:
         yield refutes("the target is not a unix socket", "", PROOF)
         return
-    yield supports("on a unix socket this is nearly always its mode or that of a directory", "", FAIR)
+    yield supports("for a unix socket the reason is nearly always its mode or that of a directory", "", FAIR)
     path = case.socket_path
     if path and path.is_reachable is False:
         step = next((step for step in path.steps if step.path == path.blocked_at), None)
@@ -66,7 +66,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let the worker's user in by group, where the application's own setting is not known by path and mode."""
+    """Return the remedies: the application's own setting if it is known, else access for the worker's user by group and mode."""
     path = case.socket_path
     if path is None or path.is_reachable is not False:
         return

@@ -1,16 +1,16 @@
-"""A limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool.
+"""A limit for this backend is reached in the proxy: max_conns, maxconn, a full queue or a full connection pool.
 
-nginx: "no live upstreams" in a group whose members answer. HAProxy sQ, Apache AH00941, Envoy UO, Varnish busy.
+nginx logs "no live upstreams" for a group whose members answer. HAProxy logs sQ, Apache AH00941, Envoy UO, Varnish "busy".
 
-## Confuse not with
+## Do not confuse with
 - `all-upstreams-down`: the members fail.
-- `workers-exhausted`: the limit is the backend's.
+- `workers-exhausted`: the backend itself reached a limit.
 
 ## Confirm
-- The limit in the configuration against the connections in use (`ss -Htn dst ADDRESS | wc -l`).
+- Compare the limit in the configuration with the connections in use (`ss -Htn dst ADDRESS | wc -l`).
 
 ## Fix
-- Raise the limit as far as the backend can bear; find why connections are held so long.
+- Find out why connections are held so long. Raise the limit only as far as the backend can handle.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_conns
@@ -31,7 +31,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against: nginx says "no live upstreams" of full servers, too (ngx_http_upstream_get_peer)."""
+    """Yield the evidence for and against. nginx also logs "no live upstreams" for full servers (ngx_http_upstream_get_peer)."""
     if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
         return
     group = next(
@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     members = {target for peer in group.peers for target in addresses(peer, case.here)}
     logs = case.here.logs
     if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
-        message = f"{limited[0].name} takes {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
+        message = f"{limited[0].name} accepts {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
         yield supports(message, str(limited[0].at or ""), PROOF)
 
 
@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def limit_per_worker(deployment: Deployment) -> Iterator[Risk]:
     """max_conns is set in a group without `zone`.
 
-    Each worker process then counts for itself: the backend gets up to that number from each of them.
+    Each worker process then counts separately, so the backend gets up to that number from each of them.
     """
     for group in deployment.upstreams:
         limited = [peer for peer in group.peers if peer.max_conns]
@@ -65,9 +65,9 @@ def limit_per_worker(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(81, "weight-without-effect", Severity.NOTE, "no-upstream-members")
 def weight_alone(deployment: Deployment) -> Iterator[Risk]:
-    """Weights are set that change nothing.
+    """Weights are set but have no effect.
 
-    The only server of a group gets all requests whatever its weight, and equal weights are the same as none.
+    The only server of a group gets all requests whatever its weight. Equal weights have no effect.
     """
     for level in deployment.blocks("upstream"):
         servers = [server for server in level.own("server") if "down" not in server.args and "backup" not in server.args]
@@ -76,15 +76,15 @@ def weight_alone(deployment: Deployment) -> Iterator[Risk]:
         if not weights or group is None or weights[0] == "weight=1":
             continue
         if len(servers) == 1 and stands_alone(group.peers):
-            yield risk(f"{weights[0]} has no effect: it is the only server", servers[0].at, "leave it out")
+            yield risk(f"{weights[0]} has no effect: it is the only server", servers[0].at, "remove it")
         elif len(weights) == len(servers) > 1 and len(set(weights)) == 1:
-            yield risk(f"all servers have {weights[0]}, which has no effect", servers[0].at, "leave it out")
+            yield risk(f"all servers have {weights[0]}, which has no effect", servers[0].at, "remove it")
 
 
 CAUSE = Cause(
     id="upstream-connection-limit",
     layer=Layer.PROXY,
-    message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue, a connection pool",
+    message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue or a full connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
     explains=frozenset({"all-upstreams-down"}),
     examine=examine,

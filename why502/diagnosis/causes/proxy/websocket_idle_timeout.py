@@ -1,15 +1,15 @@
 """An upgraded connection was idle for longer than the proxy's read or send timeout.
 
-proxy_read_timeout (60 s) counts between two reads on an upgraded connection too; the line is at level info, the status stays 101.
+proxy_read_timeout (60 s) also applies between two reads on an upgraded connection. nginx logs the timeout at level info. The status stays 101.
 
-## Confuse not with
-- `backend-too-slow`: no upgrade took place.
+## Do not confuse with
+- `backend-too-slow`: the connection was not upgraded.
 
 ## Confirm
-- Sessions that all last exactly the timeout after the last message.
+- All sessions end exactly one timeout after their last message.
 
 ## Fix
-- Pings from the application in a shorter interval, or a longer proxy_read_timeout on that route.
+- Send pings from the application at a shorter interval, or set a longer proxy_read_timeout on that route.
 
 ## References
 - https://nginx.org/en/docs/http/websocket.html
@@ -29,7 +29,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
     if case.target is None or tally is None:
         return
@@ -50,20 +50,22 @@ def tell(case: Case) -> str:
     if tally is None or case.target is None or case.route is None:
         return ""
     times = f"{tally.count} times" if tally.count > 1 else "once"
-    return f"the proxy cut WebSockets to {case.target} {times}: nothing came from there for {case.route.read_timeout_s:g} s"
+    return f"the proxy closed WebSockets to {case.target} {times}: the backend sent nothing for {case.route.read_timeout_s:g} s"
 
 
 @rule(53, "websocket-timeout-short", Severity.WARNING)
 def short_websocket(deployment: Deployment) -> Iterator[Risk]:
     """A route for WebSockets has a short read timeout.
 
-    It also ends connections that are only quiet: without a ping in that time each WebSocket is cut.
+    The timeout also ends idle connections: without a ping in that time nginx closes each WebSocket.
     """
     for route in deployment.routes:
         if any(name.lower() == "upgrade" and value for name, value in route.headers) and 0 < route.read_timeout_s <= 30:
             at = setting.at if (setting := route.setting("proxy_read_timeout")) else route.at
             yield risk(
-                f"WebSockets are cut after {route.read_timeout_s:g} s of silence", at, "raise it above the application's ping"
+                f"WebSockets are closed after {route.read_timeout_s:g} s of silence",
+                at,
+                "raise it above the application's ping interval",
             )
 
 

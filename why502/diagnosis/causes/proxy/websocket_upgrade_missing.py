@@ -1,15 +1,17 @@
-"""The proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails.
+"""The proxy does not forward Upgrade and Connection, so the WebSocket handshake fails.
 
-The two headers are hop-by-hop: the backend sees a plain GET and answers 400, 404 or 426.
+Both headers are hop-by-hop, so a proxy drops them by default. The backend sees a plain GET and answers 400, 404 or 426.
 
-## Confuse not with
+## Do not confuse with
 - `websocket-idle-timeout`: the handshake worked.
 
 ## Confirm
-- `curl -si -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' URL` answers other than 101.
+- `curl -si -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' URL`
+  returns a status other than 101.
 
 ## Fix
-- `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;` with the map for it.
+- Set `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;` with a map that defines
+  `$connection_upgrade`.
 
 ## References
 - https://nginx.org/en/docs/http/websocket.html
@@ -40,16 +42,16 @@ def _upgrade(route: Route) -> bool:
 
 @rule(50, "websocket-without-upgrade", Severity.WARNING)
 def websocket_path(deployment: Deployment) -> Iterator[Risk]:
-    """A location is for WebSockets by its name, and Upgrade is not passed on.
+    """A location is named like a WebSocket endpoint, but Upgrade is not forwarded.
 
-    nginx drops that header. The backend answers the handshake like a plain request, with 400, 404 or 426.
+    nginx drops that header. The backend answers the handshake as a plain request, with 400, 404 or 426.
     """
     for route in deployment.routes:
         level = deployment.level(route)
         if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
             continue
         if _PATH.search(route.location.split(" ")[-1]):
-            yield risk(f"location {route.location} passes no Upgrade header", route.at, _UPGRADE)
+            yield risk(f"location {route.location} does not forward the Upgrade header", route.at, _UPGRADE)
 
 
 _UPGRADE = 'add `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";`'
@@ -57,21 +59,21 @@ _UPGRADE = 'add `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
 
 @rule(51, "upgrade-needs-http-1.1", Severity.ERROR)
 def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
-    """Upgrade is passed on, and the route speaks HTTP/1.0, which knows no upgrade.
+    """Upgrade is forwarded, but the route uses HTTP/1.0, which does not support it.
 
-    Before nginx 1.29.7 that is the default of proxy_http_version; no WebSocket opens.
+    HTTP/1.0 is the default of proxy_http_version before nginx 1.29.7. WebSockets cannot open.
     """
     for route in deployment.routes:
         level = deployment.level(route)
         if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
-            yield risk("Upgrade is passed on with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
+            yield risk("Upgrade is forwarded with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
 
 
 @rule(52, "upgrade-without-connection", Severity.ERROR)
 def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
-    """Upgrade is passed on without `Connection: upgrade`.
+    """Upgrade is forwarded without `Connection: upgrade`.
 
-    Both belong together (RFC 9110, 7.8): nginx sends `Connection: close` or none by itself, and the backend ignores Upgrade.
+    Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores Upgrade.
     """
     for route in deployment.routes:
         if route.protocol not in ("http", "https") or not _upgrade(route):
@@ -79,19 +81,17 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
         if not any("upgrade" in value or "$" in value for value in values):
             yield risk(
-                "Upgrade is passed on, but Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
+                "Upgrade is forwarded, but Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
             )
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for it: the backend asks for the upgrade, and the route passes none on."""
+    """Yield the evidence: the backend asks for the upgrade, and the route does not forward it."""
     path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
     if path is None:
         return
     count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
-    message = (
-        f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route passes no Upgrade on"
-    )
+    message = f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not forward Upgrade"
     yield supports(message, str(path.at or ""), LIKELY)
     if opened and path.last_refused is not None:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
@@ -107,13 +107,13 @@ def tell(case: Case) -> str:
     where = ", ".join(
         part for part in (path.server or (case.route.server if case.route else ""), f"location {path.location}") if part
     )
-    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, as the route passes no Upgrade on"
+    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, because the route does not forward Upgrade"
 
 
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
-    message="the proxy does not pass Upgrade and Connection on, so the WebSocket handshake fails",
+    message="the proxy does not forward Upgrade and Connection, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
     tell=tell,

@@ -1,22 +1,22 @@
-"""The proxy's own limit of connections or workers is too low for the load: worker_connections, MaxRequestWorkers, maxconn.
+"""The proxy's own limit on connections or workers is too low for the load: worker_connections, MaxRequestWorkers, maxconn.
 
-"N worker_connections are not enough": without request fields the new client was dropped; "while connecting to upstream" gives 500. Each proxied
-request needs two connections of its worker.
+nginx logs "N worker_connections are not enough". If the line has no request fields, the new client was dropped. With "while connecting to
+upstream" the client gets 500. Each proxied request needs two of its worker's connections.
 
-Apache's MaxRequestWorkers, each of them with one request: further clients wait in the kernel's queue of its port, and are in no log until then.
-Slow backends hold those workers; the log says it once ("server reached MaxRequestWorkers setting").
+Each Apache worker handles one request. When all MaxRequestWorkers are busy, further clients wait in the kernel's accept queue and do not appear
+in any log. Slow backends keep the workers busy. Apache logs it once ("server reached MaxRequestWorkers setting").
 
-## Confuse not with
-- `proxy-loop`: the proxy eats its own connections.
-- `too-many-open-files`: the limit of descriptors is the lower one.
+## Do not confuse with
+- `proxy-loop`: the proxy connects to itself and uses up its own connections.
+- `too-many-open-files`: the limit on open files is reached first.
 
 ## Confirm
-- `ss -Htnp | grep -c nginx` against worker_connections times workers (512 by default, 768 in Debian's file).
+- Compare `ss -Htnp | grep -c nginx` with worker_connections (512 by default, 768 in Debian's file) times the number of workers.
 - Apache: `ss -ltn 'sport = :80'` shows Recv-Q above 0 while clients wait.
 
 ## Fix
 - Raise worker_connections, and worker_rlimit_nofile to at least twice that.
-- Apache: find which backend holds the workers; then raise MaxRequestWorkers (and ServerLimit), as far as memory allows, or use mpm_event.
+- Apache: find out which backend keeps the workers busy. Then raise MaxRequestWorkers (and ServerLimit) as far as memory allows, or use mpm_event.
 
 ## References
 - https://nginx.org/en/docs/ngx_core_module.html#worker_connections
@@ -43,7 +43,7 @@ MANY = 8  # connections that wait to be accepted: a burst leaves fewer behind fo
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.seen(Symptom.WORKER_CONNECTIONS):
         for proxy in case.proxies:
             if proxy.worker_connections is not None:
@@ -52,7 +52,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None:
         for proxy in case.proxies:
             if waiting := _waiting(case, proxy):
-                busy = ", each of whose workers has one request at a time" if proxy.kind == "apache" else ", which accepts none"
+                busy = (
+                    ", whose workers handle one request at a time" if proxy.kind == "apache" else ", which does not accept them"
+                )
                 yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
                 if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
                     least = min(limits, key=lambda limit: whole_number(limit.args[0], 8) or 0)
@@ -60,7 +62,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the queues of an Apache or HAProxy that runs, where these are more than a moment explains; else 0."""
+    """Return how many clients wait in the accept queues of a running Apache or HAProxy, if these are more than a short burst leaves; else 0."""
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
     is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.state in ("T", "t") for worker in proxy.workers)
     if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
@@ -70,7 +72,7 @@ def _waiting(case: Case, proxy: Proxy) -> int:
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence, of an Apache or HAProxy."""
+    """Return the finding in one sentence for Apache or HAProxy."""
     full = next((proxy for proxy in case.proxies if proxy.kind == "haproxy" and _waiting(case, proxy)), None)
     if full is not None and case.target is None:
         return f"haproxy has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
@@ -87,7 +89,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Raise it, and the limit of open files with it: a proxied request takes two connections, each of them a file."""
+    """Return the remedy: raise it together with the limit of open files, because a proxied request takes two connections and each is a file."""
     proxy = case.proxy or next(iter(case.proxies), None)
     if proxy is None or not proxy.worker_connections:
         return
@@ -105,9 +107,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(101, "worker-connections-few", Severity.NOTE)
 def few_connections(deployment: Deployment) -> Iterator[Risk]:
-    """A worker may have few connections, of which a proxied request takes two.
+    """The connection limit of a worker is low, and a proxied request takes two connections.
 
-    Beyond them requests fail with 500 or are not accepted at all (`worker_connections are not enough`).
+    Above the limit, requests fail with 500 or are not accepted (`worker_connections are not enough`).
     """
     for level in deployment.blocks("events"):
         for directive in level.own("worker_connections"):
@@ -116,15 +118,15 @@ def few_connections(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"a worker serves about {count // 2} proxied requests at once",
                     directive.at,
-                    "take 1024 or more, and files to match",
+                    "use 1024 or more, and enough open files for them",
                 )
 
 
 @rule(102, "keepalive-takes-all-connections", Severity.WARNING)
 def idle_connections(deployment: Deployment) -> Iterator[Risk]:
-    """Groups may keep as many idle connections as a worker has.
+    """Groups may keep as many idle connections as a worker can have in total.
 
-    Idle ones count as well: none is left for clients.
+    Idle connections count too, so none is left for clients.
     """
     connections = deployment.configuration.worker_connections or 512
     asked = [group for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive]
@@ -132,16 +134,16 @@ def idle_connections(deployment: Deployment) -> Iterator[Risk]:
     if asked and deployment.is_whole and total >= connections:
         largest = max(asked, key=lambda group: group.keepalive)
         yield risk(
-            f"groups keep {total} idle connections, a worker has {connections}",
+            f"groups keep {total} idle connections, but a worker has only {connections} in total",
             largest.keepalive_at,
-            "keep fewer, or raise worker_connections",
+            "keep fewer idle connections, or raise worker_connections",
         )
 
 
 CAUSE = Cause(
     id="worker-connections-exhausted",
     layer=Layer.PROXY,
-    message="the proxy's own limit of connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
+    message="the proxy's own limit on connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     examine=examine,

@@ -1,10 +1,10 @@
 """The application listens on another address or address family than the proxy connects to.
 
-Typical: the application binds 127.0.0.1 and the proxy connects to `localhost`, which is also ::1; or it binds one interface, or only
-IPv6. With a name of two addresses nginx tries both in turn, so a part of the requests succeeds and the log fills with refused
-connections to the other one.
+Typical: the application binds 127.0.0.1, but the proxy connects to `localhost`, which is also ::1. Or the application binds only one
+interface, or only IPv6. If a name has two addresses, nginx uses both in turn. Some requests succeed, and the log shows refused connections to
+the other address.
 
-## Confuse not with
+## Do not confuse with
 - `wrong-port`: the application listens on another port.
 - `container-network-mismatch`: inside a container 127.0.0.1 is the container itself.
 
@@ -12,7 +12,7 @@ connections to the other one.
 - `ss -Hltn 'sport = :PORT'` shows the port on another address than the one in the log line.
 
 ## Fix
-- Name the address on which the application listens (`127.0.0.1` in place of `localhost`), or let it listen on both families.
+- Use the address on which the application listens (`127.0.0.1` instead of `localhost`), or make it listen on both address families.
 
 ## References
 - nginx: src/core/ngx_inet.c, ngx_inet_resolve_host (all A and AAAA addresses are used)
@@ -37,12 +37,10 @@ NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        message = (
-            "no socket of that address family can be created here (97), for example if IPv6 is off and the name resolves to ::1"
-        )
+        message = "this machine cannot create sockets of that address family (97), for example if IPv6 is off and the name resolves to ::1"
         yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
@@ -52,7 +50,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if target.is_wildcard and case.listeners is None:
         yield supports(
-            f"{target.host} is an address to listen on; connecting to it reaches this machine, or this container", "", STRONG
+            f"{target.host} is an address for listening; a connection to it reaches only this machine or container", "", STRONG
         )
     for tally in case.words(Symptom.LISTENS_ON):
         heard = tally.target
@@ -64,7 +62,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for listener in case.same_port[:1]:
         process = case.process_of(listener)
         name = f"{process.name} (pid {process.pid})" if process else "an application"
-        yield supports(f"{name} listens on {listener.target}, the proxy connects to {target}", "ss -ltnp", PROOF)
+        yield supports(f"{name} listens on {listener.target}, but the proxy connects to {target}", "ss -ltnp", PROOF)
 
 
 def tell(case: Case) -> str:
@@ -75,7 +73,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let the proxy name the address on which the application listens."""
+    """Return the remedy: the address on which the application listens."""
     for listener in case.same_port[:1]:
         change = repoint(case, listener.target)
         message = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
@@ -84,10 +82,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(27, "localhost-target", Severity.NOTE)
 def localhost_target(deployment: Deployment) -> Iterator[Risk]:
-    """A target is called `localhost`, which is two addresses where it is 127.0.0.1 and ::1.
+    """A target is named `localhost`, which may be two addresses: 127.0.0.1 and ::1.
 
-    nginx makes a group of both and sends requests to each in turn. An application that listens on one only costs a failed attempt
-    and an error line for every second request, and marks that address as failed.
+    nginx makes a group of both addresses and sends requests to each in turn. If the application listens on only one of them, every second request
+    causes a failed attempt and an error line, and nginx marks that address as failed.
     """
     seen = set()
     for route in deployment.routes:
@@ -99,9 +97,9 @@ def localhost_target(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(28, "wildcard-target", Severity.WARNING)
 def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
-    """A target is 0.0.0.0 or [::], which is where a server may listen, not where one can be reached.
+    """A target is 0.0.0.0 or [::], an address for listening, not for connecting.
 
-    Linux takes it for loopback; other systems and network policies refuse it.
+    Linux treats it as loopback. Other systems and network policies reject it.
     """
     seen = set()
     for route in deployment.routes:

@@ -1,15 +1,16 @@
-"""The backend answers only to another Host (or SNI) than the proxy sends.
+"""The backend expects a different Host header (or SNI) than the proxy sends.
 
-nginx sends `Host: $proxy_host` by default, the name of the target or group. A shared backend then answers 404, 421, 400 or a redirect; a CDN 403 or 409, or 1016-like pages.
+By default nginx sends `Host: $proxy_host`, the name of the target or group. A shared backend then answers 404, 421, 400 or a redirect. A CDN
+answers 403, 409 or an error page such as 1016.
 
-## Confuse not with
-- `tls-handshake-failed`: the name in SNI.
+## Do not confuse with
+- `tls-handshake-failed`: the server name in SNI is missing or wrong.
 
 ## Confirm
-- `curl -si -H 'Host: A' http://TARGET/` against `-H 'Host: B'`.
+- Compare `curl -si -H 'Host: A' http://TARGET/` with `-H 'Host: B'`.
 
 ## Fix
-- `proxy_set_header Host $host;` or the name that the backend expects.
+- Set `proxy_set_header Host $host;`, or the name that the backend expects.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header
@@ -35,10 +36,10 @@ _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http
 
 @rule(55, "headers-not-inherited", Severity.WARNING)
 def not_inherited(deployment: Deployment) -> Iterator[Risk]:
-    """A block sets a header for the backend, and so loses all those that the blocks around it set.
+    """A block sets one header for the backend, and therefore loses all headers that the enclosing blocks set.
 
-    nginx inherits `proxy_set_header` only where a block has none of its own. Host, X-Forwarded-Proto or Upgrade are then missing
-    at this one place: redirects to wrong names, answers of another site, WebSockets that do not open.
+    nginx inherits `proxy_set_header` only if a block has none of its own. Host, X-Forwarded-Proto or Upgrade are then missing in this block. The
+    results are redirects to wrong names, responses from another site, or WebSockets that do not open.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
@@ -62,10 +63,10 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(56, "group-name-as-host", Severity.NOTE)
 def group_as_host(deployment: Deployment) -> Iterator[Risk]:
-    """The backend is sent the name of the upstream group as Host.
+    """The proxy sends the name of the upstream group as Host.
 
-    That is the default (`$proxy_host`). Applications which check or use the host answer with 400 or redirect there; a name with an
-    underscore is no host name at all, and strict servers refuse it.
+    This is the default (`$proxy_host`). Applications that check the host answer with 400, or redirect to that name. A name with an underscore is
+    not a valid host name, and strict servers reject it.
     """
     seen = set()
     for route in deployment.routes:
@@ -75,16 +76,15 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
         if level is None or not level.is_known or route.upstream in seen:
             continue
         seen.add(route.upstream)
-        shown = f"`Host: {route.proxy_host}`" + (", which is not a host name" if "_" in route.upstream else "")
-        yield risk(f"the backend is sent {shown}", route.at, "add `proxy_set_header Host $host;`")
+        shown = f"`Host: {route.proxy_host}`" + (", which is not a valid host name" if "_" in route.upstream else "")
+        yield risk(f"the backend receives {shown}", route.at, "add `proxy_set_header Host $host;`")
 
 
 @rule(57, "host-sent-twice", Severity.WARNING)
 def host_twice(deployment: Deployment) -> Iterator[Risk]:
     """The Host header is set twice, and nginx sends both.
 
-    A request with two Host headers is refused by most servers with 400 (RFC 9112, 3.2). An included file that sets it, too, is the
-    usual reason.
+    Most servers reject a request with two Host headers with 400 (RFC 9112, 3.2). The usual reason is an included file that sets it too.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
@@ -105,14 +105,14 @@ def _removal(deployment: Deployment, at: Position | None, is_same: bool) -> Iter
     if tree is None or at is None or not is_same:
         yield "keep one of them"
     else:
-        yield Remedy(message="remove the second", steps=(edit.remove(tree, at),), safe=True)
+        yield Remedy(message="remove the second one", steps=(edit.remove(tree, at),), safe=True)
 
 
 @rule(58, "scheme-not-forwarded", Severity.NOTE)
 def not_forwarded(deployment: Deployment) -> Iterator[Risk]:
-    """TLS ends here, the application is told the public name, and not that the client came with https.
+    """TLS ends at this proxy. The application receives the public name, but not the information that the client used https.
 
-    It takes the request for plain http: redirects to https without end, wrong links, cookies without Secure.
+    It treats the request as plain http. The results are endless redirects to https, wrong links, and cookies without Secure.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
@@ -129,7 +129,7 @@ def not_forwarded(deployment: Deployment) -> Iterator[Risk]:
         if own not in seen and not _FORWARDED_PROTO & {name.lower() for name, _ in route.headers}:
             seen.add(own)
             yield risk(
-                "the application is not told that the client used https", own, "add `proxy_set_header X-Forwarded-Proto $scheme;`"
+                "the application cannot tell that the client used https", own, "add `proxy_set_header X-Forwarded-Proto $scheme;`"
             )
 
 
@@ -140,9 +140,9 @@ def _headers_of(level: Level) -> Position | None:
 
 @rule(59, "host-not-passed", Severity.NOTE)
 def not_passed(deployment: Deployment) -> Iterator[Risk]:
-    """The application is not told the name that the client asked for.
+    """The application does not receive the host name that the client requested.
 
-    It gets the address of the target as Host (`$proxy_host`), and builds redirects and links with that.
+    It gets the address of the target as Host (`$proxy_host`), and builds redirects and links from it.
     """
     seen = set()
     for route in deployment.routes:
@@ -160,7 +160,7 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-host-header",
     layer=Layer.PROXY,
-    message="the backend answers only to a different Host (or SNI) than the proxy sends",
+    message="the backend expects a different Host header (or SNI) than the proxy sends",
     symptoms={Symptom.WRONG_HOST: LIKELY},
     foresee=(
         not_inherited,

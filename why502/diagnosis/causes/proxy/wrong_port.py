@@ -1,17 +1,17 @@
-"""The target's port has no listener, while the application listens on another port.
+"""Nothing listens on the target port. The application listens on another port.
 
-The connection is refused at once (ECONNREFUSED, 502; HAProxy and Apache 503), exactly as if nothing ran.
+The connection is refused immediately (ECONNREFUSED), as if nothing were running. nginx answers 502, HAProxy and Apache answer 503.
 
-## Confuse not with
+## Do not confuse with
 - `backend-not-running`: no application listens anywhere.
-- `wrong-address`: the port is right, the address or family is not.
-- `php-fpm-socket-mismatch`: the same for a PHP-FPM pool.
+- `wrong-address`: the port is right, but the address or address family is not.
+- `php-fpm-socket-mismatch`: the same problem for a PHP-FPM pool.
 
 ## Confirm
-- `ss -Hltnp` shows the application on another port than the one that the proxy's directive names.
+- `ss -Hltnp` shows the application on a different port than the proxy's directive.
 
 ## Fix
-- Let the proxy name the port on which the application really listens, or the application the port that the proxy names.
+- Change the port in the proxy's directive to the one on which the application listens, or change the application's port.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
@@ -43,9 +43,9 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start i
 
 
 def candidates(case: Case) -> tuple[Listener, ...]:
-    """Return the listeners that may be the application, the likeliest first: alike in port, in family, then the nearest.
+    """Return the listeners that may be the application, the likeliest first: similar port, same address family, then the nearest port.
 
-    What listened already while the target still answered is another application.
+    A process that already listened while the target still answered is another application.
     """
     target = case.target
     if target is None or target.is_unix:
@@ -67,7 +67,7 @@ def candidates(case: Case) -> tuple[Listener, ...]:
 
 
 def _is_of_its_service(listener: Listener, case: Case) -> bool:
-    """Return whether what listens is a process of the very service that is known to belong on the target."""
+    """Return whether the listening process belongs to the service that should listen on the target."""
     process = case.process_of(listener)
     units = {service.name for service in case.services}
     pids = {service.main_pid for service in case.services} - {None}
@@ -75,7 +75,7 @@ def _is_of_its_service(listener: Listener, case: Case) -> bool:
 
 
 def _may_speak(listener: Listener, case: Case) -> bool:
-    """Return whether the program that listens may speak what the proxy does: PHP-FPM speaks FastCGI, and nothing else does so alone."""
+    """Return whether the listening program may speak the proxy's protocol: PHP-FPM speaks only FastCGI, and few other programs speak it."""
     process = case.process_of(listener)
     is_fpm = process is not None and process.name.startswith("php-fpm")
     return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
@@ -86,7 +86,7 @@ def _reaches(listening: Target, target: Target) -> bool:
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None or case.target.is_unix or not case.seen(Symptom.CONNECT_REFUSED):
         return
     for route in case.joins.variable_routes:
@@ -108,7 +108,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if moved := _moved(case):
         listener, old = moved
-        message = f"{case.name_of(listener)}, of the same template as {old.name}, began to listen on {listener.target} when that one was stopped"
+        message = f"{case.name_of(listener)}, from the same template as {old.name}, began to listen on {listener.target} when {old.name} was stopped"
         yield supports(message, "systemctl show", 2 * PROOF)
         return
     if any(service.is_running is False for service in case.services):
@@ -120,7 +120,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     best = found[0]
     process = case.process_of(best)
     name = f"{process.name} (pid {process.pid})" if process else "an application"
-    message = f"{name} listens on {best.target}, which no route names, while nothing listens on {case.target}"
+    message = f"{name} listens on {best.target}, which no route names, and nothing listens on {case.target}"
     is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
     if _is_of_its_service(best, case):
         service = case.service.name if case.service else "its service"
@@ -136,7 +136,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:
-    """Return the listener that took the place of the target's service, and that: another instance of its template, begun as it stopped."""
+    """Return the listener that replaced the target's service, and that service: an instance of the same template that started when it stopped."""
     for service in case.services:
         template, found, _ = service.name.partition("@")
         at = service.stopped_at
@@ -155,7 +155,7 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
 
 
 def _is_chance(listener: Listener, case: Case) -> bool:
-    """Return whether the kernel chose the port of a listener, while the proxy's is one that somebody chose."""
+    """Return whether the kernel assigned the listener's port, while the proxy's port was configured by a person."""
     kernel = case.host.kernel if case.host else None
     if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
         return False
@@ -180,7 +180,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let the proxy name the port on which the application listens."""
+    """Return the remedy: the port on which the application listens."""
     for listener in candidates(case)[:1]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (
@@ -194,9 +194,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(30, "target-without-listener", Severity.WARNING)
 def without_listener(deployment: Deployment) -> Iterator[Risk]:
-    """The deployment holds an application on another port than the one that the proxy passes to.
+    """The deployment contains an application on a different port than the one that the proxy passes to.
 
-    Nothing of what was given listens on the target, and something listens where no route leads: each request is refused, 502.
+    Nothing in the given files listens on the target, but something listens on a port that no route uses. Every request is refused: 502.
     """
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}
@@ -227,7 +227,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
-    message="the target port has no listener, while the application listens on another port",
+    message="nothing listens on the target port, but the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
     needs=frozenset({"listeners", "processes"}),
     explains=frozenset({"backend-not-running"}),

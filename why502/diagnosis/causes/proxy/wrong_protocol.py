@@ -1,17 +1,18 @@
-"""The proxy speaks another protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
+"""The proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
 
-What it looks like depends on how the backend takes the wrong bytes: it closes or resets (502), answers with a TLS alert or an HTTP/2 frame (009),
-with 400 "plain HTTP request was sent to HTTPS port" (passed on), or waits for more (504).
+The symptom depends on how the backend reacts to the unexpected bytes. It may close or reset the connection (502), answer with a TLS alert or an
+HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data (504).
 
-## Confuse not with
-- `invalid-response`: the right protocol, spoken badly.
-- `tls-handshake-failed`: both speak TLS and do not agree.
+## Do not confuse with
+- `invalid-response`: the protocol is right, but the response violates it.
+- `tls-handshake-failed`: both speak TLS, but the handshake fails.
 
 ## Confirm
-- `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show what the port speaks.
+- `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show which protocol the port speaks.
 
 ## Fix
-- `https://` in proxy_pass for a TLS port; fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC; `http://` else.
+- Use `https://` in proxy_pass for a TLS port, fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC, and `http://`
+  otherwise.
 
 ## References
 - nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of HTTP)
@@ -53,21 +54,21 @@ _CUT_OFF = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.N
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     for probe in case.probes:
         wanted = SPOKEN.get(probe.protocol)
         if probe.speaks and wanted and probe.speaks not in wanted:
-            yield supports(f"{case.target} speaks {probe.speaks}, the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
+            yield supports(f"{case.target} speaks {probe.speaks}, but the proxy speaks {probe.protocol}", "probe", 2 * PROOF)
             return
     if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID) and (pool := _pool(case)):
-        message = f"the proxy speaks {case.protocol}, and PHP-FPM's pool {pool.name} listens there, which speaks only FastCGI"
+        message = f"the proxy speaks {case.protocol}, but PHP-FPM pool {pool.name} listens there, which speaks only FastCGI"
         yield supports(message, pool.file or "ps", 2 * PROOF)
         return
     if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
         yield supports(wants, "configuration", 2 * PROOF)
         return
     if case.seen(*_CUT_OFF) and case.answers_now is not True and (told := _told(case)):
-        message = f"the proxy speaks {case.protocol}, and uWSGI reads {told[0]}: {told[1].detail}"
+        message = f"the proxy speaks {case.protocol}, but uWSGI reads {told[0]}: {told[1].detail}"
         yield supports(message, told[1].source, 2 * PROOF)
         return
     said, wanted = _said(case), SPOKEN.get(case.protocol, set())
@@ -78,14 +79,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         and case.answers_now is not True
         and case.seen(*CAUSE.symptoms)
     ):
-        yield supports(f"the proxy speaks {case.protocol}, and the application reports: {said[1].message}", said[1].source, PROOF)
+        yield supports(f"the proxy speaks {case.protocol}, but the application reports: {said[1].message}", said[1].source, PROOF)
         return
     if case.answers_now is not True and case.seen(*_BROKEN) and (other := _other_server(case)):
-        yield supports(f"the proxy speaks {case.protocol}, and {other}", "ss -ltnp", PROOF)
+        yield supports(f"the proxy speaks {case.protocol}, but {other}", "ss -ltnp", PROOF)
         return
     unframed = case.probe(Symptom.NO_STATUS_LINE)
     if unframed and is_of_the_web(unframed):
-        yield refutes(f"its response begins with {unframed.first_bytes}, as only a web server's does", "probe", STRONG)
+        yield refutes(f"its response begins with {unframed.first_bytes}, as only an HTTP response does", "probe", STRONG)
     if case.answers_now is True:
         yield refutes("it answers correctly in the protocol that the proxy speaks", "probe", PROOF)
     if case.tally(Symptom.NO_STATUS_LINE) and "\\x15\\x03" in (case.tally(Symptom.NO_STATUS_LINE) or case.tallies[0]).detail:
@@ -93,7 +94,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for symptom, weight in _AT_A_TLS_PORT.items():
         tally = case.tally(symptom)
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
-            yield supports(f"{tally.protocol} is sent to port {case.target.port}, where TLS is usual", tally.source, weight)
+            yield supports(f"{tally.protocol} is sent to port {case.target.port}, which usually speaks TLS", tally.source, weight)
             return
 
 
@@ -113,7 +114,7 @@ _SERVERS = {  # programs that never speak HTTP on the ports that they are known 
 
 
 def _other_server(case: Case) -> str:
-    """Return that a known server of another protocol listens on its usual port; "" where it does not, or the proxy is no client of HTTP."""
+    """Return a message that a known server of another protocol listens on its usual port; "" if it does not, or if the proxy does not speak HTTP."""
     if case.target is None or case.protocol not in ("http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"):
         return ""
     for listener in case.listeners or ():
@@ -126,7 +127,7 @@ def _other_server(case: Case) -> str:
 
 
 def _pool(case: Case) -> PhpPool | None:
-    """Return the running pool that listens on a target which the proxy speaks something else to than FastCGI; None where there is none."""
+    """Return the running PHP-FPM pool that listens on a target to which the proxy does not speak FastCGI; None if there is none."""
     pool = case.pool
     if pool is None or pool.master_pid is None or case.protocol in ("fastcgi", "", "tcp"):
         return None
@@ -138,7 +139,7 @@ _PARSER = re.compile(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
 
 
 def _told(case: Case) -> tuple[str, Event] | None:
-    """Return the protocol that uWSGI says it reads, where the proxy speaks another one; None where it names none, or that one."""
+    """Return the protocol that uWSGI reports, if the proxy speaks another one; None if it reports none, or the same."""
     first = case.first_failure
     for event in reversed(case.events(Symptom.PROTOCOL_TOLD)):
         match = _PARSER.search(event.detail)
@@ -149,7 +150,7 @@ def _told(case: Case) -> tuple[str, Event] | None:
 
 
 def _said(case: Case) -> tuple[str, Event] | None:
-    """Return what the application said last that it speaks, as it began to listen on the target; None where it names no scheme."""
+    """Return the protocol that the application last reported when it began to listen on the target; None if it named no scheme."""
     events = [event for event in case.events(Symptom.LISTENS_ON) if event.target == case.target]
     last = max(events, key=lambda event: event.ended_at.timestamp() if event.ended_at else 0.0, default=None)
     schemes = {scheme.lower() for scheme in _SCHEME.findall(last.message)} if last else set()
@@ -162,7 +163,7 @@ _SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
 
 
 def _wants_proxy_header(case: Case) -> str:
-    """Return that a gateway of this machine takes nothing on the target but what begins with a PROXY header, which the proxy never sends."""
+    """Return a message that a gateway on this machine requires a PROXY header on the target, which the proxy never sends; "" otherwise."""
     target, route = case.target, case.route
     if target is None or target.is_unix or not case.is_local or route is None or route.proxy != "nginx":
         return ""
@@ -201,7 +202,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Speak what the backend speaks, where that is a matter of the scheme."""
+    """Return the remedy: use the backend's protocol, if changing the scheme is enough."""
     spoken = next((p.speaks for p in case.probes if p.speaks), "fastcgi" if _pool(case) else "")
     if not spoken and (told := _told(case)):
         spoken = told[0]
@@ -229,13 +230,13 @@ _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
 
 
 def _to_fastcgi(case: Case) -> Iterator[Remedy]:
-    """FastCGI must be told the script: the file of the request below `root`, or index.php there for all. Without `root` nobody knows."""
+    """Return the FastCGI remedies. FastCGI needs the script: the requested file under `root`, or index.php for all. Without `root` it is unknown."""
     message = f"use fastcgi_pass for {case.target}"
     root = case.route.setting("root") if case.route else None
     if case.route is None or root is None or case.route.setting("alias"):
         yield Remedy(message=f"{message}, with the SCRIPT_FILENAME that the application needs")
         return
-    every = {"the file that is asked for": "$document_root$fastcgi_script_name"}
+    every = {"the requested file": "$document_root$fastcgi_script_name"}
     if "php" not in case.route.location:
         every["index.php for everything"] = "$document_root/index.php"
     for what, script in every.items():
@@ -248,10 +249,10 @@ _PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm
 
 @rule(31, "scheme-does-not-fit-port", Severity.WARNING)
 def tls_port(deployment: Deployment) -> Iterator[Risk]:
-    """The scheme of a target does not fit its port.
+    """The scheme of a target does not match its port.
 
-    A server of a group that names no port is port 80 also behind `https://`, so the TLS handshake meets a plain HTTP server and each
-    request is a 502. HTTP to port 443 is answered with 400.
+    A group server without a port uses port 80 even with `https://`. The TLS handshake then reaches a plain HTTP server, and every request gets
+    502. HTTP to port 443 gets 400.
     """
     seen = set()
     for route in deployment.routes:
@@ -264,10 +265,10 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
                 continue
             if is_tls and target.port == 80:
                 is_default = not re.search(r":\d+$", peer.name)
-                message = f"{peer.name} is port 80" + (" where none is named, also behind https" if is_default else "")
+                message = f"{peer.name} uses port 80" + ("  by default, even with https" if is_default else "")
                 seen.add(peer.at)
                 yield risk(
-                    f"{message}: {route.passes} begins TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
+                    f"{message}: {route.passes} starts TLS there", peer.at, f"write {target.host}:443", severity=Severity.ERROR
                 )
             elif route.protocol == "http" and target.port == 443 and not route.has_variables:
                 seen.add(peer.at)
@@ -278,14 +279,14 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
 def http_to_php(deployment: Deployment) -> Iterator[Risk]:
     """HTTP is sent to PHP-FPM, which speaks FastCGI.
 
-    It closes the connection without an answer, and each request is a 502.
+    It closes the connection without a response, and every request gets 502.
     """
     pools = {same_path(pool.target) for pool in deployment.pools if pool.target}
     for route in deployment.routes:
         for peer in route.peers if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
             target = peer.target
             if target and (same_path(target) in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
-                yield risk(f"{peer.name} is PHP-FPM, and {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
+                yield risk(f"{peer.name} is PHP-FPM, but {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
                 break
 
 

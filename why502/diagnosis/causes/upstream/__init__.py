@@ -1,1 +1,1 @@
-"""Causes on the side of the upstream."""
+"""Causes in the backend: the application, its workers and its dependencies."""

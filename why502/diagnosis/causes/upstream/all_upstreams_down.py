@@ -1,17 +1,18 @@
-"""Every server of the group is marked failed or down, so none was available.
+"""Every server of the group is marked as failed or down, so none was available.
 
-nginx answers 502 at once ("no live upstreams"), for fail_timeout (10 s by default) after max_fails failures (1) of each server. Never in a group of a
-single address, except by `down` or max_conns. HAProxy and Apache answer 503.
+nginx answers 502 immediately ("no live upstreams"). Each server is marked as failed for fail_timeout (10 s by default) after max_fails failures
+(1 by default). A group with a single address never gets into this state, except by `down` or max_conns. HAProxy and Apache answer 503.
 
-## Confuse not with
-- the causes of the members' own failures: they stand beside this one, and repairing them ends it.
+## Do not confuse with
+- the causes of the members' own failures: they are reported next to this one, and fixing them fixes this one.
 - `maintenance-response`: all members are marked `down` in the configuration.
 
 ## Confirm
-- The lines just before: which member failed how. `upstream server temporarily disabled` is logged at level warn.
+- The log lines just before show which member failed and how. `upstream server temporarily disabled` is logged at level warn.
 
 ## Fix
-- Repair the members. Then, where short bursts disable all of them at once: a larger max_fails, a shorter fail_timeout, max_fails=0 for the last one.
+- Fix the members. If short bursts of failures disable all of them together, use a larger max_fails, a shorter fail_timeout, or max_fails=0 for
+  the last one.
 
 ## References
 - nginx: src/http/ngx_http_upstream_round_robin.c, ngx_http_upstream_get_peer
@@ -34,7 +35,7 @@ from why502.remedies.changes import reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     group = case.empty_group
     if group is None or any(tally.proxy == "haproxy" for tally in case.tallies):
         return  # whose checks tell of each server why it is out
@@ -51,7 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Where its members answer again: a reload forgets which ones had failed."""
+    """Return the remedy if the members answer again: a reload clears the failed state."""
     tally = case.tally(Symptom.NO_LIVE_UPSTREAMS)
     for proxy in case.proxies:
         for group in proxy.upstreams:
@@ -67,7 +68,7 @@ _LONG_S = 60.0
 
 
 def _used(deployment: Deployment) -> Iterator[Upstream]:
-    """Yield the groups of `http` that a route leads to."""
+    """Yield the groups in `http` that a route uses."""
     names = {route.upstream for route in deployment.routes}
     return (group for group in deployment.upstreams if group.name in names)
 
@@ -80,7 +81,7 @@ def _primary(group: Upstream) -> tuple[Peer, ...]:
 def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
     """max_fails or fail_timeout is set for the only server of a group.
 
-    nginx ignores both where a group is one address: the server is tried for every request, and there is none to take its place.
+    nginx ignores both if a group has only one address: it tries the server for every request, because there is no other.
     """
     for level in deployment.blocks("upstream"):
         group = deployment.group_at(level.at)
@@ -94,33 +95,33 @@ def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
             ]
             if words:
                 yield risk(
-                    f"{' '.join(words)} has no effect: it is the only server", server.at, "add a second server, or leave it out"
+                    f"{' '.join(words)} has no effect: it is the only server", server.at, "add a second server, or remove it"
                 )
 
 
 @rule(71, "fail-timeout-empties-group", Severity.WARNING)
 def empties_group(deployment: Deployment) -> Iterator[Risk]:
-    """One failure takes each server out for long, so a short trouble of all empties the group.
+    """One failure disables each server for a long time, so a short failure of all of them leaves the group without servers.
 
-    While all are marked as failed nginx answers 502 at once (`no live upstreams`), also when they have been well again for long.
+    While all servers are marked as failed, nginx answers 502 immediately (`no live upstreams`), even if they have long recovered.
     """
     for group in _used(deployment):
         peers = _primary(group)
         if len(peers) > 1 and not any(peer.is_backup for peer in group.peers):
             if all(peer.max_fails == 1 and peer.fail_timeout_s >= _LONG_S for peer in peers):
                 shortest = min(peer.fail_timeout_s for peer in peers)
-                message = f'one failure each, and upstream "{group.name}" answers 502 for {shortest:g} s'
+                message = f'after one failure of each server, upstream "{group.name}" answers 502 for {shortest:g} s'
                 yield risk(
-                    message, peers[0].at, "a shorter fail_timeout (10s), a larger max_fails, or max_fails=0 for one server"
+                    message, peers[0].at, "use a shorter fail_timeout (10s), a larger max_fails, or max_fails=0 for one server"
                 )
 
 
 @rule(72, "server-errors-empty-group", Severity.NOTE)
 def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
-    """Answers of the application count as failures of its servers.
+    """Error responses of the application count as failures of its servers.
 
-    http_500 and the like in proxy_next_upstream do that: one URL with a bug, asked a few times, marks every server as failed, and all other
-    requests get `no live upstreams`. http_429 does the same for one client over its limit.
+    http_500 and similar values in proxy_next_upstream cause this. A few requests to one URL with a bug mark every server as failed, and all other
+    requests get `no live upstreams`. http_429 has the same effect for one client over its limit.
     """
     seen = set()
     for route in deployment.routes:
@@ -131,26 +132,26 @@ def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
             if all(peer.max_fails == 1 for peer in _primary(group)):
                 seen.add(setting.at)
                 message = f"{' and '.join(words)} of one request can mark every server as failed (max_fails is 1)"
-                yield risk(message, setting.at, "leave it out, or raise max_fails")
+                yield risk(message, setting.at, "remove it, or raise max_fails")
 
 
 @rule(73, "single-server", Severity.NOTE)
 def single_server(deployment: Deployment) -> Iterator[Risk]:
-    """A group is a single server on another machine.
+    """A group has only one server, on another machine.
 
-    There is nothing to retry with: each restart or failure of it is a 502 for every request of that time.
+    nginx cannot retry on another server. While that server restarts or fails, every request gets 502.
     """
     for group in _used(deployment):
         target = group.peers[0].target if group.peers else None
         if stands_alone(group.peers) and len(group.peers) == 1 and target and not target.is_loopback:
-            yield risk(f'upstream "{group.name}" is a single server', group.peers[0].at, "add a second one, or a `backup`")
+            yield risk(f'upstream "{group.name}" has only one server', group.peers[0].at, "add a second one, or a `backup`")
 
 
 @rule(74, "retry-without-other-server", Severity.NOTE)
 def retry_alone(deployment: Deployment) -> Iterator[Risk]:
     """Retries are configured for a target that is a single address.
 
-    Each server is tried once for a request, so proxy_next_upstream has nothing to go on to.
+    nginx tries each server once for a request, so proxy_next_upstream has no next server.
     """
     seen = set()
     for route in deployment.routes:
@@ -161,18 +162,18 @@ def retry_alone(deployment: Deployment) -> Iterator[Risk]:
             if own[0].at not in seen:
                 seen.add(own[0].at)
                 yield risk(
-                    f"{module}_next_upstream has no other server than {route.peers[0].name}",
+                    f"{module}_next_upstream has no server other than {route.peers[0].name}",
                     own[0].at,
-                    "add a server, or leave it out",
+                    "add a server, or remove it",
                 )
 
 
 @rule(75, "retry-of-posts", Severity.WARNING)
 def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
-    """Requests that change something are sent again after a failure.
+    """Requests that change data are sent again after a failure.
 
-    With `non_idempotent` a POST that the first server may have carried out is repeated on the next: orders are made twice, and a request
-    that kills the application kills it on every server.
+    With `non_idempotent` nginx repeats a POST on the next server although the first one may have executed it. Orders are placed twice, and a
+    request that crashes the application crashes it on every server.
     """
     seen = set()
     for route in deployment.routes:
@@ -180,16 +181,16 @@ def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
         if setting and "non_idempotent" in setting.args and setting.at not in seen and not stands_alone(route.peers):
             seen.add(setting.at)
             yield risk(
-                "a failed POST is sent to the next server, too",
+                "a failed POST is sent to the next server too",
                 setting.at,
-                "leave non_idempotent out where a POST may not happen twice",
+                "remove non_idempotent if a POST must not be executed twice",
             )
 
 
 CAUSE = Cause(
     id="all-upstreams-down",
     layer=Layer.UPSTREAM,
-    message="every server of the group is marked failed or down, so none was available",
+    message="every server of the group is marked as failed or down, so none was available",
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     sums_members=True,
     examine=examine,

@@ -1,12 +1,12 @@
-"""The application reported an error of its own (PHP fatal error, traceback) and answered with its own status.
+"""The application reported its own error (PHP fatal error, traceback) and returned its own status.
 
-The proxy works; its log may carry the application's message ("FastCGI sent in stderr: PHP Fatal error…").
+The proxy works. Its log may contain the application's message ("FastCGI sent in stderr: PHP Fatal error…").
 
-## Confuse not with
-- `upstream-error-status`: the status alone, no message.
+## Do not confuse with
+- `upstream-error-status`: only the status is known, there is no message.
 
 ## Confirm
-- The application's log at that second.
+- Read the application's log for that second.
 
 ## Fix
 - Correct the error that the application's own log shows. If it began with a deploy, roll that back first.
@@ -31,7 +31,7 @@ _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
         for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
             yield supports(event.message, event.source, STRONG)
@@ -44,19 +44,21 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes("it answers nothing at all now", "probe", WEAK)
     elif status := case.errs_since:
         yield supports(
-            f"a request that failed is answered {status} by the application now, and nobody was served since", "probe", LIKELY
+            f"the application now answers a request that failed with {status}, and no request has succeeded since",
+            "probe",
+            LIKELY,
         )
         yield from _last_words(case)
 
 
 def _last_words(case: Case) -> Iterator[Evidence]:
-    """Yield the last error that the application told of itself."""
+    """Yield the last error that the application logged about itself."""
     if words := last_words(case.here, case.target, case.joins):
         yield supports(f"its last error: {words}", "its log", FAIR)
 
 
 def _answered(case: Case) -> Unserved | None:
-    """Return the route of the target most of whose requests the application answers with an error; None where there is none."""
+    """Return the route for which the application answers most requests with an error; None if there is none."""
     for one in unserved(case.joins):
         is_own = one.target == case.target if case.target is not None else one.target is None
         if one.reason is Reason.APPLICATION and is_own:
@@ -65,7 +67,7 @@ def _answered(case: Case) -> Unserved | None:
 
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
-    """Return whether the proxy's own log tells why it answers these requests so: a cycle of rewrites, a check of access that failed."""
+    """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, or a failed access check."""
     logs = case.here.logs
     return any(
         is_failure(tally)

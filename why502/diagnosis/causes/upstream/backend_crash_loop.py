@@ -1,16 +1,17 @@
-"""The service manager starts it again and again, and it dies again and again.
+"""The service manager keeps restarting the backend, and it keeps dying.
 
-Requests that meet it between two lives are refused, those that meet it while it dies are broken off.
+Requests between an exit and the next start are refused. Requests that are running at the moment of the exit are aborted.
 
-## Confuse not with
-- `backend-startup-failure`: it never comes up; the reason is known.
-- `backend-crashed`: it died once.
+## Do not confuse with
+- `backend-startup-failure`: it never starts, and the reason is known.
+- `backend-crashed`: it died only once.
 
 ## Confirm
-- `systemctl show -p NRestarts,Result UNIT` twice; `supervisorctl status` says BACKOFF or FATAL; pm2's restart counter grows.
+- Run `systemctl show -p NRestarts,Result UNIT` twice: the number grows. `supervisorctl status` shows BACKOFF or FATAL. pm2's restart counter
+  grows.
 
 ## Fix
-- Its own last words name the reason; stop the loop before you look (`systemctl stop UNIT`).
+- Read the last lines of its log for the reason. Stop the loop first (`systemctl stop UNIT`).
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.unit.html#StartLimitIntervalSec=interval
@@ -36,7 +37,7 @@ RETRY = timedelta(seconds=10)  # that a manager may wait before it starts it aga
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
@@ -58,16 +59,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("its manager reports that it restarts too quickly", loops[0].source, PROOF)
     elif deaths >= MANY or (case.offline and deaths > 1 and sum(t.count for t in case.words(Symptom.PROCESS_STARTED)) > 1):
         yield supports(
-            f"its log shows that it ended {deaths} times",
+            f"its log shows that it exited {deaths} times",
             case.words(Symptom.PROCESS_EXITED, Symptom.PROCESS_CRASHED)[0].source,
             LIKELY,
         )
 
 
 def _ends_again(case: Case) -> Evidence | None:
-    """Return that it ended without an error again and again in the window while requests failed, and was started again by itself.
+    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed; "" otherwise.
 
-    A server that ends after so many requests (`--limit-max-requests`) is a loop like any other to those who meet its gaps.
+    A server that exits after a number of requests (`--limit-max-requests`) also refuses connections until it is started again.
     """
     again = [event for event in case.events(Symptom.PROCESS_STARTED) if event.detail.startswith("Scheduled restart job")]
     first, last = case.first_failure, case.last_failure
@@ -77,23 +78,23 @@ def _ends_again(case: Case) -> Evidence | None:
     count = sum(event.count for event in met)
     if count < TWICE or case.events(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED) or case.at_start:
         return None
-    return supports(f"it ended by itself and was started again {count} times while requests failed", met[0].source, STRONG)
+    return supports(f"it exited on its own and was restarted {count} times while requests failed", met[0].source, STRONG)
 
 
 def _outside(case: Case) -> str:
-    """Return what it dies of that it does not do to itself: a request that ends its worker, or kills; "" where nothing shows that."""
+    """Return what kills it from outside: a request that ends its worker, or a SIGKILL; "" if nothing shows that."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
-        return f"it starts and answers, until {case.killer} ends a worker; its master treats that as a failed start"
+        return f"it starts and answers until {case.killer} ends a worker; its master treats that as a failed start"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
     own = [event for event in deaths if not case.is_of_a_name(event)]
     killed = [event for event in own if event.symptom is Symptom.PROCESS_CRASHED and event.code == signal.SIGKILL]
     if own and killed == own and not case.at_start:
-        return f"each of its {sum(event.count for event in own)} ends was a SIGKILL, which no program gives itself"
+        return f"each of its {sum(event.count for event in own)} exits was a SIGKILL, which a program does not send to itself"
     return ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Bring back a unit that systemd has given up although it did serve, and have it wait between two lives without ever giving up."""
+    """Return the remedies: start a unit that systemd gave up restarting although it had worked, with a pause between restarts and no limit."""
     served = case.traffic.last_success if case.traffic else None
     for service in case.services:
         has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))

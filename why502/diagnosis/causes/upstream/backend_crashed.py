@@ -1,17 +1,17 @@
-"""The process died (signal, abort, unhandled exception) while it held the connection.
+"""The backend process died (signal, abort, unhandled exception) while it held the connection.
 
-The connection is closed or reset in the middle of a request (502); what follows is refused until somebody starts it again.
+The connection is closed or reset in the middle of a request (502). Later requests are refused until the process is started again.
 
-## Confuse not with
+## Do not confuse with
 - `backend-oom-killed`: the kernel killed it for memory.
-- `worker-timeout`: its own master killed it.
-- `backend-not-running`: it was not there from the start.
+- `worker-timeout`: its own master process killed it.
+- `backend-not-running`: it was not running in the first place.
 
 ## Confirm
-- `journalctl -u UNIT`: "Main process exited, code=killed, status=11/SEGV"; `journalctl -k -g segfault`; `coredumpctl`.
+- `journalctl -u UNIT` shows "Main process exited, code=killed, status=11/SEGV". See also `journalctl -k -g segfault` and `coredumpctl`.
 
 ## Fix
-- Keep the stack trace, report or repair the defect; let the service manager restart it (Restart=on-failure).
+- Keep the stack trace, and report or fix the bug. Let the service manager restart the process (Restart=on-failure).
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
@@ -36,14 +36,14 @@ KILL = timedelta(seconds=2)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.told_to_stop is not None:
         stop = case.told_to_stop
-        yield refutes(f"it did not die, it was asked to stop: {stop.message}", stop.source, PROOF)
+        yield refutes(f"it did not crash, it was stopped: {stop.message}", stop.source, PROOF)
         return
     if case.at_start and not [event for event in case.events(Symptom.PROCESS_CRASHED) if event not in case.at_start]:
         death = case.at_start[0]
-        yield refutes(f"it did not die of a request, it ended before it listened: {death.message}", death.source, PROOF)
+        yield refutes(f"no request killed it: it exited before it listened: {death.message}", death.source, PROOF)
         return
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)
@@ -87,16 +87,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
         weight = WEAK if is_untold and not events and not words else STRONG
         yield supports(
-            "connections broke first, then were refused, and nothing listens now: the process is gone", broken.source, weight
+            "connections broke first, then they were refused, and nothing listens now: the process is gone", broken.source, weight
         )
     if case.killer and (dead := _died(case)):
-        yield supports(
-            f"{case.killer} broke its connections, while other paths were answered, and {dead}", "access log, ps", STRONG
-        )
+        yield supports(f"requests to {case.killer} broke while other paths were answered, and {dead}", "access log, ps", STRONG)
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
-        message = (
-            f"{case.killer} broke its connections, while other paths were answered, and its manager reported: {exits[0].message}"
-        )
+        message = f"requests to {case.killer} broke while other paths were answered, and its manager reported: {exits[0].message}"
         yield supports(message, exits[0].source, PROOF)
     if broken and case.first_failure and not case.restarts:
         for listener in case.listeners or ():
@@ -113,7 +109,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _died(case: Case) -> str:
-    """Return that all workers of a master that was there before were started since the first failure; "" where one is as old."""
+    """Return a message that an older master restarted all its workers since the first failure; "" if one worker is older."""
     first = case.first_failure
     owners = {pid for listener in case.listeners or () for pid in listener.pids}
     masters = [
@@ -126,24 +122,24 @@ def _died(case: Case) -> str:
 
 
 def _ended_alive(case: Case) -> Tally | None:
-    """Return what tells that a program ended with an error which its manager also started."""
+    """Return the events of a program that exited with an error, if its manager also reported its start."""
     started = {(tally.process, tally.unit) for tally in case.words(Symptom.PROCESS_STARTED)} - {("", "")}
     return next((tally for tally in case.words(Symptom.PROCESS_EXITED) if (tally.process, tally.unit) in started), None)
 
 
 def _lives(case: Case, service: Service) -> bool:
-    """Return whether the main process of a service is the one that was there before the failures: only a child of it died."""
+    """Return whether the main process of a service is older than the failures: then only a child process died."""
     main = next((process for process in case.processes if process.pid == service.main_pid), None)
     began, first = main.started_at if main else None, case.first_failure
     return bool(service.is_running and began and first and began < first - CLOCK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Start the service again, where it is known; and have systemd do that from now on."""
+    """Return the remedies: start the service again if it is known, and have systemd restart it in the future."""
     for service in case.services:
         if not _lives(case, service):  # where only a child of it died, its manager has nothing to restart
             yield from revive(service, is_failure=True)
-        yield Remedy(message="keep the stack trace and repair the defect: it will die again")
+        yield Remedy(message="keep the stack trace and fix the bug: it will crash again")
 
 
 CAUSE = Cause(

@@ -1,20 +1,20 @@
-"""Something that the application needs refuses or fails: its database, cache, queue or another service.
+"""A dependency of the application refuses connections or fails: its database, cache, queue or another service.
 
-The application runs and takes requests. It answers with an error of its own (500, 503), or waits for a connection that nobody
-answers until the proxy gives up. Restarting it changes nothing.
+The application runs and accepts requests. It answers with its own error (500, 503), or waits for a connection to the dependency until the proxy
+gives up. Restarting the application does not help.
 
-## Confuse not with
-- `backend-dependency-slow`: what it needs is there and answers late.
-- `workers-exhausted`, `backend-hung`: what it looks like from the proxy while every worker waits for the same peer.
-- `backend-startup-failure`: it needs it to start, and so it does not start.
+## Do not confuse with
+- `backend-dependency-slow`: the dependency runs but answers late.
+- `workers-exhausted`, `backend-hung`: the same symptoms from the proxy's view, while every worker waits for the same peer.
+- `backend-startup-failure`: the application does not start without the dependency.
 
 ## Confirm
-- The application's log names it: "connection to server at "127.0.0.1", port 5432 failed: Connection refused".
-- `ss -tnp state syn-sent` shows workers that wait to be connected; `systemctl status` of what they need says inactive or failed.
+- The application's log names the dependency: "connection to server at "127.0.0.1", port 5432 failed: Connection refused".
+- `ss -tnp state syn-sent` shows workers that wait to be connected. `systemctl status` of the dependency shows inactive or failed.
 
 ## Fix
-- Start what it needs, or let it in again: its service, its port, its connection limit, its name.
-- Give the application a connect timeout of a few seconds, so that one missing part does not hold every worker.
+- Start the dependency, or correct what blocks access to it: its port, its connection limit, its name.
+- Give the application a connect timeout of a few seconds, so that one missing dependency does not block every worker.
 
 ## References
 - https://man7.org/linux/man-pages/man2/connect.2.html
@@ -37,7 +37,7 @@ SHARE = 0.5  # of the busy workers that must wait for the same
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not is_hurt(case):
         return
     own = [(need, event) for need, event in said(case) if need.is_down]
@@ -59,7 +59,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
         yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
         if when := _went(case, peer):
-            yield supports(f"{peer.unit} ended at {when}, as the failures began", "systemctl show", STRONG)
+            yield supports(f"{peer.unit} ended at {when}, when the failures began", "systemctl show", STRONG)
     for peer in _ended(case) if not own else ():
         yield supports(f"{_end(case, peer)}, and nothing listens on {peer.peer}", "systemctl show, ss -ltnx", LIKELY)
     for peer in _silent(case):
@@ -69,7 +69,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     for peer in _deaf(case):
         count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
-        message = f"on {count} to {name_of(peer)} no data is acknowledged: it is being retransmitted"
+        message = f"{count} to {name_of(peer)} have unacknowledged data, which is being retransmitted"
         yield supports(message, "ss -tno", PROOF)
     for peer in _stopped(case):
         yield supports(
@@ -80,7 +80,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _gone(case: Case) -> list[Dependency]:
-    """Return what its variables name and nobody serves, where something is known to be wrong with that; an unused setting is none."""
+    """Return the dependency that its environment variables name but nothing serves, if it is known to have failed; unused settings do not count."""
     return [
         x
         for x in case.dependencies
@@ -89,18 +89,18 @@ def _gone(case: Case) -> list[Dependency]:
 
 
 def _ended(case: Case) -> list[Dependency]:
-    """Return what ended, or moved, just before requests began to fail with an error of the application's own, which names nothing."""
+    """Return the dependency that stopped or moved just before requests began to fail with an application error that names no dependency."""
     if not case.tally(*ERRORS, *LATE):
         return []
     return [x for x in case.dependencies if not x.named_by and x.is_heard is False and _went(case, x) and (x.unit or x.elsewhere)]
 
 
 def _end(case: Case, peer: Dependency) -> str:
-    """Return what became of it, as the failures began."""
+    """Return what happened to it when the failures began."""
     what = (
         f"{peer.unit or peer.process} was restarted, listening on {peer.elsewhere}," if peer.elsewhere else f"{peer.unit} ended"
     )
-    return f"{what} at {_went(case, peer)}, as the failures began"
+    return f"{what} at {_went(case, peer)}, when the failures began"
 
 
 def _instead(peer: Dependency) -> str:
@@ -108,7 +108,7 @@ def _instead(peer: Dependency) -> str:
 
 
 def _went(case: Case, peer: Dependency) -> str:
-    """Return when its unit ended, where that was just before the first failure."""
+    """Return when its unit stopped, if that was just before the first failure."""
     first = case.first_failure
     is_near = peer.unit_since and first and first - BEFORE <= peer.unit_since <= first + CLOCK
     return f"{peer.unit_since:%H:%M:%S}" if is_near and peer.unit_since else ""
@@ -119,7 +119,7 @@ def _silent(case: Case) -> list[Dependency]:
 
 
 def _deaf(case: Case) -> list[Dependency]:
-    """Return what does not acknowledge what the application sends, while requests wait in vain: a network, a firewall, a dead host."""
+    """Return the peer that does not acknowledge what the application sends while requests wait: network, firewall or dead host."""
     return [x for x in case.dependencies if x.unacknowledged] if is_late(case) else []
 
 
@@ -148,7 +148,7 @@ def tell(case: Case) -> str:
     for peer in _stopped(case):
         return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
     for peer in _deaf(case):
-        return f"the application on {case.target} needs {name_of(peer)}, which does not even acknowledge data"
+        return f"the application on {case.target} needs {name_of(peer)}, which does not acknowledge data"
     for peer in _silent(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not answer connection attempts"
     return ""
@@ -157,8 +157,8 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-down",
     layer=Layer.UPSTREAM,
-    message="a dependency of the application refuses or fails: its database, cache, queue or another service",
-    headline="a dependency of the application on {target} refuses or fails",
+    message="a dependency of the application refuses connections or fails: its database, cache, queue or another service",
+    headline="a dependency of the application on {target} refuses connections or fails",
     outranks=frozenset(
         {
             "application-error",

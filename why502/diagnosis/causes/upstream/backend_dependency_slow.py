@@ -1,19 +1,19 @@
-"""The application waits for something that it needs: a database, a lock, another service.
+"""The application waits for a dependency: a database, a lock or another service.
 
-Its workers hold requests and compute nothing: each waits for an answer from the same peer. What needs that peer times out, and
-once every worker waits, everything does.
+Its workers hold requests but use no CPU: each waits for an answer from the same peer. Requests that need that peer time out. Once every
+worker waits, all requests do.
 
-## Confuse not with
-- `backend-dependency-down`: nobody answers there at all.
-- `workers-exhausted`, `backend-hung`, `backend-too-slow`: what it looks like from the proxy.
-- `cpu-saturation`: its workers compute.
+## Do not confuse with
+- `backend-dependency-down`: the dependency does not answer at all.
+- `workers-exhausted`, `backend-hung`, `backend-too-slow`: the same symptoms from the proxy's view.
+- `cpu-saturation`: its workers use CPU time.
 
 ## Confirm
-- `ss -tnp` shows each worker connected to the same peer; `cat /proc/PID/syscall` shows them reading from it, or polling.
+- `ss -tnp` shows each worker connected to the same peer. `cat /proc/PID/syscall` shows that they read from it or poll it.
 - PostgreSQL: `SELECT pid, wait_event_type, query FROM pg_stat_activity WHERE state <> 'idle'`; MySQL: `SHOW FULL PROCESSLIST`.
 
 ## Fix
-- Find the query, lock or call that all of them wait for, and end or speed up what holds it.
+- Find the query, lock or call that all of them wait for. End what holds it, or make it faster.
 - Give such calls a timeout shorter than the proxy's (statement_timeout, lock_timeout, a read timeout of the client library).
 
 ## References
@@ -37,7 +37,7 @@ COMPUTES = 0.5  # processors that its own processes use while they wait for nobo
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not is_hurt(case):
         return
     if own := [(need, event) for need, event in said(case) if not need.is_down]:
@@ -53,7 +53,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     yield supports(f"{of} busy workers wait for an answer from {name_of(waited)}", "/proc/PID/syscall, ss -tnp", LIKELY + are_all)
     if waited.does:
         is_waiting = any("waiting" in title for title in waited.does)
-        message = f"what it is doing for them: {', '.join(dict.fromkeys(waited.does))}"
+        message = f"it is working on: {', '.join(dict.fromkeys(waited.does))}"
         yield supports(message, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
     used = case.host.kernel.backend_cpu.get(str(case.target), 0.0) if case.host and case.host.kernel else 0.0
     if used > COMPUTES:
@@ -63,7 +63,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waited(case: Case) -> Dependency | None:
-    """Return what most of the busy workers wait for, if it is there and runs."""
+    """Return the peer that most of the busy workers wait for, if it is running."""
     found = [
         x
         for x in case.dependencies
@@ -73,7 +73,7 @@ def _waited(case: Case) -> Dependency | None:
 
 
 def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
-    """Return whether the other end is a gateway that leads back to the target: the application calls itself, and waits for its own workers."""
+    """Return whether the peer is a gateway that leads back to the target: the application calls itself and waits for its own workers."""
     return any(
         peer.pid is not None
         and peer.pid in (proxy.pid, *(worker.pid for worker in proxy.workers))
@@ -95,7 +95,7 @@ def tell(case: Case) -> str:
 CAUSE = Cause(
     id="backend-dependency-slow",
     layer=Layer.UPSTREAM,
-    message="the application waits for a dependency: a database, a lock, another service",
+    message="the application waits for a dependency: a database, a lock or another service",
     headline="the application on {target} waits for a dependency",
     outranks=frozenset(
         {

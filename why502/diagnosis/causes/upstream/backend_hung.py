@@ -1,17 +1,17 @@
-"""It accepts connections and never answers: stuck, deadlocked, or stopped by a signal.
+"""The backend accepts connections but never answers: stuck, deadlocked, or stopped by a signal.
 
-The kernel completes connections for a process that does nothing, as long as its queue has room; so the connection stands and only the
-read timeout ends the wait (504).
+The kernel completes connections even if the process does nothing, as long as its accept queue has room. The connection is established, and only
+the read timeout ends the wait (504).
 
-## Confuse not with
-- `backend-too-slow`: it does answer, later; other requests succeed.
-- `workers-exhausted`: workers are busy, and now and then one is free.
+## Do not confuse with
+- `backend-too-slow`: it does answer, but late; other requests succeed.
+- `workers-exhausted`: the workers are busy, but one becomes free now and then.
 
 ## Confirm
-- `ps -o pid,stat,wchan:20 -p PID`: T is stopped, D waits for a device; `py-spy dump`, `jstack`, `gdb -p` show where it stands.
+- In `ps -o pid,stat,wchan:20 -p PID`, T means stopped and D means waiting for a device. `py-spy dump`, `jstack` or `gdb -p` shows where it hangs.
 
 ## Fix
-- `kill -CONT PID` when it is stopped; else keep a stack dump and restart it.
+- If it is stopped, run `kill -CONT PID`. Otherwise save a stack dump and restart it.
 
 ## References
 - https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (state)
@@ -35,7 +35,7 @@ LONG_S = 5.0  # who has not answered by then answers nothing that a person would
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     is_seen = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT)
     owners = {pid for listener in case.listeners or () for pid in listener.pids}
     listening = [p for p in case.processes if p.pid in owners]
@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if case.pool.answers_ping:
             yield refutes(f"a child of PHP-FPM pool {name} answers its ping", page, FAIR)
         else:
-            yield supports(f"PHP-FPM pool {name} has a free child and does not answer its ping", page, FAIR)
+            yield supports(f"PHP-FPM pool {name} has a free child but does not answer its ping", page, FAIR)
     traffic = case.traffic
     if not was_stuck and traffic and traffic.last_success and case.first_failure and traffic.last_success > case.first_failure:
         yield refutes("other requests to it succeeded in the same time", "access log", FAIR)
@@ -81,7 +81,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def stuck_then(case: Case) -> str:
-    """Return that the same process answers at once now what timed out; "" where it does not, or where that proves nothing."""
+    """Return a message that the same process now answers quickly a request that timed out; "" if it does not, or if that proves nothing."""
     tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
     if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
         return ""  # no visitor's request did
@@ -97,7 +97,7 @@ def stuck_then(case: Case) -> str:
 
 
 def _answers_nothing(case: Case) -> bool:
-    """Return whether requests of several paths time out, and nothing at all was answered since the first of them."""
+    """Return whether requests to several paths time out, and no request has been answered since the first of them."""
     first, answered = case.first_failure, case.last_answered
     paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
     late = case.tally(Symptom.READ_TIMED_OUT)
@@ -105,9 +105,10 @@ def _answers_nothing(case: Case) -> bool:
 
 
 def held_there(case: Case) -> str:
-    """Return that another machine's kernel goes on for a process that does nothing; "" where it does not look so.
+    """Return a message that the kernel of another host still works for a process that does nothing; "" otherwise.
 
-    It acknowledges that the proxy closed (FIN-WAIT-2: packets get there and back), nothing there closes, and no connection is taken any more.
+    The kernel acknowledges that the proxy closed its connections (FIN-WAIT-2: packets pass in both directions), but the process closes none and
+    accepts no new connection.
     """
     kernel = case.here.kernel
     held = kernel.connections.get(f"{case.target} FIN_WAIT2", 0) if kernel else 0
@@ -117,9 +118,9 @@ def held_there(case: Case) -> str:
 
 
 def holds_all(case: Case) -> str:
-    """Return that it takes every connection, uses no processor, closes and answers none; "" where it does not look so.
+    """Return a message that it accepts every connection, uses no CPU time, and closes and answers none; "" otherwise.
 
-    Where one waits in the kernel's queue, its workers may only be busy. Where it waits for something that it needs, that is the reason.
+    If connections wait in the accept queue, its workers may only be busy. If it waits for a dependency, that is the reason.
     """
     kernel, key = case.host.kernel if case.host else None, str(case.target)
     if kernel is None or unread(case) < MANY or worked_off(case) or key not in kernel.worked_off or not _answers_nothing(case):
@@ -132,19 +133,19 @@ def holds_all(case: Case) -> str:
 
 
 def unread(case: Case) -> int:
-    """Return how many connections from the proxy the backend still holds although the other side closed them (CLOSE-WAIT)."""
+    """Return how many connections the backend still holds although the proxy closed them (CLOSE-WAIT)."""
     kernel = case.host.kernel if case.host else None
     return kernel.abandoned.get(str(case.target), 0) if kernel else 0
 
 
 def worked_off(case: Case) -> int:
-    """Return how many of these it closed while we looked: one that hangs closes none."""
+    """Return how many of these it closed during the observation: a process that hangs closes none."""
     kernel = case.host.kernel if case.host else None
     return kernel.worked_off.get(str(case.target), 0) if kernel else 0
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let a stopped process go on; restart the service of one that hangs."""
+    """Return the remedies: resume a stopped process, or restart the service of one that hangs."""
     stopped = [p for p in case.processes if p.state in ("T", "t")]
     if stopped:
         yield Remedy(
@@ -162,8 +163,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
-    message="the backend accepts connections and never answers: stuck, deadlocked or stopped",
-    headline="{target} accepts connections and never answers",
+    message="the backend accepts connections but never answers: stuck, deadlocked or stopped",
+    headline="{target} accepts connections but never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"backend-too-slow", "client-closed-request", "connect-timeout", "worker-connections-exhausted"}),
     examine=examine,

@@ -1,19 +1,19 @@
-"""Nothing runs that should answer on the target: no process, or its service is stopped.
+"""The application for the target is not running: there is no process, or its service is stopped.
 
-A connection to a port without a listener is refused at once (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer
-503 in the same case. A unix socket file that no process holds open any more refuses likewise.
+A connection to a port without a listener is refused immediately (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer 503. A unix
+socket file that no process holds open any more also refuses connections.
 
-## Confuse not with
-- `wrong-port`: the application listens, but elsewhere.
+## Do not confuse with
+- `wrong-port`: the application listens, but on another port.
 - `wrong-address`: it listens on that port, but on another address or family.
-- `connect-rejected`: a firewall refuses in the listener's place; the listener is there.
-- `backend-crashed`, `backend-oom-killed`, `backend-startup-failure`: why nothing runs, where that is known.
+- `connect-rejected`: the listener exists, but a firewall rejects the connection.
+- `backend-crashed`, `backend-oom-killed`, `backend-startup-failure`: the known reason why nothing runs.
 
 ## Confirm
-- `ss -Hltnp 'sport = :PORT'` shows no line; `systemctl status UNIT` says inactive or failed.
+- `ss -Hltnp 'sport = :PORT'` shows no line. `systemctl status UNIT` shows inactive or failed.
 
 ## Fix
-- Start the service, and find out in its journal why it was not running.
+- Start the service. Read its journal to find out why it was not running.
 
 ## References
 - https://man7.org/linux/man-pages/man2/connect.2.html (ECONNREFUSED)
@@ -39,7 +39,7 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start i
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     for service in case.services:
@@ -62,7 +62,9 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"an unidentified process listens on {told}, which no route names: it may be the application", "ss -ltnx", LIKELY
             )
     elif case.listeners == () and case.has_served and not case.has_stray and not (path and path.seen_elsewhere):
-        yield supports("no application listens on another path or address either, and this one did serve", "ss -ltnx", LIKELY)
+        yield supports(
+            "no application listens on another path or address either, and this target worked before", "ss -ltnx", LIKELY
+        )
     first = case.first_failure
     for listener in case.listeners or ():
         process = case.process_of(listener)
@@ -82,12 +84,12 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _state(service: Service) -> str:
-    """Return how a service is, in words."""
-    return f"{service.state or 'stopped'}{' and masked, so that nothing can start it' if is_masked(service) else ''}"
+    """Return the state of a service as text."""
+    return f"{service.state or 'stopped'}{'  and masked, so nothing can start it' if is_masked(service) else ''}"
 
 
 def _unmask(service: Service) -> Run | None:
-    """Return the command that lets a masked unit be started again; None where it is not masked."""
+    """Return the command that unmasks a unit so that it can be started; None if it is not masked."""
     state = service.settings.get("UnitFileState", "")
     if not is_masked(service) or not service.start_argv:
         return None
@@ -96,7 +98,7 @@ def _unmask(service: Service) -> Run | None:
 
 
 def begins(case: Case) -> str:
-    """Return that its service is just being started, and listens nowhere yet; "" where it is not."""
+    """Return a message that its service is starting and does not listen yet; "" otherwise."""
     for service in case.services:
         since = service.changed_at or service.started_at
         if case.listeners != () or since is None:
@@ -110,7 +112,7 @@ def begins(case: Case) -> str:
 
 
 def _listens_elsewhere(case: Case, service: Service) -> bool:
-    """Return whether a service has begun to listen under another address or path: then it is not the start that is waited for."""
+    """Return whether a service already listens on another address or path: then it is not still starting."""
     if case.socket_path is not None and case.socket_path.seen_elsewhere:
         return True
     pids = {service.main_pid, *(p.pid for p in (case.host.processes if case.host else None) or () if p.ppid == service.main_pid)}
@@ -140,7 +142,7 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Start the service that owns the target, where it is known."""
+    """Return the remedies: start the service that owns the target, if it is known."""
     # A whole service manager that is not there is the last thing to be started.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
@@ -157,7 +159,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
-    message="the application for the target is not running: no process, or its service is stopped",
+    message="the application for the target is not running: there is no process, or its service is stopped",
     headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     explains=frozenset({"unix-socket-missing"}),

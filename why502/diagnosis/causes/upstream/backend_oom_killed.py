@@ -1,17 +1,17 @@
-"""The kernel or a cgroup limit killed the process for memory.
+"""The kernel killed the backend process because memory or its cgroup limit was exhausted.
 
-SIGKILL without a word from the application: the connection is reset or closed (502), then refused until it is started again. On cgroup v1 systemd
-says only "status=9/KILL"; the kernel log alone tells why.
+The application gets SIGKILL and cannot log anything. The connection is reset or closed (502). Later connections are refused until it is started
+again. On cgroup v1 systemd reports only "status=9/KILL"; only the kernel log gives the reason.
 
-## Confuse not with
-- `backend-crashed`: another signal, or its own doing.
-- `memory-pressure`: nobody was killed, everything is slow.
+## Do not confuse with
+- `backend-crashed`: it died from another signal, or exited on its own.
+- `memory-pressure`: no process was killed, but everything is slow.
 
 ## Confirm
-- `journalctl -k -g 'Killed process'`; `systemctl show -p Result UNIT` says oom-kill; `memory.events` of its cgroup.
+- `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events` of its cgroup.
 
 ## Fix
-- Find what grew; then raise MemoryMax= or the container's limit to what it needs, or run fewer workers.
+- Find out what uses the memory. Then raise MemoryMax= or the container's limit to what the application needs, or run fewer workers.
 
 ## References
 - https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
@@ -36,7 +36,7 @@ GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UP
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.seen(*BROKEN, *GONE)
     if not hurt and case.target is not None:
         return
@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Start the service again; where its unit's own limit is what it ran into, and the machine has twice that to spare, raise it."""
+    """Return the remedies: start the service again; if it exceeded its unit's limit and the machine has twice that free, raise the limit."""
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
     for service in case.services:
         yield from revive(service, is_failure=True)
@@ -73,7 +73,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-oom-killed",
     layer=Layer.UPSTREAM,
-    message="the backend process was killed for lack of memory, by the kernel or a cgroup limit",
+    message="the kernel killed the backend process because memory or its cgroup limit was exhausted",
     headline="the process behind {target} was killed for lack of memory",
     symptoms={Symptom.OOM_KILLED: LIKELY},
     needs=frozenset({"events", "processes"}),

@@ -1,16 +1,16 @@
-"""It cannot start: bad configuration, missing dependency or environment variable.
+"""The backend cannot start: bad configuration, missing dependency or missing environment variable.
 
-Nothing listens, so connections are refused (502), or the unix socket never appears.
+Nothing listens, so connections are refused (502), or the unix socket is never created.
 
-## Confuse not with
+## Do not confuse with
 - `port-conflict`: it cannot bind its port.
-- `backend-crashed`: it ran and died.
+- `backend-crashed`: it ran and then died.
 
 ## Confirm
-- `systemctl status UNIT`, `journalctl -u UNIT -n 50`: its last words; 203/EXEC, 200/CHDIR and 217/USER are systemd's own codes.
+- `systemctl status UNIT` and `journalctl -u UNIT -n 50` show its last messages. 203/EXEC, 200/CHDIR and 217/USER are systemd's own codes.
 
 ## Fix
-- What the last words name: install the module, set the variable, correct the file, then start it.
+- Fix what its last messages name: install the module, set the variable or correct the file. Then start it.
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.exec.html#Process%20Exit%20Codes
@@ -39,7 +39,7 @@ SECOND = timedelta(seconds=1)  # of which logs tell no parts
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return
@@ -59,7 +59,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         who, words, source = refused
         yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
     for event in case.at_start[:1] if not failed else ():
-        yield supports(f"it ended before it listened: {event.message}", event.source, PROOF)
+        yield supports(f"it exited before it listened: {event.message}", event.source, PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
@@ -75,16 +75,14 @@ def examine(case: Case) -> Iterator[Evidence]:
             break
     for tally in case.words(Symptom.START_FAILED)[:1]:
         yield supports(
-            f"its log gives the reason why it does not start: {tally.detail}"
-            if tally.detail
-            else "its log reports that it does not start",
+            f"its log gives the reason: {tally.detail}" if tally.detail else "its log reports that it does not start",
             tally.source,
             PROOF,
         )
 
 
 def _rejected(case: Case) -> tuple[str, str, str] | None:
-    """Return the product, the error and its place where the gateway that should listen on the target fails its own test; None where not."""
+    """Return the product, the error and its place if the gateway that should listen on the target fails its own test; None otherwise."""
     gateway = case.missing_gateway
     if gateway is None or gateway.test != "failed" or not gateway.problems:
         return None
@@ -92,7 +90,7 @@ def _rejected(case: Case) -> tuple[str, str, str] | None:
 
 
 def _refused(case: Case) -> tuple[str, str, str] | None:
-    """Return the product of the gateway that should listen on the target, what it said of its start, best of its configuration, and where; None where nothing is known."""
+    """Return the product of the gateway that should listen on the target, its error at the start (preferably about its configuration) and the place; None if unknown."""
     gateway = case.missing_gateway
     told = [
         tally
@@ -105,9 +103,9 @@ def _refused(case: Case) -> tuple[str, str, str] | None:
 
 
 def _served_since(case: Case, event: Event) -> bool:
-    """Return whether the target answered after it failed to start: it did start, and what it says of its end is not of a start.
+    """Return whether the target answered after the reported start failure: then it did start, and the message is about a later exit.
 
-    gunicorn calls it a worker that failed to boot whenever one ends with status 3.
+    gunicorn reports a worker that failed to boot whenever one exits with status 3.
     """
     served, began, ended = case.last_answered, event.at, event.ended_at
     if served is None or began is None or ended is None:
@@ -128,25 +126,25 @@ def _served_since(case: Case, event: Event) -> bool:
 
 
 def _says_it_serving(case: Case, event: Event) -> bool:
-    """Return whether the very process that listens says so while it serves other requests: it misses a part of itself that one page needs."""
+    """Return whether the listening process reports this while it serves other requests: one page needs a missing module."""
     served = case.traffic.last_success if case.traffic else None
     listening = {pid for one in case.listeners or () for pid in one.pids}
     return event.pid in listening and served is not None and event.at is not None and served > event.at
 
 
 def _is_of_gunicorn(event: Event) -> bool:
-    """Return whether no more is said than that a worker ended with status 3, which gunicorn keeps for those that fail to boot."""
+    """Return whether the log only says that a worker exited with status 3, which gunicorn uses for workers that fail to boot."""
     return "HaltServer" in event.detail or "WORKER_BOOT_ERROR" in event.detail or "self.halt(" in event.detail
 
 
 def _is_of_now(case: Case, event: Event) -> bool:
-    """Return whether it failed to start as late as requests to it did."""
+    """Return whether it failed to start no earlier than requests to it failed."""
     last = case.last_failure
     return event.ended_at is not None and last is not None and event.ended_at >= last - SECOND
 
 
 def _has_served(case: Case, service: Service) -> bool:
-    """Return whether one of its targets answered, or held a connection that broke, while the service lived last: then it did start."""
+    """Return whether one of its targets answered, or held a connection that broke, during the service's last run: then it did start."""
     broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
     success = case.traffic.last_success if case.traffic else None
     served = max((at for at in (success, *broken) if at is not None), default=None)
@@ -156,7 +154,7 @@ def _has_served(case: Case, service: Service) -> bool:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Where a unit names an EnvironmentFile that is missing: make it, empty, and start the unit."""
+    """Return the remedy for a missing EnvironmentFile of a unit: create it empty and start the unit."""
     for service in case.services:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
         if service.is_running is False and service.manager == "systemd" and paths:
@@ -170,7 +168,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-startup-failure",
     layer=Layer.UPSTREAM,
-    message="the backend cannot start: bad configuration, missing dependency or environment variable",
+    message="the backend cannot start: bad configuration, missing dependency or missing environment variable",
     headline="the application for {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
     # Of a master whose workers do not start, or of what it met as it was stopped.

@@ -1,20 +1,20 @@
-"""It answers, but later than the proxy's read timeout.
+"""The backend answers, but only after the proxy's read timeout.
 
-nginx gives 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502 in this case,
-HAProxy 504 with sH. The timer runs from the end of the request and is not restarted by parts of the header.
+nginx answers 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502, HAProxy 504 with
+sH. The timer starts at the end of the request. Partial headers do not restart it.
 
-## Confuse not with
-- `proxy-timeout-too-short`: the application finishes in a time that is legitimate for what it does.
+## Do not confuse with
+- `proxy-timeout-too-short`: the application legitimately needs that long, and finishes.
 - `backend-hung`: it never answers anything.
-- `workers-exhausted`: each request is quick, but waits for a free worker.
+- `workers-exhausted`: each request is fast but waits for a free worker.
 - `worker-timeout`: the application server kills its own worker first (502).
 
 ## Confirm
-- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` straight to the backend.
+- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` measures the request directly at the backend.
 
 ## Fix
-- Find what the request waits for (database, another service, disk); raise the timeout of that one route only when the work is
-  legitimately long, or answer at once and work in the background.
+- Find out what the request waits for (database, another service, disk). Raise the timeout of that route only if the work legitimately takes that
+  long. Otherwise answer immediately and do the work in the background.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_next (a timeout is 504)
@@ -38,7 +38,7 @@ MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
     if apart := never_answered(case):
@@ -51,25 +51,25 @@ def examine(case: Case) -> Iterator[Evidence]:
     limit = case.route.read_timeout_s if case.route else USUAL_S
     slowest = traffic.response_p95_s if traffic else None  # of all attempts, so of answered ones while fewer than that failed
     if traffic and slowest and traffic.failures < RARE * traffic.attempts and slowest >= QUICK * limit:
-        message = f"one in twenty answers takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
+        message = f"one in twenty responses takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
         yield supports(message, "access log", WEAK)
     took = next((p.first_byte_s for p in case.probes if p.symptom is None and p.first_byte_s is not None), None)
     if took is not None and case.tally(Symptom.READ_TIMED_OUT):
         if took >= QUICK * limit:
-            yield supports(f"it is alive: a probe was answered after {took:.2f} s", "probe", WEAK)
+            yield supports(f"it is running: a probe was answered after {took:.2f} s", "probe", WEAK)
         elif case.answers_now and any(p.repeats for p in case.probes):
             message = f"a single probe was answered after {took:.2f} s: it may have been stuck, or overloaded"
             yield refutes(message, "probe", WEAK)
     if limit < USUAL_S and any(p.status is not None and limit <= (p.first_byte_s or 0) <= MUCH * limit for p in case.probes):
         yield refutes(f"the limit of {limit:g} s was set for it explicitly: it may be too short for its work", "probe", WEAK)
     if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
-        yield refutes(f"requests wait while it is started again: {case.killer} ends it each time", "access log, journal", STRONG)
+        yield refutes(f"requests wait while it restarts: {case.killer} ends it each time", "access log, journal", STRONG)
     if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
-        yield supports("clients gave up, and a probe got no answer in time either", "probe", FAIR)
+        yield supports("clients disconnected, and a probe got no answer in time either", "probe", FAIR)
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence, where one path alone is slow."""
+    """Return the finding in one sentence if only one path is slow."""
     apart = never_answered(case)
     if apart is None:
         return ""

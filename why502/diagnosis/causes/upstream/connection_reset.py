@@ -1,18 +1,18 @@
-"""It reset the connection in the middle of a request.
+"""The backend reset the connection in the middle of a request.
 
-"recv() failed (104: Connection reset by peer)", 502: the other side closed a socket that still had unread bytes, or died. A broken pipe while
-sending the request means the same a moment earlier.
+nginx logs "recv() failed (104: Connection reset by peer)" and answers 502. The backend closed a socket that still had unread bytes, or died. A
+broken pipe while sending the request means the same, a moment earlier.
 
-## Confuse not with
-- `php-fpm-crashed`, `backend-crashed`, `backend-oom-killed`, `worker-timeout`: why, where it is known.
-- `request-header-too-big`: the application refuses the request without reading it.
-- `premature-close`: closed in order (FIN).
+## Do not confuse with
+- `php-fpm-crashed`, `backend-crashed`, `backend-oom-killed`, `worker-timeout`: the known reason for the reset.
+- `request-header-too-big`: the application rejects the request without reading it.
+- `premature-close`: the connection was closed normally (FIN).
 
 ## Confirm
-- The application's and the kernel's log at that second.
+- Read the logs of the application and the kernel for that second.
 
 ## Fix
-- What those logs name: the crash, the limit, the restart.
+- Fix what those logs name: the crash, the limit or the restart.
 
 ## References
 - https://man7.org/linux/man-pages/man7/tcp.7.html; RFC 9293, 3.10.7 (reset)

@@ -1,17 +1,17 @@
-"""During a deployment the process stops before the gateway stops sending to it, or is announced before it serves.
+"""During a deployment the backend stops before the gateway stops sending requests to it, or is announced before it can serve.
 
-Failures only within seconds of a stop or start of the backend, then none.
+Requests fail only within seconds of a stop or start of the backend.
 
-## Confuse not with
-- `backend-crashed`: it was not stopped in order.
-- `keepalive-race`: independent of restarts.
+## Do not confuse with
+- `backend-crashed`: it was not stopped, it died.
+- `keepalive-race`: occurs independently of restarts.
 
 ## Confirm
 - Compare the times of the failures with `journalctl -u UNIT` (Stopping, Started).
 
 ## Fix
-- Stop gracefully: close the listener last, finish requests (TimeoutStopSec=, KillSignal=), socket activation or two instances behind one group; in Kubernetes a
-  preStop sleep and readiness.
+- Stop gracefully: close the listener last and finish running requests (TimeoutStopSec=, KillSignal=). Or use socket activation, or two instances
+  in one group. In Kubernetes use a preStop sleep and a readiness probe.
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.kill.html
@@ -65,7 +65,7 @@ CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of 
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     cut = [tally for tally in case.failures if tally.symptom in GAP]
     first = min((tally.first for tally in cut if tally.first), default=None)
     last = max((tally.last for tally in cut if tally.last), default=None)
@@ -83,7 +83,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
         return
     if status := case.errs_since:
-        yield refutes(f"what runs since then does not serve either: a request of ours is answered {status}", "probe", PROOF)
+        yield refutes(f"the new process does not serve either: a probe is answered {status}", "probe", PROOF)
         return
     events = case.events(Symptom.PROCESS_STOPPED)
     orders = [e for e in events if e.detail.startswith(_ORDERS)]
@@ -103,12 +103,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # it ended by itself: nobody deploys
     if unasked := _unasked(case, first, last):
         yield refutes(
-            f"its manager started it again {unasked} times after it had ended by itself: nobody deploys", "systemctl show", PROOF
+            f"its manager restarted it {unasked} times after it had exited on its own: this is not a deployment",
+            "systemctl show",
+            PROOF,
         )
         return
     if stops and starts and (away := _away(stops, starts)):
         yield refutes(
-            f"nobody started it for {away.total_seconds():.0f} s: a restart does not take that long", starts[-1].source, LIKELY
+            f"it was not started for {away.total_seconds():.0f} s: a restart does not take that long", starts[-1].source, LIKELY
         )
         return
     if stops and starts:
@@ -119,7 +121,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
-    """Return how long nobody started it after it was stopped, where that is longer than any restart; None where it is not."""
+    """Return how long it stayed stopped, if that is longer than any restart takes; None otherwise."""
     ended = max(stop.ended_at or stop.at for stop in stops if stop.at)
     begun = [at for start in starts for at in (start.at, start.ended_at) if at and at >= ended]
     away = min(begun) - ended if begun else None
@@ -127,9 +129,9 @@ def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
 
 
 def _unasked(case: Case, first: datetime, last: datetime) -> int:
-    """Return how often its manager started it again by itself while it failed, twice at least; 0 where that is not so.
+    """Return how often its manager restarted it automatically while requests failed, if at least twice; else 0.
 
-    systemd tells of it ("Scheduled restart job") also where the end was orderly, and never where somebody restarts the unit.
+    systemd logs "Scheduled restart job" for an automatic restart, also after a clean exit, but never when a person restarts the unit.
     """
     again = [
         event
@@ -142,13 +144,13 @@ def _unasked(case: Case, first: datetime, last: datetime) -> int:
 
 
 def _was_told(end: Event, stops: list[Event]) -> bool:
-    """Return whether a process died of being stopped: its manager kills what does not end in time."""
+    """Return whether a process died because it was being stopped: its manager kills a process that does not exit in time."""
     orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.message)
     return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
 
 
 def _fails_otherwise(case: Case) -> Tally | None:
-    """Return the failures that a stop or a start does not make, where they go on after all those that it makes; None where there are none."""
+    """Return the failures that a stop or start cannot cause, if they continue after those that it can cause; None if there are none."""
     own = [tally for tally in case.failures if tally.symptom in OF_RESTARTS]
     others = [
         tally for tally in case.failures if tally.symptom not in OF_RESTARTS and tally.symptom is not Symptom.GATEWAY_STATUS
@@ -159,9 +161,9 @@ def _fails_otherwise(case: Case) -> Tally | None:
 
 
 def _slack(stop: Event, orders: list[Event]) -> timedelta:
-    """Return how long before it a failure can be of that stop: none before it begins; what tells of its end comes later.
+    """Return how long before the logged stop a failure can belong to it: zero if the event marks the beginning; an event at its end is later.
 
-    Where its manager tells when it was ordered, not even that is needed.
+    If its manager logs when the stop was requested, no such allowance is needed.
     """
     began = max((order.at for order in orders if order.at and stop.at and stop.at - AROUND <= order.at <= stop.at), default=None)
     if began is not None and stop.at is not None:
@@ -170,7 +172,7 @@ def _slack(stop: Event, orders: list[Event]) -> timedelta:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Let a unit that systemd killed while it was ending have twice the time."""
+    """Return the remedy: twice the stop timeout, for a unit that systemd killed while it was stopping."""
     killed = any("timed out. Killing" in event.message for event in case.events(Symptom.PROCESS_STOPPED))
     for service in case.services if killed else ():
         had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
@@ -181,22 +183,24 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(135, "reload-cuts-requests", Severity.NOTE)
 def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
-    """A reload cuts requests that take longer than a few seconds.
+    """A reload aborts requests that take longer than a few seconds.
 
-    worker_shutdown_timeout ends old workers with what they are doing: downloads, WebSockets, slow answers (status 000 in the log).
+    worker_shutdown_timeout ends old workers and the requests they handle: downloads, WebSockets, slow responses (status 000 in the log).
     """
     for directive in deployment.levels[0].own("worker_shutdown_timeout"):
         seconds = units.time(directive.args[0]) if directive.args else None
         if seconds is not None and seconds < 10 and deployment.routes:
             yield risk(
-                f"requests longer than {seconds:g} s are cut at each reload", directive.at, "take as long as the longest request"
+                f"requests longer than {seconds:g} s are aborted at each reload",
+                directive.at,
+                "set it as long as the longest request",
             )
 
 
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
-    message="during a deployment the backend stops before the gateway stops sending to it, or is announced before it can serve",
+    message="during a deployment the backend stops before the gateway stops sending requests to it, or is announced before it can serve",
     headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,

@@ -1,15 +1,15 @@
-"""The serverless function failed, was throttled or returned a response of the wrong shape.
+"""The serverless function failed, was throttled, or returned a response in the wrong format.
 
-ALB answers 502 with error_reason Lambda…; CloudFront LambdaExecutionError, LambdaValidationError.
+ALB returns 502 with an error_reason that starts with Lambda. CloudFront logs LambdaExecutionError or LambdaValidationError.
 
-## Confuse not with
-- `upstream-error-status`: the function answered with a status of its own.
+## Do not confuse with
+- `upstream-error-status`: the function itself returned that status.
 
 ## Confirm
-- The function's own log; the shape: statusCode, headers, body as string.
+- Read the function's own log. Check the response format: statusCode, headers, body as a string.
 
 ## Fix
-- In the function: the required shape, the permission, the concurrency limit, the 1 MB limit.
+- Correct the function: the response format, the permission, the concurrency limit, or the size (limit 1 MB).
 
 ## References
 - https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
@@ -24,6 +24,6 @@ from why502.model.logs import Symptom
 CAUSE = Cause(
     id="function-target-error",
     layer=Layer.UPSTREAM,
-    message="the serverless function failed, was throttled or returned a response of the wrong shape",
+    message="the serverless function failed, was throttled, or returned a response in the wrong format",
     symptoms={Symptom.FUNCTION_FAILED: 5.0},
 )

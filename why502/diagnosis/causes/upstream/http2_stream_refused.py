@@ -1,16 +1,16 @@
 """An HTTP/2 or gRPC backend reset the stream (REFUSED_STREAM, INTERNAL_ERROR, ENHANCE_YOUR_CALM).
 
-nginx: "upstream rejected request with error N while reading response header from upstream", 502. The code of RFC 9113 tells the reason: 7 refused,
-2 internal, 11 enhance your calm (too many requests), 1 protocol.
+nginx logs "upstream rejected request with error N while reading response header from upstream" and answers 502. The error code (RFC 9113) gives
+the reason: 1 protocol error, 2 internal error, 7 refused stream, 11 enhance your calm (too many requests).
 
-## Confuse not with
+## Do not confuse with
 - `wrong-protocol`: the port does not speak HTTP/2.
 
 ## Confirm
-- The backend's log; `grpcurl -plaintext HOST:PORT list`.
+- Read the backend's log. Try `grpcurl -plaintext HOST:PORT list`.
 
 ## Fix
-- Raise the backend's limit of concurrent streams or pings, or repair the handler.
+- Raise the backend's limit on concurrent streams or pings, or fix the request handler.
 
 ## References
 - RFC 9113, 7 (error codes)

@@ -1,17 +1,18 @@
-r"""What it sent is not a valid HTTP (FastCGI, uwsgi, gRPC) response: bad status line, bad header, duplicate framing headers.
+r"""The backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers.
 
-nginx answers 502 for an invalid header, but passes an answer without a status line on as HTTP/0.9 and logs the status 009. Contradictory
-framing headers (two Content-Length, Content-Length with Transfer-Encoding) are refused since 1.23.0. HAProxy 502 PH; Apache 502, or 200 for HTTP/0.9.
+nginx answers 502 for an invalid header. It forwards a response without a status line as HTTP/0.9 and logs the status 009. Since 1.23.0 it rejects
+contradictory framing headers (two Content-Length, or Content-Length with Transfer-Encoding). HAProxy answers 502 and logs PH. Apache answers 502,
+or 200 for HTTP/0.9.
 
-## Confuse not with
-- `wrong-protocol`: the port speaks something else altogether.
-- `response-header-too-big`: valid, and too long for the buffer.
+## Do not confuse with
+- `wrong-protocol`: the port speaks another protocol.
+- `response-header-too-big`: the header is valid but too long for the buffer.
 
 ## Confirm
-- `printf 'GET / HTTP/1.0\r\nHost: NAME\r\n\r\n' | nc HOST PORT | head -c 300 | xxd`
+- `printf 'GET / HTTP/1.0\r\nHost: NAME\r\n\r\n' | nc HOST PORT | head -c 300 | xxd` shows the first bytes.
 
 ## Fix
-- In the application: one status line `HTTP/1.1 200 OK`, headers `Name: value`, one kind of framing.
+- Correct the application: it must send one status line (`HTTP/1.1 200 OK`), headers as `Name: value`, and one kind of framing.
 
 ## References
 - RFC 9112, 4 and 6.3
@@ -29,10 +30,10 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     probe = case.probe(Symptom.NO_STATUS_LINE, Symptom.HEADER_INVALID, Symptom.BODY_INVALID)
     if probe and is_of_the_web(probe):
-        yield supports(f"its response begins with {probe.first_bytes}, as only a web server's does", "probe", STRONG)
+        yield supports(f"its response begins with {probe.first_bytes}, as only an HTTP response does", "probe", STRONG)
     elif probe and probe.first_bytes and not probe.speaks:
         yield supports(f"its response begins with {probe.first_bytes}", "probe", WEAK)
 

@@ -1,17 +1,18 @@
-"""It closes idle keepalive connections sooner than the proxy stops reusing them.
+"""The backend closes idle keepalive connections sooner than the proxy stops reusing them.
 
-The proxy sends a request on a connection that the backend closes at that very moment: close or reset a few milliseconds after the request, rare,
-on any URL. nginx tries GET again by itself (the client sees nothing); POST, PATCH and LOCK fail with 502.
+The proxy sends a request on a connection that the backend closes at the same moment. The connection is closed or reset a few milliseconds after
+the request. This is rare and affects any URL. nginx retries GET automatically, so the client sees no error. POST, PATCH and LOCK fail with 502.
 
-## Confuse not with
-- `premature-close`, `connection-reset`: on fresh connections, or always on the same URL.
-- `deploy-termination-race`: only around restarts.
+## Do not confuse with
+- `premature-close`, `connection-reset`: happen on new connections too, or always for the same URL.
+- `deploy-termination-race`: happens only around restarts.
 
 ## Confirm
-- `keepalive` in the upstream block (default since nginx 1.29.7); the backend's idle time: Node.js 5 s, gunicorn 2 s, uvicorn 5 s, Apache 5 s.
+- Look for `keepalive` in the upstream block (the default since nginx 1.29.7). Compare the backend's idle timeout: Node.js 5 s, gunicorn 2 s,
+  uvicorn 5 s, Apache 5 s.
 
 ## Fix
-- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or that one shorter.
+- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or shorten the proxy's.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
@@ -37,13 +38,13 @@ QUICK_S = 0.1  # a request on a dead connection fails within a round trip
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     tally = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.SEND_FAILED)
     if tally is None:
         return
     route = case.route
     if route is not None and not route.keepalive:
-        yield refutes("the proxy keeps no connection to it open", str(route.at or ""), PROOF)
+        yield refutes("the proxy keeps no idle connections to it", str(route.at or ""), PROOF)
         return
     if route is not None:
         at = case.group.keepalive_at if case.group and case.group.keepalive_at else route.at
@@ -62,21 +63,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     if traffic and traffic.attempts >= 5 and traffic.failures <= traffic.attempts / 2:
         yield supports(f"only {traffic.failures} of {traffic.attempts} attempts failed", "access log", WEAK)
     elif traffic and traffic.attempts >= 3 and traffic.failures == traffic.attempts:
-        yield refutes("every attempt failed, on fresh connections too", "access log", STRONG)
+        yield refutes("every attempt failed, on new connections too", "access log", STRONG)
     if case.answers_now is True:
-        yield supports("a fresh connection is answered properly", "probe", WEAK)
+        yield supports("a request on a new connection succeeds", "probe", WEAK)
     elif case.answers_now is False:
-        yield refutes("a fresh connection fails too", "probe", STRONG)
+        yield refutes("a request on a new connection fails too", "probe", STRONG)
     if tally.requests and all(request.split(" ")[0] in ("POST", "PATCH", "LOCK") for request, _ in tally.requests):
         yield supports("only methods failed that nginx does not retry", tally.source, WEAK)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Keep idle connections for a shorter time than the backend does."""
+    """Return the remedy: keep idle connections for a shorter time than the backend does."""
     group = case.group
     tree = tree_of(case, group.at if group else None)
     message = (
-        "let the proxy give up idle connections before the backend does (Node.js and uvicorn close after 5 s, gunicorn after 2 s)"
+        "make the proxy close idle connections before the backend does (Node.js and uvicorn close after 5 s, gunicorn after 2 s)"
     )
     if group is None or group.at is None or tree is None:
         yield Remedy(message=message)
@@ -88,10 +89,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 @rule(44, "keepalive-without-idle-time", Severity.NOTE)
 def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
-    """A group keeps idle connections for the default time, whatever the backend does.
+    """A group keeps idle connections for the default time, which may be longer than the backend keeps them.
 
-    nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s): a request
-    that meets the closing is a 502 (`upstream prematurely closed connection`), and is not repeated where it is a POST.
+    nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s). A request sent at
+    that moment gets 502 (`upstream prematurely closed connection`), and nginx does not retry a POST.
     """
     speaking = {route.upstream for route in deployment.routes if route.protocol in ("http", "https")}
     for group in deployment.upstreams:
@@ -100,15 +101,17 @@ def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.block_at(group.at)
         if level and not level.own("keepalive_timeout"):
             message = f'upstream "{group.name}" keeps idle connections for 60 s, the default'
-            yield risk(message, group.keepalive_at, "set keepalive_timeout below the backend's own idle time, or raise that one")
+            yield risk(
+                message, group.keepalive_at, "set keepalive_timeout below the backend's idle timeout, or raise the backend's"
+            )
 
 
 @rule(45, "balancer-outlives-keepalive", Severity.NOTE)
 def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
-    """A balancer stands in front, and nginx closes idle connections sooner than balancers do.
+    """nginx is behind a load balancer and closes idle connections sooner than load balancers do.
 
-    That one does is seen from `real_ip_header`. AWS balancers keep them for 60 s, Google's for 600 s: a request that meets the closing is
-    a 502 of the balancer, which nginx never logs.
+    `real_ip_header` shows that there is one. AWS balancers keep connections for 60 s, Google's for 600 s. A request sent while nginx closes the
+    connection gets 502 from the balancer, and nginx does not log it.
     """
     seen = set()
     for route in deployment.routes:
@@ -119,7 +122,7 @@ def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
         if seconds and seconds < 60:
             seen.add(found[-1].at)
             yield risk(
-                f"idle connections of the balancer in front are closed after {seconds:g} s",
+                f"nginx closes idle connections from the load balancer after {seconds:g} s",
                 found[-1].at,
                 "set it above the balancer's",
             )

@@ -1,19 +1,19 @@
-"""The backend's accept queue is full and the kernel drops or refuses new connections.
+"""The backend's accept queue is full, and the kernel drops or refuses new connections.
 
-A listening socket queues at most min(backlog, net.core.somaxconn) + 1 connections. Above that a TCP SYN is dropped (nginx: connect
-timeout, 504) and a unix socket answers EAGAIN (nginx: "(11: Resource temporarily unavailable)", 502 at once). The queue is full because nobody
-accepts: all workers are busy, or the process hangs.
+A listening socket queues at most min(backlog, net.core.somaxconn) + 1 connections. Above that the kernel drops a TCP SYN (nginx: connect
+timeout, 504), and connect() to a unix socket fails with EAGAIN (nginx: "(11: Resource temporarily unavailable)", 502 immediately). The queue is
+full because the application does not accept connections: all workers are busy, or the process hangs.
 
-## Confuse not with
-- `connect-timeout`: a firewall drops the SYN; the queue is empty.
-- `workers-exhausted`: the queue holds connections and is not full yet.
-- `php-fpm-max-children`: the same for a PHP-FPM pool.
+## Do not confuse with
+- `connect-timeout`: the queue is empty; a firewall drops the SYN.
+- `workers-exhausted`: connections wait in the queue, but it is not full yet.
+- `php-fpm-max-children`: the same problem for a PHP-FPM pool.
 
 ## Confirm
-- `ss -ltn` or `ss -lx`: Recv-Q above Send-Q; `nstat -az TcpExtListenOverflows` grows (TCP only).
+- `ss -ltn` or `ss -lx` shows Recv-Q above Send-Q. `nstat -az TcpExtListenOverflows` grows (TCP only).
 
 ## Fix
-- Give the application more workers or make its requests shorter; a larger backlog only lengthens the queue.
+- Give the application more workers, or make its requests faster. A larger backlog only makes the queue longer.
 
 ## References
 - https://man7.org/linux/man-pages/man2/listen.2.html
@@ -31,7 +31,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None:
         return
     seen = case.seen(Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT)
@@ -40,13 +40,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             continue
         if listener.queued > listener.backlog:
             yield supports(
-                f"{listener.queued} connections wait in the accept queue, its limit is {listener.backlog}", "ss -ltnx", PROOF
+                f"{listener.queued} connections wait in the accept queue, whose limit is {listener.backlog}", "ss -ltnx", PROOF
             )
         elif listener.queued == 0 and case.probe(Symptom.CONNECT_TIMED_OUT):
             yield refutes("its accept queue is empty, yet a connection from this machine times out", "ss -ltnx", PROOF)
         elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
             yield supports(
-                "the listener is on this machine: there is no network in between, so only its queue can drop", "ss -ltnx", FAIR
+                "the listener is on this machine: there is no network in between, so only its full queue can drop connections",
+                "ss -ltnx",
+                FAIR,
             )
     kernel = case.host.kernel if case.host else None
     if seen and kernel and kernel.listen_overflows and not case.target.is_unix and case.listeners:

@@ -1,17 +1,17 @@
-"""A PHP-FPM child died by a signal.
+"""A PHP-FPM child was killed by a signal.
 
-"child N exited on signal 11 (SIGSEGV)": nginx sees the connection reset (502), the master starts another child. A defect of PHP or an extension, a
-full opcache, or a stack overflow in a recursive script.
+PHP-FPM logs "child N exited on signal 11 (SIGSEGV)". nginx sees a connection reset (502), and the master starts another child. The reason is a
+bug in PHP or an extension, a full opcache, or a stack overflow in a recursive script.
 
-## Confuse not with
+## Do not confuse with
 - `worker-timeout`: request_terminate_timeout ends it with SIGTERM.
-- `backend-oom-killed`: SIGKILL by the kernel.
+- `backend-oom-killed`: the kernel sent SIGKILL.
 
 ## Confirm
-- The pool's error log; `journalctl -k -g 'php-fpm.*segfault'`; `coredumpctl`.
+- See the pool's error log, `journalctl -k -g 'php-fpm.*segfault'` and `coredumpctl`.
 
 ## Fix
-- Update PHP and the extensions; switch the extensions off in turn to find the one.
+- Update PHP and its extensions. Otherwise disable the extensions one by one to find the faulty one.
 
 ## References
 - https://www.php.net/manual/en/install.fpm.configuration.php
@@ -28,7 +28,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.seen(
         Symptom.RESET_BEFORE_HEADER,
         Symptom.CLOSED_BEFORE_HEADER,
@@ -52,8 +52,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="php-fpm-crashed",
     layer=Layer.UPSTREAM,
-    message="a PHP-FPM child died by a signal",
-    headline="a PHP-FPM child behind {target} died by a signal",
+    message="a PHP-FPM child was killed by a signal",
+    headline="a PHP-FPM child behind {target} was killed by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},
     needs=frozenset({"events"}),
     explains=frozenset({"backend-crashed", "connection-reset", "keepalive-race", "premature-close", "truncated-response"}),

@@ -1,18 +1,19 @@
 """The PHP-FPM pool reached pm.max_children.
 
-All children are busy; further requests wait in the listen queue until nginx gives up (504), or the queue is full too (EAGAIN on a unix socket, 502).
-The log says so once with pm = dynamic or ondemand, and nothing at all with pm = static. The status page on the pool's own socket hangs in that state.
+All children are busy. Further requests wait in the listen queue until nginx gives up (504). If the queue is full too, a unix socket returns
+EAGAIN (502). PHP-FPM logs it once with pm = dynamic or ondemand, and not at all with pm = static. In that state the status page on the pool's own
+socket hangs.
 
-## Confuse not with
+## Do not confuse with
 - `listen-backlog-overflow`: the queue overflows for another reason.
-- `worker-timeout`: request_terminate_timeout kills the child.
+- `worker-timeout`: request_terminate_timeout ended the child.
 
 ## Confirm
-- "server reached pm.max_children setting" in the pool's log; `ss -lx` shows Recv-Q above 0 on its socket.
+- The pool's log shows "server reached pm.max_children setting". `ss -lx` shows Recv-Q above 0 on its socket.
 
 ## Fix
-- Find the slow script first (slowlog, request_slowlog_timeout). Then pm.max_children by memory (free memory / memory of one child), and with it
-  pm.start_servers, pm.min_spare_servers, pm.max_spare_servers; `php-fpm -t` before the reload.
+- Find the slow script first (slowlog, request_slowlog_timeout). Then set pm.max_children according to memory (free memory / memory of one child),
+  and adjust pm.start_servers, pm.min_spare_servers and pm.max_spare_servers. Run `php-fpm -t` before the reload.
 
 ## References
 - https://www.php.net/manual/en/install.fpm.configuration.php (pm.max_children)
@@ -39,14 +40,14 @@ LATE = (  # what a request meets for which no child is free
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     slow = case.seen(*LATE)
     if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
         return  # nobody waited too long for a child: their children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
     if slow and case.target is not None and (apart := never_answered(case)):
-        message = f"{apart.message}: it holds the children that other requests wait for, however many there are"
+        message = f"{apart.message}: it keeps children busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", 2 * PROOF)
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
         yield supports(f"PHP-FPM reports that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
@@ -59,9 +60,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # stopped: nobody is busy
     waiting = case.queued
     if pool.children is not None and pool.children >= pool.max_children:
-        yield supports(
-            f"pool {pool.name} runs {pool.children} children, and its pm.max_children is {pool.max_children}", "ps", WEAK
-        )
+        yield supports(f"pool {pool.name} runs {pool.children} children, its pm.max_children is {pool.max_children}", "ps", WEAK)
         if waiting:
             yield supports(f"{waiting} connections wait for a free child", "ss -lx", LIKELY)
         elif pool.children_busy is not None and pool.children_busy >= pool.max_children:
@@ -69,7 +68,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Size the pool by the memory of a child; all values together."""
+    """Return the remedy: all pool values, calculated from the memory of one child."""
     pool = case.pool
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes), default=None)
     fitting = size(pool, free) if pool is not None and free else None

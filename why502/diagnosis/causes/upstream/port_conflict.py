@@ -1,15 +1,15 @@
-"""It cannot bind its port because another process holds it.
+"""The backend cannot bind its port because another process holds it.
 
-The application's log says "address already in use" (EADDRINUSE); the proxy is refused, or is answered by the other process.
+The application logs "address already in use" (EADDRINUSE). The proxy's connection is refused, or the other process answers it.
 
-## Confuse not with
-- `proxy-listen-failed`: the proxy's own port is taken.
+## Do not confuse with
+- `proxy-listen-failed`: the proxy's own port is in use.
 
 ## Confirm
-- `ss -Hltnp 'sport = :PORT'` names the holder.
+- `ss -Hltnp 'sport = :PORT'` shows the process that holds the port.
 
 ## Fix
-- Stop the holder, often an older instance of the same application, or give one of them another port.
+- Stop that process (often an older instance of the same application), or move one of them to another port.
 
 ## References
 - https://man7.org/linux/man-pages/man2/bind.2.html (EADDRINUSE)
@@ -26,7 +26,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
         return

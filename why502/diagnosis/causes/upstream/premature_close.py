@@ -1,19 +1,19 @@
-"""It closed the connection before a whole response header.
+"""The backend closed the connection before it sent a complete response header.
 
-502, "upstream prematurely closed connection while reading response header from upstream". Something ended the request inside the application:
-a crash, a limit of the application server, an exception, a port that speaks another protocol.
+nginx answers 502 and logs "upstream prematurely closed connection while reading response header from upstream". The request ended inside the
+application: a crash, a limit of the application server, an exception, or a port that speaks another protocol.
 
-## Confuse not with
-- `worker-timeout`, `backend-crashed`, `backend-oom-killed`: why it closed, where that is known.
-- `keepalive-race`: rare, quick, on a reused connection.
-- `truncated-response`: the header came, the body was cut (status 200 in the log).
-- `connection-reset`: the same with RST.
+## Do not confuse with
+- `worker-timeout`, `backend-crashed`, `backend-oom-killed`: the known reason for the close.
+- `keepalive-race`: rare, within milliseconds, on a reused connection.
+- `truncated-response`: the header arrived, but the body was truncated (status 200 in the log).
+- `connection-reset`: the same, but with a TCP reset.
 
 ## Confirm
-- The application's log at that second; `curl -v http://TARGET/PATH` straight to it ("Empty reply from server").
+- Read the application's log for that second. `curl -v http://TARGET/PATH` directly to it shows "Empty reply from server".
 
 ## Fix
-- What the application's log names. Without a log line: its process limit, memory, and uncaught exceptions.
+- Fix what the application's log names. If it shows nothing, check its process limits, its memory and uncaught exceptions.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_process_header
@@ -30,7 +30,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.tally(Symptom.CLOSED_BEFORE_HEADER) and case.answers_now is True:
         yield supports("it accepts connections and answers other requests", "probe", 0.5)
 
@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="premature-close",
     layer=Layer.UPSTREAM,
-    message="the backend closed the connection before a complete response header",
+    message="the backend closed the connection before it sent a complete response header",
     headline="{target} closes connections before it has sent a complete response header",
     symptoms={Symptom.CLOSED_BEFORE_HEADER: LIKELY},
     examine=examine,

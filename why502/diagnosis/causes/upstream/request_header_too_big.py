@@ -1,17 +1,18 @@
-"""The request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn).
+"""The request header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn).
 
-The backend drops the connection without an answer (502 in the proxy, "connection reset"), or answers 400 or 431. uWSGI says "invalid request block size: 4437
-(max 4096)...skip".
+The backend closes the connection without a response (the proxy answers 502, "connection reset"), or answers 400 or 431. uWSGI logs "invalid
+request block size: 4437 (max 4096)...skip".
 
-## Confuse not with
-- `request-too-large`: the proxy itself refuses (400, 414, 494).
-- `response-header-too-big`: the other direction.
+## Do not confuse with
+- `request-too-large`: the proxy itself rejects the request (400, 414, 494).
+- `response-header-too-big`: the header of the response is too big.
 
 ## Confirm
 - The same request with fewer cookies succeeds.
 
 ## Fix
-- uWSGI buffer-size, Node.js --max-http-header-size, gunicorn limit_request_field_size, Tomcat maxHttpHeaderSize; or smaller cookies.
+- Raise the limit: uWSGI buffer-size, Node.js --max-http-header-size, gunicorn limit_request_field_size, Tomcat maxHttpHeaderSize. Or use smaller
+  cookies.
 
 ## References
 - https://uwsgi-docs.readthedocs.io/en/latest/ThingsToKnow.html
@@ -32,7 +33,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if not case.failures and case.target is not None:
         return
     for event in case.events(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
@@ -44,9 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 @rule(94, "uwsgi-buffer-smaller", Severity.NOTE)
 def uwsgi_buffer(deployment: Deployment) -> Iterator[Risk]:
-    """Larger request headers are let through than uWSGI takes by default.
+    """The proxy accepts larger request headers than uWSGI does by default.
 
-    Its `buffer-size` is 4096: a longer request is dropped (`invalid request block size`), which nginx tells as a 502.
+    Its `buffer-size` is 4096. uWSGI drops a longer request (`invalid request block size`), and nginx answers 502.
     """
     seen = set()
     for route in deployment.routes:
@@ -55,16 +56,16 @@ def uwsgi_buffer(deployment: Deployment) -> Iterator[Risk]:
         if route.directive == "uwsgi_pass" and setting and size and size > 8192 and setting.at not in seen:
             seen.add(setting.at)
             yield risk(
-                f"requests may have {setting.args[1]} of headers, uWSGI takes 4096 bytes by default",
+                f"requests may have {setting.args[1]} of headers, but uWSGI accepts only 4096 bytes by default",
                 setting.at,
-                "raise uWSGI's buffer-size, too",
+                "raise uWSGI's buffer-size too",
             )
 
 
 CAUSE = Cause(
     id="request-header-too-big",
     layer=Layer.UPSTREAM,
-    message="the request's header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
+    message="the request header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn)",
     symptoms={Symptom.REQUEST_HEADER_TOO_BIG: LIKELY},
     explains=frozenset({"connection-reset", "premature-close"}),
     examine=examine,

@@ -1,17 +1,17 @@
-"""It closed the connection in the middle of a response body.
+"""The backend closed the connection in the middle of a response body.
 
-The status was sent already: the access log shows 200 with too few bytes, the client sees a cut answer. "upstream prematurely closed connection
-while reading upstream". FastCGI without keepalive leaves no error line at all.
+The status was already sent, so the access log shows 200 with too few bytes, and the client gets a truncated response. nginx logs "upstream
+prematurely closed connection while reading upstream". FastCGI without keepalive causes no error line at all.
 
-## Confuse not with
-- `proxy-temp-unwritable`, `disk-full`, `proxy-temp-file-limit`: the proxy itself cut the answer.
-- `backend-crashed`, `worker-timeout`: why, where it is known.
+## Do not confuse with
+- `proxy-temp-unwritable`, `disk-full`, `proxy-temp-file-limit`: the proxy itself truncated the response.
+- `backend-crashed`, `worker-timeout`: the known reason for the close.
 
 ## Confirm
-- `curl -v http://TARGET/PATH` straight to the backend: "transfer closed with N bytes remaining".
+- `curl -v http://TARGET/PATH` directly to the backend shows "transfer closed with N bytes remaining".
 
 ## Fix
-- What the application's log names at that second; an application that announces a wrong Content-Length.
+- Fix what the application's log names for that second. Also check whether the application sends a wrong Content-Length.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_finalize_request (header_sent)
@@ -30,12 +30,12 @@ BAD_GATEWAY = 502
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     tally = case.tally(Symptom.RESET_IN_BODY)
     if tally and tally.status is not None and tally.status < BAD_GATEWAY:
         yield supports(f"the client had received the response header with {tally.status} by then", tally.source, STRONG)
     if case.probe(Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY):
-        yield supports("the response to a probe was cut in its body too", "probe", WEAK)
+        yield supports("the response to a probe was truncated too", "probe", WEAK)
 
 
 CAUSE = Cause(

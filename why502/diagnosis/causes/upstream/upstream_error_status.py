@@ -1,17 +1,17 @@
-"""It answered with that very 5xx status itself; the proxy only passed it on.
+"""The backend itself returned this 5xx status; the proxy only passed it on.
 
-The access log shows `$upstream_status` equal to `$status` with a header time, and the error log is silent. Search goes on one hop further: often a
-second proxy stands behind.
+The access log shows `$upstream_status` equal to `$status` and a header time, and the error log is silent. Look one hop further: often a second
+proxy is behind this one.
 
-## Confuse not with
-- every other cause: those make the proxy itself answer, with an error line.
-- `maintenance-response`: the proxy's own `return 503`.
+## Do not confuse with
+- every other cause: there the proxy itself returns the status and logs an error.
+- `maintenance-response`: the proxy itself returns 503 (`return 503`).
 
 ## Confirm
-- `curl -si -H 'Host: NAME' http://TARGET/PATH` straight to the backend shows the same status.
+- `curl -si -H 'Host: NAME' http://TARGET/PATH` directly to the backend shows the same status.
 
 ## Fix
-- In the application's own log; run why502 on that machine if another proxy answers there.
+- Read the application's own log. If another proxy answers there, run why502 on that machine.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_status
@@ -35,7 +35,7 @@ _LIMITS = frozenset({"limit_req", "limit_conn"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
         yield refutes("a 500 from the application itself is not a failure on the way to it", said.source, PROOF)
         return
@@ -49,13 +49,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
         return  # a limit answers 503 too, and may say so at a level that is not logged
     if case.target is None and only and (log := _silent_httpd(case)):
-        yield supports("httpd's error log holds no reason of its own for it", log, LIKELY)
+        yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):
         yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
 
 
 def _since_the_gap(case: Case) -> list[Tally]:
-    """Return the failures without those of a restart that was over when the others, more than one, began: these have another reason."""
+    """Return the failures except those of a restart that had finished before several others began: the others have a different reason."""
     gap = [tally for tally in case.failures if tally.symptom in GAP]
     rest = [tally for tally in case.failures if tally.symptom not in GAP]
     over = max((tally.last for tally in gap if tally.last), default=None)
@@ -65,7 +65,7 @@ def _since_the_gap(case: Case) -> list[Tally]:
 
 
 def _telling_log(case: Case) -> str:
-    """Return the proxy's error log where nginx would have written why it answered so itself; "" where it may be elsewhere."""
+    """Return the error log in which nginx would have logged its own reason for the status; "" if it may be in another log."""
     logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
     places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
@@ -77,9 +77,9 @@ def _telling_log(case: Case) -> str:
 
 
 def _silent_httpd(case: Case) -> str:
-    """Return the error log of the httpd whose balancer answers so, where it was read; "" where there is none, or the failures are of several.
+    """Return the error log of the httpd whose balancer returned the status, if it was read; "" if there is none, or if several are involved.
 
-    mod_proxy logs each status that it makes itself at the level error (AH00957, AH01102, AH01114, AH01167).
+    mod_proxy logs each status that it generates itself at level error (AH00957, AH01102, AH01114, AH01167).
     """
     gateways = [proxy for proxy in case.proxies if proxy.kind == "apache"]
     failures = case.failures
@@ -110,7 +110,7 @@ def tell(case: Case) -> str:
 def told_as_200(deployment: Deployment) -> Iterator[Risk]:
     """A failure of the backend is answered with 200.
 
-    Monitoring, caches and search engines take the error page for the page itself; only `$upstream_status` still tells.
+    Monitoring, caches and search engines treat the error page as the real page. Only `$upstream_status` still shows the failure.
     """
     seen = set()
     for route in deployment.routes:
@@ -118,7 +118,7 @@ def told_as_200(deployment: Deployment) -> Iterator[Risk]:
             if {"500", "502", "503", "504"} & set(setting.args) and "=200" in setting.args and setting.at not in seen:
                 if not setting.args[-1].startswith("@"):
                     seen.add(setting.at)
-                    yield risk("a failing backend is answered with 200", setting.at, "leave `=200` out")
+                    yield risk("a failing backend is answered with 200", setting.at, "remove `=200`")
 
 
 CAUSE = Cause(

@@ -1,17 +1,18 @@
 """The application server killed its own worker for taking too long.
 
-gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout: the worker gets SIGKILL or SIGABRT in the middle of
-the request and the proxy sees the connection closed or reset: 502 after a constant time that is not the proxy's own.
+Typical limits: gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout. The worker gets SIGKILL or SIGABRT
+in the middle of the request, and the proxy sees the connection closed or reset. The client gets 502 after a constant time that is not a timeout
+of the proxy.
 
-## Confuse not with
+## Do not confuse with
 - `backend-too-slow`: the proxy gave up first (504).
-- `backend-oom-killed`: gunicorn says "Perhaps out of memory?" of every SIGKILL.
+- `backend-oom-killed`: gunicorn logs "Perhaps out of memory?" for every SIGKILL.
 
 ## Confirm
-- `WORKER TIMEOUT`, `HARAKIRI`, `execution timed out`, `timeout (31s > 30s), killing` in the application server's log.
+- `WORKER TIMEOUT`, `HARAKIRI`, `execution timed out`, `timeout (31s > 30s), killing` appears in the application server's log.
 
 ## Fix
-- Make the request shorter, or raise that limit and the proxy's read timeout together, the proxy's the longer one.
+- Make the request faster. Or raise that limit and the proxy's read timeout together, and keep the proxy's longer.
 
 ## References
 - https://docs.gunicorn.org/en/stable/settings.html#timeout
@@ -33,7 +34,7 @@ from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     if case.target is None and not case.words(Symptom.WORKER_TIMED_OUT):
         return
     hurt = case.seen(
@@ -60,9 +61,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 @rule(88, "worker-killed-before-proxy-gives-up", Severity.WARNING)
 def killed_first(deployment: Deployment) -> Iterator[Risk]:
-    """The proxy was told to wait longer than the application server lets a worker work.
+    """The proxy is configured to wait longer than the application server lets a worker run.
 
-    The worker is killed in the middle of the request, which is a 502: raising only the proxy's timeout changes nothing.
+    The worker is killed in the middle of the request, and the client gets 502. Raising only the proxy's timeout changes nothing.
     """
     seen = set()
     for route in deployment.routes:
@@ -71,8 +72,8 @@ def killed_first(deployment: Deployment) -> Iterator[Risk]:
             for backend in behind(deployment, peer.target):
                 if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
                     seen.add(backend.name)
-                    message = f"the proxy waits {route.read_timeout_s:g} s, {backend.name} kills its worker after {backend.timeout_s:g} s"
-                    yield risk(f"{message} ({backend.timeout_at})", setting.at, "raise that one, too")
+                    message = f"the proxy waits {route.read_timeout_s:g} s, but {backend.name} kills its worker after {backend.timeout_s:g} s"
+                    yield risk(f"{message} ({backend.timeout_at})", setting.at, "raise that one too")
 
 
 CAUSE = Cause(

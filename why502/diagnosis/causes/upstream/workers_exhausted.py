@@ -1,18 +1,18 @@
-"""All of its workers are busy, so new requests queue until the proxy gives up.
+"""All workers of the backend are busy, so new requests queue until the proxy gives up.
 
-The queue stands in the kernel: the connection is accepted for the proxy, the application has not taken it yet. nginx sees a read timeout
-(504); when the queue is full too, a connect timeout (504) or EAGAIN on a unix socket (502).
+The queue is in the kernel: the connection is established, but the application has not accepted it yet. nginx runs into a read timeout (504). If
+the queue is full too, it gets a connect timeout (504), or EAGAIN on a unix socket (502).
 
-## Confuse not with
-- `backend-too-slow`: one request is slow although workers are free.
+## Do not confuse with
+- `backend-too-slow`: a request is slow although workers are free.
 - `backend-hung`: nothing is answered at all.
-- `php-fpm-max-children`: the same for a PHP-FPM pool.
+- `php-fpm-max-children`: the same problem for a PHP-FPM pool.
 
 ## Confirm
-- `ss -ltn 'sport = :PORT'`: Recv-Q above 0 while requests wait; the application server's own status.
+- `ss -ltn 'sport = :PORT'` shows Recv-Q above 0 while requests wait. See also the application server's own status.
 
 ## Fix
-- Find what holds the workers first (slow queries, external calls); then more workers, as far as memory and the database allow.
+- First find out what keeps the workers busy (slow queries, external calls). Then add workers, as far as memory and the database allow.
 
 ## References
 - https://man7.org/linux/man-pages/man8/ss.8.html
@@ -33,7 +33,7 @@ from why502.model.snapshot import CONNECT
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield what speaks for and against."""
+    """Yield the evidence for and against this cause."""
     waiting = case.queued
     slow = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
     if not slow:
@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         weight = LIKELY if some else FAIR
         yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
     if slow and (apart := never_answered(case)):
-        message = f"{apart.message}: it holds the workers that other requests wait for, however many there are"
+        message = f"{apart.message}: it keeps workers busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", PROOF)
     kernel = case.host.kernel if case.host else None
     held = kernel.accepted.get(str(case.target), 0) if kernel else 0
@@ -71,7 +71,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def some_answered(case: Case) -> bool:
-    """Return whether some request was answered in the window: by the target, or, where the access log names none, at all."""
+    """Return whether a request was answered in the window: by the target, or by any backend if the access log does not name targets."""
     traffic, logs = case.traffic, case.here.logs
     if traffic is not None:
         return traffic.attempts > traffic.failures
@@ -80,9 +80,9 @@ def some_answered(case: Case) -> bool:
 
 @rule(99, "buffering-off-for-all", Severity.NOTE)
 def slow_clients(deployment: Deployment) -> Iterator[Risk]:
-    """Buffering is off for everything that a backend of few workers answers.
+    """Buffering is off for all responses of a backend that has few workers.
 
-    A worker of PHP-FPM, uWSGI or the like is then busy until the slowest client has taken the answer: a few slow clients take them all.
+    A worker of PHP-FPM, uWSGI or similar is then busy until a slow client has received the response. A few slow clients keep all workers busy.
     """
     seen = set()
     for route in deployment.routes:
@@ -92,7 +92,7 @@ def slow_clients(deployment: Deployment) -> Iterator[Risk]:
             if route.location in ("", "/", "~ \\.php$", "~ \\.php(?:$|/)", "~ \\.php(/|$)", "~* \\.php$", "~ [^/]\\.php(/|$)"):
                 seen.add(setting.at)
                 yield risk(
-                    "slow clients hold the backend's workers",
+                    "slow clients keep the backend's workers busy",
                     setting.at,
                     "turn it off for streams only (or answer those with X-Accel-Buffering: no)",
                 )
