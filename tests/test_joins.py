@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import Doors, Joins, accepts, placed, takes, ways_of
+from why502.diagnosis.index import Doors, Joins, accepts, idle_spares, placed, takes, unheard, ways_of
 from why502.gateways.nginx.config.load import load_dump
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -100,3 +100,45 @@ def test_of_two_servers_with_the_path_that_whose_application_told_of_errors() ->
     elsewhere = msgspec.structs.replace(said, target=Target(host="127.0.0.1", port=5000))
     for other, expected in ((said, Target(host="127.0.0.1", port=4000)), (few, None), (elsewhere, None)):
         assert placed([seen, other], ways_of([proxy]))[0].target == expected
+
+
+CHOICE = """# configuration file /etc/nginx/nginx.conf:
+events {}
+http {
+    map $host $pool { default none; a.example a; }
+    map $host $only { b.example http://127.0.0.1:3009; }
+    server {
+        server_name a.example;
+        location / { fastcgi_pass unix:/run/$pool.sock; }
+        location /set/ { proxy_pass $only; }
+    }
+}
+"""
+NONE = Target(path="/run/none.sock")
+
+
+@pytest.mark.parametrize(
+    ("requests", "failing", "asked", "is_spare"),
+    [
+        (9, (), (), True),
+        (9, (NONE,), (), False),  # clients got there
+        (9, (), (NONE,), False),  # somebody wants to know
+        (0, (), (), False),  # what clients ask for is not known
+    ],
+)
+def test_a_value_of_a_variable_is_no_target_until_requests_get_there(
+    requests: int, failing: tuple[Target, ...], asked: tuple[Target, ...], *, is_spare: bool
+) -> None:
+    found = load_dump(CHOICE.encode())
+    tallies = tuple(Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy="nginx", count=1, target=target) for target in failing)
+    here = Snapshot(
+        taken_at=datetime(2026, 1, 1, tzinfo=UTC),
+        proxies=(Proxy(pid=1, routes=found.routes, servers=found.servers),),
+        logs=LogSummary(requests=requests, tallies=tallies),
+        listeners=(),
+        asked=asked,
+    )
+    spares = idle_spares(here)
+    assert (NONE in spares) is is_spare
+    assert (NONE not in (unheard(here) or ())) is is_spare
+    assert Target(host="127.0.0.1", port=3009) not in spares  # the only value of its variable

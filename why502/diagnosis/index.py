@@ -152,12 +152,37 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
 
 
 def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the addresses that are nothing but backup members, and that no request failed on: nobody needs them now."""
-    peers = [peer for peers in peer_sets(routes(snapshot)) for peer in peers if peer.target is not None]
-    needed = {target for peer in peers if not peer.is_backup for target in (peer.target, *addresses(peer, snapshot))}
+    """Return the addresses that are nothing but backup members or one of several values of a variable, and that nobody needs now.
+
+    That is: no request failed on them. What our own request through the proxy meets there says nothing of clients: its Host is made up.
+    """
+    every = routes(snapshot)
+    possible = {id(route.peers) for route in every if is_choice(route)} if _is_used(snapshot) else set()
+    chosen = {id(route.peers) for route in every if id(route.peers) in possible and not is_choice(route)}
+    needed: set[Target | None] = set(snapshot.asked)
+    spare: set[Target] = set()
+    for peers in peer_sets(every):
+        is_possible = id(peers) in possible - chosen
+        for peer in peers:
+            found = addresses(peer, snapshot)
+            if peer.is_backup or is_possible:
+                spare.update(found)
+            elif peer.target is not None:
+                needed.update((peer.target, *found))
+    if not spare:
+        return frozenset()
     failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
-    spare = {target for peer in peers if peer.is_backup for target in addresses(peer, snapshot)}
     return frozenset(spare - needed - failed)
+
+
+def is_choice(route: Route) -> bool:
+    """Return whether a variable decides which of several targets a request of the route goes to (a `map` and its default)."""
+    return route.has_variables and route.upstream is None and len(route.peers) > 1
+
+
+def _is_used(snapshot: Snapshot) -> bool:
+    """Return whether the logs show requests: only then they tell which values of a variable clients get to."""
+    return snapshot.logs is not None and snapshot.logs.requests > 0
 
 
 def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
