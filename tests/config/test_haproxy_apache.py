@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from why502.host.local import LocalHost
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
+from why502.probing.plan import plan
 
 HAPROXY = """\
 global
@@ -35,6 +37,28 @@ listen secure
     bind :8443
     timeout server 2m
     server s1 10.0.0.7:443 ssl verify required
+"""
+SERVER_TLS = """\
+global
+    ca-base /etc/haproxy/ca
+    crt-base /etc/haproxy/crt
+defaults
+    mode http
+backend named
+    server a 10.0.0.7:443 ssl verify required ca-file /etc/haproxy/own.pem verifyhost a.internal sni str(b.internal)
+backend inherited
+    default-server ssl verify required ca-file own.pem crt me.pem
+    server a 10.0.0.7:443
+    server b 10.0.0.8:443 check
+backend different
+    server a 10.0.0.7:443 ssl verify required ca-file /a.pem
+    server b 10.0.0.8:443 ssl verify required ca-file /b.pem
+backend unverified
+    server a 10.0.0.7:443 ssl verify none ca-file /a.pem send-proxy-v2
+backend by-default
+    server a 10.0.0.7:443 ssl ca-file ca.pem
+backend system
+    server a 10.0.0.7:443 ssl verify required ca-file @system-ca sni req.hdr(host)
 """
 APACHE = """\
 ProxyTimeout 20
@@ -118,3 +142,31 @@ def test_directives_of_nginx_without_a_block(tmp_path: Path) -> None:
     assert (str(route.peers[0].target), route.read_timeout_s, str(route.at)) == ("127.0.0.1:3001", 5.0, f"{path}:1")
     path.write_text("user nginx;\n")
     assert part(LocalHost(), str(path)) is None
+
+
+def test_a_server_is_verified_as_its_line_says():
+    found = {route.passes: route for route in haproxy.load(SERVER_TLS, "haproxy.cfg").routes}
+    sent = {name: plan(Proxy(kind="haproxy"), route, Target(host="10.0.0.7", port=443)).tls for name, route in found.items()}
+    told = {name: (tls.verifies, tls.trusted, tls.name, tls.sni, tls.certificate) for name, tls in sent.items() if tls}
+    assert told == {
+        "named": (True, "/etc/haproxy/own.pem", "a.internal", "b.internal", ""),
+        "inherited": (True, "/etc/haproxy/ca/own.pem", "", "", "/etc/haproxy/crt/me.pem"),
+        "different": (False, "", "", "", ""),
+        "unverified": (False, "/a.pem", "", "", ""),
+        "by-default": (True, "/etc/haproxy/ca/ca.pem", "", "", ""),
+        "system": (True, "/etc/ssl/certs/ca-certificates.crt", "", "", ""),
+    }
+    assert {name for name, route in found.items() if route.setting("send-proxy")} == {"unverified"}
+
+
+def test_without_a_file_of_issuers_nothing_is_verified():
+    route = haproxy.load("backend b\n  mode http\n  server s 10.0.0.7:443 ssl verify required\n", "haproxy.cfg").routes[0]
+    tls = plan(Proxy(kind="haproxy"), route, Target(host="10.0.0.7", port=443)).tls
+    assert tls is not None
+    assert not tls.verifies
+
+
+def test_without_a_timeout_nothing_limits_the_wait():
+    route = haproxy.load("backend b\n  server s 10.0.0.7:80\n", "haproxy.cfg").routes[0]
+    sent = plan(Proxy(kind="haproxy"), route, Target(host="10.0.0.7", port=80))
+    assert (sent.route_read_s, sent.route_connect_s) == (math.inf, math.inf)

@@ -90,7 +90,7 @@ def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
     harm = frozenset(path for target in targets if target for path in harmful(snapshot, target))
     made = [request for single in wanted if (request := of_route(route, (single,), harm)) and request.repeats]
     for request in made or filter(None, [of_route(route, (), harm)]):
-        answer_s = min(LONGEST_S, 2 * route.read_timeout_s + 5) if is_late else ANSWER_S
+        answer_s = min(LONGEST_S, 2 * route.read_limit_s + 5) if is_late else ANSWER_S
         yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s), repeats=False)
 
 

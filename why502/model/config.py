@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from why502.model.base import Value
 from why502.model.target import Target
 
@@ -101,6 +103,16 @@ class Route(Value, frozen=True, kw_only=True):
     resolver: tuple[str, ...] = ()
     settings: dict[str, tuple[Setting, ...]] = {}  # every directive in force at that place, by name, each occurrence
     if_conditions: tuple[str, ...] = ()  # conditions of the `if` blocks around the directive
+
+    @property
+    def read_limit_s(self) -> float:
+        """How long the proxy waits for an answer; infinite where nothing limits it (no `timeout server`, no `response_header_timeout`)."""
+        return self.read_timeout_s if self.read_timeout_s > 0 or self.proxy == "nginx" else math.inf
+
+    @property
+    def connect_limit_s(self) -> float:
+        """How long the proxy waits for a connection; infinite where nothing limits it (no `timeout connect`)."""
+        return self.connect_timeout_s if self.connect_timeout_s > 0 or self.proxy == "nginx" else math.inf
 
     def setting(self, name: str) -> Setting | None:
         """Return the last occurrence of a directive in force here; None where it is not set."""

@@ -68,12 +68,12 @@ def plan(
         script=dict(params).get("SCRIPT_FILENAME", "") if repeats and route.protocol == "fastcgi" else "",
         http_version=route.http_version,
         tls=tls,
-        route_connect_s=route.connect_timeout_s,
+        route_connect_s=route.connect_limit_s,
         repeats=repeats,
         only_connects=not path,
         spared=choice.spared,
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
-        route_read_s=route.read_timeout_s,
+        route_read_s=route.read_limit_s,
         buffer_bytes=route.buffer_size_bytes,
         knows_host=proxy.kind not in PASS_HOST or bool(route.server_names) or any(map(_answered_so, failures)),
         is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
@@ -319,19 +319,27 @@ def _tls(route: Route, values: dict[str, str]) -> Tls:
     def word(name: str) -> str:
         return next(iter(words(name)), "")
 
-    name = filled(route.sni_name or word("name") or "$proxy_host", values) or values["host"]
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    trusted = word("trusted_certificate")
+    written = route.sni_name or word("name") or "$proxy_host"
+    name = _host(filled(written, values) or values["host"])
+    # Of others than nginx, only a name that the configuration holds is known to be verified.
+    verified = name if route.proxy == "nginx" else _host(word("verified_name") or route.sni_name)
     return Tls(
         sni=sni_of(name) if route.sends_sni else "",
-        verifies=route.verifies_tls,
-        name=name,
-        trusted=word("trusted_certificate"),
+        verifies=route.verifies_tls and (bool(trusted) or route.proxy == "nginx"),
+        name=verified,
+        trusted=trusted,
         certificate=word("certificate"),
         key=word("certificate_key"),
         protocols=words("protocols"),
         ciphers=word("ciphers") or "DEFAULT",
         alpn=("h2",) if route.protocol == "grpcs" or route.http_version == "2" else (),
     )
+
+
+def _host(name: str) -> str:
+    """Return a name without its port."""
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from why502.config.configuration import Configuration
+from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
 from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
@@ -54,19 +55,23 @@ def load(text: str, file: str) -> Configuration:
     found = sections(text, file)
     fronts = _fronts(found)
     buffer_bytes = _buffer_bytes(found)
+    base = bases(line.words for section in found if section.kind == "global" for line in section.lines)
+    inherited: dict[str, str] = {}
     defaults: dict[str, tuple[str, ...]] = {}
     routes: list[Route] = []
     upstreams: list[Upstream] = []
     for section in found:
         if section.kind == "defaults":
             defaults = {**defaults, **_settings(section)}
+            inherited = _default_server(section, inherited)
         elif section.kind in ("backend", "listen", ""):
             peers = tuple(peer for line in section.lines if (peer := _peer(line)))
             if not peers:
                 continue
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
-            routes.append(_route(section, peers, settings, fronts.get(section.name, _front([])), buffer_bytes))
+            given = _given(section, inherited)
+            routes.append(_route(section, peers, settings, fronts.get(section.name, _front([])), buffer_bytes, given, base))
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
 
 
@@ -163,9 +168,10 @@ def _route(
     settings: dict[str, tuple[str, ...]],
     front: Front,
     buffer_bytes: int,
+    given: list[dict[str, str]],
+    base: Bases,
 ) -> Route:
-    servers = [line for line in section.lines if line.words[0] == "server"]
-    options = servers[0].words[3:] if servers else ()
+    tls = server_tls(given, base, peers[0].at)
     is_tcp = settings.get("mode", ("tcp",)) == ("tcp",)
     own = tuple(name for name in dict.fromkeys(_names([section])) if name not in front.names)
     return Route(
@@ -175,18 +181,40 @@ def _route(
         at=peers[0].at,
         directive="server",
         passes=section.name,
-        protocol="tcp" if is_tcp else "https" if "ssl" in options else "http",
+        protocol="tcp" if is_tcp else "https" if tls.is_on else "http",
         upstream=section.name or None,
         peers=peers,
         server_names=front.names + own if own else front.names,
         host_header="$host",
-        settings=front.limits,
+        settings={**front.limits, **tls.settings},
         buffer_size_bytes=buffer_bytes,
-        verifies_tls="required" in options,
+        verifies_tls=tls.verifies,
+        sends_sni=bool(tls.sni),
+        sni_name=tls.sni,
+        has_client_certificate="server_ssl_certificate" in tls.settings,
         connect_timeout_s=_time(settings.get("timeout connect", ()), 0.0),
         read_timeout_s=_time(settings.get("timeout server", ()), 0.0),
         send_timeout_s=_time(settings.get("timeout server", ()), 0.0),
     )
+
+
+def _default_server(section: Section, inherited: dict[str, str]) -> dict[str, str]:
+    """Return the options that servers take over from `default-server` lines."""
+    for line in section.lines:
+        if line.words[0] == "default-server":
+            inherited = options(line.words[1:], inherited)
+    return inherited
+
+
+def _given(section: Section, inherited: dict[str, str]) -> list[dict[str, str]]:
+    """Return the options of each server of a section, in their order: those that follow a `default-server` line take it over."""
+    found = []
+    for line in section.lines:
+        if line.words[0] == "default-server":
+            inherited = options(line.words[1:], inherited)
+        elif line.words[0] in ("server", "server-template") and len(line.words) >= 3:
+            found.append(options(line.words[3 if line.words[0] == "server" else 4 :], inherited))
+    return found
 
 
 _NAME = re.compile(r"([a-z0-9](?:[\w-]{0,62}\.){1,8}[a-z]{2,24})(?::\d{1,5})?", re.IGNORECASE)

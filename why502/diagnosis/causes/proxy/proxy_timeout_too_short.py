@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, str(route.at or ""), 0.5)
     if not case.seen(Symptom.READ_TIMED_OUT):
         return
-    limit = route.read_timeout_s
+    limit = route.read_limit_s
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
         yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
@@ -73,7 +73,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
         is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
-        is_special = is_own and any(other.read_timeout_s > limit for other in case.routes)
+        is_special = is_own and any(other.read_limit_s > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
         message = (
             f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {USUAL_S:g} s"
@@ -130,10 +130,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
-        late <= route.read_timeout_s and not (route.read_timeout_s < USUAL_S and quick_otherwise(case, route.read_timeout_s))
+        late <= route.read_limit_s and not (route.read_limit_s < USUAL_S and quick_otherwise(case, route.read_limit_s))
     ):
         return
-    wanted = f"{math.ceil(2 * late) if late > route.read_timeout_s else USUAL_S:g}s"
+    wanted = f"{math.ceil(2 * late) if late > route.read_limit_s else USUAL_S:g}s"
     change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
     yield Remedy(
         message=f"raise the read timeout of that route to {wanted}", steps=(change, *reload(case.proxy)) if change else ()
@@ -174,7 +174,7 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
         for peer in route.peers:
             for backend in behind(deployment, peer.target):
                 limit = backend.timeout_s
-                if limit and backend.is_timeout_set and limit > route.read_timeout_s and (route.at, backend.name) not in seen:
+                if limit and backend.is_timeout_set and limit > route.read_limit_s and (route.at, backend.name) not in seen:
                     seen.add((route.at, backend.name))
                     yield risk(
                         f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",

@@ -19,6 +19,7 @@ the read timeout ends the wait (504).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
@@ -71,7 +72,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         stuck = 0
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
-        is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_timeout_s, LONG_S)
+        is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_limit_s, LONG_S)
         message = f"a probe was accepted but got no answer within {patience:.0f} s"
         yield supports(message, "probe", STRONG if is_long else FAIR)
         if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
@@ -88,10 +89,10 @@ def stuck_then(case: Case) -> str:
     if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
         return ""
     took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)
-    limit = case.route.read_timeout_s
+    limit = case.route.read_limit_s
     began = [process.started_at for process in case.processes]
     is_same = bool(began) and all(at is not None and at < first for at in began)
-    if took is None or took > AT_ONCE * limit or not is_same:
+    if took is None or not took <= AT_ONCE * limit < math.inf or not is_same:
         return ""
     return f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck for a while"
 

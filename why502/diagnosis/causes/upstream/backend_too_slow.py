@@ -23,6 +23,7 @@ sH. The timer starts at the end of the request. Partial headers do not restart i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
@@ -48,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         weight = 0.2 if case.offline else WEAK  # so it is with too few workers, which files do not show
         message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
         yield supports(message, "access log", weight)
-    limit = case.route.read_timeout_s if case.route else USUAL_S
+    limit = case.route.read_limit_s if case.route else USUAL_S
     slowest = traffic.response_p95_s if traffic else None  # of all attempts, so of answered ones while fewer than that failed
     if traffic and slowest and traffic.failures < RARE * traffic.attempts and slowest >= QUICK * limit:
         message = f"one in twenty responses takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
@@ -73,7 +74,8 @@ def tell(case: Case) -> str:
     apart = never_answered(case)
     if apart is None:
         return ""
-    limit = f" within the {case.route.read_timeout_s:g} s that the proxy waits" if case.route else " in time"
+    limit_s = case.route.read_limit_s if case.route else math.inf
+    limit = f" within the {limit_s:g} s that the proxy waits" if limit_s < math.inf else " in time"
     return f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
 
 

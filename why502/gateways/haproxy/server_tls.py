@@ -1,0 +1,97 @@
+"""How HAProxy does TLS towards the servers of a backend: which file it trusts, which name it verifies and sends.
+
+Source: doc/configuration.txt, 5.2 (server and default-server options) and 3.1 (ca-base, crt-base, ssl-server-verify).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from why502.model.config import Position, Setting
+
+# With the number of arguments that each takes; an option that is not here is looked at as a word of its own.
+_TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1}
+_FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
+_SYSTEM_CA = "@system-ca"
+SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header
+
+
+class Bases(NamedTuple):
+    """What of `global` all servers share."""
+
+    ca: str = ""
+    crt: str = ""
+    verifies: bool = True
+
+
+class ServerTls(NamedTuple):
+    """What is the same for all servers of a backend. `verifies` is False where it is not known how."""
+
+    is_on: bool = False
+    verifies: bool = False
+    sni: str = ""
+    settings: Mapping[str, tuple[Setting, ...]] = {}
+
+
+def bases(lines: Iterable[tuple[str, ...]]) -> Bases:
+    """Return what the lines of the `global` sections say."""
+    given = {words[0]: words[1] for words in lines if len(words) > 1}
+    return Bases(given.get("ca-base", ""), given.get("crt-base", ""), given.get("ssl-server-verify") != "none")
+
+
+def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the options of a line by name, over those of `default-server`: its argument, or "" for one that takes none."""
+    found, rest = dict(inherited), list(words)
+    while rest:
+        name = rest.pop(0)
+        if name in _TAKES and rest:
+            found[name] = rest.pop(0)
+        elif name in _FLAGS:
+            found.pop(name.removeprefix("no-"), None)
+            if not name.startswith("no-"):
+                found[name] = ""
+    return found
+
+
+def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) -> ServerTls:
+    """Return how TLS is done with the servers whose options these are; nothing is verified where they differ in it."""
+    first = every[0] if every else {}
+    said: dict[str, str] = {}
+    verifies = False
+    if "ssl" in first and all(_tls_of(each) == _tls_of(first) for each in every):
+        trusted = _trusted(first, base)
+        verifies = first.get("verify", "required" if base.verifies else "none") == "required"
+        certificate = _below(first.get("crt", ""), base.crt)
+        said = {
+            "ssl_trusted_certificate": trusted,
+            "ssl_verified_name": first.get("verifyhost", ""),
+            "ssl_certificate": certificate,
+            "ssl_certificate_key": certificate,
+        }
+    settings = {f"server_{name}": (Setting(args=(value,), at=at),) for name, value in said.items() if value}
+    if every and all("send-proxy" in each or "send-proxy-v2" in each for each in every):
+        settings[SENDS_PROXY] = (Setting(args=(), at=at),)
+    return ServerTls("ssl" in first, verifies, _constant(first.get("sni", "")) if verifies else "", settings)
+
+
+def _tls_of(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name == "ssl" or name in _TAKES}
+
+
+def _trusted(given: Mapping[str, str], base: Bases) -> str:
+    name = given.get("ca-verify-file") or given.get("ca-file", "")
+    return SYSTEM_BUNDLE if name == _SYSTEM_CA else "" if name.startswith("@") else _below(name, base.ca)
+
+
+def _below(path: str, base: str) -> str:
+    """Return a path as HAProxy opens it; "" for one that depends on the directory that it was started in."""
+    if not path or path.startswith("/"):
+        return path
+    return f"{base.rstrip('/')}/{path}" if base.startswith("/") else ""
+
+
+def _constant(expression: str) -> str:
+    """Return the name of `sni str(NAME)`; "" for one that comes from the client's request."""
+    return expression[4:-1] if expression.startswith("str(") and expression.endswith(")") else ""
