@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import Doors, Joins, accepts, idle_spares, placed, takes, unheard, ways_of
+from why502.diagnosis.index import Doors, Joins, accepts, alarms, idle_spares, made_good, placed, takes, unheard, ways_of
 from why502.gateways.nginx.config.load import load_dump
-from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import Listener, Probe, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
 DUMP = """# configuration file /etc/nginx/nginx.conf:
@@ -142,3 +142,41 @@ def test_a_value_of_a_variable_is_no_target_until_requests_get_there(
     assert (NONE in spares) is is_spare
     assert (NONE not in (unheard(here) or ())) is is_spare
     assert Target(host="127.0.0.1", port=3009) not in spares  # the only value of its variable
+
+
+LOCALHOST = """# configuration file /etc/nginx/nginx.conf:
+events {}
+http { server { server_name a.example; location / { proxy_pass http://localhost:5050; } } }
+"""
+V6, V4 = Target(host="::1", port=5050), Target(host="127.0.0.1", port=5050)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sibling", "is_good"),
+    [
+        ({"200": 50}, None, True),
+        ({"200": 50, "500": 9}, None, True),  # the application's own errors
+        ({"200": 50, "502": 2}, None, False),  # clients felt it
+        ({"200": 50, "502": 2}, 502, True),  # the other address broke these off
+        ({}, None, False),  # nobody was served
+    ],
+)
+def test_what_another_address_of_the_same_name_serves_is_no_failure(
+    statuses: dict[str, int], sibling: int | None, *, is_good: bool
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    found = load_dump(LOCALHOST.encode())
+    tallies = [Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", status=502, count=3, target=V6, first=at, last=at)]
+    if sibling:
+        tallies.append(Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, proxy="nginx", status=sibling, count=2, target=V4))
+    path = PathTraffic(server="a.example", at=found.routes[0].at, statuses=statuses, last_served=at if statuses else None)
+    here = Snapshot(
+        taken_at=at,
+        proxies=(Proxy(pid=1, routes=found.routes, servers=found.servers),),
+        names=(Resolution(name="localhost", addresses=("::1", "127.0.0.1")),),
+        logs=LogSummary(requests=sum(statuses.values()), tallies=tuple(tallies), paths=(path,), has_access=True),
+        probes=(Probe(target=V6, symptom=Symptom.CONNECT_REFUSED), Probe(target=V4, status=404)),
+        listeners=(Listener(target=V4),),
+    )
+    assert (made_good(here) == {V6}) is is_good
+    assert (V6 not in {tally.target for tally in alarms(here)}) is is_good

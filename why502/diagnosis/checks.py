@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.diagnosis.index import Doors, Joins, alarms, idle_spares, peer_sets, routes, serving, takes
+from why502.diagnosis.index import Doors, Joins, alarms, idle_spares, made_good, peer_sets, routes, serving, takes
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
@@ -161,9 +161,10 @@ def _requests_succeed(here: Snapshot) -> Check:
     for tally in alarms(here):
         failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
     bad = [f"{count} × {what}" for what, count in failed.most_common()]
-    return _result(
-        "no-failures", message, bad, f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
-    )
+    good = f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
+    for target in sorted(made_good(here), key=str):
+        good += f"; {target} refuses connections, and another address of the same name serves these requests"
+    return _result("no-failures", message, bad, good)
 
 
 def _names_resolve(here: Snapshot) -> Check | None:

@@ -168,11 +168,11 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
 def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
     """Return the targets that something was seen of, in logs or by a probe, or that nothing answers on; most failures first."""
     counts: Counter[Target] = Counter()
+    spares = idle_spares(here)
     for tally in here.logs.tallies if here.logs else ():
-        if tally.target is not None:
+        if tally.target is not None and tally.target not in spares:
             counts[tally.target] += tally.count
     logged = (target for target, _ in counts.most_common())
-    spares = idle_spares(here)
     probed = (
         probe.target
         for probe in here.probes or ()

@@ -52,6 +52,7 @@ FEW = 3
 MOST_REFUSED = 100  # paths that were refused, told one by one
 PASSED = frozenset({"502", "503", "504"})  # what a gateway answers of its backends
 FAILED = PASSED | {"499"}
+_BAD_GATEWAY = "502"
 _UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
 OF_CADDY = frozenset(  # what Caddy's lines tell of some backend
     {
@@ -126,10 +127,14 @@ def _has_failed(proxy: Proxy) -> bool:
 
 
 def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
-    """Return the tallies of failures, without those requests that a few impatient clients gave up (499): these happen everywhere."""
-    found = tuple(filter(is_failure, snapshot.logs.tallies if snapshot.logs else ()))
+    """Return the tallies of failures that clients felt, without the requests that a few impatient ones gave up (499): these happen everywhere."""
+    spared = made_good(snapshot)
+    found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally))
     return tuple(
-        tally for tally in found if tally.symptom is not Symptom.CLIENT_CLOSED or not is_impatience(snapshot, tally.target)
+        tally
+        for tally in found
+        if tally.target not in spared
+        if tally.symptom is not Symptom.CLIENT_CLOSED or not is_impatience(snapshot, tally.target)
     )
 
 
@@ -169,10 +174,52 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
                 spare.update(found)
             elif peer.target is not None:
                 needed.update((peer.target, *found))
+    unheard_of = made_good(snapshot)
     if not spare:
-        return frozenset()
+        return unheard_of
     failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
-    return frozenset(spare - needed - failed)
+    return frozenset(spare - needed - failed) | unheard_of
+
+
+def made_good(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the addresses that refuse connections, while another address of the same name serves every request in their stead.
+
+    The name is one peer to whoever wrote it (`localhost` is ::1 and 127.0.0.1): nginx asks its next address at once, and no client
+    notices. The access log tells that: it holds those requests, and no 502 that nothing else explains.
+    """
+    logs = snapshot.logs
+    if logs is None or not logs.has_access:
+        return frozenset()
+    failures: dict[Target, list[Tally]] = {}
+    for tally in filter(is_failure, logs.tallies):
+        if tally.target is not None:
+            failures.setdefault(tally.target, []).append(tally)
+    refused = {target for target, told in failures.items() if all(each.symptom is Symptom.CONNECT_REFUSED for each in told)}
+    ways = [route for route in routes(snapshot) if "error" in route.next_upstream] if refused else []
+    alive = answered(snapshot)
+    return frozenset(target for target in refused if _is_made_good(target, ways, snapshot, failures, alive))
+
+
+def _is_made_good(
+    target: Target, ways: list[Route], snapshot: Snapshot, failures: Mapping[Target, list[Tally]], alive: frozenset[Target]
+) -> bool:
+    """Return whether other addresses of the same names answer us, and the access log shows no client that got a 502 for that one."""
+    places, others = set[Position | None](), set[Target]()
+    for route in ways:
+        for peer in route.peers:
+            found = addresses(peer, snapshot) if peer.target is not None and not peer.target.is_address else ()
+            if target in found:
+                places.add(route.at)
+                others.update(found)
+    others.discard(target)
+    if not others & alive or target in snapshot.asked:
+        return False
+    paths = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.at in places or path.at is None]
+    explained = sum(tally.count for other in others for tally in failures.get(other, ()) if str(tally.status) == _BAD_GATEWAY)
+    last = max((tally.last for tally in failures[target] if tally.last), default=None)
+    served = max((path.last_served for path in paths if path.last_served), default=None)
+    is_served = served is not None and last is not None and served >= last
+    return is_served and sum(path.statuses.get(_BAD_GATEWAY, 0) for path in paths) <= explained
 
 
 def is_choice(route: Route) -> bool:
