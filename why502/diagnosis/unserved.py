@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,7 +25,9 @@ REFUSED = frozenset({"400", "403", "404", "405", "411", "415", "421", "426"})
 FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
+CONSTANT = 0.05  # of all requests, for different clients: a part that no single visitor or bad link makes
 SEVERAL = 2  # clients
+QUIET = timedelta(seconds=60)  # without an error: where one in twenty fails, some are served in between
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
 # What scanners and browsers ask for by themselves, whether it exists or not.
@@ -126,6 +128,11 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
     total = sum(_answered(path) for path in paths)
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
         yield _told(Reason.APPLICATION, paths, ERRORS, route)
+        return
+    if errors >= SOME and errors >= CONSTANT * total and any(_sum([path], ERRORS) and path.clients >= SEVERAL for path in paths):
+        one = _told(Reason.APPLICATION, paths, ERRORS, route)
+        served = max((path.last_served for path in paths if path.last_served), default=None)
+        yield one._replace(is_over=bool(one.is_over and one.last and served and served > one.last + QUIET))
         return
     for path in paths:
         count = _sum([path], ERRORS)
