@@ -31,6 +31,8 @@ class Commands(click.Group):
         """Return the command of that name, imported now; None where there is none."""
         name = cmd_name.replace("-", "_")
         if cmd_name not in self.list_commands(ctx):
+            if cmd_name == "lab":
+                raise Why502Error("the lab is not installed", 'Install it with: pip install "why502[lab]"')
             return None
         command = getattr(importlib.import_module(f"{commands.__name__}.{name}"), name, None)
         return command if isinstance(command, click.Command) else None
