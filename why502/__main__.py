@@ -1,15 +1,11 @@
 """`python -m why502`, and the command `why502`."""
 
 import gc
-import sys
-
-from why502.logs.scan import readers
 
 
 def main() -> None:
     """Run the command line of this process."""
     gc.set_threshold(100_000)  # imports make many objects, and hardly any that only the collector of cycles frees
-    readers.foresee(sys.argv[1:])
     from why502.cli.main import main as run
 
     run()

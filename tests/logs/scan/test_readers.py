@@ -83,21 +83,7 @@ def test_those_that_nobody_asks_anything_end() -> None:
         os.killpg(pid, 0)
 
 
-@pytest.mark.parametrize("arguments", [["logs"], ["logs", "BIG", "--engine=single"], ["diagnose", "BIG"], ["logs", "/nowhere"]])
-def test_only_much_to_read_is_foreseen(tmp_path: Path, arguments: list[str]) -> None:
-    big = tmp_path / "access.log"
-    with big.open("wb") as file:
-        file.truncate(readers.SMALL_BYTES)
-    named = [str(big) if argument == "BIG" else argument for argument in arguments]
-    readers.foresee(named)
-    assert readers.taken() is None
-    readers.foresee(["logs", str(tmp_path)])
-    mine = readers.taken()
-    assert mine is not None
-    mine.close()
-
-
-def test_the_command_reads_with_those_that_were_foreseen(tmp_path: Path) -> None:
+def test_the_command_reads_much_in_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     with path.open("wb") as file:
         while file.tell() < readers.SMALL_BYTES:

@@ -150,7 +150,7 @@ def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
 @contextlib.contextmanager
 def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
     """Yield what reads. Where there is much to read, its processes get ready from now on."""
-    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores, plain_bytes, taken
+    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores, plain_bytes
 
     if asked["cluster"]:
         from why502.cluster import connect
@@ -161,8 +161,8 @@ def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
 
         yield alone
     else:
-        readers = taken()
-        if readers is None and CAN_FORK and plain_bytes(paths) >= SMALL_BYTES:
+        readers = None
+        if CAN_FORK and plain_bytes(paths) >= SMALL_BYTES:
             readers = Readers(asked["jobs"] or cores(), is_fast=not asked["pure"])
         try:
             from why502.logs.scan.engine import processes

@@ -1,7 +1,5 @@
 """Processes that read logs side by side, forked before it is known what to read: they load the kernel while this one finds that out.
 
-So this module is imported before any other, and imports little itself.
-
 One of them forks the others when it has the kernel, takes what they counted, and hands over the sum. All end when who forked them does.
 """
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 _POLL_MS = 100
 _BLOCK = 1 << 20
-_OTHER = ("--cluster", "--engine", "--jobs", "--pure", "--help", "-h")  # they change how many readers there are, or whether any
 SMALL_BYTES = 24 << 20  # so much is read before other processes would be running
 CAN_FORK = hasattr(os, "memfd_create")  # Linux
 
@@ -44,18 +41,6 @@ def plain_bytes(paths: Iterable[str]) -> int:
         except OSError:
             continue
     return found
-
-
-def foresee(arguments: list[str]) -> None:
-    """Get readers ready where a command line surely wants as many as there are processors; `taken` hands them out."""
-    is_plain = arguments[:1] == ["logs"] and not any(argument.startswith(_OTHER) for argument in arguments)
-    if is_plain and CAN_FORK and plain_bytes(arguments[1:]) >= SMALL_BYTES:
-        _foreseen.append(Readers(cores()))
-
-
-def taken() -> Readers | None:
-    """Return the readers that were foreseen, once."""
-    return _foreseen.pop() if _foreseen else None
 
 
 class Readers:
@@ -117,9 +102,6 @@ class Readers:
             self._shared.close()
             if not self._is_started:
                 os.close(self._order)
-
-
-_foreseen: list[Readers] = []
 
 
 class _Shared:
