@@ -1,4 +1,7 @@
-"""One file for each cause, in a directory for each layer. CAUSES holds them all by id, PAGES their documentation (the module's docstring)."""
+"""One file for each cause that reasons, in a directory for each layer, and a table of those with exactly one explanation.
+
+CAUSES holds them all by id, PAGES their documentation (the docstring of the file, the text of the row).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.causes.of_one_symptom import ROWS
 from why502.model.finding import FAIR
 from why502.model.logs import Symptom
 
@@ -19,14 +23,16 @@ def _find() -> dict[str, ModuleType]:
 
 
 _MODULES = _find()
-CAUSES: dict[str, Cause] = {name: module.CAUSE for name, module in sorted(_MODULES.items())}
+_ROWS = {cause.id: (cause, page) for cause, page in ROWS}
+_ROWS |= {name: (module.CAUSE, module.__doc__ or "") for name, module in _MODULES.items()}
+CAUSES: dict[str, Cause] = {name: cause for name, (cause, _) in sorted(_ROWS.items())}
 EXPLAINED_BY: dict[str, frozenset[str]] = {
     name: frozenset(cause.id for cause in CAUSES.values() if name in cause.explains) for name in CAUSES
 }
 OUTRANKED_BY: dict[str, frozenset[str]] = {
     name: frozenset(cause.id for cause in CAUSES.values() if name in cause.outranks) for name in CAUSES
 }
-PAGES: dict[str, str] = {name: module.__doc__ or "" for name, module in sorted(_MODULES.items())}
+PAGES: dict[str, str] = {name: page for name, (_, page) in sorted(_ROWS.items())}
 
 
 @lru_cache(256)
