@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from why502.config.caddy.match import Matcher
+from why502.gateways.caddy.config.match import Matcher
 
 from why502.model.config import Peer, Route
 from why502.model.target import Target

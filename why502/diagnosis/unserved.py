@@ -129,17 +129,14 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
         yield _told(Reason.APPLICATION, paths, ERRORS, route)
         return
-    if errors >= SOME and errors >= CONSTANT * total and any(_sum([path], ERRORS) and path.clients >= SEVERAL for path in paths):
+    bad = [path for path in paths if _is_bad(path)]
+    yield from (_told(Reason.APPLICATION, [path], ERRORS, route) for path in bad)
+    is_felt = any(_sum([path], ERRORS) and path.clients >= SEVERAL for path in paths)
+    if not bad and errors >= SOME and errors >= CONSTANT * total and is_felt:
         one = _told(Reason.APPLICATION, paths, ERRORS, route)
         served = max((path.last_served for path in paths if path.last_served), default=None)
         yield one._replace(is_over=bool(one.is_over and one.last and served and served > one.last + QUIET))
         return
-    for path in paths:
-        count = _sum([path], ERRORS)
-        is_most = _is_certain(path, count, FEW) and count >= MOST * _answered(path)
-        is_since = count >= NOTICEABLE * _answered(path) and _is_certain(path, path.refused_since, FEW)
-        if is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY):
-            yield _told(Reason.APPLICATION, [path], ERRORS, route)
     for path in paths:
         count = _sum([path], LIMITS)
         if path.request and count >= (FEW if path.clients >= SEVERAL else SOME) and _is_most(path, count):
@@ -149,6 +146,14 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
             yield _told(Reason.WEBSOCKET, [path], REFUSED, route)
             return
     yield from _refused(paths, route)
+
+
+def _is_bad(path: PathTraffic) -> bool:
+    """Return whether the application answers most requests of one path with an error, or has done so for a while."""
+    count = _sum([path], ERRORS)
+    is_most = _is_certain(path, count, FEW) and count >= MOST * _answered(path)
+    is_since = count >= NOTICEABLE * _answered(path) and _is_certain(path, path.refused_since, FEW)
+    return is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY)
 
 
 def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
