@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from why502.gateways.caddy.config.match import Matcher
 
+from why502.gateways.caddy.config.match import Matcher
 from why502.model.config import Peer, Route
 from why502.model.target import Target
 

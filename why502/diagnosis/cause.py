@@ -32,6 +32,12 @@ class Cause(Value, frozen=True, kw_only=True):
     no look for it.
     `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from it.
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
+    `transport`: the only kind of address that it concerns ("tcp" or "unix"; "" for both). `protocol`: the only protocol that it concerns.
+    `commonest_for`: symptoms whose commonest reason it is where that protocol is spoken.
+    `stands_apart`: where no target is known to fail, it is a fault of its own beside those of targets.
+    `is_fixed_while_ongoing`: nothing is changed for it once the failures are over. `may_be_refusal`: a configuration that the proxy refuses
+    may be behind it. `is_disproved_by_404`: a plan for it has not helped where the backend then misses the script.
+    `lingers_s`: how long failures may go on after it was fixed, in seconds.
     `foresee` are the rules that find this cause in a configuration before it happens.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
     sentence of its own, naming what differs (ports, sizes, users); "" where it cannot.
@@ -45,6 +51,14 @@ class Cause(Value, frozen=True, kw_only=True):
     explains: frozenset[str] = frozenset()
     outranks: frozenset[str] = frozenset()
     sums_members: bool = False
+    transport: str = ""
+    protocol: str = ""
+    commonest_for: frozenset[Symptom] = frozenset()
+    stands_apart: bool = False
+    is_fixed_while_ongoing: bool = False
+    may_be_refusal: bool = False
+    is_disproved_by_404: bool = False
+    lingers_s: float = 0.0
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
     foresee: tuple[Rule, ...] = ()

@@ -67,8 +67,6 @@ UNSEEN = 2.8  # log-odds beyond the prior that are left where a needed look took
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
-# Of no target, it is a fault of its own beside those of targets that the files on disk name like what runs: these fail for a reason of theirs.
-_APART = frozenset({"proxy-config-invalid"})
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
 READY = timedelta(
     seconds=2
@@ -478,7 +476,7 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
             (cause, where)
             for cause in sorted(EXPLAINED_BY[w.cause.id] | OUTRANKED_BY[w.cause.id])
             for where in dict.fromkeys((target, None))
-            if where == target or w.case.offline or cause not in _APART or not w.case.is_named
+            if where == target or w.case.offline or not CAUSES[cause].stands_apart or not w.case.is_named
             if asserted.get((cause, where), 0) >= max(w.confidence - MARGIN, ASSERTED)
         ]
         for reason in reasons:

@@ -18,13 +18,6 @@ MOST = 5  # candidates of one input
 CERTAIN = 0.99
 ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
-_TCP_ONLY = frozenset(
-    "wrong-port wrong-address stale-dns connect-rejected connect-timeout container-network-mismatch ephemeral-ports-exhausted"
-    " host-unreachable conntrack-table-full".split()
-)
-_UNIX_ONLY = frozenset({"unix-socket-missing", "unix-socket-permission"})
-_FASTCGI_ONLY = frozenset({"php-fpm-socket-mismatch", "php-fpm-crashed", "php-fpm-max-children", "fastcgi-script-not-found"})
-_PHP_WAITS = frozenset({Symptom.READ_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL})
 _COMMAND = re.compile(r"`([^`\n]+)`")
 _TOOLS = frozenset(
     "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm iptables nft docker"
@@ -43,8 +36,10 @@ def of_record(record: LogRecord) -> tuple[Candidate, ...]:
 @lru_cache(2048)
 def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: str) -> tuple[Candidate, ...]:
     names = causes
-    if protocol == "fastcgi" and symptom in _PHP_WAITS:  # the commonest reason there
-        names = (*causes[:1], "php-fpm-max-children", *(name for name in causes[1:] if name != "php-fpm-max-children"))
+    if common := next(
+        (name for name in CAUSES if symptom in CAUSES[name].commonest_for and protocol == CAUSES[name].protocol), ""
+    ):
+        names = (*causes[:1], common, *(name for name in causes[1:] if name != common))
     causes = names
     if symptom is not None:
         names = (*names, *(name for name, _ in usual(symptom) if name not in causes))
@@ -123,6 +118,7 @@ def _sure(weight: float) -> float:
 
 def _may_be(name: str, kind: str, protocol: str) -> bool:
     """Return whether a cause fits the kind of address ("unix", "tcp", "" for unknown) and the protocol that a line tells."""
-    if kind and name in (_TCP_ONLY if kind == "unix" else _UNIX_ONLY):
+    cause = CAUSES[name]
+    if kind and cause.transport not in ("", kind):
         return False
-    return not (name in _FASTCGI_ONLY and protocol not in ("", "fastcgi"))
+    return not cause.protocol or protocol in ("", cause.protocol)

@@ -14,8 +14,6 @@ from why502.model.remedy import Edit, Remedy, Run
 from why502.model.snapshot import Proxy
 from why502.remedies.changes import reload
 
-FATAL = ("proxy-config-invalid", "proxy-not-running")  # causes that a refused configuration may be behind
-
 
 def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
     """Return what is done, in words, and the changes; () where nothing of what is refused can be mended so."""

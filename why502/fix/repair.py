@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from why502.diagnosis.causes import CAUSES
 from why502.fix import error_log, guard, transaction, verify
 from why502.fix.containers import instead
 from why502.fix.error_log import Mark
@@ -95,7 +96,7 @@ def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> 
     if not found:
         return msgspec.structs.replace(verdict, message=f"{verdict.message}; the error log shows no new failures")
     missed = [name for name in found if name.startswith(Symptom.SCRIPT_NOT_FOUND)]
-    if missed and entry.cause == "wrong-protocol":  # a 404 that only says so heals nothing
+    if missed and entry.cause in CAUSES and CAUSES[entry.cause].is_disproved_by_404:  # a 404 that only says so heals nothing
         return msgspec.structs.replace(
             verdict, message=f"{verdict.message}; but {missed[0]}: this plan needs a different script", helps=False
         )

@@ -14,6 +14,7 @@ import msgspec
 
 from why502.config import edit
 from why502.config.tree import content as bytes_of
+from why502.diagnosis.causes import CAUSES
 from why502.fix import commands, disk, error_log, guard, journal, merge
 from why502.fix.commands import Master
 from why502.fix.journal import Change, Entry, Phase
@@ -28,7 +29,6 @@ Verify = Callable[[Entry], Verdict]
 
 
 START_S = 20.0  # for a service that was started, or a queue that must drain
-TIME_WAIT_S = 65.0  # a closed connection holds its local port for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h)
 # Where an undo must not stand in the reverse order: systemd reads the old files before anything is restarted with them,
 # and labels are given anew when their rule is gone.
 _FIRST = {("systemctl", "daemon-reload"): -1, ("restorecon",): 1}
@@ -37,8 +37,8 @@ _AT_ONCE = ("chown", "chgrp", "chmod", "setfacl", "setsebool", "semanage", "rest
 
 def patience_s(entry: Entry) -> float:
     """Return how long the requests may go on failing before the change counts as no help."""
-    if entry.cause == "ephemeral-ports-exhausted":
-        return TIME_WAIT_S
+    if (cause := CAUSES.get(entry.cause)) is not None and cause.lingers_s:
+        return cause.lingers_s
     own = entry.test[:1]
     others = [run for run in entry.runs if run.argv[:1] != own and run.argv[0] not in _AT_ONCE and "-t" not in run.argv]
     is_started = any(run.argv[:1] == own and not {"-t", "-s"} & set(run.argv) for run in entry.runs)

@@ -116,6 +116,7 @@ def _comes_and_goes(case: Case, probe: Probe) -> bool:
 CAUSE = Cause(
     id="connect-rejected",
     layer=Layer.NETWORK,
+    transport="tcp",
     message="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
     headline="a firewall or the host itself rejects {proxy}'s connections to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},

@@ -77,6 +77,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="connect-timeout",
     layer=Layer.NETWORK,
+    transport="tcp",
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
     headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},

@@ -61,6 +61,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
+    transport="tcp",
     message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),

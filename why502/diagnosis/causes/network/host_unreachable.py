@@ -67,6 +67,7 @@ def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
+    transport="tcp",
     message="no route to the host or network",
     headline="no route leads to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},

@@ -52,6 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
+    transport="tcp",
     message="the connection tracking table is full and packets are dropped",
     headline="new connections to {target} are dropped because the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},

@@ -152,6 +152,8 @@ def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
+    transport="tcp",
+    lingers_s=65.0,  # a closed connection holds its local port for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h)
     message="no local port is left for new connections to the target, usually because connections are not kept alive",
     headline="no local port is left for new connections to {target}",
     symptoms={Symptom.NO_LOCAL_PORT: 5.0},

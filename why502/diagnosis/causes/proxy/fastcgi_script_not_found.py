@@ -110,6 +110,7 @@ def params_lost(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="fastcgi-script-not-found",
     layer=Layer.PROXY,
+    protocol="fastcgi",
     message="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
     symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
     examine=examine,

@@ -97,6 +97,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="php-fpm-socket-mismatch",
     layer=Layer.PROXY,
+    protocol="fastcgi",
     message="fastcgi_pass and the pool's listen name different sockets or ports",
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     needs=frozenset({"php_pools"}),

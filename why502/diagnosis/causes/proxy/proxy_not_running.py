@@ -117,6 +117,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="proxy-not-running",
     layer=Layer.PROXY,
+    may_be_refusal=True,
     message="the proxy itself is not running or not listening",
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
     explains=frozenset({"proxy-config-invalid"}),

@@ -146,6 +146,8 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
+    transport="tcp",
+    is_fixed_while_ongoing=True,
     message="the name was resolved when the configuration was loaded, and now points to another address",
     headline="{proxy} still connects to an old address, {target}",
     symptoms={Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_TIMED_OUT: 0.5, Symptom.HOST_UNREACHABLE: 0.5},

@@ -109,6 +109,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-missing",
     layer=Layer.PROXY,
+    transport="unix",
     message="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
     explains=frozenset({"connection-reset"}),

@@ -101,6 +101,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-permission",
     layer=Layer.PROXY,
+    transport="unix",
     message="the proxy's worker user cannot write to the unix socket or traverse one of its directories",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,

@@ -112,6 +112,7 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
+    transport="tcp",
     message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     needs=frozenset({"listeners"}),

@@ -227,6 +227,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
+    transport="tcp",
     message="nothing listens on the target port, but the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
     needs=frozenset({"listeners", "processes"}),

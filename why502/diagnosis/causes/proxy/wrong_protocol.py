@@ -293,6 +293,7 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-protocol",
     layer=Layer.PROXY,
+    is_disproved_by_404=True,
     message="the proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc",
     symptoms={
         Symptom.OTHER_PROTOCOL: 5.0,

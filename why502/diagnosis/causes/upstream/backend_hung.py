@@ -164,6 +164,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-hung",
     layer=Layer.UPSTREAM,
+    is_fixed_while_ongoing=True,
     message="the backend accepts connections but never answers: stuck, deadlocked or stopped",
     headline="{target} accepts connections but never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},

@@ -159,6 +159,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="backend-not-running",
     layer=Layer.UPSTREAM,
+    is_fixed_while_ongoing=True,
     message="the application for the target is not running: there is no process, or its service is stopped",
     headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},

@@ -52,6 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="php-fpm-crashed",
     layer=Layer.UPSTREAM,
+    protocol="fastcgi",
     message="a PHP-FPM child was killed by a signal",
     headline="a PHP-FPM child behind {target} was killed by a signal",
     symptoms={Symptom.PHP_CHILD_DIED: LIKELY},

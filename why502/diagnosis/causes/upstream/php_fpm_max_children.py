@@ -84,6 +84,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="php-fpm-max-children",
     layer=Layer.UPSTREAM,
+    protocol="fastcgi",
+    commonest_for=frozenset({Symptom.READ_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL}),
     message="the PHP-FPM pool reached pm.max_children",
     headline="all PHP-FPM children behind {target} are busy: pm.max_children is reached",
     symptoms={Symptom.PHP_MAX_CHILDREN: LIKELY},
