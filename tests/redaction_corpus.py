@@ -83,7 +83,7 @@ def value(kind: str, length: int, draw: random.Random) -> str:
 
 
 FIRST_RUN = """\
-| first run, of the rules before these, the corpus just written | 478 | 213 (44.6 %) | 466 | 19 (4.1 %) |"""
+| first run, with the earlier rules and the new corpus | 478 | 213 (44.6 %) | 466 | 19 (4.1 %) |"""
 
 
 def figures(seeds: int = 5) -> str:
@@ -99,7 +99,7 @@ def figures(seeds: int = 5) -> str:
             "| | spellings | masked (recall) | look-alikes | masked wrongly |",
             "| --- | --- | --- | --- | --- |",
             FIRST_RUN,
-            f"| now, {seeds} draws of values for each | {len(spellings)} | {masked} ({masked / len(spellings):.1%}) | {len(harmless)}"
+            f"| now, {seeds} random values for each | {len(spellings)} | {masked} ({masked / len(spellings):.1%}) | {len(harmless)}"
             f" | {wrong} ({wrong / len(harmless):.1%}) |".replace("%)", " %)"),
         )
     )

@@ -1,4 +1,4 @@
-"""A bundle: one compressed file that holds a snapshot, to be diagnosed anywhere. Secrets are removed before it is written.
+"""Bundles: a compressed file that contains a snapshot and can be diagnosed anywhere. Secrets are removed before it is written.
 
 The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/2", "why502": VERSION, "snapshot": {…}}. There is nothing to
 unpack into a directory, so no path in it is ever used as one.

@@ -1,3 +1,3 @@
-"""The version of why502, as pyproject.toml has it."""
+"""The version of why502, as in pyproject.toml."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Env: what a command sees of the world (streams, clock, machine, terminal), so that tests can put another one in its place."""
+"""Env: the environment of a command (streams, clock, machine, terminal), which tests can replace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the options of a command to the snapshots that it works on."""
+"""From the options of a command to the snapshots it works on."""
 
 from __future__ import annotations
 

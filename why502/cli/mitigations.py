@@ -1,4 +1,4 @@
-"""Pulling a lever, listing those that are pulled, taking them back, by hand or when their time is over."""
+"""Applies, lists and reverts mitigations, on command or when their time is up."""
 
 from __future__ import annotations
 

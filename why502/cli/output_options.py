@@ -1,4 +1,4 @@
-"""The options that every command has alike, for those that need no more of them: -q, -v and --format."""
+"""Options that every command has: -q, -v and --format."""
 
 from __future__ import annotations
 

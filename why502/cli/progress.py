@@ -1,4 +1,4 @@
-"""A progress bar on standard error: how much is read, how fast, how long it still takes."""
+"""A progress bar on standard error: amount read, speed, and remaining time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `fix` and `mitigate` share: showing a plan, carrying it out, taking it back."""
+"""Code shared by `fix` and `mitigate`: show a plan, apply it, revert it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second process that does every other piece of one kind of work, so that two processors share it. For Unix: fork(2), pipe(2)."""
+"""A second process that handles every other piece of work, so that two CPUs share it. Unix only: fork(2), pipe(2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a command that works on files of strangers: so much processor time, whatever they hold.
+"""A limit on the CPU time of a command that reads untrusted files.
 
 What a bundle may hold is bounded (model/bounds.py), and what a diagnosis does with it is meant to grow with it in proportion. This is for
 what neither foresaw. Processor time is counted, so that a busy machine ends no command.

@@ -1,4 +1,4 @@
-"""--since and --until: a duration back from now, or a time."""
+"""Parses --since and --until: a duration before now, or a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of evidence: each file looks at one thing. collect() runs them in order.
+"""Collectors: each file reads one section of the snapshot. collect() runs them in order.
 
 A source is a module of this directory that offers `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that must
 have ended before it begins; `LIMIT_S`, the time that it gets; and `collect(host, known, ask) -> Found`, where `known` is what the

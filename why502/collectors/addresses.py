@@ -1,4 +1,4 @@
-"""The addresses of the machine itself: by them a target is told to be here or elsewhere."""
+"""The machine's own addresses, which show whether a target is local or remote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processes behind a target do, seen from outside: how much they compute, and whether they wait for a device.
+"""The activity of the processes behind a target: their CPU time, and whether they wait for a device.
 
 Together with the socket tables this tells apart, without asking the backend, what a proxy's timeout alone does not:
 

@@ -1,4 +1,4 @@
-"""What every source is asked, and what it gives back."""
+"""The input and output types of every collector."""
 
 from __future__ import annotations
 

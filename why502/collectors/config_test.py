@@ -1,4 +1,4 @@
-"""The proxy's own test of its configuration on disk: `nginx -t` by the very binary that runs, leaving no trace.
+"""The proxy's own test of its configuration on disk: `nginx -t` with the running binary, without side effects.
 
 `nginx -t` writes: it makes missing log files, pid file and directories, and gives temporary directories to the workers' user
 (ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox

@@ -1,4 +1,4 @@
-"""What the processes behind a target wait for: their own connections, what they say, and the state of the other end.
+"""The dependencies that the processes behind a target wait for: their connections, their log messages, and the state of the peer.
 
 A worker that holds a request of the proxy's and waits tells in its system call on which socket (/proc/PID/task/TID/syscall,
 proc_pid_syscall(5)). SYN_SENT is a connection that nobody answers. A database that shows in its processes' titles what each of

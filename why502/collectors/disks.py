@@ -1,4 +1,4 @@
-"""How full the file systems are that a proxy writes to: its logs, temporary files, caches, its pid file."""
+"""Free space of the file systems that a proxy writes to: logs, temporary files, caches, pid file."""
 
 from __future__ import annotations
 

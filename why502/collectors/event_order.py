@@ -1,4 +1,4 @@
-"""Events in order of time, each once, the reason before its effects."""
+"""Sorts events by time, without duplicates, with a reason before its effects."""
 
 from __future__ import annotations
 

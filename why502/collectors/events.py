@@ -1,4 +1,4 @@
-"""What happened on the machine in the window: of the services behind the targets, in the kernel, by security modules.
+"""Events in the time window: from the services behind the targets, the kernel and the security modules.
 
 From the journal, the kernel's log, the audit log, and the log files that the services' managers name or their processes hold open.
 """

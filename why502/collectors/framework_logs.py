@@ -1,4 +1,4 @@
-"""The log files that web frameworks write by their own convention, which no configuration of a server names.
+"""Log files that web frameworks write by convention and that no server configuration names.
 
 Laravel: storage/logs/*.log; Symfony: var/log/prod.log; Rails: log/production.log; WordPress: wp-content/debug.log. They open the file for
 a request and close it, so no descriptor leads there. Where the application lies is known from the web root, or from its process.

@@ -1,4 +1,4 @@
-"""Counters, limits and socket tables of the kernel, in the network namespaces of the proxy and of its backends.
+"""Counters, limits and socket tables of the kernel in the network namespaces of the proxy and its backends.
 
 proc(5), proc_sys_net(5), Documentation/networking/nf_conntrack-sysctl.rst. The counters count since boot, so they are read
 twice, a moment apart.

@@ -1,4 +1,4 @@
-"""The kernel's log: from the journal, from dmesg, or from /dev/kmsg."""
+"""The kernel log, from the journal, dmesg or /dev/kmsg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening sockets: TCP of both families and unix, with their accept queues and owners.
+"""Listening sockets: TCP of both address families and unix sockets, with their accept queues and owners.
 
 The kernel is asked by netlink (sock_diag(7)): it alone knows the limit of an accept queue, and its answers cannot be forged by the
 name of a socket. Without it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked at

@@ -1,4 +1,4 @@
-"""The logs that the proxies' configurations name, or those that the user gave, as one summary of the window of time."""
+"""The summary of the logs that the proxies' configurations name, or that the user gave, for the time window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks one name server for the addresses of a name (RFC 1035), as nginx's own resolver does: A and AAAA, no search list."""
+"""Queries one name server for the addresses of a name (RFC 1035) as nginx's resolver does: A and AAAA, no search list."""
 
 from __future__ import annotations
 

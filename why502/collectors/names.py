@@ -1,4 +1,4 @@
-"""What the names of peers mean now: to the system, as nginx asks it when it starts, and to the `resolver` of a route.
+"""The current addresses of peer names: from the system, as nginx resolves them at start, and from the `resolver` of a route.
 
 Without a resolver nginx asks once, by getaddrinfo() (ngx_inet_resolve_host), so the hosts file counts. Its own resolver
 asks the given name servers only, for A and AAAA, each time (ngx_resolver.c).

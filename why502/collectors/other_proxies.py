@@ -1,4 +1,4 @@
-"""Configurations that the user gave and that are no whole one of nginx: of other gateways, and parts without the blocks around them.
+"""Configurations given by the user that are not a complete nginx configuration: other gateways, and fragments of nginx.
 
 They are read from their file alone; none of their processes is looked for.
 """

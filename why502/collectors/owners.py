@@ -1,4 +1,4 @@
-"""Whose a target is: the listeners behind it, and their processes."""
+"""The owners of each target: its listeners and their processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this machine would send to each target on another one: its route, and whether the next hop answers: `paths`.
+"""The network path from this machine to each remote target: its route, and whether the next hop answers (`paths`).
 
 It tells a host that is gone (no ARP answer) and a missing route from a firewall that rejects.
 """

@@ -1,4 +1,4 @@
-"""PHP-FPM: the pools of every master that runs and of every configuration on disk.
+"""PHP-FPM pools: of every running master and of every configuration on disk.
 
 Values come from the configuration files, not from `php-fpm -tt`: that opens the pool's own error log, and creates it where
 it is missing. Masters and children are told by their titles (fpm_children.c, fpm_main.c). Children are busy while they hold

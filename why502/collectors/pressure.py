@@ -1,4 +1,4 @@
-"""How short the machine is of processor, memory and disk, and each backend's cgroup of what it may use.
+"""How short the machine is of CPU, memory and disk throughput, and how close each backend's cgroup is to its limits.
 
 Documentation/accounting/psi.rst, proc_stat(5), proc_meminfo(5), proc_vmstat(5), Documentation/admin-guide/iostats.rst.
 PSI gives the share of time that tasks waited, over the last 10 and 60 seconds: the greater of the two is kept. What exists

@@ -1,4 +1,4 @@
-"""Ask every target as the proxy would, and the proxy itself where it failed: `probes`.
+"""Sends probes: to every target as the proxy would, and to the proxy itself if it failed (`probes`).
 
 Bounded: so many targets, so many requests for each, so many at a time, so many seconds; what fails comes first. Only safe
 methods are sent, never a query of a visitor's, never to an address that no running proxy is configured for. A proxy's own

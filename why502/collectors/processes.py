@@ -1,4 +1,4 @@
-"""The processes that matter: those that listen, the proxies, and the parents and children of both."""
+"""The relevant processes: those that listen, the proxies, and the parents and children of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a backend gets on: it closes connections that the proxy gave up waiting for, one after the other, while it works them off.
+"""Whether a backend makes progress: it closes the connections that the proxy abandoned, one after the other.
 
 One that hangs closes none of them. A server with threads of its own accepts every connection at once, so the kernel's queue stays
 empty and does not tell. The kernel section is the one of before, with `worked_off`.

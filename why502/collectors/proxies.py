@@ -1,4 +1,4 @@
-"""The proxies that run, or the configuration of nginx that waits where none does, each with its effective configuration."""
+"""The running proxies, or an installed nginx if none runs, each with its effective configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service managers say of the services behind the targets, and of bare processes that none looks after.
+"""The services behind the targets as their service managers report them, and processes that no manager controls.
 
 A service is found from the process that listens on the target; where nothing listens, from what its command, its variables, its
 scripts or its journal say. Never from a name that looks alike.

@@ -1,4 +1,4 @@
-"""One identity for a unix socket: the listeners with every path by which routes and logs call them.
+"""One identity for each unix socket: its listener with every path under which routes and logs name it.
 
 A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory of
 releases, /var/run), a bind mount. Device and inode tell that these are one.

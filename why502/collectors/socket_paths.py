@@ -1,4 +1,4 @@
-"""The way to each unix socket that a proxy connects to, as its workers see and may go it.
+"""The path to each unix socket that a proxy connects to, with the view and permissions of its workers.
 
 connect() needs write permission on the socket and search permission on every directory before it (unix(7)), each by mode or
 ACL, for the worker's user, in the worker's own mount namespace.

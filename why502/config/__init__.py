@@ -1,1 +1,1 @@
-"""Text ⇄ lossless tree → routes."""
+"""Configuration languages: text ⇄ lossless tree → routes."""

@@ -1,4 +1,4 @@
-"""Configuration: what a proxy's configuration files mean, whichever proxy it is."""
+"""Configuration: the meaning of a proxy's configuration files, for every product."""
 
 from __future__ import annotations
 

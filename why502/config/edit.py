@@ -1,4 +1,4 @@
-"""Changes of a configuration, each of the fewest bytes: from a tree and a place to an Edit with its diff. Nothing is written.
+"""Minimal edits of a configuration: from a tree and a position to an Edit with its diff. Nothing is written.
 
 New text is given as it is to stand in the file. Places are those that routes, peers and settings carry (`Route.at`…).
 """

@@ -1,4 +1,4 @@
-"""The lossless tree that every proxy's configuration is read into: bytes in, the same bytes out.
+"""The lossless tree that every proxy's configuration is parsed into: it prints the same bytes again.
 
 The text is held as latin-1, one character for each byte, so that every offset and column counts bytes whatever the
 encoding. Only `Token.value` is decoded: as UTF-8 where the word is that, else as latin-1.

@@ -1,1 +1,1 @@
-"""What is about to be deployed, as files: a gateway's configuration, PHP-FPM pools, systemd units. `why502 lint` checks it."""
+"""A deployment as files: a gateway's configuration, PHP-FPM pools, systemd units. `why502 lint` checks it."""

@@ -1,4 +1,4 @@
-"""Applications: what the systemd units and PHP-FPM pools of a deployment serve, where, and how long they let a request take.
+"""The applications of a deployment: what its systemd units and PHP-FPM pools serve, on which address, and their request time limits.
 
 Only options that these servers document are read; a program that we do not know listens nowhere that we know of.
 """

@@ -1,4 +1,4 @@
-"""Deployment: what was given to be checked before it runs: one nginx configuration, PHP-FPM pools, systemd units.
+"""Deployment: the files to check before they are deployed: one nginx configuration, PHP-FPM pools, systemd units.
 
 Rules read it as causes read a Case. `levels` are the blocks of the configuration, each with what it sets itself and what is
 in force there, so that a rule can tell the one from the other.

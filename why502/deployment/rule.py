@@ -1,4 +1,4 @@
-"""Rule: one thing that `why502 lint` looks for. The rules of a cause stand in its file; the others below `lint/rules/`."""
+"""Rule: one check of `why502 lint`. The rules of a cause are in the cause's file, the others in `linter/rules/`."""
 
 from __future__ import annotations
 

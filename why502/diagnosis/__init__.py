@@ -1,1 +1,1 @@
-"""From a snapshot to a diagnosis. Nothing in this package looks at a machine."""
+"""From a snapshot to a diagnosis. Nothing in this package accesses a machine."""

@@ -1,4 +1,4 @@
-"""Cause: the shape of one cause. The files below `causes/` each hold one."""
+"""Cause: the interface of a cause. Each file in `causes/` defines one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests fail beside which do not: where one path alone does, the fault is in what answers it, not in all that is behind the target."""
+"""Compares failing with successful requests. If only one path fails, the fault is in what serves that path, not in the whole target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""diagnose(): every cause examines every target; the evidence is weighed, effects yield to their causes, the rest is ranked.
+"""diagnose(): every cause examines every target, the evidence is weighed, effects are explained by their causes, and the rest is ranked.
 
 Weights are log-odds. A cause starts from PRIOR and adds what its symptoms and its examination say; the sum's logistic
 value is the confidence. No cause states a confidence of its own, so causes are comparable and every answer shows its sum.

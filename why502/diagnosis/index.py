@@ -1,4 +1,4 @@
-"""Joins over one snapshot: which address a peer means, which routes lead to it, what listens there. Each is made once, as an index."""
+"""Joins over one snapshot: the address of a peer, the routes to it, the listeners on it. Each is built once, as an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an application needs, as its own words about a failure name it: a database, a cache, a queue, another service."""
+"""The dependency that an application's error message names: a database, a cache, a queue or another service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown beside a finding, whatever its cause: which requests failed, and what the application and its manager said at that time.
+"""Details shown with any finding: which requests failed, and what the application and its service manager logged at that time.
 
 Notes weigh nothing. Causes weigh what they need themselves.
 """

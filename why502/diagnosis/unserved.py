@@ -1,4 +1,4 @@
-"""Whether clients get what they ask for: routes whose requests are mostly refused although the way to the backend works.
+"""Whether clients are served: finds routes that reject most requests although the backend is reachable.
 
 That is no failure of the gateway, but nobody whose requests are answered 500 calls the machine healthy. Shares and numbers decide, per route:
 scanners ask for what never existed, robots for what is gone, and some clients make mistakes. None of that is most of a route's traffic.

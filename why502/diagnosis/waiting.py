@@ -1,4 +1,4 @@
-"""What a backend needs and waits for, as a case shows it: its own words, and the other ends of its connections."""
+"""What a backend needs and waits for: its own messages, and the peers of its connections."""
 
 from __future__ import annotations
 

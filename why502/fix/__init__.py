@@ -1,1 +1,1 @@
-"""Repairing: plan (pure), then one transaction: back up, edit, config test, reload, verify by request, keep or roll back."""
+"""Fixes: a plan (pure), then one transaction: back up, edit, config test, reload, verify by requests, keep or roll back."""

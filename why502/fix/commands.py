@@ -1,4 +1,4 @@
-"""Running the commands of a fix: bounded, without a shell, and after a reload until the new workers alone serve."""
+"""Runs the commands of a fix with a time limit and without a shell. After a reload it waits until only new workers serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy with files of its own, as a container has: why they are not changed from outside, and what to do instead."""
+"""Proxies with their own root file system, such as in a container: why they are not changed from outside, and what to do instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing files so that at any moment, also after a power loss, either the old or the new content is there, whole."""
+"""Atomic file writes: at any moment, even after a power loss, the file has either the complete old or the complete new content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the proxy's error log says after a change: failures that its new workers met."""
+"""Failures in the proxy's error log that its new workers logged after a change."""
 
 from __future__ import annotations
 

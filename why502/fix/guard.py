@@ -1,4 +1,4 @@
-"""Nothing is run, signalled or edited for a stranger: who could change the proxy's program, its configuration, its command line?
+"""Checks before a program is run, a process signalled or a file edited: who else could change the program, the configuration or the command line.
 
 Asked of the whole plan before anything starts, and again of each command and each file right before it: a journal may be older than
 the machine's owners, and an undo may come days later.

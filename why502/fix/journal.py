@@ -1,4 +1,4 @@
-"""The journal: what a fix has done so far, on disk before it is done, so that an interrupted one can be finished or taken back."""
+"""The journal: each step of a fix is on disk before it happens, so that an interrupted fix can be finished or rolled back."""
 
 from __future__ import annotations
 

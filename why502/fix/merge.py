@@ -1,4 +1,4 @@
-"""Taking one change out of a text that went on changing."""
+"""Removes one change from a text that was changed further since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emergency levers: from a snapshot to a plan that eases an outage at once, and that can be taken back. Pure.
+"""Mitigations: from a snapshot to a plan that relieves an outage at once and can be reverted. Pure.
 
 Each raises Why502Error where the configuration does not hold what the lever needs.
 """

@@ -1,4 +1,4 @@
-"""The exact undo of commands that change who may use a path, from what the path is right before: owner, mode, access list."""
+"""Exact undo commands for commands that change permissions, from the current owner, mode and access list."""
 
 from __future__ import annotations
 

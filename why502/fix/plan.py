@@ -1,4 +1,4 @@
-"""From a diagnosis to a plan: what would be changed and run, and how risky each step is. Nothing is done here."""
+"""From a diagnosis to a plan: the edits and commands, and the risk of each step. Nothing is changed here."""
 
 from __future__ import annotations
 

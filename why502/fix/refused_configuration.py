@@ -1,4 +1,4 @@
-"""A configuration that its proxy refuses: what the linter repairs of it without asking. Pure."""
+"""A configuration that its proxy rejects: the repairs that the linter makes without asking. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One repair from its plan to its end: the requests are asked, the transaction runs, and the same requests judge it."""
+"""One fix from its plan to its end: send the requests, run the transaction, and judge it by the same requests."""
 
 from __future__ import annotations
 

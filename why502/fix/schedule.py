@@ -1,4 +1,4 @@
-"""The end of a lever's time: a persistent timer of systemd where that runs, else a process that waits.
+"""Expiry of a mitigation: a persistent systemd timer if systemd runs, otherwise a waiting process.
 
 A transient timer (systemd-run) would be gone after a reboot, and the lever would stay for ever. Where no systemd is, the waiting
 process is gone as well: then the next `why502 fix` or `why502 mitigate` takes back what is over.

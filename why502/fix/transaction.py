@@ -1,4 +1,4 @@
-"""One fix as a transaction: back up, write, test, load, verify; kept when it helps, else everything is put back."""
+"""A fix as one transaction: back up, write, test, load, verify; kept if it helps, otherwise everything is rolled back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification: the very requests that failed, and one of every other route, asked through the proxy before and after a change."""
+"""Verification: the failing requests, and one request of every other route, sent through the proxy before and after a change."""
 
 from __future__ import annotations
 

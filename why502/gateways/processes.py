@@ -1,4 +1,4 @@
-"""Which process or unit is a gateway: what managers and the kernel say of one is about the proxy, not about a backend."""
+"""Which processes and units are gateways: events about them concern the proxy, not a backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done to a machine: read, list, run, connect. Each method raises HostError and is bounded in time and size."""
+"""The operations on a machine: read, list, run, connect. Each raises HostError and is bounded in time and size."""
 
 from __future__ import annotations
 

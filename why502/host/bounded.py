@@ -1,4 +1,4 @@
-"""Calls that may hang for ever (a dead NFS server, the memory lock of a stuck process), with an end."""
+"""A time limit for calls that may hang forever (a dead NFS server, the memory lock of a stuck process)."""
 
 from __future__ import annotations
 

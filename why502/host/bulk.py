@@ -1,4 +1,4 @@
-"""Thousands of quick looks in a few hand-overs to another thread: one for each would cost more than the looks."""
+"""Runs thousands of short reads in few hand-overs to another thread, because a hand-over for each would cost more than the read."""
 
 from __future__ import annotations
 

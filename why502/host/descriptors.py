@@ -1,4 +1,4 @@
-"""What can be looked at through a descriptor (O_PATH) that holds what a path leads to; how to get there differs by host."""
+"""File operations through an O_PATH descriptor; each kind of host opens the descriptor in its own way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory as if it were a machine's root: an unpacked archive, or /proc/PID/root, the root of another mount namespace."""
+"""A directory as the root of a machine: an unpacked archive, or /proc/PID/root for another mount namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process holds which socket, by the links in /proc/PID/fd (proc_pid_fd(5)): the kernel knows no quicker way."""
+"""Finds the process that holds a socket by the links in /proc/PID/fd (proc_pid_fd(5)); the kernel has no faster way."""
 
 from __future__ import annotations
 

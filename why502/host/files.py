@@ -1,4 +1,4 @@
-"""What local files and unpacked directories share: from descriptors and errno to the values and errors of Host."""
+"""Code shared by local files and unpacked directories: from descriptors and errno to the values and errors of Host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This very machine."""
+"""The local machine."""
 
 from __future__ import annotations
 

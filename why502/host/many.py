@@ -1,4 +1,4 @@
-"""Many looks at a Host one by one: for hosts that know no quicker way."""
+"""Bulk operations as single calls, for hosts without a faster way."""
 
 from __future__ import annotations
 

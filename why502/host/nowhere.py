@@ -1,4 +1,4 @@
-"""Another machine, of which only a snapshot is known: what a bundle says never causes a read or an action on this one."""
+"""A host for machines known only from a snapshot: nothing in a bundle causes a read or an action on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only the files that the user gave: `--offline`."""
+"""A host with only the files that the user gave: `--offline`."""
 
 from __future__ import annotations
 

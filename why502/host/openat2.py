@@ -1,4 +1,4 @@
-"""openat2(2), which Python does not have: a path is opened only where no symbolic link lies on it."""
+"""openat2(2), which Python does not provide: opens a path only if it contains no symbolic link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that we write because the user named them: whole or not at all, for nobody else to read, and never where a stranger leads.
+"""Output files named by the user: written completely or not at all, private, and never through a link of another user.
 
 Everything happens below an open descriptor of the directory, so nobody can put another one in its place meanwhile: a new name (O_EXCL),
 the content, fsync(2), rename(2). What stands there is replaced, not written into, and only where it is ours. A link on the way counts

@@ -1,4 +1,4 @@
-"""This machine as one of its users may see it: whatever that user could not do, we do not do for them.
+"""This machine with the rights of one of its users: why502 does nothing for users that they could not do themselves.
 
 Process titles, configuration files, logs and socket paths that a user controls are facts which that user supplies. What they lead
 to is read, listed, connected to and run by a process with the user's own rights (see `owner_process`), which the kernel enforces.

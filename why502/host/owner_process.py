@@ -1,4 +1,4 @@
-"""The process that looks at this machine with one user's rights and no other: run by `owner.OwnerHost`, as a script.
+"""The process that reads this machine with the rights of one user; `owner.OwnerHost` runs it as a script.
 
 It is a program of its own, and imports the standard library alone, all of it before it gives up root: what it may import after
 that is the user's to choose. The user can end or stop it, and no more: it cannot be traced (PR_SET_DUMPABLE), gains nothing from

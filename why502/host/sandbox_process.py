@@ -1,4 +1,4 @@
-"""Runs a program of root's on a machine that it cannot change: all file systems are read-only, some directories have overlays.
+"""Runs a program as root on a machine that it cannot change: all file systems are read-only, some directories have overlays.
 
 Run as root by `LocalHost.try_out`, as a script that imports the standard library alone. Its argument is JSON: `program` (descriptor of
 the program, which the caller has checked), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`, `network` (which of

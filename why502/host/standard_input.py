@@ -1,4 +1,4 @@
-"""Standard input, or another pipe, as a file of the machine: the path `-`, or its own."""
+"""Standard input or another pipe as a file of the machine, at the path `-` or its own path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who could replace what a path leads to: asked before a program is run, a file is edited or a process is signalled.
+"""Who could replace the file behind a path: checked before a program is run, a file edited or a process signalled.
 
 Root must never act for a stranger. A program is run as root, and a file is read by root's proxy or written by root, only where
 nobody but root (and the user who started us) can change the file, a directory on the way to it, or a link that is followed:

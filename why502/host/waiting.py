@@ -1,4 +1,4 @@
-"""How long a thread waits for the processes that act with other users' rights, whatever those users do to them.
+"""Limits how long a thread waits for the processes with other users' rights, whatever those users do to them.
 
 Each of them can be stopped, or slowed down so that every answer comes just in time, by the user whose rights it has. A source of
 evidence that spends its time so would tell nothing of root's own facts, so only a part of that time is given away.

@@ -1,4 +1,4 @@
-"""Fault: one way to break a real server, and what a diagnosis should say of it."""
+"""Fault: one way to break a real server, and the expected diagnosis."""
 
 from __future__ import annotations
 

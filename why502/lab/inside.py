@@ -1,4 +1,4 @@
-"""What runs inside of the room: builds a scene, proves that its fault is real, has it diagnosed, and cleans up."""
+"""Code that runs inside the sandbox: builds a scene, proves that its fault is real, runs the diagnosis, and cleans up."""
 
 from __future__ import annotations
 

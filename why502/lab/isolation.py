@@ -1,4 +1,4 @@
-"""What this machine offers for scenes: namespaces of its own (namespaces(7)), and programs."""
+"""The isolation that this machine offers for scenes: its own namespaces (namespaces(7)), and programs."""
 
 from __future__ import annotations
 

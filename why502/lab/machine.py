@@ -1,4 +1,4 @@
-"""A machine for a scene: a real systemd as first process, in a container of its own (systemd-nspawn(1)).
+"""A machine for a scene: a real systemd as the first process of its own container (systemd-nspawn(1)).
 
 Its root is this machine's own, with a layer of memory above it that takes all that is written (overlay), so every program is
 there and nothing is changed. Only the journal and what the scene starts run in it. This module is the first process of a process

@@ -1,4 +1,4 @@
-"""Scenes with a name server of their own."""
+"""Scenes with their own name server."""
 
 from __future__ import annotations
 

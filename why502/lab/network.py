@@ -1,4 +1,4 @@
-"""Scenes with a firewall (nft(8)) or with another machine, all in a network namespace of their own."""
+"""Scenes with a firewall (nft(8)) or a second machine, each in its own network namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scene's nginx: its configuration, start, reload and end."""
+"""The scene's nginx: its configuration, start, reload and stop."""
 
 from __future__ import annotations
 

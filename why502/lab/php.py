@@ -1,4 +1,4 @@
-"""A real PHP-FPM for scenes, with a pool of its own."""
+"""A real PHP-FPM for scenes, with its own pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles of scenes as they are kept: without the places of the machine that they were recorded on."""
+"""Recorded bundles of scenes, without paths of the machine on which they were recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The room of a scene: a process of its own, as root in new network, mount and process namespaces.
+"""The sandbox of a scene: its own process, as root in new network, mount and process namespaces.
 
 That process is the first of its process namespace (pid_namespaces(7)): when it ends, however it ends, the kernel kills all that
 the scene started and drops its mounts and devices. PR_SET_PDEATHSIG (prctl(2)) ends it with us.

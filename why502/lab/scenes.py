@@ -1,4 +1,4 @@
-"""Scenes that several causes share, so that each fault says only what is its own."""
+"""Scenes that several causes share, so that each fault defines only its specifics."""
 
 from __future__ import annotations
 

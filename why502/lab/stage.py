@@ -1,4 +1,4 @@
-"""Stage: where a scene is built. Files, ports, processes, nginx and requests, all of them gone when it closes."""
+"""Stage: the files, ports, processes, nginx and requests of a scene, all removed when it closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A baseline: the findings that were there when the linter came. They are not told again; new ones are.
+"""A baseline: the findings that existed when the linter was introduced. Only new findings are reported.
 
 A finding is known by its rule, its file and the text of its line, not by the line's number: lines may be added above it. Where
 several are alike, as many as the baseline holds are known.

@@ -1,4 +1,4 @@
-"""lint(): every rule over a deployment. RULES holds them all by id: those of the causes, and those of `lint/rules`."""
+"""lint(): runs every rule over a deployment. RULES holds all rules by id: those of the causes and those of `linter/rules`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From paths to deployments: which files are nginx's main configurations, fragments, PHP-FPM pools, systemd units."""
+"""From paths to deployments: finds nginx's main configurations, fragments, PHP-FPM pools and systemd units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 lint --fix`: the repairs that are safe, each file written once, and taken back where nginx then refuses what it took before.
+"""`why502 lint --fix`: applies the safe repairs. Each file is written once, and restored if nginx rejects the result.
 
 A repair is kept only where its finding is gone afterwards and no error is new. Files are replaced as a whole (rename(2)), with their
 mode and owner; a link stays a link.

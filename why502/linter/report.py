@@ -1,4 +1,4 @@
-"""Report: what `why502 lint` answers, before it is written in a format."""
+"""Report: the result of `why502 lint` before it is rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`# why502: ignore RULE[, RULE] -- reason`: findings that somebody looked at and accepted, said where they stand.
+"""`# why502: ignore RULE[, RULE] -- reason`: findings that a person checked and accepted, marked in the file itself.
 
 Behind a directive it holds for that line, alone on a line for the next one that says something; `ignore-file` for the whole
 file. Without a reason, or for a rule that is none, it does not hold.

@@ -1,4 +1,4 @@
-"""Access logs: totals from every line, cheaply; a closer look at each line that failed, with the error lines of its request."""
+"""Access logs: cheap totals from every line, and full parsing of each failed line together with the error lines of its request."""
 
 from __future__ import annotations
 

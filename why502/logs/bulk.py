@@ -1,4 +1,4 @@
-"""The healthy mass of an nginx access log, read by one expression made of its `log_format`: few operations a line, in C.
+"""The successful lines of an nginx access log, matched by one regular expression built from its `log_format`.
 
 It only has to be right where it matches: a line that it does not match is left to the format's own parser.
 """

@@ -1,4 +1,4 @@
-"""What the formats of gateways share: from a row of the product's table to a record, numbers, times, and JSON lines."""
+"""Code shared by gateway formats: from a row of the product's table to a record, numbers, times and JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells log formats apart by content, and reads a line of any of them."""
+"""Detects log formats by content, and parses a line of any of them."""
 
 from __future__ import annotations
 

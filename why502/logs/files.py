@@ -1,4 +1,4 @@
-"""The files of a log: itself, its rotated siblings, and the unlinked one that a proxy still writes to."""
+"""The files of a log: the file itself, its rotated siblings, and the deleted one that a proxy still writes to."""
 
 from __future__ import annotations
 

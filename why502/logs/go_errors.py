@@ -1,4 +1,4 @@
-"""What Go's own error texts mean: Caddy, Traefik and cloudflared log them as they are (net, net/http, crypto/tls, crypto/x509)."""
+"""The meaning of Go's own error texts, which Caddy, Traefik and cloudflared log unchanged (net, net/http, crypto/tls, crypto/x509)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error lines wait here for the access line of their request, so that each failure counts once, with the status its client got.
+"""Holds error lines until the access line of their request arrives, so that each failure counts once, with the client's status.
 
 A million failures in a window must fit into little memory: a line is 28 bytes in columns, and what many lines share is kept once.
 """

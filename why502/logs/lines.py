@@ -1,4 +1,4 @@
-"""From chunks of a log to its entries, with the place of each, and what of a record makes a tally."""
+"""From chunks of a log to its entries with their positions, and from a record to its tally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients were answered, path by path, in bounded memory.
+"""The statuses that clients got, by path, in bounded memory.
 
 Bounds: MOST_PATHS paths of all servers; of later ones the first segment is counted, then the server alone. MOST_REQUESTS different
 request lines are looked at; later ones that are new are not counted, refused or not.

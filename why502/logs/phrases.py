@@ -1,4 +1,4 @@
-"""Phrase: one thing that a program says in its log, and what it means. The formats of application servers are tables of them."""
+"""Phrase: one log message of a program and its meaning. The formats of application servers are tables of phrases."""
 
 from __future__ import annotations
 

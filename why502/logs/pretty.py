@@ -1,4 +1,4 @@
-"""JSON objects spread over several lines, as jq, a browser or a person writes them, brought back to one line each."""
+"""Joins JSON objects spread over several lines, as jq, a browser or a person writes them, to one line each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which lines of applications and their managers tell a reason, and which only that something failed."""
+"""Which lines of applications and service managers give a reason, and which only report a failure."""
 
 from __future__ import annotations
 

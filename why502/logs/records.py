@@ -1,4 +1,4 @@
-"""Logs that are read entry by entry: error logs, and those of applications and the kernel.
+"""Logs that are parsed entry by entry: error logs, and logs of applications and the kernel.
 
 A request's error line waits (join.py) for its access line; everything else is counted at once.
 """

@@ -1,4 +1,4 @@
-"""Times as applications, service managers and the kernel write them at the begin of their lines."""
+"""Timestamps at the start of lines, as applications, service managers and the kernel write them."""
 
 from __future__ import annotations
 

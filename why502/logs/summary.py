@@ -1,4 +1,4 @@
-"""From the logs of a machine to a LogSummary of one window of time."""
+"""From the logs of a machine to a LogSummary for one time window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted while logs are read, in bounded memory, and mergeable: the parts of a log sum to the whole.
+"""Counters kept while logs are read, in bounded memory, and mergeable: the parts of a log add up to the whole.
 
 Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests a kind (the later
 ones are not listed). Response times are kept in buckets 2 % wide: a percentile is at most 1 % off.

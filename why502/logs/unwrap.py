@@ -1,4 +1,4 @@
-"""Takes off what stands around a log line: syslog, journald, container runtimes, grep, colours, quotation marks of a forum."""
+"""Removes wrappers around a log line: syslog, journald, container runtimes, grep, colours, forum quotation marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an access line alone tells of a failure: which status is one, whose it is, and which attempt failed how."""
+"""What an access-log line alone shows about a failure: whether its status is one, who returned it, and which attempt failed how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a log that lies in a window of time: found by bisection in a plain file, by passing over in a compressed one.
+"""The part of a log in a time window: found by bisection in a plain file, by skipping in a compressed one.
 
 Times need not be in perfect order (an access log is ordered by the end of requests, and buffers delay lines): what is read begins
 and ends SLACK_S outside of the window, so the reader of the lines must still compare each one.

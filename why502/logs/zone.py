@@ -1,4 +1,4 @@
-"""Local time of a machine, which the logs of most proxies are written in without saying so."""
+"""The machine's local time zone, in which most proxies write their logs without naming it."""
 
 from __future__ import annotations
 

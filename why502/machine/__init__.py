@@ -1,1 +1,1 @@
-"""Readings of a machine that several collectors share: its processes, sockets, control groups, files."""
+"""Readings of a machine that several collectors share: processes, sockets, control groups, files."""

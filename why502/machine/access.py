@@ -1,4 +1,4 @@
-"""Who may do what to a file: path_resolution(7), acl(5), capabilities(7)."""
+"""Computes file permissions: which user may do what with a file (path_resolution(7), acl(5), capabilities(7))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes from a thread while it looks: each answer stands for those before it."""
+"""Partial results of a collector thread: each result replaces the previous one."""
 
 from __future__ import annotations
 

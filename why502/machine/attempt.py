@@ -1,4 +1,4 @@
-"""A look that may fail without any harm to the others."""
+"""Runs one read that may fail without affecting the others."""
 
 from __future__ import annotations
 

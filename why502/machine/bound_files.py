@@ -1,4 +1,4 @@
-"""Which file a unix socket is bound to: what the kernel tells by sock_diag(7), compared with what its path leads to now.
+"""The file that a unix socket is bound to: sock_diag(7)'s answer compared with what its path leads to now.
 
 The kernel tells the device of the superblock and the inode that it holds itself (net/unix/diag.c, sk_diag_dump_vfs). stat(2) may tell
 other numbers of the same file: overlayfs, which most containers run on, those of the layer below it (the kernel's

@@ -1,4 +1,4 @@
-"""Where the control groups of a process lie, and what their files say (cgroups(7), Documentation/admin-guide/cgroup-v2.rst, cgroup-v1)."""
+"""The control groups of a process, and the contents of their files (cgroups(7), Documentation/admin-guide/cgroup-v2.rst, cgroup-v1)."""
 
 from __future__ import annotations
 

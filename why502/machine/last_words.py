@@ -1,4 +1,4 @@
-"""The lines of a log that tell why a program ended or could not start."""
+"""Selects the log lines that give the reason why a program exited or could not start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads processes from /proc (proc(5)): what several sources need of them."""
+"""Reads the process data from /proc (proc(5)) that several collectors need."""
 
 from __future__ import annotations
 

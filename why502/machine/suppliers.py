@@ -1,4 +1,4 @@
-"""Who supplies a fact: what a user's process or file names is looked at with that user's rights (`Host.acting_as`).
+"""Who supplied a fact: what a user's process or file names is read with that user's rights (`Host.acting_as`).
 
 A process supplies its title and command line. A configuration file supplies what it includes, where logs lie and what a route leads
 to; where others than root can change it, it is theirs, whoever reads it.

@@ -1,4 +1,4 @@
-"""The end of a log file that may lie anywhere and have any form."""
+"""Reads the end of a log file in any place and any format."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is known: frozen values, and nothing else. This package imports nothing else of why502."""
+"""The data model: frozen values, and nothing else. This package imports nothing else of why502."""

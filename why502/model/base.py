@@ -1,4 +1,4 @@
-"""Value, the shape of every record, and its strict JSON encoding."""
+"""Value, the base of every record, and its strict JSON encoding."""
 
 from __future__ import annotations
 

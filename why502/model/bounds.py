@@ -1,4 +1,4 @@
-"""How large a snapshot from a file may be: checked in its text before anything is decoded, and cut to rows that a diagnosis can bear.
+"""Size limits of a snapshot from a file: its text is checked before decoding, and its rows are cut to what a diagnosis can handle.
 
 A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted first,
 by passes over it that take time in proportion to its length and make no values.

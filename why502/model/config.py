@@ -1,4 +1,4 @@
-"""What a proxy's configuration means, in the words that all proxies share."""
+"""The meaning of a proxy's configuration, in terms common to all proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of why502. Trouble has three fates: bad input, could not look, our own bug (which is no class here)."""
+"""The errors of why502. There are three kinds: bad input, could not look, and our own bugs (which have no class here)."""
 
 
 class Why502Error(Exception):

@@ -1,4 +1,4 @@
-"""Explanation: what one line, status, code or cause id means."""
+"""Explanation: the meaning of one line, status, code or cause id."""
 
 from __future__ import annotations
 

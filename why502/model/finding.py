@@ -1,4 +1,4 @@
-"""Finding, Evidence, Check, Diagnosis: what a diagnosis says."""
+"""Finding, Evidence, Check, Diagnosis: the result of a diagnosis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that strangers wrote: names, requests and environments in it may be in any encoding."""
+"""JSON from untrusted sources: names, requests and environments in it may have any encoding."""
 
 from __future__ import annotations
 

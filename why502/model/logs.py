@@ -1,4 +1,4 @@
-"""What was seen in logs and probes, in one small vocabulary for all proxies."""
+"""Observations from logs and probes, in one small vocabulary for all proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remedy: what repairs a cause, in steps that a person or `why502 fix` can take."""
+"""Remedy: a fix for a cause, in steps for a person or for `why502 fix`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that the values of a snapshot no longer have: bundles of earlier versions hold them, and are still read."""
+"""Fields that snapshots no longer have: bundles of earlier versions contain them and can still be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshot: all that a diagnosis reads of one machine at one moment.
+"""Snapshot: everything that a diagnosis reads about one machine at one moment.
 
 `None` is unknown (a Gap says why), `()` is none. They never share a value.
 """

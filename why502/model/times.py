@@ -1,4 +1,4 @@
-"""Times that strangers wrote, in a log, a file, an answer: one rule for what is a time, and None for what is none.
+"""Parses times from untrusted sources (logs, files, responses): one rule for what is a time; None otherwise.
 
 A time is a day of the calendar in the years 1970 to 9998, from 00:00:00 to 23:59:59, in a zone less than a day from UTC. Years 1
 and 9999 are left out so that every later calculation (a window, another zone) stays within what `datetime` can hold. The compiled

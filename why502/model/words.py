@@ -1,4 +1,4 @@
-"""What a symptom is called in a sentence: "connection refused 37 times"."""
+"""The names of symptoms in sentences: "connection refused 37 times"."""
 
 from __future__ import annotations
 

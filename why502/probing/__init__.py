@@ -1,1 +1,1 @@
-"""One request of ours to a target, as the proxy would send it. One module a protocol: each has `ask(line, request) -> Answer`."""
+"""Probes: one request to a target, sent as the proxy would. One module per protocol, each with `ask(line, request) -> Answer`."""

@@ -1,4 +1,4 @@
-"""What a visitor would ask the proxy itself: once for a route that fails, and for each URL that the user names."""
+"""Probes through the proxy itself: one for each failing route, and one for each URL that the user gives."""
 
 from __future__ import annotations
 

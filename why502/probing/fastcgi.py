@@ -1,4 +1,4 @@
-"""FastCGI 1.0: the failing request again where its script is known; else FCGI_GET_VALUES, which runs nothing.
+"""FastCGI 1.0: repeats the failing request if its script is known; otherwise sends FCGI_GET_VALUES, which runs nothing.
 
 A PHP-FPM child answers FCGI_GET_VALUES as soon as one is free, so that also tells when all are busy.
 """

@@ -1,4 +1,4 @@
-"""The header of an answer by nginx's rules: ngx_http_parse_status_line and ngx_http_parse_header_line (ngx_http_parse.c)."""
+"""Parses a response header by nginx's rules: ngx_http_parse_status_line and ngx_http_parse_header_line (ngx_http_parse.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/1.0 and 1.1 as a proxy speaks it, and the check of the answer's header and body.
+"""HTTP/1.0 and 1.1 as a proxy speaks it, and the check of the response header and body.
 
 GET, not HEAD, unless the failing request was a HEAD: both are safe (RFC 9110, 9.2.1), and only the answer to a GET has the header
 and the body that fail visitors; many applications answer a HEAD with 405 or 501. At most BODY_BYTES of the body are read.

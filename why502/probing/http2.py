@@ -1,4 +1,4 @@
-"""HTTP/2 and gRPC: the connection preface (RFC 9113, 3.4). A server's first frame must be SETTINGS; no request is made."""
+"""HTTP/2 and gRPC: the connection preface (RFC 9113, 3.4). A server's first frame must be SETTINGS; no request is sent."""
 
 from __future__ import annotations
 

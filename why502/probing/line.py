@@ -1,4 +1,4 @@
-"""Line: an open connection that keeps to a deadline and remembers how an answer began. Failed: how an attempt ended."""
+"""Line: an open connection with a deadline that remembers the first bytes of a response. Failed: how an attempt ended."""
 
 from __future__ import annotations
 

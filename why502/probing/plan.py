@@ -1,4 +1,4 @@
-"""plan(): what the proxy would send to a target on a route, from its configuration and its logs."""
+"""plan(): the request that the proxy would send to a target on a route, from its configuration and its logs."""
 
 from __future__ import annotations
 

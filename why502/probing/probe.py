@@ -1,4 +1,4 @@
-"""probe(): one attempt, measured, and a second look where the first hints at another protocol."""
+"""probe(): one measured attempt, and a second one if the first suggests another protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request: what one probe sends, and Answer: what a proper answer was."""
+"""Request: what one probe sends, and Answer: a valid response."""
 
 from __future__ import annotations
 

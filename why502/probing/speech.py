@@ -1,4 +1,4 @@
-"""What a peer speaks, from the first bytes that it sent."""
+"""The protocol of a peer, detected from the first bytes that it sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS towards a backend as the proxy is configured to do it. It runs in memory, so that the peer's raw bytes can be judged."""
+"""TLS to a backend with the proxy's settings. It runs in memory, so that the peer's raw bytes can be examined."""
 
 from __future__ import annotations
 

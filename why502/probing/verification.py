@@ -1,4 +1,4 @@
-"""What would let a backend's certificate verify: the route's TLS settings with one thing changed, a handshake for each."""
+"""The change that would make a backend's certificate verify: the route's TLS settings with one setting changed, one handshake for each."""
 
 from __future__ import annotations
 

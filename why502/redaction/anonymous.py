@@ -1,4 +1,4 @@
-"""Pseudonyms for addresses, host names, e-mail addresses and users: in one snapshot the same name always gets the same one."""
+"""Pseudonyms for addresses, host names, e-mail addresses and users: within a snapshot a name always gets the same pseudonym."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets that one place of a machine gives away, hidden wherever else they occur: a password of a unit file within a log line."""
+"""Known secrets: a secret found in one place is removed everywhere else, such as the password of a unit file in a log line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a name promises: whether the value behind it is a secret, may be one, or is none.
+"""Classifies names: whether the value of a name is a secret, may be one, or is not.
 
 A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so a
 word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the

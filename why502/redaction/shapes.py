@@ -1,4 +1,4 @@
-"""Secrets that their own shape shows, and those whose place in a command, call, address or block does."""
+"""Secrets recognised by their own shape, or by their position in a command, call, address or block."""
 
 from __future__ import annotations
 

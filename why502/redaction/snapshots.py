@@ -1,4 +1,4 @@
-"""Secrets out of a whole snapshot, whatever field they stand in: what a new field holds is covered without a change here."""
+"""Removes secrets from a whole snapshot, in every field: a new field is covered without a change here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""redact(): a text without its secrets; in_place(): the same with every byte in its place."""
+"""redact(): removes the secrets from a text; in_place(): the same, with every other byte in its place."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What remedies are made of: changes of configuration files, drop-ins of units, commands."""
+"""The parts of remedies: edits of configuration files, drop-ins for units, commands."""

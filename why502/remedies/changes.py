@@ -1,4 +1,4 @@
-"""What remedies are made of: changes of the proxy's configuration files, as the snapshot holds them, and the commands that load them.
+"""Edits of the proxy's configuration files, as the snapshot contains them, and the commands that load them.
 
 Pure: nothing is written here. Each function gives None where the snapshot does not hold what the change needs, so that a remedy falls
 back to words.

@@ -1,4 +1,4 @@
-"""What remedies do to systemd's units: drop-ins, read after the unit's own file, which stays as it is (systemd.unit(5)).
+"""Drop-ins for systemd units. systemd reads them after the unit's own file, which stays unchanged (systemd.unit(5)).
 
 Pure: nothing is written here. What systemd does not look after gives no steps.
 """

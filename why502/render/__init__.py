@@ -1,1 +1,1 @@
-"""Outputs of a diagnosis: each module offers `render(diagnosis, terminal) -> str`."""
+"""Outputs of a diagnosis: each module has `render(diagnosis, terminal) -> str`."""

@@ -1,4 +1,4 @@
-"""An explanation as JSON, and as text for a person."""
+"""Renders an explanation as JSON, and as text for a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many lines to jsonl, at about the speed of a regular expression: what an outage writes over and over is explained once.
+"""Explains many lines as jsonl, at about the speed of a regular expression: repeated messages are explained once.
 
 What is left of a line of nginx when time, client, server, request, host, and what differs in the message are taken out is the key under
 which its answer is kept: all of the JSON object but these. Only lines of plain ASCII that JSON writes as they are (but for quotation

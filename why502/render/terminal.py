@@ -1,4 +1,4 @@
-"""The diagnosis for a person at a terminal: the answer first, then why, what to do, and what was looked at."""
+"""The diagnosis for a terminal: the verdict first, then the evidence, the fix, and the checks."""
 
 from __future__ import annotations
 

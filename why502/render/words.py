@@ -1,4 +1,4 @@
-"""What all outputs share: safe text, times, and the texts for fault domains and statuses."""
+"""Code shared by all outputs: safe text, times, and the texts for fault domains and statuses."""
 
 from __future__ import annotations
 

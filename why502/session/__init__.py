@@ -1,1 +1,1 @@
-"""What a command, a page or an agent asks for, independent of its options: which machine to look at, and how its logs are read."""
+"""What a command, page or agent works on, independent of its options: the machine to examine, and the formats of its logs."""

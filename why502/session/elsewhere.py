@@ -1,4 +1,4 @@
-"""Looking at other machines: `why502 collect` runs there, through this machine's own `ssh` with its keys, agent, jump hosts and known hosts."""
+"""Remote machines: runs `why502 collect` there, through this machine's own `ssh` with its keys, agent, jump hosts and known hosts."""
 
 from __future__ import annotations
 

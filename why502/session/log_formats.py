@@ -1,4 +1,4 @@
-"""What a configuration tells of logs: of nginx the format of each, the group of each target, the timeouts in force; of Apache the formats."""
+"""Log settings from a configuration: nginx's log formats, groups and timeouts; Apache's formats."""
 
 from __future__ import annotations
 

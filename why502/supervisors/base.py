@@ -1,4 +1,4 @@
-"""What every service manager is asked, and how a service is joined to a target."""
+"""The interface of every service manager, and how a service is matched to a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/1.0 over a Host's connection: enough for the local sockets of supervisord and of container engines."""
+"""HTTP/1.0 over a Host's connection: sufficient for the local sockets of supervisord and of container engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The .NET host's own words and those of Kestrel (corehost, Microsoft.AspNetCore.Server.Kestrel.Core, CoreStrings.resx)."""
+"""Log messages of the .NET host and of Kestrel (corehost, Microsoft.AspNetCore.Server.Kestrel.Core, CoreStrings.resx)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Go program writes when it panics or cannot listen (runtime/panic.go, net/http/server.go, net, fasthttp)."""
+"""Messages of a Go program that panics or cannot listen (runtime/panic.go, net/http/server.go, net, fasthttp)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JVM's own words and those of Tomcat, Jetty, Undertow and Spring Boot (hotspot, org.apache.coyote, org.apache.tomcat)."""
+"""Log messages of the JVM, Tomcat, Jetty, Undertow and Spring Boot (hotspot, org.apache.coyote, org.apache.tomcat)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PHP's own error log (main/main.c, php_error_cb). Lines that nginx or PHP-FPM pass on are theirs: `PHP message: …`."""
+"""PHP's own error log (main/main.c, php_error_cb). Lines forwarded by nginx or PHP-FPM (`PHP message: …`) belong to those formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PHP-FPM's configuration: text → entries with their places → pools, and pool settings → edits.
+"""PHP-FPM's configuration: text → entries with their positions → pools, and pool settings → edits.
 
 The syntax is that of PHP's ini files (Zend/zend_ini_scanner.l); which section an entry belongs to, `$pool`, the prefix of
 relative paths and what counts as a port are from sapi/fpm/fpm/fpm_conf.c and fpm_sockets.c. Where a setting stands twice the

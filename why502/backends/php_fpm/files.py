@@ -1,4 +1,4 @@
-"""The configuration files of PHP-FPM: where distributions put them, and what they include."""
+"""Locations of PHP-FPM's configuration files in the distributions, and their includes."""
 
 from __future__ import annotations
 

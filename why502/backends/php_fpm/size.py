@@ -1,4 +1,4 @@
-"""How many children a PHP-FPM pool may have, counted from the memory that one of them takes."""
+"""The number of children that a PHP-FPM pool may have, calculated from the memory of one child."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks a PHP-FPM pool for its status and ping pages, as a FastCGI responder (FastCGI specification 1.0; fpm_status.c)."""
+"""Requests the status and ping pages of a PHP-FPM pool over FastCGI (FastCGI specification 1.0; fpm_status.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last line of a Python traceback, and what the interpreter says itself (Lib/traceback.py, Python/pylifecycle.c)."""
+"""The last line of a Python traceback, and messages of the interpreter itself (Lib/traceback.py, Python/pylifecycle.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Rust program writes when it panics or cannot listen (library/std/src/panicking.rs, io::Error's Debug)."""
+"""Messages of a Rust program that panics or cannot listen (library/std/src/panicking.rs, io::Error's Debug)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One click command a file."""
+"""The commands: one click command per file."""

@@ -1,4 +1,4 @@
-"""`why502 collect`: the evidence in one file."""
+"""`why502 collect`: saves the evidence to one file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 completion`: the completion of commands and options, for a shell."""
+"""`why502 completion`: prints the completion script for a shell."""
 
 from __future__ import annotations
 

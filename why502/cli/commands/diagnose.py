@@ -1,4 +1,4 @@
-"""`why502 diagnose`: the main job."""
+"""`why502 diagnose`: finds out why the proxy fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 explain`: what a log line, a status, a code or a cause means."""
+"""`why502 explain`: explains a log line, a status, a code or a cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 fix`: repairs what the diagnosis found, as one transaction."""
+"""`why502 fix`: fixes a finding in one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 lab`: breaks a real server in a chosen way, and has it diagnosed."""
+"""`why502 lab`: breaks a real server on purpose and runs the diagnosis on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 lint`: the risks of a configuration before it is deployed."""
+"""`why502 lint`: finds risks in a configuration before it is deployed."""
 
 from __future__ import annotations
 

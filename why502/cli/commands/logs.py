@@ -1,4 +1,4 @@
-"""`why502 logs`: what logs of any size tell."""
+"""`why502 logs`: reports failures in logs of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 mitigate`: the emergency levers, each of which can be taken back."""
+"""`why502 mitigate`: quick, reversible changes that relieve an outage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 schema`: the JSON Schemas of what why502 writes."""
+"""`why502 schema`: prints the JSON Schemas of why502's output."""
 
 from __future__ import annotations
 

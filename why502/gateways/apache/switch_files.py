@@ -1,4 +1,4 @@
-"""Files that switch an answer of a gateway itself on: `RewriteCond /srv/maintenance -f` (mod_rewrite), `if (-f /srv/maintenance)` (nginx)."""
+"""Switch files that make a gateway answer by itself: `RewriteCond /srv/maintenance -f` (mod_rewrite), `if (-f /srv/maintenance)` (nginx)."""
 
 from __future__ import annotations
 

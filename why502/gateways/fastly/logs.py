@@ -1,4 +1,4 @@
-"""Fastly's own errors: the reason stands in the status text of its 503, on the page and in logs of `obj.response`.
+"""Fastly's own errors: the reason is in the status text of its 503, on the page and in logs of `obj.response`.
 
 Source: fastly.com/documentation/guides/concepts/errors.
 """

@@ -1,4 +1,4 @@
-"""What of a haproxy.cfg a diagnosis needs: where each backend's servers are, and how long is waited for them.
+"""The parts of a haproxy.cfg that a diagnosis needs: the servers of each backend, and their timeouts.
 
 Source: doc/configuration.txt, sections 2 (format) and 4 (keywords). Only read; unknown keywords are passed over.
 """

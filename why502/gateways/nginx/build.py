@@ -1,4 +1,4 @@
-"""What an nginx binary tells of itself: version and configure arguments, the same texts that `nginx -V` prints.
+"""Version and configure arguments of an nginx binary, the same texts that `nginx -V` prints.
 
 They are read from the file and not asked by running it: that works for any binary, also a deleted one and one of another
 container, and nothing of anybody else's is executed.

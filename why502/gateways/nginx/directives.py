@@ -1,4 +1,4 @@
-"""Every directive of nginx's own modules: where it may stand, and in which versions it is known.
+"""Every directive of nginx's own modules: the blocks in which it is allowed, and the versions that support it.
 
 `directives.csv` was read off the command tables of nginx's release tags 1.0.0 to 1.31.4: name, places, first version, first
 version without it, version since which it does nothing, `flag` where its only argument is on or off. Places are letters:

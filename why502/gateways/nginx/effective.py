@@ -1,4 +1,4 @@
-"""From the files of an nginx to what its Proxy says of them."""
+"""From the configuration files of an nginx to the fields of its Proxy."""
 
 from __future__ import annotations
 

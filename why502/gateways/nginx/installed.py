@@ -1,4 +1,4 @@
-"""An nginx that is installed and does not run: its configuration, and why it stopped."""
+"""An nginx that is installed but does not run: its configuration, and why it stopped."""
 
 from __future__ import annotations
 

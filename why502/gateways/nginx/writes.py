@@ -1,4 +1,4 @@
-"""What nginx writes to: logs, pid file, and the directories for temporary files and caches."""
+"""The files that nginx writes: logs, pid file, and the directories for temporary files and caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a diagnosis needs of a VCL file: the backends, their timeouts and limits, the directors, and the answers that VCL itself makes.
+"""The parts of a VCL file that a diagnosis needs: backends, their timeouts and limits, directors, and synthetic responses.
 
 Source: vcl(7), vcl-backend(7), vmod_directors(3). Only read; what is not known is passed over.
 """

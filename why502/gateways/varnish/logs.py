@@ -1,4 +1,4 @@
-"""varnishlog of Varnish Cache 3 to 7: the records that tell why a fetch failed, each by itself.
+"""varnishlog of Varnish Cache 3 to 7: the records that give the reason of a failed fetch, each parsed on its own.
 
 Source: bin/varnishd/cache/cache_backend.c, cache_fetch.c, http1/cache_http1_proto.c; vsl(7). Without a time, except where somebody added one.
 """

@@ -1,4 +1,4 @@
-"""The shared memory log of a varnishd that runs: what failed within the window, one line for each request, and what its probes met last.
+"""The shared memory log of a running varnishd: failures within the window, one line per request, and the latest results of its probes.
 
 Varnish writes no file: varnishlog(1) reads its ring of 80 MB. That is memory of the worker's user, so it is read with that user's
 rights, and nothing is asked of the management port. Sources: vsl(7), vsl-query(7).

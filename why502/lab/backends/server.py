@@ -1,4 +1,4 @@
-"""A backend that behaves, or misbehaves, as it is told. Speaks on raw sockets, so that every fault is possible.
+"""A backend that behaves or misbehaves on request. It uses raw sockets, so that every fault is possible.
 
 usage: server.py LISTEN [--does NAME] [options]; LISTEN is address:port, [address]:port or unix:/path
 """

@@ -1,4 +1,4 @@
-"""The faults of the lab: every module here offers FAULTS, a tuple of variants of one cause."""
+"""The faults of the lab: every module defines FAULTS, a tuple of variants of one cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""all-upstreams-down: every server of the group is marked failed, so there is none to try."""
+"""all-upstreams-down: every server of the group is marked as failed, so none is available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apparmor-denied: the profile of nginx forbids what it needs to reach the application."""
+"""apparmor-denied: the profile of nginx denies what it needs to reach the application."""
 
 from __future__ import annotations
 

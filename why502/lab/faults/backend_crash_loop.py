@@ -1,4 +1,4 @@
-"""backend-crash-loop: the manager starts it again and again, and it dies again and again."""
+"""backend-crash-loop: the manager keeps restarting the backend, and it keeps dying."""
 
 from __future__ import annotations
 

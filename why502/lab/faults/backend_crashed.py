@@ -1,4 +1,4 @@
-"""backend-crashed: the process dies by a signal while it holds the connection."""
+"""backend-crashed: the process is killed by a signal while it holds the connection."""
 
 from __future__ import annotations
 

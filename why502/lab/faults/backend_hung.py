@@ -1,4 +1,4 @@
-"""backend-hung: it accepts connections, or the kernel does for it, and never answers."""
+"""backend-hung: the backend, or the kernel for it, accepts connections, but it never answers."""
 
 from __future__ import annotations
 

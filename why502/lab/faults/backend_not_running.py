@@ -1,4 +1,4 @@
-"""backend-not-running: nothing runs that should answer on the target."""
+"""backend-not-running: the application for the target is not running."""
 
 from __future__ import annotations
 

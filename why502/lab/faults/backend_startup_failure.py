@@ -1,4 +1,4 @@
-"""backend-startup-failure: the application cannot start, and its manager or its own last words tell why."""
+"""backend-startup-failure: the application cannot start, and its manager or its own log gives the reason."""
 
 from __future__ import annotations
 

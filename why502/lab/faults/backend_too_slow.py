@@ -1,4 +1,4 @@
-"""backend-too-slow: it answers everything, and always later than the proxy's read timeout."""
+"""backend-too-slow: the backend answers everything, but only after the proxy's read timeout."""
 
 from __future__ import annotations
 

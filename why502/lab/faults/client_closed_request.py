@@ -1,4 +1,4 @@
-"""client-closed-request: the client gave up first (499), at an application that answers within its time."""
+"""client-closed-request: the client disconnected first (499), although the application answers in time."""
 
 from __future__ import annotations
 

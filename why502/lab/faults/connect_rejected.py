@@ -1,4 +1,4 @@
-"""connect-rejected: a firewall rejects the connection in the listener's place."""
+"""connect-rejected: a firewall rejects the connection although the listener exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""conntrack-table-full: no place is left in the connection tracking table, and packets are dropped."""
+"""conntrack-table-full: the connection tracking table is full, and packets are dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cpu-saturation: the processor quota of the application's control group is used up."""
+"""cpu-saturation: the CPU quota of the application's control group is used up."""
 
 from __future__ import annotations
 

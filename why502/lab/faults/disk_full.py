@@ -1,4 +1,4 @@
-"""disk-full: no space, or no inode, is left where nginx or the application must write."""
+"""disk-full: no space, or no inode, is left where nginx or the application writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dns-host-not-found: the upstream's name does not resolve."""
+"""dns-host-not-found: the upstream host name does not resolve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls: nothing is wrong, whatever else the logs hold."""
+"""Controls: nothing is wrong, whatever else the logs contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls: services of every manager that restart, fail elsewhere or are busy, while every request is answered."""
+"""Controls: services of every manager restart, fail elsewhere or are busy, but every request is answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""invalid-response: what the backend sends is no valid HTTP."""
+"""invalid-response: the backend's response is not valid HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""keepalive-race: the backend closes idle connections sooner than nginx stops using them again."""
+"""keepalive-race: the backend closes idle connections sooner than nginx stops reusing them."""
 
 from __future__ import annotations
 

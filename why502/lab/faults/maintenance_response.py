@@ -1,4 +1,4 @@
-"""maintenance-response: nginx is configured to answer so."""
+"""maintenance-response: nginx is configured to return this status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""memory-pressure: the application is held up at every step, for want of memory."""
+"""memory-pressure: the application is stalled at every step because memory is short."""
 
 from __future__ import annotations
 

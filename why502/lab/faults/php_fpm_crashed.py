@@ -1,4 +1,4 @@
-"""php-fpm-crashed: a PHP-FPM child dies by a signal."""
+"""php-fpm-crashed: a PHP-FPM child is killed by a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""php-fpm-max-children: all children of the pool are busy, and it may have no more."""
+"""php-fpm-max-children: all children of the pool are busy, and it cannot start more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""premature-close: the backend closes before a whole response header."""
+"""premature-close: the backend closes the connection before a complete response header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""proxy-config-invalid: the configuration on disk does not pass its own test, so the old one still runs."""
+"""proxy-config-invalid: the configuration on disk fails its own test, so the old one is still running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""proxy-config-not-loaded: the configuration on disk is newer than the one that runs."""
+"""proxy-config-not-loaded: the configuration on disk is newer than the running one."""
 
 from __future__ import annotations
 

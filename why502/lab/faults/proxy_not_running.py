@@ -1,4 +1,4 @@
-"""proxy-not-running: nginx itself does not run; its configuration and logs are there."""
+"""proxy-not-running: nginx itself is not running, but its configuration and logs exist."""
 
 from __future__ import annotations
 

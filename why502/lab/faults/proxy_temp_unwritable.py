@@ -1,4 +1,4 @@
-"""proxy-temp-unwritable: nginx cannot write its temporary directory."""
+"""proxy-temp-unwritable: nginx cannot write to its temporary directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""proxy-timeout-too-short: the application finishes what it was asked, later than this location's timeout."""
+"""proxy-timeout-too-short: the application finishes its work, but later than the timeout of this location."""
 
 from __future__ import annotations
 

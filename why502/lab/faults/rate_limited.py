@@ -1,4 +1,4 @@
-"""rate-limited: nginx itself refuses by limit_req or limit_conn."""
+"""rate-limited: nginx itself rejects requests by limit_req or limit_conn."""
 
 from __future__ import annotations
 

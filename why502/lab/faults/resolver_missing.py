@@ -1,4 +1,4 @@
-"""resolver-missing: the target holds a variable with a name, and no resolver is configured."""
+"""resolver-missing: the target contains a variable with a name, but no resolver is configured."""
 
 from __future__ import annotations
 

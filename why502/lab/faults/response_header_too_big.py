@@ -1,4 +1,4 @@
-"""response-header-too-big: the response header does not fit the proxy's buffer (a page, 4 KiB)."""
+"""response-header-too-big: the response header does not fit into the proxy's buffer (one page, 4 KiB)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""selinux-denied: the policy does not let nginx reach the application, whatever the modes say."""
+"""selinux-denied: the policy denies nginx access to the application, whatever the file modes are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stale-dns: the name was resolved when the configuration was loaded, and now points elsewhere."""
+"""stale-dns: the name was resolved when the configuration was loaded, and now points to another address."""
 
 from __future__ import annotations
 

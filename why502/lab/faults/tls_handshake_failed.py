@@ -1,4 +1,4 @@
-"""tls-handshake-failed: proxy and backend agree on no protocol or cipher, or the backend wants a server name (SNI)."""
+"""tls-handshake-failed: proxy and backend have no protocol or cipher in common, or the backend requires a server name (SNI)."""
 
 from __future__ import annotations
 

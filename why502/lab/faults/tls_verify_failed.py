@@ -1,4 +1,4 @@
-"""tls-verify-failed: the backend's certificate does not verify."""
+"""tls-verify-failed: verification of the backend's certificate fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""unix-socket-permission: the worker's user may not write to the socket, or not pass through one of its directories."""
+"""unix-socket-permission: the worker's user cannot write to the socket or traverse one of its directories."""
 
 from __future__ import annotations
 

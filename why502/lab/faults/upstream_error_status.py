@@ -1,4 +1,4 @@
-"""upstream-error-status: the application itself answers 5xx, and nginx passes it on."""
+"""upstream-error-status: the application itself returns 5xx, and nginx passes it on."""
 
 from __future__ import annotations
 

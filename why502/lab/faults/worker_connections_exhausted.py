@@ -1,4 +1,4 @@
-"""worker-connections-exhausted: worker_connections is too low for the load. A proxied request needs two of them."""
+"""worker-connections-exhausted: worker_connections is too low for the load. A proxied request needs two connections."""
 
 from __future__ import annotations
 

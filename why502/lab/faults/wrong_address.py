@@ -1,4 +1,4 @@
-"""wrong-address: the application listens on another address or family than the one that nginx connects to."""
+"""wrong-address: the application listens on a different address or address family than nginx connects to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""wrong-port: the application listens on one port, and proxy_pass names another."""
+"""wrong-port: the application listens on one port, but proxy_pass names another."""
 
 from __future__ import annotations
 

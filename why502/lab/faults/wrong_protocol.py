@@ -1,4 +1,4 @@
-"""wrong-protocol: nginx speaks another protocol than the backend."""
+"""wrong-protocol: nginx speaks a different protocol than the backend."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Stacks: real packages on a booted systemd, broken the way they break in life, under the traffic of normal users."""
+"""Stacks: real packages on a booted systemd, broken as in production, under the traffic of normal users."""

@@ -1,4 +1,4 @@
-"""The root directory that every stack boots from: built once from Debian, PyPI and npm packages, then only read.
+"""The root directory that every stack boots from: built once from Debian, PyPI and npm packages, then read-only.
 
 It lives in a cache directory named by the hash of `packages.toml`. Where packages come from is the machine's own business:
 apt's sources, pip's and npm's configuration are used as they are.

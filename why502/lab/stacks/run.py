@@ -1,4 +1,4 @@
-"""Runs scenes, two at a time, judges the first answers, and writes them down."""
+"""Runs scenes, two at a time, judges the first answers, and records them."""
 
 from __future__ import annotations
 

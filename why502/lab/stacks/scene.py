@@ -1,4 +1,4 @@
-"""One scene: a stack is set up, used, broken (or not), used on, and diagnosed from the inside, as its owner would.
+"""One scene: a stack is set up, used, broken (or not), used again, and diagnosed from the inside, as its owner would.
 
 Runs in the namespaces of `container.py`. Prints one JSON object: what was expected, what was answered, and whether the look
 itself changed anything on the machine. Usage: scene.py STACK ID NAME [BUNDLE]

@@ -1,4 +1,4 @@
-"""What a stack, its faults and its healthy days are: plain values, told before anything runs."""
+"""A stack, its faults and its healthy days: plain values, defined before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that many stacks have in common, as their packages and tutorials write them."""
+"""Files that many stacks share, as their packages and tutorials write them."""
 
 from __future__ import annotations
 

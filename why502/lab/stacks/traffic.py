@@ -1,4 +1,4 @@
-"""Normal users: a handful of clients that each ask for one thing after another, think in between, and give up when it takes too long."""
+"""Normal users: a few clients that each send one request after another, with pauses, and give up when it takes too long."""
 
 from __future__ import annotations
 

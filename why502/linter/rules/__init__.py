@@ -1,1 +1,1 @@
-"""Rules that belong to no single cause, a file for each subject. Every Rule in a module here is found by itself."""
+"""Rules that belong to no single cause, one file per subject. Every Rule in a module here is found automatically."""

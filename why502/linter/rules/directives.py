@@ -1,4 +1,4 @@
-"""Directives that the nginx which is to run them does not know, or not there: the reload is refused, the old state runs on."""
+"""Directives that the nginx version does not support, or not in that block: nginx rejects the reload and keeps the old configuration."""
 
 from __future__ import annotations
 

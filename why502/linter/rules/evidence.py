@@ -1,4 +1,4 @@
-"""Logs that will not tell why a request failed. They cause nothing, and make every cause harder to find."""
+"""Logs that do not show why a request failed. They cause no failure, but make every cause harder to find."""
 
 from __future__ import annotations
 

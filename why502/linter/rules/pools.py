@@ -1,4 +1,4 @@
-"""PHP-FPM pools: values that FPM refuses, sockets that the proxy cannot use.
+"""PHP-FPM pools: values that PHP-FPM rejects, and sockets that the proxy cannot use.
 
 Sources: sapi/fpm/fpm/fpm_conf.c (fpm_conf_process_all_pools), fpm_unix.c (fpm_unix_resolve_socket_permissions).
 """

@@ -1,4 +1,4 @@
-"""What every directive allows by itself and nginx refuses as a whole: buffers, groups, locations, zones.
+"""Configurations that nginx rejects although each directive is valid: buffers, groups, locations, zones.
 
 Sources: `*_merge_loc_conf` of the upstream modules, src/http/ngx_http_upstream.c (ngx_http_upstream_server),
 src/http/modules/ngx_http_proxy_module.c (ngx_http_proxy_pass), src/http/ngx_http.c (ngx_http_add_location).

@@ -1,4 +1,4 @@
-"""systemd units of applications behind the proxy: what systemd ignores, and what keeps them from coming back or being reached.
+"""systemd units of applications behind the proxy: settings that systemd ignores, and settings that prevent a restart or a connection.
 
 Sources: systemd.unit(5), systemd.service(5), systemd.exec(5); src/core/load-fragment-gperf.gperf.in for the sections of keys.
 """

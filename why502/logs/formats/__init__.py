@@ -1,4 +1,4 @@
-"""The log formats, found by their directories: of products in `gateways/*/logs`, `backends/*/logs` and `supervisors/*/logs`, the others here.
+"""The log formats, found by their directories: products in `gateways/*/logs`, `backends/*/logs` and `supervisors/*/logs`, the others here.
 
 A module that has `fits` is a format, the others serve one.
 """

@@ -1,4 +1,4 @@
-"""What any program may say in its own log, a shell that starts it, and the C and C++ libraries as they end it (glibc, libstdc++).
+"""Messages of any program, of the shell that starts it, and of the C and C++ libraries when they abort it (glibc, libstdc++).
 
 The words are common, so the patterns are narrow and this format never outdoes one that knows its program.
 """

@@ -1,4 +1,4 @@
-"""Lines of the configuration of application servers that tell where they listen: people put them beside the logs.
+"""Configuration lines of application servers that name their listen address: people paste them next to logs.
 
 PHP-FPM pool files (`listen = …`), uWSGI's ini (`socket = …`, `http-socket = …`), gunicorn's Python file (`bind = "…"`).
 """

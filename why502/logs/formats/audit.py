@@ -1,4 +1,4 @@
-"""SELinux, AppArmor and seccomp denials: audit.log, `ausearch -i`, the journal, the kernel's log, setroubleshoot's sentence.
+"""SELinux, AppArmor and seccomp denials: audit.log, `ausearch -i`, the journal, the kernel log, setroubleshoot's sentence.
 
 Before kernel 3.16 an AVC has no `permissive=`; with permissive=1, and AppArmor's ALLOWED, nothing was denied: no symptom. Sources:
 security/selinux/avc.c, security/apparmor/audit.c, kernel/auditsc.c (comm is hexadecimal where it holds a space or a quote).

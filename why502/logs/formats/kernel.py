@@ -1,4 +1,4 @@
-"""The kernel's log, 2.6 to 6.18, in every form it is kept (dmesg, dmesg -T, journal, syslog, /dev/kmsg), and user-space OOM killers.
+"""The kernel log, 2.6 to 6.18, in every form (dmesg, dmesg -T, journal, syslog, /dev/kmsg), and user-space OOM killers.
 
 Who is killed stands in `Killed process N (name)`; who "invoked oom-killer" only asked for memory at the wrong moment (mm/oom_kill.c).
 `oom-kill:constraint=…` has the cgroup (from 4.19 on). `process_pid` is a number of the host's pid namespace. Others: mm/memory.c and

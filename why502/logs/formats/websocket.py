@@ -1,4 +1,4 @@
-"""What servers say of a WebSocket handshake that came without its Upgrade or Connection header, in whatever language they are written.
+"""Messages of servers in any language about a WebSocket handshake without its Upgrade or Connection header.
 
 Sources: gorilla/websocket server.go, gobwas/ws errors.go, coder/websocket accept.go, Spring AbstractHandshakeHandler, ws (Node.js)
 websocket-server.js, Tornado websocket.py, aiohttp web_ws.py, websockets (Python) server.py, Boost.Beast error.ipp, Action Cable.

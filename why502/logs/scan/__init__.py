@@ -1,1 +1,1 @@
-"""The bulk scan of `why502 logs`: whole logs of any size, cut into parts that are counted apart and merged into one sum."""
+"""The engine of `why502 logs`: logs of any size are split into parts, which are counted separately and merged."""

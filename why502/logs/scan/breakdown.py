@@ -1,4 +1,4 @@
-"""The outcomes of requests, looked at from each side: by minute, status, symptom, target, number of attempts."""
+"""Request outcomes by minute, status, symptom, target and number of attempts."""
 
 from __future__ import annotations
 

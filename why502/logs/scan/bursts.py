@@ -1,4 +1,4 @@
-"""Finds the minutes in which far more failed than usual, and what was different in them."""
+"""Finds the minutes with far more failures than usual, and what was different in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failed attempts, and the lines of error logs, stand for."""
+"""The usual causes of failed attempts and error-log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted of a log: sums of whole numbers only, so that the sum of the parts is the whole, in whatever way it was cut.
+"""Counters of a log. They are sums of integers only, so any split of the log gives the same result.
 
 Bounds: beyond MOST_KEYS routes, clients or servers the rarest that never failed are given up, and `lost` says how much the count of
 one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact. What is given up depends on the

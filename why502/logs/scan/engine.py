@@ -1,4 +1,4 @@
-"""Who reads the parts: this process, or several. In whatever order it is done, the sum is the same."""
+"""Reads the parts in this process or in several. The result does not depend on the order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of `why502 logs` as it was asked for, and how far it is."""
+"""One run of `why502 logs`: its options and its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the lines of one log are read: told by the user, by the configuration, or by its content."""
+"""The line format of one log: given by the user, taken from the configuration, or inferred from the content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something was met in each minute: eight bytes a minute, since a month has 43 200 and much is counted by the minute."""
+"""Counts per minute, eight bytes each: a month has 43 200 minutes, and many things are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one request ended: its status and the attempts behind it, shared by all requests that ended alike."""
+"""The outcome of a request: its status and its attempts, shared by all requests with the same outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of another machine over SFTP, through the machine's own `ssh`: so its keys, agent, jump hosts and known hosts hold."""
+"""Remote files over SFTP through the machine's own `ssh`, so its keys, agent, jump hosts and known hosts apply."""
 
 from __future__ import annotations
 

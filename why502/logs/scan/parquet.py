@@ -1,4 +1,4 @@
-"""The records of access logs as Parquet files, for SQL: a file for each part, the columns of SCHEMA (docs/logs.md)."""
+"""Writes the records of access logs as Parquet files, for SQL: one file per part, with the columns of SCHEMA (docs/logs.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMA = {
     "ended_at": ("timestamp[us, tz=UTC]", "when the request ended"),
     "client": ("string", "address of the client"),
     "server": ("string", "server name, otherwise the requested Host"),
-    "method": ("string", "GET, POST…; null where the request line is none"),
+    "method": ("string", "GET, POST…; null if the request line is invalid"),
     "path": ("string", "as asked for, with its query; secrets removed"),
     "route": ("string", "method and path with * in place of numbers"),
     "status": ("int16", "what the client got"),

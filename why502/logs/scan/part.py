@@ -1,4 +1,4 @@
-"""One part of one log, from its bytes to its counts. Part after part, on any machine, it is the same function of the same bytes."""
+"""One part of one log, from its bytes to its counts. On any machine, the same bytes give the same counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of a log, cut at line ends: as chunks for Python, or laid into the memory of the kernel."""
+"""A part of a log cut at line ends: as chunks for Python, or copied into the memory of the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream that comes once: standard input, or a server that sends nothing but the whole."""
+"""A stream that can be read only once: standard input, or a server without range support."""
 
 from __future__ import annotations
 

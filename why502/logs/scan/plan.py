@@ -1,4 +1,4 @@
-"""Which parts of which files are to be read. The plan depends on the files alone, never on who reads them: so does the sum."""
+"""The parts to read of each file. The plan depends only on the files, not on the readers, and so does the result."""
 
 from __future__ import annotations
 

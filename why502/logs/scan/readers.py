@@ -1,4 +1,4 @@
-"""Processes that read logs side by side, forked before it is known what to read: they load the kernel while this one finds that out.
+"""Reader processes, forked before the input is known: they load the kernel while the first process examines the files.
 
 One of them forks the others when it has the kernel, takes what they counted, and hands over the sum. All end when who forked them does.
 """

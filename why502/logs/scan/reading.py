@@ -1,4 +1,4 @@
-"""From the lines of one part to counts: what the kernel does not read is parsed here."""
+"""From the lines of one part to counts: lines that the kernel does not read are parsed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs elsewhere: what fsspec reaches (s3://, gs://, http://…), and ssh:// through the machine's own ssh."""
+"""Remote logs: what fsspec supports (s3://, gs://, http://…), and ssh:// through the machine's own ssh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values of `why502 logs`: what every rendering shows. Times of requests in seconds, of the clock in UTC."""
+"""The values of `why502 logs` that every output shows. Durations are in seconds, times in UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the counts to the report."""
+"""Builds the report from the counts."""
 
 from __future__ import annotations
 

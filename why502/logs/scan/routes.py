@@ -1,4 +1,4 @@
-"""The route of a request: its method and path, without the query and with `*` in place of what numbers things."""
+"""The route of a request: its method and path, without the query and with `*` in place of ids and numbers."""
 
 from __future__ import annotations
 

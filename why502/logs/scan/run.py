@@ -1,4 +1,4 @@
-"""One run of `why502 logs`: find the files, plan, read, merge in the order of the parts, and sum up."""
+"""One run of `why502 logs`: find the files, plan, read, merge the parts in order, and build the report."""
 
 from __future__ import annotations
 

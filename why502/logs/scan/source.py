@@ -1,4 +1,4 @@
-"""The files that the paths on a command line mean: files, directories, patterns, rotated sets, and what fsspec reaches."""
+"""Resolves the paths of a command line: files, directories, patterns, rotated sets, and addresses for fsspec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file to read, and which names are none of a log."""
+"""A file to read, and names that are never logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The targets, each compared with the others of its group."""
+"""Compares each target with its peers in the group."""
 
 from __future__ import annotations
 

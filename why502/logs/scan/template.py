@@ -1,4 +1,4 @@
-"""From the lines of an access log to the `log_format` that made them: one that is known is read at once, not guessed line by line."""
+"""Infers the `log_format` from the lines of an access log, so that lines are not guessed one by one."""
 
 from __future__ import annotations
 

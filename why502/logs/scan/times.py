@@ -1,4 +1,4 @@
-"""Percentiles of the times that were counted."""
+"""Percentiles of the counted durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be read of logs, part by part, and what is told of each part."""
+"""The work of reading logs part by part, and the result of each part."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The outputs of `why502 lint`, a file for each: render(report, terminal) -> str."""
+"""The outputs of `why502 lint`, one file each: render(report, terminal) -> str."""

@@ -1,4 +1,4 @@
-"""Lint findings as workflow commands of GitHub Actions: annotations beside the lines of a change."""
+"""Lint findings as workflow commands of GitHub Actions: annotations next to the lines of a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show beside the lines.
+"""Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show next to the lines.
 
 Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
 many viewers. Columns count characters from 1 (`columnKind`), as our bytes do wherever the line is ASCII.

@@ -1,4 +1,4 @@
-"""Lint findings for a person: file, line, what, and what to do; the worst word first."""
+"""Lint findings for a terminal: file, line, problem and fix, the most severe first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The report of `why502 logs`: text, JSON, HTML, Prometheus. Each offers `render(report, terminal, *, by, top) -> str`."""
+"""The report of `why502 logs`: text, JSON, HTML, Prometheus. Each module has `render(report, terminal, *, by, top) -> str`."""

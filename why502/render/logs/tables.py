@@ -1,4 +1,4 @@
-"""The tables of the log report, for all outputs: each a list of rows of the same keys."""
+"""The tables of the log report, for all outputs: each a list of rows with the same keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Docker, podman, compose and Kubernetes about a container: `ps`, `inspect`, `events`, the daemon's errors, kubelet's reasons.
+"""Messages of Docker, podman, compose and Kubernetes about containers: `ps`, `inspect`, `events`, daemon errors, kubelet reasons.
 
 Exit code 137 is 128 + SIGKILL: by the OOM killer, by `docker kill`, or after the grace time of `stop`; only OOMKilled tells which.
 """

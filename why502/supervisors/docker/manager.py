@@ -1,4 +1,4 @@
-"""Containers, as a Docker or podman engine knows them, over its socket (Docker Engine API, v1.24 on; podman's is the same).
+"""Containers of a Docker or podman engine, read over its socket (Docker Engine API, v1.24 on; podman's is the same).
 
 Exit code 137 alone does not tell who killed: State.OOMKilled does, and not in every set-up.
 """

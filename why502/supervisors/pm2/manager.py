@@ -1,4 +1,4 @@
-"""pm2's applications: asked of the daemon that runs, over its own socket, so that none is ever started.
+"""pm2's applications, read from the running daemon over its own socket, so that no daemon is ever started.
 
 The command `pm2` starts a daemon where none runs. The socket speaks AMP frames with JSON (pm2: lib/Daemon.js, modules/pm2-axon,
 amp, amp-message). Without a daemon the saved list (dump.pm2) tells what would run. Environments are looked at and never kept.

@@ -1,4 +1,4 @@
-"""supervisord's programs: its configuration files, its XML-RPC interface, and its log for what ended how often.
+"""supervisord's programs: its configuration files, its XML-RPC interface, and its log for exits and restarts.
 
 supervisord.org/configuration.html, /api.html. The interface tells no signal: the log does ("terminated by SIGSEGV").
 """

@@ -1,4 +1,4 @@
-"""What an exit status of 200 and above means to systemd (systemd.exec(5), src/shared/exit-status.c), and a unit's Result."""
+"""The meaning of exit statuses from 200 in systemd (systemd.exec(5), src/shared/exit-status.c), and of a unit's Result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for a failed unit's words.
+"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for the messages of a failed unit.
 
 org.freedesktop.systemd1(5) has the properties. Times are taken from the monotonic ones: those in words are local.
 """

@@ -1,4 +1,4 @@
-"""systemd's unit files: text → entries with their places.
+"""systemd's unit files: text → entries with their positions.
 
 The syntax is that of systemd.syntax(7): sections, `Key=value`, a backslash at the line's end joins lines, `#` and `;` begin
 comments, an empty value clears what was said before.

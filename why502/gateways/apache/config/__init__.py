@@ -1,4 +1,4 @@
-"""What of an httpd configuration a diagnosis needs: where ProxyPass, balancers and SetHandler lead, and how long is waited for them.
+"""The parts of an httpd configuration that a diagnosis needs: targets of ProxyPass, balancers and SetHandler, and their timeouts.
 
 Source: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMember, ProxyTimeout, SetHandler) and of core (Timeout). Only read.
 """

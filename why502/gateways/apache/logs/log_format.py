@@ -1,4 +1,4 @@
-"""From a LogFormat of Apache to an nginx `log_format` whose lines look the same, with `escape` APACHE. [mod_log_config, Custom Log Formats]"""
+"""Converts an Apache LogFormat to an nginx `log_format` with the same lines, with `escape` APACHE. [mod_log_config, Custom Log Formats]"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caddy's configuration: the routes, targets and logs that a Caddyfile, or its JSON form, names.
+"""Caddy's configuration: the routes, targets and logs that a Caddyfile or its JSON form names.
 
 Sources: caddyserver.com/docs/caddyfile/concepts, directives/reverse_proxy, directives/php_fastcgi, directives/log, and
 caddyserver.com/docs/json. What it has by default: `dial_timeout` 3 s, no limit for the response header.

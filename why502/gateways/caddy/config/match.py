@@ -1,4 +1,4 @@
-"""Which route of a Caddy a request takes, by its path. Source: caddyserver.com/docs/caddyfile/directives (sorting: the longest path first)."""
+"""The Caddy route that a request takes, by its path. Source: caddyserver.com/docs/caddyfile/directives (sorting: the longest path first)."""
 
 from __future__ import annotations
 

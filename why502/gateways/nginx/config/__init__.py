@@ -1,4 +1,4 @@
-"""nginx: its configuration language, its files, and what they mean.
+"""nginx's configuration: its language, its files, and their meaning.
 
 tree = parse(content, "/etc/nginx/nginx.conf")       # lossless: text(tree) == content
 configuration = load(host.read, host.list, "/etc/nginx/nginx.conf", version="1.22.1", build_arguments=(...))

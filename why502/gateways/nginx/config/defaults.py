@@ -1,4 +1,4 @@
-"""What nginx does where the configuration says nothing: by version, by pass directive, by build option.
+"""nginx's defaults, by version, pass directive and build option.
 
 From the `*_merge_loc_conf` functions of the upstream modules (src/http/modules, src/stream), src/event/ngx_event.c and
 auto/options; versions from nginx's CHANGES.

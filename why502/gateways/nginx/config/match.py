@@ -1,4 +1,4 @@
-"""Which route a request takes: the choice of the server by address and name, and of the location by URI.
+"""The route that a request takes: selection of the server by address and name, and of the location by URI.
 
 As src/http/ngx_http_core_module.c does it (ngx_http_find_virtual_server, ngx_http_core_find_location), on the URI that a log
 shows. What rewrites and internal redirects do is followed as far as the configuration alone tells it.

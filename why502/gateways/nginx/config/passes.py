@@ -1,4 +1,4 @@
-"""Where pass directives lead, and what is in force on the way (src/http/ngx_http_upstream.c, src/core/ngx_inet.c)."""
+"""The targets of pass directives, and the settings in force for them (src/http/ngx_http_upstream.c, src/core/ngx_inet.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in force at a level of the configuration.
+"""The settings in force at one level of the configuration.
 
 A level inherits a directive, with all its occurrences, only if it does not set it itself: nginx merges arrays and single
 values alike (the `ngx_conf_merge_*` macros of src/core/ngx_conf_file.h, and the `*_merge_loc_conf` functions).

@@ -1,4 +1,4 @@
-"""Sizes and times as nginx writes them (src/core/ngx_parse.c)."""
+"""Parses sizes and times in nginx's notation (src/core/ngx_parse.c)."""
 
 from __future__ import annotations
 

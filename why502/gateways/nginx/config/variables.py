@@ -1,4 +1,4 @@
-"""Variables whose values the configuration itself tells: `set`, `map`, `geo`, `split_clients`."""
+"""Variables whose values the configuration defines: `set`, `map`, `geo`, `split_clients`."""
 
 from __future__ import annotations
 

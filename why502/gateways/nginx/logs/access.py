@@ -1,4 +1,4 @@
-"""The access log of nginx, by its `log_format`, or without knowing it: combined, common, with what people usually add; JSON.
+"""nginx's access log, read by its `log_format` or without knowing it: combined, common, both with the usual additions; JSON.
 
 What the variables hold: src/http/ngx_http_upstream.c ngx_http_upstream_*_variable, src/http/modules/ngx_http_log_module.c.
 """

@@ -1,4 +1,4 @@
-"""From a `log_format` to what reads its lines (src/http/modules/ngx_http_log_module.c)."""
+"""From a `log_format` to a parser for its lines (src/http/modules/ngx_http_log_module.c)."""
 
 from __future__ import annotations
 

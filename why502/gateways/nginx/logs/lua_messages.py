@@ -1,4 +1,4 @@
-"""What the Lua of gateways built on OpenResty logs through nginx: Kong and APISIX balancers, resty.dns, resty.healthcheck.
+"""Lua messages in the nginx log of gateways built on OpenResty: balancers of Kong and APISIX, resty.dns, resty.healthcheck.
 
 Source: kong/runloop/handler.lua, kong/runloop/balancer, kong/resty/dns/client.lua; apisix/balancer.lua, apisix/upstream.lua.
 """

@@ -1,4 +1,4 @@
-"""What each message of the nginx error log means.
+"""The meaning of each message of the nginx error log.
 
 The table beside this file holds every text that nginx 1.0.15 to 1.31.5 can log, grouped by meaning. One text can have several
 meanings; what stands around it decides: errno, what nginx was doing (`while …`), the level, the kind of address.

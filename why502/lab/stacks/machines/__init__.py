@@ -1,1 +1,1 @@
-"""The stacks themselves, one family a file."""
+"""The stacks themselves, one family per file."""

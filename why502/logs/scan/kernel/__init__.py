@@ -1,4 +1,4 @@
-"""The kernel: what reads lines fast, in a sandbox of WebAssembly. Needs the package wasmtime; without it Python reads them all."""
+"""The kernel: the compiled line reader in a WebAssembly sandbox. Needs the package wasmtime; without it Python parses all lines."""
 
 from __future__ import annotations
 
