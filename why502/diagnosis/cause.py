@@ -10,11 +10,16 @@ from why502.model.base import Value
 from why502.model.finding import Evidence, Layer
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.target import Target
 
 
 def nothing(_: object) -> Iterator[object]:
     """Yield nothing."""
     return iter(())
+
+
+def nowhere(_: object) -> None:
+    """Return None: there is no target to name."""
 
 
 def silent(_: object) -> str:
@@ -40,7 +45,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `lingers_s`: how long failures may go on after it was fixed, in seconds.
     `foresee` are the rules that find this cause in a configuration before it happens.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
-    sentence of its own, naming what differs (ports, sizes, users); "" where it cannot.
+    sentence of its own, naming what differs (ports, sizes, users); "" where it cannot. `aim`: the target of failures whose log names none.
     """
 
     id: str
@@ -64,3 +69,4 @@ class Cause(Value, frozen=True, kw_only=True):
     foresee: tuple[Rule, ...] = ()
     remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]
     tell: Callable[[Case], str] = silent
+    aim: Callable[[Case], Target | None] = nowhere

@@ -7,6 +7,7 @@ value is the confidence. No cause states a confidence of its own, so causes are 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -266,7 +267,7 @@ def _finding(weighed: _Weighed) -> Finding:
         layer=cause.layer,
         confidence=confidence,
         message=_sentence(cause, case, weighed.seen),
-        target=case.target or _named(case, tallies),
+        target=case.target or _named(case, tallies) or _aimed(cause, case),
         group=_group(case, tallies),
         proxy=product,
         place=Place(server=route.server, location=route.location, at=route.at or route.location_at)
@@ -300,13 +301,32 @@ def _named(case: Case, tallies: list[Tally]) -> Target | None:
     names = {
         name for name in said if name and not Target(host=name, port=1).is_address
     }  # the name server's own address is no name
-    found = {
-        peer.target
-        for route in case.routes
-        for peer in route.peers
-        if peer.target is not None and not peer.target.is_address and peer.target.host.lower() in names
-    }
-    return found.pop() if len(names) == 1 and len(found) == 1 else None
+    if len(names) != 1:
+        return None
+    name = names.pop()
+    peers = [peer for route in case.routes for peer in route.peers]
+    found = {peer.target for peer in peers if peer.target and not peer.target.is_address and peer.target.host.lower() == name}
+    found = found or {target for peer in peers if (target := _filled(peer.name, name))}
+    return found.pop() if len(found) == 1 else None
+
+
+_VARIABLE = re.compile(r"\$\{?\w{1,64}\}?")
+
+
+def _filled(written: str, name: str) -> Target | None:
+    """Return the name with its port where what is written, with variables in it, may be that name; None where it is not."""
+    host, _, port = written.rpartition(":") if re.search(r":\d{1,5}$", written) else (written, "", "0")
+    parts = _VARIABLE.split(host.lower())
+    is_it = len(parts) > 1 and any(parts) and re.fullmatch(r"[\w.-]*".join(map(re.escape, parts)), name)
+    return Target(host=name, port=int(port)) if is_it else None
+
+
+def _aimed(cause: Cause, case: Case) -> Target | None:
+    """Return where the cause itself knows that the failures of no target were made."""
+    try:
+        return cause.aim(case)
+    except Exception:  # a target that we cannot tell must not cost the diagnosis
+        return None
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
@@ -511,19 +531,33 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
 def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
     """Return it lowered where each member of the group has one cause that lies not in the members themselves; None where not."""
     group = weighed.case.empty_group
-    if not weighed.cause.sums_members or group is None or weighed.confidence < ASSERTED:
+    if not weighed.cause.sums_members or weighed.confidence < ASSERTED:
         return None
-    members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, weighed.case.here)}
+    if group is not None:
+        members = {target for peer in group.peers if not peer.is_down for target in addresses(peer, weighed.case.here)}
+    else:
+        members = _checked_out(weighed.case)
     least = max(weighed.confidence - MARGIN, ASSERTED)
     held: dict[str, set[Target | None]] = {}
     for (cause, where), confidence in asserted.items():
         if where in members and confidence >= least and CAUSES[cause].layer is not Layer.UPSTREAM:
             held.setdefault(cause, set()).add(where)
     same = sorted(cause for cause, places in held.items() if places == members)
-    if not same:
+    if not same or not members:
         return None
-    note = Evidence(message=f"each server of {group.name} has its own {same[0]}", weight=YIELDED - WEAK)
+    name = group.name if group is not None else "the group"
+    note = Evidence(message=f"each server of {name} has its own {same[0]}", weight=YIELDED - WEAK)
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
+
+
+def _checked_out(case: Case) -> set[Target]:
+    """Return the targets whose health checks got another answer than expected, by the gateway that had no server left."""
+    empty = case.tally(Symptom.NO_LIVE_UPSTREAMS) if case.target is None else None
+    logs = case.here.logs
+    if empty is None or logs is None:
+        return set()
+    told = (tally for tally in logs.tallies if tally.symptom is Symptom.HEALTH_CHECK_STATUS and tally.proxy == empty.proxy)
+    return {tally.target for tally in told if tally.target is not None}
 
 
 def _doubted(weighed: _Weighed) -> _Weighed:

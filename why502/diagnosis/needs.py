@@ -37,7 +37,10 @@ _NAMED = (
     ("a database", re.compile(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
 )
 _HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
+FORWARDED = "the other end of systemd-socket-proxyd"  # whose address stands in its command alone
 _PLACES = (
+    re.compile(rf"^connect {_HOST}:(?P<port>\d{{1,5}}): "),  # stunnel
+    re.compile(rf"^{_HOST}:(?P<port>\d{{1,5}}): TIMEOUTconnect exceeded"),
     re.compile(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
     re.compile(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
     re.compile(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
@@ -57,7 +60,7 @@ _DOWN = (
         "does not answer connection attempts",
         re.compile(
             r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT|no route to host|EHOSTUNREACH"
-            r"|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
+            r"|TIMEOUTconnect exceeded|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
         ),
     ),
     (
@@ -106,7 +109,15 @@ _DOWN = (
         re.compile(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
     ),
 )
-_UNPLACED = (  # client libraries that name no address
+_UNPLACED = (  # client libraries and forwarders that name no address
+    (FORWARDED, "refuses connections", re.compile(r"^Failed to connect to remote host: Connection refused")),
+    (
+        FORWARDED,
+        "does not answer connection attempts",
+        re.compile(r"^Failed to connect to remote host: (?:Connection timed out|No route)"),
+    ),
+    (FORWARDED, "is not there", re.compile(r"^Failed to connect to remote host: No such file")),
+    (FORWARDED, "does not resolve", re.compile(r"^Failed to (?:resolve|get) (?:remote )?host")),
     ("Redis", "is out of memory and refuses to write", re.compile(r"\bOOM command not allowed when used memory")),
     ("Redis", "cannot save its data and refuses to write", re.compile(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
     ("Redis", "is read-only", re.compile(r"\bREADONLY You can't write against a read only")),

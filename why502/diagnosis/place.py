@@ -147,8 +147,13 @@ class Place:
     @cached_property
     def is_left_out(self) -> bool:
         """True where the proxy had no server left to try of the group that the target belongs to."""
+        empty = self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS)
         group = self.group
-        return group is not None and any(t.group == group.name for t in self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS))
+        if group is not None:
+            return any(tally.group == group.name for tally in empty)
+        kinds = {self.joins.proxy_of[id(route)].kind for route in self.routes}
+        names = {name for route in self.routes for name in (route.server, *route.server_names)}
+        return any(t.proxy in kinds and t.group not in self.joins.groups and (not t.server or t.server in names) for t in empty)
 
     @cached_property
     def proxies(self) -> tuple[Proxy, ...]:

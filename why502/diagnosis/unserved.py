@@ -7,6 +7,7 @@ scanners ask for what never existed, robots for what is gone, and some clients m
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -111,8 +112,23 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
     found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
     found = [one if one.at else one._replace(target=_only_target(here, one.server)) for one in found]
+    found = [_by_words(here, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
+
+
+def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
+    """Return it with the one backend whose application reports about as many errors of its own, where the routes lead to several."""
+    if one.target is not None or one.reason is not Reason.APPLICATION:
+        return one
+    ends = {peer.target for each in ((route,) if route else routes(here)) for peer in each.peers}
+    told: Counter[Target] = Counter()
+    for event in here.events or ():
+        if event.symptom is Symptom.APPLICATION_ERROR and event.target is not None and event.target in ends:
+            told[event.target] += event.count
+    most = told.most_common(2)
+    is_one = len(most) == 1 or (len(most) == 2 and 4 * most[1][1] <= most[0][1])
+    return one._replace(target=most[0][0]) if is_one and 2 * most[0][1] >= one.refused else one
 
 
 def _only_target(here: Snapshot, server: str) -> Target | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.needs import PRODUCTS, Need, need_of
+from why502.diagnosis.needs import FORWARDED, PRODUCTS, Need, need_of
 from why502.diagnosis.unserved import unserved
 from why502.model.logs import Symptom
 from why502.model.snapshot import Dependency, Event
@@ -68,11 +68,18 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
 
 def called(case: Case, need: Need) -> str:
     """Return what the application's words name, with its address where it is connected to one database only and they name none."""
+    if need.product == FORWARDED:
+        return next((service.argv[-1] for service in case.services if is_forwarder(service.argv)), need.name)
     if need.place is None and need.product in _DATABASES:
         peers = [peer for peer in case.dependencies if peer.is_heard and PRODUCTS.get(peer.peer.port) in _DATABASES]
         if len(peers) == 1:
             return name_of(peers[0])
     return need.name
+
+
+def is_forwarder(argv: tuple[str, ...]) -> bool:
+    """Return whether a command only passes connections on to the address that it ends with."""
+    return len(argv) > 1 and argv[0].endswith("/systemd-socket-proxyd") and not argv[-1].startswith("-")
 
 
 def name_of(peer: Dependency) -> str:

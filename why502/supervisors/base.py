@@ -209,7 +209,9 @@ def _file_names(host: Host, path: str, port: int) -> bool:
     content = attempt(partial(host.read, path, limit_bytes=CONFIG_BYTES))
     if not content or str(port).encode() not in content:
         return False
-    pattern = re.compile(rf"(?i)(?:port|listen|bind|addr|host|socket|https?)[^\n#]{{0,60}}?(?<![\w.]){port}(?![\w.])")
+    pattern = re.compile(
+        rf"(?i)(?:port|listen|bind|addr|host|socket|https?|^accept|^frontend)[^\n#]{{0,60}}?(?<![\w.]){port}(?![\w.])"
+    )
     for line in content.decode("utf-8", "replace").splitlines():
         stripped = line[:500].strip()
         name, equals, value = stripped.removeprefix("export ").partition("=")

@@ -21,9 +21,11 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.target import Target
 
 
 @rule(121, "auth-request-with-body", Severity.WARNING)
@@ -52,10 +54,28 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
             )
 
 
+def aim(case: Case) -> Target | None:
+    """Return the one backend of the subrequests that failed, as the configuration leads to it; None where there are several."""
+    told = [tally for tally in case.tallies if tally.symptom is Symptom.AUTH_FAILED]
+    failed = {(tally.server, request) for tally in told for request, _ in tally.requests}
+    asking = [route for server, request in failed for route in case.joins.taken(request, server)]
+    wanted = {
+        (route.server_at, setting.args[0]) for route in asking if (setting := route.setting("auth_request")) and setting.args
+    }
+    found = {
+        peer.target
+        for route in case.routes
+        for peer in route.peers
+        if (route.server_at, route.location.removeprefix("= ").removeprefix("^~ ")) in wanted
+    }
+    return found.pop() if len(found) == 1 else None
+
+
 CAUSE = Cause(
     id="auth-service-failed",
     layer=Layer.PROXY,
     message="the authentication or authorisation subrequest failed or returned an unexpected status",
     symptoms={Symptom.AUTH_FAILED: 5.0},
     foresee=(waits_for_body,),
+    aim=aim,
 )

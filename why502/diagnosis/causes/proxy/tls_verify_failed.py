@@ -36,6 +36,7 @@ DEPTH = "3"  # nginx takes a chain of one by default
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    yield from _told(case)
     if not case.seen(*CAUSE.symptoms):
         return
     for probe in case.probes:
@@ -44,8 +45,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def _told(case: Case) -> Iterator[Evidence]:
+    """Yield what a forwarder that does TLS for the proxy (stunnel) says of the other end's certificate."""
+    told = case.events(Symptom.TLS_UNVERIFIED) if case.failures else ()
+    if told:
+        count = sum(event.count for event in told)
+        times = f", {count} times" if count > 1 else ""
+        message = f"what listens on {case.target} passes connections on over TLS, and reports: {told[-1].detail}{times}"
+        yield supports(message, told[-1].source, PROOF)
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if told := case.events(Symptom.TLS_UNVERIFIED):
+        return f"the certificate of what lies behind {case.target} does not verify: {told[-1].detail}"
     reason = next((probe.certificate for probe in case.probes if probe.certificate), "")
     return f"the certificate of {case.target} does not verify: {reason}" if reason else ""
 
@@ -136,6 +149,7 @@ CAUSE = Cause(
     message="verification of the backend's certificate failed: expired, wrong name or unknown issuer",
     symptoms={Symptom.TLS_UNVERIFIED: PROOF},
     explains=frozenset({"tls-handshake-failed"}),
+    outranks=frozenset({"backend-crashed", "connection-reset", "premature-close"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

@@ -32,6 +32,11 @@ from why502.model.logs import Symptom
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against. nginx also logs "no live upstreams" for full servers (ngx_http_upstream_get_peer)."""
+    if case.target is not None and case.failures and (told := case.events(Symptom.PEER_LIMIT)):
+        count = sum(event.count for event in told)
+        times = f", {count} times" if count > 1 else ""
+        message = f"what passes connections on there reports: {told[-1].detail}{times}"
+        yield supports(message, told[-1].source, PROOF)
     if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
         return
     group = next(
@@ -87,6 +92,7 @@ CAUSE = Cause(
     message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue or a full connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
     explains=frozenset({"all-upstreams-down"}),
+    outranks=frozenset({"backend-crashed", "connection-reset", "premature-close"}),
     examine=examine,
     foresee=(
         limit_per_worker,

@@ -161,6 +161,9 @@ CAUSE = Cause(
     headline="a dependency of the application on {target} refuses connections or fails",
     outranks=frozenset(
         {
+            "backend-crashed",
+            "connection-reset",
+            "premature-close",
             "application-error",
             "backend-dependency-slow",
             "backend-hung",

@@ -1,0 +1,1 @@
+"""systemd-socket-proxyd: passes the connections of a socket unit on to another address."""

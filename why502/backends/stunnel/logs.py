@@ -1,0 +1,43 @@
+"""stunnel's log (src/client.c, verify.c, options.c): why it closes what it has accepted, and why it does not start."""
+
+from __future__ import annotations
+
+import re
+
+from why502.logs.phrases import Phrase, marks, read, share
+from why502.model.logs import LogRecord, Phase, Symptom
+
+NAME = "stunnel"
+_START = Phase.STARTUP
+_HEAD = re.compile(
+    r"LOG[0-7]\[(?:\d{1,20}|ui|cron|main|per-day)\]: |^\[[ .:!*]\] (?:stunnel |Service \[|Configuration |Initializing )"
+)
+PHRASES = (
+    Phrase(
+        ": s_connect: ",
+        r"s_connect: (?P<detail>connect \S{1,255}: (?!Operation (?:now )?in progress).{1,200})",
+        Symptom.APPLICATION_ERROR,
+        Phase.CONNECT,
+    ),
+    Phrase(
+        "TIMEOUTconnect exceeded",
+        r"s_poll_wait (?P<detail>\S{1,255}: TIMEOUTconnect exceeded)",
+        Symptom.APPLICATION_ERROR,
+        Phase.CONNECT,
+    ),
+    Phrase(": CERT: ", r"CERT: (?:Pre-verification error: )?(?P<detail>.*)", Symptom.TLS_UNVERIFIED, Phase.TLS),
+    Phrase("Failed to initialize TLS context", r"(?P<detail>Service \[[^\]]{1,255}\]: Failed to initialize TLS context)", Symptom.START_FAILED, _START),
+    Phrase("[!] Configuration failed", r"(?P<detail>Configuration failed)", Symptom.START_FAILED, _START),
+    Phrase("[!] No trusted certificates found", r"(?P<detail>No trusted certificates found)", Symptom.START_FAILED, _START),
+)  # fmt: skip
+MARKS = marks(PHRASES)
+
+
+def fits(sample: list[str]) -> float:
+    """Return the share of lines that only stunnel writes."""
+    return share(sample, lambda line: _HEAD.search(line) or parse(line))
+
+
+def parse(line: str) -> LogRecord | None:
+    """Return what one line says of a connection to the other end, or of a start; None for all other lines."""
+    return read(line, PHRASES, NAME)
