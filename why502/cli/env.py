@@ -46,7 +46,7 @@ def _stream(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
 
 @dataclass
 class Env:
-    """The world of a command. `stdout` takes the result and nothing else."""
+    """The environment of a command. `stdout` receives the result and nothing else."""
 
     stdin: TextIO = field(default_factory=lambda: _stream(sys.stdin, "r"))
     stdout: TextIO = field(default_factory=lambda: _stream(sys.stdout, "w"))
@@ -80,7 +80,7 @@ class Env:
             self.stdout.flush()
 
     def write_bytes(self, data: bytes) -> None:
-        """Write a result that is no text. Raises Why502Error, BrokenPipeError."""
+        """Write a binary result. Raises Why502Error, BrokenPipeError."""
         with self.writing():
             self.stdout.buffer.write(data)
             self.stdout.buffer.flush()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "why502.mitigations/1"
 LONGEST_S = 7 * 86400.0
-LOCK_S = 120.0  # how long the end of a lever waits for another run
+LOCK_S = 120.0  # how long the expiry of a mitigation waits for another run
 
 
 def pull(
@@ -39,7 +39,7 @@ def pull(
     format_: str,
     reaches: str = "",
 ) -> int:
-    """Carry a lever out; return 0 where it is pulled, 1 where it was put back or only shown.
+    """Apply a mitigation; return 0 if it is active, 1 if it was rolled back or only shown.
 
     `reaches` is a server that must be reachable for it. Raises Why502Error.
     """
@@ -94,14 +94,14 @@ def _end(text: str, now: datetime) -> datetime:
 
 
 def active(where: Path) -> list[Entry]:
-    """Return the levers that are pulled, the oldest first. Raises Why502Error."""
+    """Return the active mitigations, the oldest first. Raises Why502Error."""
     from why502.fix import journal
 
     return [entry for entry in journal.entries(where) if entry.lever and entry.phase is journal.Phase.KEPT]
 
 
 def listed(env: Env, state: str | None, *, is_json: bool) -> int:
-    """Write the levers that are pulled; return 1 where there are any."""
+    """Write the active mitigations; return 1 if there are any."""
     from why502.fix import journal
     from why502.render.words import clock, safe
 
@@ -129,7 +129,7 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
 
 
 def undone(env: Env, state: str | None, id_: str | None, *, is_json: bool) -> int:
-    """Take one lever back; return 0 where all of it is as before. Raises Why502Error."""
+    """Revert one mitigation; return 0 if everything is as before. Raises Why502Error."""
     from why502.cli.repair import ended, watched
     from why502.fix import journal, schedule, transaction
 
@@ -148,7 +148,7 @@ def undone(env: Env, state: str | None, id_: str | None, *, is_json: bool) -> in
 
 
 def expired(env: Env, state: str | None) -> int:
-    """Take back every lever whose time is over; return 1 where one could not be."""
+    """Revert every mitigation whose time is up; return 1 if one could not be reverted."""
     from why502.cli.repair import watched
     from why502.fix import journal, schedule, transaction
 
@@ -169,7 +169,7 @@ def expired(env: Env, state: str | None) -> int:
 
 
 def waited(env: Env, state: str | None) -> int:
-    """Wait for the ends of all levers that are pulled now or meanwhile, and take each back."""
+    """Wait until each mitigation, including later ones, expires, and revert it."""
     from why502.fix import journal
 
     where, failed = journal.directory(state), set[str]()
@@ -182,7 +182,7 @@ def waited(env: Env, state: str | None) -> int:
             failed |= {entry.id for entry in active(where)} & {entry.id for entry in due}
             continue
         first = min(entry.reverts_at for entry in ends if entry.reverts_at)
-        time.sleep(max(0.05, min(5.0, (first - env.now()).total_seconds())))  # the clock may be set, the lever taken back
+        time.sleep(max(0.05, min(5.0, (first - env.now()).total_seconds())))  # the clock may be set, the mitigation reverted
 
 
 def _due(where: Path, now: datetime) -> list[Entry]:
@@ -191,7 +191,7 @@ def _due(where: Path, now: datetime) -> list[Entry]:
 
 @contextlib.contextmanager
 def _locked(where: Path) -> Iterator[None]:
-    """Hold the lock, and wait for it some time."""
+    """Hold the lock; wait for it up to a limit."""
     from why502.fix import journal
 
     end = time.monotonic() + LOCK_S

@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def loudness(command: F) -> F:
-    """Add -q and -v. A command reads them where it says things beside its result: `env.is_quiet`, `env.is_verbose`."""
+    """Add -q and -v. A command reads them as `env.is_quiet` and `env.is_verbose`."""
 
     def heed(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value and context.obj is not None and parameter.name is not None:
@@ -23,5 +23,5 @@ def loudness(command: F) -> F:
 
 
 def only_format(name: str) -> Callable[[F], F]:
-    """Add --format to a command that has but one."""
+    """Add --format to a command that has only one format."""
     return click.option("--format", type=click.Choice([name]), default=name, show_default=True, expose_value=False)

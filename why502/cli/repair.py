@@ -63,7 +63,7 @@ def lacking(plan: Plan) -> str:
 
 
 def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
-    """Write the plan, and what may be done in its stead; return 1: there is something to do."""
+    """Write the plan and its alternatives; return 1: there is something to do."""
     if is_json:
         env.write(_json(plan, None, "planned", others, host=host))
     else:
@@ -110,7 +110,7 @@ def repair(
     urls: tuple[str, ...] = (),
     reverts_at: datetime | None = None,
 ) -> Entry:
-    """Carry the plan out; return its entry, kept, or reverted where it did not help. Raises Why502Error, NotApplied."""
+    """Apply the plan; return its entry, kept, or reverted if it did not help. Raises Why502Error, NotApplied."""
     from why502.fix import journal
     from why502.fix.repair import allowed
     from why502.fix.repair import repair as carry_out
@@ -138,7 +138,7 @@ def repair_with_first(
     is_json: bool,
     urls: tuple[str, ...] = (),
 ) -> int:
-    """Carry out one plan after the other until one helps; return 0 where one did, else 1. Raises Why502Error."""
+    """Apply one plan after the other until one helps; return 0 if one did, else 1. Raises Why502Error."""
     from why502.fix import journal, transaction
     from why502.fix.guard import refusal
     from why502.fix.repair import NotApplied
@@ -176,7 +176,7 @@ def repair_with_first(
 
 
 def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:
-    """Undo the last fix, or finish one that was interrupted; return the exit status. Raises Why502Error where there is none."""
+    """Undo the last fix, or finish an interrupted one; return the exit status. Raises Why502Error if there is none."""
     from why502.fix import journal, transaction
     from why502.fix.repair import verifier
 
@@ -197,7 +197,7 @@ def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) 
 
 
 def watched(env: Env) -> Progress:
-    """Return a progress that is told on stderr, and goes on where nobody reads it any more."""
+    """Return a progress function that writes to stderr and ignores a closed stderr."""
     from why502.fix.transaction import Progress
     from why502.render.words import safe
 
@@ -213,7 +213,7 @@ def watched(env: Env) -> Progress:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have the end of the session or a polite kill (SIGHUP, SIGTERM) put everything back, as Ctrl-C does."""
+    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does."""
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -230,7 +230,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Sequence[tuple[Plan, str]] = ()) -> None:
-    """Write what came of it; `tried`: the plans before this one that did not help, and how each ended."""
+    """Write the result; `tried`: the plans before this one that did not help, and how each ended."""
     from why502.render.words import safe
 
     if is_json:
@@ -317,6 +317,6 @@ def _not_from_here(plan: Plan, host: Host) -> str | None:
 
 
 def nothing(env: Env, message: str, *, is_json: bool) -> int:
-    """Write that nothing is to be done; return 0."""
+    """Write that there is nothing to do; return 0."""
     env.write(_json(None, None, "nothing") if is_json else f"{message}\n")
     return 0

@@ -15,7 +15,7 @@ Work = Callable[[bytes], tuple[bytes, int]]
 
 
 class Second:
-    """The other process. For each piece that is given one answer must be taken before the next is given."""
+    """The other process. Take the answer to each piece before you give it the next one."""
 
     def __init__(self, work: Work) -> None:
         """Start it. `work` returns the answer to a piece and a number; it runs there with its own memory, as it is now."""
@@ -30,7 +30,7 @@ class Second:
         os.close(answer_to)
 
     def give(self, piece: bytes) -> bool:
-        """Hand it a piece of work; return False where the process is gone."""
+        """Give it a piece of work; return False if the process is gone."""
         try:
             _write(self._give, _HEAD.pack(len(piece), 0) + piece)
         except OSError:

@@ -14,11 +14,11 @@ _AGAIN_S = 0.5
 
 
 class OutOfTimeError(BaseException):
-    """The time is over. No Exception: what keeps one bad item from spoiling the rest must not hold it."""
+    """The time limit is exceeded. Not an Exception, so that handlers for single bad items do not catch it."""
 
 
 def limit(seconds: float = LIMIT_S) -> None:
-    """Have OutOfTimeError raised after so much processor time from now on, in the main thread; elsewhere nothing is limited."""
+    """Raise OutOfTimeError after this much more CPU time, in the main thread; other threads are not limited."""
     try:
         signal.signal(signal.SIGPROF, _end)
     except ValueError:  # not the main thread
@@ -27,7 +27,7 @@ def limit(seconds: float = LIMIT_S) -> None:
 
 
 def unlimit() -> None:
-    """Take the limit away."""
+    """Remove the limit."""
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 

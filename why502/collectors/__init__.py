@@ -120,7 +120,7 @@ def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask)
 
 
 def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
-    """Put what a source finds so far, then all of it, then None."""
+    """Yield the partial results of a collector, then its full result, then None."""
     waiting.hint(min(OTHERS_S, source.LIMIT_S / 2))
     try:
         if parts := getattr(source, "parts", None):

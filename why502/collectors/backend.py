@@ -27,7 +27,7 @@ _THREADS = 64
 
 
 class Ticks(Value, frozen=True, kw_only=True):
-    """Processor time that one process has used, in seconds, and when that was read."""
+    """CPU time used by one process, in seconds, and when it was read."""
 
     used_s: float
     at_s: float

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """What the user asked for. Empty tuples: find out by yourself."""
+    """The user's options. Empty tuples: detect automatically."""
 
     configs: tuple[str, ...] = ()  # --config
     logs: tuple[str, ...] = ()  # --log
@@ -25,7 +25,7 @@ class Ask(Value, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True):
-    """The value of a section of the Snapshot, and what could not be seen of it. None: nothing could be seen."""
+    """The value of a section of the Snapshot, and its gaps. None: the section could not be read."""
 
     value: T | None
     gaps: tuple[Gap, ...] = ()

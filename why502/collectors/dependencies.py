@@ -65,7 +65,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the threads of one process do: on which sockets they wait, and whether they hold a client's connection."""
+    """The activity of one process's threads: the sockets they wait on, and whether they hold a client's connection."""
 
     busy: int
     on: Counter[Target]

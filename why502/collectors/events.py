@@ -107,7 +107,7 @@ def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
 
 
 class Window:
-    """The looks at one machine within one window of time."""
+    """Reads the events of one machine within one time window."""
 
     def __init__(self, host: Host, known: Snapshot, since: datetime, until: datetime) -> None:
         self._host = host

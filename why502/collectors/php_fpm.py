@@ -43,7 +43,7 @@ _CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
 
 
 class Master(Value, frozen=True, kw_only=True):
-    """A running master, or with pid 0 a configuration that nothing runs. `children` are numbers by pool."""
+    """A running master, or with pid 0 a configuration that no process runs. `children` are counts by pool."""
 
     config: str
     pid: int = 0

@@ -51,7 +51,7 @@ _NONE: Counter[object] = Counter()
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One request, the route that it is of, and how often that failed according to the logs."""
+    """One request, its route, and how often that route failed according to the logs."""
 
     request: Request
     proxy: Proxy

@@ -42,7 +42,7 @@ _PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
 
 
 class Master(msgspec.Struct, frozen=True):
-    """A process that serves: its options, and the processes that call themselves its workers."""
+    """A proxy's master process: its options, and the processes that claim to be its workers."""
 
     pid: int
     stat: Stat

@@ -28,7 +28,7 @@ _UNBOUND = ("mount:", "unshare:")  # how those two begin what they complain of
 
 
 class Master(Value, frozen=True, kw_only=True):
-    """The master process of an nginx: the file that names it, and its number when we looked."""
+    """The master process of an nginx: its pid file, and its pid when it was read."""
 
     pid_file: str = ""
     pid: int = 0

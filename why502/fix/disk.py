@@ -98,7 +98,7 @@ def replace(path: str, data: bytes, expected: str) -> None:
 
 
 def _take_after(handle: int, path: str) -> None:
-    """Give an open file the owner, the attributes and the mode of another one."""
+    """Copy the owner, the attributes and the mode of one open file to another."""
     old = os.stat(path)
     os.fchown(handle, old.st_uid, old.st_gid)
     for name in os.listxattr(path):
@@ -108,7 +108,7 @@ def _take_after(handle: int, path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file of our own making. Raises Why502Error."""
+    """Remove a file that why502 created. Raises Why502Error."""
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -118,7 +118,7 @@ def remove(path: str) -> None:
 
 
 def keep(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a file of our own, whole or not at all. Raises Why502Error."""
+    """Write a file of why502 atomically. Raises Why502Error."""
     try:
         output.write(path, data, mode=mode)
     except Why502Error as error:
@@ -132,7 +132,7 @@ def _write(handle: int, data: bytes) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make a rename in a directory last (fsync(2) of the directory)."""
+    """Make a rename in a directory durable (fsync(2) of the directory)."""
     handle = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -17,7 +17,7 @@ MOST_LOGS = 16
 
 
 class Mark(Value, frozen=True, kw_only=True):
-    """How far an error log was written before the change."""
+    """The end position of an error log before the change."""
 
     path: str
     inode: int

@@ -25,7 +25,7 @@ _NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class Phase(StrEnum):
-    """How far a fix is. PLANNED to LOADED are unfinished."""
+    """The progress of a fix. PLANNED to LOADED are unfinished."""
 
     PLANNED = "planned"  # backups lie there, files may be written
     WRITTEN = "written"  # every file is written
@@ -48,7 +48,7 @@ class Change(Value, frozen=True, kw_only=True):
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One fix, or with a `lever` one emergency measure. The contents lie beside the journal as ID.N.before and ID.N.after."""
+    """One fix, or with a `lever` one mitigation. The file contents are next to the journal as ID.N.before and ID.N.after."""
 
     id: str
     began_at: datetime
@@ -70,7 +70,7 @@ class Entry(Value, frozen=True, kw_only=True):
 
     @property
     def is_unfinished(self) -> bool:
-        """True while neither kept nor reverted."""
+        """True while it is neither kept nor reverted."""
         return self.phase not in (Phase.KEPT, Phase.REVERTED)
 
 
@@ -90,7 +90,7 @@ def directory(path: str | None = None) -> Path:
 
 @contextlib.contextmanager
 def lock(where: Path) -> Iterator[None]:
-    """Keep any other fix out meanwhile. Raises Why502Error at once where one runs."""
+    """Lock out any other fix. Raises Why502Error immediately if one is running."""
     try:
         handle = os.open(where / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -154,7 +154,7 @@ def contents_path(where: Path, id_: str, number: int, *, is_new: bool) -> str:
 
 
 def sweep(where: Path) -> None:
-    """Remove contents without an entry: of a fix that was interrupted before it began."""
+    """Remove contents without an entry, left by a fix that was interrupted before it began."""
     known = {path.stem for path in where.glob("*.json")}
     for path in where.glob("*.*.*"):
         if _NAME.fullmatch(path.name.partition(".")[0]) and path.name.partition(".")[0] not in known:

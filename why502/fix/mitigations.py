@@ -31,7 +31,7 @@ Member = tuple[Proxy, Upstream, Peer]
 
 
 def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
-    """Mark a server `down` in each group that holds it: it gets no request any more, and keeps its place."""
+    """Mark a server `down` in each group that contains it: it gets no more requests and keeps its place."""
     members = _members(snapshot, text)
     up = [member for member in members if not member[2].is_down]
     if not up:
@@ -48,7 +48,7 @@ def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
 
 
 def standby(snapshot: Snapshot, text: str, *, group: str = "", is_backup: bool = False) -> Plan:
-    """Bring a server in: without its `down` or `backup`, or as a new member. `is_backup`: only for when the others fail."""
+    """Bring a server into service: without its `down` or `backup`, or as a new member. `is_backup`: only used if the others fail."""
     found = [member for member in _every(snapshot) if _is(member[2], text) and group in ("", member[1].name)]
     if found:
         return _changed(found, text, is_backup=is_backup)
@@ -93,7 +93,7 @@ def _may_back_up(group: Upstream, *, is_backup: bool) -> None:
 
 
 def timeout(snapshot: Snapshot, text: str, seconds: float) -> Plan:
-    """Let one route wait longer for an answer."""
+    """Make one route wait longer for a response."""
     proxy, route = route_of(snapshot, text)
     if seconds <= route.read_timeout_s:
         raise Why502Error(
@@ -107,7 +107,7 @@ def timeout(snapshot: Snapshot, text: str, seconds: float) -> Plan:
 
 
 def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> Plan:
-    """Serve a fixed answer for a route, in place of its backend. `kind`: json or html."""
+    """Serve a fixed response for a route instead of its backend. `kind`: json or html."""
     proxy, route = route_of(snapshot, text)
     tree, at = _tree(proxy, route.location_at), _place(route.location_at)
     block = node_at(tree, at)
@@ -131,7 +131,7 @@ def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> 
 
 
 def stale(snapshot: Snapshot, text: str) -> Plan:
-    """Serve what the cache holds, also when it is old, while the backend fails."""
+    """Serve cached responses, even stale ones, while the backend fails."""
     proxy, route = route_of(snapshot, text)
     cache = route.setting(f"{family(route)}_cache")
     if cache is None or cache.args[:1] in ((), ("off",)):
@@ -144,7 +144,7 @@ def stale(snapshot: Snapshot, text: str) -> Plan:
 
 
 def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
-    """Let at most so many requests of a route be under way at once; the others are answered 503 at once."""
+    """Limit the concurrent requests of a route; the others get 503 immediately."""
     proxy, route = route_of(snapshot, text)
     tree, at = _tree(proxy, route.location_at), _place(route.location_at)
     zone = f"why502_{zlib.crc32(f'{at.file} {label(route)}'.encode()):08x}"

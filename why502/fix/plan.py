@@ -23,11 +23,11 @@ MOST = 4  # so many remedies are tried one after the other
 
 
 class NothingToDo(Why502Error):
-    """What was found is over, and nothing is left to be changed."""
+    """The failure is resolved, and there is nothing to change."""
 
 
 class Plan(Value, frozen=True, kw_only=True):
-    """What would be done about one finding, or by one lever. `warnings` are for the person who decides; `at` is the route's place."""
+    """The steps for one finding or one mitigation. `warnings` are for the person who decides; `at` is the position of the route."""
 
     cause: str
     message: str
@@ -44,7 +44,7 @@ class Plan(Value, frozen=True, kw_only=True):
 
     @property
     def is_apart(self) -> bool:
-        """True where it would change files of a proxy that has its own: those of the same path here are others."""
+        """True if it would change files of a proxy with its own root file system: the same paths here are different files."""
         return (
             self.proxy is not None
             and self.proxy.is_apart

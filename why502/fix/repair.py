@@ -26,7 +26,7 @@ PAUSE_S = 0.5  # between two looks at what was started and needs its time
 
 
 class NotApplied(Why502Error):
-    """One plan could not be carried out; everything is as before, unless the words say otherwise."""
+    """One plan could not be applied; everything is as before unless the message says otherwise."""
 
 
 def allowed(plan: Plan, host: Host) -> None:

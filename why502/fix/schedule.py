@@ -46,7 +46,7 @@ def has_systemd() -> bool:
 
 
 def begin(entry: Entry, where: Path, now: datetime) -> str:
-    """Have a lever end at its time; return in words who will see to it. Raises Why502Error."""
+    """Schedule the end of a mitigation; return who will revert it, as text. Raises Why502Error."""
     argv = (sys.executable, "-m", "why502", "mitigate", "expire", "--state", str(where))
     if has_systemd():
         timer, service = _units(entry)
@@ -76,7 +76,7 @@ def begin(entry: Entry, where: Path, now: datetime) -> str:
 
 
 def cancel(entry: Entry) -> None:
-    """Remove the timer of a lever that has ended."""
+    """Remove the timer of a mitigation that has ended."""
     timer, service = _units(entry)
     if not timer.exists() and not service.exists():
         return

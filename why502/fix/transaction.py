@@ -47,7 +47,7 @@ def patience_s(entry: Entry) -> float:
 
 @dataclass
 class Progress:
-    """Hooks of a run: `say` for the person who watches; `at` is called before and after each thing that lasts."""
+    """Hooks of a run: `say` reports progress; `at` is called before and after each lasting change."""
 
     say: Callable[[str], None] = lambda _: None
     at: Callable[[str], None] = lambda _: None
@@ -127,7 +127,7 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Ent
 
 
 def _revert_now(where: Path, entry: Entry, progress: Progress) -> Entry:
-    """Take back what the journal knows of: it may be further than `entry`."""
+    """Roll back what the journal records: it may be ahead of `entry`."""
     newest = next((known for known in journal.entries(where) if known.id == entry.id), entry)
     return revert(where, newest, progress)
 
@@ -264,7 +264,7 @@ def test_of(proxy: Proxy | None) -> tuple[str, ...]:
 
 
 def _try(where: Path, entry: Entry, progress: Progress) -> None:
-    """Test the new content before it is put in place. Raises Why502Error where it fails, and tells whose fault that is."""
+    """Test the new content before it is put in place. Raises Why502Error if it fails, and names which content is at fault."""
     pairs = tuple(
         word
         for number, change in enumerate(entry.changes)

@@ -32,7 +32,7 @@ MISDIRECTED = ("400", "421", "497")
 
 
 class Asked(Value, frozen=True, kw_only=True):
-    """One request and how it went: its status or symptom. `concerns`: it is of the route that is being repaired."""
+    """One request and its result: status or symptom. `concerns`: it belongs to the route that is being fixed."""
 
     request: Request
     is_failed: bool
@@ -41,7 +41,7 @@ class Asked(Value, frozen=True, kw_only=True):
 
 
 class Verdict(Value, frozen=True, kw_only=True):
-    """What the requests say after a change."""
+    """The verdict of the requests after a change."""
 
     helps: bool
     message: str

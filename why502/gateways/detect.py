@@ -1,4 +1,4 @@
-"""Which proxy a configuration text belongs to."""
+"""Detects which proxy a configuration text belongs to."""
 
 from __future__ import annotations
 

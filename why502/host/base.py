@@ -10,7 +10,7 @@ from why502.model.target import Target
 
 
 class Stat(Value, frozen=True, kw_only=True):
-    """What stat(2) tells. `kind`: file, directory, socket, link, other. Times are seconds since the epoch."""
+    """The result of stat(2). `kind`: file, directory, socket, link, other. Times are seconds since the epoch."""
 
     kind: str
     mode: int
@@ -23,7 +23,7 @@ class Stat(Value, frozen=True, kw_only=True):
 
 
 class Space(Value, frozen=True, kw_only=True):
-    """What statvfs(3) tells of a file system. Inodes are None where it has no fixed number of them."""
+    """The result of statvfs(3) for a file system. Inodes are None if it has no fixed number of them."""
 
     free_bytes: int
     total_bytes: int
@@ -33,7 +33,7 @@ class Space(Value, frozen=True, kw_only=True):
 
 
 class Finished(Value, frozen=True, kw_only=True):
-    """A command that ended."""
+    """A finished command."""
 
     status: int
     stdout: str
@@ -143,11 +143,11 @@ class Host(Protocol):
         ...
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program of root's, that nobody else can change, as root and so that it changes nothing. Raises HostError."""
+        """Run a program that only root can change, as root, in a sandbox without side effects. Raises HostError."""
         ...
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
-        """Open a connection. Raises HostError with its `errno` where there is one, Expired after `timeout_s`."""
+        """Open a connection. Raises HostError with its `errno` if there is one, Expired after `timeout_s`."""
         ...
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:

@@ -49,7 +49,7 @@ _UNSURE = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
 
 
 class LocalHost(DescriptorHost):
-    """A Host that looks at this machine. `patience_s` is how long one look at a file may take."""
+    """A Host for this machine. `patience_s` limits the time of one file operation."""
 
     def __init__(self, *, patience_s: float = 1.0) -> None:
         self.name = socket.gethostname()

@@ -13,7 +13,7 @@ from why502.model.target import Target
 
 
 class OfflineHost:
-    """A Host that shows the given files, what lies in and below their directories, and nothing else of the machine."""
+    """A Host with the given files and everything in and below their directories, and nothing else of the machine."""
 
     def __init__(self, behind: Host, files: Iterable[str] = ()) -> None:
         self.name = behind.name

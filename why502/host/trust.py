@@ -47,7 +47,7 @@ _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Writer(NamedTuple):
-    """Somebody other than root who could replace what a path leads to: `uid` or SOMEBODY, where, and by what right."""
+    """A user other than root who could replace the file behind a path: `uid` or SOMEBODY, the place, and the right."""
 
     uid: int
     place: str
@@ -177,7 +177,7 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
         except OSError as error:
             raise failure(error, f"the program of process {pid}") from error
         if its.st_mode & (stat.S_ISUID | stat.S_ISGID):
-            raise Denied(f"the program of process {pid} is set-user-id: anybody may have called it")
+            raise Denied(f"the program of process {pid} is set-user-id: any user may have started it")
         _same_program(pid, path.removesuffix(" (deleted)"), its, allowed, is_gone=path.endswith(" (deleted)"))
         yield handle
     finally:
@@ -194,7 +194,7 @@ def _same_program(pid: int, path: str, its: os.stat_result, allowed: Collection[
     if (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino):
         return
     if not is_gone or its.st_uid not in allowed:
-        raise Denied(f"process {pid} runs a program that is not {path} of this machine", "look into its container")
+        raise Denied(f"process {pid} runs a program that is not {path} of this machine", "check inside its container")
 
 
 def users(pid: int) -> set[int]:

@@ -42,7 +42,7 @@ _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to look at. `texts`: every file by name. `shown`: the files whose findings are told; None is all.
+    """The input of the linter. `texts`: every file by name. `shown`: the files whose findings are reported; None means all.
 
     `dumped`: names of files that a dump holds; what lies on this machine under such a name is another file.
     """
@@ -81,7 +81,7 @@ class _Reader:
         self.around: dict[str, Configuration | None] = {}  # main configurations that were not named, by path
 
     def enter(self, path: str) -> None:
-        """Take a file, or everything of interest in a directory, that the user named."""
+        """Add a file, or all relevant files of a directory, that the user named."""
         try:
             if self.host.stat(path).kind == "directory":
                 self._walk(path, 0)
@@ -121,7 +121,7 @@ class _Reader:
         return "." not in name.lstrip(".") and (bool(_DIRECTORIES & set(path.split("/")[:-1])) or "nginx" in name)
 
     def take(self, path: str, content: bytes, *, named: bool) -> None:
-        """Put a file where it belongs. `named`: by the user; of others, those that are no configuration are passed over."""
+        """Classify a file. `named`: by the user; other files are skipped if they are not configuration."""
         directory = posixpath.basename(posixpath.dirname(path))
         if path.endswith(_UNITS) or (path.endswith(".conf") and directory.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
             self.units.append(systemd.parse(content, path))

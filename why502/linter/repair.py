@@ -25,7 +25,7 @@ from why502.model.remedy import Edit
 
 
 def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:
-    """Apply what is safe, and yield a line for each file: what was done, or why not. `again` reads everything anew."""
+    """Apply the safe repairs, and yield a line for each file: what was done, or why not. `again` reads everything again."""
     rules = tuple(chosen)
     before = risks(given, rules)
     edits: dict[str, list[Edit]] = {}

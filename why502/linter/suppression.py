@@ -20,7 +20,7 @@ _IGNORE = re.compile(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)
 
 
 class Suppressions(msgspec.Struct, frozen=True, kw_only=True):
-    """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: comments that do not hold, and why."""
+    """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: invalid comments, and why."""
 
     lines: Mapping[tuple[str, int], frozenset[str]]
     notices: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ _LETTERS = {"r": READ, "w": WRITE, "x": SEARCH}
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whom the kernel checks. `overrides`: it holds CAP_DAC_OVERRIDE, so no mode stops it."""
+    """The credentials that the kernel checks. `overrides`: it has CAP_DAC_OVERRIDE, so file modes do not apply."""
 
     uid: int
     gid: int

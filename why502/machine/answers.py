@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """What one thread puts, and another one takes as long as it has time."""
+    """A slot that one thread fills, and that another thread reads until its time is up."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[tuple[T] | None] = SimpleQueue()
 
     def put(self, answer: T) -> None:
-        """Put all that was found so far."""
+        """Store everything found so far."""
         self._queue.put((answer,))
 
     def end(self) -> None:
-        """Tell that the last answer is the whole one."""
+        """Mark the last result as complete."""
         self._queue.put(None)
 
     def last(self, deadline: float) -> tuple[T | None, bool]:

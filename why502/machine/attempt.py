@@ -22,7 +22,7 @@ def attempt(look: Callable[[], T]) -> T | None:
 def each(items: Iterable[Item], look: Callable[[Item], Iterable[T]], miss: Callable[[Item, str, str], None]) -> Iterator[T]:
     """Yield what a look at each item finds. One that cannot be looked at, or that we stumble over, costs itself alone.
 
-    `miss` is told the item, the reason and what would help.
+    `miss` receives the item, the reason and the hint.
     """
     for item in items:
         try:

@@ -34,7 +34,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class View:
-    """The files of one root directory, "" for our own, as those who see them by their paths do."""
+    """The files below one root directory ("" for our own), as processes with that root see them."""
 
     def __init__(self, host: Host, root: str = "") -> None:
         self._host = host.inside(root) if root else host

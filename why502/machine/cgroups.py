@@ -17,7 +17,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Mount(Value, frozen=True, kw_only=True):
-    """A mounted hierarchy. `controllers` is () for version 2; `root` is the cgroup that is seen at `point`."""
+    """A mounted hierarchy. `controllers` is () for version 2; `root` is the cgroup that is visible at `point`."""
 
     point: str
     root: str
@@ -25,7 +25,7 @@ class Mount(Value, frozen=True, kw_only=True):
 
 
 class Group(Value, frozen=True, kw_only=True):
-    """What one cgroup is allowed and was refused, its parents counted in. Sizes in bytes; None: unknown or unlimited."""
+    """The limits and limit events of one cgroup, its parents included. Sizes in bytes; None: unknown or unlimited."""
 
     memory_limit: int | None = None
     memory_used: int | None = None  # of the group whose limit binds, without cached files that nobody uses

@@ -31,7 +31,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """What /proc/PID/stat tells: the short name, the letter of the state, the parent, and the start in seconds after boot."""
+    """The fields of /proc/PID/stat: short name, state letter, parent, and start time in seconds after boot."""
 
     name: str
     state: str
@@ -40,7 +40,7 @@ class Stat(msgspec.Struct, frozen=True):
 
 
 class _Kept:
-    """What the tables of one host share during a collection. Of a process that was seen once, its stat and title are not read again."""
+    """The cache that the tables of one host share during a collection. The stat and title of a process are read only once."""
 
     def __init__(self, host: Host) -> None:
         self.lock = Lock()
@@ -56,7 +56,7 @@ _kept: dict[int, _Kept] = {}  # by the identity of the host
 
 @contextmanager
 def shared(host: Host) -> Iterator[None]:
-    """Let all tables of a host share what they read, until this ends."""
+    """Make all tables of a host share one cache while the block runs."""
     _kept[id(host)] = _Kept(host)
     try:
         yield
@@ -262,7 +262,7 @@ def parse_stat(text: str) -> Stat:
     try:
         return Stat(name, fields[0], int(fields[1]), int(fields[19]) / TICKS_A_SECOND)
     except (IndexError, ValueError) as error:
-        raise HostError("/proc/PID/stat is not as proc(5) says") from error
+        raise HostError("/proc/PID/stat does not match proc(5)") from error
 
 
 def parse_status(text: str) -> dict[str, str]:

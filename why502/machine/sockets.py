@@ -145,7 +145,7 @@ def ends_at(target: Target) -> Callable[[Socket], bool]:
 
 
 class Ends:
-    """The rows of a table by their local end, so that thousands of targets cost no more than each its own."""
+    """The rows of a table by their local address, so that a look-up does not scan the table."""
 
     def __init__(self, rows: list[Socket]) -> None:
         self._by_end: dict[bytes, list[Socket]] = {}

@@ -57,14 +57,14 @@ def supplier_of(host: Host, path: str) -> int:
 
 
 class Allowance:
-    """How much is read of the configurations of one user other than root: nobody's takes the time for everybody else's."""
+    """A limit on what is read from the configurations of one user other than root, so that no user uses up the time of others."""
 
     def __init__(self) -> None:
         self.files = ALLOWED_FILES
         self.bytes = ALLOWED_BYTES
 
     def take(self, size_bytes: int) -> None:
-        """Count a file. Raises HostError where it is too much."""
+        """Count a file. Raises HostError if the limit is exceeded."""
         self.files -= 1
         self.bytes -= size_bytes
         if self.files < 0 or self.bytes < 0:

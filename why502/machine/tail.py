@@ -16,7 +16,7 @@ UNTIMED_LINES = 60  # of a log without times, that may be from now
 
 @dataclass(frozen=True)
 class Tail:
-    """The last whole lines of a file, and when it was last written to."""
+    """The last complete lines of a file, and its modification time."""
 
     data: bytes
     written_at: datetime | None

@@ -104,7 +104,7 @@ def _with_zone(text: str) -> str:
 
 
 class _Refused(Why502Error):
-    """The machine was reached and could not be looked at: there is no proxy on it."""
+    """The machine was reached but could not be examined: it has no proxy."""
 
 
 def _looked(address: Address, options: Sequence[str]) -> Snapshot | Why502Error:

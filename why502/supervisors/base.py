@@ -79,7 +79,7 @@ def roots_first(host: Host, pids: Iterable[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Look:
-    """What is asked: the targets on this machine with the processes that listen on each (none: nothing listens)."""
+    """The query: the targets on this machine with the processes that listen on each (none: nothing listens)."""
 
     owners: Mapping[Target, tuple[int, ...]]
     processes: Mapping[int, Process]
@@ -93,7 +93,7 @@ class Look:
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, source: str, reason: str, hint: str = "") -> None:
-        """Note what could not be seen."""
+        """Record a gap."""
         self.gaps.append(Gap(source=source, reason=reason, hint=hint))
 
     def line(self, pid: int) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ def named(host: Host, look: Look, what: Described, *, listens: bool, network: st
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """What a manager's configuration says of a service, as far as an address can stand in it. Never kept: it holds secrets."""
+    """The parts of a service's configuration that may contain an address. Never stored: they contain secrets."""
 
     argv: tuple[str, ...] = ()
     environment: dict[str, str] = {}

@@ -46,7 +46,7 @@ def fix(
     state: str | None,
     format_: str,
 ) -> int:
-    """Show the repair for a finding; --apply carries it out.
+    """Show the fix for a finding; --apply applies it.
 
     Takes the leading finding, or the one for CAUSE on TARGET.
 

@@ -116,7 +116,7 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     since = moment(asked["since"], now, "--since") if asked["since"] else None
     until = moment(asked["until"], now, "--until") if asked["until"] else None
     if since and until and since > until:
-        raise Why502Error("--since is later than --until", "Exchange them.")
+        raise Why502Error("--since is later than --until", "Swap the two times.")
     localtime = b""
     with contextlib.suppress(HostError):
         localtime = env.host().read("/etc/localtime", limit_bytes=1 << 18)
@@ -175,7 +175,7 @@ def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
-    """Show progress on a terminal; the first Ctrl-C ends the reading in order, a second one at once."""
+    """Show progress on a terminal; the first Ctrl-C ends the run with a partial report, the second one immediately."""
 
     def stop(_signal: int, _frame: object) -> None:
         if job.is_over or not job.is_reading:  # nothing was seen yet

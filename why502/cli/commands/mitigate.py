@@ -43,8 +43,8 @@ def state_option(command: F) -> F:
     )
 
 
-def lever_options(command: F) -> F:
-    """Add the options of a lever."""
+def mitigation_options(command: F) -> F:
+    """Add the options of a mitigation."""
     command = click.option("--for", "for_", metavar="TIME", help="Revert automatically after this long: 90s, 30m, 2h.")(command)
     command = click.option("--bundle", metavar="FILE", help="Show the plan for the machine in this bundle.")(command)
     command = click.option("--dry-run", is_flag=True, help="Show what would be done and change nothing.")(command)
@@ -58,7 +58,7 @@ def lever_options(command: F) -> F:
 @mitigate.command()
 @click.argument("target")
 @click.option("--force", is_flag=True, help="Allow removing the last server of an upstream group.")
-@lever_options
+@mitigation_options
 def down(env: Env, target: str, force: bool, **options: Any) -> int:
     """Take a server out of its upstream groups.
 
@@ -67,16 +67,16 @@ def down(env: Env, target: str, force: bool, **options: Any) -> int:
     \b
     Example: why502 mitigate down 10.0.0.7:8080 --for 30m
     """
-    from why502.fix import mitigations as levers
+    from why502.fix import mitigations
 
-    return _pull(env, lambda snapshot: levers.down(snapshot, target, is_forced=force), **options)
+    return _pull(env, lambda snapshot: mitigations.down(snapshot, target, is_forced=force), **options)
 
 
 @mitigate.command()
 @click.argument("target")
 @click.option("--group", default="", help="The upstream group, if there is more than one.")
 @click.option("--backup", is_flag=True, help="Use TARGET only when the others fail.")
-@lever_options
+@mitigation_options
 def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> int:
     """Bring a server into service.
 
@@ -85,15 +85,17 @@ def standby(env: Env, target: str, group: str, backup: bool, **options: Any) -> 
     \b
     Example: why502 mitigate standby 10.0.0.9:8080 --group app
     """
-    from why502.fix import mitigations as levers
+    from why502.fix import mitigations
 
-    return _pull(env, lambda snapshot: levers.standby(snapshot, target, group=group, is_backup=backup), reaches=target, **options)
+    return _pull(
+        env, lambda snapshot: mitigations.standby(snapshot, target, group=group, is_backup=backup), reaches=target, **options
+    )
 
 
 @mitigate.command()
 @click.argument("route")
 @click.argument("seconds", type=click.FloatRange(1, 3600))
-@lever_options
+@mitigation_options
 def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
     """Raise the read timeout of one route.
 
@@ -102,9 +104,9 @@ def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
     \b
     Example: why502 mitigate timeout /reports/ 120 --for 2h
     """
-    from why502.fix import mitigations as levers
+    from why502.fix import mitigations
 
-    return _pull(env, lambda snapshot: levers.timeout(snapshot, route, seconds), **options)
+    return _pull(env, lambda snapshot: mitigations.timeout(snapshot, route, seconds), **options)
 
 
 @mitigate.command()
@@ -113,7 +115,7 @@ def timeout(env: Env, route: str, seconds: float, **options: Any) -> int:
 @click.option("--html", metavar="TEXT|FILE", help="Answer with this page.")
 @click.option("--stale", is_flag=True, help="Answer from the cache, if the route has one.")
 @click.option("--status", type=click.IntRange(200, 599), default=503, show_default=True, help="Status code of the answer.")
-@lever_options
+@mitigation_options
 def answer(env: Env, route: str, json_: str | None, html: str | None, stale: bool, status: int, **options: Any) -> int:
     """Answer for a route in place of its backend.
 
@@ -122,21 +124,21 @@ def answer(env: Env, route: str, json_: str | None, html: str | None, stale: boo
     \b
     Example: why502 mitigate answer /api/ --json '{"error": "maintenance"}' --for 1h
     """
-    from why502.fix import mitigations as levers
+    from why502.fix import mitigations
 
     if [json_ is not None, html is not None, stale].count(True) > 1:
         raise click.UsageError("--json, --html and --stale cannot be combined")
     if stale:
-        return _pull(env, lambda snapshot: levers.stale(snapshot, route), **options)
+        return _pull(env, lambda snapshot: mitigations.stale(snapshot, route), **options)
     kind = "json" if json_ is not None else "html"
     body = _text(json_ if json_ is not None else html if html is not None else HTML)
-    return _pull(env, lambda snapshot: levers.answer(snapshot, route, body, kind, status), **options)
+    return _pull(env, lambda snapshot: mitigations.answer(snapshot, route, body, kind, status), **options)
 
 
 @mitigate.command()
 @click.argument("route")
 @click.argument("most", metavar="N", type=click.IntRange(1, 65535))
-@lever_options
+@mitigation_options
 def limit(env: Env, route: str, most: int, **options: Any) -> int:
     """Limit a route to N concurrent requests.
 
@@ -145,9 +147,9 @@ def limit(env: Env, route: str, most: int, **options: Any) -> int:
     \b
     Example: why502 mitigate limit /search/ 20 --for 1h
     """
-    from why502.fix import mitigations as levers
+    from why502.fix import mitigations
 
-    return _pull(env, lambda snapshot: levers.limit(snapshot, route, most), **options)
+    return _pull(env, lambda snapshot: mitigations.limit(snapshot, route, most), **options)
 
 
 @mitigate.command("list")

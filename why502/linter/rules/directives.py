@@ -75,9 +75,9 @@ def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Ite
         except (Why502Error, ValueError):
             step = None
         if step is not None and step.before == name:
-            yield Remedy(message=f"{right} is meant", steps=(step,), safe=True)
+            yield Remedy(message=f"{right} may be meant", steps=(step,), safe=True)
             return
-    yield f"{right} is meant"
+    yield f"{right} may be meant"
 
 
 @rule(3, "directive-too-new", Severity.ERROR, _INVALID)

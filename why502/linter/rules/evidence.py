@@ -47,7 +47,7 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
                     'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
                 )
             elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
-                yield risk("errors of backends are written nowhere", directive.at, "give a file")
+                yield risk("errors of backends are not logged", directive.at, "give a file")
 
 
 @rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
@@ -64,7 +64,7 @@ def error_log_level(deployment: Deployment) -> Iterator[Risk]:
                 and directive.args[0] != "/dev/null"
                 and deployment.routes
             ):
-                yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "take error or warn")
+                yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "use error or warn")
 
 
 @rule(133, "access-log-off", Severity.NOTE, _CAUSE)

@@ -89,7 +89,7 @@ def shared(deployment: Deployment) -> Iterator[Risk]:
             continue
         other = seen.setdefault(pool.target, pool)
         if other is not pool:
-            yield risk(f"pool {other.name} also listens on {pool.target}", pool.listen_at, "give each pool its own")
+            yield risk(f"pool {other.name} also listens on {pool.target}", pool.listen_at, "give each pool its own address")
 
 
 @rule(142, "pool-backlog-small", Severity.NOTE, "listen-backlog-overflow")
@@ -101,7 +101,7 @@ def backlog(deployment: Deployment) -> Iterator[Risk]:
     for pool in deployment.pools:
         size = _number(pool, "listen.backlog")
         if size is not None and size < max(64, pool.max_children or 0):
-            yield risk(f"only {size} connections can wait", _at(pool, "listen.backlog"), "leave it out (511)")
+            yield risk(f"only {size} connections can wait", _at(pool, "listen.backlog"), "remove it (default 511)")
 
 
 @rule(34, "socket-without-pool", Severity.WARNING, "php-fpm-socket-mismatch")
@@ -125,7 +125,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
             ):
                 seen.add(peer.at)
                 there = ", ".join(sorted(str(target) for target in targets))
-                yield risk(f"no pool listens on {peer.name}; there is {there}", peer.at, "pass to the pool's own listen")
+                yield risk(f"no pool listens on {peer.name}; there is {there}", peer.at, "pass to the pool's `listen` address")
 
 
 @rule(35, "pool-socket-not-for-proxy", Severity.WARNING, "unix-socket-permission")

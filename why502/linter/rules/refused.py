@@ -70,13 +70,13 @@ def _contradiction(deployment: Deployment, level: Level, module: str) -> Risk | 
     write = units.size(level.first(f"{module}_temp_file_write_size")) or 2 * largest
     at = set_here[0].at
     if count < 2:
-        return risk(f'there must be at least 2 "{module}_buffers"', buffers_at.at if buffers_at else at, "take at least 4")
+        return risk(f'there must be at least 2 "{module}_buffers"', buffers_at.at if buffers_at else at, "use at least 4")
     room = (count - 1) * each
     if largest <= busy <= room and write >= largest:
         return None
     if write < largest <= busy <= room:
         message = f"{module}_temp_file_write_size {_k(write)} is less than the largest buffer, {_k(largest)}"
-        return risk(message, level.settings[names[3]][-1].at, "raise it, or leave it out")
+        return risk(message, level.settings[names[3]][-1].at, "raise it, or remove it")
     how = "" if busy_at else " (twice the largest buffer, its default)"
     message = (
         f"{module}_busy_buffers_size is {_k(busy)}{how}, and must be at least the largest buffer, {_k(largest)}"
@@ -114,7 +114,7 @@ def backup_with_hash(deployment: Deployment) -> Iterator[Risk]:
     for group in deployment.upstreams:
         for peer in group.peers:
             if peer.is_backup and group.method in _NO_BACKUP:
-                yield risk(f"{group.method} does not support backup servers", peer.at, "take another method, or drop `backup`")
+                yield risk(f"{group.method} does not support backup servers", peer.at, "use another method, or drop `backup`")
 
 
 @rule(12, "group-without-servers", Severity.ERROR, "no-upstream-members")
@@ -131,9 +131,9 @@ def no_servers(deployment: Deployment) -> Iterator[Risk]:
         group = level.args[0] if level.args else ""
         servers = level.own("server")
         if not servers:
-            yield risk(f'there is no server in upstream "{group}"', level.at, "name one, or remove the group")
+            yield risk(f'there is no server in upstream "{group}"', level.at, "add one, or remove the group")
         elif all("backup" in server.args for server in servers):
-            yield risk(f'upstream "{group}" has backup servers only', level.at, "remove `backup` from one")
+            yield risk(f'upstream "{group}" has only backup servers', level.at, "remove `backup` from one")
 
 
 @rule(13, "duplicate-group", Severity.ERROR, _INVALID)
