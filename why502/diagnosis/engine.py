@@ -317,7 +317,8 @@ def _filled(written: str, name: str) -> Target | None:
     """Return the name with its port where what is written, with variables in it, may be that name; None where it is not."""
     host, _, port = written.rpartition(":") if re.search(r":\d{1,5}$", written) else (written, "", "0")
     parts = _VARIABLE.split(host.lower())
-    is_it = len(parts) > 1 and any(parts) and re.fullmatch(r"[\w.-]*".join(map(re.escape, parts)), name)
+    is_it = len(parts) > 1 and any(parts) and name.startswith(parts[0]) and name.endswith(parts[-1])
+    is_it = is_it and all(part in name for part in parts)
     return Target(host=name, port=int(port)) if is_it else None
 
 

@@ -141,13 +141,17 @@ def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
 def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
     """Return whether the requests that clients gave up on a target are few, or were answered already (a download that was cancelled).
 
-    Many are an alarm; fewer are one where the clients had waited for long. False where nobody knows of how many they are.
+    Many are an alarm; fewer are one where the clients had waited for long. Where nobody knows of how many they are, one or two are none
+    while our own requests are answered.
     """
     logs = snapshot.logs
     tallies = [t for t in (logs.tallies if logs else ()) if t.symptom is Symptom.CLIENT_CLOSED and t.target == target]
     requests = next((x.attempts for x in (logs.targets if logs else ()) if x.target == target), logs.requests if logs else 0)
-    if not tallies or not requests:
+    if not tallies:
         return False
+    if not requests:
+        is_few = sum(tally.count for tally in tallies) < FEW
+        return is_few and any(probe.symptom is None and probe.is_answer for probe in snapshot.probes or ())
     waited = [tally for tally in tallies if tally.phase not in (Phase.READ_BODY, Phase.UPGRADED)]
     count = sum(tally.count for tally in waited)
     longest_s = max((tally.duration_max_s or 0.0 for tally in waited), default=0.0)

@@ -46,6 +46,7 @@ _PLACES = (
     re.compile(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
     re.compile(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
     re.compile(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
+    re.compile(rf"""\(path: (?:tcp|tls)://{_HOST}:(?P<port>\d{{1,5}})"""),  # session.save_path of PHP
     re.compile(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
     re.compile(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
@@ -83,6 +84,7 @@ _DOWN = (
             r"|connection already closed|connection has been closed unexpectedly|connection closed by server"
         ),
     ),
+    ("does not serve its sessions", re.compile(r"(?i)session data: (?:redis(?:cluster)?|memcached?) \(path: ")),
     (
         "is not ready",
         re.compile(

@@ -148,9 +148,11 @@ class Place:
     def is_left_out(self) -> bool:
         """True where the proxy had no server left to try of the group that the target belongs to."""
         empty = self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS)
-        group = self.group
-        if group is not None:
-            return any(tally.group == group.name for tally in empty)
+        known = [self.joins.groups[tally.group][1] for tally in empty if tally.group in self.joins.groups]
+        if self.target is None or not empty or self.group in known:
+            return bool(empty) and self.group in known
+        if any(self.target in self.joins.members(group.peers) for group in known):
+            return True
         kinds = {self.joins.proxy_of[id(route)].kind for route in self.routes}
         names = {name for route in self.routes for name in (route.server, *route.server_names)}
         return any(t.proxy in kinds and t.group not in self.joins.groups and (not t.server or t.server in names) for t in empty)

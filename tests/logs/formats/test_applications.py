@@ -18,7 +18,10 @@ from why502.backends.puma import logs as puma
 from why502.backends.python import logs as python_traceback
 from why502.backends.ruby import logs as ruby
 from why502.backends.rust import logs as rust
+from why502.backends.socket_proxyd import logs as socket_proxyd
+from why502.backends.stunnel import logs as stunnel
 from why502.backends.uwsgi import logs as uwsgi
+from why502.diagnosis.needs import need_of
 from why502.logs.detect import parse_any
 from why502.logs.formats import application, formats, websocket
 from why502.model.logs import Symptom
@@ -155,3 +158,24 @@ def test_a_host_that_any_scanner_sends_tells_nothing_of_the_proxy(host: str) -> 
     for line in (f"Invalid HTTP_HOST header: '{host}'. You may need to add '{host}' to ALLOWED_HOSTS.", f"Blocked hosts: {host}"):
         record = parse_any(line)
         assert record is None or record.symptom is not Symptom.WRONG_HOST
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "symptom", "place"),
+    [
+        (stunnel, "LOG3[33]: s_connect: connect 203.0.113.1:8443: Connection refused (111)", Symptom.APPLICATION_ERROR, "203.0.113.1:8443"),
+        (stunnel, "2026.11.22 18:30:04 LOG3[3]: s_connect: s_poll_wait 203.0.113.1:8443: TIMEOUTconnect exceeded", Symptom.APPLICATION_ERROR, "203.0.113.1:8443"),
+        (stunnel, "2026.11.22 18:29:57 LOG4[47]: CERT: Pre-verification error: certificate has expired", Symptom.TLS_UNVERIFIED, ""),
+        (stunnel, "[!] Service [ledger]: Failed to initialize TLS context", Symptom.START_FAILED, ""),
+        (stunnel, "LOG5[47]: Service [ledger] accepted connection from 127.0.0.1:59000", None, ""),
+        (socket_proxyd, "Failed to connect to remote host: Connection refused", Symptom.APPLICATION_ERROR, "None"),
+        (socket_proxyd, "Hit connection limit, refusing connection.", Symptom.PEER_LIMIT, ""),
+    ],
+)  # fmt: skip
+def test_what_a_forwarder_says_of_its_other_end(module: ModuleType, line: str, symptom: Symptom | None, place: str) -> None:
+    found, anywhere = module.parse(line), parse_any(line)
+    assert (found.symptom if found else None) is symptom
+    assert (anywhere.symptom if anywhere else None) is symptom
+    need = need_of(found.detail) if found else None
+    assert (str(need.place) if need else "") == place
+    assert need is None or need.is_down

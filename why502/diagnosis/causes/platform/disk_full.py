@@ -17,21 +17,25 @@ Programs fail with "(28: No space left on device)". Responses are truncated, upl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.needs import need_of
+from why502.diagnosis.unserved import unserved
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import Event
 
 MANY = 3  # words of its own about it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not case.events(Symptom.DISK_FULL):
+    events = (*case.events(Symptom.DISK_FULL), *_told(case))
+    if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not events:
         return
-    events = case.events(Symptom.DISK_FULL)
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
         yield supports("a log reports that no space is left", tally.source, STRONG)
     for event in events[:1]:
@@ -44,6 +48,22 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"{disk.path}: {disk.free_bytes} bytes and {disk.free_inodes} inodes are free", f"df {disk.path}", STRONG
             )
             return
+
+
+_FULL = re.compile(r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded")
+
+
+def _told(case: Case) -> tuple[Event, ...]:
+    """Return the application's own errors that come of a full disk of its own, not of one of what it needs."""
+    if case.target is None or not (case.failures or _is_unserved(case)):
+        return ()
+    found = case.events(Symptom.APPLICATION_ERROR)
+    return tuple(event for event in found if _FULL.search(event.message) and need_of(event.detail or event.message) is None)
+
+
+def _is_unserved(case: Case) -> bool:
+    """Return whether the application itself answers requests with an error now."""
+    return any(one.is_of_application and one.target == case.target for one in unserved(case.joins))
 
 
 CAUSE = Cause(
