@@ -8,6 +8,7 @@ import pytest
 from test_verdicts import APP, NOW, REPLACE, failing, first, machine, route
 
 from why502.diagnosis.engine import diagnose
+from why502.gateways.nginx.logs import error
 from why502.model.config import Location, Position, Server, Setting
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
@@ -126,3 +127,21 @@ def test_a_check_that_fails_alone_goes_before_the_group_that_it_empties() -> Non
     here = REPLACE(here, proxies=(REPLACE(proxy, kind="caddy"),), listeners=listeners, probes=probes)
     assert first(here).cause == "health-check-misconfigured"
     assert first(here).target in members
+
+
+def test_a_handshake_that_haproxy_logs_like_a_refusal_is_told_by_the_probe() -> None:
+    here = machine(
+        failing(Symptom.CONNECT_REFUSED, APP, status=503, code="SC--", proxy="haproxy"), routes=(route(APP, 7, protocol="https"),)
+    )
+    probe = Probe(target=APP, symptom=Symptom.TLS_UNVERIFIED, certificate="certificate has expired", at=NOW, protocol="https")
+    here = REPLACE(here, probes=(probe,), listeners=(*(here.listeners or ()), Listener(target=APP, pids=(40,))))
+    assert first(here).cause == "tls-verify-failed"
+
+
+@pytest.mark.parametrize(("client", "is_failure"), [("127.0.0.1", True), ("203.0.113.9", False)])
+def test_a_header_that_a_program_of_this_machine_does_not_send(client: str, *, is_failure: bool) -> None:
+    line = f'2026/11/22 18:44:56 [error] 202#202: *237 broken header: "x" while reading PROXY protocol, client: {client}, server: 127.0.0.1:8443'
+    found = error.parse(line)
+    assert found is not None
+    assert (found.symptom is Symptom.OTHER_PROTOCOL) is is_failure
+    assert (found.target == Target(host="127.0.0.1", port=8443)) is is_failure

@@ -26,11 +26,12 @@ from why502.deployment.files import Deployment, host_name
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Edit, Remedy, Run
 from why502.remedies.changes import family, reload, set_in_route
 
+_SC = "SC"  # of the server side, in the connect phase: HAProxy counts the handshake to it
 DEPTH = "3"  # nginx takes a chain of one by default
 
 
@@ -42,6 +43,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for probe in case.probes:
         if probe.certificate:
             yield supports(f"its certificate does not verify: {probe.certificate}", "probe", WEAK)
+            if any(tally.code.startswith(_SC) for tally in case.failures):
+                yield supports("HAProxy logs a failed handshake like a refused connection (SC)", "log", FAIR)
             return
 
 

@@ -103,6 +103,11 @@ def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
     return replace(base, causes=(first, *(name for name in base.causes if name != first))) if first else base
 
 
+def _is_local(client: str) -> bool:
+    """Return whether a client is a program of this machine: from elsewhere anybody may connect, and send whatever he likes."""
+    return client.startswith(("127.", "unix:")) or client == "::1"
+
+
 @lru_cache(256)
 def _time(text: str) -> datetime | None:
     return of_iso(text.replace("/", "-"))
@@ -127,6 +132,10 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     group = ""
     if target is None:
         target = base.target
+    if base.action == "reading PROXY protocol" and base.message.startswith("broken header") and _is_local(client):
+        # A server of this machine that passes connections on sends none of it: what clients sent comes first.
+        base = replace(base, symptom=Symptom.OTHER_PROTOCOL, is_gateway_failure=True, causes=("wrong-protocol",))
+        target = Target.parse(server) or target
     elif base.symptom is Symptom.NO_LIVE_UPSTREAMS:
         group, target = str(target), None
     if target is not None and not target.is_unix and base.errno in (_NO_ROUTE, _NO_ADDRESS):
