@@ -22,7 +22,7 @@ from why502.render import contract, html, markdown, terminal
 from why502.render import json as as_json
 from why502.render.words import Terminal
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.why502"))
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.why502"))
 SCHEMA = jsonschema.Draft202012Validator(contract.schema_of(contract.Diagnosis, contract.DIAGNOSIS))
 slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
 

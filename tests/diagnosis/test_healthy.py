@@ -26,7 +26,7 @@ from why502.model.snapshot import ConfigProblem, Event, Listener, Process, Servi
 from why502.model.target import Target
 from why502.render.words import headlines
 
-BASE = load((Path(__file__).parent / "bundles/healthy/healthy.why502").read_bytes(), "healthy")
+BASE = load((Path(__file__).parents[1] / "bundles/healthy/healthy.why502").read_bytes(), "healthy")
 APP = Target(host="127.0.0.1", port=3000)
 SPARE = Target(host="127.0.0.1", port=3009)
 END = BASE.taken_at
