@@ -92,7 +92,7 @@ CAUSE = Cause(
     message="a limit for this backend is reached in the proxy: max_conns, maxconn, a full queue or a full connection pool",
     symptoms={Symptom.PEER_LIMIT: 5.0},
     explains=frozenset({"all-upstreams-down"}),
-    outranks=frozenset({"backend-crashed", "connection-reset", "premature-close"}),
+    outranks=frozenset({"connection-reset", "premature-close"}),
     examine=examine,
     foresee=(
         limit_per_worker,

@@ -161,7 +161,6 @@ CAUSE = Cause(
     headline="a dependency of the application on {target} refuses connections or fails",
     outranks=frozenset(
         {
-            "backend-crashed",
             "connection-reset",
             "premature-close",
             "application-error",
