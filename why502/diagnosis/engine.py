@@ -29,6 +29,7 @@ from why502.diagnosis.index import (
     idle_spares,
     is_failure,
     is_impatience,
+    made_good,
     serving,
 )
 from why502.diagnosis.notes import notes
@@ -98,6 +99,13 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         case = Case(here=here, vantages=_vantages(target, others), target=target, offline=offline, index=index)
         weighed.extend(_examine(case, gaps))
     made = [_finding(each) for each in _settle(weighed)]
+    if not any(
+        finding.confidence >= ASSERTED for finding in made
+    ):  # what no client notices is worth a finding where nothing else is wrong
+        for target in sorted(made_good(here)):
+            case = Case(here=here, vantages=_vantages(target, others), target=target, offline=offline, index=index)
+            weighed.extend(_examine(case, gaps))
+        made = [_finding(each) for each in _settle(weighed)]
     latest = _latest(made)
     findings = sorted(
         made,
@@ -628,11 +636,11 @@ def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
     found = here.logs.tallies if here.logs and finding.target is not None else ()
     tallies = [tally for tally in found if tally.target == finding.target and is_failure(tally)]
     gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
-    made_good = [tally for tally in tallies if tally.hidden >= tally.count or _is_of_another_attempt(tally)]
-    if not tallies or len(gave_up) + len(made_good) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):
+    retried = [tally for tally in tallies if tally.hidden >= tally.count or _is_of_another_attempt(tally)]
+    if not tallies or len(gave_up) + len(retried) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):
         return False
     own = CAUSES[finding.cause].symptoms
-    return not made_good or any(tally.symptom in own for tally in made_good)
+    return not retried or any(tally.symptom in own for tally in retried)
 
 
 def _is_of_another_attempt(tally: Tally) -> bool:
