@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -181,6 +182,9 @@ def test_tables_of_one_collection_read_each_process_once() -> None:
         first = ProcessTable(host).stats()
         begun = subprocess.Popen(["sleep", "60"])
         try:
+            cmdline = Path(f"/proc/{begun.pid}/cmdline")
+            while not cmdline.read_bytes():  # execve(2) has closed its pipe, and sets the arguments a moment later
+                assert begun.poll() is None
             again = ProcessTable(host).stats()
             assert begun.pid in again.keys() - first.keys()
             assert len(host.many) == len(set(host.many))
