@@ -13,7 +13,7 @@ import msgspec
 
 from why502 import registry
 from why502.config.configuration import RouteFinder
-from why502.gateways.nginx.config.match import Matcher
+from why502.gateways.nginx.config.match import Matcher, of_proxy
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
@@ -168,6 +168,9 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
     every = routes(snapshot)
     possible = {id(route.peers) for route in every if is_choice(route)} if _is_used(snapshot) else set()
     chosen = {id(route.peers) for route in every if id(route.peers) in possible and not is_choice(route)}
+    unheard_of = made_good(snapshot)
+    if not possible and not any(peer.is_backup for peers in peer_sets(every) for peer in peers):
+        return unheard_of
     needed: set[Target | None] = set(snapshot.asked)
     spare: set[Target] = set()
     for peers in peer_sets(every):
@@ -178,9 +181,6 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
                 spare.update(found)
             elif peer.target is not None:
                 needed.update((peer.target, *found))
-    unheard_of = made_good(snapshot)
-    if not spare:
-        return unheard_of
     failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
     return frozenset(spare - needed - failed) | unheard_of
 
@@ -712,7 +712,7 @@ class Joins:
 
     @cached_property
     def _matchers(self) -> tuple[Matcher, ...]:
-        return tuple(Matcher(proxy.routes, proxy.servers) for proxy in self.here.proxies or () if proxy.kind == "nginx")
+        return tuple(of_proxy(proxy) for proxy in self.here.proxies or () if proxy.kind == "nginx")
 
     @cached_property
     def _others(self) -> tuple[Ways, ...]:

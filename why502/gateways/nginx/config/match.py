@@ -354,8 +354,22 @@ def _servers(routes: Iterable[Route]) -> list[Server]:
     ]
 
 
+_KEPT = 8
+_made: dict[tuple[int, int], tuple[Sequence[Route], Sequence[Server], Matcher]] = {}
+
+
+def of_proxy(proxy: Proxy) -> Matcher:
+    """Return the matcher of a proxy: the same one for all who ask with the very same routes, since an index of 20,000 servers takes time."""
+    key = (id(proxy.routes), id(proxy.servers))
+    if (found := _made.get(key)) is None:  # the entry keeps both alive, so that no other object gets their identity
+        if len(_made) >= _KEPT:
+            _made.clear()
+        found = _made[key] = (proxy.routes, proxy.servers, Matcher(proxy.routes, proxy.servers))
+    return found[2]
+
+
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
     """Return the names of the servers of a gateway, and what finds the route of a path."""
-    matcher = Matcher(proxy.routes, proxy.servers)
+    matcher = of_proxy(proxy)
     names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
     return tuple(names), lambda path, server, _: matcher.find(server, path, server=server)
