@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.diagnosis.index import Doors, Joins, alarms, idle_spares, made_good, peer_sets, routes, serving, takes
+from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
@@ -38,18 +38,18 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
     joins = index or Joins(here)
     refused = unserved(joins)
     steps = (
-        _clients_served(here, refused),
+        _clients_served(here, refused, joins),
         _proxy_runs(here)
         if not offline
         else _check("proxy-runs", "a proxy is running", CheckStatus.SKIP, "not checked: --offline"),
         _config_passes(here),
         _config_is_loaded(here),
         _logs_read(here),
-        _requests_succeed(here),
+        _requests_succeed(here, joins),
         _names_resolve(here),
         _backend_listens(here, joins),
         _socket_permits(here),
-        _backend_answers(here),
+        _backend_answers(here, joins),
         _through_proxy(here),
         _service_runs(here, joins),
         _machine(here) if not offline else None,
@@ -153,16 +153,16 @@ def _logs_read(here: Snapshot) -> Check:
     return _check("logs-readable", message, CheckStatus.WARN if lost else CheckStatus.PASS, "; ".join(lost[:4]) or good)
 
 
-def _requests_succeed(here: Snapshot) -> Check:
+def _requests_succeed(here: Snapshot, joins: Joins) -> Check:
     message = "requests succeed"
     if here.logs is None:
         return _skip(here, "no-failures", message, "logs", *_log_paths(here))
     failed: Counter[str] = Counter()
-    for tally in alarms(here):
+    for tally in joins.alarms:
         failed[words(tally.symptom) + (f" on {tally.target}" if tally.target else "")] += tally.count
     bad = [f"{count} × {what}" for what, count in failed.most_common()]
     good = f"{here.logs.requests} requests" if here.logs.has_access else "no access log in the window"
-    for target in sorted(made_good(here), key=str):
+    for target in sorted(joins.made_good, key=str):
         good += f"; {target} refuses connections, and another address of the same name serves these requests"
     return _result("no-failures", message, bad, good)
 
@@ -213,14 +213,14 @@ def _socket_permits(here: Snapshot) -> Check | None:
     return _result("socket-permits", "the proxy's user can access the unix sockets", bad)
 
 
-def _backend_answers(here: Snapshot) -> Check:
+def _backend_answers(here: Snapshot, joins: Joins) -> Check:
     message = "every target answers a probe"
     direct = [probe for probe in here.probes or () if not probe.through_proxy]
     if here.probes is None:
         return _skip(here, "backend-answers", message, "probes")
     if not direct:
         return _check("backend-answers", message, CheckStatus.SKIP, "no target to probe")
-    spares = idle_spares(here)
+    spares = joins.idle_spares
     bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
     good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
     return _result("backend-answers", message, bad, good)
@@ -294,12 +294,11 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     return _check("client-limits", "requests stay within the proxy's limits", status, detail)
 
 
-def _clients_served(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
+def _clients_served(here: Snapshot, refused: tuple[Unserved, ...], joins: Joins) -> Check | None:
     """Return the routes whose clients are mostly refused, with the application's own last error; None where there is none."""
     bad = [one for one in refused if one.reason is not Reason.LIMIT]
     if not bad:
         return None
-    joins = Joins(here)
     told = [
         f"{one.message}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
     ]

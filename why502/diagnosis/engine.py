@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,12 +24,9 @@ from why502.diagnosis.index import (
     NOTICES,
     Joins,
     addresses,
-    alarms,
     frozen,
-    idle_spares,
     is_failure,
     is_impatience,
-    made_good,
     serving,
 )
 from why502.diagnosis.notes import notes
@@ -95,17 +92,17 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
                 hint="diagnose one proxy at a time with --config",
             )
         )
-    for target in (*doubtful[:TARGETS], None):
-        case = Case(here=here, vantages=_vantages(target, others), target=target, offline=offline, index=index)
-        weighed.extend(_examine(case, gaps))
-    made = [_finding(each) for each in _settle(weighed)]
-    if not any(
-        finding.confidence >= ASSERTED for finding in made
-    ):  # what no client notices is worth a finding where nothing else is wrong
-        for target in sorted(made_good(here)):
+
+    def examined(targets: Iterable[Target | None]) -> list[Finding]:
+        for target in targets:
             case = Case(here=here, vantages=_vantages(target, others), target=target, offline=offline, index=index)
             weighed.extend(_examine(case, gaps))
-        made = [_finding(each) for each in _settle(weighed)]
+        return [_finding(each) for each in _settle(weighed)]
+
+    made = examined((*doubtful[:TARGETS], None))
+    # What no client notices is worth a finding where nothing else is wrong.
+    if index.made_good and not any(finding.confidence >= ASSERTED for finding in made):
+        made = examined(sorted(index.made_good))
     latest = _latest(made)
     findings = sorted(
         made,
@@ -118,7 +115,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     )
     logs, checks = here.logs, check_all(here, offline=offline, index=index)
     explained = {finding.target for finding in findings if finding.confidence >= ASSERTED}
-    failures = alarms(here)
+    failures = index.alarms
     unexplained = [tally for tally in failures if tally.target not in explained]
     if any(finding.confidence >= ASSERTED for finding in findings):
         verdict = Verdict.PROBLEM
@@ -175,7 +172,7 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
 def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
     """Return the targets that something was seen of, in logs or by a probe, or that nothing answers on; most failures first."""
     counts: Counter[Target] = Counter()
-    spares = idle_spares(here)
+    spares = index.idle_spares
     for tally in here.logs.tallies if here.logs else ():
         if tally.target is not None and tally.target not in spares:
             counts[tally.target] += tally.count
@@ -594,8 +591,9 @@ def _doubted(weighed: _Weighed) -> _Weighed:
 
 def _late(case: Case) -> set[str]:
     """Return the sections of the machines that are missing because their source did not answer in time."""
-    seen = {id(each): each for each in (case.here, *case.machines)}.values()
-    return {gap.section for each in seen for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None}
+    return {
+        gap.section for each in case.machines for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None
+    }
 
 
 def _is_hidden(part: str, case: Case) -> bool:

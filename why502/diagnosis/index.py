@@ -636,6 +636,21 @@ class Joins:
         return targets(self.here)
 
     @cached_property
+    def alarms(self) -> tuple[Tally, ...]:
+        """The tallies of failures that clients felt."""
+        return alarms(self.here)
+
+    @cached_property
+    def made_good(self) -> frozenset[Target]:
+        """The addresses that refuse, beside another one of the same name that serves."""
+        return made_good(self.here)
+
+    @cached_property
+    def idle_spares(self) -> frozenset[Target]:
+        """The addresses that nobody needs now."""
+        return idle_spares(self.here)
+
+    @cached_property
     def unheard(self) -> tuple[Target, ...]:
         """The targets on this machine that nothing listens on (() where that is unknown)."""
         return unheard(self.here) or ()
