@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from why502.gateways.apache import config as apache
-from why502.gateways.apache.switch_files import in_force
 from why502.gateways.nginx.installed import stopped
+from why502.gateways.switch_files import in_force
 from why502.host.local import LocalHost
 from why502.model.snapshot import Gap
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import msgspec
 
-from why502.gateways.apache.switch_files import in_force
 from why502.gateways.running import by_process
+from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine import suppliers
 from why502.machine.attempt import attempt
@@ -22,7 +22,6 @@ from why502.model.snapshot import Gap, Process, Proxy
 
 MOST = 16
 MOST_OF_USER = 4  # of each user other than root
-MOST_FILES = 256
 _SYSTEM = "/system.slice/"  # where systemd's own services are; those of users, whoever names them, are in user.slice
 WORKERS = 8
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import msgspec
 
-from why502.gateways.apache.switch_files import in_force_of_nginx
 from why502.gateways.nginx import config as nginx
+from why502.gateways.switch_files import in_force_of_nginx
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from why502.host.base import Host
 from why502.model.config import Answer
@@ -17,36 +17,40 @@ _TEST = re.compile(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
 
 def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
     """Return the answers without those whose switch is off, or is not known: a file is not there, or its path holds variables."""
-    looked: dict[str, bool | None] = {}
-    return tuple(answer for answer in answers if all(_is_on(host, condition, looked) for condition in answer.if_conditions))
+    is_there = _looks(host)
+    return tuple(answer for answer in answers if all(_is_on(condition, is_there) for condition in answer.if_conditions))
 
 
 def in_force_of_nginx(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
     """Return nginx's answers without those whose switch is known to be off; what other conditions ask for is not known, and may be."""
-    looked: dict[str, bool | None] = {}
+    is_there = _looks(host)
 
     def is_off(condition: str) -> bool:
         match = _NGINX_TEST.match(condition)
-        if match is None or (match["path"] not in looked and len(looked) >= MOST):
-            return False
-        path = match["path"]
-        if path not in looked:
-            looked[path] = _exists(host, path)
-        return looked[path] is bool(match["no"])
+        return match is not None and is_there(match["path"]) is bool(match["no"])
 
     return tuple(answer for answer in answers if not any(map(is_off, answer.if_conditions)))
 
 
-def _is_on(host: Host, condition: str, looked: dict[str, bool | None]) -> bool:
+def _is_on(condition: str, is_there: Callable[[str], bool | None]) -> bool:
     match = _TEST.match(condition)
     if match is None:
         return True
     path = match["path"]
-    if not path.startswith("/") or "%" in path or (path not in looked and len(looked) >= MOST):
-        return False
-    if path not in looked:
-        looked[path] = _exists(host, path)
-    return looked[path] is not bool(match["no"]) and looked[path] is not None
+    found = is_there(path) if path.startswith("/") and "%" not in path else None
+    return found is not None and found is not bool(match["no"])
+
+
+def _looks(host: Host) -> Callable[[str], bool | None]:
+    """Return what tells whether a file is there: each is looked for once, and only so many are; None where it is not known."""
+    looked: dict[str, bool | None] = {}
+
+    def is_there(path: str) -> bool | None:
+        if path not in looked and len(looked) < MOST:
+            looked[path] = _exists(host, path)
+        return looked.get(path)
+
+    return is_there
 
 
 def _exists(host: Host, path: str) -> bool | None:
