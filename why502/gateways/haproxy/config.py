@@ -50,6 +50,9 @@ class Front(NamedTuple):
     limits: dict[str, tuple[Setting, ...]]
 
 
+_NO_FRONT = Front(None, (), (), {})
+
+
 def load(text: str, file: str) -> Configuration:
     """Return what the text of a configuration, or of a part of one, means."""
     found = sections(text, file)
@@ -71,7 +74,7 @@ def load(text: str, file: str) -> Configuration:
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             given = _given(section, inherited)
-            routes.append(_route(section, peers, settings, fronts.get(section.name, _front([])), buffer_bytes, given, base))
+            routes.append(_route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base))
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
 
 
