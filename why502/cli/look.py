@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from why502.cli import time_limit as patience
+from why502.cli import time_limit
 from why502.cli.window import moment
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
@@ -71,7 +71,7 @@ def _looked(
         raise Why502Error("--offline and --host cannot be combined", "Drop one of them.")
     if hosts or bundles:
         if bundles and not hosts:
-            patience.limit(patience.LIMIT_S * len(bundles))
+            time_limit.limit(time_limit.LIMIT_S * len(bundles))
         given = tuple(_loaded(env, path) for path in bundles)
         return (*(_elsewhere(hosts, since, until, urls, configs, logs, given, probes=probes) if hosts else ()), *given)
     for option, paths in (("--config", configs), ("--log", logs)):

@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from why502.cli import commands
-from why502.cli import time_limit as patience
+from why502.cli import commands, time_limit
 from why502.cli.env import Env, Exit
 from why502.model.errors import HostError, Why502Error
 from why502.version import __version__
@@ -73,11 +72,11 @@ def run(argv: list[str], env: Env | None = None) -> int:
         return _fail(env, error.reason, error.hint)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except patience.OutOfTimeError:
-        patience.unlimit()
+    except time_limit.OutOfTimeError:
+        time_limit.unlimit()
         return _fail(
             env,
-            f"the bundle took more than {patience.LIMIT_S:g} s of CPU time; stopped",
+            f"the bundle took more than {time_limit.LIMIT_S:g} s of CPU time; stopped",
             "It may be damaged or hostile. If it is your own, collect a shorter window with --since.",
         )
     except BrokenPipeError:
@@ -89,7 +88,7 @@ def run(argv: list[str], env: Env | None = None) -> int:
             return _fail(env, "the current directory no longer exists", "Change to another one (cd /) and give absolute paths.")
         raise
     finally:
-        patience.unlimit()
+        time_limit.unlimit()
 
 
 def _fail(env: Env, message: str, hint: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from why502.diagnosis.causes import CAUSES
-from why502.fix import refused_configuration as mistakes
+from why502.fix import refused_configuration
 from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.errors import Why502Error
@@ -87,7 +87,7 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
     for finding in found:
         if CAUSES[finding.cause].is_fixed_while_ongoing and not finding.ongoing:
             continue
-        own = mistakes.remedies(snapshot.proxies or ()) if CAUSES[finding.cause].may_be_refusal else ()
+        own = refused_configuration.remedies(snapshot.proxies or ()) if CAUSES[finding.cause].may_be_refusal else ()
         for remedy in (*finding.remedies, *own):
             if remedy.steps and (cause is not None or not remedy.is_policy):
                 made.setdefault(remedy.steps, _of(finding, remedy, snapshot))
@@ -127,8 +127,8 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
     )
     message = remedy.message
     if proxy is not None and edits and not CAUSES[finding.cause].may_be_refusal:
-        mend, changes = mistakes.mended(proxy)  # else the change could not be loaded
-        if changes and not mistakes.overlap(changes, edits):
+        mend, changes = refused_configuration.mended(proxy)  # else the change could not be loaded
+        if changes and not refused_configuration.overlap(changes, edits):
             message, edits = f"{message}; and correct the error in {proxy.config}: {mend}", (*edits, *changes)
     return Plan(
         cause=finding.cause,

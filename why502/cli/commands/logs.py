@@ -142,9 +142,9 @@ def _given(asked: dict[str, Any]) -> Any:
 
 
 def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
-    from why502.session import log_formats as configured
+    from why502.session import log_formats
 
-    return configured.read(config) if config else configured.near(paths)
+    return log_formats.read(config) if config else log_formats.near(paths)
 
 
 @contextlib.contextmanager
