@@ -47,8 +47,8 @@ def as_json(scene: Scene) -> Lines:
             service = f'"ServiceAddr":"{to}","ServiceName":"{ROUTER}","ServiceURL":"http://{to}",'
         return (
             f'{{"ClientAddr":"{address}","ClientHost":"{who}","ClientPort":"{port}","ClientUsername":"-","DownstreamContentSize":{row.size},'
-            f'"DownstreamStatus":{row.status},"Duration":{row.us}417,"OriginContentSize":{row.size},"OriginDuration":{origin}204,'
-            f'"OriginStatus":{row.status},"Overhead":{row.us - origin}213,"RequestAddr":"{HOST}","RequestContentSize":0,'
+            f'"DownstreamStatus":{row.status},"Duration":{row.us * 1000 + 417},"OriginContentSize":{row.size},"OriginDuration":{origin * 1000 + 204},'
+            f'"OriginStatus":{row.status},"Overhead":{(row.us - origin) * 1000 + 213},"RequestAddr":"{HOST}","RequestContentSize":0,'
             f'"RequestCount":{row.serial + 1},"RequestHost":"{HOST}","RequestMethod":"{scene.method(row.request)}","RequestPath":{paths[row.request]},'
             f'"RequestPort":"-","RequestProtocol":"HTTP/1.1","RequestScheme":"https","RetryAttempts":0,"RouterName":"{ROUTER}",{service}'
             f'"StartLocal":"{start}","StartUTC":"{start}","entryPointName":"websecure","level":"info","msg":"",'
