@@ -145,17 +145,28 @@ def errors(scene: Scene) -> Lines:
     return Lines(line, None, noise)
 
 
+LOG_FORMATS = {
+    "apache-common": '%h %l %u %t "%r" %>s %b',
+    "apache-combined": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+    "apache-vhost": '%v:%p %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+    "apache-us": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D',
+    "apache-s": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %T',
+    "apache-ms": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{ms}T',
+    "apache-forwarded": '%{X-Forwarded-For}i %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D',
+    "apache-balancer": '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D "%{BALANCER_WORKER_NAME}e"',
+}
+
 ACCESS = partial(Format, tag="apache2", clock_ms=1000, stamps_start=True)
 
 FORMATS = (
-    ACCESS(name="apache-common", prepare=arranged(plain_client, nothing), has_agent=False),
-    ACCESS(name="apache-combined", prepare=arranged(plain_client, headers)),
-    ACCESS(name="apache-vhost", prepare=arranged(vhost_client, headers)),
-    ACCESS(name="apache-us", prepare=arranged(plain_client, in_us), step_us=1),
-    ACCESS(name="apache-s", prepare=arranged(plain_client, in_seconds), step_us=1_000_000),
-    ACCESS(name="apache-ms", prepare=arranged(plain_client, in_ms), step_us=1000),
-    ACCESS(name="apache-forwarded", prepare=arranged(forwarded_client, in_us), step_us=1),
-    ACCESS(name="apache-balancer", prepare=behind_balancer, step_us=1, target=same, has_static=True),
+    ACCESS(name="apache-common", log_format=LOG_FORMATS["apache-common"], prepare=arranged(plain_client, nothing), has_agent=False),
+    ACCESS(name="apache-combined", log_format=LOG_FORMATS["apache-combined"], prepare=arranged(plain_client, headers)),
+    ACCESS(name="apache-vhost", log_format=LOG_FORMATS["apache-vhost"], prepare=arranged(vhost_client, headers)),
+    ACCESS(name="apache-us", log_format=LOG_FORMATS["apache-us"], prepare=arranged(plain_client, in_us), step_us=1),
+    ACCESS(name="apache-s", log_format=LOG_FORMATS["apache-s"], prepare=arranged(plain_client, in_seconds), step_us=1_000_000),
+    ACCESS(name="apache-ms", log_format=LOG_FORMATS["apache-ms"], prepare=arranged(plain_client, in_ms), step_us=1000),
+    ACCESS(name="apache-forwarded", log_format=LOG_FORMATS["apache-forwarded"], prepare=arranged(forwarded_client, in_us), step_us=1),
+    ACCESS(name="apache-balancer", log_format=LOG_FORMATS["apache-balancer"], prepare=behind_balancer, step_us=1, target=same, has_static=True),
     Format(
         name="apache-error", tag="apache2", prepare=errors, kind="errors", kind_of=error_kind, failing=(502, 503), has_zone=False,
         has_agent=False, has_route=False, target=same,

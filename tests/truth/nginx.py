@@ -271,6 +271,16 @@ def errors(scene: Scene) -> Lines:
     return Lines(line, None, noise)
 
 
+LOG_FORMATS = {
+    "nginx-upstream-keys": 'time=$time_iso8601 client=$remote_addr host=$host request="$request" status=$status bytes=$body_bytes_sent rt=$request_time uaddr="$upstream_addr" ustatus="$upstream_status" urt="$upstream_response_time" agent="$http_user_agent"',
+    "nginx-upstream-pipes": '$remote_addr | [$time_local] | "$host" | "$request" | $status | $body_bytes_sent | "$upstream_addr" | "$upstream_status" | $request_time | $upstream_response_time | "$http_referer" | "$http_user_agent"',
+    "nginx-upstream-vhost": '$host:$server_port $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time $upstream_response_time $upstream_addr $upstream_status',
+    "nginx-json-strings": '{"time_iso8601":"$time_iso8601","remote_addr":"$remote_addr","request":"$request","status":"$status","body_bytes_sent":"$body_bytes_sent","request_time":"$request_time","upstream_addr":"$upstream_addr","upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time","http_user_agent":"$http_user_agent"}',
+    "nginx-json-numbers": '{"msec": $msec, "request_time": $request_time, "request_method": "$request_method", "request_uri": "$request_uri", "http_user_agent": "$http_user_agent", "upstream_response_time": "$upstream_response_time", "upstream_status": "$upstream_status", "upstream_addr": "$upstream_addr", "bytes_sent": $bytes_sent, "remote_addr": "$remote_addr", "status": $status}',
+    "nginx-json-nested": '{"upstream":{"addr":"$upstream_addr","status":"$upstream_status","response_time":"$upstream_response_time"},"http_user_agent":"$http_user_agent","host":"$host","request_time":$request_time,"request":"$request","status":$status,"remote_addr":"$remote_addr","msec":"$msec","@timestamp":"$time_iso8601"}',
+    "ingress-nginx": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id',
+}
+
 ACCESS = partial(Format, tag="nginx", aborted=499, clock_ms=1000, raw_paths=True)
 UPSTREAMS = partial(
     ACCESS,
@@ -285,13 +295,13 @@ UPSTREAMS = partial(
 
 FORMATS = (
     ACCESS(name="nginx-combined", prepare=combined),
-    UPSTREAMS(name="nginx-upstream-keys", prepare=key_value),
-    UPSTREAMS(name="nginx-upstream-pipes", prepare=pipes),
-    UPSTREAMS(name="nginx-upstream-vhost", prepare=vhost),
-    UPSTREAMS(name="nginx-json-strings", prepare=json_strings),
-    UPSTREAMS(name="nginx-json-numbers", prepare=json_numbers, clock_ms=1),
-    UPSTREAMS(name="nginx-json-nested", prepare=json_nested, clock_ms=1),
-    UPSTREAMS(name="ingress-nginx", prepare=ingress),
+    UPSTREAMS(name="nginx-upstream-keys", prepare=key_value, log_format=LOG_FORMATS["nginx-upstream-keys"]),
+    UPSTREAMS(name="nginx-upstream-pipes", prepare=pipes, log_format=LOG_FORMATS["nginx-upstream-pipes"]),
+    UPSTREAMS(name="nginx-upstream-vhost", prepare=vhost, log_format=LOG_FORMATS["nginx-upstream-vhost"]),
+    UPSTREAMS(name="nginx-json-strings", prepare=json_strings, log_format=LOG_FORMATS["nginx-json-strings"], escape="json"),
+    UPSTREAMS(name="nginx-json-numbers", prepare=json_numbers, log_format=LOG_FORMATS["nginx-json-numbers"], escape="json", clock_ms=1),
+    UPSTREAMS(name="nginx-json-nested", prepare=json_nested, log_format=LOG_FORMATS["nginx-json-nested"], escape="json", clock_ms=1),
+    UPSTREAMS(name="ingress-nginx", prepare=ingress, log_format=LOG_FORMATS["ingress-nginx"]),
     Format(
         name="nginx-error", tag="nginx", prepare=errors, kind="errors", kind_of=error_kind, failing=(502, 504), clock_ms=1000,
         has_zone=False, has_agent=False, target=same, nobody=UPSTREAM, nobody_status=502,

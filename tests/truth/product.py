@@ -63,6 +63,10 @@ class Format:
     """The target's own status in the line by that of the request; 0: none."""
     kind_of: Callable[[Row], str] | None = None
     header: tuple[str, ...] = ()
+    log_format: str | None = None
+    """The text of nginx's `log_format` or Apache's `LogFormat` that makes these lines, for readers that need to be told."""
+    escape: str = "default"
+    """nginx's `escape=`."""
 
     def traits(self, has_bad: bool, has_noise: bool) -> Traits:
         """What rows of this format may be."""

@@ -4,6 +4,7 @@ The wrapper's time is a few ms after the server's. `cri` and `rfc5424` write it 
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,6 +15,7 @@ Wrap = Callable[[str, int], str]
 """The message and the wrapper's time in ms → one or more lines."""
 EAST = timezone(timedelta(hours=2))
 HOSTNAME = "web-1"
+UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def wall(pattern: str, zone: timezone) -> Memo:
@@ -58,7 +60,7 @@ def cri(tag: str) -> Wrap:
 
 def is_printable(text: str) -> bool:
     """Whether journalctl writes the message as text and not as numbers."""
-    return all(sign >= " " and not "\x7f" <= sign < "\xa0" and not "\ud800" <= sign < "\ue000" for sign in text if sign != "\t")
+    return UNPRINTABLE.search(text) is None
 
 
 def journal_json(tag: str) -> Wrap:
