@@ -16,6 +16,7 @@ from why502.gateways import detect
 from why502.gateways.apache import config as apache
 from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy.codes import CHECKS
+from why502.gateways.haproxy.rules import MISSING
 from why502.gateways.nginx import config as nginx
 from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
@@ -32,6 +33,8 @@ _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
 )
 _STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
+_DENIED = (Symptom.OWN_STATUS, Symptom.DENIED_BY_RULE)
+_FORBIDDEN = 403  # a refusal that its rule's author meant
 REQUESTS = 8  # that a tally lists
 UNFIT = 9
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
@@ -54,7 +57,15 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
             Gap(source=config, reason=f"it contains no backend of {kind}", hint="give the file that contains its servers")
         )
     owner_uid = supplier_of(host, config)
-    return Proxy(kind=kind, config=config, files=found.files, routes=found.routes, upstreams=found.upstreams, owner_uid=owner_uid)
+    return Proxy(
+        kind=kind,
+        config=config,
+        files=found.files,
+        routes=found.routes,
+        upstreams=found.upstreams,
+        answers=found.answers,
+        owner_uid=owner_uid,
+    )
 
 
 def part(host: Host, config: str) -> Proxy | None:
@@ -90,7 +101,9 @@ def part(host: Host, config: str) -> Proxy | None:
 def addressed(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     """Return the summary with the addresses of those members that HAProxy's log calls by their names only (`backend/server`)."""
     known = members_of(proxies) | _sole_members(proxies)
-    tallies = _told_by_checks([_named(tally, known) for tally in summary.tallies])
+    named = [_named(tally, known) for tally in summary.tallies]
+    decided = _decided(named, [proxy for proxy in proxies if proxy.kind == "haproxy"])
+    tallies = _told_by_checks(decided)
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
 
@@ -147,6 +160,34 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
         else tally
         for tally in tallies
     ]
+
+
+def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
+    """Return the tallies with what the configuration tells of the requests that HAProxy sent to no server.
+
+    A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend: the
+    name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate, that
+    was the limit.
+    """
+    groups = {group.name for proxy in proxies for group in proxy.upstreams}
+    groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
+    lost = {route.server: route for proxy in proxies for route in proxy.routes if route.directive == MISSING}
+    rules = [answer for proxy in proxies for answer in proxy.answers]
+
+    def decided(tally: Tally) -> Tally:
+        if tally.symptom is Symptom.ROUTE_MISSING and tally.group in groups:
+            return replace(tally, symptom=Symptom.NO_LIVE_UPSTREAMS, named="all-upstreams-down")
+        if tally.symptom is Symptom.ROUTE_MISSING and (route := lost.get(tally.group)):
+            message = f"{route.at} names {route.passes}, and no section has that name"
+            return replace(tally, symptom=Symptom.ROUTE_TARGET_MISSING, detail=message, named="route-target-missing")
+        if tally.symptom in _DENIED and tally.code.startswith("PR") and tally.status != _FORBIDDEN:
+            fitting = [rule for rule in rules if rule.server == tally.group and rule.status == (tally.status or 0)]
+            if fitting and all(rule.is_limit for rule in fitting):
+                rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
+                return replace(tally, symptom=Symptom.RATE_LIMITED, detail=rule, named="rate-limited")
+        return tally
+
+    return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]
 
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:

@@ -92,7 +92,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         started_at=process.started_at,
         files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
         owner_uid=rights.owner_uid,
-        routes=tuple(route for each in read for route in each.routes),
+        routes=(*(route for each in read for route in each.routes), *gateway.lost_routes(rights, texts)),
         upstreams=tuple(group for each in read for group in each.upstreams),
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),

@@ -14,7 +14,7 @@ from why502.config.configuration import Configuration
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
-from why502.model.config import LogTarget
+from why502.model.config import LogTarget, Route
 from why502.model.snapshot import Process
 
 MOST_FILES = 256
@@ -46,6 +46,10 @@ class Gateway(Protocol):
 
     def listens(self, texts: Texts, read: list[Configuration]) -> Iterable[str]:
         """Return the addresses that it listens on, as written."""
+        ...
+
+    def lost_routes(self, rights: Rights, texts: Texts) -> Iterable[Route]:
+        """Return the routes to groups that do not exist, as far as the files tell."""
         ...
 
     def owner(self, host: Host, pid: int) -> int:

@@ -156,6 +156,7 @@ class Answer(Value, frozen=True, kw_only=True):
     status: int
     at: Position | None = None
     if_conditions: tuple[str, ...] = ()
+    is_limit: bool = False  # its condition is a rate of requests or connections
 
 
 class LogTarget(Value, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from why502.gateways.running import Texts, included
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogTarget
+from why502.model.config import LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -70,3 +70,8 @@ def _named(path: str, process: Process) -> str:
     suffix = process.argv[0].rpartition("/")[2].removeprefix("apache2") if process.argv else ""
     known = {"APACHE_LOG_DIR": f"/var/log/apache2{suffix}", "APACHE_CONFDIR": f"/etc/apache2{suffix}"}
     return _VARIABLE.sub(lambda match: known.get(match[1], match[0]), path)
+
+
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike
+    """Return none: it does not start with such a route, or answers for it in words of its own."""
+    return ()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from why502.config.configuration import Configuration
+from why502.gateways.haproxy.rules import Lookup, denials, lookups
 from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
 from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
@@ -75,7 +76,18 @@ def load(text: str, file: str) -> Configuration:
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             given = _given(section, inherited)
             routes.append(_route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base))
-    return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams))
+    answers = tuple(answer for section in found if section.name for answer in denials(section.name, section.lines))
+    return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams), answers=answers)
+
+
+def map_lookups(text: str, file: str) -> tuple[Lookup, ...]:
+    """Return the `use_backend` lines whose backend is the value of a map."""
+    return tuple(each for section in sections(text, file) for each in lookups(section.name, section.lines))
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the names that a `use_backend` may mean."""
+    return frozenset(section.name for section in sections(text, "") if section.kind in ("backend", "listen"))
 
 
 def sections(text: str, file: str) -> list[Section]:

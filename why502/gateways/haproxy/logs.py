@@ -192,6 +192,8 @@ def _meaning(
             if status is not None and status >= 500 and not server.startswith("<"):
                 return Symptom.UPSTREAM_STATUS, "upstream-error-status"
             return (Symptom.OWN_STATUS, "maintenance-response") if status is not None and status >= 500 else (None, "")
+        case "SC" if is_nobody and found["b"] == (found["ft"] or "").rstrip("~"):  # doc: no backend was chosen; or a `listen`
+            return Symptom.ROUTE_MISSING, "route-not-found route-target-missing all-upstreams-down"
         case "SC" if is_nobody:
             return Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members maintenance-response dns-host-not-found"
         case "SC" if (number(found["Tc"]) or 0) >= 0:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
 from why502.config.configuration import Configuration
-from why502.gateways.haproxy.config import load
+from why502.gateways.haproxy.config import load, map_lookups, names
+from why502.gateways.haproxy.rules import missing
 from why502.gateways.running import MOST_FILES, Texts, decoded
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogTarget
+from why502.model.config import LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -24,6 +26,7 @@ OPTIONS = ("-f",)
 WORKERS: frozenset[str] = frozenset()
 UNITS = {"haproxy": "haproxy.service"}
 IS_ALWAYS_PROXY = True
+_MOST_MAPS = 16
 _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 
 
@@ -45,3 +48,13 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
     """Return the arguments of `bind`."""
     return [words for each in read for route in each.routes for words in route.listens]
+
+
+def lost_routes(rights: Rights, texts: Texts) -> Iterator[Route]:
+    """Yield the backends that a map chooses and that are not there."""
+    known = frozenset(name for text in (text for _, text in texts) for name in names(text))
+    for path, text in texts:
+        for lookup in islice(map_lookups(text, path), _MOST_MAPS):
+            content = attempt(partial(rights.reading(path)[0], lookup.path))
+            if content is not None:
+                yield from missing(lookup, decoded(content), known)

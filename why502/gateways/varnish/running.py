@@ -13,7 +13,7 @@ from why502.gateways.varnish.config import load
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_jailed as owner  # its manager lends itself another effective user (-j unix)
-from why502.model.config import LogTarget
+from why502.model.config import LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -50,3 +50,8 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
     """Return none: a Varnish that is stopped is not looked for."""
     return []
+
+
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike
+    """Return none: it does not start with such a route, or answers for it in words of its own."""
+    return ()

@@ -1,0 +1,92 @@
+"""HAProxy: why a request came to no server, and which rule denied it, as its configuration and its maps tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from why502.collectors.other_proxies import addressed
+from why502.gateways.haproxy import logs, running
+from why502.gateways.haproxy.config import load, map_lookups, names
+from why502.gateways.haproxy.rules import missing
+from why502.host.local import LocalHost
+from why502.machine.suppliers import Rights
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy
+
+CONFIG = """
+frontend www
+    bind :80
+    acl is_busy sc_http_req_rate(0) gt 20
+    http-request track-sc0 src
+    http-request deny deny_status 503 if is_busy
+    http-request deny if {{ path_beg /.env }}
+    use_backend be_%[req.hdr(host),lower,map({file},none)]
+frontend shut
+    http-request deny deny_status 503 if {{ path_beg /admin }}
+    http-request deny deny_status 503 if {{ src_conn_rate gt 9 }}
+listen alone
+    bind :81
+    server one 127.0.0.1:9003
+backend be_shop
+    server one 127.0.0.1:9001
+"""
+
+
+def _proxy(file: Path) -> Proxy:
+    text = CONFIG.format(file=file)
+    found = load(text, "haproxy.cfg")
+    lost = running.lost_routes(Rights(LocalHost(), 0), [("haproxy.cfg", text)])
+    return Proxy(kind="haproxy", pid=7, routes=(*found.routes, *lost), upstreams=found.upstreams, answers=found.answers)
+
+
+def _tally(line: str, proxy: Proxy) -> Tally:
+    record = logs.parse(f"10.9.9.9:4000 [04/Mar/2026:05:06:07.000] {line}")
+    assert record is not None and record.symptom is not None
+    told = Tally(
+        symptom=record.symptom,
+        proxy="haproxy",
+        group=record.group,
+        status=record.status,
+        code=record.code,
+        named=record.causes[0] if record.causes else "",
+    )
+    return addressed(LogSummary(tallies=(told,)), (proxy,)).tallies[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "symptom"),
+    [
+        ('www www/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.ROUTE_TARGET_MISSING),
+        ('shut~ shut/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.ROUTE_MISSING),
+        ('alone alone/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.NO_LIVE_UPSTREAMS),
+        ('www be_shop/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.NO_LIVE_UPSTREAMS),
+        ('www www/<NOSRV> 0/-1/-1/-1/0 503 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.RATE_LIMITED),
+        ('www www/<NOSRV> 0/-1/-1/-1/0 403 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.DENIED_BY_RULE),
+        ('shut shut/<NOSRV> 0/-1/-1/-1/0 503 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"', Symptom.OWN_STATUS),
+    ],
+)
+def test_a_request_without_a_server_has_its_reason(tmp_path: Path, line: str, symptom: Symptom) -> None:
+    file = tmp_path / "hosts.map"
+    file.write_text("shop.example shop\nold.example odl\n")
+    assert _tally(line, _proxy(file)).symptom is symptom
+
+
+def test_the_place_of_the_lost_name_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.map"
+    file.write_text("# a comment\nshop.example shop\nold.example   odl\n")
+    found = {route.passes: str(route.at) for route in _proxy(file).routes if route.directive == "use_backend"}
+    assert found == {"be_none": "haproxy.cfg:8", "be_odl": f"{file}:3"}
+
+
+def test_a_map_whose_names_all_exist_loses_nothing() -> None:
+    text = "frontend www\n use_backend %[path,map_beg(/etc/paths.map)]\nbackend app\n server a 127.0.0.1:1\n"
+    (lookup,) = map_lookups(text, "haproxy.cfg")
+    assert lookup.path == "/etc/paths.map"
+    assert not list(missing(lookup, "/ app\n", names(text)))
+    assert not map_lookups("frontend www\n use_backend %[req.hdr(host),lower]\n use_backend app if TRUE\n", "haproxy.cfg")
+
+
+def test_a_map_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    assert not [route for route in _proxy(tmp_path / "none.map").routes if route.directive == "use_backend"]

@@ -1,0 +1,102 @@
+"""What HAProxy decides by its rules: which requests it denies itself, and which backends a map chooses.
+
+Source: doc/configuration.txt, 4.2 (`http-request`, `tcp-request`, `use_backend`) and 7.3 (sample fetches and converters).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from why502.model.config import Answer, Position, Route
+
+# What counts requests or connections over time, of one client (stick table) or of the whole section.
+_RATE = re.compile(
+    r"\b(?:(?:sc\d?|src|table)_(?:http_(?:req|err|fail)_rate|conn_(?:rate|cur)|sess_rate|bytes_(?:in|out)_rate|gpc\d?_rate|glitch_rate)"
+    r"|(?:fe|be)_(?:conn|sess_rate|req_rate))\b"
+)
+_STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # where no deny_status is given; 0: the connection is closed
+_LOOKUP = re.compile(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
+_MAP = re.compile(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
+_MOST_ENTRIES = 100_000
+_MOST_MISSING = 16
+
+
+class Lookup(NamedTuple):
+    """A `use_backend` whose name comes out of a map: what stands around the value, the map's file, and its default."""
+
+    frontend: str
+    before: str
+    after: str
+    path: str
+    default: str
+    at: Position
+
+
+def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Answer]:
+    """Yield the rules of a section by which it denies requests itself, with their conditions; named conditions (`acl`) are written out."""
+    found = list(lines)
+    named: dict[str, list[str]] = {}
+    for words, _ in found:
+        if words[0] == "acl" and len(words) > 2:
+            named.setdefault(words[1], []).append(" ".join(words[2:]))
+    for words, at in found:
+        action = _action(words)
+        if action not in _STATUSES:
+            continue
+        condition = _condition(words, named)
+        given = words[words.index("deny_status") + 1 :][:1] if "deny_status" in words else ()
+        status = int(given[0]) if given and re.fullmatch(r"[1-5]\d\d", given[0]) else _STATUSES[action]
+        yield Answer(
+            server=section,
+            status=status,
+            at=at,
+            if_conditions=(condition,) if condition else (),
+            is_limit=_RATE.search(condition) is not None,
+        )
+
+
+def _action(words: tuple[str, ...]) -> str:
+    """Return what an `http-request` or `tcp-request` rule does; "" for other lines."""
+    if words[0] == "http-request" and len(words) > 1:
+        return words[1]
+    if words[0] == "tcp-request" and len(words) > 2 and words[1] in ("connection", "content", "session"):
+        return words[2]
+    return ""
+
+
+def _condition(words: tuple[str, ...], named: Mapping[str, list[str]]) -> str:
+    """Return the condition of a rule, with the expressions of the acls in place of their names; "" for a rule without one."""
+    place = next((number for number, word in enumerate(words) if word in ("if", "unless")), len(words))
+    return " ".join(" or ".join(named.get(word.removeprefix("!"), [word])) for word in words[place + 1 :])[:2000]
+
+
+def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Lookup]:
+    """Yield the `use_backend` lines of a section whose name is the value of a map in a file."""
+    for words, at in lines:
+        match = _LOOKUP.fullmatch(words[1]) if words[0] == "use_backend" and len(words) > 1 else None
+        found = _MAP.search(match[2]) if match else None
+        if match and found:
+            yield Lookup(frontend, match[1], match[3], found[1], (found[2] or "").strip(), at)
+
+
+def missing(lookup: Lookup, text: str, known: Container[str]) -> Iterator[Route]:
+    """Yield a route for each backend that a map names, or has as its default, and that no section is; HAProxy skips such a rule."""
+    names: dict[str, Position] = {}
+    if lookup.default:
+        names[lookup.default] = lookup.at
+    for number, line in enumerate(text.splitlines()[:_MOST_ENTRIES], 1):
+        words = line.split(None, 1)
+        if len(words) == 2 and not words[0].startswith("#"):
+            names.setdefault(words[1].strip(), Position(file=lookup.path, line=number))
+    lost = ((f"{lookup.before}{value}{lookup.after}", at) for value, at in names.items())
+    for count, (name, at) in enumerate((name, at) for name, at in lost if name not in known):
+        if count >= _MOST_MISSING:
+            return
+        yield Route(
+            proxy="haproxy", server=lookup.frontend, at=at, directive=MISSING, passes=name, protocol="http", has_variables=True
+        )
+
+
+MISSING = "use_backend"  # the directive of a route that leads to no backend
