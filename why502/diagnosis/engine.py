@@ -31,7 +31,8 @@ from why502.diagnosis.index import (
 )
 from why502.diagnosis.notes import notes
 from why502.diagnosis.place import BROKEN, Vantage
-from why502.diagnosis.unserved import unserved
+from why502.diagnosis.preface import unmet
+from why502.diagnosis.unserved import refusing, unserved
 from why502.model.finding import (
     ASSERTED,
     FAIR,
@@ -182,8 +183,11 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         for probe in here.probes or ()
         if probe.symptom is not None and not probe.through_proxy and probe.target not in spares
     )
-    answered = (one.target for one in unserved(index) if one.target is not None and one.is_of_application)
-    return tuple(dict.fromkeys((*logged, *probed, *index.unheard, *frozen(here), *index.refused_upgrades, *answered)))
+    answered = (
+        one.target for one in unserved(index) if one.target is not None and (one.is_of_application or one.is_of_backend_limit)
+    )
+    known = (*index.unheard, *frozen(here), *index.refused_upgrades, *answered, *sorted(refusing(index)))
+    return tuple(dict.fromkeys((*logged, *probed, *known, *(target for target in unmet(index) if target not in spares))))
 
 
 def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:

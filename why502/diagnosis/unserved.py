@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import FAILED, Joins, routes
+from why502.diagnosis.index import FAILED, Joins, addresses, routes
 from why502.model.config import Position, Route
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.snapshot import Snapshot
@@ -22,6 +22,8 @@ from why502.model.target import Target
 
 ERRORS = frozenset({"500", "501", "505"})
 LIMITS = frozenset({"408", "413", "414", "431", "494"})
+BAD_REQUEST = "400"
+HEADERS_TOO_LARGE = "431"  # RFC 6585, 5; nginx, Apache and HAProxy answer 400 instead
 REFUSED = frozenset({"400", "403", "404", "405", "411", "415", "421", "426"})
 FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
@@ -70,6 +72,13 @@ class Unserved(NamedTuple):
     def is_of_application(self) -> bool:
         """Return whether the application itself answers with an error now."""
         return self.reason is Reason.APPLICATION and not self.is_over
+
+    @property
+    def is_of_backend_limit(self) -> bool:
+        """Return whether the backend finds request headers too large now (431): the gateways whose routes are known by path never say that."""
+        return (
+            self.reason is Reason.LIMIT and self.statuses[:1] == (HEADERS_TOO_LARGE,) and self.at is not None and not self.is_over
+        )
 
     @property
     def where(self) -> str:
@@ -239,6 +248,21 @@ def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:
 def _answered(path: PathTraffic) -> int:
     """Return how many requests the application can have answered: not those that failed on their way, which are told of apart."""
     return sum(count for status, count in path.statuses.items() if status not in FAILED)
+
+
+def refusing(joins: Joins) -> frozenset[Target]:
+    """Return the targets whose routes' clients got 400 while some application of the machine says that request headers are too big."""
+    return joins.once(_refusing)
+
+
+def _refusing(joins: Joins) -> frozenset[Target]:
+    here = joins.here
+    if here.logs is None or not any(event.symptom is Symptom.REQUEST_HEADER_TOO_BIG for event in here.events or ()):
+        return frozenset()
+    bad = {path.at for path in here.logs.paths if path.at and path.statuses.get(BAD_REQUEST, 0) >= FEW}
+    return frozenset(
+        target for route in joins.routes if route.at in bad for peer in route.peers for target in addresses(peer, here)
+    )
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:

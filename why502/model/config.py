@@ -7,6 +7,7 @@ import math
 from why502.model.base import Value
 from why502.model.target import Target
 
+SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header: v1, v2, "" where they differ
 LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
 
 

@@ -13,12 +13,11 @@ from why502.model.snapshot import Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.probing.plan import asked, server_name
-from why502.probing.request import Request, Tls
+from why502.probing.request import PROXY_HEADERS, Request, Tls
 from why502.probing.tls import sni_of
 
 HEADER_BYTES = 65536
 LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-PROXY_LINE = "PROXY UNKNOWN\r\n"  # where the server listens with proxy_protocol
 
 
 def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Request | None:
@@ -96,7 +95,7 @@ def _request(
         headers=(("Connection", "close"),),
         http_version="1.1",
         tls=Tls(sni=sni_of(name)) if is_tls else None,
-        preamble=PROXY_LINE if "proxy_protocol" in options else "",
+        preamble=PROXY_HEADERS["v1"] if "proxy_protocol" in options else "",
         buffer_bytes=HEADER_BYTES,
         repeats=repeats,
         through_proxy=True,

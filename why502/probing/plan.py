@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from why502.diagnosis.index import FAILED
-from why502.model.config import Route
+from why502.model.config import SENDS_PROXY, Route
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
-from why502.probing.request import Request, Tls
+from why502.probing.request import PROXY_HEADERS, Request, Tls
 from why502.probing.tls import sni_of
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -68,6 +68,7 @@ def plan(
         script=dict(params).get("SCRIPT_FILENAME", "") if repeats and route.protocol == "fastcgi" else "",
         http_version=route.http_version,
         tls=tls,
+        preamble=_preamble(route),
         route_connect_s=route.connect_limit_s,
         repeats=repeats,
         only_connects=not path,
@@ -79,6 +80,12 @@ def plan(
         is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
         route_at=route.at,
     )
+
+
+def _preamble(route: Route) -> str:
+    """Return the PROXY header that the proxy sends first; "" where it sends none, or nothing is sent at all."""
+    setting = route.setting(SENDS_PROXY)
+    return PROXY_HEADERS.get(setting.args[0], "") if setting and setting.args and route.protocol != "tcp" else ""
 
 
 def _answered_so(tally: Tally) -> bool:

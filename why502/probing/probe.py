@@ -17,7 +17,7 @@ from why502.model.snapshot import CONNECT, Probe
 from why502.probing import fastcgi, http1, http2, memcached, scgi, uwsgi
 from why502.probing.head import shown
 from why502.probing.line import Failed, Line, connect, number
-from why502.probing.request import SECOND_LOOK_S, Answer, Request, Tls
+from why502.probing.request import PROXY_HEADERS, SECOND_LOOK_S, Answer, Request, Tls
 from why502.probing.speech import identify
 from why502.probing.tls import TlsLine, context, secure
 from why502.probing.verification import cure
@@ -52,8 +52,43 @@ SUSPECT = (
 )
 
 
+CLOSED = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.TLS_FAILED)
+HEADER_LOOK_S = 1.0
+BAD_REQUEST = 400
+SPEAKS_PROXY = "proxy"  # it takes only connections that begin with a PROXY header
+
+
 def probe(host: Host, request: Request) -> Probe:
-    """Return how one attempt went. Raises HostError where the look itself was not possible. Takes at most about 6 s."""
+    """Return how one attempt went. Raises HostError where the look itself was not possible. Takes at most about 8 s."""
+    found = _attempt(host, request)
+    if request.through_proxy or request.only_connects or request.protocol not in ("http", "https") or found.speaks:
+        return found
+    if request.preamble and (found.symptom in SUSPECT or found.status == BAD_REQUEST):
+        status = _status(host, msgspec.structs.replace(request, preamble=""))
+        if status is not None:
+            told = f"answered {found.status}" if found.status else found.detail
+            message = f"{told} to the PROXY header that the proxy sends first, and {status} without it"
+            return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=message)
+    elif not request.preamble and found.symptom in CLOSED:
+        status = _status(host, msgspec.structs.replace(request, preamble=PROXY_HEADERS["v1"]))
+        if status is not None:
+            message = f"{found.detail}; answered {status} after a PROXY header, which the proxy does not send"
+            return msgspec.structs.replace(found, speaks=SPEAKS_PROXY, detail=message)
+    return found
+
+
+def _status(host: Host, request: Request) -> int | None:
+    """Return what HEAD / is answered, but for 400; None where there is no proper answer."""
+    short = {"connect_s": HEADER_LOOK_S, "answer_s": HEADER_LOOK_S}
+    try:
+        found = _attempt(host, msgspec.structs.replace(request, method="HEAD", path="/", greets=False, **short), is_last=True)
+    except HostError:
+        return None
+    return found.status if found.symptom is None and found.status != BAD_REQUEST else None
+
+
+def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
+    """Return how one attempt went, and whether it looks like one in another protocol, unless it `is_last`. Raises HostError."""
     if request.script and not _is_file(host, request.script):  # it lies elsewhere, or nginx rewrote the path: not to be guessed
         request = msgspec.structs.replace(request, script="")
     began, at = time.monotonic(), datetime.now(UTC)
@@ -82,7 +117,7 @@ def probe(host: Host, request: Request) -> Probe:
     ended = time.monotonic()
     first_at, seen = (line.first_at, line.seen) if line else (None, b"")
     speaks = _told(request, failed.speaks or identify(seen), is_secured=secured is not None) if failed else ""
-    if not speaks and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
+    if not speaks and not is_last and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
     if answer.is_suspect and speaks and failed is None:
         how = f"answered {answer.status}" if answer.status else "answered a greeting"

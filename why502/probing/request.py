@@ -12,6 +12,8 @@ ANSWER_S = 2.5
 SECOND_LOOK_S = 0.4
 BODY_BYTES = 65536  # how much of a body is read
 HEADER_BYTES = 1 << 20  # how far a header that is too big is measured
+# PROXY headers of a connection that the proxy makes for itself (UNKNOWN, LOCAL). [proxy-protocol.txt, 2.1 and 2.2]
+PROXY_HEADERS = {"v1": "PROXY UNKNOWN\r\n", "v2": "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
 GATEWAY = (502, 503, 504)  # the application's own 500 is its own affair
 
 
@@ -43,7 +45,7 @@ class Request(Value, frozen=True, kw_only=True):
     script: str = ""  # that FastCGI would run; "": nothing is run
     http_version: str = "1.0"
     tls: Tls | None = None
-    preamble: str = ""  # sent before anything else: a PROXY protocol line
+    preamble: str = ""  # sent before anything else: a PROXY header
     connect_s: float = CONNECT_S
     answer_s: float = ANSWER_S
     route_connect_s: float = 60.0

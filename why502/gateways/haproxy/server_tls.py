@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from why502.model.config import Position, Setting
+from why502.model.config import SENDS_PROXY, Position, Setting
 
 # With the number of arguments that each takes; an option that is not here is looked at as a word of its own.
 _TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1}
 _FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
 _SYSTEM_CA = "@system-ca"
 SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header
 
 
 class Bases(NamedTuple):
@@ -71,8 +70,9 @@ def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) ->
             "ssl_certificate_key": certificate,
         }
     settings = {f"server_{name}": (Setting(args=(value,), at=at),) for name, value in said.items() if value}
-    if every and all("send-proxy" in each or "send-proxy-v2" in each for each in every):
-        settings[SENDS_PROXY] = (Setting(args=(), at=at),)
+    sent = {"v2" if "send-proxy-v2" in each else "v1" if "send-proxy" in each else "" for each in every}
+    if sent - {""}:
+        settings[SENDS_PROXY] = (Setting(args=(sent.pop() if len(sent) == 1 else "",), at=at),)
     return ServerTls("ssl" in first, verifies, _constant(first.get("sni", "")) if verifies else "", settings)
 
 

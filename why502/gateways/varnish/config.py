@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from why502.config.configuration import Configuration
-from why502.model.config import Answer, Peer, Position, Route, Setting, Upstream
+from why502.model.config import SENDS_PROXY, Answer, Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -115,6 +115,8 @@ def _route(backend: Backend, peer: Peer, file: str) -> Route:
     settings: dict[str, tuple[Setting, ...]] = {
         name: (Setting(args=(token.text,), at=Position(file=file, line=token.line)),) for name, token in backend.settings.items()
     }
+    if (sent := backend.settings.get("proxy_header")) and sent.text in ("1", "2"):
+        settings[SENDS_PROXY] = (Setting(args=(f"v{sent.text}",), at=Position(file=file, line=sent.line)),)
     first_byte = _time(backend.settings.get("first_byte_timeout"), FIRST_BYTE_S)
     return Route(
         proxy="varnish",

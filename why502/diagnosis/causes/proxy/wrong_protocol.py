@@ -1,7 +1,8 @@
 """The proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
 
 The symptom depends on how the backend reacts to the unexpected bytes. It may close or reset the connection (502), answer with a TLS alert or an
-HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data (504).
+HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data (504). A PROXY header that only one side knows of is
+the same fault: a server that does not expect it answers 400 to the line "PROXY TCP4 …", one that requires it closes the connection.
 
 ## Do not confuse with
 - `invalid-response`: the protocol is right, but the response violates it.
@@ -27,10 +28,12 @@ from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.preface import unmet
+from why502.model.config import SENDS_PROXY
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event, PhpPool
+from why502.model.snapshot import Event, PhpPool, Probe
 from why502.remedies.changes import reload, rescheme, respell
 
 SPOKEN = {
@@ -55,6 +58,12 @@ _CUT_OFF = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.N
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if case.target is not None and (of_both := unmet(case.joins).get(case.target)):
+        yield supports(of_both, "configuration", 2 * PROOF)
+        return
+    if probe := _of_header(case):
+        yield supports(f"{case.target} {probe.detail}", "probe", 2 * PROOF)
+        return
     for probe in case.probes:
         wanted = SPOKEN.get(probe.protocol)
         if probe.speaks and wanted and probe.speaks not in wanted:
@@ -96,6 +105,19 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
             yield supports(f"{tally.protocol} is sent to port {case.target.port}, which usually speaks TLS", tally.source, weight)
             return
+
+
+def _of_header(case: Case) -> Probe | None:
+    """Return the probe that was answered with the PROXY header alone, or without it alone; None if there is none."""
+    sends = case.route is not None and case.route.setting(SENDS_PROXY) is not None
+    return next(
+        (
+            probe
+            for probe in case.probes
+            if probe.speaks == "proxy" or (sends and probe.symptom is Symptom.OTHER_PROTOCOL and "PROXY header" in probe.detail)
+        ),
+        None,
+    )
 
 
 _BROKEN = (*_CUT_OFF, Symptom.CONNECT_RESET, Symptom.HEADER_INVALID)
@@ -185,6 +207,12 @@ def _wants_proxy_header(case: Case) -> str:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if case.target is not None and (unmet_header := unmet(case.joins).get(case.target)):
+        return unmet_header
+    if of_header := _of_header(case):
+        does = "does not send" if of_header.speaks == "proxy" else "sends"
+        expects = "requires one" if of_header.speaks == "proxy" else "does not expect one"
+        return f"the proxy {does} a PROXY header to {case.target}, which {expects}"
     for probe in case.probes:
         if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
             return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
@@ -203,6 +231,9 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: use the backend's protocol, if changing the scheme is enough."""
+    if (case.target is not None and case.target in unmet(case.joins)) or _of_header(case):
+        yield Remedy(message=_BOTH_SIDES)
+        return
     spoken = next((p.speaks for p in case.probes if p.speaks), "fastcgi" if _pool(case) else "")
     if not spoken and (told := _told(case)):
         spoken = told[0]
@@ -226,6 +257,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
+_BOTH_SIDES = (
+    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, Hitch `write-proxy-v2`"
+    " in front; nginx `listen … proxy_protocol`, HAProxy `bind … accept-proxy`, Varnish `-a …,PROXY` behind."
+)
 _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
 
 
@@ -309,7 +344,15 @@ CAUSE = Cause(
     },
     outranks=frozenset({"workers-exhausted"}),
     explains=frozenset(
-        {"backend-hung", "backend-too-slow", "connection-reset", "invalid-response", "premature-close", "tls-handshake-failed"}
+        {
+            "backend-hung",
+            "backend-too-slow",
+            "connection-reset",
+            "health-check-misconfigured",
+            "invalid-response",
+            "premature-close",
+            "tls-handshake-failed",
+        }
     ),
     examine=examine,
     tell=tell,

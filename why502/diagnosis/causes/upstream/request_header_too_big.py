@@ -27,6 +27,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.unserved import refusing, unserved
 from why502.gateways.nginx.config import units
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -34,7 +35,10 @@ from why502.model.logs import Symptom
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if not case.failures and case.target is not None:
+    limit = next((one for one in unserved(case.joins) if one.is_of_backend_limit and one.target == case.target), None)
+    if limit is not None and case.target is not None and case.route is not None and case.route.proxy != "caddy":
+        yield supports(f"{limit.message}; the proxy passes that status on", "access log", 2 * LIKELY)
+    if not case.failures and case.target is not None and limit is None and case.target not in refusing(case.joins):
         return
     for event in case.events(Symptom.REQUEST_HEADER_TOO_BIG)[:1]:
         yield supports(event.message, event.source, PROOF)

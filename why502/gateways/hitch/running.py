@@ -1,0 +1,44 @@
+"""A Hitch on this machine: its file. Source: hitch(8), hitch.conf(5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.config.configuration import Configuration
+from why502.gateways.hitch.config import load
+from why502.gateways.running import Texts, decoded
+from why502.host.base import Host
+from why502.machine.suppliers import Rights
+from why502.machine.suppliers import of_jailed as owner  # it serves as another user than the one who started it
+from why502.model.config import LogTarget, Route
+from why502.model.snapshot import Process
+
+__all__ = ["load", "owner"]
+
+KIND = "hitch"
+MAIN = {"hitch": "/etc/hitch/hitch.conf"}
+OPTIONS = ("--config",)
+WORKERS: frozenset[str] = frozenset()
+UNITS = {"hitch": "hitch.service"}
+IS_ALWAYS_PROXY = True
+
+
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+    """Yield its files. Raises HostError."""
+    for main in mains:
+        yield main, decoded(rights.read(main))
+
+
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
+    """Return that it writes to syslog: it has no log of requests."""
+    return (LogTarget(kind="error", goes_to="syslog"),)
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+    """Return the addresses of its frontends."""
+    return [words for each in read for route in each.routes for words in route.listens]
+
+
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001
+    """Return none: it has one backend."""
+    return ()
