@@ -187,7 +187,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         one.target for one in unserved(index) if one.target is not None and (one.is_of_application or one.is_of_backend_limit)
     )
     known = (*index.unheard, *frozen(here), *index.refused_upgrades, *answered, *sorted(refusing(index)))
-    return tuple(dict.fromkeys((*logged, *probed, *known, *(target for target in unmet(index) if target not in spares))))
+    return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index))))
 
 
 def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:

@@ -46,7 +46,7 @@ def _passed(here: Snapshot) -> Iterator[tuple[Target, Proxy, Route]]:
             continue
         for route in {id(route.peers): route for route in proxy.routes}.values():
             for peer in route.peers:
-                for target in addresses(peer, here) if not peer.is_down else ():
+                for target in () if peer.is_down or peer.is_backup else addresses(peer, here):
                     yield target, proxy, route
 
 

@@ -202,55 +202,6 @@ address)" and answers 500.
     ),
     (
         Cause(
-            id="proxy-client-certificate-unusable",
-            layer=Layer.PROXY,
-            message="the certificate or key that the proxy should present to the backend cannot be loaded",
-            symptoms={Symptom.TLS_OWN_CERTIFICATE: PROOF},
-        ),
-        """The certificate or key that the proxy should present to the backend cannot be loaded.
-
-If proxy_ssl_certificate contains a variable, each request fails with 500. Otherwise the configuration does not load.
-
-## Do not confuse with
-- `tls-client-certificate-required`: no certificate is configured.
-
-## Confirm
-- `openssl x509 -in FILE -noout -subject; openssl pkey -in KEY -noout` as the worker's user shows an error.
-
-## Fix
-- Correct the path or the permissions, or use a key that matches the certificate.
-
-## References
-- https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_certificate
-""",
-    ),
-    (
-        Cause(
-            id="proxy-module-missing",
-            layer=Layer.PROXY,
-            message="the module for this scheme or feature is not loaded",
-            symptoms={Symptom.MODULE_MISSING: PROOF},
-        ),
-        """The module for this scheme or feature is not loaded.
-
-Apache logs AH01144 "No protocol handler was valid for the URL" and answers 500. nginx reports "unknown directive" for a module that is not
-built in.
-
-## Do not confuse with
-- `proxy-config-invalid`: the configuration is rejected for another reason.
-
-## Confirm
-- `apachectl -M` or `nginx -V` does not list the module.
-
-## Fix
-- Load it: `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …), or load_module.
-
-## References
-- https://httpd.apache.org/docs/2.4/mod/mod_proxy.html
-""",
-    ),
-    (
-        Cause(
             id="proxy-worker-crashed",
             layer=Layer.PROXY,
             message="a worker process of the proxy itself was killed by a signal",

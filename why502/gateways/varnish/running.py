@@ -22,7 +22,7 @@ KIND = "varnish"
 MAIN = {"varnishd": "/etc/varnish/default.vcl"}
 OPTIONS = ("-f",)
 WORKERS = frozenset({"cache-main"})
-UNITS: dict[str, str] = {}
+UNITS = {"varnishd": "varnish.service"}
 IS_ALWAYS_PROXY = True
 _INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
 
@@ -48,7 +48,7 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
-    """Return none: a Varnish that is stopped is not looked for."""
+    """Return none: its command line says where it listens, and no file."""
     return []
 
 

@@ -130,6 +130,8 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"FastCGI: comm with .{0,300}aborted: read failed", row("FastCGI", "the connection broke off", Symptom.RESET_BEFORE_HEADER, "connection-reset backend-crashed", "500")),
         (r"FastCGI: incomplete headers \(|Premature end of script headers|End of script output before headers|mod_fcgid: error reading data", row("FastCGI", "it ended before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout", "500")),
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
+        (r"^/\S{1,500}: Invalid command '[^']{1,60}', perhaps misspelled", row("htaccess", "a module that the .htaccess file needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
+        (r"^/\S{0,500}/\.[\w.-]{1,60}: (?!Invalid command)(?=\S)", row("htaccess", "a directive in a .htaccess file is refused", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-module-missing", "500")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
 )  # fmt: skip
@@ -202,7 +204,9 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         pid=int(head["pid"]) if head.get("pid") else None,
         errno=errno,
         message=message.strip(),
-        detail=message.strip()[:200] if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144") else "",
+        detail=message.strip()[:200]
+        if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144", "htaccess", "config")
+        else "",
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
         client=_PORT.sub("", fields["ip"]) if fields.get("peer") == "client" else "",

@@ -1,0 +1,84 @@
+"""The module for this scheme or feature is not loaded.
+
+Apache logs AH01144 "No protocol handler was valid for the URL" and answers 500. nginx reports "unknown directive" for a module that is not
+built in. A directive in `.htaccess` whose module is not enabled ("Invalid command 'Header', perhaps misspelled or defined by a module not
+included") makes Apache answer 500 to every request below that directory.
+
+## Do not confuse with
+- `proxy-config-invalid`: the configuration is rejected for another reason.
+
+## Confirm
+- `apachectl -M` or `nginx -V` does not list the module.
+
+## Fix
+- Load it: `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …), or load_module.
+
+## References
+- https://httpd.apache.org/docs/2.4/mod/mod_proxy.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.cause import Cause
+from why502.model.finding import PROOF, Layer
+from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+
+_COMMAND = re.compile(r"Invalid command '(?P<name>[^']{1,60})'")
+# By which module of httpd a directive is defined. [httpd 2.4, directive index]
+_MODULES = (
+    (re.compile(r"(?:Request)?Header"), "headers"),
+    (re.compile(r"Rewrite\w+"), "rewrite"),
+    (re.compile(r"Expires\w+"), "expires"),
+    (re.compile(r"Deflate\w+"), "deflate"),
+    (re.compile(r"AddOutputFilterByType|Filter\w+"), "filter"),
+    (re.compile(r"SetEnvIf(?:NoCase|Expr)?|BrowserMatch(?:NoCase)?"), "setenvif"),
+    (re.compile(r"(?:Set|Unset|Pass)Env"), "env"),
+    (re.compile(r"Redirect\w*|(?:Script)?Alias(?:Match)?"), "alias"),
+    (re.compile(r"Options?Index\w*|Index\w+|AddIcon\w*|AddDescription|HeaderName|ReadmeName"), "autoindex"),
+    (re.compile(r"DirectoryIndex|DirectorySlash|FallbackResource"), "dir"),
+    (re.compile(r"AuthUserFile"), "authn_file"),
+    (re.compile(r"AuthType|AuthName"), "authn_core"),
+    (re.compile(r"AuthBasic\w+"), "auth_basic"),
+    (re.compile(r"Order|Allow|Deny|Satisfy"), "access_compat"),
+    (re.compile(r"AddType|AddHandler|SetHandler|AddCharset|AddEncoding"), "mime"),
+    (re.compile(r"Substitute\w*"), "substitute"),
+    (re.compile(r"SSL\w+"), "ssl"),
+    (re.compile(r"Sec[A-Z]\w+"), "security2"),
+    (re.compile(r"Proxy\w*|NoProxy"), "proxy"),
+    (re.compile(r"Balancer\w+"), "proxy_balancer"),
+    (re.compile(r"RemoteIP\w+"), "remoteip"),
+    (re.compile(r"H2\w+"), "http2"),
+)
+_PHP = re.compile(r"php_(?:admin_)?(?:value|flag)")
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: which module defines the directive that Apache does not know."""
+    tally = case.tally(Symptom.MODULE_MISSING)
+    match = _COMMAND.search(tally.detail) if tally else None
+    if match is None:
+        return
+    name = match["name"]
+    module = next((module for pattern, module in _MODULES if pattern.fullmatch(name)), "")
+    if _PHP.fullmatch(name):
+        yield Remedy(message=f"move {name} to .user.ini or to the pool's configuration: PHP-FPM does not read it from .htaccess")
+    elif module:
+        yield Remedy(
+            message=f"enable mod_{module}, which defines {name}: `a2enmod {module}`, then restart Apache; or remove the line"
+        )
+    else:
+        yield Remedy(message=f"correct the name of {name}, or enable the module that defines it")
+
+
+CAUSE = Cause(
+    id="proxy-module-missing",
+    layer=Layer.PROXY,
+    message="the module for this scheme or feature is not loaded",
+    symptoms={Symptom.MODULE_MISSING: PROOF},
+    remedies=remedies,
+)
