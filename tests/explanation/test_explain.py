@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from why502.cli.second_process import Second, can_share
 from why502.diagnosis.causes import CAUSES
 from why502.explanation import explain
 from why502.render.contract import Explanation as Contract
 from why502.render.explanation import document, render_text
 from why502.render.explanation_lines import Explainer, chunks
 from why502.render.words import Terminal
+from why502.session.second_process import Second, can_share
 
 REFUSED = (
     "2026/11/20 22:46:40 [error] 24569#24569: *2 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, "

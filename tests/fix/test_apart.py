@@ -13,8 +13,9 @@ import msgspec
 import pytest
 from shop import Shop, stop
 
+from why502.cli import plan_output
 from why502.cli.env import Env
-from why502.cli.repair import repair_with_first, show, with_diffs
+from why502.cli.plan_output import show, work
 from why502.collectors import proxies
 from why502.collectors.base import Ask
 from why502.fix.containers import source
@@ -24,6 +25,7 @@ from why502.host.local import LocalHost
 from why502.lab.isolation import can_isolate
 from why502.model.snapshot import Snapshot
 from why502.remedies.changes import reload
+from why502.session.fixing import with_diffs
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
@@ -63,7 +65,9 @@ def written(env: Env) -> str:
 
 
 def apply(shop: Shop, plan: Plan) -> int:
-    return repair_with_first(environment(), (plan,), shop.snapshot(), str(shop.state), is_asked=False, is_json=False)
+    return plan_output.apply(
+        environment(), (plan,), shop.snapshot(), work(environment(), str(shop.state), is_json=False), is_json=False
+    )
 
 
 def test_a_private_tmp_is_no_container(shop: Shop) -> None:

@@ -10,7 +10,7 @@ import pytest
 from shop import NOW, Shop, free_port
 
 from why502.cli.env import Env
-from why502.cli.repair import repair_with_first
+from why502.cli.plan_output import apply, work
 from why502.fix import journal
 from why502.fix.plan import NothingToDo, Plan, plans
 from why502.model.errors import Why502Error
@@ -26,7 +26,7 @@ class Told:
 
     def __init__(self, shop: Shop, *choices: Plan, is_json: bool = False) -> None:
         env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
-        self.status = repair_with_first(env, choices, shop.snapshot(), str(shop.state), is_asked=False, is_json=is_json)
+        self.status = apply(env, choices, shop.snapshot(), work(env, str(shop.state), is_json=is_json), is_json=is_json)
         self.out, self.err = (stream.getvalue() for stream in (env.stdout, env.stderr))
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from why502.cli.env import Env
-from why502.cli.repair import lacking, repair_with_first, show
+from why502.cli.plan_output import apply, show, work
 from why502.fix.plan import Plan
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 from why502.model.snapshot import Snapshot
+from why502.session.fixing import lacking
 
 START = Run(argv=("systemctl", "start", "app.service"))
 
@@ -46,5 +47,5 @@ def test_it_is_said_in_the_plan_and_before_it_is_applied(monkeypatch: pytest.Mon
     assert "Apply it as root (`systemctl start app.service` needs root): sudo why502 fix --apply" in env.stdout.getvalue()
     here = Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC))
     with pytest.raises(Why502Error, match="permission denied"):
-        repair_with_first(env, (plan(START),), here, str(tmp_path), is_asked=False, is_json=False)
+        apply(env, (plan(START),), here, work(env, str(tmp_path), is_json=False), is_json=False)
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,8 @@ from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.host.base import Host
-    from why502.model.snapshot import Snapshot
     from why502.render.words import Terminal
+    from why502.session.looking import Machine
 
 
 class Exit(IntEnum):
@@ -56,12 +56,11 @@ class Env:
     is_quiet: bool = False  # -q, of the commands of which only the result is left then
     is_verbose: bool = False
 
-    def host_of(self, snapshot: Snapshot) -> Host:
-        """Return the machine that a snapshot is of: this one where it was taken here just now, else one that refuses everything."""
-        from why502.host.nowhere import NowhereHost
-        from why502.model.snapshot import LiveSnapshot
+    def machine(self) -> Machine:
+        """Return the machine that the command runs on, with standard input as its path `-`."""
+        from why502.session.looking import Machine
 
-        return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
+        return Machine(host=self.host, stdin=lambda: self.stdin.buffer)
 
     def terminal(self, *, quiet: bool = False, verbose: bool = False) -> Terminal:
         """Return what standard output is: its width, and colours only on a terminal and without NO_COLOR (no-color.org)."""

@@ -1,1 +1,1 @@
-"""What a command, page or agent works on, independent of its options: the machine to examine, and the formats of its logs."""
+"""What a command, page or agent does, without its options and output: examine machines, repair, mitigate, lint, explain, find log formats."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.model.explanation import Explanation
 
-_MUCH = 100_000  # bytes of a chunk that make it worth to share the work with a second process
-
 
 @click.command()
 @click.argument("texts", nargs=-1, metavar="TEXT... | -")
@@ -102,44 +100,13 @@ def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, ver
 
 def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
     """Write one object for each line, as they come."""
-    import gc
-
     from why502.cli.env import Exit
-    from why502.cli.second_process import Second, can_share
-    from why502.render.explanation_lines import Explainer
+    from why502.session.explaining import Lines
 
-    gc.disable()  # millions of short strings and no cycles among them: reference counts free them all
-    explainer = Explainer(proxy)
-    second: Second | None = None
-    is_shared = can_share()
-    elsewhere = 0  # lines that the second process did not recognise
-
-    def work(piece: bytes) -> tuple[bytes, int]:
-        explainer.unrecognised = 0
-        return b"".join(explainer.explain([piece])), explainer.unrecognised
-
-    try:
-        for chunk in chunks:
-            answer = None
-            mine: list[bytes] = []
-            if is_shared and len(chunk) > _MUCH and _is_waiting(env):
-                second = second or Second(work)
-                is_shared = second.give(chunk)
-                mine = list(explainer.explain(more for more in (next(chunks, b""),) if more))
-                answer = second.take() if is_shared else None
-                is_shared = answer is not None
-            if answer is not None:
-                env.write_bytes(answer[0])
-                elsewhere += answer[1]
-            else:
-                mine = [*explainer.explain([chunk]), *mine]
-            for answers in mine:
-                env.write_bytes(answers)
-    finally:
-        gc.enable()
-        if second is not None:
-            second.end()
-    return Exit.PROBLEM if explainer.unrecognised or elsewhere else Exit.HEALTHY
+    lines = Lines(proxy)
+    for answers in lines.explain(chunks, lambda: _is_waiting(env)):
+        env.write_bytes(answers)
+    return Exit.PROBLEM if lines.unrecognised else Exit.HEALTHY
 
 
 def _is_waiting(env: Env) -> bool:

@@ -58,7 +58,8 @@ def fix(
     Example: why502 fix wrong-port@127.0.0.1:3001
     Example: why502 fix --undo
     """
-    from why502.cli.repair import nothing, repair_with_first, show, take_back, with_diffs
+    from why502.cli.plan_output import apply, ended, nothing, show, work
+    from why502.session import fixing
 
     is_json = format_ == "json"
     if [is_applied, dry_run, undo, resume].count(True) > 1:
@@ -66,7 +67,9 @@ def fix(
     if undo or resume:
         if cause or configs or logs or urls or remedy:
             raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
-        return take_back(env, state, is_finished=resume, is_json=is_json)
+        entry = fixing.resume(env.host(), work(env, state)) if resume else fixing.undo(work(env, state))
+        ended(env, entry, None, is_json=is_json)
+        return 0 if resume is (entry.phase == "kept") and not entry.left else 1
     from why502.cli.look import look
     from why502.diagnosis.causes import CAUSES
     from why502.diagnosis.engine import diagnose as think
@@ -95,8 +98,8 @@ def fix(
             raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")
         choices = choices[remedy - 1 : remedy]
     if is_applied:
-        return repair_with_first(env, choices, snapshot, state, is_asked=not yes, is_json=is_json, urls=urls)
+        return apply(env, choices, snapshot, work(env, state, is_asked=not yes, is_json=is_json), is_json=is_json, urls=urls)
     how = " ".join(("why502 fix", *([wanted] if wanted else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
     how += ", on that machine" if bundle else ""
-    host = env.host_of(snapshot)
-    return show(env, with_diffs(choices[0], host), host, is_json=is_json, how=how, others=choices[1:])
+    host = env.machine().of(snapshot)
+    return show(env, fixing.with_diffs(choices[0], host), host, is_json=is_json, how=how, others=choices[1:])

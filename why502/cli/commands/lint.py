@@ -13,11 +13,8 @@ from why502.model.errors import HostError, Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
-    from why502.deployment.rule import Rule
     from why502.host.base import Host
     from why502.linter.given import Given
-    from why502.linter.report import Report
-    from why502.model.finding import Risk
 
 _FORMATS = ("text", "json", "sarif", "github", "junit")
 _FAIL_ON = {"error": 2, "warning": 1, "note": 0, "never": 9}
@@ -90,6 +87,8 @@ def lint(
     """
     from why502.cli.env import Exit
     from why502.linter.engine import RULES, choose
+    from why502.render.words import safe
+    from why502.session import linting
 
     chosen = choose(_words(select), _words(ignore))
     if list_rules:
@@ -103,13 +102,16 @@ def lint(
     version = _version(host, nginx_version)
     if fix:
         from why502.linter.repair import repair
-        from why502.render.words import safe
 
         given = _gather(env, host, paths, version)
         for line in repair(given, chosen, host, lambda: _gather(env, host, paths, version)):
             env.stderr.write(safe(line) + "\n")
     given = _gather(env, host, paths, version)
-    report = _report(env, given, chosen, version, baseline, write_baseline)
+    report, notices = linting.check(
+        given, chosen, version, base=str(Path.cwd()), baseline=baseline, write_baseline=write_baseline
+    )
+    for notice in notices:
+        env.stderr.write(f"why502: {safe(notice)}\n")
     renderer = importlib.import_module(f"why502.render.lint.{format_}").render
     env.write(renderer(report, env.terminal(quiet=quiet, verbose=verbose)))
     return Exit.PROBLEM if report.worst() >= _FAIL_ON[fail_on] else Exit.HEALTHY
@@ -120,68 +122,13 @@ def _words(options: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given:
-    from why502.linter.given import gather
+    from why502.session import linting
 
     standard_input = None
     if "-" in paths:
         stream = getattr(env.stdin, "buffer", None)
         standard_input = stream.read(_MOST_INPUT) if stream else env.stdin.read(_MOST_INPUT).encode("utf-8", "surrogateescape")
-    given = gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
-    if not given.texts and not given.gaps:
-        raise Why502Error(f"nothing to check in {', '.join(paths)}", "Give nginx configuration, PHP-FPM pools or systemd units.")
-    from why502.redaction import know
-    from why502.redaction.snapshots import worth_knowing
-
-    know(worth_knowing(given.texts.values()))
-    return given
-
-
-def _report(
-    env: Env, given: Given, chosen: tuple[Rule, ...], version: str, baseline: str | None, write_baseline: str | None
-) -> Report:
-    import msgspec
-
-    from why502.host import output
-    from why502.linter import baseline as baselines
-    from why502.linter import suppression
-    from why502.linter.engine import lint as think
-    from why502.linter.report import Report
-    from why502.render.words import safe
-
-    risks: list[Risk] = []
-    gaps = list(given.gaps)
-    base = str(Path.cwd())
-    for deployment in given.deployments:
-        found, failed = think(deployment, chosen)
-        gaps.extend(failed)
-        shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
-        risks.extend(msgspec.structs.replace(risk, message=risk.message.replace(f"{base}/", "")) for risk in shown)
-    suppressions = suppression.read(given.texts)
-    for notice in suppressions.notices:
-        env.stderr.write(f"why502: {safe(notice)}\n")
-    left, suppressed = suppression.split(dict.fromkeys(risks), suppressions)
-    new = left
-    if write_baseline:
-        output.write(write_baseline, baselines.write(left, given.texts, base), mode=output.usual_mode(write_baseline))
-        new = ()
-    elif baseline:
-        try:
-            content = Path(baseline).read_bytes()
-        except OSError as error:
-            raise Why502Error(
-                f"{baseline}: {(error.strerror or str(error)).lower()}", "Write one with --write-baseline FILE."
-            ) from error
-        new = baselines.unknown(left, content, given.texts, base, baseline)
-    return Report(
-        risks=new,
-        gaps=tuple(dict.fromkeys(gaps)),
-        files=len([file for file in given.texts if given.shown is None or file in given.shown]),
-        suppressed=suppressed,
-        known=len(left) - len(new),
-        nginx_version=version,
-        base=base,
-        fingerprints=baselines.fingerprints(new, given.texts, base),
-    )
+    return linting.read(host, paths, version, standard_input)
 
 
 def _version(host: Host, asked: str | None) -> str:

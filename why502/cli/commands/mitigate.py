@@ -176,9 +176,12 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
     \b
     Example: why502 mitigate undo
     """
-    from why502.cli.mitigations import undone
+    from why502.cli.plan_output import ended, work
+    from why502.session import mitigating
 
-    return undone(env, state, id_, is_json=format_ == "json")
+    entry = mitigating.undo(id_, work(env, state))
+    ended(env, entry, None, is_json=format_ == "json")
+    return 1 if entry.left else 0
 
 
 @mitigate.command()
@@ -195,9 +198,11 @@ def expire(env: Env, wait: bool, state: str | None) -> int:
     \b
     Example: why502 mitigate expire
     """
-    from why502.cli.mitigations import expired, waited
+    from why502.cli.plan_output import work
+    from why502.session import mitigating
 
-    return waited(env, state) if wait else expired(env, state)
+    by = work(env, state)
+    return 0 if (mitigating.wait(by) if wait else mitigating.expire(by)) else 1
 
 
 def _pull(env: Env, plan: Callable[[Snapshot], Plan], *, reaches: str = "", **options: Any) -> int:

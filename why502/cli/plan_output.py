@@ -1,20 +1,16 @@
-"""Code shared by `fix` and `mitigate`: show a plan, apply it, revert it."""
+"""What `fix` and `mitigate` print: a plan, how it ended, and the confirmation in between."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import signal
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -22,48 +18,16 @@ if TYPE_CHECKING:
     from why502.fix.plan import Plan
     from why502.fix.transaction import Progress
     from why502.host.base import Host
-    from why502.model.remedy import Edit
     from why502.model.snapshot import Snapshot
+    from why502.session.fixing import Work
 
 SCHEMA = "why502.fix/1"
 
 
-def with_diffs(plan: Plan, host: Host) -> Plan:
-    """Return the plan with a diff of each change, also of files that the snapshot does not hold and its machine does.
-
-    Of another machine these have none. Raises NotApplied where a file of this machine cannot be read.
-    """
-    from why502.config.edit import with_diff
-    from why502.fix.repair import NotApplied
-    from why502.host.nowhere import NowhereHost
-
-    def full(change: Edit) -> Edit:
-        if change.diff or isinstance(host, NowhereHost):
-            return change
-        try:
-            return with_diff(change, host.read(change.file))
-        except Missing:
-            return with_diff(change, b"")
-        except HostError as error:
-            raise NotApplied(error.reason, error.hint or "Run it as root.") from error
-
-    return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
-
-
-def lacking(plan: Plan) -> str:
-    """Return what of a plan the user of this process may not do; "" where nothing is known to be in the way."""
-    if os.geteuid() == 0 or plan.is_apart:
-        return ""
-    for edit in plan.edits:
-        path = Path(edit.file)
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            return f"no permission to write {edit.file}"
-    ordered = next((run.argv for run in plan.runs if run.argv[:1] == ("systemctl",) and "--user" not in run.argv), None)
-    return f"`{shlex.join(ordered)}` needs root" if ordered else ""
-
-
 def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
     """Write the plan and its alternatives; return 1: there is something to do."""
+    from why502.session.fixing import lacking
+
     if is_json:
         env.write(_json(plan, None, "planned", others, host=host))
     else:
@@ -99,101 +63,32 @@ def _others(plans: tuple[Plan, ...]) -> str:
     )
 
 
-def repair(
-    env: Env,
-    plan: Plan,
-    snapshot: Snapshot,
-    state: str | None,
-    *,
-    is_asked: bool,
-    is_json: bool,
-    urls: tuple[str, ...] = (),
-    reverts_at: datetime | None = None,
-) -> Entry:
-    """Apply the plan; return its entry, kept, or reverted if it did not help. Raises Why502Error, NotApplied."""
-    from why502.fix import journal
-    from why502.fix.repair import allowed
-    from why502.fix.repair import repair as carry_out
+def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool = False) -> Work:
+    """Return what a repair works with here: progress on stderr, each plan shown before it is applied, and confirmed if `is_asked`."""
+    from why502.session.fixing import Work
 
-    host = env.host_of(snapshot)
-    allowed(plan, host)
-    if not is_json:
-        env.write(_text(plan))
-    if is_asked:
-        if not env.stdin.isatty():
-            raise Why502Error("no terminal to ask for confirmation", "Use --yes to skip the confirmation.")
-        click.confirm("Apply it?", abort=True, err=True)
-    where = journal.directory(state)
-    with journal.lock(where), _interruptible():
-        return carry_out(plan, snapshot, host, where, env.now(), watched(env), urls=urls, reverts_at=reverts_at)
+    def confirm(plan: Plan) -> None:
+        if not is_json:
+            env.write(_text(plan))
+        if is_asked:
+            if not env.stdin.isatty():
+                raise Why502Error("no terminal to ask for confirmation", "Use --yes to skip the confirmation.")
+            click.confirm("Apply it?", abort=True, err=True)
+
+    def unhelpful(entry: Entry, plan: Plan) -> None:
+        if not is_json:
+            ended(env, entry, plan, is_json=False)
+
+    return Work(state=state, now=env.now, progress=watched(env), confirm=confirm, unhelpful=unhelpful)
 
 
-def repair_with_first(
-    env: Env,
-    plans: tuple[Plan, ...],
-    snapshot: Snapshot,
-    state: str | None,
-    *,
-    is_asked: bool,
-    is_json: bool,
-    urls: tuple[str, ...] = (),
-) -> int:
-    """Apply one plan after the other until one helps; return 0 if one did, else 1. Raises Why502Error."""
-    from why502.fix import journal, transaction
-    from why502.fix.guard import refusal
-    from why502.fix.repair import NotApplied
+def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is_json: bool, urls: tuple[str, ...] = ()) -> int:
+    """Apply one plan after the other until one helps, and write how it ended; return 0 if one did, else 1. Raises Why502Error."""
+    from why502.session import fixing
 
-    tried: list[tuple[Plan, str]] = []
-    host = env.host_of(snapshot)
-    refused = {number: reason for number, plan in enumerate(plans) if (reason := refusal(plan, host))}
-    if len(refused) == len(plans):
-        raise NotApplied(*refused[0])
-    for message, _ in refused.values():
-        watched(env).say(f"cannot be applied from here: {message}")
-    plans = tuple(plan for number, plan in enumerate(plans) if number not in refused)
-    if plans and (lack := lacking(plans[0])):
-        raise Why502Error(f"permission denied: {lack}", "Run it as root: sudo why502 fix --apply.")
-    for place, planned in enumerate(plans):
-        plan, rest = planned, plans[place + 1 :]
-        try:
-            plan = with_diffs(planned, host)
-            entry = repair(env, plan, snapshot, state, is_asked=is_asked, is_json=is_json, urls=urls)
-        except NotApplied as error:
-            transaction.settled(journal.directory(state))
-            if not rest:
-                raise
-            watched(env).say(error.message)
-            tried.append((plan, "failed"))
-        else:
-            if entry.phase == "kept" or not rest:
-                ended(env, entry, plan, is_json=is_json, tried=tried)
-                return 0 if entry.phase == "kept" else 1
-            if not is_json:
-                ended(env, entry, plan, is_json=False)
-            tried.append((plan, entry.phase))
-        watched(env).say(f"that did not help; next: {rest[0].remedy}")
-    raise AssertionError("no plan")
-
-
-def take_back(env: Env, state: str | None, *, is_finished: bool, is_json: bool) -> int:
-    """Undo the last fix, or finish an interrupted one; return the exit status. Raises Why502Error if there is none."""
-    from why502.fix import journal, transaction
-    from why502.fix.repair import verifier
-
-    where = journal.directory(state)
-    with journal.lock(where), _interruptible():
-        every = journal.entries(where)
-        wanted = [e for e in every if e.is_unfinished] or [
-            e for e in every if e.phase is journal.Phase.KEPT and not e.lever and not is_finished
-        ]
-        if not wanted:
-            raise Why502Error("no fix was interrupted" if is_finished else "no fix to undo", f"The journal is in {where}.")
-        if is_finished:
-            entry = transaction.resume(where, wanted[-1], verifier(env.host()), watched(env))
-        else:
-            entry = transaction.revert(where, wanted[-1], watched(env))
-    ended(env, entry, None, is_json=is_json)
-    return 0 if is_finished is (entry.phase is journal.Phase.KEPT) and not entry.left else 1
+    done = fixing.repair_with_first(plans, snapshot, env.machine().of(snapshot), by, urls=urls)
+    ended(env, done.entry, done.plan, is_json=is_json, tried=done.tried)
+    return 0 if done.entry.phase == "kept" else 1
 
 
 def watched(env: Env) -> Progress:
@@ -209,24 +104,6 @@ def watched(env: Env) -> Progress:
             env.stderr.flush()
 
     return Progress(say=say)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does."""
-
-    def stop(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    try:
-        old = {number: signal.signal(number, stop) for number in (signal.SIGHUP, signal.SIGTERM)}
-    except ValueError:  # not the main thread
-        old = {}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Sequence[tuple[Plan, str]] = ()) -> None:

@@ -1,0 +1,173 @@
+"""A fix from its plans to its end: the next remedy where one did not help, what an interruption left, and what is to be undone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from why502.config.edit import with_diff
+from why502.fix import journal, transaction
+from why502.fix.guard import refusal
+from why502.fix.journal import Entry
+from why502.fix.plan import Plan
+from why502.fix.repair import NotApplied, allowed, verifier
+from why502.fix.repair import repair as carry_out
+from why502.fix.transaction import Progress
+from why502.host.base import Host
+from why502.host.nowhere import NowhereHost
+from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.remedy import Edit
+from why502.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a repair works with: the directory of its journal (None: the usual one), the time, and who watches."""
+
+    state: str | None
+    now: Callable[[], datetime]
+    progress: Progress = field(default_factory=Progress)
+    confirm: Callable[[Plan], None] = lambda _: None  # shows a plan that is about to be applied; raises where it is not wanted
+    unhelpful: Callable[[Entry, Plan], None] = lambda _entry, _plan: (
+        None
+    )  # shows how a plan ended after which the next one is tried
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """How a repair ended: the last plan with its entry, and those before it that did not help, each with its outcome."""
+
+    entry: Entry
+    plan: Plan
+    tried: tuple[tuple[Plan, str], ...] = ()
+
+
+def with_diffs(plan: Plan, host: Host) -> Plan:
+    """Return the plan with a diff of each change, also of files that the snapshot does not hold and its machine does.
+
+    Of another machine these have none. Raises NotApplied where a file of this machine cannot be read.
+    """
+
+    def full(change: Edit) -> Edit:
+        if change.diff or isinstance(host, NowhereHost):
+            return change
+        try:
+            return with_diff(change, host.read(change.file))
+        except Missing:
+            return with_diff(change, b"")
+        except HostError as error:
+            raise NotApplied(error.reason, error.hint or "Run it as root.") from error
+
+    return msgspec.structs.replace(plan, edits=tuple(full(change) for change in plan.edits))
+
+
+def lacking(plan: Plan) -> str:
+    """Return what of a plan the user of this process may not do; "" where nothing is known to be in the way."""
+    if os.geteuid() == 0 or plan.is_apart:
+        return ""
+    for edit in plan.edits:
+        path = Path(edit.file)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            return f"no permission to write {edit.file}"
+    ordered = next((run.argv for run in plan.runs if run.argv[:1] == ("systemctl",) and "--user" not in run.argv), None)
+    return f"`{shlex.join(ordered)}` needs root" if ordered else ""
+
+
+def repair(
+    plan: Plan,
+    snapshot: Snapshot,
+    host: Host,
+    work: Work,
+    *,
+    urls: tuple[str, ...] = (),
+    reverts_at: datetime | None = None,
+) -> Entry:
+    """Apply the plan; return its entry, kept, or reverted if it did not help. Raises Why502Error, NotApplied."""
+    allowed(plan, host)
+    work.confirm(plan)
+    where = journal.directory(work.state)
+    with journal.lock(where), interruptible():
+        return carry_out(plan, snapshot, host, where, work.now(), work.progress, urls=urls, reverts_at=reverts_at)
+
+
+def repair_with_first(
+    plans: tuple[Plan, ...], snapshot: Snapshot, host: Host, work: Work, *, urls: tuple[str, ...] = ()
+) -> Repaired:
+    """Apply one plan after the other until one helps; return how the last one ended. Raises Why502Error."""
+    tried: list[tuple[Plan, str]] = []
+    refused = {number: reason for number, plan in enumerate(plans) if (reason := refusal(plan, host))}
+    if len(refused) == len(plans):
+        raise NotApplied(*refused[0])
+    for message, _ in refused.values():
+        work.progress.say(f"cannot be applied from here: {message}")
+    plans = tuple(plan for number, plan in enumerate(plans) if number not in refused)
+    if plans and (lack := lacking(plans[0])):
+        raise Why502Error(f"permission denied: {lack}", "Run it as root: sudo why502 fix --apply.")
+    for place, planned in enumerate(plans):
+        plan, rest = planned, plans[place + 1 :]
+        try:
+            plan = with_diffs(planned, host)
+            entry = repair(plan, snapshot, host, work, urls=urls)
+        except NotApplied as error:
+            transaction.settled(journal.directory(work.state))
+            if not rest:
+                raise
+            work.progress.say(error.message)
+            tried.append((plan, "failed"))
+        else:
+            if entry.phase is journal.Phase.KEPT or not rest:
+                return Repaired(entry, plan, tuple(tried))
+            work.unhelpful(entry, plan)
+            tried.append((plan, entry.phase))
+        work.progress.say(f"that did not help; next: {rest[0].remedy}")
+    raise AssertionError("no plan")
+
+
+def undo(work: Work) -> Entry:
+    """Undo what an interrupted fix left, else the last fix; return its entry. Raises Why502Error where there is none."""
+    where = journal.directory(work.state)
+    with journal.lock(where), interruptible():
+        every = journal.entries(where)
+        wanted = [entry for entry in every if entry.is_unfinished] or [
+            entry for entry in every if entry.phase is journal.Phase.KEPT and not entry.lever
+        ]
+        if not wanted:
+            raise Why502Error("no fix to undo", f"The journal is in {where}.")
+        return transaction.revert(where, wanted[-1], work.progress)
+
+
+def resume(host: Host, work: Work) -> Entry:
+    """Finish an interrupted fix; return its entry. Raises Why502Error where there is none."""
+    where = journal.directory(work.state)
+    with journal.lock(where), interruptible():
+        wanted = [entry for entry in journal.entries(where) if entry.is_unfinished]
+        if not wanted:
+            raise Why502Error("no fix was interrupted", f"The journal is in {where}.")
+        return transaction.resume(where, wanted[-1], verifier(host), work.progress)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        old = {number: signal.signal(number, stop) for number in (signal.SIGHUP, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        old = {}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

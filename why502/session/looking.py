@@ -1,0 +1,145 @@
+"""From what is to be examined to its snapshots: this machine, other machines over ssh, and bundles."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from why502.model.errors import Why502Error
+from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
+from why502.model.target import Target
+
+if TYPE_CHECKING:
+    from why502.collectors.base import Ask
+    from why502.host.base import Host
+
+INPUT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine that a command runs on: how to reach it, and the stream that stands for the path `-`."""
+
+    host: Callable[[], Host]
+    stdin: Callable[[], BinaryIO]
+
+    def of(self, snapshot: Snapshot) -> Host:
+        """Return the machine that a snapshot is of: this one where it was taken here just now, else one that refuses everything."""
+        from why502.host.nowhere import NowhereHost
+
+        return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What to examine. `configs` and `logs` are paths, or `-` for standard input; without them both are found.
+
+    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock of its own.
+    """
+
+    now: datetime
+    begin: datetime
+    end: datetime
+    urls: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    configs: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    window: tuple[str, str] = ("15m", "now")
+    bundles: tuple[Snapshot, ...] = ()
+    is_probing: bool = True
+    is_offline: bool = False
+
+
+def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
+    """Return the snapshots: those of other machines, then the given bundles; without both, that of this machine.
+
+    From here on no output shows the secrets in them. Raises Why502Error.
+    """
+    from why502.redaction import know
+    from why502.redaction.snapshots import secrets_in
+
+    if scope.hosts or scope.bundles:
+        snapshots = (*(_elsewhere(scope) if scope.hosts else ()), *scope.bundles)
+    else:
+        snapshots = (_here(scope, machine),)
+    know(secrets_in(*snapshots))
+    return snapshots
+
+
+def _elsewhere(scope: Scope) -> tuple[Snapshot, ...]:
+    """Return the snapshots of other machines, whose paths the files are then. Raises Why502Error."""
+    from why502.session.elsewhere import look_elsewhere, window
+
+    named = (("--url", scope.urls), ("--config", scope.configs), ("--log", scope.logs))
+    options = [word for option, values in named for value in values for word in (option, value)]
+    probing = [] if scope.is_probing else ["--no-probe"]
+    return look_elsewhere(scope.hosts, [*window(*scope.window), *probing, *options], scope.bundles)
+
+
+def _here(scope: Scope, machine: Machine) -> Snapshot:
+    """Return the snapshot of this machine. Raises Why502Error where nothing on it is a proxy and nothing else was asked for."""
+    from why502.collectors import collect
+    from why502.collectors.base import Ask
+
+    gc.disable()  # a large configuration is a million objects without cycles, which the collector would look through again and again
+    ask = Ask(
+        configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
+        logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),
+        urls=scope.urls,
+        targets=scope.targets,
+        probes=scope.is_probing and not scope.is_offline,
+        offline=scope.is_offline,
+    )
+    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask)
+    if scope.is_offline:
+        snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
+    if not snapshot.proxies and not scope.logs and not scope.targets:
+        raise _no_proxy(snapshot)
+    return snapshot if scope.is_offline else LiveSnapshot.of(snapshot)
+
+
+def _no_proxy(snapshot: Snapshot) -> Why502Error:
+    """Return the error for a machine without a proxy, with the reason if there is a known one."""
+    gap = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
+    return Why502Error(
+        f"no proxy found on this machine: {gap.reason}"
+        if gap
+        else "nginx is not running, and there is no nginx configuration in the standard locations",
+        gap.hint if gap and gap.hint else "Give its main configuration with --config PATH, or its logs with --log PATH.",
+    )
+
+
+def _host(machine: Machine, ask: Ask) -> Host:
+    """Return the machine as it may be read: offline only the given files, and streams in place of their paths."""
+    host, files = machine.host(), (*ask.configs, *ask.logs)
+    pipes = [path for path in dict.fromkeys(files) if _is_pipe(path)]
+    if ask.offline:
+        from why502.host.offline import OfflineHost
+
+        host = OfflineHost(host, (path for path in files if path != INPUT and path not in pipes))
+    if INPUT in files or pipes:
+        from why502.host.standard_input import WithInput
+
+        host = WithInput(host, machine.stdin()) if INPUT in files else host
+        for path in pipes:
+            with open(path, "rb") as stream:
+                host = WithInput(host, stream, path)
+    return host
+
+
+def _is_pipe(path: str) -> bool:
+    """Return whether a path is that of a pipe which the shell gave us open: `<(journalctl -u nginx)`."""
+    return path.startswith(("/dev/fd/", "/proc/self/fd/")) and Path(path).is_fifo()
+
+
+def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """Return the gaps with one in place of all those that --offline made."""
+    kept = tuple(gap for gap in gaps if "--offline" not in gap.reason and not gap.source.startswith(("/proc/", "/sys/")))
+    return (*kept, Gap(source="this machine", reason="not checked: --offline")) if len(kept) < len(gaps) else kept
