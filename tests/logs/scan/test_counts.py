@@ -16,10 +16,6 @@ def test_a_bucket_tells_a_time_to_within_a_hundred_and_twenty_eighth(micros: int
     assert bucket(micros) <= bucket(micros + 1)
 
 
-def test_buckets_fit_into_the_kernels_arrays() -> None:
-    assert bucket(counts.LONGEST_MICROS) < 2048
-
-
 def ranking(**totals: int) -> Ranking:
     found = Ranking()
     found.total.update(totals)
@@ -42,7 +38,6 @@ def test_exact_counts_give_up_nothing(monkeypatch: pytest.MonkeyPatch, is_exact:
     one = Counts(is_exact=is_exact)
     for number in range(30):
         one.clients.add(f"10.0.0.{number}", failed=False)
-    assert one.is_crowded is not is_exact
     one.prune()
     assert len(one.clients.total) == (30 if is_exact else 6)
     assert one.clients.total.total() == 30

@@ -19,7 +19,7 @@ from asking import TWO_LINES, ask, run_program
 
 from tests.logs.scan import servers
 from tests.logs.scan.written import START
-from why502.logs.scan import engine, plan, remote
+from why502.logs.scan import plan, remote
 from why502.logs.scan.remote import Ranged
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -119,9 +119,8 @@ def test_tells_the_same_as_of_the_file_here(there: There, directory: Path) -> No
         assert told(f"{there.address}/{name}") == told(str(directory / name))
 
 
-def test_several_processes_tell_the_same(there: There, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_threads_tell_the_same(there: There, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = told(str(directory / "access.log"), "--engine", "single")
-    monkeypatch.setattr(engine, "SMALL_BYTES", 0)
     monkeypatch.setattr(plan, "SMALLEST", 1 << 20)
     assert told(f"{there.address}/access.log", "--jobs", "2") == here
 

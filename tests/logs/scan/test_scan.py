@@ -55,28 +55,25 @@ def test_compressed_logs_tell_the_same(tmp_path: Path, ending: str, compress: ob
     assert told(reported(packed, given=GIVEN)) == told(reported(tmp_path / "access.log", given=GIVEN))
 
 
-def test_several_processes_tell_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "SMALL_BYTES", 0)
+def test_several_threads_tell_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "SMALLEST", 50_000)
     path = tmp_path / "access.log"
     path.write_bytes(lines(6000))
-    one, several = reported(path, given=GIVEN), reported(path, given=GIVEN, jobs=3, which=engine.processes)
+    one, several = reported(path, given=GIVEN), reported(path, given=GIVEN, jobs=3, which=engine.threads)
     assert render(one, Terminal()) == render(several, Terminal())
     assert one.lines == several.lines > 5000
 
 
 def test_too_many_clients_are_given_up_alike_by_all_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "SMALL_BYTES", 0)
     monkeypatch.setattr(plan, "SMALLEST", 50_000)
-    for module in ("counts", "kernel"):
-        monkeypatch.setattr(f"why502.logs.scan.{module}.MOST_KEYS", 50)
+    monkeypatch.setattr("why502.logs.scan.counts.MOST_KEYS", 50)
     path = tmp_path / "access.log"
     path.write_bytes(
         "".join(
             f'10.0.{n % 7}.{n % 199} - - [20/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n' for n in range(5000)
         ).encode()
     )
-    one, several = reported(path), reported(path, jobs=2, which=engine.processes)
+    one, several = reported(path), reported(path, jobs=2, which=engine.threads)
     assert render(one, Terminal()) == render(several, Terminal())
     assert one.lost["clients"] > 0
     assert one.requests == 5000 == sum(row.requests for row in one.clients)
@@ -219,15 +216,13 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     assert there("memory://logs/*").requests == 2 * here.requests
 
 
-def test_a_line_at_the_edge_of_a_part_counts_once_where_the_kernel_is_full(tmp_path: Path) -> None:
+def test_a_line_at_the_edge_of_a_part_counts_once_where_the_buffer_is_full(tmp_path: Path) -> None:
     from tests.logs.scan.summing import count
-    from why502.logs.scan import kernel
+    from why502.logs.native import CAPACITY
 
-    if not kernel.is_available():
-        pytest.skip("wasmtime is not installed")
     path = tmp_path / "access.log"
     text = f'10.0.0.1 - - [20/Nov/2026:00:00:00 +0000] "GET /{"long" * 200} HTTP/1.1" 200 1 "-" "-"\n'
-    full = kernel.Kernel(COMBINED, "default", 0, 1 << 60, is_exact=False).capacity
+    full = CAPACITY
     number = full // len(text) + 300
     path.write_text(text * number)
     form = of_format(COMBINED)
@@ -236,7 +231,7 @@ def test_a_line_at_the_edge_of_a_part_counts_once_where_the_kernel_is_full(tmp_p
         assert (found.lines, found.unfit) == (number, 0), edge
 
 
-def test_logs_of_apache_are_read_alike_by_the_kernel_and_by_python(tmp_path: Path) -> None:
+def test_logs_of_apache_are_read_alike_by_the_compiled_reader_and_by_python(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     row = '10.0.0.{n} - - [20/Nov/2026:00:00:{n:02d} +0000] "GET /a\\"{n}\\\\ HTTP/1.1" {status} 1 "-" "say \\"hi\\"" {n}\n'
     path.write_text("".join(row.format(n=n % 60, status=502 if n % 9 == 0 else 200) for n in range(2000)))

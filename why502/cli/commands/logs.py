@@ -81,7 +81,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
     Example: why502 logs access.log error.log --since 2h --by target
     Example: why502 logs 's3://logs/nginx/*.gz' --format html > report.html
     """
-    engine = click.get_current_context().with_resource(_engine(paths, asked))
+    engine = _engine(asked)
     from why502.cli.env import Exit
     from why502.logs.scan.job import Job
     from why502.logs.scan.run import run
@@ -147,30 +147,15 @@ def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
     return log_formats.read(config) if config else log_formats.near(paths)
 
 
-@contextlib.contextmanager
-def _engine(paths: tuple[str, ...], asked: dict[str, Any]) -> Iterator[Any]:
-    """Yield what reads. Where there is much to read, its processes get ready from now on."""
-    from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers, cores, plain_bytes
-
+def _engine(asked: dict[str, Any]) -> Any:
+    """Return what reads."""
     if asked["cluster"]:
         from why502.cluster import connect
 
-        yield connect(asked["cluster"])
-    elif asked["engine"] == "single":
-        from why502.logs.scan.engine import alone
+        return connect(asked["cluster"])
+    from why502.logs.scan.engine import alone, threads
 
-        yield alone
-    else:
-        readers = None
-        if CAN_FORK and plain_bytes(paths) >= SMALL_BYTES:
-            readers = Readers(asked["jobs"] or cores(), is_fast=not asked["pure"])
-        try:
-            from why502.logs.scan.engine import processes
-
-            yield partial(processes, readers=readers)
-        finally:
-            if readers:
-                readers.close()
+    return alone if asked["engine"] == "single" else threads
 
 
 @contextlib.contextmanager

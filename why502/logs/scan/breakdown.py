@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from why502.logs.scan.counts import Counts
+from why502.logs.scan.counts import Counts, Tried
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, reasons
 from why502.logs.scan.report import Row
@@ -27,8 +26,11 @@ class Seen:
         self.symptom_spans: dict[tuple[str, str], tuple[int, int]] = {}
         self.facets: dict[str, dict[str, Minutes]] = {name: defaultdict(Minutes) for name in ("symptom", "target", "status")}
         self._attempts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        tries: dict[Outcome, list[tuple[int, str, Tried]]] = defaultdict(list)
+        for (outcome, number, where), tried in counts.tries.items():
+            tries[outcome].append((number, where, tried))
         for outcome, minutes in counts.outcomes.items():
-            self._add(outcome, _told(outcome, counts), minutes)
+            self._add(outcome, reasons(outcome, counts.fields), minutes, tries.get(outcome, []))
         self.facets["route"] = counts.route_minutes
         if not counts.outcomes:
             self._listen(counts)
@@ -48,33 +50,41 @@ class Seen:
             for number, (all_, failed) in sorted(self._attempts.items())
         }
 
-    def _add(self, outcome: Outcome, told: _Told, minutes: Minutes) -> None:
-        count = minutes.total()
+    def _add(
+        self, outcome: Outcome, told: tuple[tuple[int | None, str], ...], minutes: Minutes, tries: list[tuple[int, str, Tried]]
+    ) -> None:
+        count, status = minutes.total(), status_name(outcome.status)
         minutes.add_to(self.requests)
-        self.by_status[told.status] += count
+        self.by_status[status] += count
         self._attempts[len(outcome.tries)][0] += count
-        for one in outcome.tries:
-            if one.where:
-                self.tried[one.where][status_name(one.status)] += count
-        first, last = minutes.span()
-        for where, symptom in told.reasons:
+        for number, where, tried in tries:
             if where:
-                self.failed[where] += count
+                self.tried[where][status_name(outcome.tries[number].status)] += tried.count
+        span = minutes.span()
+        for at, symptom in told:
             key = symptom, outcome.cause
-            self.symptoms[key][where] += count
-            before = self.symptom_spans.get(key, (first, last))
-            self.symptom_spans[key] = min(first, before[0]), max(last, before[1])
-            if not told.failed:
-                self.hidden[where] += count
+            before = self.symptom_spans.get(key, span)
+            self.symptom_spans[key] = min(span[0], before[0]), max(span[1], before[1])
+            met = [(where, tried.count) for number, where, tried in tries if number == at]
+            for where, times in met or [("", count)]:
+                if where:
+                    self.failed[where] += times
+                self.symptoms[key][where] += times
+                if not outcome.failed:
+                    self.hidden[where] += times
+            if not outcome.failed:
                 minutes.add_to(self.hidden_minutes)
-        if told.reasons and not told.failed:
+        if told and not outcome.failed:
             self.hidden_requests += count
-        if told.failed:
+        if outcome.failed:
             self._attempts[len(outcome.tries)][1] += count
-            where, symptom = told.reasons[-1] if told.reasons else ("", "")
-            for facet, value in (("status", told.status), ("symptom", symptom), ("target", where)):
-                if value:
-                    self.facets[facet][value].update(minutes)
+            at, symptom = told[-1] if told else (None, "")
+            self.facets["status"][status].update(minutes)
+            if symptom:
+                self.facets["symptom"][symptom].update(minutes)
+            for number, where, tried in tries:
+                if number == at and where:
+                    self.facets["target"][where].update(tried.minutes)
 
     def _listen(self, counts: Counts) -> None:
         """Take the lines of error logs for the failures: there is no access log."""
@@ -85,17 +95,6 @@ class Seen:
                         self.facets["symptom"][said.symptom].add(minute, count)
                         if said.target:
                             self.facets["target"][said.target].add(minute, count)
-
-
-class _Told(NamedTuple):
-    status: str
-    failed: bool
-    reasons: tuple[tuple[str, str], ...]  # target and symptom of each failed attempt
-
-
-def _told(outcome: Outcome, counts: Counts) -> _Told:
-    found = tuple((one.where if one else "", symptom) for one, symptom in reasons(outcome, counts.fields))
-    return _Told(status_name(outcome.status), outcome.failed, found)
 
 
 def status_name(status: int | None) -> str:

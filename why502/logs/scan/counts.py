@@ -1,8 +1,7 @@
 """Counters of a log. They are sums of integers only, so any split of the log gives the same result.
 
-Bounds: beyond MOST_KEYS routes, clients or servers the rarest that never failed are given up, and `lost` says how much the count of
-one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact. What is given up depends on the
-order of merging: so a reader who may not choose the order stops when `is_crowded`, and it is read again part by part, in order.
+Bounds: beyond MOST_KEYS clients (a fifth of it routes, servers or targets) the rarest are given up, and `lost` says how much the count
+of one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ REST = "(others)"
 LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
 Order = tuple[int, int]  # number of the part, byte in the file: where a line stands among all
 _Key = TypeVar("_Key", bound=Hashable)
-_Sum = TypeVar("_Sum", Minutes, Counter[int])
 ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
+ROUTES, CLIENTS, SERVERS = range(3)  # the rankings
 
 
 def bucket(micros: int) -> int:
@@ -68,15 +67,31 @@ class Heard:
         self.text = text
 
 
-class Ranking:
-    """How often each name was met, and how often it failed. With `lost`, see the module."""
+class Tried:
+    """How often an attempt of an outcome was at one target, and the minutes of those that belong to a failure."""
 
-    __slots__ = ("failed", "lost", "total")
+    __slots__ = ("count", "minutes")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.minutes = Minutes()
+
+    def update(self, other: Tried) -> None:
+        """Add the other's counts."""
+        self.count += other.count
+        self.minutes.update(other.minutes)
+
+
+class Ranking:
+    """How often each name was met, and how often it failed. With `lost`, see the module. `distinct`: about so many were met."""
+
+    __slots__ = ("distinct", "failed", "lost", "total")
 
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.lost = 0
+        self.distinct = 0
 
     def add(self, name: str, failed: bool) -> None:
         """Count one request."""
@@ -89,11 +104,13 @@ class Ranking:
         self.total.update(other.total)
         self.failed.update(other.failed)
         self.lost += other.lost
+        self.distinct = max(self.distinct, other.distinct)
 
     def prune(self, most: int) -> set[str]:
         """Give up the rarest names down to half of `most`, if there are more than `most`; return them."""
         if len(self.total) <= most:
             return set()
+        self.distinct = max(self.distinct, len(self.total))
         ranked = sorted(self.total, key=lambda name: (-self.failed[name], -self.total[name], name))
         gone = [name for name in ranked[most // 2 :] if name != REST]
         self.lost += max(self.total[name] for name in gone)
@@ -117,6 +134,7 @@ class Counts:
         self.last: int | None = None
         self.fields = Fields()
         self.outcomes: dict[Outcome, Minutes] = {}
+        self.tries: dict[tuple[Outcome, int, str], Tried] = {}  # outcome, number of the attempt, target
         self.routes, self.clients, self.servers = Ranking(), Ranking(), Ranking()
         self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
         self.route_minutes: dict[str, Minutes] = {}  # of failures
@@ -126,7 +144,7 @@ class Counts:
     def add(self, record: LogRecord, at: int) -> None:
         """Count one access line that ended at that second."""
         self._see(at)
-        outcome = of(record)
+        outcome, targets = of(record)
         minute = at // 60
         minutes = self.outcomes.get(outcome)
         if minutes is None:
@@ -136,13 +154,19 @@ class Counts:
             self.fields = self.fields.seen(record)
         total_s = record.duration_s
         timed: tuple[Attempt | LogRecord, ...] = record.attempts or (record,)
-        for one, attempt in zip(outcome.tries, timed, strict=False):
+        failed = is_failure(outcome.status)
+        for number, where in enumerate(targets):
+            tried = self._try(outcome, number, where)
+            tried.count += 1
+            status = outcome.tries[number].status
+            if failed or status is None or is_failure(status):
+                tried.minutes.add(minute)
+        for where, attempt in zip(targets, timed, strict=False):
             for whose, value in ((CONNECT, attempt.connect_s), (HEADER, attempt.header_s), (RESPONSE, attempt.response_s)):
                 if value is not None:
-                    self._took(whose, one.where, value)
+                    self._took(whose, where, value)
             if record.duration_s is None and attempt.response_s is not None:
                 total_s = (total_s or 0.0) + attempt.response_s
-        failed = is_failure(outcome.status)
         name = route(record.request)
         self.routes.add(name, failed)
         if total_s is not None:
@@ -179,6 +203,7 @@ class Counts:
         self.span(other.first, other.last)
         self.fields = Fields(*(mine or its for mine, its in zip(self.fields, other.fields, strict=True)))
         _merge(self.outcomes, other.outcomes)
+        _merge(self.tries, other.tries)
         _merge(self.route_minutes, other.route_minutes)
         for mine, its in zip(self.rankings(), other.rankings(), strict=True):
             mine.merge(its)
@@ -186,12 +211,6 @@ class Counts:
         _merge(self.times, other.times)
         for said, heard in other.said.items():
             self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Return whether there is more than the bounds allow."""
-        limits = (MOST_KEYS // 5, MOST_KEYS, MOST_KEYS // 5)
-        return not self.is_exact and any(len(one.total) > most for one, most in zip(self.rankings(), limits, strict=True))
 
     def prune(self) -> None:
         """Keep within the bounds."""
@@ -221,6 +240,14 @@ class Counts:
         if last is not None and (self.last is None or last > self.last):
             self.last = last
 
+    def _try(self, outcome: Outcome, number: int, where: str) -> Tried:
+        key = (outcome, number, where)
+        if key not in self.tries and len(self.tries) >= MOST_KEYS:
+            key = (outcome, number, REST)
+        if (found := self.tries.get(key)) is None:
+            found = self.tries[key] = Tried()
+        return found
+
     def _heard(self, said: Said, order: Order, place: str, text: str) -> Heard:
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
@@ -238,6 +265,9 @@ class Counts:
         if (times := self.times.get((whose, name))) is None:
             times = self.times[whose, name] = Counter()
         times[micros if self.is_exact else bucket(micros)] += 1
+
+
+_Sum = TypeVar("_Sum", Minutes, Counter[int], Tried)
 
 
 def _merge(mine: dict[_Key, _Sum], its: Mapping[_Key, _Sum]) -> None:

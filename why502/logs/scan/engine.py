@@ -1,64 +1,103 @@
-"""Reads the parts in this process or in several. The result does not depend on the order."""
+"""Reads the parts in one thread or in several. The result does not depend on the order."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from why502.logs.scan.counts import MOST_KEYS
 from why502.logs.scan.part import Session
-from why502.logs.scan.readers import CAN_FORK, SMALL_BYTES, Readers
 from why502.logs.scan.source import STANDARD_INPUT
-from why502.logs.scan.work import Ask, Crowded, Part, Read, Result
+from why502.logs.scan.work import Ask, Part, Read, Result
 
 if TYPE_CHECKING:
     from why502.logs.scan.job import Job
 
 
 Engine = Callable[[Sequence[Part], "Job", int], Iterator[Result]]
+_SWITCH_S = 0.0005  # after which a thread in Python lets another one go on, which hands the next block to the compiled reader
+ROWS = 2000  # of routes, clients and servers: twice what a report shows
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alone(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:  # noqa: ARG001 - engines are called alike
-    """Read part by part in this process."""
-
-    def told(size: int) -> None:
-        job.told(size)
-        if job.is_over:
-            raise KeyboardInterrupt
-
-    for part in parts:
-        if job.is_over:
-            return
-        yield one(part, job.ask, told)
+    """Read part by part in this thread."""
+    yield from threads(parts, job, 1)
 
 
 def one(part: Part, ask: Ask, told: Callable[[int], None]) -> Result:
     """Read one part by itself."""
-    session = Session(ask, is_ordered=True)
+    session = Session(ask)
     read = Read(part.index, *session.read(part, told))
-    return Result([read], session.total(), is_ordered=True)
+    return Result([read], session.total(MOST_KEYS))
 
 
-def processes(parts: Sequence[Part], job: Job, jobs: int, readers: Readers | None = None) -> Iterator[Result]:
-    """Read in several processes, where that is worth it; they sum up. Raises Crowded, Why502Error."""
-    total = sum((part.end or job.total_bytes) - part.start for part in parts)
-    is_small = total < SMALL_BYTES or jobs < 2 or len(parts) < 2 or not CAN_FORK
-    if any(part.path == STANDARD_INPUT for part in parts) or not parts or (is_small and readers is None):
-        return alone(parts, job, jobs)
-    several = readers or Readers(jobs, is_fast=job.ask.is_fast)
-    several.start(parts, job.ask)
-    return _results(several, job, is_ours=readers is None)
+def threads(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:
+    """Read in several threads from now on: the compiled reader runs in all of them at once, Python in one at a time."""
+    if any(part.path == STANDARD_INPUT for part in parts):
+        jobs = 1
+    sys.setswitchinterval(_SWITCH_S)
+    work = _Work(parts, job)
+    readers = [
+        threading.Thread(target=work.read, name=f"reader {number}", daemon=True) for number in range(min(jobs, len(parts)))
+    ]
+    for reader in readers:
+        reader.start()
+    return _joined(readers, work)
 
 
-def _results(readers: Readers, job: Job, *, is_ours: bool) -> Iterator[Result]:
-    def told(size: int) -> bool:
-        job.told(size)
-        return job.is_over
+def _joined(readers: Sequence[threading.Thread], work: _Work) -> Iterator[Result]:
+    for reader in readers:
+        reader.join()
+    yield work.result()
 
-    try:
-        found = readers.result(told)
-    finally:
-        if is_ours:
-            readers.close()
-    if found is None:
-        raise Crowded
-    yield Result(*found)
+
+class _Work:
+    """The parts that nobody has begun to read, and what those who read have found."""
+
+    def __init__(self, parts: Sequence[Part], job: Job) -> None:
+        self._parts = iter(parts)
+        self._job = job
+        self._lock = threading.Lock()
+        self._sessions: list[Session] = []
+        self._reads: list[Read] = []
+        self._error: BaseException | None = None
+
+    def read(self) -> None:
+        """Read parts until there are none left."""
+        session = Session(self._job.ask)
+        with self._lock:
+            self._sessions.append(session)
+        try:
+            while (part := self._next()) is not None:
+                found = Read(part.index, *session.read(part, self._told))
+                with self._lock:
+                    self._reads.append(found)
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> Result:
+        """Return the sum of all. Raises what one of them raised."""
+        if self._error is not None:
+            raise self._error
+        first, *others = self._sessions or [Session(self._job.ask)]
+        for other in others:
+            first.absorb(other)
+        return Result(self._reads, first.total(ROWS))
+
+    def _next(self) -> Part | None:
+        with self._lock:
+            return None if self._job.is_over or self._error is not None else next(self._parts, None)
+
+    def _told(self, size: int) -> None:
+        with self._lock:
+            self._job.told(size)
+        if self._job.is_over or self._error is not None:
+            raise KeyboardInterrupt

@@ -1,23 +1,21 @@
-"""The outcome of a request: its status and its attempts, shared by all requests with the same outcome."""
+"""The outcome of a request: its status and those of its attempts, shared by all requests with the same outcome."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.verdicts import Fields, has_failed, is_failure, meaning
 from why502.model.logs import Attempt, LogRecord
-from why502.model.target import Target
 
 
 class Try(NamedTuple):
-    """One attempt. `where`: a target, or the name of a group; `connected`, `answered`: the log has a time for it."""
+    """One attempt, whatever it was at. `connected`, `answered`: the log has a time for it; `is_group`: no member of a group was left."""
 
-    where: str
     status: int | None
     connected: bool = False
     answered: bool = False
+    is_group: bool = False
 
 
 class Outcome(NamedTuple):
@@ -43,77 +41,47 @@ class Outcome(NamedTuple):
         return sum(1 for one in self.tries if has_failed(_attempt(one), self.status))
 
 
-def of(record: LogRecord) -> Outcome:
-    """Return how the request of an access line ended."""
+def of(record: LogRecord) -> tuple[Outcome, tuple[str, ...]]:
+    """Return how the request of an access line ended, and what each attempt was at: a target, or the name of a group."""
     tries = tuple(
         Try(
-            str(attempt.target) if attempt.target else attempt.group,
             attempt.status,
             attempt.connect_s is not None,
             attempt.header_s is not None,
+            not attempt.target and bool(attempt.group),
         )
         for attempt in record.attempts
     )
+    where = tuple(str(attempt.target) if attempt.target else attempt.group for attempt in record.attempts)
     is_nobody = record.group.endswith("<NOSRV>") and not record.is_gateway_failure  # HAProxy: a request that came to no server
     if not tries and (record.target or record.group) and not is_nobody:
-        tries = (Try(str(record.target) if record.target else record.group, record.upstream_status or record.status),)
+        tries = (Try(record.upstream_status or record.status, is_group=not record.target or not record.target.is_address),)
+        where = (str(record.target) if record.target else record.group,)
     if record.format == NGINX_ACCESS:
-        return Outcome(record.status, tries)
+        return Outcome(record.status, tries), where
     symptom = record.symptom.value if record.symptom and record.is_gateway_failure else ""
-    return Outcome(record.status, tries, symptom, record.causes[0] if record.causes else "", record.code[:64], record.proxy or "")
+    cause = record.causes[0] if record.causes else ""
+    return Outcome(record.status, tries, symptom, cause, record.code[:64], record.proxy or ""), where
 
 
-@lru_cache(1 << 16)
-def decoded(raw: str) -> Outcome:
-    """Return the outcome that the kernel tells: `502ADDRESSES\\tSTATUSES\\tMARKS`, where the marks are two bytes in hexadecimal."""
-    status = int(raw[:3])
-    if len(raw) == 3:
-        return Outcome(status)
-    addresses, statuses, marks = raw[3:].split("\t")
-    connected, answered = (16 * (ord(marks[i]) - 65) + ord(marks[i + 1]) - 65 for i in (0, 2))
-    return Outcome(
-        status,
-        tuple(
-            Try(_where(address), None if status == "-" else int(status), bool(connected >> at & 1), bool(answered >> at & 1))
-            for at, (address, status) in enumerate(zip(_split(addresses), _split(statuses), strict=True))
-        ),
-    )
-
-
-def reasons(outcome: Outcome, fields: Fields) -> tuple[tuple[Try | None, str], ...]:
-    """Return each failed attempt of a request with its symptom; (None, symptom) where it failed without any."""
+def reasons(outcome: Outcome, fields: Fields) -> tuple[tuple[int | None, str], ...]:
+    """Return the number of each failed attempt of a request with its symptom; (None, symptom) where it failed without any."""
+    last = len(outcome.tries) - 1 if outcome.tries else None
     if outcome.symptom:
-        return ((outcome.tries[-1] if outcome.tries else None, outcome.symptom),)
-    failed = [one for one in outcome.tries if has_failed(_attempt(one), outcome.status)]
+        return ((last, outcome.symptom),)
+    failed = [number for number, one in enumerate(outcome.tries) if has_failed(_attempt(one), outcome.status)]
     if not failed:
         if not outcome.failed:
             return ()
-        last = outcome.tries[-1] if outcome.tries else None
-        return ((last, meaning(_attempt(last) if last else None, outcome.status, fields).symptom.value),)
-    return tuple((one, meaning(_attempt(one), outcome.status, fields).symptom.value) for one in failed)
+        attempt = _attempt(outcome.tries[-1]) if outcome.tries else None
+        return ((last, meaning(attempt, outcome.status, fields).symptom.value),)
+    return tuple((number, meaning(_attempt(outcome.tries[number]), outcome.status, fields).symptom.value) for number in failed)
 
 
-@lru_cache(1 << 14)
 def _attempt(one: Try) -> Attempt:
-    target = Target.parse(one.where)
-    is_group = target is None or not target.is_address
     return Attempt(
-        target=None if is_group else target,
-        group=one.where if is_group else "",
+        group="group" if one.is_group else "",
         status=one.status,
         connect_s=0.0 if one.connected else None,
         header_s=0.0 if one.answered else None,
     )
-
-
-def _where(address: str) -> str:
-    if address == "-":
-        return ""
-    target = Target.parse(address)
-    if target is None:  # what Python makes nothing of either
-        return ""
-    return str(target) if target.is_address else address
-
-
-def _split(text: str) -> list[str]:
-    return text.replace(" : ", ", ").split(", ")

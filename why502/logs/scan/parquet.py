@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from why502.logs.lines import Window
 from why502.logs.scan.outcome import of, reasons
 from why502.logs.scan.pieces import chunks
-from why502.logs.scan.readers import cores
+from why502.logs.scan.engine import cores
 from why502.logs.scan.reading import is_request, zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
@@ -109,7 +109,7 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
 
 
 def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callable[[str], str]) -> dict[str, Any]:
-    outcome = of(record)
+    outcome, targets = of(record)
     reason = reasons(outcome, fields)
     method, _, rest = record.request.partition(" ")
     tries = record.attempts
@@ -125,9 +125,9 @@ def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callabl
         "duration_s": record.duration_s,
         "failed": outcome.failed,
         "symptom": reason[-1][1] if reason else None,
-        "target": shown(outcome.tries[-1].where) if outcome.tries else None,
+        "target": shown(targets[-1]) if targets else None,
         "attempts": len(outcome.tries),
-        "targets": [shown(one.where) for one in outcome.tries],
+        "targets": [shown(where) for where in targets],
         "upstream_statuses": [one.status for one in outcome.tries],
         "connect_s": [one.connect_s for one in tries],
         "header_s": [one.header_s for one in tries],

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
-from functools import lru_cache
-
-from why502.logs.scan import kernel
-from why502.logs.scan.counts import Counts
+from why502.logs import native
+from why502.logs.native import layout
+from why502.logs.scan.counts import MOST_KEYS, Counts
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.reading import Reader
 from why502.logs.scan.source import open_
-from why502.logs.scan.work import Ask, Crowded, Part, Progress
+from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
 
+_MOST_READERS = 8  # compiled ones at a time, each with its own memory
+_ALL = 1 << 40
+
 
 class Session:
-    """Reads one part after the other into one sum.
+    """Reads one part after the other into one sum. Each thread has its own; their sums are added up by `absorb`."""
 
-    `is_ordered`: the parts are all and in order, so that what is too much may be given up. Else Crowded is raised then.
-    """
-
-    def __init__(self, ask: Ask, *, is_ordered: bool = False) -> None:
+    def __init__(self, ask: Ask) -> None:
         self.ask = ask
-        self.is_ordered = is_ordered
         self.counts = Counts(is_exact=ask.is_exact)
-        self._fast: tuple[Form, kernel.Kernel] | None = None
+        self._compiled: dict[Form, native.Reader | None] = {}
 
     def read(self, part: Part, progress: Progress = lambda _: None) -> tuple[int, int, str]:
         """Read a part. Return how many lines it has, how many were not read, and why its end is missing, or "".
@@ -44,62 +41,47 @@ class Session:
             reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
         return self._lines() - before, self.counts.unfit - unfit, reason
 
-    def total(self) -> Counts:
-        """Return the sum."""
-        self.flush()
+    def total(self, most: int = MOST_KEYS) -> Counts:
+        """Return the sum. Of what the compiled readers hold: the `most` frequent and failing routes, clients and servers."""
+        for form in tuple(self._compiled):
+            self._flush(form, most)
         return self.counts
 
-    def pack(self) -> tuple[Counts, Form | None, bytes]:
-        """Return the sum for another session to absorb, what the kernel holds as it stands."""
-        return (self.counts, None, b"") if self._fast is None else (self.counts, self._fast[0], self._fast[1].pack())
-
-    def absorb(self, counts: Counts, form: Form | None, packed: bytes) -> None:
-        """Add the sum of another session. Raises Crowded."""
-        self.counts.merge(counts)
-        if form is not None and (fast := self.fast(form)) is not None and not fast.absorb(packed):
-            self.flush()
-            fast.absorb(packed)
+    def absorb(self, other: Session) -> None:
+        """Add the sum of another session."""
+        self.counts.merge(other.counts)
         self.check()
+        for form, its in other._compiled.items():
+            mine = self.compiled(form)
+            if its is not None and mine is not None:
+                mine.absorb(its)
 
-    def fast(self, form: Form) -> kernel.Kernel | None:
-        """Return the kernel that reads such lines, if there is one; it may hold counts of earlier parts."""
-        if self._fast is not None and self._fast[0] == form:
-            return self._fast[1]
-        self.flush()
-        self._fast = None
-        if (found := _kernel(form, self.ask)) is not None:
-            found.reset()
-            self._fast = form, found
-        return found
-
-    def flush(self) -> None:
-        """Take over what the kernel holds."""
-        if self._fast is not None:
-            self.counts.merge(self._fast[1].counts())
-            self._fast[1].reset()
-            self.check()
+    def compiled(self, form: Form) -> native.Reader | None:
+        """Return the compiled reader of such lines, if there is one; it may hold counts of earlier parts."""
+        if form not in self._compiled:
+            if len(self._compiled) >= _MOST_READERS:
+                self._flush(next(iter(self._compiled)), MOST_KEYS)
+            self._compiled[form] = _reader(form, self.ask)
+        return self._compiled[form]
 
     def check(self) -> None:
-        """Keep within the bounds. Raises Crowded."""
-        if self.is_ordered:
-            self.counts.prune()
-        elif self.counts.is_crowded or (self._fast is not None and not self.ask.is_exact and self._fast[1].is_crowded()):
-            raise Crowded
+        """Keep within the bounds."""
+        self.counts.prune()
+
+    def _flush(self, form: Form, most: int) -> None:
+        if (reader := self._compiled.pop(form)) is not None:
+            self.counts.merge(reader.counts(_ALL if self.ask.is_exact else most, self.counts))
+            self.check()
 
     def _lines(self) -> int:
-        return self.counts.lines + (self._fast[1].lines() if self._fast else 0)
+        return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
 
 
-@lru_cache(1)
-def _kernel(form: Form, ask: Ask) -> kernel.Kernel | None:
-    if (
-        not form.log_format
-        or not ask.is_fast
-        or kernel.program(form.log_format, form.escape) is None
-        or not kernel.is_available()
-    ):
+def _reader(form: Form, ask: Ask) -> native.Reader | None:
+    if not ask.is_fast or native.library() is None or (made := layout.of_form(form)) is None:
         return None
-    return kernel.Kernel(form.log_format, form.escape, ask.since, ask.until, is_exact=ask.is_exact)
-
-
-atexit.register(_kernel.cache_clear)  # before the interpreter takes wasmtime's modules apart
+    most = 1 << 31 if ask.is_exact else 0
+    try:
+        return native.Reader(made, since=ask.since, until=ask.until, only=ask.only, is_exact=ask.is_exact, most=most)
+    except native.ReaderError:
+        return None

@@ -1,4 +1,4 @@
-"""A part of a log cut at line ends: as chunks for Python, or copied into the memory of the kernel."""
+"""A part of a log cut at line ends: as chunks for Python, or copied into the buffer of the compiled reader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from why502.logs.scan import kernel
+from why502.logs import native
 from why502.logs.window import BLOCK_BYTES, LINE_BYTES, Chunk, blocks
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 1 << 18  # of a compressed log at a time: what comes before damage counts
 
 
-def filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
-    """Yield where the kernel's buffer begins in the log and how many bytes of whole lines it holds, until the part is read."""
+def filled(stream: BinaryIO, part: Part, fast: native.Reader) -> Iterator[tuple[int, int]]:
+    """Yield where the buffer begins in the log and how many bytes of whole lines it holds, until the part is read."""
     if part.end is None:
         yield from _filled_by(_ahead(blocks(stream, _BLOCK_BYTES)), fast)
         return
@@ -42,7 +42,7 @@ def filled(stream: BinaryIO, part: Part, fast: kernel.Kernel) -> Iterator[tuple[
         yield position, left + len(rest)
 
 
-def _filled_by(source: Iterator[bytes], fast: kernel.Kernel) -> Iterator[tuple[int, int]]:
+def _filled_by(source: Iterator[bytes], fast: native.Reader) -> Iterator[tuple[int, int]]:
     position = size = 0
     for block in source:
         for begin in range(0, len(block), BLOCK_BYTES):

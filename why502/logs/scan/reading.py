@@ -1,4 +1,4 @@
-"""From the lines of one part to counts: lines that the kernel does not read are parsed here."""
+"""From the lines of one part to counts: lines that the compiled reader does not read are parsed here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs import native
 from why502.logs.lines import Entry, Window, entries, place
-from why502.logs.scan import kernel
 from why502.logs.scan.counts import Said
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
@@ -33,16 +33,12 @@ class Session(Protocol):
     ask: Ask
     counts: Counts
 
-    def fast(self, form: Form) -> kernel.Kernel | None:
-        """Return the kernel that reads such lines, if there is one."""
-        ...
-
-    def flush(self) -> None:
-        """Take over what the kernel holds."""
+    def compiled(self, form: Form) -> native.Reader | None:
+        """Return the compiled reader of such lines, if there is one."""
         ...
 
     def check(self) -> None:
-        """Keep within the bounds. Raises Crowded."""
+        """Keep within the bounds."""
         ...
 
 
@@ -61,7 +57,7 @@ class Reader:
 
     @cached_property
     def parse(self) -> Parse:
-        """Return what reads a line that the kernel does not."""
+        """Return what reads a line that the compiled reader does not."""
         return self.part.form.parser()
 
     def read(self, stream: BinaryIO) -> None:
@@ -69,7 +65,7 @@ class Reader:
         form = self.part.form
         if form.is_error_log or not form.name:
             self._entries(stream)
-        elif (fast := self.session.fast(form)) is not None:
+        elif (fast := self.session.compiled(form)) is not None:
             self._fast(stream, fast)
         else:
             for chunk in chunks(stream, self.part):
@@ -77,28 +73,18 @@ class Reader:
                 self.progress(len(chunk.data))
                 self.session.check()
 
-    def _fast(self, stream: BinaryIO, fast: kernel.Kernel) -> None:
-        for begin_, size in filled(stream, self.part, fast):
-            start, length, done = begin_, size, 0
-            while done < length:
-                if done:
-                    rest = bytes(fast.buffer[done:length])
-                    fast.buffer[: len(rest)] = rest
-                    start, length, done = start + done, len(rest), 0
-                done, odd = fast.scan(length, self.ask.only)
-                if odd:
-                    text = fast.buffer
-                    for begin, end in odd:
-                        self._look_back(text, begin)
-                        self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
-                if done < length:
-                    self.session.flush()
-            self._look_back(fast.buffer, length)
-            self.progress(size)
+    def _fast(self, stream: BinaryIO, fast: native.Reader) -> None:
+        for start, length in filled(stream, self.part, fast):
+            text = fast.buffer
+            for begin, end in fast.scan(length):
+                self._look_back(text, begin)
+                self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
+            self._look_back(text, length)
+            self.progress(length)
         self.session.check()
 
     def _look_back(self, text: memoryview, begin: int) -> None:
-        """Take the time of the line before, which the kernel read: one that tells none belongs to it, in the window or not."""
+        """Take the time of the line before, which the compiled reader read: one that tells none belongs to it, in the window or not."""
         if self.ask.is_windowed and begin:
             before = bytes(text[max(begin - LINE_BYTES, 0) : begin]).rstrip(b"\n")
             record = self.parse(before[before.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape"))

@@ -8,18 +8,16 @@ from datetime import datetime
 import msgspec
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
-from why502.logs.scan import engine as engines
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
-from why502.logs.scan.engine import Engine
+from why502.logs.scan.engine import Engine, cores
 from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.plan import Planned
-from why502.logs.scan.readers import cores
 from why502.logs.scan.report import File, Report
 from why502.logs.scan.reporting import report
 from why502.logs.scan.source import renew
-from why502.logs.scan.work import Crowded, Part, Read
+from why502.logs.scan.work import Part, Read
 from why502.model.times import of_epoch
 
 
@@ -36,10 +34,7 @@ def run(
     parts = _numbered(plans)
     renew()
     job.is_reading = True
-    try:
-        total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
-    except Crowded:
-        total, reads = _read(parts, job, engines.alone, 1, lambda: None)
+    total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
     by_file: dict[str, list[int]] = {}
     whys: dict[str, str] = {}
     for read in reads:
@@ -81,17 +76,14 @@ def _numbered(plans: Sequence[Planned]) -> list[Part]:
 
 
 def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int, meanwhile: Callable[[], None]) -> tuple[Counts, list[Read]]:
-    """Return the sum over the parts. Raises Crowded where it depends on the order, and the engine does not keep it."""
+    """Return the sum over the parts."""
     total, reads = Counts(is_exact=job.ask.is_exact), []
     results = engine(parts, job, jobs)
     meanwhile()
     for result in results:
         total.merge(result.counts)
         reads += result.parts
-        if result.is_ordered:
-            total.prune()
-        elif total.is_crowded:
-            raise Crowded
+        total.prune()
     return total, reads
 
 

@@ -20,7 +20,7 @@ class Ask(Value, frozen=True, kw_only=True):
     localtime: bytes = b""  # the tzfile(5) that times without zone are in
     only: str = ""
     is_exact: bool = False
-    is_fast: bool = True  # with the kernel, where it is installed
+    is_fast: bool = True  # with the compiled reader, where it loads
 
     @property
     def is_windowed(self) -> bool:
@@ -38,10 +38,6 @@ class Part(Value, frozen=True, kw_only=True):
     end: int | None = None
 
 
-class Crowded(Exception):
-    """There is more to tell apart than fits; it must be read in order, part by part."""
-
-
 class Read(NamedTuple):
     """What is told of a part: its lines, those that nobody could read, why its end is missing."""
 
@@ -52,8 +48,7 @@ class Read(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The counts of some parts. `is_ordered`: results come part by part, in order."""
+    """The counts of some parts."""
 
     parts: list[Read]
     counts: Counts
-    is_ordered: bool = False

@@ -45,7 +45,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             name, setting = _shown(proxy, match["file"]) if match else ("", None)
             if setting is not None:
                 yield supports(
-                    f"the file that {name} names at {setting.at} cannot be used: {problem.message}", problem.source or "nginx -t", 3 * PROOF
+                    f"the file that {name} names at {setting.at} cannot be used: {problem.message}",
+                    problem.source or "nginx -t",
+                    3 * PROOF,
                 )
                 return
 

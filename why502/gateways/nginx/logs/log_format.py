@@ -55,7 +55,7 @@ class LineFormat:
         self.escape = escape
         self.names: set[str] = set()
         self._regex = re.compile(self._pattern(text), re.DOTALL)
-        self._keys = _json_keys(text)
+        self._keys = json_keys(text)
 
     def values(self, line: str) -> dict[str, str] | None:
         """Return the variables of a line by name, unescaped, without those that have no value; None if it does not fit."""
@@ -110,7 +110,7 @@ class LineFormat:
         return pattern
 
 
-def _json_keys(text: str) -> dict[tuple[str, ...], str]:
+def json_keys(text: str) -> dict[tuple[str, ...], str]:
     """Return the variable at each place of a log_format that makes a JSON object; {} for any other."""
     if not text.lstrip().startswith("{"):
         return {}

@@ -1,0 +1,217 @@
+"""The compiled reader: one for each thread, since a call of it releases the interpreter. Where its library does not load, Python reads.
+
+Its source is in `src/`; `make` here builds it. What a layout is made of stands in `src/program.rs`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from array import array
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from why502.logs.native.layout import Layout
+from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Ranking, Tried
+from why502.logs.scan.minutes import Minutes
+from why502.logs.scan.outcome import Outcome, of
+
+CAPACITY = 1 << 20
+_PAD = 64  # bytes that are read beyond the text, whatever they are
+_FAILED = (1 << 64) - 1
+_WHOSE = (CONNECT, HEADER, RESPONSE)
+_KINDS = (ROUTES, CLIENTS, SERVERS)
+_SEED = int.from_bytes(os.urandom(8), "big")  # so that nobody can write a log whose names collide
+_MINUTE_BITS = 26
+
+
+class ReaderError(Exception):
+    """The compiled reader met a bug of its own; Python is to read the log."""
+
+
+@lru_cache(1)
+def library() -> Any:
+    """Return the loaded library; None where there is none for this platform."""
+    path = Path(__file__).parent / f"reader-{platform.machine().lower()}.so.1"
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64
+    for name, result, arguments in (
+        ("new", pointer, [ctypes.c_char_p, size]),
+        ("free", None, [pointer]),
+        ("scan", number, [pointer, pointer, size]),
+        ("rejected", pointer, [pointer]),
+        ("lines", number, [pointer]),
+        ("absorb", number, [pointer, pointer]),
+        ("want", number, [pointer, ctypes.c_uint32, ctypes.c_char_p, size]),
+        ("export", number, [pointer, size]),
+        ("words", pointer, [pointer]),
+        ("blob", pointer, [pointer, ctypes.POINTER(number)]),
+    ):
+        function = getattr(found, f"reader_{name}")
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+class Reader:
+    """Counts the lines of one layout. `buffer` is where the text of a log is put before `scan`."""
+
+    def __init__(self, layout: Layout, *, since: int, until: int, only: str = "", is_exact: bool = False, most: int = 0) -> None:
+        self._library = library()
+        least = {"failures": 499, "5xx": 500}.get(only, 0)
+        text = [*layout.program, f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}"]
+        text += [f"most {most}"] if most else []
+        text += ["exact"] if is_exact else []
+        program = "\n".join(text).encode()
+        self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
+        if not self._reader:
+            raise ReaderError("it does not know such a layout")
+        self.layout = layout
+        self._is_exact = is_exact
+        self._memory = bytearray(CAPACITY + (CAPACITY >> 2) + _PAD)
+        self.buffer = memoryview(self._memory)[:-_PAD]
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+
+    def __del__(self) -> None:
+        if getattr(self, "_reader", None):
+            self._library.reader_free(self._reader)
+
+    def lines(self) -> int:
+        """Return how many lines were counted."""
+        return int(self._library.reader_lines(self._reader))
+
+    def scan(self, length: int) -> list[tuple[int, int]]:
+        """Count the lines in the first bytes of the buffer, which end with a line feed; return where those stand that it left."""
+        number = self._checked(self._library.reader_scan(self._reader, self._address, length))
+        if not number:
+            return []
+        places = _array("I", self._library.reader_rejected(self._reader), number)
+        return list(zip(places[::2], places[1::2], strict=True))
+
+    def absorb(self, other: Reader) -> None:
+        """Add what another reader of the same layout counted."""
+        self._checked(self._library.reader_absorb(self._reader, other._reader))
+
+    def counts(self, most: int, wanted: Counts) -> Counts:
+        """Return what was counted: of routes, clients and servers the `most` frequent and failing, and those that `wanted` has."""
+        for kind in _KINDS:
+            for name in wanted.rankings()[kind].total:
+                raw = name.encode("utf-8", "surrogateescape")
+                self._library.reader_want(self._reader, kind, raw, len(raw))
+        size = self._checked(self._library.reader_export(self._reader, most))
+        length = ctypes.c_uint64()
+        place = self._library.reader_blob(self._reader, ctypes.byref(length))
+        blob = ctypes.string_at(place, length.value) if length.value else b""
+        return _Export(_array("Q", self._library.reader_words(self._reader), size), blob, self.layout, self._is_exact).counts()
+
+    def _checked(self, answer: int) -> int:
+        if answer == _FAILED:
+            raise ReaderError("it failed")
+        return int(answer)
+
+
+class _Export:
+    """Reads what a reader wrote down, number by number: see `export` in src/reader.rs."""
+
+    def __init__(self, words: array[int], blob: bytes, layout: Layout, is_exact: bool) -> None:
+        self._words, self._blob, self._layout = words, blob, layout
+        self._is_exact = is_exact
+        self._at = 0
+
+    def counts(self) -> Counts:
+        found = Counts(is_exact=self._is_exact)
+        found.lines, first, last, number = (self._next() for _ in range(4))
+        if not found.lines:
+            return found
+        found.fields = self._layout.fields
+        found.span(_signed(first), _signed(last))
+        outcomes = [self._outcome(found) for _ in range(number)]
+        for _ in range(self._next()):
+            self._tried(found, outcomes)
+        for kind in _KINDS:
+            self._ranking(found, found.rankings()[kind], is_route=kind == ROUTES)
+        return found
+
+    def _outcome(self, found: Counts) -> Outcome | None:
+        """Read one way in which requests ended, of which a sample line tells."""
+        record = self._layout.parse(self._text())
+        minutes = _minutes(self._map())
+        if record is None:
+            raise ReaderError("Python does not read what it read")
+        outcome = of(record)[0]
+        found.outcomes.setdefault(outcome, Minutes()).update(minutes)
+        return outcome
+
+    def _tried(self, found: Counts, outcomes: list[Outcome | None]) -> None:
+        name, total, times, fails = self._raw(), self._next(), self._map(), self._map()
+        number, place = int.from_bytes(name[:2], "little"), name[2]
+        outcome = outcomes[number] if number < len(outcomes) else None
+        if outcome is None or place >= len(outcome.tries):
+            return
+        where = self._layout.where(name[3:].decode("utf-8", "surrogateescape"))
+        tried = found.tries.setdefault((outcome, place, where), Tried())
+        tried.count += total
+        tried.minutes.update(_minutes(fails))
+        for key, count in times.items():
+            bucket, whose = key & ((1 << 34) - 1), key >> 34
+            found.times.setdefault((_WHOSE[whose], where), Counter())[bucket] += count
+
+    def _ranking(self, found: Counts, ranking: Ranking, *, is_route: bool) -> None:
+        number, ranking.distinct, ranking.lost, _ = (self._next() for _ in range(4))
+        for _ in range(number):
+            name, total, failed, times, fails = self._text(), self._next(), self._next(), self._map(), self._map()
+            ranking.total[name] = total
+            if failed:
+                ranking.failed[name] = failed
+            if times:
+                found.times[ROUTE, name] = Counter(times)
+            if not is_route or not fails:
+                continue
+            minutes: dict[int, int] = {}
+            for key, count in fails.items():
+                status, minute = key >> _MINUTE_BITS, key & ((1 << _MINUTE_BITS) - 1)
+                found.route_statuses[name, status] += count
+                minutes[minute] = minutes.get(minute, 0) + count
+            found.route_minutes[name] = _minutes(minutes)
+
+    def _next(self) -> int:
+        self._at += 1
+        return self._words[self._at - 1]
+
+    def _raw(self) -> bytes:
+        begin, length = self._words[self._at : self._at + 2]
+        self._at += 2
+        return self._blob[begin : begin + length]
+
+    def _text(self) -> str:
+        return self._raw().decode("utf-8", "surrogateescape")
+
+    def _map(self) -> dict[int, int]:
+        size, begin = self._words[self._at], self._at + 1
+        self._at = begin + 2 * size
+        return dict(zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+
+
+def _minutes(counts: dict[int, int]) -> Minutes:
+    found = Minutes()
+    for minute in sorted(counts):
+        found.add(minute, counts[minute])
+    return found
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _array(kind: str, address: int, count: int) -> array[int]:
+    found = array(kind)
+    found.frombytes(ctypes.string_at(address, count * found.itemsize))
+    return found

@@ -1,0 +1,136 @@
+"""The layout of a log for the compiled reader, from the form that Python reads it by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from why502.gateways.apache.logs.log_format import APACHE
+from why502.gateways.nginx.logs.log_format import json_keys
+from why502.logs.verdicts import Fields
+from why502.model.logs import LogRecord
+from why502.model.target import Target
+
+if TYPE_CHECKING:
+    from why502.logs.scan.line_format import Form
+
+TIME, STATUS, REQUEST, METHOD, URI, CLIENT, SERVER, ADDRESS, ANSWER, CONNECT, HEADER, RESPONSE, TOTAL = range(1, 14)
+_IS_NUMBER, _IS_LIST = 1, 2
+_ROLES = {
+    "status": STATUS,
+    "request": REQUEST,
+    "request_method": METHOD,
+    "request_uri": URI,
+    "remote_addr": CLIENT,
+    "upstream_addr": ADDRESS,
+    "upstream_status": ANSWER,
+    "upstream_connect_time": CONNECT,
+    "upstream_header_time": HEADER,
+    "upstream_response_time": RESPONSE,
+}
+_CLOCKS = {"time_local": "common", "msec": "seconds", "time_iso8601": "iso"}  # the first that a format has counts
+_SERVERS = ("server_name", "host", "http_host")  # as well
+_DURATIONS = {"request_time_us": 1000, "request_time_ms": 10**6, "request_time": 10**9}  # as well; nanoseconds of one
+_NUMBERS = frozenset(
+    "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()
+)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the reader is told (`program`, see src/program.rs), and how Python reads the line that it keeps of each outcome.
+
+    `where` turns an address as it stands in the log into the name of a target.
+    """
+
+    program: tuple[str, ...]
+    parse: Callable[[str], LogRecord | None]
+    fields: Fields
+    where: Callable[[str], str]
+
+
+def of_form(form: Form) -> Layout | None:
+    """Return the layout of a form; None where only Python can read it."""
+    if not form.log_format:
+        return None
+    program = _of_members(form.log_format) or _of_fields(form.log_format, form.escape)
+    if program is None:
+        return None
+    return Layout(tuple(program), form.parser(), Fields.of(form.log_format), nginx_target)
+
+
+def nginx_target(address: str) -> str:
+    """Return the target that an entry of $upstream_addr means; "" for none."""
+    if address == "-":
+        return ""
+    target = Target.parse(address)
+    if target is None:
+        return ""
+    return str(target) if target.is_address else address
+
+
+def _of_fields(log_format: str, escape: str) -> list[str] | None:
+    """Return the program of a `log_format`; None for one that cannot be told apart byte by byte."""
+    pieces = _VARIABLE.split(log_format)
+    literals = pieces[::3]
+    names = [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
+    if (
+        not all(literals[1:-1])
+        or any("\n" in literal for literal in literals)
+        or escape not in ("default", "json", "none", APACHE)
+    ):
+        return None
+    chosen = _chosen(names)
+    if chosen is None:
+        return None
+    roles, found = chosen
+    found.append(f"begin {_hex(literals[0])}")
+    if escape in ("json", APACHE):  # a quote behind a backslash does not end a value
+        found.append("escaped")
+    for name, literal in zip(names, literals[1:], strict=True):
+        role = roles.pop(name, 0)  # of a variable that stands there twice the first counts
+        flags = (_IS_NUMBER if name in _NUMBERS else 0) | (_IS_LIST if ADDRESS <= role <= RESPONSE else 0)
+        found.append(f"field {role} {flags} {_hex(literal)}")
+    return found
+
+
+def _of_members(log_format: str) -> list[str] | None:
+    """Return the program of a `log_format` that makes a JSON object; None for any other."""
+    keys = json_keys(log_format)
+    chosen = _chosen(list(keys.values())) if keys else None
+    if chosen is None:
+        return None
+    roles, found = chosen
+    for path, name in keys.items():
+        if role := roles.pop(name, 0):
+            found.append(f"member {role} {' '.join(map(_hex, path))}")
+    return found
+
+
+def _chosen(names: Iterable[str]) -> tuple[dict[str, int], list[str]] | None:
+    """Return the role of each variable that has one, and what else the reader must know; None where it cannot count such lines."""
+    names = set(names)
+    roles = {name: role for name, role in _ROLES.items() if name in names}
+    found: list[str] = []
+    clock = next((name for name in _CLOCKS if name in names), "")
+    if not clock or "status" not in names or not ("request" in names or {"request_method", "request_uri"} <= names):
+        return None
+    if ("upstream_addr" in names) != ("upstream_status" in names):  # one without the other tells nothing of an attempt
+        return None
+    if {CONNECT, HEADER, RESPONSE} & set(roles.values()) and "upstream_addr" not in names:
+        return None
+    roles[clock] = TIME
+    found.append(f"clock {_CLOCKS[clock]}")
+    if server := next((name for name in _SERVERS if name in names), ""):
+        roles[server] = SERVER
+    if took := next((name for name in _DURATIONS if name in names), ""):
+        roles[took] = TOTAL
+        found.append(f"unit {TOTAL} {_DURATIONS[took]}")
+    return roles, found
+
+
+def _hex(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").hex()

@@ -1,0 +1,142 @@
+//! Looking for bytes, sixteen at a time where the processor can.
+
+/// So many bytes behind a text may be read with it: every buffer that is searched ends with as many that belong to nobody.
+pub const PAD: usize = 64;
+
+/// Return where `byte` or a line feed comes first, from `from` on.
+///
+/// The text must hold a line feed at or behind `from`, at least PAD bytes before its end.
+#[inline(always)]
+pub fn find(text: &[u8], from: usize, byte: u8) -> usize {
+    find_either(text, from, byte, b'\n')
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn find_either(text: &[u8], mut at: usize, one: u8, other: u8) -> usize {
+    use core::arch::x86_64::*;
+    // SAFETY: SSE2 is part of x86_64. `at` stays PAD bytes below the end: a line feed or the check below ends the search.
+    unsafe {
+        let (one, other) = (_mm_set1_epi8(one as i8), _mm_set1_epi8(other as i8));
+        while at + 16 <= text.len() {
+            let block = _mm_loadu_si128(text.as_ptr().add(at).cast());
+            let found = _mm_or_si128(_mm_cmpeq_epi8(block, one), _mm_cmpeq_epi8(block, other));
+            let bits = _mm_movemask_epi8(found) as u32;
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
+            }
+            at += 16;
+        }
+    }
+    text.len() - PAD
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub fn find_either(text: &[u8], from: usize, one: u8, other: u8) -> usize {
+    let found = text[from..].iter().position(|byte| *byte == one || *byte == other);
+    found.map_or(text.len() - PAD, |at| from + at)
+}
+
+/// Return where the line ends (its line feed), and whether there may be a backslash in it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn find_feed(text: &[u8], mut at: usize) -> (usize, bool) {
+    use core::arch::x86_64::*;
+    // SAFETY: as above.
+    unsafe {
+        let feed = _mm_set1_epi8(b'\n' as i8);
+        let slash = _mm_set1_epi8(b'\\' as i8);
+        let mut slashes = _mm_setzero_si128();
+        while at + 64 <= text.len() {
+            let load = |number: usize| _mm_loadu_si128(text.as_ptr().add(at + 16 * number).cast());
+            let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+            let with = |one, other| _mm_or_si128(_mm_cmpeq_epi8(one, slash), _mm_cmpeq_epi8(other, slash));
+            slashes = _mm_or_si128(slashes, _mm_or_si128(with(a, b), with(c, d)));
+            let (a, b, c, d) = (_mm_cmpeq_epi8(a, feed), _mm_cmpeq_epi8(b, feed), _mm_cmpeq_epi8(c, feed), _mm_cmpeq_epi8(d, feed));
+            if _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) != 0 {
+                let low = _mm_movemask_epi8(a) as u64 | (_mm_movemask_epi8(b) as u64) << 16;
+                let high = _mm_movemask_epi8(c) as u64 | (_mm_movemask_epi8(d) as u64) << 16;
+                return (at + (low | high << 32).trailing_zeros() as usize, _mm_movemask_epi8(slashes) != 0);
+            }
+            at += 64;
+        }
+    }
+    (find(text, at, b'\n'), true)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub fn find_feed(text: &[u8], at: usize) -> (usize, bool) {
+    (find(text, at, b'\n'), true)
+}
+
+/// Return the eight bytes at a place as a number.
+#[inline(always)]
+pub fn word(text: &[u8], at: usize) -> u64 {
+    let mut raw = [0u8; 8];
+    raw.copy_from_slice(&text[at..at + 8]);
+    u64::from_le_bytes(raw)
+}
+
+/// Return whether a text holds a byte.
+#[inline(always)]
+pub fn holds(text: &[u8], byte: u8) -> bool {
+    text.iter().any(|one| *one == byte)
+}
+
+/// Ask for the memory of a value ahead of its use.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is harmless; this one lies in the slice.
+    unsafe {
+        use core::arch::x86_64::*;
+        if at < values.len() {
+            _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().add(at).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, at);
+}
+
+/// Bits for each of the next 64 bytes: those that end a path, slashes, digits.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn marks(text: &[u8], at: usize) -> (u64, u64, u64) {
+    use core::arch::x86_64::*;
+    let (mut ends, mut slashes, mut digits) = (0u64, 0u64, 0u64);
+    let window = match text.get(at..at + 64) {
+        Some(window) => window,
+        None => return (0, 0, 0),
+    };
+    // SAFETY: the window has 64 bytes.
+    unsafe {
+        for number in 0..4 {
+            let block = _mm_loadu_si128(window.as_ptr().add(16 * number).cast());
+            let is = |byte: u8| _mm_cmpeq_epi8(block, _mm_set1_epi8(byte as i8));
+            let ending = _mm_or_si128(_mm_or_si128(is(b' '), is(b'?')), _mm_or_si128(is(b'#'), is(b';')));
+            let below = _mm_sub_epi8(block, _mm_set1_epi8(b'0' as i8));
+            let digit = _mm_cmpeq_epi8(_mm_min_epu8(below, _mm_set1_epi8(9)), below);
+            ends |= (_mm_movemask_epi8(ending) as u64) << (16 * number);
+            slashes |= (_mm_movemask_epi8(is(b'/')) as u64) << (16 * number);
+            digits |= (_mm_movemask_epi8(digit) as u64) << (16 * number);
+        }
+    }
+    (ends, slashes, digits)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub fn marks(text: &[u8], at: usize) -> (u64, u64, u64) {
+    let (mut ends, mut slashes, mut digits) = (0u64, 0u64, 0u64);
+    for (place, byte) in text[at..].iter().take(64).enumerate() {
+        match byte {
+            b' ' | b'?' | b'#' | b';' => ends |= 1 << place,
+            b'/' => slashes |= 1 << place,
+            b'0'..=b'9' => digits |= 1 << place,
+            _ => {}
+        }
+    }
+    (ends, slashes, digits)
+}

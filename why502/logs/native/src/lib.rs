@@ -1,0 +1,134 @@
+//! The compiled reader of `why502 logs`: reads the lines of a log by a description of its layout, and counts them.
+//!
+//! It is called from Python through ctypes, which releases the interpreter: one reader for each thread. A panic is a bug; it ends
+//! here, and Python reads the log itself.
+
+mod find;
+mod line;
+mod names;
+mod program;
+mod reader;
+mod small;
+mod values;
+
+use reader::Reader;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+const FAILED: u64 = u64::MAX;
+
+fn guarded(work: impl FnOnce() -> u64) -> u64 {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(FAILED)
+}
+
+/// Return a reader of the description, null where it cannot be carried out.
+///
+/// # Safety
+/// `text` must point to `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn reader_new(text: *const u8, length: usize) -> *mut Reader {
+    let made = catch_unwind(|| {
+        let text = std::str::from_utf8(std::slice::from_raw_parts(text, length)).ok()?;
+        Reader::new(text)
+    });
+    match made {
+        Ok(Some(reader)) => Box::into_raw(Box::new(reader)),
+        _ => std::ptr::null_mut(),
+    }
+}
+
+/// # Safety
+/// `reader` must come from `reader_new`, and must not be used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn reader_free(reader: *mut Reader) {
+    let _ = catch_unwind(|| drop(Box::from_raw(reader)));
+}
+
+/// Count the lines of a text; return how many numbers `reader_rejected` has, u64::MAX after a bug.
+///
+/// # Safety
+/// `text` must point to `length` bytes, the last of which is a line feed, and 64 line feeds more.
+#[no_mangle]
+pub unsafe extern "C" fn reader_scan(reader: *mut Reader, text: *const u8, length: usize) -> u64 {
+    guarded(|| {
+        let text = std::slice::from_raw_parts(text, length + find::PAD);
+        (*reader).scan(text, length);
+        (*reader).rejected.len() as u64
+    })
+}
+
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_rejected(reader: *mut Reader) -> *const u32 {
+    (*reader).rejected.as_ptr()
+}
+
+/// Return how many lines were counted.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_lines(reader: *mut Reader) -> u64 {
+    (*reader).lines
+}
+
+/// Add what another reader of the same description counted.
+///
+/// # Safety
+/// Both must come from `reader_new`, and not be the same.
+#[no_mangle]
+pub unsafe extern "C" fn reader_absorb(reader: *mut Reader, other: *const Reader) -> u64 {
+    guarded(|| {
+        (*reader).absorb(&*other);
+        0
+    })
+}
+
+/// Have a name told in any case: a route (0), client (1) or server (2).
+///
+/// # Safety
+/// `text` must point to `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn reader_want(reader: *mut Reader, kind: u32, text: *const u8, length: usize) -> u64 {
+    guarded(|| {
+        let text = std::slice::from_raw_parts(text, length);
+        let reader = &mut *reader;
+        let names = match kind {
+            0 => &mut reader.routes,
+            1 => &mut reader.clients,
+            _ => &mut reader.servers,
+        };
+        let key = names.key(text);
+        if let Some(number) = names.known(&key, text.len()) {
+            names.all[number].is_wanted = true;
+        }
+        0
+    })
+}
+
+/// Write down what was counted; return how many numbers it takes. `reader_words` and `reader_blob` are valid until the next call.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_export(reader: *mut Reader, most: usize) -> u64 {
+    guarded(|| {
+        (*reader).export(most);
+        (*reader).exported.len() as u64
+    })
+}
+
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_words(reader: *mut Reader) -> *const u64 {
+    (*reader).exported.as_ptr()
+}
+
+/// # Safety
+/// `reader` must come from `reader_new`, `length` point to a number.
+#[no_mangle]
+pub unsafe extern "C" fn reader_blob(reader: *mut Reader, length: *mut u64) -> *const u8 {
+    *length = (*reader).blob.len() as u64;
+    (*reader).blob.as_ptr()
+}

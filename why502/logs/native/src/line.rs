@@ -1,0 +1,307 @@
+//! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
+
+use crate::find::{find, find_either, holds, word};
+use crate::program::{Field, Member, Program, Wrapper, ROLES};
+
+/// Where a value stands in its text; nothing where begin and end are zero.
+pub type Span = (u32, u32);
+pub type Spans = [Span; ROLES];
+
+pub fn of<'a>(text: &'a [u8], span: Span) -> &'a [u8] {
+    &text[span.0 as usize..span.1 as usize]
+}
+
+/// A text that a wrapper had escaped goes into `room`, which ends with a line feed and PAD bytes after each.
+pub enum Unwrapped {
+    Here(usize, usize), // in the same text
+    Room(usize, usize), // in the room
+}
+
+/// Take the wrappers off. None: it is not wrapped so.
+#[inline(always)]
+pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &mut Vec<u8>) -> Option<Unwrapped> {
+    let mut at = begin;
+    for wrapper in &program.wrappers {
+        match wrapper {
+            Wrapper::Token => {
+                at = find(text, at, b' ');
+                while at < end && text[at] == b' ' {
+                    at += 1;
+                }
+            }
+            Wrapper::Fixed(size) => at += size,
+            Wrapper::Literal(literal) => {
+                if !text[at..end].starts_with(literal) {
+                    return None;
+                }
+                at += literal.len();
+            }
+            Wrapper::Until(literal) => loop {
+                at = find(text, at, literal[0]);
+                if at >= end {
+                    return None;
+                }
+                if text[at..end].starts_with(literal) {
+                    at += literal.len();
+                    break;
+                }
+                at += 1;
+            },
+            Wrapper::Json(key) => {
+                let (from, until) = member(text, at, end, key)?;
+                let start = room.len();
+                unescape(&text[from..until], room)?;
+                while room.len() > start && room[room.len() - 1] == b'\n' {
+                    room.pop();
+                }
+                let stop = room.len();
+                if holds(&room[start..stop], b'\n') {
+                    return None;
+                }
+                room.extend_from_slice(&[b'\n'; crate::find::PAD + 1]);
+                return Some(Unwrapped::Room(start, stop));
+            }
+        }
+        if at >= end {
+            return None;
+        }
+    }
+    Some(Unwrapped::Here(at, end))
+}
+
+/// Append a JSON string without its escapes.
+fn unescape(text: &[u8], to: &mut Vec<u8>) -> Option<()> {
+    let mut at = 0;
+    while at < text.len() {
+        let plain = text[at..].iter().position(|byte| *byte == b'\\').unwrap_or(text.len() - at);
+        to.extend_from_slice(&text[at..at + plain]);
+        at += plain;
+        if at == text.len() {
+            break;
+        }
+        to.push(match text.get(at + 1)? {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            b'/' => b'/',
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'u' => {
+                let code = core::str::from_utf8(text.get(at + 2..at + 6)?).ok()?;
+                let code = u32::from_str_radix(code, 16).ok().filter(|code| (32..128).contains(code))?;
+                at += 4;
+                code as u8
+            }
+            _ => return None,
+        });
+        at += 2;
+    }
+    Some(())
+}
+
+/// Return where the closing quote of a string is whose first byte is at `at`; the end of the line if there is none.
+#[inline(always)]
+fn closing(text: &[u8], mut at: usize, end: usize) -> usize {
+    loop {
+        at = find_either(text, at, b'"', b'\\');
+        if at >= end || text[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+}
+
+/// Return where the string of a top-level member stands.
+fn member(text: &[u8], begin: usize, end: usize, key: &[u8]) -> Option<Span2> {
+    let mut found = None;
+    object(text, begin, end, &mut |name, value, is_text| {
+        if name == key {
+            found = if is_text { Some(value) } else { None };
+        }
+        false
+    })?;
+    found
+}
+
+type Span2 = (usize, usize);
+
+#[inline(always)]
+fn blank(text: &[u8], mut at: usize) -> usize {
+    while text[at] == b' ' || text[at] == b'\t' || text[at] == b'\r' {
+        at += 1;
+    }
+    at
+}
+
+/// Call for each member of an object: its name, where its value stands, whether that is a string. Return where the object ends.
+///
+/// The call returns whether to skip the value itself, which it has read. None: it is no whole object.
+#[inline(always)]
+fn object(text: &[u8], begin: usize, end: usize, each: &mut dyn FnMut(&[u8], Span2, bool) -> bool) -> Option<usize> {
+    if text[begin] != b'{' {
+        return None;
+    }
+    let mut at = blank(text, begin + 1);
+    if text[at] == b'}' {
+        return Some(at + 1);
+    }
+    loop {
+        if at >= end || text[at] != b'"' {
+            return None;
+        }
+        let name_end = closing(text, at + 1, end);
+        if name_end >= end {
+            return None;
+        }
+        let name = (at + 1, name_end);
+        at = blank(text, name_end + 1);
+        if text[at] != b':' {
+            return None;
+        }
+        at = blank(text, at + 1);
+        let (value, after, is_text) = value(text, at, end)?;
+        each(&text[name.0..name.1], value, is_text);
+        at = blank(text, after);
+        match text[at] {
+            b',' => at = blank(text, at + 1),
+            b'}' => return Some(at + 1),
+            _ => return None,
+        }
+    }
+}
+
+/// Return where a value stands (of a string its inside), what follows it, and whether it is a string.
+#[inline(always)]
+fn value(text: &[u8], at: usize, end: usize) -> Option<(Span2, usize, bool)> {
+    match text[at] {
+        b'"' => {
+            let stop = closing(text, at + 1, end);
+            if stop >= end { None } else { Some(((at + 1, stop), stop + 1, true)) }
+        }
+        b'{' | b'[' => {
+            let (mut depth, mut place) = (0, at);
+            while place < end {
+                match text[place] {
+                    b'"' => place = closing(text, place + 1, end),
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return Some(((at, place + 1), place + 1, false));
+                        }
+                    }
+                    _ => {}
+                }
+                place += 1;
+            }
+            None
+        }
+        _ => {
+            let mut stop = at;
+            while stop < end && !matches!(text[stop], b',' | b'}' | b']' | b' ') {
+                stop += 1;
+            }
+            if stop == at { None } else { Some(((at, stop), stop, false)) }
+        }
+    }
+}
+
+/// Fill the values of a line that is a JSON object. Return whether it fits.
+pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, spans: &mut Spans) -> bool {
+    let mut fits = true;
+    let stop = walk(text, begin, end, program, &program.members, 0, 0, spans, &mut fits);
+    fits && stop.map_or(false, |stop| blank(text, stop) == end)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn walk(text: &[u8], begin: usize, end: usize, program: &Program, members: &[Member], depth: usize, chosen: u64, spans: &mut Spans, fits: &mut bool) -> Option<usize> {
+    object(text, begin, end, &mut |name, place, is_text| {
+        let mut deeper = 0u64;
+        for (number, member) in members.iter().enumerate() {
+            if (depth > 0 && chosen >> number & 1 == 0) || member.path.len() <= depth || member.path[depth] != name {
+                continue;
+            }
+            if member.path.len() > depth + 1 {
+                deeper |= 1 << number;
+            } else if is_text || (text[place.0] != b'{' && text[place.0] != b'[') {
+                let inside = &text[place.0..place.1];
+                if spans[member.role] != (0, 0) || holds(inside, b'\\') {
+                    *fits = false; // told twice, or escaped
+                }
+                if is_text || inside != b"null" {
+                    spans[member.role] = (place.0 as u32, place.1 as u32);
+                }
+            } else {
+                *fits = false;
+            }
+        }
+        if deeper != 0 && text[place.0] == b'{' && walk(text, place.0, place.1, program, members, depth + 1, deeper, spans, fits).is_none() {
+            *fits = false;
+        }
+        false
+    })
+}
+
+/// Fill the values of a line by its literals. None: it does not fit.
+#[inline(always)]
+pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spans: &mut Spans) -> Option<()> {
+    if !program.begin.is_empty() && !text[begin..end].starts_with(&program.begin) {
+        return None;
+    }
+    let mut at = begin + program.begin.len();
+    for field in &program.fields {
+        let from = at;
+        at = find(text, at, field.first);
+        if field.is_odd {
+            let (until, next) = read_odd(text, from, at, end, field, program.is_escaped)?;
+            spans[field.role] = (from as u32, until as u32);
+            at = next;
+            continue;
+        }
+        if (word(text, at) ^ field.begin) & field.mask != 0 {
+            return None;
+        }
+        spans[field.role] = (from as u32, at as u32);
+        at += field.literal.len();
+    }
+    if at == end || (at + 1 == end && text[at] == b'\r') { Some(()) } else { None }
+}
+
+/// Return where the value of a field ends that needs a second look, and where the next begins. None: it does not fit.
+#[inline(always)]
+fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, is_escaped: bool) -> Option<(usize, usize)> {
+    if field.literal.is_empty() {
+        let until = if end > from && text[end - 1] == b'\r' { end - 1 } else { end };
+        return if field.is_number && !is_number(&text[from..until]) { None } else { Some((until, end)) };
+    }
+    if is_escaped && field.first == b'"' {
+        while at < end && escapes(text, from, at) & 1 == 1 {
+            at = find(text, at + 1, field.first);
+        }
+    } else if field.is_list {
+        while at < end {
+            if at > from && text[at - 1] == b',' {
+                at = find(text, at + 1, field.first);
+            } else if text[at + 1] == b':' && text[at + 2] == b' ' {
+                at = find(text, at + 3, field.first);
+            } else {
+                break;
+            }
+        }
+    }
+    if field.is_number && !is_number(&text[from..at]) {
+        return None;
+    }
+    if text[at..].starts_with(&field.literal) { Some((at, at + field.literal.len())) } else { None }
+}
+
+/// Return how many backslashes stand before a place.
+#[inline(always)]
+fn escapes(text: &[u8], from: usize, at: usize) -> usize {
+    text[from..at].iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+#[inline(always)]
+fn is_number(text: &[u8]) -> bool {
+    text == b"-" || (!text.is_empty() && text.len() <= 16 && text.iter().all(u8::is_ascii_digit))
+}

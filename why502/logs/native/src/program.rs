@@ -1,0 +1,184 @@
+//! The layout of a log, as Python describes it: one instruction a line, texts in hexadecimal.
+
+pub const ROLES: usize = 24;
+pub const MOST_KEYS: usize = 6; // values that decide an outcome
+
+// what a value is of
+// role 0 is of values that do not count
+pub const TIME: usize = 1;
+pub const STATUS: usize = 2;
+pub const REQUEST: usize = 3;
+pub const METHOD: usize = 4;
+pub const URI: usize = 5;
+pub const CLIENT: usize = 6;
+pub const SERVER: usize = 7;
+pub const ADDRESS: usize = 8; // of each attempt
+pub const ANSWER: usize = 9; // status of each attempt
+pub const CONNECT: usize = 10; // times of each attempt
+pub const HEADER: usize = 11;
+pub const RESPONSE: usize = 12;
+pub const TOTAL: usize = 13; // time of the request
+pub const DATE: usize = 14; // where the time of day stands in another field: TIME
+pub const KEY: usize = 16; // and the following
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    Common,   // 10/Oct/2000:13:55:36 -0700
+    Iso,      // 2000-10-10T13:55:36.123Z, with a zone or in that of the machine
+    Haproxy,  // 10/Oct/2000:13:55:36.123
+    Seconds,  // since the epoch, with or without a fraction
+    Millis,
+    Micros,
+    Nanos,
+}
+
+pub struct Field {
+    pub role: usize,
+    pub is_number: bool,
+    pub is_list: bool, // of attempts: `, ` and ` : ` do not end it
+    pub is_odd: bool,  // needs a second look
+    pub first: u8,     // of the literal behind the value
+    pub begin: u64,    // its first eight bytes, and which of them count
+    pub mask: u64,
+    pub literal: Vec<u8>,
+}
+
+impl Field {
+    fn new(role: usize, flags: i64, literal: Vec<u8>) -> Field {
+        let mut raw = [0u8; 8];
+        for (to, byte) in raw.iter_mut().zip(&literal) {
+            *to = *byte;
+        }
+        let mask = if literal.len() < 8 { (1u64 << (8 * literal.len())) - 1 } else { !0 };
+        let is_list = flags & 2 != 0 && literal.first() == Some(&b' ');
+        Field {
+            role,
+            is_number: flags & 1 != 0,
+            is_list,
+            is_odd: flags & 1 != 0 || is_list || literal.is_empty() || literal.len() > 8,
+            first: *literal.first().unwrap_or(&0),
+            begin: u64::from_le_bytes(raw),
+            mask,
+            literal,
+        }
+    }
+}
+
+pub struct Member {
+    pub path: Vec<Vec<u8>>,
+    pub role: usize,
+}
+
+pub enum Wrapper {
+    Token,          // everything up to a space, and the spaces
+    Fixed(usize),   // so many bytes
+    Until(Vec<u8>), // everything up to a text, and it
+    Literal(Vec<u8>),
+    Json(Vec<u8>),  // the text of a member of an object
+}
+
+/// Local time from one second (of the local clock) to another is so far from UTC.
+pub struct Zone {
+    pub since: i64,
+    pub until: i64,
+    pub offset: i64,
+}
+
+#[derive(Default)]
+pub struct Program {
+    pub wrappers: Vec<Wrapper>,
+    pub begin: Vec<u8>,
+    pub fields: Vec<Field>,
+    pub members: Vec<Member>,
+    pub is_json: bool,
+    pub clock: Option<Clock>,
+    pub zones: Vec<Zone>,
+    pub has: [bool; ROLES],
+    pub units: [u64; ROLES], // nanoseconds of one unit of a time
+    pub since: i64,
+    pub until: i64,
+    pub least: u32, // status of a failure that is wanted; 0: everything is
+    pub is_exact: bool,
+    pub is_escaped: bool, // a quote behind a backslash does not end a value
+    pub is_bare: bool,    // addresses are names, of which none is told apart
+    pub is_lax: bool,     // of a JSON value it does not matter whether it is quoted
+    pub seed: u64,
+    pub most: usize,
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let raw = text.as_bytes();
+    if raw.len() % 2 != 0 {
+        return None;
+    }
+    raw.chunks(2).map(|pair| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+impl Program {
+    /// Return the program of a description; None where it cannot be carried out.
+    pub fn parse(text: &str) -> Option<Program> {
+        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 400_000, units: [1_000_000_000; ROLES], ..Default::default() };
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |at: usize| words.get(at)?.parse::<i64>().ok();
+            let role = |at: usize| number(at).map(|value| value as usize).filter(|value| *value < ROLES);
+            match *words.first()? {
+                "since" => program.since = number(1)?,
+                "until" => program.until = number(1)?,
+                "least" => program.least = number(1)? as u32,
+                "exact" => program.is_exact = true,
+                "escaped" => program.is_escaped = true,
+                "bare" => program.is_bare = true,
+                "seed" => program.seed = words.get(1)?.parse().ok()?,
+                "most" => program.most = (number(1)? as usize).max(16),
+                "zone" => program.zones.push(Zone { since: number(1)?, until: number(2)?, offset: number(3)? }),
+                "begin" => program.begin = unhex(words.get(1)?)?,
+                "unit" => program.units[role(1)?] = number(2)? as u64,
+                "clock" => {
+                    program.clock = Some(match *words.get(1)? {
+                        "common" => Clock::Common,
+                        "iso" => Clock::Iso,
+                        "haproxy" => Clock::Haproxy,
+                        "seconds" => Clock::Seconds,
+                        "millis" => Clock::Millis,
+                        "micros" => Clock::Micros,
+                        "nanos" => Clock::Nanos,
+                        _ => return None,
+                    })
+                }
+                "wrap" => program.wrappers.push(match *words.get(1)? {
+                    "token" => Wrapper::Token,
+                    "fixed" => Wrapper::Fixed(number(2)? as usize),
+                    "until" => Wrapper::Until(unhex(words.get(2)?)?),
+                    "literal" => Wrapper::Literal(unhex(words.get(2)?)?),
+                    "json" => Wrapper::Json(unhex(words.get(2)?)?),
+                    _ => return None,
+                }),
+                "field" => {
+                    let role = role(1)?;
+                    program.has[role] = true;
+                    let flags = number(2)?;
+                    let literal = unhex(words.get(3).unwrap_or(&""))?;
+                    program.fields.push(Field::new(role, flags, literal));
+                }
+                "member" => {
+                    let role = role(1)?;
+                    program.has[role] = true;
+                    program.is_json = true;
+                    let path: Option<Vec<Vec<u8>>> = words[2..].iter().map(|word| unhex(word)).collect();
+                    program.members.push(Member { path: path.filter(|path| !path.is_empty() && path.len() < 4)?, role });
+                }
+                _ => return None,
+            }
+        }
+        let is_whole = program.is_json || !program.fields.is_empty();
+        let inner = program.fields.len().saturating_sub(1);
+        if !is_whole || program.clock.is_none() || program.fields.iter().take(inner).any(|field| field.literal.is_empty()) {
+            return None;
+        }
+        for field in &mut program.fields {
+            field.is_odd |= program.is_escaped && field.first == b'"';
+        }
+        Some(program)
+    }
+}

@@ -1,0 +1,689 @@
+//! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
+
+use crate::find::{find, find_feed, holds, word, PAD};
+use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
+use crate::names::{Key, Names};
+use crate::program::*;
+use crate::small::{Map, Pool};
+use crate::values::{bucket, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+
+const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
+const ATTEMPTS: usize = 8;
+const SHAPES: usize = 4096;
+const MEMOS: usize = 256;
+const SAMPLE: usize = 8192;
+const LONGEST_CLIENT: usize = 64;
+const LONGEST_SERVER: usize = 255;
+const LONGEST_ADDRESS: usize = 512;
+const NO_TIME: u64 = u64::MAX;
+const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
+
+/// How a request ended, without the addresses of its attempts.
+struct Shape {
+    sample: (usize, usize), // a line that ended so, in `samples`
+    minutes: Map,
+    minute: i64, // the last one met, and how often since
+    count: u64,
+}
+
+/// One attempt of a line.
+#[derive(Clone, Copy)]
+struct Attempt {
+    address: (u32, u32),
+    answer: (u32, u32),
+    class: u8,
+    failed: bool,
+    times: [u64; 3],
+}
+
+const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
+
+/// Where a name stands: in the text that is read, in the room of unwrapped text, or among the texts of the batch.
+#[derive(Clone, Copy)]
+struct Place {
+    source: u8,
+    begin: u32,
+    end: u32,
+}
+
+const READ: u8 = 0;
+const ROOM: u8 = 1;
+const MADE: u8 = 2;
+
+/// A line whose names are still to be counted.
+struct Pending {
+    route: Key,
+    route_at: Place,
+    client: Key,
+    client_at: Place,
+    number: u32, // of the route, once it is known
+    client_number: u32,
+    minute: i64,
+    total: u64,
+    status: u32,
+    failed: bool,
+}
+
+pub struct Reader {
+    program: Program,
+    room: Vec<u8>,  // unwrapped text
+    texts: Vec<u8>, // routes and clients of the batch
+    batch: Vec<Pending>,
+    pool: Pool,
+    pub routes: Names,
+    pub clients: Names,
+    pub servers: Names,
+    tries: Names,
+    shapes: Names,
+    all_shapes: Vec<Shape>,
+    samples: Vec<u8>,
+    stamp: [u8; 40], // the time that was met last
+    stamp_length: usize,
+    stamp_at: i64,
+    key: Vec<u8>,
+    has_keys: bool,            // whether further values decide an outcome
+    memos: [(u64, u32); MEMOS], // shapes of plain lines
+    pub lines: u64,
+    pub first: i64,
+    pub last: i64,
+    pub rejected: Vec<u32>,
+    pub exported: Vec<u64>,
+    pub blob: Vec<u8>,
+}
+
+impl Reader {
+    pub fn new(description: &str) -> Option<Reader> {
+        let program = Program::parse(description)?;
+        let (seed, most) = (program.seed, program.most);
+        let has_keys = program.has[KEY..].iter().any(|has| *has);
+        let few = (most / 4).max(16);
+        Some(Reader {
+            program,
+            room: Vec::new(),
+            texts: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
+            pool: Pool::default(),
+            routes: Names::new(most, seed),
+            clients: Names::new(most, seed),
+            servers: Names::new(few, seed),
+            tries: Names::new(few, seed),
+            shapes: Names::new(SHAPES, seed),
+            all_shapes: Vec::new(),
+            samples: Vec::new(),
+            stamp: [0; 40],
+            stamp_length: 0,
+            stamp_at: 0,
+            key: Vec::new(),
+            has_keys,
+            memos: [(u64::MAX, 0); MEMOS],
+            lines: 0,
+            first: i64::MAX,
+            last: i64::MIN,
+            rejected: Vec::new(),
+            exported: Vec::new(),
+            blob: Vec::new(),
+        })
+    }
+
+    /// Count the lines in the first `length` bytes of a text, which end with a line feed; PAD bytes follow. See `rejected` for the rest.
+    pub fn scan(&mut self, text: &[u8], length: usize) {
+        self.rejected.clear();
+        let mut at = 0;
+        while at < length {
+            let (end, may_be_escaped) = find_feed(text, at);
+            if end > at && self.line(text, at, end, may_be_escaped).is_none() {
+                self.rejected.push(at as u32);
+                self.rejected.push(end as u32 + 1);
+            }
+            at = end + 1;
+            if self.batch.len() >= BATCH || self.room.len() > CONTAINER {
+                self.settle(text);
+            }
+        }
+        self.settle(text);
+    }
+
+    #[inline(always)]
+    fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
+        if self.program.wrappers.is_empty() {
+            return self.bare(text, begin, end, (text, begin, end), may_be_escaped);
+        }
+        match unwrap(text, begin, end, &self.program, &mut self.room)? {
+            Unwrapped::Here(from, until) => self.bare(text, from, until, (text, begin, end), may_be_escaped),
+            Unwrapped::Room(from, until) => {
+                let room = core::mem::take(&mut self.room);
+                let done = self.bare(&room, from, until, (text, begin, end), true);
+                self.room = room;
+                done
+            }
+        }
+    }
+
+    /// Count a line without its wrapper; `whole` is where it stands with it.
+    #[inline(always)]
+    fn bare(&mut self, text: &[u8], begin: usize, end: usize, whole: (&[u8], usize, usize), may_be_escaped: bool) -> Option<()> {
+        let mut spans: Spans = [(0, 0); ROLES];
+        let program = &self.program;
+        let fits = if program.is_json {
+            read_members(text, begin, end, program, &mut spans)
+        } else {
+            read_fields(text, begin, end, program, &mut spans).is_some()
+        };
+        if !fits {
+            return None;
+        }
+        let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]))?;
+        let program = &self.program;
+        if at < self.program.since || at > self.program.until {
+            return Some(());
+        }
+        let code = of(text, spans[STATUS]);
+        if code.len() != 3 && !program.is_json {
+            return None;
+        }
+        let code = status(code)?;
+        let failed = is_failure(code);
+        if self.program.least != 0 && (!failed || (self.program.least == 500 && code < 500)) {
+            return Some(());
+        }
+        let program = &self.program;
+        let mut attempts = [NO_ATTEMPT; ATTEMPTS];
+        if may_be_escaped && [CLIENT, SERVER, REQUEST, METHOD, URI, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
+            return None;
+        }
+        let number = read_attempts(text, &spans, program, code, &mut attempts)?;
+        let mut total = match spans[TOTAL] {
+            (0, 0) => NO_TIME,
+            span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
+        };
+        if total == NO_TIME {
+            for attempt in &attempts[..number] {
+                if attempt.times[2] != NO_TIME {
+                    total = LONGEST_MICROS.min(if total == NO_TIME { 0 } else { total } + attempt.times[2]);
+                }
+            }
+        }
+        let client = of(text, spans[CLIENT]);
+        let server = of(text, spans[SERVER]);
+        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !client.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"') {
+            return None;
+        }
+        let source = if core::ptr::eq(text, whole.0) { READ } else { ROOM };
+        let route_at = put_route(text, &spans, program, source, &mut self.texts)?;
+        let shape = self.shape(text, &spans, code, &attempts[..number], whole)?;
+        let minute = at.div_euclid(60);
+        self.count_shape(shape, minute, 1);
+        for (number, attempt) in attempts[..number].iter().enumerate() {
+            self.count_try(text, shape, number, attempt, failed, minute);
+        }
+        self.lines += 1;
+        self.first = self.first.min(at);
+        self.last = self.last.max(at);
+        if !server.is_empty() && server != b"-" {
+            let key = self.servers.key(server);
+            let number = self.servers.number(&key, server);
+            let name = &mut self.servers.all[number];
+            name.total += 1;
+            name.failed += failed as u32;
+        }
+        let client_at = if client == b"-" { (0, 0) } else { spans[CLIENT] };
+        let route = match route_at.source {
+            MADE => self.routes.key_in(&self.texts, route_at.begin as usize, route_at.end as usize),
+            _ => self.routes.key_in(text, route_at.begin as usize, route_at.end as usize),
+        };
+        self.routes.prefetch_slot(&route);
+        let client = self.clients.key_in(text, client_at.0 as usize, client_at.1 as usize);
+        self.clients.prefetch_slot(&client);
+        let client_at = Place { source, begin: client_at.0, end: client_at.1 };
+        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed });
+        Some(())
+    }
+
+    #[inline(always)]
+    fn moment(&mut self, text: &[u8], date: &[u8]) -> Option<i64> {
+        if text.len() == self.stamp_length && date.is_empty() && is_same(&self.stamp[..self.stamp_length], text) {
+            return Some(self.stamp_at);
+        }
+        let clock = self.program.clock?;
+        if !date.is_empty() {
+            let mut both = date.to_vec();
+            both.push(b'T');
+            both.extend_from_slice(text);
+            both.push(b'Z');
+            return moment(clock, &both, &self.program.zones);
+        }
+        let found = moment(clock, text, &self.program.zones)?;
+        if text.len() <= 40 {
+            self.stamp[..text.len()].copy_from_slice(text);
+            self.stamp_length = text.len();
+            self.stamp_at = found;
+        }
+        Some(found)
+    }
+
+    /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
+    #[inline(always)]
+    fn shape(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], whole: (&[u8], usize, usize)) -> Option<usize> {
+        let memo = if self.has_keys { None } else { memo_of(text, code, attempts) };
+        if let Some(memo) = memo {
+            let (known, number) = self.memos[place_of(memo)];
+            if known == memo {
+                return Some(number as usize);
+            }
+        }
+        let number = self.shape_of(text, spans, code, attempts, whole)?;
+        if let Some(memo) = memo {
+            self.memos[place_of(memo)] = (memo, number as u32);
+        }
+        Some(number)
+    }
+
+    #[inline(never)]
+    fn shape_of(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], whole: (&[u8], usize, usize)) -> Option<usize> {
+        let key = &mut self.key;
+        key.clear();
+        key.extend_from_slice(&(code as u16).to_le_bytes());
+        for attempt in attempts {
+            let has = (attempt.times[0] != NO_TIME) as u8 | ((attempt.times[1] != NO_TIME) as u8) << 1;
+            key.extend_from_slice(&[attempt.class, has]);
+            key.extend_from_slice(of(text, attempt.answer));
+        }
+        for role in KEY..KEY + MOST_KEYS {
+            if self.program.has[role] {
+                key.push(0);
+                key.extend_from_slice(of(text, spans[role]));
+            }
+        }
+        let found = self.shapes.key(key);
+        if let Some(number) = self.shapes.known(&found, key.len()) {
+            return Some(number);
+        }
+        let (whole, begin, end) = whole;
+        if self.all_shapes.len() >= SHAPES || end - begin > SAMPLE {
+            return None;
+        }
+        let number = self.shapes.number(&found, key);
+        let start = self.samples.len();
+        self.samples.extend_from_slice(&whole[begin..end]);
+        self.all_shapes.push(Shape { sample: (start, self.samples.len()), minutes: Map::default(), minute: i64::MIN, count: 0 });
+        Some(number)
+    }
+
+    #[inline(always)]
+    fn count_shape(&mut self, number: usize, minute: i64, by: u64) {
+        let shape = &mut self.all_shapes[number];
+        if shape.minute != minute {
+            if shape.count != 0 {
+                self.pool.add(&mut shape.minutes, shape.minute as u64, shape.count);
+            }
+            shape.minute = minute;
+            shape.count = 0;
+        }
+        shape.count += by;
+    }
+
+    #[inline(always)]
+    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, minute: i64) {
+        let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
+        let length = (attempt.address.1 - attempt.address.0) as usize + 3;
+        let place = match self.tries.known(&key, length) {
+            Some(place) => place,
+            None => {
+                if self.tries.is_full() {
+                    self.tries.prune(&mut self.pool);
+                }
+                let name = try_name(shape, number, of(text, attempt.address));
+                self.tries.number(&key, &name)
+            }
+        };
+        let name = &mut self.tries.all[place];
+        name.total += 1;
+        for (whose, value) in attempt.times.iter().enumerate() {
+            if *value != NO_TIME {
+                let at = if self.program.is_exact { *value } else { bucket(*value) };
+                self.pool.add(&mut name.times, (whose as u64) << 34 | at, 1);
+            }
+        }
+        if failed || attempt.failed {
+            self.pool.add(&mut name.fails, minute as u64, 1);
+        }
+    }
+
+    /// Count the names of the batch.
+    #[inline(never)]
+    fn settle(&mut self, read: &[u8]) {
+        let mut batch = core::mem::take(&mut self.batch);
+        for line in &batch {
+            self.routes.prefetch_name(&line.route);
+            self.clients.prefetch_name(&line.client);
+        }
+        for line in &mut batch {
+            let text = |place: Place| {
+                let source = match place.source {
+                    READ => read,
+                    ROOM => &self.room[..],
+                    _ => &self.texts[..],
+                };
+                &source[place.begin as usize..place.end as usize]
+            };
+            line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
+            self.pool.prefetch(self.routes.all[line.number as usize].times);
+            if line.client_at.end != 0 {
+                line.client_number = self.clients.number(&line.client, text(line.client_at)) as u32;
+            }
+        }
+        for line in &batch {
+            let name = &mut self.routes.all[line.number as usize];
+            name.total += 1;
+            if line.total != NO_TIME {
+                let at = if self.program.is_exact { line.total } else { bucket(line.total) };
+                self.pool.add(&mut name.times, at, 1);
+            }
+            if line.failed {
+                name.failed += 1;
+                self.pool.add(&mut name.fails, (line.status as u64) << 26 | line.minute as u64 & ((1 << 26) - 1), 1);
+            }
+            if line.client_at.end != 0 {
+                let name = &mut self.clients.all[line.client_number as usize];
+                name.total += 1;
+                name.failed += line.failed as u32;
+            }
+        }
+        self.batch = batch;
+        self.batch.clear();
+        self.texts.clear();
+        self.room.clear();
+        if self.routes.is_full() {
+            self.routes.prune(&mut self.pool);
+        }
+        if self.clients.is_full() {
+            self.clients.prune(&mut self.pool);
+        }
+        if self.servers.is_full() {
+            self.servers.prune(&mut self.pool);
+        }
+    }
+
+    /// Add what another reader of the same program counted.
+    pub fn absorb(&mut self, other: &Reader) {
+        self.lines += other.lines;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
+        self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
+        self.servers.absorb(&other.servers, &mut self.pool, &other.pool);
+        let mut numbers = Vec::new();
+        for (name, shape) in other.shapes.all.iter().zip(&other.all_shapes) {
+            let text = other.shapes.text(name).to_vec();
+            let key = self.shapes.key(&text);
+            let number = self.shapes.number(&key, &text);
+            if number == self.all_shapes.len() {
+                let start = self.samples.len();
+                self.samples.extend_from_slice(&other.samples[shape.sample.0..shape.sample.1]);
+                self.all_shapes.push(Shape { sample: (start, self.samples.len()), minutes: Map::default(), minute: i64::MIN, count: 0 });
+            }
+            numbers.push(number as u16);
+            self.pool.absorb(&mut self.all_shapes[number].minutes, &other.pool, shape.minutes);
+            if shape.count != 0 {
+                self.pool.add(&mut self.all_shapes[number].minutes, shape.minute as u64, shape.count);
+            }
+        }
+        for name in &other.tries.all {
+            let mut text = other.tries.text(name).to_vec();
+            let number = match numbers.get(u16::from_le_bytes([text[0], text[1]]) as usize) {
+                Some(number) => *number,
+                None => continue, // the rest of too many
+            };
+            text[..2].copy_from_slice(&number.to_le_bytes());
+            let key = self.tries.key(&text[3..]).with((number as u64) << 8 | text[2] as u64);
+            let place = self.tries.number(&key, &text);
+            let mine = &mut self.tries.all[place];
+            mine.total += name.total;
+            self.pool.absorb(&mut mine.times, &other.pool, name.times);
+            self.pool.absorb(&mut mine.fails, &other.pool, name.fails);
+        }
+    }
+
+    /// Put what was counted into `exported` and the texts of it into `blob`: see `_decoded` in Python.
+    pub fn export(&mut self, most: usize) {
+        for number in 0..self.all_shapes.len() {
+            self.count_shape(number, i64::MIN, 0);
+        }
+        let (out, blob) = (&mut self.exported, &mut self.blob);
+        out.clear();
+        blob.clear();
+        out.extend_from_slice(&[self.lines, self.first as u64, self.last as u64, self.all_shapes.len() as u64]);
+        for shape in &self.all_shapes {
+            let text = &self.samples[shape.sample.0..shape.sample.1];
+            put(out, blob, text);
+            put_map(out, &self.pool, shape.minutes);
+        }
+        out.push(self.tries.all.len() as u64);
+        for name in &self.tries.all {
+            put(out, blob, self.tries.text(name));
+            out.push(name.total);
+            put_map(out, &self.pool, name.times);
+            put_map(out, &self.pool, name.fails);
+        }
+        for names in [&self.routes, &self.clients, &self.servers] {
+            let chosen = names.top(most);
+            out.extend_from_slice(&[chosen.len() as u64, names.distinct(), names.lost, names.lost_failed]);
+            for number in chosen {
+                let name = &names.all[number];
+                put(out, blob, names.text(name));
+                out.extend_from_slice(&[name.total, name.failed as u64]);
+                put_map(out, &self.pool, name.times);
+                put_map(out, &self.pool, name.fails);
+            }
+        }
+    }
+}
+
+fn put(out: &mut Vec<u64>, blob: &mut Vec<u8>, text: &[u8]) {
+    out.push(blob.len() as u64);
+    out.push(text.len() as u64);
+    blob.extend_from_slice(text);
+}
+
+fn put_map(out: &mut Vec<u64>, pool: &Pool, map: Map) {
+    let place = out.len();
+    out.push(0);
+    for (key, count) in pool.items(map) {
+        out.push(key);
+        out.push(count);
+    }
+    out[place] = (out.len() - place - 1) as u64 / 2;
+}
+
+/// Return where the route of a line stands, which is made where it must. None: Python is to read the line.
+#[inline(always)]
+fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, made: &mut Vec<u8>) -> Option<Place> {
+    let begin = made.len() as u32;
+    if program.has[REQUEST] {
+        let (from, until) = (spans[REQUEST].0 as usize, spans[REQUEST].1 as usize);
+        let space = find(text, from, b' ');
+        if space >= until || space == from || space - from > 16 || !text[from..space].iter().all(u8::is_ascii_uppercase) {
+            return None;
+        }
+        if let Some(length) = plain_path(text, space + 1, until) {
+            return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
+        }
+        route(&text[from..space], &text[space + 1..until], made)?;
+    } else if program.has[METHOD] {
+        route(of(text, spans[METHOD]), of(text, spans[URI]), made)?;
+    } else {
+        made.extend_from_slice(b"(no request)");
+    }
+    Some(Place { source: MADE, begin, end: made.len() as u32 })
+}
+
+/// Fill the attempts of a line; return how many there are. None: Python is to read it.
+#[inline(always)]
+fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attempts: &mut [Attempt; ATTEMPTS]) -> Option<usize> {
+    let (address, answer) = (spans[ADDRESS], spans[ANSWER]);
+    if !program.has[ADDRESS] {
+        return Some(0);
+    }
+    let whole = of(text, address);
+    if whole.is_empty() || whole == b"-" {
+        let nobody = [ANSWER, CONNECT, HEADER, RESPONSE].iter().all(|role| matches!(of(text, spans[*role]), b"" | b"-"));
+        return if nobody || program.is_bare { Some(0) } else { None };
+    }
+    if program.is_bare || find(text, address.0 as usize, b' ') >= address.1 as usize {
+        return read_attempt(text, spans, program, code, &mut attempts[0]);
+    }
+    let mut lists = [address, answer, spans[CONNECT], spans[HEADER], spans[RESPONSE]];
+    let mut number = 0;
+    loop {
+        if number == ATTEMPTS {
+            return None;
+        }
+        let attempt = &mut attempts[number];
+        let mut goes_on = [false; 5];
+        for (which, list) in lists.iter_mut().enumerate() {
+            if *list == (0, 0) {
+                continue;
+            }
+            let one = next(text, list, &mut goes_on[which]);
+            let value = of(text, one);
+            match which {
+                0 => {
+                    if value.is_empty() || value.len() > LONGEST_ADDRESS || !is_address(value) {
+                        return None;
+                    }
+                    attempt.address = one;
+                    attempt.class = class_of(value);
+                }
+                1 => {
+                    attempt.answer = one;
+                    attempt.failed = value == b"-" || is_failure(status(value)?);
+                }
+                _ => attempt.times[which - 2] = micros(value, program.units[CONNECT + which - 2])?.unwrap_or(NO_TIME),
+            }
+        }
+        number += 1;
+        let first = goes_on[0];
+        if (0..5).any(|which| lists[which] != (0, 0) && goes_on[which] != first) {
+            return None;
+        }
+        if answer == (0, 0) {
+            attempts[number - 1].failed = is_failure(code);
+        }
+        if !first {
+            return Some(number);
+        }
+    }
+}
+
+/// Fill the only attempt of a line.
+#[inline(always)]
+fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attempt: &mut Attempt) -> Option<usize> {
+    let (address, answer) = (of(text, spans[ADDRESS]), of(text, spans[ANSWER]));
+    if address.len() > LONGEST_ADDRESS || !(program.is_bare || is_address(address)) {
+        return None;
+    }
+    attempt.address = spans[ADDRESS];
+    attempt.class = if program.is_bare { class_of_name(address) } else { class_of(address) };
+    attempt.answer = spans[ANSWER];
+    attempt.failed = match answer {
+        b"" if !program.has[ANSWER] => is_failure(code),
+        b"" | b"-" => true,
+        _ => is_failure(status(answer)?),
+    };
+    for which in 0..3 {
+        let span = spans[CONNECT + which];
+        if span != (0, 0) {
+            attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+        }
+    }
+    Some(1)
+}
+
+/// Return the next of a list that `, ` and ` : ` part.
+#[inline(always)]
+fn next(text: &[u8], list: &mut (u32, u32), goes_on: &mut bool) -> (u32, u32) {
+    let whole = of(text, *list);
+    for at in 0..whole.len() {
+        let size = match whole[at] {
+            b',' if whole.get(at + 1) == Some(&b' ') => 2,
+            b' ' if whole[at..].starts_with(b" : ") => 3,
+            _ => continue,
+        };
+        let one = (list.0, list.0 + at as u32);
+        list.0 += (at + size) as u32;
+        *goes_on = true;
+        return one;
+    }
+    *list
+}
+
+/// Return what the shape of a line with one attempt at most is remembered by.
+#[inline(always)]
+fn memo_of(text: &[u8], code: u32, attempts: &[Attempt]) -> Option<u64> {
+    let attempt = match attempts.len() {
+        0 => return Some(code as u64),
+        1 => &attempts[0],
+        _ => return None,
+    };
+    let answer = of(text, attempt.answer);
+    if answer.len() > 3 {
+        return None;
+    }
+    let digits = answer.iter().fold(0u64, |found, byte| found << 8 | *byte as u64);
+    let has = (attempt.times[0] != NO_TIME) as u64 | ((attempt.times[1] != NO_TIME) as u64) << 1;
+    Some(code as u64 | (attempt.class as u64) << 12 | has << 16 | digits << 20 | (1 + answer.len() as u64) << 50)
+}
+
+#[inline(always)]
+fn place_of(memo: u64) -> usize {
+    (memo.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % MEMOS
+}
+
+/// Return the name of an attempt: the number of its shape, which attempt it is, and the address.
+fn try_name(shape: usize, number: usize, address: &[u8]) -> Vec<u8> {
+    let mut name = vec![shape as u8, (shape >> 8) as u8, number as u8];
+    name.extend_from_slice(address);
+    name
+}
+
+/// Return whether two texts of the same length, of at least eight bytes, are the same.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let length = one.len();
+    if length < 8 || other.len() != length {
+        return false;
+    }
+    let mut at = 0;
+    while at + 8 <= length {
+        if word(one, at) != word(other, at) {
+            return false;
+        }
+        at += 8;
+    }
+    word(one, length - 8) == word(other, length - 8)
+}
+
+/// Return whether a text may be one of the addresses that nginx writes.
+#[inline(always)]
+fn is_address(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'|' | b';'))
+}
+
+/// Return whether nginx was at an address (1) or only at a group, which it then names (2).
+#[inline(always)]
+fn class_of(address: &[u8]) -> u8 {
+    if address == b"-" {
+        return 3;
+    }
+    let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_port = (1..6).contains(&digits) && address.len() > digits && address[address.len() - digits - 1] == b':';
+    if is_port || address.starts_with(b"unix:") { 1 } else { 2 }
+}
+
+/// Return whether a name is one of those that stand for nobody, such as HAProxy's <NOSRV>.
+#[inline(always)]
+fn class_of_name(name: &[u8]) -> u8 {
+    if holds(name, b'<') { 2 } else { 1 }
+}
+
+const _: () = assert!(PAD >= 64);

@@ -1,0 +1,276 @@
+//! Times, durations, statuses and routes from their texts. `None`: Python is to read the line.
+
+use crate::program::{Clock, Zone};
+
+pub const LONGEST_MICROS: u64 = (1 << 33) - 1;
+
+#[inline(always)]
+pub fn digits(text: &[u8]) -> Option<i64> {
+    let mut value = 0i64;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + digit as i64;
+    }
+    Some(value)
+}
+
+/// Return the days from the epoch to a date of the Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let of_era = y.rem_euclid(400);
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    y.div_euclid(400) * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    match month {
+        2 => 28 + (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) as i64,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+fn local(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
+    let (h, m, s) = (digits(&clock[..2])?, digits(&clock[3..5])?, digits(&clock[6..8])?);
+    if clock[2] != b':' || clock[5] != b':' || h > 23 || m > 59 || s > 59 {
+        return None;
+    }
+    if !(1971..=9998).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
+        return None;
+    }
+    Some(days(year, month, day) * 86400 + h * 3600 + m * 60 + s)
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    let names = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    (0..12).find(|at| &names[3 * at..3 * at + 3] == name).map(|at| at as i64 + 1)
+}
+
+/// Return how far a zone is from UTC: `Z`, `+0100`, `+01:00`.
+fn offset(text: &[u8]) -> Option<i64> {
+    if text == b"Z" {
+        return Some(0);
+    }
+    let minutes = match text.len() {
+        5 => 3,
+        6 if text[3] == b':' => 4,
+        _ => return None,
+    };
+    let (h, m) = (digits(&text[1..3])?, digits(&text[minutes..minutes + 2])?);
+    let value = h * 3600 + m * 60;
+    match text[0] {
+        _ if h > 23 || m > 59 => None,
+        b'+' => Some(value),
+        b'-' => Some(-value),
+        _ => None,
+    }
+}
+
+fn in_zone(at: i64, zones: &[Zone]) -> Option<i64> {
+    zones.iter().find(|zone| zone.since <= at && at < zone.until).map(|zone| at - zone.offset)
+}
+
+/// Return the second since the epoch that a text tells.
+#[inline(never)]
+pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
+    match clock {
+        Clock::Common => {
+            if text.len() != 26 || text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[20] != b' ' {
+                return None;
+            }
+            let at = local(digits(&text[7..11])?, month(&text[3..6])?, digits(&text[..2])?, &text[12..20])?;
+            Some(at - offset(&text[21..]).filter(|_| text[21] != b'Z')?)
+        }
+        Clock::Haproxy => {
+            if text.len() != 24 || text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[20] != b'.' {
+                return None;
+            }
+            digits(&text[21..])?;
+            in_zone(local(digits(&text[7..11])?, month(&text[3..6])?, digits(&text[..2])?, &text[12..20])?, zones)
+        }
+        Clock::Iso => {
+            if text.len() < 20 || text[4] != b'-' || text[7] != b'-' || (text[10] != b'T' && text[10] != b' ') {
+                return None;
+            }
+            let at = local(digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?, &text[11..19])?;
+            let mut rest = &text[19..];
+            if rest[0] == b'.' {
+                let size = 1 + rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if size == 1 || size > 10 {
+                    return None;
+                }
+                rest = &rest[size..];
+            }
+            Some(at - offset(rest)?)
+        }
+        Clock::Seconds => {
+            let size = text.iter().take_while(|byte| **byte != b'.').count();
+            if size != 10 || (size < text.len() && (text.len() - size < 2 || text.len() - size > 7)) {
+                return None;
+            }
+            digits(text.get(size + 1..).unwrap_or(b""))?;
+            digits(&text[..size])
+        }
+        Clock::Millis | Clock::Micros | Clock::Nanos => {
+            let size = match clock {
+                Clock::Millis => 13,
+                Clock::Micros => 16,
+                _ => 19,
+            };
+            if text.len() != size { None } else { digits(text)?; digits(&text[..10]) }
+        }
+    }
+}
+
+/// Return a duration in microseconds, None inside where there is none (`-`); `unit` are the nanoseconds of one.
+#[inline(always)]
+pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
+    if text == b"-" || text == b"-1" {
+        return Some(None);
+    }
+    let (mut whole, mut at) = (0u64, 0);
+    while at < text.len() && text[at].wrapping_sub(b'0') <= 9 {
+        whole = whole * 10 + (text[at] - b'0') as u64;
+        at += 1;
+        if at > 15 {
+            return None;
+        }
+    }
+    if at == 0 {
+        return None;
+    }
+    if unit == 1_000_000_000 && at < 8 && text.len() - at <= 7 && (at == text.len() || (text[at] == b'.' && at + 1 < text.len())) {
+        let mut scale = 1_000_000;
+        let mut found = whole * scale;
+        for byte in text.get(at + 1..).unwrap_or(b"") {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            scale /= 10;
+            found += digit as u64 * scale;
+        }
+        return Some(Some(if found > LONGEST_MICROS { LONGEST_MICROS } else { found }));
+    }
+    let mut nanos = whole as u128 * unit as u128;
+    if at < text.len() {
+        if text[at] != b'.' || at + 1 == text.len() || text.len() - at > 10 {
+            return None;
+        }
+        let scale = unit as u128;
+        let mut part = 0u128;
+        for byte in &text[at + 1..] {
+            if byte.wrapping_sub(b'0') > 9 {
+                return None;
+            }
+            part = part * 10 + (byte - b'0') as u128;
+        }
+        nanos += part * scale / 10u128.pow((text.len() - at - 1) as u32);
+    }
+    let found = ((nanos + 500) / 1000) as u64;
+    Some(Some(if found > LONGEST_MICROS { LONGEST_MICROS } else { found }))
+}
+
+/// Return the bucket of a time: 64 for each doubling, so that the middle of one is at most 0.8 % off.
+#[inline(always)]
+pub fn bucket(micros: u64) -> u64 {
+    let shift = 57 - (micros | 64).leading_zeros() as u64;
+    (shift << 6) + (micros >> shift)
+}
+
+#[inline(always)]
+pub fn is_failure(status: u32) -> bool {
+    status >= 500 || status == 499 || status == 0 || status == 9 || status == 460 || status == 463
+}
+
+/// Return a status of up to three digits.
+#[inline(always)]
+pub fn status(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 3 {
+        return None;
+    }
+    digits(text).map(|value| value as u32)
+}
+
+const DIGIT: u8 = 1;
+const HEX: u8 = 2; // a letter or dash
+const OTHER: u8 = 4;
+const SLASH: u8 = 8;
+const END: u8 = 16;
+
+static CLASSES: [u8; 256] = {
+    let mut found = [OTHER; 256];
+    let mut at = 0;
+    while at < 256 {
+        found[at] = match at as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' | b'A'..=b'F' | b'-' => HEX,
+            b'/' => SLASH,
+            b' ' | b'?' | b'#' | b';' => END,
+            _ => OTHER,
+        };
+        at += 1;
+    }
+    found
+};
+
+/// Return the length of a path in which nothing is to be replaced: the first of its 64 bytes that ends it, no digits, eight segments.
+#[inline(always)]
+pub fn plain_path(text: &[u8], begin: usize, end: usize) -> Option<usize> {
+    if begin >= end || text[begin] != b'/' {
+        return None;
+    }
+    let (ends, slashes, digits) = crate::find::marks(text, begin);
+    let length = if end - begin < 64 { (ends | 1 << (end - begin)).trailing_zeros() } else { ends.trailing_zeros() };
+    if length == 64 {
+        return None;
+    }
+    let inside = (1u64 << length) - 1;
+    if digits & inside == 0 && (slashes & inside).count_ones() <= 8 { Some(length as usize) } else { None }
+}
+
+/// Append the route of a request, `METHOD /path` with `*` in place of numbers, to a text. None: Python is to make it.
+#[inline(always)]
+pub fn route(method: &[u8], uri: &[u8], to: &mut Vec<u8>) -> Option<()> {
+    if method.is_empty() || method.len() > 16 || uri.first() != Some(&b'/') || !method.iter().all(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let begin = to.len();
+    to.extend_from_slice(method);
+    to.push(b' ');
+    let limit = to.len() + 160;
+    debug_assert!(to.len() > begin);
+    let (mut at, mut segments) = (0, 0);
+    while at < uri.len() && uri[at] == b'/' {
+        if segments == 8 || to.len() > limit {
+            to.extend_from_slice(b"/...");
+            return Some(());
+        }
+        segments += 1;
+        at += 1;
+        let first = at;
+        let mut seen = 0;
+        while at < uri.len() {
+            let class = CLASSES[uri[at] as usize];
+            if class >= SLASH {
+                break;
+            }
+            seen |= class;
+            at += 1;
+        }
+        to.push(b'/');
+        let length = at - first;
+        if seen == DIGIT || length > 64 || (seen & DIGIT != 0 && (length >= 16 || (seen & OTHER == 0 && length >= 8))) {
+            to.push(b'*');
+        } else {
+            to.extend_from_slice(&uri[first..at]);
+        }
+        if at < uri.len() && CLASSES[uri[at] as usize] == END {
+            break;
+        }
+    }
+    Some(())
+}
