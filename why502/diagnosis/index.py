@@ -74,6 +74,7 @@ OF_APACHE = OF_CADDY | {
     Symptom.BODY_TIMED_OUT,
     Symptom.OTHER_PROTOCOL,
     Symptom.APPLICATION_ERROR,
+    Symptom.MODULE_MISSING,
     Symptom.SCRIPT_NOT_FOUND,
 }
 

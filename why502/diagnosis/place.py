@@ -96,6 +96,15 @@ class Place:
         return self.joins.routes_to(self.target) or tuple(named)
 
     @cached_property
+    def orphans(self) -> tuple[Listener, ...]:
+        """The sockets that were bound to the target's path and still listen, although that file is gone; () where its service is stopped."""
+        is_stopped = any(service.is_running is False for service in self.services)
+        if self.target is None or not self.target.is_unix or is_stopped:
+            return ()
+        found = self.host.listeners if self.host else None
+        return tuple(x for x in found or () if x.is_at_path is False and x.target == self.target and x.pids)
+
+    @cached_property
     def is_named(self) -> bool:
         """True where some file on disk names the target, or a name or variable there may mean it."""
         return self.joins.is_open or self.joins.leads_to(self.target)

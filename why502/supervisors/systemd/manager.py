@@ -42,11 +42,11 @@ DOUBTFUL = 12  # units that do not run, and might serve a silent target: so many
 KEPT = (
     "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
     " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
-    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE"
+    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE RuntimeDirectory"
 ).split()
 ASKED = (
     "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
-    " RootDirectory RuntimeDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
+    " RootDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
     " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
 ).split()
 _ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")

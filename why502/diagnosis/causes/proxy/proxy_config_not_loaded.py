@@ -21,15 +21,24 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import FEW
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Proxy
 from why502.remedies.changes import reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if case.target is None or not case.failures:
+        return
+    gone = _not_on_disk(case)
+    if gone is not None:
+        newest = max((file for file in gone.files if file.modified_at), key=lambda file: str(file.modified_at), default=None)
+        since = f"; {newest.path} was changed at {newest.modified_at:%H:%M:%S}" if newest and newest.modified_at else ""
+        message = f"no file names {case.target}, but the running {gone.kind} still connects to it{since}"
+        yield supports(message, newest.path if newest else gone.config, FAIR + PROOF)
         return
     for proxy in case.proxies:
         if not (proxy.changed_at and proxy.loaded_at and proxy.is_running and proxy.changed_at > proxy.loaded_at):
@@ -54,6 +63,30 @@ def examine(case: Case) -> Iterator[Evidence]:
                 PROOF,
             )
         return
+
+
+def _not_on_disk(case: Case) -> Proxy | None:
+    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded; None where there is none.
+
+    A worker of an older configuration that still ends its requests does that rightly.
+    """
+    running = [proxy for proxy in case.proxies if proxy.is_running]
+    told = [tally for tally in case.failures if tally.proxy == "nginx"]
+    if case.target is None or not case.target.is_address or case.target.is_unix or case.is_named:
+        return None
+    if len(running) != 1 or running[0].kind != "nginx" or sum(tally.count for tally in told) < FEW:
+        return None
+    proxy, last = running[0], max((tally.last for tally in told if tally.last), default=None)
+    is_leaving = any("shutting down" in " ".join(process.argv) for process in (*proxy.workers, *(case.here.processes or ())))
+    if (
+        proxy.test != "ok"
+        or is_leaving
+        or last is None
+        or proxy.loaded_at is None
+        or any(gap.source in ("proxies", "configuration") for gap in case.here.gaps)
+    ):
+        return None
+    return proxy if last >= proxy.loaded_at else None
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -21,15 +21,16 @@ it removed the socket when it stopped, or the proxy sees a different directory u
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Listener
+from why502.model.snapshot import Event, Listener, Process
 from why502.remedies.changes import doubt, reload, repoint
 from why502.remedies.drop_ins import put, restart
 
@@ -44,7 +45,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path and path.kind in ("missing", "file", "directory"):
         message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, not a socket"
         yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
-        if path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
+        if path.kind == "missing" and (orphan := _orphan(case)):
+            name = f"{orphan.name} (pid {orphan.pid}{f', {orphan.unit}' if orphan.unit else ''})"
+            yield supports(f"{name} still listens on that socket: its file was removed while it ran", "ss -lx", 2 * PROOF)
+            if other := _owner(case, orphan):
+                yield supports(other, "systemd", WEAK)
+        elif path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
             yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
             reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
@@ -68,6 +74,36 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
 
 
+def _orphan(case: Case) -> Process | None:
+    """Return the process that listens on a socket whose file is gone; None where there is none."""
+    processes = case.joins.processes
+    return next((processes[pid] for listener in case.orphans for pid in listener.pids if pid in processes), None)
+
+
+def _owner(case: Case, orphan: Process) -> str:
+    """Return which other unit has the socket's directory as its RuntimeDirectory, too: systemd removes it when that stops (systemd.exec(5))."""
+    directory = posixpath.dirname(case.target.path) if case.target else ""
+    units = [s for s in case.here.services or () if directory in _made(s.settings.get("RuntimeDirectory", ""))]
+    if not any(service.name == orphan.unit for service in units):
+        return ""
+    others = [service for service in units if service.name != orphan.unit]
+    stopped = {event.unit: event for event in case.here.events or () if event.symptom is Symptom.PROCESS_STOPPED}
+    last = max(others, key=lambda service: _when(stopped.get(service.name)), default=None)
+    if last is None:
+        return ""
+    event = stopped.get(last.name)
+    when = f", which stopped at {event.ended_at:%H:%M:%S}" if event and event.ended_at else ""
+    return f"{directory} is also the RuntimeDirectory of {last.name}{when}: systemd removes it with everything in it when one of them stops"
+
+
+def _when(event: Event | None) -> float:
+    return event.ended_at.timestamp() if event and event.ended_at else 0.0
+
+
+def _made(names: str) -> list[str]:
+    return [f"/run/{name.split(':')[0]}" for name in names.split()]
+
+
 def _private(elsewhere: Sequence[str]) -> str:
     """Return the path of a socket inside the private /tmp of a systemd unit (systemd.exec(5), PrivateTmp=); "" if there is none."""
     return next((path for path in elsewhere if _PRIVATE.match(path)), "")
@@ -84,6 +120,9 @@ def tell(case: Case) -> str:
     if path is None or path.kind != "missing":
         return ""
     elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")
+    if orphan := _orphan(case):
+        owner = _owner(case, orphan)
+        return f"{path.path} was removed while {orphan.unit or orphan.name} still listens on it{f': {owner}' if owner else ''}"
     if private := _private(path.seen_elsewhere):
         return f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is {private}"
     return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
@@ -91,6 +130,16 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: the path on which the application listens, or no private /tmp for a unit whose socket is in it."""
+    if orphan := _orphan(case):
+        unit = orphan.unit
+        service = next(
+            (service for service in case.here.services or () if service.name == unit and service.manager == "systemd"), None
+        )
+        message = (
+            f"restart {unit or orphan.name}, which makes its socket again; give each unit a RuntimeDirectory of its own, or set"
+        )
+        yield Remedy(message=f"{message} RuntimeDirectoryPreserve=yes", steps=(restart(service),) if service else ())
+        return
     for listener in _meant(case)[:1]:
         change = repoint(case, listener.target)
         yield Remedy(

@@ -351,6 +351,7 @@ CAUSE = Cause(
             "health-check-misconfigured",
             "invalid-response",
             "premature-close",
+            "proxy-module-missing",
             "tls-handshake-failed",
         }
     ),

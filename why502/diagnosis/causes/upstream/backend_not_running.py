@@ -54,7 +54,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if starting := begins(case):
         yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
-    if case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
+    if case.orphans:
+        yield refutes(f"it still listens on {case.target}: only the socket's file was removed", "ss -lx", 2 * PROOF)
+    elif case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
         if unowned := case.unowned:
             told = ", ".join(str(listener.target) for listener in unowned[:4])

@@ -57,6 +57,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
         Symptom.CONNECT_TIMED_OUT,
     }
 )
+_LASTING = (Symptom.TLS_UNVERIFIED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.OTHER_PROTOCOL)  # no restart makes these
 _ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
 RESTART = timedelta(seconds=60)  # from a stop to the start that belongs to it
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
@@ -84,6 +85,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if status := case.errs_since:
         yield refutes(f"the new process does not serve either: a probe is answered {status}", "probe", PROOF)
+        return
+    if probe := case.probe(*_LASTING):
+        yield refutes(f"the new process does not serve either: {words(probe.symptom or Symptom.TLS_FAILED)}", "probe", PROOF)
         return
     events = case.events(Symptom.PROCESS_STOPPED)
     orders = [e for e in events if e.detail.startswith(_ORDERS)]

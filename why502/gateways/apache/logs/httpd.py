@@ -64,7 +64,7 @@ _TO = re.compile(
 )
 _PORT = re.compile(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = re.compile(r"balancer://([\w.-]{1,100})")
-_RETURNED = re.compile(r" returned by (\S{1,2000})")
+_RETURNED = re.compile(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
 _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "connection refused": 111,
     "the timeout specified has expired": 70007,
@@ -210,7 +210,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
         client=_PORT.sub("", fields["ip"]) if fields.get("peer") == "client" else "",
-        request=f"GET {returned[1]}" if returned else "",
+        request=f"GET {returned[1] or returned[2]}" if returned else "",
         referrer=referrer[1] if referrer else "",
         upstream=given,
         protocol=_protocol(message, head.get("module", "")),
