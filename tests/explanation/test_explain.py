@@ -139,7 +139,7 @@ def test_every_line_that_stops_the_start_of_nginx_has_a_cause() -> None:
         ('host not found in upstream "app.internal" in /etc/nginx/nginx.conf:7', "dns-host-not-found"),
         ('invalid port in upstream "app:x" in /etc/nginx/nginx.conf:7', "proxy-config-invalid"),
         ('no resolver defined to resolve names at run time in upstream "app" in /etc/nginx/nginx.conf:7', "resolver-missing"),
-        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "proxy-listen-failed"),
+        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "proxy-not-running"),
         ('unknown directive "foo" in /etc/nginx/nginx.conf:3', "proxy-config-invalid"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from why502.model.logs import Symptom
 from why502.model.target import Target
 from why502.probing.http1 import compose
-from why502.probing.request import Request, Tls
+from why502.probing.request import PROXY_HEADERS, Request, Tls
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 BIG = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20000 + b"\r\n\r\n"
@@ -259,3 +259,49 @@ def test_whatever_comes_is_a_probe(serve, ask, protocol):
         assert found.detail.isprintable()
         assert found.first_bytes.isascii()
         assert found.first_bytes.isprintable()
+
+
+BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def reads_header(*, wants: bool, refusal: bytes):
+    """Return a server that answers only connections that begin with a PROXY header (`wants`), or only those that do not."""
+
+    def handler(connection: socket.socket) -> None:
+        connection.settimeout(5)
+        data = connection.recv(65536)
+        begins = data.startswith(tuple(header.encode() for header in PROXY_HEADERS.values()))
+        connection.sendall(OK if begins is wants else refusal)
+        connection.close()
+
+    return handler
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_header_that_the_backend_does_not_expect(serve, ask, version):
+    found = ask(serve(reads_header(wants=False, refusal=BAD)), preamble=PROXY_HEADERS[version])
+    assert found.symptom is Symptom.OTHER_PROTOCOL
+    assert "answered 400 to the PROXY header that the proxy sends first, and 200 without it" in found.detail
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_header_that_both_sides_know(serve, ask, version):
+    found = ask(serve(reads_header(wants=True, refusal=b"")), preamble=PROXY_HEADERS[version])
+    assert (found.symptom, found.status, found.speaks) == (None, 200, "")
+
+
+def test_a_header_that_only_the_backend_knows(serve, ask):
+    found = ask(serve(reads_header(wants=True, refusal=b"")))
+    assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "proxy")
+    assert "answered 200 after a PROXY header" in found.detail
+
+
+@pytest.mark.parametrize("preamble", ["", PROXY_HEADERS["v1"]])
+def test_a_backend_that_closes_either_way_says_nothing_of_the_header(serve, ask, preamble):
+    found = ask(serve(b""), preamble=preamble)
+    assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "")
+
+
+def test_a_backend_that_refuses_either_way_says_nothing_of_the_header(serve, ask):
+    found = ask(serve(BAD), preamble=PROXY_HEADERS["v2"])
+    assert (found.symptom, found.status) == (None, 400)

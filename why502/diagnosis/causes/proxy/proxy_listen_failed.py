@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
     if tally is None:
         return
-    yield supports("it has not been running since", "ps", FAIR)
+    yield supports("it has not been running since", "ps", LIKELY)
     ports = {listen.port for proxy in case.proxies if proxy.kind in kinds for listen in proxy.listens}
     for listener in case.here.listeners or ():
         process = case.process_of(listener)
@@ -57,7 +57,7 @@ CAUSE = Cause(
     id="proxy-listen-failed",
     layer=Layer.PROXY,
     message="the proxy cannot listen: the address is in use or not on this machine, or the port is privileged",
-    symptoms={Symptom.LISTEN_FAILED: LIKELY},
+    symptoms={Symptom.LISTEN_FAILED: FAIR},
     explains=frozenset({"proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
 )

@@ -18,15 +18,18 @@ Clients get no HTTP response at all (connection refused). A proxy in front of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts, addresses, peer_sets, serving
-from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 from why502.model.snapshot import Proxy
+
+_BIND = re.compile(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -88,6 +91,10 @@ def _is_replaced(proxy: Proxy, case: Case) -> bool:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     stopped = _missing(case)
+    refused = case.tally(Symptom.LISTEN_FAILED)
+    reason = next((match[0] for sample in (refused.samples if refused else ()) if (match := _BIND.search(sample.text))), "")
+    if not stopped and reason:
+        return f"the proxy did not start: {reason}"
     return f"{stopped[0].kind} is not running: no process has the configuration {stopped[0].config}" if stopped else ""
 
 
@@ -119,7 +126,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     may_be_refusal=True,
     message="the proxy itself is not running or not listening",
-    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: FAIR},
+    symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: LIKELY},
     explains=frozenset({"proxy-config-invalid"}),
     examine=examine,
     tell=tell,
