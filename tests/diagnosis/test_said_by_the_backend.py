@@ -1,0 +1,182 @@
+"""What a backend, a socket or a configuration shows beside the gateway's own error lines: 431, a lost socket file, files that changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from why502.diagnosis.engine import diagnose
+from why502.gateways.apache.logs import httpd
+from why502.model.config import Peer, Position, Route, Setting
+from why502.model.finding import ASSERTED, Finding
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.snapshot import (
+    ConfigFile,
+    ConfigProblem,
+    Event,
+    Listener,
+    Process,
+    Proxy,
+    Service,
+    Snapshot,
+    SocketPath,
+)
+from why502.model.target import Target
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
+APP = Target(host="127.0.0.1", port=3000)
+SOCKET = Target.unix("/run/sites/shop.sock")
+
+
+def _route(target: Target = APP, **more: object) -> Route:
+    return Route(location="/", at=PLACE, peers=(Peer(name=str(target), target=target),), **more)  # type: ignore[arg-type]
+
+
+def _first(here: Snapshot) -> Finding | None:
+    return next((finding for finding in diagnose(here).findings if finding.confidence >= ASSERTED), None)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "refused_since", "expected"),
+    [
+        ({"431": 17}, 17, "request-header-too-big"),
+        ({"431": 2, "200": 90}, 0, None),
+        ({"413": 17}, 17, None),  # nginx may say that itself
+    ],
+)
+def test_request_headers_that_the_backend_finds_too_large(
+    statuses: dict[str, int], refused_since: int, expected: str | None
+) -> None:
+    path = PathTraffic(
+        request="GET /account", location="/", at=PLACE, statuses=statuses, clients=8, refused_since=refused_since, last_refused=AT
+    )
+    logs = LogSummary(paths=(path,), requests=92, by_status=statuses, has_access=True)
+    first = _first(Snapshot(taken_at=AT, proxies=(Proxy(pid=3, routes=(_route(),)),), logs=logs))
+    assert (first.cause if first else None) == expected
+    assert first is None or first.target == APP
+
+
+def _lost(*, at_path: bool, running: bool = True, other: str = "sites") -> Snapshot:
+    tally = Tally(symptom=Symptom.SOCKET_PATH_MISSING, target=SOCKET, status=502, count=9, first=AT, last=AT)
+    stopped = Event(
+        symptom=Symptom.PROCESS_STOPPED,
+        message="Stopped cms.",
+        detail="Stopped cms.",
+        unit="cms.service",
+        source="journalctl",
+        at=AT - timedelta(seconds=5),
+    )
+    services = (
+        Service(
+            manager="systemd",
+            name="shop.service",
+            is_running=running,
+            state="active" if running else "inactive",
+            targets=(SOCKET,),
+            settings={"RuntimeDirectory": "sites"},
+        ),
+        Service(manager="systemd", name="cms.service", is_running=True, state="active", settings={"RuntimeDirectory": other}),
+    )
+    return Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(_route(SOCKET),)),),
+        listeners=(Listener(target=SOCKET, pids=(7,), is_at_path=at_path),),
+        processes=(Process(pid=7, name="gunicorn", unit="shop.service"),),
+        socket_paths=(SocketPath(path=SOCKET.path, kind="missing"),),
+        services=services,
+        events=(stopped,),
+        logs=LogSummary(tallies=(tally,), requests=60, has_access=True),
+    )
+
+
+def test_a_socket_file_that_was_removed_under_its_application() -> None:
+    first = _first(_lost(at_path=False))
+    assert first is not None and first.cause == "unix-socket-missing"
+    assert first.message.startswith("/run/sites/shop.sock was removed while shop.service still listens on it")
+    assert "also the RuntimeDirectory of cms.service, which stopped at 05:06:02" in first.message
+    assert first.remedies[0].message.startswith("restart shop.service")
+
+
+def test_a_directory_of_its_own_is_nobody_elses() -> None:
+    first = _first(_lost(at_path=False, other="cms"))
+    assert first is not None and first.cause == "unix-socket-missing" and "RuntimeDirectory" not in first.message
+
+
+def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
+    first = _first(_lost(at_path=False, running=False))
+    assert first is not None and first.cause == "backend-not-running"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "proxy-config-not-loaded"),
+        ({"test": "failed"}, None),
+        ({"loaded_at": AT + timedelta(seconds=9)}, None),  # what failed did so before
+        ({"routes": (_route(Target(host="127.0.0.1", port=6001)),)}, None),  # some file names it
+        ({"routes": (_route(), Route(location="/x", has_variables=True))}, None),  # a variable may mean it
+        ({"workers": (Process(pid=9, argv=("nginx: worker process is shutting down",)),)}, None),
+    ],
+)
+def test_what_no_file_names_any_more(changes: dict[str, object], expected: str | None) -> None:
+    gone = Target(host="127.0.0.1", port=6001)
+    tally = Tally(symptom=Symptom.CONNECT_REFUSED, target=gone, status=502, count=20, first=AT, last=AT)
+    fields: dict[str, object] = {
+        "pid": 3,
+        "test": "ok",
+        "routes": (_route(),),
+        "loaded_at": AT - timedelta(minutes=1),
+        "files": (ConfigFile(path="/etc/nginx/active.conf", modified_at=AT),),
+    } | changes
+    proxy = Proxy(**fields)  # type: ignore[arg-type]
+    here = Snapshot(taken_at=AT, proxies=(proxy,), listeners=(), logs=LogSummary(tallies=(tally,), requests=60, has_access=True))
+    first = _first(here)
+    assert (first is not None and first.cause == "proxy-config-not-loaded") == (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("message", "setting", "expected"),
+    [
+        ('SSL_CTX_use_PrivateKey("/e.key") failed (SSL: key values mismatch)', "proxy_ssl_certificate_key", True),
+        ('cannot load certificate key "/e.key": BIO_new_file() failed', "grpc_ssl_certificate_key", True),
+        ('cannot load certificate "/e.key": BIO_new_file() failed', "ssl_certificate", False),
+        ('cannot load certificate "/other.pem": BIO_new_file() failed', "proxy_ssl_certificate", False),
+        ('unknown directive "foo" in /etc/nginx/nginx.conf:3', "proxy_ssl_certificate", False),
+    ],
+)
+def test_the_certificate_for_backends_that_keeps_nginx_from_starting(message: str, setting: str, expected: bool) -> None:
+    route = _route(settings={setting: (Setting(args=("/e.key",), at=PLACE),)})
+    proxy = Proxy(
+        routes=(route,), test="failed", problems=(ConfigProblem(message=message, source="nginx -t"),), unit_state="failed"
+    )
+    first = _first(Snapshot(taken_at=AT, proxies=(proxy,), logs=LogSummary()))
+    assert first is not None
+    assert first.cause == ("proxy-client-certificate-unusable" if expected else "proxy-not-running")
+
+
+HEAD = "[Sun Nov 22 20:18:22.852735 2026] [core:alert] [pid 279:tid 1] [client 203.0.113.26:4000] /var/www/shop/.htaccess: "
+
+
+@pytest.mark.parametrize(
+    ("message", "symptom", "advice"),
+    [
+        ("Invalid command 'Header', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, "a2enmod headers"),
+        ("Invalid command 'php_value', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, ".user.ini"),
+        ("Invalid command 'Hedaer', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, "correct the name of Hedaer"),
+        ("Options not allowed here", Symptom.CONFIG_INVALID, ""),
+        ("RewriteRule: cannot compile regular expression '^(*.$'", Symptom.CONFIG_INVALID, ""),
+    ],
+)  # fmt: skip
+def test_htaccess_files(message: str, symptom: Symptom, advice: str) -> None:
+    record = httpd.parse(HEAD + message)
+    assert record is not None and (record.symptom, record.status) == (symptom, 500)
+    tally = Tally(
+        symptom=symptom, proxy="apache", status=500, detail=record.detail, named=record.causes[0], count=9, first=AT, last=AT
+    )
+    apache = Proxy(kind="apache", pid=3, test="ok", routes=(Route(proxy="apache"),))
+    first = _first(Snapshot(taken_at=AT, proxies=(apache,), logs=LogSummary(tallies=(tally,), requests=60, has_access=True)))
+    assert first is not None
+    assert first.cause == ("proxy-module-missing" if symptom is Symptom.MODULE_MISSING else "proxy-config-invalid")
+    assert advice in (first.remedies[0].message if first.remedies else "")
