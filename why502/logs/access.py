@@ -25,6 +25,7 @@ MOST_CLOSE = 50_000
 LEAST_REFUSAL = 400  # of limit_req_status and limit_conn_status, which are 503 where nobody set them
 LIMITS = frozenset({408, 413, 414, 431, 494, 495, 496, 497})  # answers to a client that overstepped one
 _OWN = AGENT.encode()
+_HEADER = b"PROXY "  # how a PROXY header begins where it is taken for a request
 Parse = Callable[[str], LogRecord | None]
 _SPLIT = re.compile(rb", | : ")
 _STATUS = re.compile(rb"[0-9]{1,9}")
@@ -133,12 +134,15 @@ class AccessLog:
             numbers = sorted(set(numbers).difference(own))
         apart = self._answers(rows, numbers, at)
         closer = [number for number in numbers if combos[number] not in plain]
+        if columns.request >= 0 and _HEADER in chunk.data:
+            closer += [n for n in numbers if combos[n] in plain and _is_header(rows[n], columns)]
+            closer.sort()
         hot = {time for time in inside if int(at[time] or 0) in self._hot}
         if hot:
             closer += [
                 n for n in numbers if rows[n][columns.time] in hot and combos[n] in plain and self._may_be_of_error(rows[n])
             ]
-            closer.sort()
+            closer = sorted(set(closer))
         looked = set(closer)
         self.close += len(looked)
         self._add([rows[n] for n in numbers if n not in looked], [combos[n] for n in numbers if n not in looked], at)
@@ -432,6 +436,12 @@ def _hot(joiner: Joiner, *, only_in_body: bool) -> tuple[set[int], set[int]]:
             if len(requests) < MOST_LATER:
                 requests.add(request)
     return {second + off for second in hot for off in range(-2, 3)}, requests
+
+
+def _is_header(row: tuple[bytes, ...], columns: Columns) -> bool:
+    """Return whether a request that was refused begins like a PROXY header."""
+    method = row[columns.method] + b" " if columns.method >= 0 else b""
+    return row[columns.status] == b"400" and (method + row[columns.request]).startswith(_HEADER)
 
 
 @lru_cache(4096)

@@ -5,6 +5,7 @@ What the variables hold: src/http/ngx_http_upstream.c ngx_http_upstream_*_variab
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import datetime
 from functools import lru_cache
@@ -21,6 +22,12 @@ MARKS: tuple[bytes, ...] = (b"499", b"500", b"502", b"503", b"504", b"009", b"00
 LIMIT = 65536  # characters of a line that are looked at
 _TEXT = 2048  # characters of a value that are kept
 
+BAD_REQUEST = 400
+PROXY_LINES = (
+    "PROXY TCP4 ",
+    "PROXY TCP6 ",
+    "PROXY UNKNOWN",
+)  # a PROXY header of version 1 [proxy-protocol.txt, 2.1], taken for a request
 _ONLY_NGINX = frozenset({9, 0, 444, 494, 495, 496, 497, 499})
 _OWN_LIMITS = {
     408: Symptom.CLIENT_TIMED_OUT,
@@ -176,6 +183,9 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         text for name in ("request_method", "request_uri", "server_protocol") if (text := values.get(name))
     )
     symptom, is_failure = _symptom(status, last, knows_upstream)
+    is_header = status == BAD_REQUEST and request.startswith(PROXY_LINES) and _is_near(values.get("remote_addr", ""))
+    if is_header:
+        symptom, is_failure = Symptom.OTHER_PROTOCOL, True
     return LogRecord(
         format=NAME,
         proxy="nginx" if is_nginx or status in _ONLY_NGINX else None,
@@ -185,6 +195,7 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         pid=whole_number(values.get("pid")),
         phase=Phase.CLIENT if symptom is Symptom.CLIENT_CLOSED else None,
         symptom=symptom,
+        causes=("wrong-protocol",) if is_header else (),
         target=last.target if last else None,
         group=last.group if last else "",
         client=values.get("remote_addr", ""),
@@ -200,6 +211,17 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
         attempts=attempts,
         request_id=values.get("request_id", ""),
     )
+
+
+@lru_cache(1024)
+def _is_near(client: str) -> bool:
+    """Return whether a client is a gateway of this network, or of this machine: from elsewhere anybody may send what he likes."""
+    if client.startswith("unix:"):
+        return True
+    try:
+        return ipaddress.ip_address(client).is_private
+    except ValueError:
+        return False
 
 
 def _symptom(status: int | None, last: Attempt | None, knows_upstream: bool) -> tuple[Symptom | None, bool]:
