@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from why502.diagnosis.engine import diagnose
+from why502.diagnosis.index import placed, ways_of
+from why502.gateways.apache import config as apache
 from why502.gateways.apache.logs import httpd
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.finding import ASSERTED, Finding
@@ -180,3 +182,22 @@ def test_htaccess_files(message: str, symptom: Symptom, advice: str) -> None:
     assert first is not None
     assert first.cause == ("proxy-module-missing" if symptom is Symptom.MODULE_MISSING else "proxy-config-invalid")
     assert advice in (first.remedies[0].message if first.remedies else "")
+
+
+def test_a_scheme_without_a_handler_is_of_the_route_with_that_scheme() -> None:
+    line = (
+        "[Sun Nov 22 20:18:39.1 2026] [proxy:warn] [pid 2:tid 1] [client 203.0.113.9:4000] AH01144: No protocol handler was valid"
+        " for the URL /stats/ (scheme 'http'). If you are using a DSO version of mod_proxy, make sure the proxy submodules are included"
+    )
+    record = httpd.parse(line)
+    assert record is not None and record.symptom is not None
+    assert (record.request, record.protocol) == ("GET /stats/", "http")
+    text = (
+        'ProxyPass "/stats/" "http://127.0.0.1:3032/"\n'
+        '<FilesMatch "\\.php$">\nSetHandler "proxy:unix:/run/php/shop.sock|fcgi://shop.local"\n</FilesMatch>\n'
+    )
+    proxy = Proxy(kind="apache", pid=3, routes=apache.load(text, "/etc/apache2/apache2.conf").routes)
+    tally = Tally(
+        symptom=record.symptom, proxy="apache", protocol=record.protocol, status=500, requests=((record.request, 9),), count=9
+    )
+    assert [str(told.target) for told in placed((tally,), ways_of((proxy,)))] == ["127.0.0.1:3032"]

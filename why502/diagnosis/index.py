@@ -461,6 +461,8 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
         routes = tuple(islice(ways.of(path, tally.server, is_passed=True), MOST_WAYS + 1))
         if len(routes) > MOST_WAYS:
             return None
+        spoken = tuple(route for route in routes if route.protocol == tally.protocol) if tally.protocol else ()
+        routes = spoken or routes
         peers = {end for route in {id(route.peers): route for route in routes}.values() for end in ways.ends(route)}
         found |= peers if peers and all(route.peers for route in routes) else {None}
     if not tally.requests and ways.kind != "nginx":

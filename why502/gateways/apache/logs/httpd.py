@@ -315,10 +315,14 @@ def _status(code: Code) -> int | None:
     return int(code.status[:3]) if code.status[:3].isdigit() and code.is_gateway_failure else None
 
 
+_SCHEMES = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "hctcp": "tcp"}
+
+
 def _protocol(message: str, module: str) -> str:
+    if match := re.search(r"handler was valid for the URL .{0,2000}\(scheme '(\w{1,20})'\)", message):
+        return _SCHEMES.get(match[1].lower(), match[1].lower())
     if match := re.match(r"(HTTPS?|FCGI|AJP|uwsgi|scgi|wss?|HCTCP)\b", message, re.IGNORECASE):
-        known = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "hctcp": "tcp"}
-        return known.get(match[1].lower(), match[1].lower())
+        return _SCHEMES.get(match[1].lower(), match[1].lower())
     return {"proxy_fcgi": "fastcgi", "proxy_ajp": "ajp", "proxy_uwsgi": "uwsgi", "proxy_http": "http"}.get(module, "")
 
 
