@@ -95,6 +95,8 @@ class Attribution(Place):
         if lived and all(lived):
             return False
         first, last = self.first_failure, self.last_failure
+        if first is None and self.target is None:  # of any program here, or in a container beside it: no client met its death
+            return False
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
 
     @cached_property

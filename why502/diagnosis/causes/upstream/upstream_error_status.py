@@ -103,7 +103,8 @@ def tell(case: Case) -> str:
     said = "/".join(str(status) for status in statuses)
     if said and (inner := case.inner_gateway):
         return f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or in its log"
-    return f"the application on {case.target} itself answers {said}; the proxy only passes it on" if said else ""
+    where = f" on {case.target}" if case.target is not None else ""
+    return f"the application{where} itself answers {said}; the proxy only passes it on" if said else ""
 
 
 @rule(117, "failure-told-as-200", Severity.NOTE)
