@@ -1,4 +1,8 @@
-"""The structure that CONTRIBUTING promises: no module needs itself, and what is private to a module is used there alone."""
+"""The structure that CONTRIBUTING promises: no module needs itself, and what is private to a module is used there alone.
+
+And its rule of values: what crosses JSON is a `Value`, what does not is a dataclass with slots, and a tuple with names is only a key of a
+dictionary that is asked for every line of a log.
+"""
 
 from __future__ import annotations
 
@@ -82,3 +86,87 @@ def test_what_is_private_is_used_in_its_own_module_alone() -> None:
         if node.attr.startswith("_") and not node.attr.startswith("__")
     ]
     assert private == []
+
+
+# The readers of logs make one of these for each line, or find their counts by one: a tuple is made and hashed in C.
+HOT = ("why502.logs.", ".logs.error_fields")
+
+# Where a value is a msgspec.Struct by itself. A configuration crosses no JSON, but a large one is a million of these, made in C.
+STRUCTS = {
+    "why502.model.base",  # Value
+    "why502.bundle",  # the head of a bundle
+    "why502.collectors.addresses",  # what `ip -json` writes
+    "why502.config.configuration",
+    "why502.config.tree",
+    "why502.gateways.nginx.config.files",
+    "why502.gateways.nginx.config.match",
+    "why502.gateways.nginx.config.routes",
+    "why502.gateways.nginx.logs.messages",  # lines of JSON
+    "why502.linter.baseline",  # a file of ours, which others may read
+    "why502.render.contract",  # what `--format json` writes
+}
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Yield every class of the program, with its module."""
+    for name, tree in trees().items():
+        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def bases(node: ast.ClassDef) -> set[str]:
+    return {base.id for base in node.bases if isinstance(base, ast.Name)}
+
+
+def decorator(node: ast.ClassDef) -> str:
+    """Return the dataclass decorator of a class as written; "" where it has none."""
+    return next((text for text in map(ast.unparse, node.decorator_list) if text.startswith("dataclass")), "")
+
+
+def descends_from(name: str) -> set[str]:
+    """Return the names of the classes that inherit from a class, at whatever distance, and its own."""
+    found, size = {name}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {node.name for _, node in classes() if bases(node) & found}
+    return found
+
+
+def test_a_tuple_with_names_is_a_key_of_a_hot_dictionary() -> None:
+    named = [f"{name}.{node.name}" for name, node in classes() if "NamedTuple" in bases(node)]
+    assert [found for found in named if not any(part in found for part in HOT)] == []
+    assert all(any(part in found for found in named) for part in HOT), "an exception that nothing needs"
+
+
+def test_a_dataclass_has_slots_unless_it_keeps_what_it_worked_out() -> None:
+    keeping = {
+        node.name
+        for _, node in classes()
+        if any(
+            isinstance(item, ast.FunctionDef) and "cached_property" in map(ast.unparse, item.decorator_list) for item in node.body
+        )
+    }
+    for name in tuple(keeping):
+        keeping |= descends_from(name) | {base for _, node in classes() if node.name == name for base in bases(node)}
+    without = [
+        f"{name}.{node.name}"
+        for name, node in classes()
+        if decorator(node) and "slots=True" not in decorator(node) and node.name not in keeping and not name.startswith(HOT)
+    ]
+    assert without == []
+
+
+def test_what_crosses_json_is_a_value() -> None:
+    dataclasses = {node.name for _, node in classes() if decorator(node)}
+    values = descends_from("Value")
+    inside = [
+        (f"{name}.{node.name}", used.id)
+        for name, node in classes()
+        if node.name in values and not decorator(node) and not name.startswith(HOT)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        for used in ast.walk(field.annotation)
+        if isinstance(used, ast.Name) and used.id in dataclasses - values
+    ]
+    assert inside == []
+    structs = {name for name, node in classes() if any(ast.unparse(base) == "msgspec.Struct" for base in node.bases)}
+    assert {name for name in structs if not name.startswith("why502.logs.")} == STRUCTS

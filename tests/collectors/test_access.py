@@ -14,12 +14,13 @@ from why502.host.base import Stat
 from why502.host.files import parse_acl
 from why502.host.local import LocalHost
 from why502.machine.access import READ, SEARCH, WRITE, Identity, identity, permits
+from why502.model.file_kind import FileKind
 
 WHO = Identity(uid=33, gid=33, groups=(33, 44))
 
 
 def stat(mode: int, uid: int = 0, gid: int = 0) -> Stat:
-    return Stat(kind="file", mode=mode, uid=uid, gid=gid, size_bytes=0, modified_s=0.0)
+    return Stat(kind=FileKind.FILE, mode=mode, uid=uid, gid=gid, size_bytes=0, modified_s=0.0)
 
 
 @pytest.mark.parametrize(

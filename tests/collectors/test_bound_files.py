@@ -10,6 +10,7 @@ from why502.host.base import Host, Stat
 from why502.host.local import LocalHost
 from why502.machine.bound_files import View, parse
 from why502.model.errors import HostError, Missing
+from why502.model.file_kind import FileKind
 
 MOUNTS = b"""\
 30 1 0:49 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w
@@ -43,7 +44,7 @@ class Machine(LocalHost):
         if path not in FILES:
             raise Missing(path)
         device, inode = FILES[path]
-        return Stat(kind="socket", mode=0o666, uid=0, gid=0, size_bytes=0, modified_s=0.0, inode=inode, device=device)
+        return Stat(kind=FileKind.SOCKET, mode=0o666, uid=0, gid=0, size_bytes=0, modified_s=0.0, inode=inode, device=device)
 
     def inside(self, root: str) -> Host:
         assert root == "/proc/7/root"

@@ -13,7 +13,7 @@ import pytest
 from why502.collectors import disks
 from why502.collectors.base import Ask
 from why502.host.local import LocalHost
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogTarget
 from why502.model.snapshot import ConfigFile, Proxy, Snapshot
 
 
@@ -25,7 +25,7 @@ def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:
 
 def test_logs_and_temporary_directories(tmp_path: Path) -> None:
     file = ConfigFile(path="nginx.conf", text="proxy_temp_path cache/tmp 1 2;")
-    log = LogTarget(kind="access", path=f"{tmp_path}/logs/access.log")
+    log = LogTarget(kind=LogKind.ACCESS, path=f"{tmp_path}/logs/access.log")
     proxy = Proxy(prefix=str(tmp_path), build=("--http-scgi-temp-path=/var/lib/nginx/scgi",), logs=(log,), files=(file,))
     found = look(proxy)
     assert {f"{tmp_path}/logs", f"{tmp_path}/cache/tmp", "/var/lib/nginx/scgi", f"{tmp_path}/fastcgi_temp"} <= set(found)
@@ -44,7 +44,7 @@ def test_a_full_and_a_read_only_one_in_another_root(tmp_path: Path) -> None:
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout and process.stdout.readline() == b"up\n"
-        logs = tuple(LogTarget(kind="error", path=f"{tmp_path}/{name}/error.log") for name in ("full", "ro"))
+        logs = tuple(LogTarget(kind=LogKind.ERROR, path=f"{tmp_path}/{name}/error.log") for name in ("full", "ro"))
         found = look(Proxy(root=f"/proc/{process.pid}/root", logs=logs, prefix=f"{tmp_path}/full"))
         assert found[f"{tmp_path}/full"][0] == 0
         assert found[f"{tmp_path}/full"][1] == 64 << 10

@@ -11,7 +11,7 @@ from why502.collectors import logs
 from why502.collectors.base import Ask, Found
 from why502.host.base import Finished
 from why502.host.local import LocalHost
-from why502.model.config import LogTarget, Position
+from why502.model.config import LogKind, LogPlace, LogTarget, Position
 from why502.model.errors import Missing
 from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Proxy, Snapshot
@@ -54,7 +54,10 @@ def symptoms(found: Found[LogSummary]) -> list[tuple[Symptom, int | None, int]]:
 
 def test_standard_error_and_output_of_a_unit_are_in_its_journal() -> None:
     host = Journal("nginx: configuration file test is successful\n" + ERROR + ACCESS)
-    targets = (LogTarget(kind="error", goes_to="stderr"), LogTarget(kind="access", goes_to="stderr", format=COMBINED))
+    targets = (
+        LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.STDERR),
+        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR, format=COMBINED),
+    )
     found = collect(*targets, host=host, unit="nginx.service")
     assert symptoms(found) == [(Symptom.CONNECT_REFUSED, 502, 1)] and found.gaps == ()
     assert found.value is not None and found.value.tallies[0].source == "journalctl -u nginx.service:1"
@@ -63,7 +66,10 @@ def test_standard_error_and_output_of_a_unit_are_in_its_journal() -> None:
 
 
 def test_what_cannot_be_found_is_a_gap_that_says_where_it_goes() -> None:
-    targets = (LogTarget(kind="error", goes_to="syslog", at=AT), LogTarget(kind="access", goes_to="stderr", format=COMBINED))
+    targets = (
+        LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG, at=AT),
+        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR, format=COMBINED),
+    )
     for host, unit in ((Journal(None), "nginx.service"), (Journal(""), "nginx.service"), (LocalHost(), "")):
         found = collect(*targets, host=host, unit=unit)
         assert found.value is None
@@ -78,7 +84,7 @@ def test_standard_error_that_was_redirected_to_a_file(tmp_path: Path) -> None:
         try:
             if not os.access(f"/proc/{process.pid}/fd/2", os.F_OK):
                 return
-            found = collect(LogTarget(kind="error", goes_to="stderr"), pid=process.pid)
+            found = collect(LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.STDERR), pid=process.pid)
         finally:
             process.kill()
             process.wait()
@@ -89,37 +95,39 @@ def test_a_path_with_variables(tmp_path: Path) -> None:
     (tmp_path / "a.example.com.access.log").write_text(ACCESS)
     (tmp_path / "b.example.com.access.log").write_text(ACCESS.replace("10.0.0.1", "10.0.0.2"))
     (tmp_path / "other.txt").write_text(ACCESS)
-    target = LogTarget(kind="access", goes_to="variable", path=f"{tmp_path}/$host.access.log", format=COMBINED)
+    target = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.VARIABLE, path=f"{tmp_path}/$host.access.log", format=COMBINED)
     found = collect(target)
     assert found.value is not None and found.value.requests == 2 and found.gaps == ()
-    none = collect(LogTarget(kind="access", goes_to="variable", path="/var/log/${host}/$server_name.log", format=COMBINED))
+    none = collect(
+        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.VARIABLE, path="/var/log/${host}/$server_name.log", format=COMBINED)
+    )
     assert none.value is None and "variables" in none.gaps[0].reason
 
 
 def test_a_log_of_several_servers_and_formats(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text(ACCESS)
-    one = LogTarget(kind="access", path=str(path), format=COMBINED, server="a")
+    one = LogTarget(kind=LogKind.ACCESS, path=str(path), format=COMBINED, server="a")
     found = collect(one)
     assert found.value is not None and found.value.tallies[0].server == "a"
-    found = collect(one, LogTarget(kind="access", path=str(path), format="$msec $status", server="b"))
+    found = collect(one, LogTarget(kind=LogKind.ACCESS, path=str(path), format="$msec $status", server="b"))
     assert found.value is not None and found.value.tallies[0].server == "" and found.value.requests == 1
 
 
 def test_what_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "error.log").write_text("")
-    quiet = LogTarget(kind="error", path=f"{tmp_path}/error.log", level="crit", at=AT)
-    off = LogTarget(kind="access", goes_to="off", at=AT)
+    quiet = LogTarget(kind=LogKind.ERROR, path=f"{tmp_path}/error.log", level="crit", at=AT)
+    off = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.OFF, at=AT)
     found = collect(quiet, off)
     assert found.value is not None and [gap.source for gap in found.gaps] == [f"{tmp_path}/error.log", "access log"]
     assert "crit" in found.gaps[0].reason and "error_log" in found.gaps[0].hint and "access_log" in found.gaps[1].hint
-    beside = collect(off, LogTarget(kind="access", path=f"{tmp_path}/error.log", format=COMBINED))
+    beside = collect(off, LogTarget(kind=LogKind.ACCESS, path=f"{tmp_path}/error.log", format=COMBINED))
     assert beside.gaps == ()
 
 
 def test_logs_that_the_user_gave_stand_in_for_the_others(tmp_path: Path) -> None:
     (tmp_path / "copy.log").write_text(ACCESS + ACCESS.replace("502", "200"))
-    configured = LogTarget(kind="access", path="/nonexistent/access.log", format=COMBINED)
+    configured = LogTarget(kind=LogKind.ACCESS, path="/nonexistent/access.log", format=COMBINED)
     found = collect(configured, ask=Ask(logs=(f"{tmp_path}/copy.log",)))
     assert found.value is not None and found.value.by_status == {"200": 1, "502": 1} and found.gaps == ()
 

@@ -20,7 +20,7 @@ from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route, Setting
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy, Resolution, Snapshot
+from why502.model.snapshot import Lookup, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
 Behaviour = Callable[[message.Message], message.Message | None]
@@ -196,7 +196,7 @@ def test_the_resolver_is_asked_only_where_nginx_would(serve: Callable[[Behaviour
 def test_without_probes_no_name_server_is_asked() -> None:
     setting = {"resolver": (Setting(args=("127.0.0.1:1",)),)}
     found = names.collect(Machine(), known(peer("app", resolves=True), settings=setting), Ask(probes=False))
-    assert found.value == (Resolution(name="app", outcome="not-found", detail="getent ahosts finds nothing"),)
+    assert found.value == (Resolution(name="app", outcome=Lookup.NOT_FOUND, detail="getent ahosts finds nothing"),)
     assert any("127.0.0.1:1" in gap.reason for gap in found.gaps)
 
 

@@ -11,7 +11,7 @@ from nginx_real import PROGRAM, needs_nginx
 from why502.gateways.nginx.build import Build, build_option, parse_build, read_build
 from why502.gateways.nginx.writes import written_directories, written_files
 from why502.host.local import LocalHost
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.snapshot import ConfigFile, Proxy
 
 
@@ -50,7 +50,7 @@ def test_what_it_writes_to() -> None:
     build = ("--prefix=/usr/share/nginx", "--http-proxy-temp-path=/var/lib/nginx/proxy")
     assert build_option(build, "prefix") == "/usr/share/nginx"
     assert build_option(build, "user") == ""
-    logs = (LogTarget(kind="access", path="/var/log/a.log"), LogTarget(kind="error", goes_to="stderr"))
+    logs = (LogTarget(kind=LogKind.ACCESS, path="/var/log/a.log"), LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.STDERR))
     proxy = Proxy(prefix="/usr/share/nginx", build=build, logs=logs, pid_file="/run/nginx.pid")
     assert written_files(proxy) == ("/var/log/a.log", "/run/nginx.pid")
     assert "/var/lib/nginx/proxy" in written_directories(proxy)

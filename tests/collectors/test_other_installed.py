@@ -15,7 +15,7 @@ from why502.host.directory import DirectoryHost
 from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import ConfigProblem, Gap, Listener, Process, Proxy, Snapshot
+from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -142,7 +142,9 @@ def test_one_whose_ports_others_took_is_not_missed() -> None:
 def test_a_gateway_behind_a_gateway_that_fails_its_own_test_does_not_start() -> None:
     inner = Target(host="127.0.0.1", port=8080)
     problem = ConfigProblem(message='dlopen() "/usr/share/nginx/modules/x.so" failed', source="nginx -t")
-    stopped = Proxy(kind="nginx", unit="nginx.service", unit_state="failed", listens=(inner,), test="failed", problems=(problem,))
+    stopped = Proxy(
+        kind="nginx", unit="nginx.service", unit_state="failed", listens=(inner,), test=ConfigTest.FAILED, problems=(problem,)
+    )
     outer = Proxy(kind="haproxy", pid=5, routes=(Route(proxy="haproxy", peers=(Peer(name="web", target=inner),)),))
     refused = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=inner, count=9, status=503, first=AT, last=AT)
     (finding, *_) = asserted(outer, stopped, listeners=(), tallies=(refused,))

@@ -21,7 +21,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.index import accepts, takes
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.local import LocalHost
-from why502.model.config import LogTarget, Peer, Route
+from why502.model.config import LogKind, LogTarget, Peer, Route
 from why502.model.logs import Symptom
 from why502.model.snapshot import PhpPool, Proxy, Snapshot
 from why502.model.target import Target
@@ -145,7 +145,7 @@ def test_every_timeout_of_a_real_nginx_is_its_socket_s(open_directory: Path) -> 
             known = msgspec.structs.replace(look(str(bound)), since=now - timedelta(minutes=5), until=now)
             proxy = msgspec.structs.replace(
                 (known.proxies or ())[0],
-                logs=(LogTarget(kind="error", path=str(error)),),
+                logs=(LogTarget(kind=LogKind.ERROR, path=str(error)),),
             )
             found = logs.collect(LocalHost(), msgspec.structs.replace(known, proxies=(proxy,)), Ask()).value
         finally:

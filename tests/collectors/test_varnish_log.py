@@ -14,8 +14,9 @@ from why502.diagnosis.engine import diagnose
 from why502.gateways.varnish import config as varnish
 from why502.host.base import Finished, Stat
 from why502.machine import suppliers
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.errors import HostError
+from why502.model.file_kind import FileKind
 from why502.model.finding import Verdict
 from why502.model.logs import Symptom
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
@@ -89,7 +90,7 @@ class Machine:
 
     def stat(self, path: str) -> Stat:
         device = self.device if path.startswith("/proc/") else 1
-        return Stat(kind="directory", mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0.0, inode=7, device=device)
+        return Stat(kind=FileKind.DIRECTORY, mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0.0, inode=7, device=device)
 
     def read(self, path: str, *, limit_bytes: int = 0) -> bytes:
         raise HostError("not here")
@@ -115,7 +116,7 @@ def running(**fields: Any) -> Proxy:
         routes=read.routes,
         upstreams=read.upstreams,
         workers=(Process(pid=299, ppid=285, name="cache-main", uid=111),),
-        logs=(LogTarget(kind="error", goes_to="memory", path=DIRECTORY),),
+        logs=(LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.MEMORY, path=DIRECTORY),),
         **fields,
     )
 
@@ -213,7 +214,7 @@ class Status:
         return f"Name:\tvarnishd\nUid:\t{self.users}\n".encode()
 
     def stat(self, path: str) -> Stat:
-        return Stat(kind="file", mode=self.mode, uid=0, gid=0, size_bytes=1, modified_s=0.0)
+        return Stat(kind=FileKind.FILE, mode=self.mode, uid=0, gid=0, size_bytes=1, modified_s=0.0)
 
 
 @pytest.mark.parametrize(

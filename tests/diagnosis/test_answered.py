@@ -11,7 +11,7 @@ from why502.diagnosis.engine import diagnose
 from why502.diagnosis.index import placed, ways_of
 from why502.diagnosis.needs import need_of
 from why502.logs.detect import parse_any
-from why502.model.config import Answer, LogTarget, Peer, Position, Route, Upstream
+from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Upstream
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
@@ -184,7 +184,9 @@ def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...]
     here = machine(failing(Symptom.GATEWAY_STATUS, APP, status=503, proxy="nginx"), routes=(route(APP, 7),))
     (proxy,) = here.proxies or ()
     logs = tuple(
-        LogTarget(kind="error", path=path if way == "file" else "", goes_to=way, level="error", server="shop.example")
+        LogTarget(
+            kind=LogKind.ERROR, path=path if way == "file" else "", goes_to=LogPlace(way), level="error", server="shop.example"
+        )
         for way in goes_to
     )
     assert here.logs is not None
@@ -213,7 +215,7 @@ def balanced(*answers: Answer) -> Snapshot:
         directive="ProxyPass",
         passes="balancer://app/",
     )
-    log = LogTarget(kind="error", path="/var/log/apache2/error.log", goes_to="file")
+    log = LogTarget(kind=LogKind.ERROR, path="/var/log/apache2/error.log", goes_to=LogPlace.FILE)
     proxy = Proxy(
         kind="apache", pid=10, routes=(one,), upstreams=(Upstream(name="app", peers=peers),), answers=answers, logs=(log,)
     )

@@ -10,6 +10,7 @@ import pytest
 from why502.diagnosis.case import Case
 from why502.diagnosis.place import BESIDE, Vantage
 from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import CONNECT, Listener, PhpPool, Pressure, Probe, Process, Proxy, Resolution, Snapshot, SocketPath
 from why502.model.target import Target
@@ -89,7 +90,7 @@ def test_whether_it_answers_now(probes: tuple[Probe, ...], answers: bool | None)
 
 @pytest.mark.parametrize(("kind", "symptom"), [("missing", Symptom.SOCKET_PATH_MISSING), ("socket", Symptom.CONNECT_REFUSED)])
 def test_without_a_probe_a_missing_listener_tells_how_one_would_end(kind: str, symptom: Symptom) -> None:
-    one = here(route(SOCKET), listeners=(), socket_paths=(SocketPath(path=SOCKET.path, kind=kind),))
+    one = here(route(SOCKET), listeners=(), socket_paths=(SocketPath(path=SOCKET.path, kind=FileKind(kind)),))
     assert [probe.symptom for probe in Case(one, target=SOCKET).probes] == [symptom]
     assert Case(one, target=SOCKET, offline=True).probes == ()
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from why502.diagnosis.checks import check_all
-from why502.model.config import LogTarget, Peer, Route
+from why502.model.config import LogKind, LogTarget, Peer, Route
 from why502.model.finding import Check
 from why502.model.logs import LogFile, LogSummary
 from why502.model.snapshot import Gap, Listener, Proxy, Service, Snapshot
@@ -46,7 +46,7 @@ def test_something_listens(proxies: tuple[Proxy, ...], listeners: tuple[Listener
 @pytest.mark.parametrize("id_", ["logs-readable", "no-failures"])
 def test_logs_that_may_not_be_read_say_why(id_: str) -> None:
     path = "/var/log/nginx/error.log"
-    proxy = msgspec.structs.replace(RUNNING, logs=(LogTarget(kind="error", path=path),))
+    proxy = msgspec.structs.replace(RUNNING, logs=(LogTarget(kind=LogKind.ERROR, path=path),))
     gap = Gap(source=path, reason=f"{path}: Permission denied", hint="run as root")
     found = check(id_, msgspec.structs.replace(HERE, proxies=(proxy,), gaps=(gap,)))
     assert (found.status, found.detail) == ("skip", f"{path}: Permission denied; run as root")

@@ -8,6 +8,7 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Position, Route
+from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
@@ -30,7 +31,7 @@ def _missing(started: datetime, *, seen_elsewhere: tuple[str, ...] = (), path: s
         proxies=(Proxy(pid=3, routes=(route,), user="www-data"),),
         listeners=(Listener(target=OTHER, pids=(9,)),),
         processes=(Process(pid=9, name="tracer", started_at=started),),
-        socket_paths=(SocketPath(path=path, user="www-data", kind="missing", seen_elsewhere=seen_elsewhere),),
+        socket_paths=(SocketPath(path=path, user="www-data", kind=FileKind.MISSING, seen_elsewhere=seen_elsewhere),),
         logs=LogSummary(tallies=(tally,), paths=(served,), requests=21, has_access=True),
     )
 

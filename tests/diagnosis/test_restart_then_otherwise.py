@@ -8,6 +8,7 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Route
+from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Event, Proxy, Service, Snapshot, SocketPath
@@ -59,7 +60,7 @@ def test_one_single_other_failure_says_nothing() -> None:
 
 @pytest.mark.parametrize("is_reachable", [True, False])
 def test_a_socket_that_the_proxy_may_not_use_fails_after_the_restart_too(is_reachable: bool) -> None:
-    path = SocketPath(path="/run/app.sock", user="proxy", kind="socket", is_reachable=is_reachable)
+    path = SocketPath(path="/run/app.sock", user="proxy", kind=FileKind.SOCKET, is_reachable=is_reachable)
     found = causes(tally(Symptom.CONNECT_REFUSED, 4.5), paths=(path,))
     assert ("deploy-termination-race" in found) == is_reachable
     assert ("unix-socket-permission" in found) != is_reachable

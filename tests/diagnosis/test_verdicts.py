@@ -9,10 +9,11 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.model.config import Location, Peer, Position, Route, Server, Setting
+from why502.model.file_kind import FileKind
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.remedy import Run
-from why502.model.snapshot import Event, Listener, PhpPool, Probe, Process, Proxy, Service, Snapshot, SocketPath
+from why502.model.snapshot import ConfigTest, Event, Listener, PhpPool, Probe, Process, Proxy, Service, Snapshot, SocketPath
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
@@ -40,7 +41,7 @@ def failing(
 
 def machine(*tallies: Tally, routes: tuple[Route, ...] = (), **changes: object) -> Snapshot:
     """Return a machine with systemd and nginx, whose journal told of nothing, and on which nothing else listens."""
-    proxy = Proxy(pid=10, routes=routes, config="/etc/nginx/nginx.conf", listens=(FRONT,), test="ok")
+    proxy = Proxy(pid=10, routes=routes, config="/etc/nginx/nginx.conf", listens=(FRONT,), test=ConfigTest.OK)
     here = Snapshot(
         taken_at=NOW,
         since=NOW - timedelta(minutes=15),
@@ -160,7 +161,7 @@ def test_a_socket_that_was_made_since_was_not_missing_by_its_path(made_s: float,
     here = machine(
         failing(Symptom.SOCKET_PATH_MISSING, SOCKET, ago_s=6),
         routes=(route(SOCKET, 3),),
-        socket_paths=(SocketPath(path=SOCKET.path, kind="socket", is_reachable=True, modified_at=made),),
+        socket_paths=(SocketPath(path=SOCKET.path, kind=FileKind.SOCKET, is_reachable=True, modified_at=made),),
     )
     processes = (*(here.processes or ()), Process(pid=30, name="gunicorn", started_at=made))
     here = REPLACE(here, processes=processes, listeners=(*(here.listeners or ()), Listener(target=SOCKET, pids=(30,))))
@@ -169,7 +170,7 @@ def test_a_socket_that_was_made_since_was_not_missing_by_its_path(made_s: float,
 
 def test_a_path_without_its_application_is_not_to_blame() -> None:
     served = TargetTraffic(target=SOCKET, attempts=90, last_success=NOW - timedelta(seconds=60))
-    missing = (SocketPath(path=SOCKET.path, kind="missing"),)
+    missing = (SocketPath(path=SOCKET.path, kind=FileKind.MISSING),)
     here = machine(failing(Symptom.SOCKET_PATH_MISSING, SOCKET), routes=(route(SOCKET, 3),), socket_paths=missing)
     assert here.logs is not None
     assert first(REPLACE(here, logs=REPLACE(here.logs, targets=(served,)))).cause == "backend-not-running"

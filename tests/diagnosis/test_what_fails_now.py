@@ -9,7 +9,7 @@ import pytest
 from test_verdicts import APP, FRONT, INNER, NOW, REPLACE, asserted, first, machine, route
 
 from why502.diagnosis.engine import diagnose
-from why502.model.config import LogTarget, Peer, Upstream
+from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Upstream
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogFile, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
@@ -412,7 +412,7 @@ def test_an_answer_of_its_own_after_a_restart_goes_before_its_gap(since_s: float
 
 def with_error_log(here: Snapshot) -> Snapshot:
     """Return it with an error log of nginx that was read and holds all levels."""
-    log = LogTarget(path="/var/log/nginx/error.log", kind="error", level="error", goes_to="file")
+    log = LogTarget(path="/var/log/nginx/error.log", kind=LogKind.ERROR, level="error", goes_to=LogPlace.FILE)
     proxies = tuple(REPLACE(proxy, logs=(log,)) for proxy in here.proxies or ())
     return REPLACE(
         here, proxies=proxies, logs=REPLACE(here.logs, files=(LogFile(path=log.path, format="nginx_error", lines=16),))

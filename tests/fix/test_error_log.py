@@ -11,13 +11,13 @@ from why502.fix import error_log
 from why502.fix.commands import Master
 from why502.fix.repair import verifier
 from why502.fix.transaction import Progress, apply
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogTarget
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
 
 
 def test_only_the_new_workers_count(shop: Shop) -> None:
-    proxy = msgspec.structs.replace(shop.proxy, logs=(LogTarget(kind="error", path=str(shop.root / "error.log")),))
+    proxy = msgspec.structs.replace(shop.proxy, logs=(LogTarget(kind=LogKind.ERROR, path=str(shop.root / "error.log")),))
     marks, master = error_log.marks(proxy), Master(pid_file=str(shop.root / "nginx.pid"))
     assert not error_log.news(marks, master)
     assert shop.status() == 502
@@ -32,7 +32,7 @@ def test_only_the_new_workers_count(shop: Shop) -> None:
 @pytest.mark.parametrize("is_known", [True, False])
 def test_where_no_request_shows_it_the_log_decides(shop: Shop, is_known: bool) -> None:
     """A visitor's request, which we never repeat, goes on failing after the change."""
-    proxy = msgspec.structs.replace(shop.proxy, logs=(LogTarget(kind="error", path=str(shop.root / "error.log")),))
+    proxy = msgspec.structs.replace(shop.proxy, logs=(LogTarget(kind=LogKind.ERROR, path=str(shop.root / "error.log")),))
     seen = (f"connect-refused of 127.0.0.1:{shop.wrong}",) if is_known else ()
     plan = msgspec.structs.replace(shop.plan(shop.change("shop.example", "shop.example other.example")), proxy=proxy, seen=seen)
     said: list[str] = []

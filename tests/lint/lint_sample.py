@@ -9,6 +9,7 @@ from why502.host.base import Stat
 from why502.linter.engine import lint
 from why502.linter.given import Given, gather
 from why502.model.errors import Missing
+from why502.model.file_kind import FileKind
 from why502.model.finding import Risk
 
 MAIN = "/etc/nginx/nginx.conf"
@@ -64,9 +65,9 @@ class Files:
     def stat(self, path: str, *, follow: bool = True) -> Stat:
         if path in self.files:
             inode = sorted(self.files).index(path) + 1
-            return Stat(kind="file", mode=0o644, uid=0, gid=0, size_bytes=len(self.files[path]), modified_s=0, inode=inode)
+            return Stat(kind=FileKind.FILE, mode=0o644, uid=0, gid=0, size_bytes=len(self.files[path]), modified_s=0, inode=inode)
         self.list(path)
-        return Stat(kind="directory", mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0)
+        return Stat(kind=FileKind.DIRECTORY, mode=0o755, uid=0, gid=0, size_bytes=0, modified_s=0)
 
     def acting_as(self, uid: int) -> Files:
         return self

@@ -17,7 +17,7 @@ from why502.collectors import logs as source
 from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.logs.summary import LogInput, summarise
-from why502.model.config import LogTarget
+from why502.model.config import Escape, LogKind, LogPlace, LogTarget
 from why502.model.logs import LogSummary, Phase, Symptom
 from why502.model.snapshot import Gap, Proxy, Snapshot
 
@@ -187,13 +187,15 @@ def test_the_source_reads_what_the_configuration_names(tmp_path: Path) -> None:
         server.get("/dead")
         server.logged(1)
         targets = (
-            LogTarget(kind="error", path=f"{tmp_path}/error.log", level="error"),
-            LogTarget(kind="error", path=f"{tmp_path}/missing.log", level="crit"),
-            LogTarget(kind="access", path=f"{tmp_path}/access.log", format=JSON, escape="json", server="a"),
-            LogTarget(kind="access", path=f"{tmp_path}/access.log", format=JSON, escape="json", server="b"),
-            LogTarget(kind="access", goes_to="off"),
-            LogTarget(kind="error", goes_to="syslog"),
-            LogTarget(kind="access", goes_to="variable", path=f"{tmp_path}/$host.log", format=JSON, escape="json"),
+            LogTarget(kind=LogKind.ERROR, path=f"{tmp_path}/error.log", level="error"),
+            LogTarget(kind=LogKind.ERROR, path=f"{tmp_path}/missing.log", level="crit"),
+            LogTarget(kind=LogKind.ACCESS, path=f"{tmp_path}/access.log", format=JSON, escape=Escape.JSON, server="a"),
+            LogTarget(kind=LogKind.ACCESS, path=f"{tmp_path}/access.log", format=JSON, escape=Escape.JSON, server="b"),
+            LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.OFF),
+            LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG),
+            LogTarget(
+                kind=LogKind.ACCESS, goes_to=LogPlace.VARIABLE, path=f"{tmp_path}/$host.log", format=JSON, escape=Escape.JSON
+            ),
         )
         proxy = Proxy(pid=server.process.pid, logs=targets)
         known = Snapshot(taken_at=datetime.now(UTC) + timedelta(seconds=1), proxies=(proxy,))

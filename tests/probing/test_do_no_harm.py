@@ -19,7 +19,7 @@ from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route
-from why502.probing.plan import asked, harmful
+from why502.probing.plan import Choice, asked, harmful
 
 FORMAT = '$remote_addr - - [$time_local] "$request" $status $body_bytes_sent "-" "-" ua="$upstream_addr" us="$upstream_status" urt="$upstream_response_time"'
 # A master that starts its one worker again whenever it dies, and writes down each start and each request.
@@ -119,8 +119,7 @@ def test_what_may_have_caused_its_failure_is_not_repeated(symptom: Symptom) -> N
     failures = [tally(symptom, "GET /report")]
     harm = harmful(knows(*failures), APP_AT)
     route = Route(passes="http://127.0.0.1:3000", listens=("80",))
-    assert asked(route, failures, harm)[:3] == ("GET", "/", False)
-    assert asked(route, failures, harm).spared == "GET /report"
+    assert asked(route, failures, harm) == Choice("GET", "/", repeats=False, spared="GET /report")
     in_place = Route(passes="http://127.0.0.1:3000", listens=("80",), location="/report")
     assert asked(in_place, failures, harm).path == "/"
 

@@ -109,9 +109,9 @@ def test_versions():
     ],
 )
 def test_what_is_asked(location, requests, expected):
-    *found, repeats, _ = asked(route(location=location), [failed(*requests)])
-    assert tuple(found) == expected
-    assert repeats == (expected[1] not in ("/", "/api/"))
+    choice = asked(route(location=location), [failed(*requests)])
+    assert (choice.method, choice.path) == expected
+    assert choice.repeats == (expected[1] not in ("/", "/api/"))
 
 
 @pytest.mark.parametrize(("location", "is_in_route"), [("", True), ("/a/", True), ("= /a", False), ("~ a", False), ("@a", False)])

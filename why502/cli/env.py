@@ -44,7 +44,7 @@ def _stream(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
     return stream if stream is not None else open(os.devnull, mode, encoding="utf-8")
 
 
-@dataclass
+@dataclass(slots=True)
 class Env:
     """The environment of a command. `stdout` receives the result and nothing else."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-import msgspec
 
 from why502.model.base import Value
 from why502.model.snapshot import Gap
@@ -24,7 +23,8 @@ class Ask(Value, frozen=True, kw_only=True):
     offline: bool = False  # True: look at nothing but the given files
 
 
-class Found(msgspec.Struct, Generic[T], frozen=True):
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
     """The value of a section of the Snapshot, and its gaps. None: the section could not be read."""
 
     value: T | None

@@ -24,9 +24,10 @@ from why502.host.base import Host, Sandbox
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, parse_status
 from why502.machine.suppliers import ROOT, supplier_of
-from why502.model.config import Position
+from why502.model.config import LogPlace, Position
 from why502.model.errors import HostError, Missing
-from why502.model.snapshot import ConfigProblem, Gap, Proxy, Snapshot
+from why502.model.file_kind import FileKind
+from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
 NEEDS = ("socket_names",)  # an nginx that is stopped listens for a moment while it is tested: not while we look
@@ -95,14 +96,14 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
         done = acting.run(program, "-t", *_options(proxy), timeout_s=timeout_s)
     problems = parse_test(done.stderr)
     if done.status == 0:
-        return msgspec.structs.replace(proxy, test="ok")
+        return msgspec.structs.replace(proxy, test=ConfigTest.OK)
     if not problems:
         raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
     if user[0] != 0 and any(text in problem.message for problem in problems for text in _PERMISSION):
         raise HostError(f"its test as user {user[0]} reports: {problems[0].message}", "run as root")
     known = {(problem.message, str(problem.at)) for problem in problems}
     others = tuple(problem for problem in proxy.problems if (problem.message, str(problem.at)) not in known)
-    return msgspec.structs.replace(proxy, test="failed", problems=(*problems, *others))
+    return msgspec.structs.replace(proxy, test=ConfigTest.FAILED, problems=(*problems, *others))
 
 
 def _is_as_loaded(proxy: Proxy) -> bool:
@@ -194,7 +195,7 @@ def _written(host: Host, proxy: Proxy) -> str:
             stat = host.stat(path)
         except Missing:
             return path
-        if stat.kind == "directory" and stat.uid not in workers:
+        if stat.kind is FileKind.DIRECTORY and stat.uid not in workers:
             return path
     return ""
 
@@ -224,7 +225,7 @@ def _logs(proxy: Proxy) -> tuple[str, ...]:
     """Return the log files that a test opens: those of the configuration, and the one that was built in."""
     built_in = posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log")
     return tuple(
-        dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to == "file" and log.path.startswith("/")), built_in))
+        dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to is LogPlace.FILE and log.path.startswith("/")), built_in))
     )
 
 

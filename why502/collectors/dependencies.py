@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -55,7 +56,8 @@ _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsea
 _PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
     """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on, or are connected to."""
 
     rows: dict[int, Socket]
@@ -64,7 +66,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
 
 
-class Waits(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waits:
     """The activity of one process's threads: the sockets they wait on, and whether they hold a client's connection."""
 
     busy: int
@@ -311,7 +314,7 @@ def _of_target(
     for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
         heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None  # a wildcard takes no other host's
         process = _owner(known, heard)
-        is_stopped = bool(process and process.state in ("T", "t"))
+        is_stopped = bool(process and process.is_stopped)
         does = _titles(known, heard, ports.get(peer, set()))
         owes = is_stopped or any(not title.startswith("idle") for title in does)
         yield Dependency(

@@ -22,6 +22,7 @@ from why502.machine.proc_net import parse_tcp, parse_unix
 from why502.machine.process_table import ProcessTable, Stat, parse_status, without_crowds
 from why502.model.config import Peer
 from why502.model.errors import HostError
+from why502.model.file_kind import FileKind
 from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 
@@ -184,7 +185,7 @@ def _vouched(host: Host, found: list[Listener]) -> list[Listener]:
     for one in (_whole(host, msgspec.structs.replace(one, pids=holders.get(one.inode, ()))) for one in found):
         file = attempt(partial(host.stat, one.target.path))
         uids = {_uid(host, pid) for pid in one.pids}
-        if file is not None and file.kind == "socket" and uids & {0, file.uid}:
+        if file is not None and file.kind is FileKind.SOCKET and uids & {0, file.uid}:
             kept.append(one)
     return kept
 

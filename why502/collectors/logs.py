@@ -24,8 +24,9 @@ from why502.logs.summary import LogInput, summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.errors import HostError
+from why502.model.file_kind import FileKind
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
 
@@ -178,9 +179,9 @@ def _of_another_time(host: Host, path: str) -> Gap | None:
 def _given(path: str, known: Snapshot) -> LogInput:
     """Return a log of the user, with what the configurations say of it."""
     targets = [target for proxy in known.proxies or () if proxy.kind == "nginx" for target in proxy.logs]
-    named = [target for target in targets if target.path == path and target.kind == "error"]
+    named = [target for target in targets if target.path == path and target.kind is LogKind.ERROR]
     formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
-    return LogInput(path=path, kind="error" if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
+    return LogInput(path=path, kind=LogKind.ERROR if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
 
 
 def _configured(
@@ -189,7 +190,7 @@ def _configured(
     """Yield the logs of one proxy, each file once; what goes elsewhere, or nowhere, becomes a Gap unless it can be found."""
     seen: dict[tuple[str, str], list[LogTarget]] = {}
     for target in proxy.logs:
-        place = target.path if target.goes_to in ("file", "variable") else target.goes_to
+        place = target.path if target.goes_to in (LogPlace.FILE, LogPlace.VARIABLE) else target.goes_to
         seen.setdefault((target.kind, place), []).append(target)
     for (kind, place), targets in seen.items():
         match targets[0].goes_to:
@@ -251,7 +252,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
 
 def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
     """Yield a Gap where only worse things than failed connections are written."""
-    levels = {target.level for target in targets if target.kind == "error"}
+    levels = {target.level for target in targets if target.kind is LogKind.ERROR}
     if levels and levels <= set(_HIDES_ERRORS):
         reason = f"the log level is {targets[0].level}: failed connections (level error) are not logged"
         yield Gap(
@@ -351,7 +352,7 @@ def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
         return ""
     try:
         path = host.link(f"/proc/{proxy.pid}/fd/{descriptor}")
-        return path if path.startswith("/") and host.stat(f"/proc/{proxy.pid}/fd/{descriptor}").kind == "file" else ""
+        return path if path.startswith("/") and host.stat(f"/proc/{proxy.pid}/fd/{descriptor}").kind is FileKind.FILE else ""
     except HostError:
         return ""
 

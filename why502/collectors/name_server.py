@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address
 
 from dns import exception, flags, message, name, query, rcode, rdatatype
 
-from why502.model.snapshot import Resolution
+from why502.model.snapshot import Lookup, Resolution
 from why502.model.target import Target
 
 TRIES = 2
@@ -18,13 +18,14 @@ def ask_server(asked: str, server: Target, *, with_v6: bool = True, is_resolver:
     """Return what the server says; within 2 × WAIT_S where it says nothing. Its silence and its refusal are outcomes."""
     addresses: list[str] = []
     ttls: list[float] = []
-    outcome, detail = "", ""
+    outcome: Lookup | None = None
+    detail = ""
     for kind in (rdatatype.A, rdatatype.AAAA)[: 2 if with_v6 else 1]:
         try:
             answer = _ask(asked, server, kind)
         except (OSError, exception.DNSException) as error:
             is_late = isinstance(error, exception.Timeout)
-            outcome = outcome or ("timed-out" if is_late else "failed")
+            outcome = outcome or (Lookup.TIMED_OUT if is_late else Lookup.FAILED)
             detail = detail or f"{kind.name}: " + (f"no answer within {TRIES * WAIT_S:g} s" if is_late else _reason(error))
             break
         code = answer.rcode()
@@ -32,15 +33,15 @@ def ask_server(asked: str, server: Target, *, with_v6: bool = True, is_resolver:
         addresses += [address for address, _ in found]
         ttls += [ttl for _, ttl in found]
         if code == rcode.NXDOMAIN:
-            outcome, detail = outcome or "not-found", detail or "NXDOMAIN"
+            outcome, detail = outcome or Lookup.NOT_FOUND, detail or "NXDOMAIN"
         elif code != rcode.NOERROR:
-            outcome, detail = outcome or "failed", detail or f"{kind.name}: {rcode.to_text(code)}"
+            outcome, detail = outcome or Lookup.FAILED, detail or f"{kind.name}: {rcode.to_text(code)}"
     return Resolution(
         name=asked,
         source=str(server),
         addresses=tuple(addresses),
         ttl_s=min(ttls, default=None),
-        outcome="ok" if addresses else outcome or "no-address",
+        outcome=Lookup.OK if addresses else outcome or Lookup.NO_ADDRESS,
         detail=detail,
         is_resolver=is_resolver,
     )

@@ -20,7 +20,7 @@ from why502.machine.attempt import attempt
 from why502.model.config import Peer
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Gap, Proxy, Resolution, Snapshot
+from why502.model.snapshot import Gap, Lookup, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
 SECTION = "names"
@@ -151,18 +151,18 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool
 def _own_servers(host: Host, name: str) -> tuple[str, ...]:
     """Return which of the machine's name servers know a name."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"")[:2]
-    return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome == "ok")
+    return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
 
 
 def _why_not(host: Host, name: str, ask: Ask) -> Resolution:
     """Return why the system finds no address: getent tells "no such name" and "no answer" alike, its servers do not."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
     answers = [ask_server(name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
-    answers.sort(key=lambda answer: answer.outcome in ("failed", "timed-out"))  # a server that knows comes first
-    if answers and answers[0].outcome != "ok":
+    answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that knows comes first
+    if answers and answers[0].outcome is not Lookup.OK:
         said = answers[0]
         return Resolution(name=name, outcome=said.outcome, detail=f"{said.source}: {said.detail or said.outcome}")
-    return Resolution(name=name, outcome="not-found", detail="getent ahosts finds nothing")
+    return Resolution(name=name, outcome=Lookup.NOT_FOUND, detail="getent ahosts finds nothing")
 
 
 def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool) -> Resolution:
@@ -174,7 +174,9 @@ def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool
     if not _is_address(target.host):
         addresses = parse_ahosts(host.run("getent", "ahosts", target.host, timeout_s=_SYSTEM_S).stdout)
         if not addresses:
-            return Resolution(name=name, source=server, outcome="failed", detail=f"{server} has no address", is_resolver=True)
+            return Resolution(
+                name=name, source=server, outcome=Lookup.FAILED, detail=f"{server} has no address", is_resolver=True
+            )
         target = Target(host=addresses[0], port=target.port)
     return ask_server(name, Target(host=target.host, port=target.port or 53), with_v6=with_v6)
 

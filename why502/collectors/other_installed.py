@@ -17,7 +17,7 @@ from why502.gateways.running import Gateway, gateways
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, Rights, supplier_of
-from why502.model.config import LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy
 from why502.model.target import Target
@@ -64,7 +64,7 @@ def _stopped(host: Host, gateway: Gateway, name: str, config: str) -> Proxy:
         routes=tuple(route for each in read for route in each.routes),
         upstreams=tuple(group for each in read for group in each.upstreams),
         listens=tuple(dict.fromkeys(_listens(gateway.listens(texts, read)))),
-        logs=(*logs, LogTarget(kind="access", goes_to="stderr")),  # where it says why it does not start
+        logs=(*logs, LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)),  # where it says why it does not start
     )
 
 

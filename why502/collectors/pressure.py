@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-
-import msgspec
 
 from why502.collectors.base import Ask, Found
 from why502.collectors.owners import owners
@@ -36,7 +35,8 @@ _PARTITION = re.compile(
 )
 
 
-class Counters(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Counters:
     """What counts since boot: processor ticks in all, idle and stolen, pages swapped, and milliseconds that each disk worked."""
 
     total: int

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -50,7 +51,8 @@ ALLOW = "give a harmless request with --url"
 _NONE: Counter[object] = Counter()
 
 
-class Job(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Job:
     """One request, its route, and how often that route failed according to the logs."""
 
     request: Request
@@ -94,7 +96,9 @@ def _targets_of(jobs: list[Job]) -> frozenset[Target]:
 def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
     """Return the jobs, with hardly a wait for what is known to be stopped by a signal."""
     short = msgspec.structs.replace
-    return [short(job, request=short(job.request, answer_s=STOPPED_S)) if job.request.target in stopped else job for job in jobs]
+    return [
+        replace(job, request=short(job.request, answer_s=STOPPED_S)) if job.request.target in stopped else job for job in jobs
+    ]
 
 
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:

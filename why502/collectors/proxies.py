@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 
@@ -41,7 +42,8 @@ _WORKER = "worker process"
 _PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
 
 
-class Master(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Master:
     """A proxy's master process: its options, and the processes that claim to be its workers."""
 
     pid: int
@@ -147,7 +149,7 @@ def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Mas
     owned = []
     for master in masters:
         uid = attempt(partial(suppliers.of_process, host, master.pid))
-        owned.append(msgspec.structs.replace(master, owner_uid=NOBODY if uid is None else uid))
+        owned.append(replace(master, owner_uid=NOBODY if uid is None else uid))
     ours = os.geteuid()
     owned.sort(key=lambda master: (master.owner_uid != suppliers.ROOT, master.owner_uid != ours, master.pid))
     taken: Counter[int] = Counter()

@@ -14,6 +14,7 @@ from why502.collectors.base import Ask, Found
 from why502.collectors.owners import wanted
 from why502.host.base import Host
 from why502.machine.attempt import attempt
+from why502.model.file_kind import FileKind
 from why502.model.snapshot import Listener, Snapshot
 
 SECTION = "listeners"
@@ -54,4 +55,4 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
 def _identity(host: Host, path: str) -> Identity | None:
     """Return device and inode of a socket file; None for what is none, or cannot be seen."""
     stat = attempt(partial(host.stat, path))
-    return (stat.device, stat.inode) if stat and stat.kind == "socket" and stat.inode else None
+    return (stat.device, stat.inode) if stat and stat.kind is FileKind.SOCKET and stat.inode else None

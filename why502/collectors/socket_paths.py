@@ -18,6 +18,7 @@ from why502.machine.attempt import attempt
 from why502.machine.process_table import parse_groups, parse_passwd, parse_status
 from why502.model.config import Route
 from why502.model.errors import HostError, Missing
+from why502.model.file_kind import FileKind
 from why502.model.snapshot import Gap, PathStep, Proxy, Snapshot, SocketPath
 from why502.model.times import of_epoch
 
@@ -121,10 +122,10 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
         user=viewer.user,
         kind=last.kind,
         steps=tuple(step for step, _ in steps),
-        is_reachable=False if blocked else None if is_unsure or last.kind == "missing" else True,
+        is_reachable=False if blocked else None if is_unsure or last.kind is FileKind.MISSING else True,
         blocked_at=blocked.path if blocked else "",
         modified_at=of_epoch(stat.modified_s) if stat else None,
-        seen_elsewhere=tuple(dict.fromkeys(_elsewhere(host, known, path))) if last.kind != "socket" else (),
+        seen_elsewhere=tuple(dict.fromkeys(_elsewhere(host, known, path))) if last.kind is not FileKind.SOCKET else (),
     )
 
 
@@ -145,10 +146,10 @@ def _steps(viewer: Viewer, path: str) -> Iterator[tuple[PathStep, Stat | None]]:
         try:
             stat = viewer.seen.stat(here, follow=False)
         except Missing:
-            yield PathStep(path=here, kind="missing"), None
+            yield PathStep(path=here, kind=FileKind.MISSING), None
             return
         yield _step(viewer, here, stat, is_last=not left), stat
-        if stat.kind != "link":
+        if stat.kind is not FileKind.LINK:
             at = here
             continue
         links -= 1
@@ -160,12 +161,12 @@ def _steps(viewer: Viewer, path: str) -> Iterator[tuple[PathStep, Stat | None]]:
 
 
 def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
-    acl = (attempt(partial(viewer.seen.acl, path)) or ()) if stat.kind != "link" else ()
+    acl = (attempt(partial(viewer.seen.acl, path)) or ()) if stat.kind is not FileKind.LINK else ()
     passes: bool | None = True
-    if stat.kind != "link":
+    if stat.kind is not FileKind.LINK:
         wanted = WRITE if is_last else SEARCH
         passes = permits(stat, acl, viewer.who, wanted) if viewer.who is not None else None
-        if not is_last and stat.kind != "directory":
+        if not is_last and stat.kind is not FileKind.DIRECTORY:
             passes = None  # ENOTDIR is no matter of permission
     return PathStep(
         path=path,
@@ -197,7 +198,7 @@ def _elsewhere(host: Host, known: Snapshot, path: str) -> Iterator[str]:
             if directory.startswith("systemd-private-"):
                 candidate = f"{tmp}/{directory}/tmp/{path.removeprefix(f'{tmp}/') if path.startswith(f'{tmp}/') else name}"
                 try:
-                    if host.stat(candidate).kind == "socket":
+                    if host.stat(candidate).kind is FileKind.SOCKET:
                         yield candidate
                 except HostError:
                     continue

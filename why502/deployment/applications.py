@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.deployment.files import Deployment, same_path
@@ -23,14 +24,22 @@ _UWSGI = ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket")
 _DEFAULT_PORTS = {"uvicorn": 8000, "gunicorn": 8000, "daphne": 8000, "flask": 5000, "puma": 9292, "waitress-serve": 8080}
 
 
+class ApplicationKind(StrEnum):
+    """What starts an application."""
+
+    SERVICE = "service"
+    SOCKET = "socket"
+    POOL = "pool"
+
+
 class Application(Value, frozen=True, kw_only=True):
-    """What listens. `kind`: service, socket or pool. `timeout_s`: after which it kills its worker; None where it never does.
+    """What listens. `timeout_s`: after which it kills its worker; None where it never does.
 
     `is_timeout_set`: false for its default. `timeout_at`: where that stands.
     """
 
     name: str
-    kind: str
+    kind: ApplicationKind
     targets: tuple[Target, ...] = ()
     timeout_s: float | None = None
     is_timeout_set: bool = False
@@ -66,8 +75,8 @@ def program(unit: Unit) -> str:
 
 
 def _unit(unit: Unit) -> Application:
-    kind = "socket" if unit.name.endswith(".socket") else "service"
-    if kind == "socket":
+    kind = ApplicationKind.SOCKET if unit.name.endswith(".socket") else ApplicationKind.SERVICE
+    if kind is ApplicationKind.SOCKET:
         found = [php_fpm.listen_target(entry.value) for entry in unit.all("ListenStream", "Socket")]
         return Application(name=unit.name, kind=kind, targets=tuple(target for target in found if target))
     argv, name = unit.argv, program(unit)
@@ -128,7 +137,7 @@ def _pools(deployment: Deployment) -> Iterator[Application]:
         written = pool.written.get("request_terminate_timeout")
         yield Application(
             name=f"pool {pool.name}",
-            kind="pool",
+            kind=ApplicationKind.POOL,
             targets=(pool.target,) if pool.target else (),
             timeout_s=limit or None,
             is_timeout_set=bool(limit),

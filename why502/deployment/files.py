@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-
-import msgspec
 
 from why502.backends.php_fpm.config import Entry
 from why502.config.configuration import Configuration
@@ -30,7 +29,8 @@ _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
-class Level(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
+class Level:
     """A block. `path`: the names of the blocks around it and its own, outermost first; () is the file itself."""
 
     directives: tuple[Directive, ...]

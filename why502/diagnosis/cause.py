@@ -10,7 +10,7 @@ from why502.model.base import Value
 from why502.model.finding import Evidence, Layer
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.target import Target
+from why502.model.target import Target, Transport
 
 
 def nothing(_: object) -> Iterator[object]:
@@ -37,7 +37,7 @@ class Cause(Value, frozen=True, kw_only=True):
     no look for it.
     `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from it.
     `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without them.
-    `transport`: the only kind of address that it concerns ("tcp" or "unix"; "" for both). `protocol`: the only protocol that it concerns.
+    `transport`: the only kind of address that it concerns; None for both. `protocol`: the only protocol that it concerns.
     `commonest_for`: symptoms whose commonest reason it is where that protocol is spoken.
     `stands_apart`: where no target is known to fail, it is a fault of its own beside those of targets.
     `is_fixed_while_ongoing`: nothing is changed for it once the failures are over. `may_be_refusal`: a configuration that the proxy refuses
@@ -56,7 +56,7 @@ class Cause(Value, frozen=True, kw_only=True):
     explains: frozenset[str] = frozenset()
     outranks: frozenset[str] = frozenset()
     sums_members: bool = False
-    transport: str = ""
+    transport: Transport | None = None
     protocol: str = ""
     commonest_for: frozenset[Symptom] = frozenset()
     stands_apart: bool = False

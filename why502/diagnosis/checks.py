@@ -11,9 +11,11 @@ from collections.abc import Iterable
 
 from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.model.config import LogPlace
+from why502.model.file_kind import FileKind
 from why502.model.finding import Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Proxy, Snapshot
+from why502.model.snapshot import ConfigTest, Event, Lookup, Proxy, Snapshot
 from why502.model.words import words
 
 SERVED = "clients-served"
@@ -102,7 +104,7 @@ def _proxy_runs(here: Snapshot) -> Check:
 
 def _config_passes(here: Snapshot) -> Check:
     message = "the configuration passes its own test"
-    if not here.proxies or all(proxy.test == "unknown" for proxy in here.proxies):
+    if not here.proxies or all(proxy.test is ConfigTest.UNKNOWN for proxy in here.proxies):
         read = [f"{problem.message} ({problem.at or proxy.config})" for proxy in here.proxies or () for problem in proxy.problems]
         if read:
             return _check("config-test", "the configuration can be read", CheckStatus.WARN, "; ".join(read[:4]))
@@ -112,9 +114,9 @@ def _config_passes(here: Snapshot) -> Check:
     bad = [
         f"{proxy.problems[0].message} ({proxy.problems[0].at})" if proxy.problems else f"{proxy.config} fails"
         for proxy in here.proxies
-        if proxy.test == "failed"
+        if proxy.test is ConfigTest.FAILED
     ]
-    return _result("config-test", message, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test == "ok"))
+    return _result("config-test", message, bad, ", ".join(proxy.config for proxy in here.proxies if proxy.test is ConfigTest.OK))
 
 
 def _config_is_loaded(here: Snapshot) -> Check | None:
@@ -123,7 +125,7 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
         return None
     stale = [p for p in known if p.changed_at and p.loaded_at and p.changed_at > p.loaded_at]
     message = "the running configuration is the one on disk"
-    if refused := [p.config for p in known if p.is_running and p.test == "failed"]:
+    if refused := [p.config for p in known if p.is_running and p.test is ConfigTest.FAILED]:
         return _check("config-loaded", message, CheckStatus.WARN, f"{', '.join(refused)}: rejected, so an older one is running")
     if not stale:
         return _check("config-loaded", message, CheckStatus.PASS)
@@ -132,7 +134,7 @@ def _config_is_loaded(here: Snapshot) -> Check | None:
 
 
 def _log_paths(here: Snapshot) -> tuple[str, ...]:
-    return tuple(log.path for proxy in here.proxies or () for log in proxy.logs if log.goes_to == "file")
+    return tuple(log.path for proxy in here.proxies or () for log in proxy.logs if log.goes_to is LogPlace.FILE)
 
 
 def _logs_read(here: Snapshot) -> Check:
@@ -174,7 +176,7 @@ def _names_resolve(here: Snapshot) -> Check | None:
         return _skip(here, "names-resolve", message, "names") if named else None
     if not here.names:
         return None
-    bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome != "ok"]
+    bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome is not Lookup.OK]
     if bad:  # what runs may have resolved it earlier: it will fail at the next load
         return _check("names-resolve", message, CheckStatus.WARN, "; ".join(bad[:4]))
     return _check("names-resolve", message, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
@@ -208,7 +210,7 @@ def _socket_permits(here: Snapshot) -> Check | None:
     bad = [
         f"user {p.user} has no access to {p.blocked_at or p.path}"
         for p in here.socket_paths
-        if p.is_reachable is False and p.kind == "socket"
+        if p.is_reachable is False and p.kind is FileKind.SOCKET
     ]
     return _result("socket-permits", "the proxy's user can access the unix sockets", bad)
 

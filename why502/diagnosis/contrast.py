@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from why502.diagnosis.case import Case
 from why502.logs.scan.routes import route
@@ -18,7 +18,8 @@ MOST = 0.5  # of the requests of other paths that must be answered
 CLOCK = timedelta(seconds=1)
 
 
-class Apart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Apart:
     """A path of which nothing was answered, while others were."""
 
     request: str  # "GET /report", numbers as *

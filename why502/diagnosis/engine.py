@@ -52,7 +52,7 @@ from why502.model.finding import (
 )
 from why502.model.logs import LogFile, Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.snapshot import ConfigTest, Gap, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
@@ -150,7 +150,7 @@ def _is_unread(file: LogFile) -> bool:
     return 0 < file.lines == file.unread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Weighed:
     """One cause on one target, weighed. `heirs`: the causes that yielded to it, whose symptoms are its own."""
 
@@ -402,7 +402,7 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
 def _is_left_behind(case: Case, last: datetime) -> bool:
     """Return whether the proxy has loaded a configuration since that does not name the target any more."""
     running = [proxy for proxy in case.proxies if proxy.is_running]
-    if case.target is None or case.is_named or not running or any(proxy.test == "failed" for proxy in running):
+    if case.target is None or case.is_named or not running or any(proxy.test is ConfigTest.FAILED for proxy in running):
         return False
     return all(proxy.loaded_at is not None and proxy.loaded_at > last + SECOND for proxy in running)
 

@@ -316,7 +316,7 @@ def answered(snapshot: Snapshot) -> frozenset[Target]:
 
 def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
     """Return the targets on this machine that only stopped processes (state T) listen on: these connect, and are answered nothing."""
-    stopped = {process.pid for process in snapshot.processes or () if process.state in ("T", "t")}
+    stopped = {process.pid for process in snapshot.processes or () if process.is_stopped}
     if not stopped or snapshot.listeners is None:
         return ()
     doors = Doors(snapshot.listeners)

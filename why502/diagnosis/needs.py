@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from why502.model.target import Target
 
@@ -167,7 +167,8 @@ _OF_A_POOL = re.compile(
 )
 
 
-class Need(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Need:
     """What an application says of something that it needs. `place` is where it looked for it, a name without port included."""
 
     product: str

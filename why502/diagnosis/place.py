@@ -11,6 +11,7 @@ from functools import cached_property
 
 from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, is_failure, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
+from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
     Dependency,
@@ -215,7 +216,7 @@ class Place:
         found = tuple(self.joins.probes.get(self.target, ())) if self.target is not None else ()
         if found or self.target is None or self.offline or not self.routes or self.listeners != ():
             return found
-        is_missing = self.socket_path is not None and self.socket_path.kind == "missing"
+        is_missing = self.socket_path is not None and self.socket_path.kind is FileKind.MISSING
         symptom = Symptom.SOCKET_PATH_MISSING if is_missing else Symptom.CONNECT_REFUSED
         return (Probe(target=self.target, protocol=self.protocol, symptom=symptom, detail="nothing listens there"),)
 
@@ -488,7 +489,7 @@ class Place:
         """When what listens on the target now began to: the oldest process of it, or the unix socket; None where that is unknown."""
         path = self.socket_path
         begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
-        made = path.modified_at if path is not None and path.kind == "socket" else None
+        made = path.modified_at if path is not None and path.kind is FileKind.SOCKET else None
         return max((at for at in (*begun, made) if at is not None), default=None)
 
     @cached_property

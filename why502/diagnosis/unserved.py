@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import FAILED, Joins, addresses, routes
@@ -53,7 +53,8 @@ class Reason(StrEnum):
     CUT = "cut"  # upgraded connections are cut for being idle
 
 
-class Unserved(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unserved:
     """A route whose clients are not served."""
 
     reason: Reason
@@ -120,7 +121,7 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
     found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
-    found = [one if one.at else one._replace(target=_only_target(here, one.server)) for one in found]
+    found = [one if one.at else replace(one, target=_only_target(here, one.server)) for one in found]
     found = [_by_words(here, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
@@ -137,7 +138,7 @@ def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
             told[event.target] += event.count
     most = told.most_common(2)
     is_one = len(most) == 1 or (len(most) == 2 and 4 * most[1][1] <= most[0][1])
-    return one._replace(target=most[0][0]) if is_one and 2 * most[0][1] >= one.refused else one
+    return replace(one, target=most[0][0]) if is_one and 2 * most[0][1] >= one.refused else one
 
 
 def _only_target(here: Snapshot, server: str) -> Target | None:
@@ -160,7 +161,7 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
     if not bad and errors >= SOME and errors >= CONSTANT * total and is_felt:
         one = _told(Reason.APPLICATION, paths, ERRORS, route)
         served = max((path.last_served for path in paths if path.last_served), default=None)
-        yield one._replace(is_over=bool(one.is_over and one.last and served and served > one.last + QUIET))
+        yield replace(one, is_over=bool(one.is_over and one.last and served and served > one.last + QUIET))
         return
     for path in paths:
         count = _sum([path], LIMITS)

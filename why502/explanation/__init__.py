@@ -15,7 +15,7 @@ from why502.gateways import codes
 from why502.gateways.codes import Code, Product
 from why502.gateways.statuses import STATUSES
 from why502.logs.detect import named, parse_any
-from why502.model.explanation import CAUSE, CODE, LOG_LINE, STATUS, UNRECOGNISED, Candidate, Explanation
+from why502.model.explanation import Candidate, Explanation, Kind
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.words import WORDS
 
@@ -91,7 +91,7 @@ def line(text: str, record: LogRecord) -> Explanation:
     steps = candidates.next_steps(best, Asked(target=record.target, protocol=record.protocol)) if best else ()
     return Explanation(
         input=text,
-        kind=LOG_LINE,
+        kind=Kind.LOG_LINE,
         proxy=record.proxy,
         gateway_failure=failed,
         cause=best,
@@ -115,7 +115,7 @@ def _bare(text: str, record: LogRecord, code: str) -> Explanation:
     status = _status(text, code, record.proxy if record.proxy in _makers(code) else None)
     return Explanation(
         input=text,
-        kind=LOG_LINE,
+        kind=Kind.LOG_LINE,
         proxy=record.proxy,
         gateway_failure=record.is_gateway_failure,
         cause=status.cause if record.is_gateway_failure else None,
@@ -166,7 +166,7 @@ def _cause(text: str, name: str) -> Explanation:
     cause = CAUSES[name]
     return Explanation(
         input=text,
-        kind=CAUSE,
+        kind=Kind.CAUSE,
         gateway_failure=True,
         cause=name,
         candidates=(Candidate(cause=name, layer=cause.layer, confidence=1.0, message=cause.message),),
@@ -207,7 +207,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
     found = candidates.ranked(row.causes, row.symptom) if row else candidates.of_status(maker.causes for maker in makers)
     return Explanation(
         input=text,
-        kind=STATUS,
+        kind=Kind.STATUS,
         proxy=proxy,
         gateway_failure=status.is_failure,
         cause=found[0].cause if found and status.is_failure else None,
@@ -250,7 +250,7 @@ def _code(text: str, found: list[tuple[Product, Code]]) -> Explanation:
     others = [f"{other.title}: {code.message}" for other, code in found[1:]]
     return Explanation(
         input=text,
-        kind=CODE,
+        kind=Kind.CODE,
         proxy=product.name,
         gateway_failure=row.is_gateway_failure,
         cause=best,
@@ -273,4 +273,4 @@ def _references(cause: str) -> tuple[str, ...]:
     return section(cause, "References")
 
 
-__all__ = ["UNRECOGNISED", "explain", "fields", "line", "parse", "product_of"]
+__all__ = ["explain", "fields", "line", "parse", "product_of"]

@@ -13,6 +13,7 @@ from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR
 from why502.model.logs import LogRecord, Symptom
 from why502.model.remedy import Remedy
+from why502.model.target import Transport
 
 MOST = 5  # candidates of one input
 CERTAIN = 0.99
@@ -28,13 +29,12 @@ _TOOLS = frozenset(
 
 def of_record(record: LogRecord) -> tuple[Candidate, ...]:
     """Return the causes that a log line may stand for, best first: those that its format's table names, then its symptom's."""
-    target = record.target
-    kind = "" if target is None or not (target.path or target.port) else "unix" if target.is_unix else "tcp"
-    return _of(record.causes, record.symptom, kind, record.protocol)
+    transport = record.target.transport if record.target else None
+    return _of(record.causes, record.symptom, transport, record.protocol)
 
 
 @lru_cache(2048)
-def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: str) -> tuple[Candidate, ...]:
+def _of(causes: tuple[str, ...], symptom: Symptom | None, transport: Transport | None, protocol: str) -> tuple[Candidate, ...]:
     names = causes
     if common := next(
         (name for name in CAUSES if symptom in CAUSES[name].commonest_for and protocol == CAUSES[name].protocol), ""
@@ -43,7 +43,7 @@ def _of(causes: tuple[str, ...], symptom: Symptom | None, kind: str, protocol: s
     causes = names
     if symptom is not None:
         names = (*names, *(name for name, _ in usual(symptom) if name not in causes))
-    kept = tuple(name for name in names if name in CAUSES and _may_be(name, kind, protocol))
+    kept = tuple(name for name in names if name in CAUSES and _may_be(name, transport, protocol))
     return ranked(kept, symptom, named=sum(1 for name in kept if name in causes))
 
 
@@ -116,9 +116,9 @@ def _sure(weight: float) -> float:
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
 
 
-def _may_be(name: str, kind: str, protocol: str) -> bool:
-    """Return whether a cause fits the kind of address ("unix", "tcp", "" for unknown) and the protocol that a line tells."""
+def _may_be(name: str, transport: Transport | None, protocol: str) -> bool:
+    """Return whether a cause fits the transport (None: unknown) and the protocol that a line tells."""
     cause = CAUSES[name]
-    if kind and cause.transport not in ("", kind):
+    if transport and cause.transport not in (None, transport):
         return False
     return not cause.protocol or protocol in ("", cause.protocol)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from why502.fix.commands import Master
 from why502.gateways.nginx.logs.error import parse
 from why502.model.base import Value
+from why502.model.config import LogKind
 from why502.model.logs import LogRecord, Symptom
 from why502.model.snapshot import Proxy
 
@@ -26,7 +27,7 @@ class Mark(Value, frozen=True, kw_only=True):
 
 def marks(proxy: Proxy | None) -> tuple[Mark, ...]:
     """Return the ends of a proxy's error logs. One that cannot be looked at is left out."""
-    paths = dict.fromkeys(log.path for log in (proxy.logs if proxy else ()) if log.kind == "error" and log.path)
+    paths = dict.fromkeys(log.path for log in (proxy.logs if proxy else ()) if log.kind is LogKind.ERROR and log.path)
     return _marks(list(paths)[:MOST_LOGS])
 
 

@@ -11,13 +11,13 @@ from why502.gateways.nginx.config.files import dumped
 from why502.linter.engine import RULES, lint
 from why502.model.finding import Severity
 from why502.model.remedy import Edit, Remedy, Run
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import ConfigTest, Proxy
 from why502.remedies.changes import reload
 
 
 def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
     """Return what is done, in words, and the changes; () where nothing of what is refused can be mended so."""
-    if proxy.kind != "nginx" or proxy.test != "failed" or not proxy.files:
+    if proxy.kind != "nginx" or proxy.test is not ConfigTest.FAILED or not proxy.files:
         return "", ()
     read, listing = dumped({file.path: content(file) for file in proxy.files})
     found = load(read, listing, proxy.config, proxy.prefix, version=proxy.version, build_arguments=proxy.build)

@@ -45,7 +45,7 @@ def patience_s(entry: Entry) -> float:
     return START_S if others or is_started else 0.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Progress:
     """Hooks of a run: `say` reports progress; `at` is called before and after each lasting change."""
 

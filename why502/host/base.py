@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
 from why502.model.base import Value
+from why502.model.file_kind import FileKind
 from why502.model.target import Target
 
 
 class Stat(Value, frozen=True, kw_only=True):
-    """The result of stat(2). `kind`: file, directory, socket, link, other. Times are seconds since the epoch."""
+    """The result of stat(2). Times are seconds since the epoch."""
 
-    kind: str
+    kind: FileKind
     mode: int
     uid: int
     gid: int
@@ -54,7 +56,8 @@ class Sandbox(Value, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-class KernelSocket(NamedTuple):
+@dataclass(slots=True)
+class KernelSocket:
     """A socket of a network namespace, as the kernel lists it (sock_diag(7)).
 
     `target` is its own address; the path of an abstract unix socket begins with `@`. `peer_inode` is the other end of a unix
@@ -74,7 +77,8 @@ class KernelSocket(NamedTuple):
     file_inode: int | None = None
 
 
-class SocketTable(NamedTuple):
+@dataclass(slots=True)
+class SocketTable:
     """The sockets of one network namespace, or the reason why it has none to show. `network` is the namespace's inode."""
 
     network: str = ""

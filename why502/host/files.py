@@ -10,12 +10,18 @@ from typing import BinaryIO
 
 from why502.host.base import Space, Stat
 from why502.model.errors import Denied, HostError, Missing
+from why502.model.file_kind import FileKind
 
 # O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become ours.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LIST_LIMIT = 100_000  # names of one directory
 
-_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFSOCK: "socket", stat.S_IFLNK: "link"}
+_KINDS = {
+    stat.S_IFREG: FileKind.FILE,
+    stat.S_IFDIR: FileKind.DIRECTORY,
+    stat.S_IFSOCK: FileKind.SOCKET,
+    stat.S_IFLNK: FileKind.LINK,
+}
 _ACL = "system.posix_acl_access"
 _ACL_TAGS = {0x01: "user", 0x02: "user", 0x04: "group", 0x08: "group", 0x10: "mask", 0x20: "other"}
 
@@ -50,15 +56,15 @@ def content(file: BinaryIO, limit_bytes: int) -> bytes:
         return b"".join(chunks)
 
 
-def as_kind(mode: int) -> tuple[str, int]:
+def as_kind(mode: int) -> tuple[FileKind, int]:
     """Return the kind of a file, as Stat has it, and its permission bits."""
-    return _KINDS.get(stat.S_IFMT(mode), "other"), stat.S_IMODE(mode)
+    return _KINDS.get(stat.S_IFMT(mode), FileKind.OTHER), stat.S_IMODE(mode)
 
 
 def as_stat(found: os.stat_result) -> Stat:
     """Return the parts of stat(2) that matter here."""
     return Stat(
-        kind=_KINDS.get(stat.S_IFMT(found.st_mode), "other"),
+        kind=_KINDS.get(stat.S_IFMT(found.st_mode), FileKind.OTHER),
         mode=stat.S_IMODE(found.st_mode),
         uid=found.st_uid,
         gid=found.st_gid,

@@ -31,7 +31,6 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from why502.host.bounded import bounded
 from why502.host.files import access_list, failure
@@ -46,7 +45,8 @@ _ANOTHER = re.compile(r"/proc/[0-9]+/root")
 _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Writer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Writer:
     """A user other than root who could replace the file behind a path: `uid` or SOMEBODY, the place, and the right."""
 
     uid: int

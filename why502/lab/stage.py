@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import NamedTuple
 
 from why502.lab import groups, traffic
 from why502.lab.nginx import LOGS, Nginx
@@ -39,7 +39,8 @@ class LabError(Why502Error):
     """A scene could not be built, or does not show the fault it should."""
 
 
-class Round(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Round:
     """Requests that clients sent together, and the statuses that they saw."""
 
     times: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-
-import msgspec
+from dataclasses import dataclass
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
@@ -17,6 +16,7 @@ from why502.gateways.nginx.config.files import Listing, Read, split_dump
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.file_kind import FileKind
 from why502.model.snapshot import Gap
 from why502.supervisors.systemd import unit_files as systemd
 
@@ -41,7 +41,8 @@ _NGINX = re.compile(
 _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
     """The input of the linter. `texts`: every file by name. `shown`: the files whose findings are reported; None means all.
 
     `dumped`: names of files that a dump holds; what lies on this machine under such a name is another file.
@@ -83,7 +84,7 @@ class _Reader:
     def enter(self, path: str) -> None:
         """Add a file, or all relevant files of a directory, that the user named."""
         try:
-            if self.host.stat(path).kind == "directory":
+            if self.host.stat(path).kind is FileKind.DIRECTORY:
                 self._walk(path, 0)
             else:
                 self.take(path, self.host.read(path), named=True)
@@ -100,10 +101,18 @@ class _Reader:
             path = posixpath.join(directory, name)
             try:
                 found = self.host.stat(path)
-                if found.kind == "directory":
-                    if name not in _SKIPPED and depth < MAX_DEPTH and self.host.stat(path, follow=False).kind == "directory":
+                if found.kind is FileKind.DIRECTORY:
+                    if (
+                        name not in _SKIPPED
+                        and depth < MAX_DEPTH
+                        and self.host.stat(path, follow=False).kind is FileKind.DIRECTORY
+                    ):
                         self._walk(path, depth + 1)
-                elif found.kind == "file" and self._is_candidate(path, name) and (found.device, found.inode) not in self.seen:
+                elif (
+                    found.kind is FileKind.FILE
+                    and self._is_candidate(path, name)
+                    and (found.device, found.inode) not in self.seen
+                ):
                     self.seen.add((found.device, found.inode))
                     self.count += 1
                     if self.count > MAX_FILES:

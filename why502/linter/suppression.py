@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-
-import msgspec
+from dataclasses import dataclass
 
 from why502.linter.engine import meant
 from why502.model.errors import Why502Error
@@ -19,7 +18,8 @@ _COMMENT = re.compile(r"[#;]\s{0,100}+why502:(?P<rest>.*)")
 _IGNORE = re.compile(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++(?P<reason>\S.*)")
 
 
-class Suppressions(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressions:
     """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: invalid comments, and why."""
 
     lines: Mapping[tuple[str, int], frozenset[str]]

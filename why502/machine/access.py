@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass
 
 from why502.host.base import Stat
 
@@ -11,7 +11,8 @@ _OVERRIDE = 1 << 1  # CAP_DAC_OVERRIDE
 _LETTERS = {"r": READ, "w": WRITE, "x": SEARCH}
 
 
-class Identity(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Identity:
     """The credentials that the kernel checks. `overrides`: it has CAP_DAC_OVERRIDE, so file modes do not apply."""
 
     uid: int

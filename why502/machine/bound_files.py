@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-
-import msgspec
 
 from why502.host.base import Host, Stat
 from why502.machine.attempt import attempt
@@ -26,7 +25,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _ANOTHER = re.compile(r"/proc/\d+/root/?")
 
 
-class Mount(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Mount:
     """The file system that is mounted at one place: the device of its superblock, and its kind."""
 
     device: int

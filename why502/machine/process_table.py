@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
-
-import msgspec
 
 from why502.host.base import Host
 from why502.machine.attempt import attempt
@@ -30,7 +29,8 @@ _NAMED_CONTAINER = re.compile(
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-class Stat(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Stat:
     """The fields of /proc/PID/stat: short name, state letter, parent, and start time in seconds after boot."""
 
     name: str

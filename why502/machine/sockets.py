@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from why502.host.base import Host, KernelSocket
 from why502.machine.proc_net import hex_address
@@ -37,7 +37,8 @@ _TCP_STATES = {
 }
 
 
-class Socket(NamedTuple):
+@dataclass(slots=True)
+class Socket:
     """A row. `local` and `remote` are hexadecimal `address:port` as the kernel prints it (see `names`), or `local` is a path."""
 
     local: bytes
@@ -127,7 +128,8 @@ def names(target: Target) -> tuple[bytes, ...]:
     return tuple(_hex(form) + b":%04X" % target.port for form in forms)
 
 
-class Use(NamedTuple):
+@dataclass(slots=True)
+class Use:
     """Connections to a listening socket: held by its processes, waiting to be accepted, and of both those closed by the peer.
 
     The kernel does not tell of a unix socket whether the peer closed it: None.

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 
 from why502.host.base import Host
 from why502.model.errors import HostError
+from why502.model.file_kind import FileKind
 from why502.model.times import of_epoch
 
 BYTES = 1 << 20
 UNTIMED_LINES = 60  # of a log without times, that may be from now
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tail:
     """The last complete lines of a file, and its modification time."""
 
@@ -65,7 +66,7 @@ NOTHING = Tail(b"", None)
 def tail(host: Host, path: str, size_bytes: int = BYTES) -> Tail:
     """Return the whole lines in the last `size_bytes` of a regular file. Raises HostError."""
     stat = host.stat(path)
-    if stat.kind != "file":
+    if stat.kind is not FileKind.FILE:
         raise HostError(f"{path}: not a regular file")
     try:
         with host.open(path) as stream:

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 from why502.model.base import Value
 from why502.model.target import Target
 
 SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header: v1, v2, "" where they differ
 LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
+
+
+class LogKind(StrEnum):
+    """What a log is for."""
+
+    ACCESS = "access"
+    ERROR = "error"
+
+
+class LogPlace(StrEnum):
+    """Where a log goes."""
+
+    FILE = "file"
+    SYSLOG = "syslog"
+    STDERR = "stderr"
+    MEMORY = "memory"  # Varnish's shared memory log
+    VARIABLE = "variable"  # a path with variables
+    OFF = "off"
+
+
+class Escape(StrEnum):
+    """The `escape` parameter of an nginx log_format."""
+
+    DEFAULT = "default"
+    JSON = "json"
+    NONE = "none"
 
 
 class Position(Value, frozen=True, kw_only=True):
@@ -163,12 +190,12 @@ class Answer(Value, frozen=True, kw_only=True):
 class LogTarget(Value, frozen=True, kw_only=True):
     """A log that the configuration names. `path` is absolute, or "" where it is not a file (`goes_to` says what it is)."""
 
-    kind: str  # "access" or "error"
+    kind: LogKind
     path: str = ""
-    goes_to: str = "file"  # file, syslog, stderr, off, variable
+    goes_to: LogPlace = LogPlace.FILE
     level: str = ""  # of an error log
     format_name: str = ""
     format: str = ""  # the log_format text of an access log
-    escape: str = "default"  # default, json, none
+    escape: Escape = Escape.DEFAULT
     server: str = ""
     at: Position | None = None

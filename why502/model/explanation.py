@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from why502.model.base import Value
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy
 
-LOG_LINE = "log-line"
-STATUS = "status"
-CODE = "code"
-CAUSE = "cause"
-UNRECOGNISED = "unrecognised"
+
+class Kind(StrEnum):
+    """What an input is."""
+
+    LOG_LINE = "log-line"
+    STATUS = "status"
+    CODE = "code"
+    CAUSE = "cause"
+    UNRECOGNISED = "unrecognised"
 
 
 class Candidate(Value, frozen=True, kw_only=True):
@@ -25,13 +30,13 @@ class Candidate(Value, frozen=True, kw_only=True):
 
 
 class Explanation(Value, frozen=True, kw_only=True):
-    """The answer to one input. `kind` is one of the words above; `cause` the best candidate, None where nothing failed or is known.
+    """The answer to one input. `cause` is the best candidate, None where nothing failed or is known.
 
     `fields`: of a line what it tells, of a status who makes it. `notes`: further sentences for a reader, as Markdown.
     """
 
     input: str
-    kind: str = UNRECOGNISED
+    kind: Kind = Kind.UNRECOGNISED
     proxy: str | None = None
     gateway_failure: bool = False
     cause: str | None = None

@@ -6,11 +6,31 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
+from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, Symptom
 from why502.model.target import Target
+
+
+class ConfigTest(StrEnum):
+    """How the proxy's own binary judges the configuration on disk."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Lookup(StrEnum):
+    """How a look-up of a name ended."""
+
+    OK = "ok"
+    NOT_FOUND = "not-found"
+    NO_ADDRESS = "no-address"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
 
 
 class Gap(Value, frozen=True, kw_only=True):
@@ -72,6 +92,16 @@ class Process(Value, frozen=True, kw_only=True):
     private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether a signal or a debugger stopped it (states T and t)."""
+        return self.state in ("T", "t")
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it waits for a device and takes no signal (state D)."""
+        return self.state == "D"
+
+    @property
     def is_init(self) -> bool:
         """Whether it is the machine's init: every daemon's parent, which holds the sockets of services that it starts on demand."""
         return self.pid == 1 and self.name in ("systemd", "init")
@@ -101,7 +131,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     worker_connections: int | None = None
     files: tuple[ConfigFile, ...] = ()
     changed_at: datetime | None = None  # newest modification of a configuration file
-    test: str = "unknown"  # of the configuration on disk by the proxy's own binary: ok, failed, unknown
+    test: ConfigTest = ConfigTest.UNKNOWN
     problems: tuple[ConfigProblem, ...] = ()
     routes: tuple[Route, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
@@ -148,7 +178,7 @@ class PathStep(Value, frozen=True, kw_only=True):
     """One component on the way to a socket. `passes` tells whether the worker's user may go through (or write, for the last)."""
 
     path: str
-    kind: str  # directory, socket, file, link, missing, other
+    kind: FileKind
     mode: str = ""  # "0755"
     owner: str = ""
     group: str = ""
@@ -160,7 +190,7 @@ class SocketPath(Value, frozen=True, kw_only=True):
 
     path: str
     user: str = ""  # the worker's
-    kind: str = ""  # socket, file, directory, missing, ""= not seen
+    kind: FileKind = FileKind.UNSEEN
     steps: tuple[PathStep, ...] = ()
     is_reachable: bool | None = None  # may the user connect, by modes and ACLs
     blocked_at: str = ""  # first path that stops it
@@ -175,7 +205,7 @@ class Resolution(Value, frozen=True, kw_only=True):
     source: str = "system"
     addresses: tuple[str, ...] = ()
     ttl_s: float | None = None
-    outcome: str = "ok"  # ok, not-found, no-address, failed, timed-out
+    outcome: Lookup = Lookup.OK
     detail: str = ""
     is_resolver: bool = False  # asked through the proxy's own `resolver`
     servers: tuple[str, ...] = ()  # the machine's own name servers that know it, where the proxy could not resolve it

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from enum import StrEnum
 from functools import lru_cache
 
 from why502.model.base import Value
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>[0-9]{1,5})")
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class Transport(StrEnum):
+    """What carries the connection to a target."""
+
+    TCP = "tcp"
+    UNIX = "unix"
 
 
 class Target(Value, frozen=True, kw_only=True, order=True):
@@ -27,6 +35,11 @@ class Target(Value, frozen=True, kw_only=True, order=True):
 
     def __hash__(self) -> int:
         return hash((self.host, self.port, self.path))
+
+    @property
+    def transport(self) -> Transport | None:
+        """What carries a connection to it; None for a bare name, of which that is unknown."""
+        return Transport.UNIX if self.path else Transport.TCP if self.port else None
 
     @property
     def is_unix(self) -> bool:

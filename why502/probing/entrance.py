@@ -23,7 +23,8 @@ LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Request | None:
     """Return the request that leads to the route, as a visitor sends it; None where none can be sent, or none should (see `asked`)."""
     name = server_name(route)
-    method, path, repeats, _ = asked(route, failures, harmful)
+    choice = asked(route, failures, harmful)
+    path = choice.path
     if not path:
         return None
     if route.location.startswith("@"):
@@ -34,7 +35,9 @@ def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = 
         is_tls = "ssl" in options
         if address is None or "quic" in options or ("http2" in options and not is_tls):
             continue
-        return _request(address, name, path, method=method, is_tls=is_tls, options=options, route=route, repeats=repeats)
+        return _request(
+            address, name, path, method=choice.method, is_tls=is_tls, options=options, route=route, repeats=choice.repeats
+        )
     return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from why502.diagnosis.index import FAILED
 from why502.model.config import SENDS_PROXY, Route
@@ -92,7 +92,8 @@ def _answered_so(tally: Tally) -> bool:
     return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status is not None
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """What is asked of a route. `path` "": nothing, it is only connected. `spared`: a request of visitors' that is not repeated."""
 
     method: str

@@ -12,6 +12,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.model.errors import Expired, HostError
+from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom
 from why502.model.snapshot import CONNECT, Probe
 from why502.probing import fastcgi, http1, http2, memcached, scgi, uwsgi
@@ -191,7 +192,7 @@ def _sent(request: Request) -> str:
 
 def _is_file(host: Host, path: str) -> bool:
     try:
-        return host.stat(path).kind == "file"
+        return host.stat(path).kind is FileKind.FILE
     except HostError:
         return False
 

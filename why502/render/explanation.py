@@ -11,7 +11,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.explanation.candidates import is_command
 from why502.gateways.codes import products
 from why502.gateways.statuses import STATUSES
-from why502.model.explanation import CAUSE, STATUS, UNRECOGNISED, Explanation
+from why502.model.explanation import Explanation, Kind
 from why502.model.finding import Layer
 from why502.model.remedy import Remedy
 from why502.render import contract
@@ -67,7 +67,7 @@ def render_line(explanation: Explanation) -> bytes:
 def render_text(explanation: Explanation, terminal: Terminal) -> str:
     """Return what a person reads: what it is, the causes, what to look at, what to do."""
     page = _Page(terminal)
-    if explanation.kind == UNRECOGNISED:
+    if explanation.kind is Kind.UNRECOGNISED:
         page.say(f"not recognised: {explanation.input[:200]}")
         page.say(
             "Give a line of a proxy's log, a status (502), a code (AH01102, sH--, UF, 522) or a cause; `why502 explain` lists them.",
@@ -75,14 +75,14 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
         )
         return page.text()
     page.title(explanation.message)
-    if explanation.kind == CAUSE:
+    if explanation.kind is Kind.CAUSE:
         return _cause(explanation, page)
-    if explanation.kind == STATUS:
+    if explanation.kind is Kind.STATUS:
         for maker in explanation.fields["made_by"]:
             page.item(maker["proxy"], f"{maker['when']}: {', '.join(maker['causes'][:6])}")
     else:
         _candidates(explanation, page)
-    if not explanation.gateway_failure and explanation.kind != STATUS:
+    if not explanation.gateway_failure and explanation.kind is not Kind.STATUS:
         page.say("This is not a failure on the way to a backend.", 2)
     _lists(explanation, page)
     if explanation.notes:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from why502.explanation import explain, parse, product_of
 from why502.explanation import line as of_record
-from why502.model.explanation import LOG_LINE, UNRECOGNISED, Explanation
+from why502.model.explanation import Explanation, Kind
 from why502.redaction import redact_lines
 from why502.render.explanation import LONGEST, as_text, document, render_line
 
@@ -40,7 +41,8 @@ _ALIKE = attrgetter(  # what decides an answer, but for the varying fields
 _Key = tuple[str, str, str | None, bool, str | None, bool]
 
 
-class _Shape(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Shape:
     """An answer but for its input and varying fields: `begin` ends within the fields. `has_file`: the message's path is one, too."""
 
     begin: str
@@ -105,7 +107,7 @@ class Explainer:
             return shape
         explanation = explain(line, self.proxy)
         expected = dict(zip(("client", "server", "request", "host"), match.group(4, 5, 6, 9), strict=True))
-        if explanation.kind != LOG_LINE or any(
+        if explanation.kind is not Kind.LOG_LINE or any(
             (explanation.fields.get(name) or None) != (part or None) for name, part in expected.items()
         ):
             return None
@@ -153,7 +155,7 @@ class Explainer:
 
     def _unlike(self, line: str) -> str:
         explanation = explain(line, self.proxy)
-        if explanation.kind == UNRECOGNISED and line.strip():
+        if explanation.kind is Kind.UNRECOGNISED and line.strip():
             self.unrecognised += 1
         return render_line(explanation).decode()
 

@@ -15,6 +15,7 @@ from why502.logs.scan.job import Told
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.targets import Known
 from why502.machine.suppliers import Rights
+from why502.model.config import LogKind
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
 
@@ -63,7 +64,7 @@ def read(path: str) -> Told:
             name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"
         )
         for log in found.logs
-        if log.kind == "access" and log.path and log.format
+        if log.kind is LogKind.ACCESS and log.path and log.format
     }
     known: dict[str, Known] = {}
     for route in found.routes:

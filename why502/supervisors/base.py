@@ -77,7 +77,7 @@ def roots_first(host: Host, pids: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Look:
     """The query: the targets on this machine with the processes that listen on each (none: nothing listens)."""
 
@@ -131,11 +131,12 @@ def named(host: Host, look: Look, what: Described, *, listens: bool, network: st
     return [(target, how) for target in wanted if (how := link(host, target, what))]
 
 
-class Described(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
     """The parts of a service's configuration that may contain an address. Never stored: they contain secrets."""
 
     argv: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = field(default_factory=dict)
     cwd: str = ""
     files: tuple[str, ...] = ()  # environment files and the like
     directories: tuple[str, ...] = ()  # that its manager makes for it at each start, below /run

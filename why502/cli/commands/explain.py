@@ -37,6 +37,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     from why502.explanation import explain as look_up
     from why502.gateways.codes import names
     from why502.model.errors import Why502Error
+    from why502.model.explanation import Kind
     from why502.redaction import redact
 
     if proxy is not None and proxy not in names():
@@ -56,7 +57,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     unknown = False
     for text in inputs:
         explanation = look_up(redact(text), proxy)
-        unknown |= explanation.kind == "unrecognised"
+        unknown |= explanation.kind is Kind.UNRECOGNISED
         if format_ == "json":
             found.append(explanation)
         else:
@@ -71,11 +72,12 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
 def _inputs(texts: tuple[str, ...], proxy: str | None) -> list[str]:
     """Return what the arguments mean: each by itself, or together the words of one line that was not quoted."""
     from why502.explanation import explain as look_up
+    from why502.model.explanation import Kind
 
     if (
         len(texts) == 1
         or any(" " in text.strip() for text in texts)
-        or all(look_up(text, proxy).kind != "unrecognised" for text in texts)
+        or all(look_up(text, proxy).kind is not Kind.UNRECOGNISED for text in texts)
     ):
         return list(texts)
     return [" ".join(texts)]
@@ -88,12 +90,13 @@ def _list(env: Env, format_: str) -> None:
 
 
 def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, verbose: bool) -> None:
+    from why502.model.explanation import Kind
     from why502.render.explanation import render_line, render_text
 
     if format_ == "jsonl":
         env.write(render_line(explanation).decode())
     elif quiet:
-        env.write(f"{explanation.cause or ('unrecognised' if explanation.kind == 'unrecognised' else 'no failure')}\n")
+        env.write(f"{explanation.cause or ('unrecognised' if explanation.kind is Kind.UNRECOGNISED else 'no failure')}\n")
     else:
         env.write(render_text(explanation, env.terminal(quiet=quiet, verbose=verbose)) + "\n")
 

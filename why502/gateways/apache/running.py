@@ -15,7 +15,7 @@ from why502.gateways.running import Texts, included
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogTarget, Route
+from why502.model.config import LogKind, LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -56,7 +56,7 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
         for match in _LOG.finditer(text):
             path = _named(match[2] or match[3], process)
             if not path.startswith("syslog") and "$" not in path:
-                kind = "error" if match[1].lower() == "errorlog" else "access"
+                kind = LogKind.ERROR if match[1].lower() == "errorlog" else LogKind.ACCESS
                 yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
 
 

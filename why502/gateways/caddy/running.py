@@ -12,7 +12,7 @@ from why502.gateways.running import Texts, included
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogTarget, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -38,7 +38,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001
     """Yield the logs that its files name, and its own output."""
     yield from (log for each in read for log in each.logs)
-    yield LogTarget(kind="access", goes_to="stderr")
+    yield LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001

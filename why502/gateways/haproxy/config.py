@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from why502.config.configuration import Configuration
 from why502.gateways.haproxy.rules import Lookup, denials, lookups
@@ -27,14 +27,16 @@ _MOST_LINES = 200_000
 BUFFER_BYTES = 16 << 10
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Line:
     """A keyword with its arguments."""
 
     words: tuple[str, ...]
     at: Position
 
 
-class Section(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Section:
     """A section: its kind, its name, what stands in it."""
 
     kind: str
@@ -42,7 +44,8 @@ class Section(NamedTuple):
     lines: list[Line]
 
 
-class Front(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Front:
     """What of the sections that lead to a backend its route takes over; shared by all backends of the same sections."""
 
     server: str | None

@@ -15,7 +15,7 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogTarget, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -42,7 +42,9 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
     """Return where syslog keeps its lines: HAProxy itself writes no file."""
     found = (path for path in _LOGS if attempt(partial(host.stat, path)) is not None)
-    return tuple(LogTarget(kind="access", path=path) for path in found) or (LogTarget(kind="access", goes_to="syslog"),)
+    return tuple(LogTarget(kind=LogKind.ACCESS, path=path) for path in found) or (
+        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.SYSLOG),
+    )
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001

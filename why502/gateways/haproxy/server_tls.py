@@ -6,7 +6,7 @@ Source: doc/configuration.txt, 5.2 (server and default-server options) and 3.1 (
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from why502.model.config import SENDS_PROXY, Position, Setting
 
@@ -17,7 +17,8 @@ _SYSTEM_CA = "@system-ca"
 SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
-class Bases(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bases:
     """What of `global` all servers share."""
 
     ca: str = ""
@@ -25,13 +26,14 @@ class Bases(NamedTuple):
     verifies: bool = True
 
 
-class ServerTls(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ServerTls:
     """What is the same for all servers of a backend. `verifies` is False where it is not known how."""
 
     is_on: bool = False
     verifies: bool = False
     sni: str = ""
-    settings: Mapping[str, tuple[Setting, ...]] = {}
+    settings: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
 
 
 def bases(lines: Iterable[tuple[str, ...]]) -> Bases:

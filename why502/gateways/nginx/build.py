@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
-
-import msgspec
 
 from why502.host.base import Host
 from why502.model.errors import HostError
@@ -23,7 +22,8 @@ _OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
 _OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
 
 
-class Build(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Build:
     """Version ("1.22.1"; "" where it is not told) and configure arguments."""
 
     version: str = ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-
-import msgspec
+from dataclasses import dataclass
 
 # "nginx: master process /usr/sbin/nginx -c x.conf"; Angie writes "angie: master process v1.8.0 #1 [/usr/sbin/angie]".
 _TITLE = re.compile(r"(?P<product>[\w-]+): (?P<role>[a-z][a-z ]*?process(?: is shutting down)?)(?: (?P<rest>\S.*))?", re.DOTALL)
@@ -16,7 +15,8 @@ _WITHOUT_VALUE = "?hvVtTqlm"  # l and m: Tengine's
 _SHUTTING_DOWN = "is shutting down"
 
 
-class Options(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Options:
     """The options that nginx was started with, as given; "" for those that were not. `is_action`: it tests or signals, it does not serve."""
 
     config: str = ""
@@ -26,7 +26,8 @@ class Options(msgspec.Struct, frozen=True):
     is_action: bool = False
 
 
-class Title(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Title:
     """What an nginx process calls itself: `role` "master process", "worker process", "cache manager process"…"""
 
     product: str

@@ -8,10 +8,9 @@ r and v server and upstream in stream, * everywhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-
-import msgspec
 
 from why502.gateways.nginx.config.defaults import Version
 
@@ -52,7 +51,8 @@ _OTHERS = {
 }  # fmt: skip
 
 
-class Known(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Known:
     """One directive. Versions are () where there is none: known since 1.0.0 or before, not removed, not without effect."""
 
     name: str

@@ -12,6 +12,7 @@ from why502.gateways.nginx.effective import configured
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights, supplier_of
+from why502.model.config import LogKind
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Proxy
 
@@ -83,7 +84,7 @@ def _reasons(host: Host, proxy: Proxy, told: str) -> list[str]:
     reasons = [told] if told else []
     for log in proxy.logs:
         acting = host.acting_as(proxy.supplier(log.at))
-        if log.kind == "error" and log.path and (line := _last_emerg(acting, log.path)):
+        if log.kind is LogKind.ERROR and log.path and (line := _last_emerg(acting, log.path)):
             reasons.append(f"{log.path}: {line}")
             break
     return reasons

@@ -6,7 +6,7 @@ Source: vcl(7), vcl-backend(7), vmod_directors(3). Only read; what is not known 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from why502.config.configuration import Configuration
 from why502.model.config import SENDS_PROXY, Answer, Peer, Position, Route, Setting, Upstream
@@ -28,7 +28,8 @@ _TIME = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w|y)?")
 _UNITS_S = {"ms": 1e-3, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
-class Token(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Token:
     """A word, a sign, or (`is_text`) a string without its quotes, and the line where it stands."""
 
     text: str
@@ -36,7 +37,8 @@ class Token(NamedTuple):
     is_text: bool = False
 
 
-class Backend(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Backend:
     """A backend as written: its settings by name, those of its probe left out."""
 
     name: str

@@ -13,7 +13,7 @@ from why502.gateways.varnish.config import load
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_jailed as owner  # its manager lends itself another effective user (-j unix)
-from why502.model.config import LogTarget, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -44,7 +44,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001 - all gateways are called alike
     """Yield its log in memory: it works in the directory that -n names."""
-    yield LogTarget(kind="error", goes_to="memory", path=process.cwd)
+    yield LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.MEMORY, path=process.cwd)
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from why502.deployment.applications import Application, applications, program
+from why502.deployment.applications import Application, ApplicationKind, applications, program
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
@@ -132,5 +132,7 @@ def in_tmp(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _services(deployment: Deployment) -> Iterator[tuple[Unit, Application]]:
-    found = {application.name: application for application in applications(deployment) if application.kind == "service"}
+    found = {
+        application.name: application for application in applications(deployment) if application.kind is ApplicationKind.SERVICE
+    }
     return ((unit, found[unit.name]) for unit in deployment.units if unit.name in found)

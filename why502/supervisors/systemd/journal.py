@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any
-
-import msgspec
 
 from why502.host.base import Host
 from why502.model import foreign_json
@@ -19,7 +18,8 @@ TIMEOUT_S = 3.0
 _FIELDS = "MESSAGE,_PID,UNIT,_SYSTEMD_UNIT,COREDUMP_UNIT,COREDUMP_PID,COREDUMP_COMM,SYSLOG_IDENTIFIER,_TRANSPORT,_COMM,_SYSTEMD_CGROUP,PRIORITY"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
     """One entry. `unit` is the unit that it speaks of, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit."""
 
     at: datetime

@@ -29,6 +29,7 @@ from why502.diagnosis.cause import Cause
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.snapshot import Probe
+from why502.model.target import Transport
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
 
@@ -116,7 +117,7 @@ def _comes_and_goes(case: Case, probe: Probe) -> bool:
 CAUSE = Cause(
     id="connect-rejected",
     layer=Layer.NETWORK,
-    transport="tcp",
+    transport=Transport.TCP,
     message="a firewall or host actively rejected the connection (REJECT, administratively prohibited)",
     headline="a firewall or the host itself rejects {proxy}'s connections to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_REFUSED: 0.5, Symptom.CONNECT_DENIED: WEAK},

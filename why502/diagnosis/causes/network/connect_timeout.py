@@ -29,6 +29,7 @@ from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.target import Transport
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -77,7 +78,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="connect-timeout",
     layer=Layer.NETWORK,
-    transport="tcp",
+    transport=Transport.TCP,
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
     headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},

@@ -25,6 +25,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.target import Transport
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -61,7 +62,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
-    transport="tcp",
+    transport=Transport.TCP,
     message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),

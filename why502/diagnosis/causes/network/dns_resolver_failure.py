@@ -26,6 +26,7 @@ from why502.diagnosis.cause import Cause
 from why502.model.finding import FAIR, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Lookup
 from why502.remedies.changes import own_servers, reload, tree_of
 
 
@@ -34,7 +35,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is not None:
         return
     for name in case.here.names or ():
-        if name.outcome in ("failed", "timed-out") and name.is_resolver:
+        if name.outcome in (Lookup.FAILED, Lookup.TIMED_OUT) and name.is_resolver:
             yield supports(
                 f"{name.source} does not answer for {name.name} now ({name.detail or name.outcome})", name.source, FAIR
             )

@@ -27,6 +27,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.target import Transport
 
 NO_ROUTE = 113  # EHOSTUNREACH
 
@@ -67,7 +68,7 @@ def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="host-unreachable",
     layer=Layer.NETWORK,
-    transport="tcp",
+    transport=Transport.TCP,
     message="no route to the host or network",
     headline="no route leads to {target}",
     symptoms={Symptom.HOST_UNREACHABLE: LIKELY, Symptom.CONNECT_FAILED: WEAK},

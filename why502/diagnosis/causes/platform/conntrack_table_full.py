@@ -23,6 +23,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.target import Transport
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -52,7 +53,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="conntrack-table-full",
     layer=Layer.PLATFORM,
-    transport="tcp",
+    transport=Transport.TCP,
     message="the connection tracking table is full and packets are dropped",
     headline="new connections to {target} are dropped because the connection tracking table is full",
     symptoms={Symptom.CONNTRACK_FULL: LIKELY},

@@ -36,7 +36,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     kernel = case.host.kernel if case.host else None
     blocked = kernel.backend_blocked.get(str(case.target), 0) if kernel else 0
-    stuck = [p for p in case.processes if p.state == "D"]
+    stuck = [p for p in case.processes if p.is_blocked]
     if blocked:
         yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)
     elif stuck:

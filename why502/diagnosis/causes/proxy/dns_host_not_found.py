@@ -29,6 +29,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import ConfigTest, Lookup
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -37,11 +38,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for proxy in case.proxies:
         for problem in proxy.problems:
-            if proxy.test == "failed" and "host not found in" in problem.message:
+            if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
-        if name.outcome in ("not-found", "no-address") and case.seen(Symptom.NAME_NOT_FOUND):
+        if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
             yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
             return
 

@@ -31,6 +31,7 @@ from why502.model.config import Route
 from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.target import Transport
 from why502.remedies.changes import KEPT, keep_open, reload
 
 
@@ -152,7 +153,7 @@ def fastcgi_keepalive(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="ephemeral-ports-exhausted",
     layer=Layer.PROXY,
-    transport="tcp",
+    transport=Transport.TCP,
     lingers_s=65.0,  # a closed connection holds its local port for 60 s (TCP_TIMEWAIT_LEN, include/net/tcp.h)
     message="no local port is left for new connections to the target, usually because connections are not kept alive",
     headline="no local port is left for new connections to {target}",

@@ -28,12 +28,17 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.snapshot import ConfigTest
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if case.target is not None:
-        if case.failures and not case.is_named and any(proxy.test == "failed" and proxy.is_running for proxy in case.proxies):
+        if (
+            case.failures
+            and not case.is_named
+            and any(proxy.test is ConfigTest.FAILED and proxy.is_running for proxy in case.proxies)
+        ):
             problem = next((p for proxy in case.proxies for p in proxy.problems), None)
             yield supports(
                 f"no file names {case.target} any more; the proxy still uses it, because the configuration on disk is rejected",
@@ -44,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 yield supports(f"the configuration on disk is rejected: {problem.message}", str(problem.at or "nginx -t"), PROOF)
         return
     for proxy in case.proxies:
-        if proxy.test == "failed" and (proxy.is_running or case.offline):
+        if proxy.test is ConfigTest.FAILED and (proxy.is_running or case.offline):
             problem = proxy.problems[0] if proxy.problems else None
             message = problem.message if problem else "it fails its own test"
             yield supports(
@@ -56,7 +61,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     told = case.tally(Symptom.CONFIG_INVALID)
     if told is not None and told.detail.startswith("/"):  # a .htaccess file, which no test reads
         return
-    if told is not None and case.proxies and all(proxy.test == "ok" for proxy in case.proxies):
+    if told is not None and case.proxies and all(proxy.test is ConfigTest.OK for proxy in case.proxies):
         yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
 
 

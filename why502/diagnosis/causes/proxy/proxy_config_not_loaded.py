@@ -25,7 +25,7 @@ from why502.diagnosis.index import FEW
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import ConfigTest, Proxy
 from why502.remedies.changes import reload
 
 
@@ -92,7 +92,7 @@ def _not_on_disk(case: Case) -> Proxy | None:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: load the configuration."""
     for proxy in case.proxies:
-        if proxy.test == "ok" and (steps := reload(proxy)):
+        if proxy.test is ConfigTest.OK and (steps := reload(proxy)):
             yield Remedy(message="load the configuration from disk", steps=steps)
             return
 

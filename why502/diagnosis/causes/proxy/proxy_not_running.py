@@ -27,7 +27,7 @@ from why502.diagnosis.index import accepts, addresses, peer_sets, serving
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import ConfigTest, Proxy
 
 _BIND = re.compile(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)")
 
@@ -102,7 +102,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: start it, if its configuration passes the test."""
     has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
     for proxy in case.proxies:
-        if proxy.is_running or proxy.test == "failed":
+        if proxy.is_running or proxy.test is ConfigTest.FAILED:
             continue
         if proxy.unit and proxy.unit_state.startswith("masked"):
             at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()

@@ -30,6 +30,8 @@ from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Lookup
+from why502.model.target import Transport
 from why502.remedies.changes import reload
 
 
@@ -43,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for name in case.joins.names_at_start:
         if name.port and name.port != target.port:
             continue
-        found = [x for x in case.resolutions(name.host) if x.outcome == "ok" and not x.is_resolver]
+        found = [x for x in case.resolutions(name.host) if x.outcome is Lookup.OK and not x.is_resolver]
         known = {address for x in found for address in x.addresses}
         if found and known and target.host not in known:
             yield supports(
@@ -146,7 +148,7 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="stale-dns",
     layer=Layer.PROXY,
-    transport="tcp",
+    transport=Transport.TCP,
     is_fixed_while_ongoing=True,
     message="the name was resolved when the configuration was loaded, and now points to another address",
     headline="{proxy} still connects to an old address, {target}",

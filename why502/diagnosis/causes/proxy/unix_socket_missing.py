@@ -27,10 +27,12 @@ from collections.abc import Iterator, Sequence
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, Listener, Process
+from why502.model.target import Transport
 from why502.remedies.changes import doubt, reload, repoint
 from why502.remedies.drop_ins import put, restart
 
@@ -42,26 +44,26 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None or not case.target.is_unix:
         return
     path = case.socket_path
-    if path and path.kind in ("missing", "file", "directory"):
-        message = "does not exist for the proxy" if path.kind == "missing" else f"is a {path.kind}, not a socket"
+    if path and path.kind in (FileKind.MISSING, FileKind.FILE, FileKind.DIRECTORY):
+        message = "does not exist for the proxy" if path.kind is FileKind.MISSING else f"is a {path.kind}, not a socket"
         yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
-        if path.kind == "missing" and (orphan := _orphan(case)):
+        if path.kind is FileKind.MISSING and (orphan := _orphan(case)):
             name = f"{orphan.name} (pid {orphan.pid}{f', {orphan.unit}' if orphan.unit else ''})"
             yield supports(f"{name} still listens on that socket: its file was removed while it ran", "ss -lx", 2 * PROOF)
             if other := _owner(case, orphan):
                 yield supports(other, "systemd", WEAK)
-        elif path.kind == "missing" and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
+        elif path.kind is FileKind.MISSING and case.listeners == () and not case.has_stray and not path.seen_elsewhere:
             yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
             reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
             message = f"a socket of that name exists at {elsewhere}, but the proxy does not see it under that path{reason}"
             yield supports(message, elsewhere, STRONG)
-    elif path and path.kind == "socket" and case.born and case.first_failure and case.born > case.first_failure:
+    elif path and path.kind is FileKind.SOCKET and case.born and case.first_failure and case.born > case.first_failure:
         message = (
             f"the proxy has seen the socket since {case.born:%H:%M:%S}, when its application started: it was not running before"
         )
         yield refutes(message, f"stat {case.target.path}", LIKELY)
-    elif path and path.kind == "socket" and case.tally(Symptom.SOCKET_PATH_MISSING):
+    elif path and path.kind is FileKind.SOCKET and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
     if case.target in case.joins.answering:
@@ -117,7 +119,7 @@ def _meant(case: Case) -> tuple[Listener, ...]:
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     path = case.socket_path
-    if path is None or path.kind != "missing":
+    if path is None or path.kind is not FileKind.MISSING:
         return ""
     elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")
     if orphan := _orphan(case):
@@ -158,7 +160,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-missing",
     layer=Layer.PROXY,
-    transport="unix",
+    transport=Transport.UNIX,
     message="the unix socket path does not exist, or is not visible to the proxy (another path, PrivateTmp, a container)",
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
     explains=frozenset({"connection-reset"}),

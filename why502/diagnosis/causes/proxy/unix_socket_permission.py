@@ -24,9 +24,11 @@ from collections.abc import Iterator
 from why502.backends.php_fpm.config import edits
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.model.file_kind import FileKind
 from why502.model.finding import FAIR, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+from why502.model.target import Transport
 from why502.remedies.changes import test_php
 
 
@@ -81,7 +83,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and chown the existing socket to {user}",
             steps=(*changes, *test, *now) if test and changes and not pool.acl_users else (),
         )
-    elif step is not None and step.kind == "socket":
+    elif step is not None and step.kind is FileKind.SOCKET:
         yield Remedy(
             message=f"make the application create its socket with the group of {path.user} and mode 0660; until it restarts, apply now:",
             steps=(
@@ -101,7 +103,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 CAUSE = Cause(
     id="unix-socket-permission",
     layer=Layer.PROXY,
-    transport="unix",
+    transport=Transport.UNIX,
     message="the proxy's worker user cannot write to the unix socket or traverse one of its directories",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,

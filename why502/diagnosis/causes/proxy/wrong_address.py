@@ -31,6 +31,7 @@ from why502.diagnosis.index import accepts
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.target import Transport
 from why502.remedies.changes import doubt, reload, repoint
 
 NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
@@ -112,7 +113,7 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
-    transport="tcp",
+    transport=Transport.TCP,
     message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     needs=frozenset({"listeners"}),

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.deployment.applications import applications
+from why502.deployment.applications import ApplicationKind, applications
 from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
@@ -33,7 +33,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener, Service
-from why502.model.target import Target
+from why502.model.target import Target, Transport
 from why502.remedies.changes import doubt, reload, repoint, stranger_at
 
 _PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
@@ -203,7 +203,9 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
     passed = {target for route in deployment.configuration.routes for peer in route.peers if (target := same_path(peer.target))}
     ports = {target.port for target in passed if not target.is_unix}
     strays = [
-        (t, b) for t, b in known if b.kind == "service" and (same_path(t) not in passed if t.is_unix else t.port not in ports)
+        (t, b)
+        for t, b in known
+        if b.kind is ApplicationKind.SERVICE and (same_path(t) not in passed if t.is_unix else t.port not in ports)
     ]
     seen = set()
     for route in deployment.routes:
@@ -227,7 +229,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="wrong-port",
     layer=Layer.PROXY,
-    transport="tcp",
+    transport=Transport.TCP,
     message="nothing listens on the target port, but the application listens on another port",
     symptoms={Symptom.CONNECT_REFUSED: WEAK},
     needs=frozenset({"listeners", "processes"}),

@@ -40,7 +40,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     is_seen = case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.TLS_TIMED_OUT, Symptom.CONNECT_TIMED_OUT)
     owners = {pid for listener in case.listeners or () for pid in listener.pids}
     listening = [p for p in case.processes if p.pid in owners]
-    if listening and all(p.state in ("T", "t") for p in listening):
+    if listening and all(p.is_stopped for p in listening):
         yield supports(
             f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
         )
@@ -147,7 +147,7 @@ def worked_off(case: Case) -> int:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: resume a stopped process, or restart the service of one that hangs."""
-    stopped = [p for p in case.processes if p.state in ("T", "t")]
+    stopped = [p for p in case.processes if p.is_stopped]
     if stopped:
         yield Remedy(
             message=f"resume process {stopped[0].pid}",

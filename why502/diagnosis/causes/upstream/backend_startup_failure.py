@@ -28,7 +28,7 @@ from why502.diagnosis.place import BROKEN
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event, Service
+from why502.model.snapshot import ConfigTest, Event, Service
 from why502.remedies.changes import make_file, start
 from why502.remedies.drop_ins import is_masked
 
@@ -84,7 +84,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 def _rejected(case: Case) -> tuple[str, str, str] | None:
     """Return the product, the error and its place if the gateway that should listen on the target fails its own test; None otherwise."""
     gateway = case.missing_gateway
-    if gateway is None or gateway.test != "failed" or not gateway.problems:
+    if gateway is None or gateway.test is not ConfigTest.FAILED or not gateway.problems:
         return None
     return gateway.kind, gateway.problems[0].message, str(gateway.problems[0].at or f"{gateway.kind} -t")
 

@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     pool = case.pool
     if pool is None or pool.max_children is None:
         return
-    if case.processes and all(process.state in ("T", "t") for process in case.processes):
+    if case.processes and all(process.is_stopped for process in case.processes):
         return  # stopped: nobody is busy
     waiting = case.queued
     if pool.children is not None and pool.children >= pool.max_children:

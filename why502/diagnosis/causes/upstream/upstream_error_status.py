@@ -27,6 +27,7 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import is_failure
+from why502.model.config import LogKind, LogPlace
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
 
@@ -66,11 +67,11 @@ def _since_the_gap(case: Case) -> list[Tally]:
 
 def _telling_log(case: Case) -> str:
     """Return the error log in which nginx would have logged its own reason for the status; "" if it may be in another log."""
-    logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind == "error"]
+    logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind is LogKind.ERROR]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
     places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
     for log in logs:
-        is_read = log.goes_to == "file" and log.level not in _HIDES and log.path in read
+        is_read = log.goes_to is LogPlace.FILE and log.level not in _HIDES and log.path in read
         places.setdefault(log.server, []).extend([log.path] if is_read else [])
     is_whole = bool(places) and all(places.values())
     return next(iter(places.values()))[0] if is_whole else ""
@@ -87,7 +88,7 @@ def _silent_httpd(case: Case) -> str:
         tally.proxy != "apache" or not tally.group or tally.status not in (502, 503, 504) for tally in failures
     ):
         return ""
-    named = [log.path for log in gateways[0].logs if log.kind == "error"]
+    named = [log.path for log in gateways[0].logs if log.kind is LogKind.ERROR]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
     is_whole = bool(named) and all(any(path.endswith(name) for path in read) for name in named)
     return named[0] if is_whole else ""

@@ -40,7 +40,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     traffic = case.traffic
     some = traffic is not None and traffic.attempts > traffic.failures
-    stopped = case.processes and all(p.state in ("T", "t") for p in case.processes)
+    stopped = case.processes and all(p.is_stopped for p in case.processes)
     if waiting and not stopped:
         weight = LIKELY if some else FAIR
         yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)

@@ -5,9 +5,10 @@ Source: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMembe
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -42,7 +43,8 @@ _MOST_LINES = 200_000
 _TIMEOUT_S = 60.0
 
 
-class _Scope(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Scope:
     """Where a line stands: the virtual host, and the path of the section around it."""
 
     host: str = ""
@@ -99,7 +101,7 @@ class _Reader:
         scope = self._scopes[-1]
         match words[0].lower(), words[1:]:
             case "servername" | "serveralias", names if names:
-                self._scopes[-1] = scope._replace(names=(*scope.names, *names))
+                self._scopes[-1] = dataclasses.replace(scope, names=(*scope.names, *names))
             case "timeout" | "proxytimeout", [seconds, *_] if whole_number(seconds, 8) is not None:
                 self.timeout_s = float(seconds)
             case "proxypass" | "proxypassmatch", args if args:
@@ -158,7 +160,7 @@ class _Reader:
         elif name in ("location", "locationmatch", "files", "filesmatch"):
             path = rest.removeprefix("~").strip().strip('"')
             kind = f"{match[2]}Match" if rest.startswith("~") else match[2]
-            scope = scope._replace(path=path, section=f"{kind} {path}")
+            scope = dataclasses.replace(scope, path=path, section=f"{kind} {path}")
         elif name == "proxy" and rest.startswith("balancer://"):
             self._balancer = rest.removeprefix("balancer://").split("/")[0]
             self.balancers.setdefault(self._balancer, [])

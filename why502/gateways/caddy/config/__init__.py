@@ -14,7 +14,7 @@ from typing import Any
 
 from why502.config.configuration import Configuration
 from why502.gateways.caddy.config.match import finder
-from why502.model.config import LogTarget, Peer, Position, Route
+from why502.model.config import LogKind, LogTarget, Peer, Position, Route
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 
@@ -46,7 +46,7 @@ _DIRECTIVES = (
 _DIAL_S = 3.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """A line of a Caddyfile with the lines of its block. `has_block` is True where there is one, also an empty one."""
 
@@ -251,7 +251,7 @@ def _logs(inner: list[Segment], snippets: Snippets, depth: int) -> Iterator[LogT
         for line in segment.inner:
             if line.name == "output" and len(line.words) > 2 and line.words[1] == "file" and line.words[2].startswith("/"):
                 if "{" not in line.words[2]:
-                    yield LogTarget(kind="access", path=line.words[2], at=line.at)
+                    yield LogTarget(kind=LogKind.ACCESS, path=line.words[2], at=line.at)
 
 
 def _of_json(tree: dict[str, Any], file: str) -> Iterator[Route]:
@@ -292,4 +292,4 @@ def _logs_of_json(tree: dict[str, Any]) -> Iterator[LogTarget]:
         writer = log.get("writer") if isinstance(log, dict) else None
         path = writer.get("filename") if isinstance(writer, dict) and writer.get("output") == "file" else None
         if isinstance(path, str) and path.startswith("/"):
-            yield LogTarget(kind="access", path=path)
+            yield LogTarget(kind=LogKind.ACCESS, path=path)

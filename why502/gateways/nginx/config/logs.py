@@ -8,14 +8,16 @@ from why502.gateways.nginx.config import variables
 from why502.gateways.nginx.config.defaults import COMBINED, Build
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
-from why502.model.config import LogTarget, Setting
+from why502.model.config import Escape, LogKind, LogPlace, LogTarget, Setting
 from why502.model.snapshot import ConfigProblem
 
 _STREAMS = {
-    **dict.fromkeys(("/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2"), "stderr"),
-    "/dev/null": "off",
+    **dict.fromkeys(
+        ("/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2"), LogPlace.STDERR
+    ),
+    "/dev/null": LogPlace.OFF,
 }
-_ESCAPES = ("default", "json", "none")
+_ESCAPES = {f"escape={escape}": escape for escape in Escape}
 
 
 class Logs:
@@ -23,7 +25,7 @@ class Logs:
 
     def __init__(self, build: Build) -> None:
         self.build = build
-        self.formats: dict[str, tuple[str, str]] = {"combined": (COMBINED, "default")}  # by lower-case name: text, escape
+        self.formats: dict[str, tuple[str, Escape]] = {"combined": (COMBINED, Escape.DEFAULT)}  # by lower-case name: text, escape
         self.problems: list[ConfigProblem] = []
         self._found: dict[LogTarget, None] = {}
         self._inherited: dict[int, tuple[Setting, ...]] = {}  # by identity, kept so that no other takes it
@@ -37,18 +39,17 @@ class Logs:
         """Take up the formats that `log_format` directives define."""
         for directive in directives:
             if directive.name == "log_format" and len(directive.args) > 1:
-                escape = directive.args[1].removeprefix("escape=")
-                has_escape = directive.args[1].startswith("escape=") and escape in _ESCAPES
-                text = "".join(directive.args[2 if has_escape else 1 :])
-                self.formats[directive.args[0].lower()] = (text, escape if has_escape else "default")
+                escape = _ESCAPES.get(directive.args[1])
+                text = "".join(directive.args[2 if escape else 1 :])
+                self.formats[directive.args[0].lower()] = (text, escape or Escape.DEFAULT)
 
     def main(self, settings: Settings) -> None:
         """Take up the logs of the whole process. Without a file among them, nginx opens the one it was built with."""
         targets = [self._error(setting, "") for setting in settings.get("error_log", ())]
         self._found.update(dict.fromkeys(targets))
-        if self.build.is_known and not any(target.goes_to in ("file", "stderr") for target in targets):
+        if self.build.is_known and not any(target.goes_to in (LogPlace.FILE, LogPlace.STDERR) for target in targets):
             path = self.build.error_log
-            self._add(LogTarget(kind="error", path=path, goes_to="file" if path else "stderr", level="error"))
+            self._add(LogTarget(kind=LogKind.ERROR, path=path, goes_to=LogPlace.FILE if path else LogPlace.STDERR, level="error"))
 
     def level(self, settings: Settings, outer: Settings, server: str, *, is_stream: bool = False) -> None:
         """Take up what is in force at a level. `outer`: what is in force around its server, and so belongs to no server."""
@@ -62,7 +63,7 @@ class Logs:
             for setting in off or access:
                 self._add(self._access(setting, "" if setting in around else server))
         if not access and not is_stream and self.build.access_log:
-            self._add(LogTarget(kind="access", path=self.build.access_log, format_name="combined", format=COMBINED))
+            self._add(LogTarget(kind=LogKind.ACCESS, path=self.build.access_log, format_name="combined", format=COMBINED))
 
     def _is_taken(self, found: tuple[Setting, ...], around: tuple[Setting, ...]) -> bool:
         """Return whether these are the very settings around the server, and were taken up before: thousands of servers inherit them."""
@@ -79,31 +80,38 @@ class Logs:
         where = setting.args[0] if setting.args else ""
         goes_to, path = self._place(where)
         if where == "stderr":
-            goes_to, path = "stderr", ""
+            goes_to, path = LogPlace.STDERR, ""
         elif where.startswith("memory:"):
-            goes_to, path = "off", ""
+            goes_to, path = LogPlace.OFF, ""
         level = setting.args[1] if len(setting.args) > 1 else "error"
-        return LogTarget(kind="error", path=path, goes_to=goes_to, level=level, server=server, at=setting.at)
+        return LogTarget(kind=LogKind.ERROR, path=path, goes_to=goes_to, level=level, server=server, at=setting.at)
 
     def _access(self, setting: Setting, server: str) -> LogTarget:
         where = setting.args[0] if setting.args else ""
         if where == "off":
-            return LogTarget(kind="access", goes_to="off", server=server, at=setting.at)
+            return LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.OFF, server=server, at=setting.at)
         goes_to, path = self._place(where)
         if variables.is_in(where):
-            goes_to = "variable"
+            goes_to = LogPlace.VARIABLE
         name = setting.args[1] if len(setting.args) > 1 else "combined"
         known = self.formats.get(name.lower())
         if known is None:
             self.problems.append(ConfigProblem(message=f'unknown log format "{name}"', at=setting.at))
-        text, escape = known or ("", "default")
+        text, escape = known or ("", Escape.DEFAULT)
         return LogTarget(
-            kind="access", path=path, goes_to=goes_to, format_name=name, format=text, escape=escape, server=server, at=setting.at
+            kind=LogKind.ACCESS,
+            path=path,
+            goes_to=goes_to,
+            format_name=name,
+            format=text,
+            escape=escape,
+            server=server,
+            at=setting.at,
         )
 
-    def _place(self, where: str) -> tuple[str, str]:
+    def _place(self, where: str) -> tuple[LogPlace, str]:
         """Return what a log's first argument means: `goes_to`, and the path of a file (with its variables)."""
         if where.startswith("syslog:"):
-            return "syslog", ""
+            return LogPlace.SYSLOG, ""
         path = self.build.path(where)
-        return (_STREAMS[path], "") if path in _STREAMS else ("file", path)
+        return (_STREAMS[path], "") if path in _STREAMS else (LogPlace.FILE, path)
