@@ -20,6 +20,7 @@ from why502.collectors.base import Ask, Found
 from why502.gateways.nginx.build import build_option
 from why502.gateways.nginx.effective import option
 from why502.gateways.nginx.writes import written_directories, written_files
+from why502.gateways.running import by_kind
 from why502.host.base import Host, Sandbox
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, parse_status
@@ -72,12 +73,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
     return Found(tuple(tested[number] for number in range(len(known.proxies))), tuple(gaps))
 
 
-_TESTS = {"haproxy": "run `haproxy -c -f {}` yourself", "apache": "run `apachectl -t -f {}` yourself"}
-
-
 def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     if proxy.kind != "nginx":
-        raise HostError("its own test is not run", _TESTS.get(proxy.kind, "").format(proxy.config))
+        test = by_kind()[proxy.kind].TEST.format(proxy.config) if proxy.kind in by_kind() else ""
+        raise HostError("its own test is not run", f"run `{test}` yourself" if test else "")
     if not proxy.exe or not proxy.files:
         raise HostError("there is no program to test it with" if not proxy.exe else "its configuration cannot be read")
     if proxy.pid and len(proxy.servers) > SERVERS and _is_as_loaded(proxy):

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from why502.gateways.nginx import installed as nginx_installed
-from why502.gateways.running import Gateway, gateways
+from why502.gateways.running import Installed, installed
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, Rights, supplier_of
@@ -29,7 +29,7 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
     """Return those that pass requests on, are expected to run, and do not."""
     kinds = {proxy.kind for proxy in running if proxy.owner_uid == ROOT and not proxy.root}
     found = []
-    for gateway, name, service in ((each, name, unit) for each in gateways() for name, unit in each.UNITS.items()):
+    for gateway, name, service in ((each, name, unit) for each in installed() for name, unit in each.UNITS.items()):
         config = gateway.MAIN[name]
         if gateway.KIND in kinds or attempt(partial(host.stat, config)) is None:
             continue
@@ -48,7 +48,7 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
     return tuple(found)
 
 
-def _stopped(host: Host, gateway: Gateway, name: str, config: str) -> Proxy:
+def _stopped(host: Host, gateway: Installed, name: str, config: str) -> Proxy:
     """Return what its files say. Raises HostError."""
     rights = Rights(host, supplier_of(host, config))
     process = Process(pid=0, name=name, argv=(name,))

@@ -13,11 +13,10 @@ from msgspec.structs import replace
 
 from why502.diagnosis.index import is_failure
 from why502.gateways import detect
-from why502.gateways.apache import config as apache
-from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy.codes import CHECKS
 from why502.gateways.haproxy.rules import MISSING
 from why502.gateways.nginx import config as nginx
+from why502.gateways.running import by_kind
 from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.errors import HostError
@@ -25,7 +24,6 @@ from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 
-_READERS = {"haproxy": haproxy.load, "apache": apache.load}
 _LIMIT = 4 << 20
 _CHECKS = frozenset(short for short, _, _ in CHECKS.values())
 _CONNECT_CHECKS = ("L4CON", "SOCKERR")
@@ -49,9 +47,9 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
     except HostError:
         return None  # nginx's own reader says why
     kind = detect.kind(text)
-    if kind not in _READERS:
+    if kind is None or kind not in by_kind():
         return None
-    found = _READERS[kind](text, config)
+    found = by_kind()[kind].load(text, config)
     if not found.routes:
         gaps.append(
             Gap(source=config, reason=f"it contains no backend of {kind}", hint="give the file that contains its servers")

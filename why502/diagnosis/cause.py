@@ -41,7 +41,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `commonest_for`: symptoms whose commonest reason it is where that protocol is spoken.
     `stands_apart`: where no target is known to fail, it is a fault of its own beside those of targets.
     `is_fixed_while_ongoing`: nothing is changed for it once the failures are over. `may_be_refusal`: a configuration that the proxy refuses
-    may be behind it. `is_disproved_by_404`: a plan for it has not helped where the backend then misses the script.
+    may be behind it; `is_refusal`: it is just that. `is_disproved_by_404`: a plan for it has not helped where the backend then misses the script.
     `lingers_s`: how long failures may go on after it was fixed, in seconds.
     `foresee` are the rules that find this cause in a configuration before it happens.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
@@ -62,6 +62,7 @@ class Cause(Value, frozen=True, kw_only=True):
     stands_apart: bool = False
     is_fixed_while_ongoing: bool = False
     may_be_refusal: bool = False
+    is_refusal: bool = False
     is_disproved_by_404: bool = False
     lingers_s: float = 0.0
     needs: frozenset[str] = frozenset()

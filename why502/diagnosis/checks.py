@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
 from why502.model.finding import Check, CheckStatus
@@ -291,7 +292,8 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     if not told:
         return None
     over = [one.message for one in refused if one.reason is Reason.LIMIT]
-    detail = "; ".join([*over[:4], *told]) + ": request-too-large, client-bad-request"
+    causes = dict.fromkeys(STATUSES[status].makers[0].causes[0] for status in _LIMITS if seen.get(status))
+    detail = "; ".join([*over[:4], *told]) + ": " + ", ".join(causes)
     status = CheckStatus.WARN if over else CheckStatus.PASS
     return _check("client-limits", "requests stay within the proxy's limits", status, detail)
 

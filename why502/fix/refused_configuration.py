@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from why502.config.tree import content
 from why502.deployment.files import Deployment
+from why502.diagnosis.causes import CAUSES
 from why502.gateways.nginx.config import load
 from why502.gateways.nginx.config.files import dumped
 from why502.linter.engine import RULES, lint
@@ -21,7 +22,7 @@ def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
         return "", ()
     read, listing = dumped({file.path: content(file) for file in proxy.files})
     found = load(read, listing, proxy.config, proxy.prefix, version=proxy.version, build_arguments=proxy.build)
-    rules = [rule for rule in RULES.values() if rule.severity is Severity.ERROR and rule.cause == "proxy-config-invalid"]
+    rules = [rule for rule in RULES.values() if rule.severity is Severity.ERROR and CAUSES[rule.cause].is_refusal]
     risks, _ = lint(Deployment(configuration=found, version=proxy.version, is_here=True), rules)
     words: list[str] = []
     changes: list[Edit] = []

@@ -29,7 +29,7 @@ class Gateway(Protocol):
     MAIN: Mapping[str, str]  # the usual configuration file, by the name of the main process
     OPTIONS: tuple[str, ...]  # of the command line, which name a configuration file
     WORKERS: frozenset[str]  # names of its workers where they are not the master's
-    UNITS: Mapping[str, str]  # the systemd unit, by the name of the main process; {} where a stopped one is not looked for
+    TEST: str  # the command that tests a configuration; {} is its main file
     IS_ALWAYS_PROXY: bool  # so that files that cannot be read are a gap
 
     def texts(self, rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
@@ -44,10 +44,6 @@ class Gateway(Protocol):
         """Return where it logs."""
         ...
 
-    def listens(self, texts: Texts, read: list[Configuration]) -> Iterable[str]:
-        """Return the addresses that it listens on, as written."""
-        ...
-
     def lost_routes(self, rights: Rights, texts: Texts) -> Iterable[Route]:
         """Return the routes to groups that do not exist, as far as the files tell."""
         ...
@@ -57,10 +53,32 @@ class Gateway(Protocol):
         ...
 
 
+class Installed(Gateway, Protocol):
+    """A gateway that is also looked for where it is stopped."""
+
+    UNITS: Mapping[str, str]  # the systemd unit, by the name of the main process
+
+    def listens(self, texts: Texts, read: list[Configuration]) -> Iterable[str]:
+        """Return the addresses that it listens on, as written."""
+        ...
+
+
 @cache
 def gateways() -> tuple[Gateway, ...]:
     """Return all products that are looked for in this way, in the order of their names."""
     return tuple(cast(Gateway, module) for module in registry.parts("why502.gateways", "running"))
+
+
+@cache
+def installed() -> tuple[Installed, ...]:
+    """Return those that are also looked for where they are stopped."""
+    return tuple(cast(Installed, gateway) for gateway in gateways() if hasattr(gateway, "UNITS"))
+
+
+@cache
+def by_kind() -> dict[str, Gateway]:
+    """Return them by what `Proxy.kind` calls them."""
+    return {gateway.KIND: gateway for gateway in gateways()}
 
 
 @cache

@@ -9,23 +9,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from why502.host.base import Host
+from why502.machine.trusted_issuers import BUNDLES, DIRECTORIES
 from why502.model.errors import HostError
 from why502.probing.line import Failed, connect
 from why502.probing.request import Request, Tls
 from why502.probing.tls import TlsLine, context, mismatch, names_of, sni_of
 
-# Issuers that somebody put on this machine, each in a file; then those that the distribution trusts, in one.
-DIRECTORIES = (
-    "/usr/local/share/ca-certificates",
-    "/etc/pki/ca-trust/source/anchors",
-    "/etc/ca-certificates/trust-source/anchors",
-)
-BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 FILES = 20
 HANDSHAKE_S = 1.0
 TOTAL_S = 3.0

@@ -25,6 +25,7 @@ MAIN = {"apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.
 OPTIONS = ("-f",)
 WORKERS: frozenset[str] = frozenset()
 UNITS = {"apache2": "apache2.service", "httpd": "httpd.service"}
+TEST = "apachectl -t -f {}"
 IS_ALWAYS_PROXY = False  # most serve files
 _INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)

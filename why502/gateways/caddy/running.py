@@ -21,7 +21,7 @@ KIND = "caddy"
 MAIN = {"caddy": "/etc/caddy/Caddyfile"}
 OPTIONS = ("--config", "-c")
 WORKERS: frozenset[str] = frozenset()
-UNITS: dict[str, str] = {}
+TEST = "caddy validate --config {}"
 IS_ALWAYS_PROXY = False
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
 
@@ -39,11 +39,6 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
     """Yield the logs that its files name, and its own output."""
     yield from (log for each in read for log in each.logs)
     yield LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)
-
-
-def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
-    """Return none: a Caddy that is stopped is not looked for."""
-    return []
 
 
 def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike

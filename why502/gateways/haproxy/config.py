@@ -79,13 +79,22 @@ def load(text: str, file: str) -> Configuration:
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             given = _given(section, inherited)
             routes.append(_route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base))
-    answers = tuple(answer for section in found if section.name for answer in denials(section.name, section.lines))
+    answers = tuple(
+        answer
+        for section in found
+        if section.name
+        for answer in denials(section.name, ((line.words, line.at) for line in section.lines))
+    )
     return Configuration(files=(ConfigFile(path=file),), routes=tuple(routes), upstreams=tuple(upstreams), answers=answers)
 
 
 def map_lookups(text: str, file: str) -> tuple[Lookup, ...]:
     """Return the `use_backend` lines whose backend is the value of a map."""
-    return tuple(each for section in sections(text, file) for each in lookups(section.name, section.lines))
+    return tuple(
+        each
+        for section in sections(text, file)
+        for each in lookups(section.name, ((line.words, line.at) for line in section.lines))
+    )
 
 
 def names(text: str) -> frozenset[str]:

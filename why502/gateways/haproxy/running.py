@@ -25,6 +25,7 @@ MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg"}
 OPTIONS = ("-f",)
 WORKERS: frozenset[str] = frozenset()
 UNITS = {"haproxy": "haproxy.service"}
+TEST = "haproxy -c -f {}"
 IS_ALWAYS_PROXY = True
 _MOST_MAPS = 16
 _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import SENDS_PROXY, Position, Setting
 
 # With the number of arguments that each takes; an option that is not here is looked at as a word of its own.
 _TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1}
 _FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
 _SYSTEM_CA = "@system-ca"
-SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _tls_of(given: Mapping[str, str]) -> dict[str, str]:
 
 def _trusted(given: Mapping[str, str], base: Bases) -> str:
     name = given.get("ca-verify-file") or given.get("ca-file", "")
-    return SYSTEM_BUNDLE if name == _SYSTEM_CA else "" if name.startswith("@") else _below(name, base.ca)
+    return BUNDLES[0] if name == _SYSTEM_CA else "" if name.startswith("@") else _below(name, base.ca)
 
 
 def _below(path: str, base: str) -> str:

@@ -10,7 +10,7 @@ from why502.gateways.running import Texts, decoded
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_jailed as owner  # it serves as another user than the one who started it
-from why502.model.config import LogTarget, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -31,7 +31,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
     """Return that it writes to syslog: it has no log of requests."""
-    return (LogTarget(kind="error", goes_to="syslog"),)
+    return (LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG),)
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001

@@ -23,6 +23,7 @@ MAIN = {"varnishd": "/etc/varnish/default.vcl"}
 OPTIONS = ("-f",)
 WORKERS = frozenset({"cache-main"})
 UNITS = {"varnishd": "varnish.service"}
+TEST = "varnishd -C -f {}"
 IS_ALWAYS_PROXY = True
 _INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from why502.logs.lines import Window
+from why502.logs.scan.engine import cores
 from why502.logs.scan.outcome import of, reasons
 from why502.logs.scan.pieces import chunks
-from why502.logs.scan.engine import cores
 from why502.logs.scan.reading import is_request, zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_

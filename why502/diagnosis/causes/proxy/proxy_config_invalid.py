@@ -70,6 +70,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     stands_apart=True,
     may_be_refusal=True,
+    is_refusal=True,
     message="the configuration on disk fails its own test, so a reload was rejected and an older one is running",
     headline="{proxy} rejects the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
