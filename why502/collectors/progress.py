@@ -30,10 +30,10 @@ _EVERY_S = 0.5
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     """Return the kernel section with what was closed; nothing new where no connection was given up, or nothing may be asked."""
-    given_up = known.kernel.abandoned if known.kernel else {}
     stopped = frozenset(frozen(known))  # which close nothing
-    wanted = [target for target in owners(known) if given_up.get(str(target)) and target not in stopped]
-    if known.kernel is None or not wanted or not ask.probes:
+    kernel = known.kernel
+    wanted = [target for target in owners(known) if kernel and kernel.of(target, kernel.abandoned) and target not in stopped]
+    if kernel is None or not wanted or not ask.probes:
         return Found(None)
     until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(map(str, wanted), 0)
     before = _given_up(host, known, wanted)
@@ -41,7 +41,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
         time.sleep(_EVERY_S)
         now = _given_up(host, known, wanted)
         closed = {name: max(closed[name], len(before[name] - now[name])) for name in closed}
-    return Found(msgspec.structs.replace(known.kernel, worked_off=closed))
+    return Found(msgspec.structs.replace(kernel, worked_off=closed))
 
 
 def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[str, set[bytes]]:

@@ -251,7 +251,7 @@ class Place:
         """How many connections wait for the backend to accept them: by the queues of its listeners, else by the socket tables."""
         known = [listener.queued for listener in self.listeners or () if listener.queued is not None]
         kernel = self.host.kernel if self.host else None
-        return sum(known) if known or kernel is None else kernel.unaccepted.get(str(self.target), 0)
+        return sum(known) if known or kernel is None else (kernel.of(self.target, kernel.unaccepted) or 0)
 
     def heard_at(self, target: Target) -> list[Listener]:
         """Return the listeners of the target's machine that take connections to another target."""

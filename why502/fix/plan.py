@@ -62,7 +62,7 @@ def leading(diagnosis: Diagnosis) -> Finding | None:
     return next((finding for finding in diagnosis.findings if finding.confidence >= ASSERTED), None)
 
 
-def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, target: str = "") -> tuple[Plan, ...]:
+def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, target: Target | None = None) -> tuple[Plan, ...]:
     """Return what can be done, the best first: each remedy with steps of each finding, or of the named cause (and target) only.
 
     Raises Why502Error where there is none, NothingToDo where none is needed any more.
@@ -70,7 +70,7 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
     found = [
         f
         for f in diagnosis.findings
-        if f.confidence >= ASSERTED and (cause is None or f.cause == cause) and target in ("", str(f.target))
+        if f.confidence >= ASSERTED and (cause is None or f.cause == cause) and target in (None, f.target)
     ]
     if not found:
         if cause is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
@@ -391,6 +392,9 @@ class NetworkPath(Value, frozen=True, kw_only=True):
         return f"the next hop {self.gateway or self.address} on {self.device} does not answer ARP ({self.neighbour})"
 
 
+N = TypeVar("N", int, float)
+
+
 class Kernel(Value, frozen=True, kw_only=True):
     """Counters and limits of the network stack of the proxy's namespace."""
 
@@ -413,6 +417,11 @@ class Kernel(Value, frozen=True, kw_only=True):
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
     backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)
     listen_overflows_now: int | None = None  # by how much the counter rose during a short look
+
+    @staticmethod
+    def of(target: Target | None, counts: dict[str, N], state: str = "") -> N | None:
+        """Return what one of the dictionaries above counts for a target; None where it was not counted. Keys of JSON are text."""
+        return counts.get(f"{target} {state}" if state else str(target))
 
 
 class Dependency(Value, frozen=True, kw_only=True):

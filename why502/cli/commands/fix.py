@@ -74,12 +74,17 @@ def fix(
     from why502.diagnosis.causes import CAUSES
     from why502.diagnosis.engine import diagnose as think
     from why502.fix.plan import NothingToDo, leading, name, plans
+    from why502.model.errors import Why502Error
+    from why502.model.target import Target
     from why502.render.words import safe
 
     wanted = cause
-    cause, _, target = (cause or "").partition("@")
+    cause, _, at = (cause or "").partition("@")
+    target = Target.parse(at) if at else None
     if wanted is not None and cause not in CAUSES:
         raise click.UsageError(f"unknown cause {cause!r}")
+    if at and target is None:
+        raise Why502Error(f"{at!r} is not a valid address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
     if bundle is not None and (is_applied or configs or logs or urls):
         raise click.UsageError("--bundle only shows a plan: drop --apply and the options for this machine")
     (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since, bundles=(bundle,) if bundle else ())
@@ -91,7 +96,7 @@ def fix(
     except NothingToDo as over:
         return nothing(env, f"Nothing to fix now: {safe(over.message)}", is_json=is_json)
     first = leading(diagnosis)
-    if wanted and first is not None and (first.cause, target or str(first.target)) != (cause, str(first.target)):
+    if wanted and first is not None and (first.cause, target or first.target) != (cause, first.target):
         env.stderr.write(f"why502: {safe(name(first))} is now the leading cause, not {safe(wanted)}\n")
     if remedy is not None:
         if remedy > len(choices):

@@ -35,7 +35,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.seen(Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.BODY_TIMED_OUT):
         return
     kernel = case.host.kernel if case.host else None
-    blocked = kernel.backend_blocked.get(str(case.target), 0) if kernel else 0
+    blocked = (kernel.of(case.target, kernel.backend_blocked) or 0) if kernel else 0
     stuck = [p for p in case.processes if p.is_blocked]
     if blocked:
         yield supports(f"{blocked} threads of its own processes wait for a device (state D)", "/proc/PID/task/*/stat", STRONG)

@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     kernel = case.here.kernel
     if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:
         room = kernel.ports_last - kernel.ports_first + 1
-        used = kernel.ports_used.get(str(case.target), 0)
+        used = kernel.of(case.target, kernel.ports_used) or 0
         if case.seen(Symptom.NO_LOCAL_PORT) and used:
             yield supports(
                 f"{used} of {room} local ports are in use towards {case.target}", "ss -tan", STRONG if used > 0.8 * room else WEAK

@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_waiting = any("waiting" in title for title in waited.does)
         message = f"it is working on: {', '.join(dict.fromkeys(waited.does))}"
         yield supports(message, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
-    used = case.host.kernel.backend_cpu.get(str(case.target), 0.0) if case.host and case.host.kernel else 0.0
+    used = (case.host.kernel.of(case.target, case.host.kernel.backend_cpu) or 0) if case.host and case.host.kernel else 0.0
     if used > COMPUTES:
         yield refutes(f"its own processes are computing at the same time ({used:.1f} CPUs)", "/proc/PID/stat", FAIR)
     else:

@@ -112,7 +112,7 @@ def held_there(case: Case) -> str:
     accepts no new connection.
     """
     kernel = case.here.kernel
-    held = kernel.connections.get(f"{case.target} FIN_WAIT2", 0) if kernel else 0
+    held = (kernel.of(case.target, kernel.connections, "FIN_WAIT2") or 0) if kernel else 0
     if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
         return ""
     return f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts no new ones"
@@ -123,10 +123,11 @@ def holds_all(case: Case) -> str:
 
     If connections wait in the accept queue, its workers may only be busy. If it waits for a dependency, that is the reason.
     """
-    kernel, key = case.host.kernel if case.host else None, str(case.target)
-    if kernel is None or unread(case) < MANY or worked_off(case) or key not in kernel.worked_off or not _answers_nothing(case):
+    kernel = case.host.kernel if case.host else None
+    if kernel is None or unread(case) < MANY or kernel.of(case.target, kernel.worked_off) != 0 or not _answers_nothing(case):
         return ""
-    if kernel.backend_cpu.get(key, 1.0) > IDLE or any(listener.queued for listener in case.listeners or ()):
+    used = kernel.of(case.target, kernel.backend_cpu)
+    if used is None or used > IDLE or any(listener.queued for listener in case.listeners or ()):
         return ""
     if any(peer.waiting or peer.connecting for peer in case.dependencies):
         return ""
@@ -136,13 +137,13 @@ def holds_all(case: Case) -> str:
 def unread(case: Case) -> int:
     """Return how many connections the backend still holds although the proxy closed them (CLOSE-WAIT)."""
     kernel = case.host.kernel if case.host else None
-    return kernel.abandoned.get(str(case.target), 0) if kernel else 0
+    return (kernel.of(case.target, kernel.abandoned) or 0) if kernel else 0
 
 
 def worked_off(case: Case) -> int:
     """Return how many of these it closed during the observation: a process that hangs closes none."""
     kernel = case.host.kernel if case.host else None
-    return kernel.worked_off.get(str(case.target), 0) if kernel else 0
+    return (kernel.of(case.target, kernel.worked_off) or 0) if kernel else 0
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -48,10 +48,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"{apart.message}: it keeps workers busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", PROOF)
     kernel = case.host.kernel if case.host else None
-    held = kernel.accepted.get(str(case.target), 0) if kernel else 0
+    held = (kernel.of(case.target, kernel.accepted) or 0) if kernel else 0
     if waiting and held and not stopped:
         yield supports(f"it holds {held} accepted connections at the same time", "ss -tnp", WEAK)
-    closed = kernel.worked_off.get(str(case.target), 0) if kernel else 0
+    closed = (kernel.of(case.target, kernel.worked_off) or 0) if kernel else 0
     asked = [probe for probe in case.probes if probe.symptom or probe.request != CONNECT]
     asked = asked or list(case.entrances)  # of AJP nothing is asked, of the proxy it is
     silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in asked)
