@@ -166,7 +166,9 @@ def test_workers_of_an_earlier_load_do_not_count(make: Make, old_one: str) -> No
             os.kill(old, signal.SIGSTOP)
         os.kill(pid, signal.SIGHUP)
         try:
-            until(lambda: len(nginx.workers()) == 2, "the new worker is there")
+            until(
+                lambda: len(nginx.workers()) == 2 and all(map(is_at_work, nginx.workers())), "the new worker waits for requests"
+            )
             if old_one == "leaves":
                 until(lambda: b"shutting down" in Path(f"/proc/{old}/cmdline").read_bytes(), "the old one leaves")
             after, _ = look(pid)
@@ -175,6 +177,12 @@ def test_workers_of_an_earlier_load_do_not_count(make: Make, old_one: str) -> No
             assert near(after.started_at, before.started_at)
         finally:
             os.kill(old, signal.SIGCONT)
+
+
+def is_at_work(worker: int) -> bool:
+    """Whether a worker has its title, which a fork lacks at first, and waits: for requests, or to be continued."""
+    state = Path(f"/proc/{worker}/stat").read_text().rpartition(") ")[2][0]
+    return b"worker process" in Path(f"/proc/{worker}/cmdline").read_bytes() and state in "ST"
 
 
 def near(one: datetime | None, other: datetime | None) -> bool:

@@ -28,6 +28,7 @@ CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/syst
 ACL = "system.posix_acl_access"
 DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application, repaired or not
 UNNAMED = "is fixed only when named explicitly"
+UNASKED = "sending 0 requests"  # the fix had none that it could repeat
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 
@@ -82,6 +83,8 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
     found["fixed"] = digests(stage)
     rounds = [done for done in stage.rounds if not done.path.startswith(DEADLY)]
     failed = [done for done in rounds if FAILED & done.statuses or not done.statuses] or rounds
+    if UNASKED in found["applied"]["stderr"]:  # what it started may not listen yet, and no request of its own waited for that
+        stage.until(lambda: not FAILED & set(stage.repeat(failed[0])), "what was started serves")
     found["statuses"] = sorted({status for done in failed for status in stage.repeat(done)})
     done = fix(stage, state, "--undo")
     found["undo"] = {"status": done.returncode, "json": json.loads(done.stdout or "null"), "stderr": done.stderr}

@@ -30,6 +30,11 @@ def shown(stage: Stage, property_: str, name: str = "shop.service") -> str:
     return stage.sh("systemctl", "show", "--value", "-p", property_, name).strip()
 
 
+def journal(stage: Stage, name: str = "shop.service") -> str:
+    """Return what the journal has of a unit so far. It is written after what it tells of: wait for a line before you count on it."""
+    return stage.sh("journalctl", "--no-pager", "-o", "cat", "-u", name)
+
+
 def supervise(stage: Stage, command: str, settings: str = "", *, name: str = "shop", wrap: tuple[str, ...] = ()) -> None:
     """Start supervisord with one program. `wrap` is a command to start it with."""
     run, log = stage.path("/run"), stage.path("/var/log/supervisor")

@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from why502.lab.fault import Fault
-from why502.lab.managers import SERVER, answers, pm2, shown, supervise, supervised, unit
+from why502.lab.managers import SERVER, answers, journal, pm2, shown, supervise, supervised, unit
 from why502.lab.stage import Stage
 from why502.model.finding import Layer
 
@@ -34,6 +34,9 @@ def systemd(stage: Stage, *, settings: str, ends: str = "active", times: int = 4
     _until_dead(stage, times)
     stage.until(lambda: shown(stage, "ActiveState") == ends, f"the unit is {ends}")
     if ends != "active":
+        stage.until(
+            lambda: "repeated too quickly" in journal(stage), "the journal has systemd's last words"
+        )  # it is written later
         stage.send_many(4)
     return target
 
