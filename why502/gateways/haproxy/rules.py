@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from why502.model.config import Answer, Position, Route
 
@@ -23,7 +23,8 @@ _MOST_ENTRIES = 100_000
 _MOST_MISSING = 16
 
 
-class Lookup(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Lookup:
     """A `use_backend` whose name comes out of a map: what stands around the value, the map's file, and its default."""
 
     frontend: str
