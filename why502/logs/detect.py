@@ -9,6 +9,7 @@ from functools import lru_cache
 import msgspec
 
 from why502.gateways.nginx.logs import error as nginx_error
+from why502.logs import stamps
 from why502.logs.formats import Format, formats
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
@@ -111,3 +112,17 @@ def _dated(record: LogRecord, inner: Inner) -> LogRecord:
     """Return the record with the wrapper's time and program, where the line itself tells none."""
     at, program = record.at or inner.at, record.program or inner.program
     return msgspec.structs.replace(record, at=at, program=program)
+
+
+def parse_line(line: str) -> LogRecord | None:
+    """Return what a line of any format says; of a line that means nothing, at least its time."""
+    return _timed(parse_any(line), line)
+
+
+def _timed(record: LogRecord | None, line: str) -> LogRecord | None:
+    if record is not None and record.at is not None:
+        return record
+    at = stamps.find(line)
+    if record is None:
+        return LogRecord(at=at) if at else None
+    return msgspec.structs.replace(record, at=at)

@@ -77,31 +77,45 @@ def place(path: str, start: int, line: int | None) -> str:
 
 def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
     """Yield the entries of a log; lines that `continues` says go on with the one before are joined to it, within limits."""
-    held: list[str] = []
-    held_start, held_line, held_size = 0, None, 0
+    return _grouped(_lines(chunks), continues)
+
+
+def grouped(lines: Iterable[tuple[int, bytes]], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
+    """Yield the same from lines and the bytes where they begin; they are not counted."""
+    return _grouped(((start, raw, None) for start, raw in lines), continues)
+
+
+def _lines(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yield the lines that are not empty with their first byte and number."""
     for chunk in chunks:
         start, number = chunk.start, chunk.line
         for raw in chunk.data.split(b"\n"):
-            size = len(raw) + 1
             if raw:
-                text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
-                goes_on = (
-                    held
-                    and continues is not None
-                    and not _NGINX.match(raw)
-                    and len(held) < ENTRY_LINES
-                    and held_size < ENTRY_CHARACTERS
-                    and continues(text)
-                )
-                if goes_on:
-                    held.append(text)
-                    held_size += size
-                else:
-                    if held:
-                        yield Entry("\n".join(held), held_start, held_line)
-                    held, held_start, held_line, held_size = [text], start, number, size
-            start += size
+                yield start, raw, number
+            start += len(raw) + 1
             number = None if number is None else number + 1
+
+
+def _grouped(lines: Iterable[tuple[int, bytes, int | None]], continues: Callable[[str], bool] | None) -> Iterator[Entry]:
+    held: list[str] = []
+    held_start, held_line, held_size = 0, None, 0
+    for start, raw, number in lines:
+        text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+        goes_on = (
+            held
+            and continues is not None
+            and not _NGINX.match(raw)
+            and len(held) < ENTRY_LINES
+            and held_size < ENTRY_CHARACTERS
+            and continues(text)
+        )
+        if goes_on:
+            held.append(text)
+            held_size += len(raw) + 1
+        else:
+            if held:
+                yield Entry("\n".join(held), held_start, held_line)
+            held, held_start, held_line, held_size = [text], start, number, len(raw) + 1
     if held:
         yield Entry("\n".join(held), held_start, held_line)
 

@@ -14,7 +14,7 @@ import msgspec
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
-from why502.logs import bulk, detect, pretty, stamps
+from why502.logs import bulk, detect, pretty
 from why502.logs.access import MOST_CLOSE, AccessLog
 from why502.logs.files import Files, Part, regular, rotated, unlinked
 from why502.logs.join import Errors, Joiner
@@ -303,7 +303,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if not name and b"\0" in sample:
         raise HostError("contains binary data, not log lines", "give the log file itself")
     has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
-    is_undated = log.is_given and not any(_has_time(parse_line(line)) for line in lines)  # as people paste it
+    is_undated = log.is_given and not any(_has_time(detect.parse_line(line)) for line in lines)  # as people paste it
     if name == nginx_error.NAME and (has_time or is_undated):
         if not log.is_given:
             return _Reader(name, False, nginx_error.parse, nginx_error.continues)
@@ -313,7 +313,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
-    return _Reader(name, name == nginx_access.NAME, parse_line if name == nginx_access.NAME else _parse_other)
+    return _Reader(name, name == nginx_access.NAME, detect.parse_line if name == nginx_access.NAME else _parse_other)
 
 
 def _lines(sample: bytes) -> list[str]:
@@ -333,7 +333,9 @@ def _spread(one: _Opened) -> bytes | None:
 
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
     """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
-    kinds = {record.format == nginx_access.NAME for line in lines if (record := parse_line(line)) is not None and record.format}
+    kinds = {
+        record.format == nginx_access.NAME for line in lines if (record := detect.parse_line(line)) is not None and record.format
+    }
     if len(kinds) < 2:
         return None
     return _Reader("", False, _parse_other) if reader.is_access else _Reader(nginx_access.NAME, True, _parse_access)
@@ -350,17 +352,17 @@ def _parse_mixed(line: str) -> LogRecord | None:
 def _continues(line: str) -> bool:
     """Return whether a line of a paste goes on with nginx's entry before it, and is none of another program, nor behind a wrapper."""
     is_bare = unwrap(line).line.strip(_QUOTATION) == line.strip(_QUOTATION)
-    return is_bare and nginx_error.continues(line) and parse_line(line) is None
+    return is_bare and nginx_error.continues(line) and detect.parse_line(line) is None
 
 
 def _parse_access(line: str) -> LogRecord | None:
-    record = parse_line(line)
+    record = detect.parse_line(line)
     return record if record is not None and record.format == nginx_access.NAME else None
 
 
 def _parse_other(line: str) -> LogRecord | None:
     """Return what a line says that is no access line; of an access line its time."""
-    record = parse_line(line)
+    record = detect.parse_line(line)
     return LogRecord(at=record.at) if record is not None and record.format == nginx_access.NAME else record
 
 
@@ -371,14 +373,3 @@ def _has_time(record: LogRecord | None) -> bool:
 
 def _by_format(format: str, escape: str) -> _Reader:
     return _Reader(nginx_access.NAME, True, nginx_access.compile(format, escape).parse, format=format, escape=escape)
-
-
-def parse_line(line: str) -> LogRecord | None:
-    """Return what a line of any format says; of a line that means nothing, at least its time."""
-    record = detect.parse_any(line)
-    if record is not None and record.at is not None:
-        return record
-    at = stamps.find(line)
-    if record is None:
-        return LogRecord(at=at) if at else None
-    return msgspec.structs.replace(record, at=at)

@@ -93,7 +93,13 @@ def _once(line: str, today: date | None) -> Inner:
     for wrapper in _WRAPPERS:
         if match := wrapper.match(line):
             values = match.groupdict()
-            at = of_iso(values["iso"]) if values.get("iso") else _short(values["short"], today) if values.get("short") else None
+            at = (
+                of_iso(values["iso"])
+                if values.get("iso")
+                else short_time(values["short"], today)
+                if values.get("short")
+                else None
+            )
             inner = line[match.end() :]
             if match[0].strip() in ('"', "'", "`", "“", "‘"):
                 inner = inner.rstrip("\"'`”’,")
@@ -124,7 +130,7 @@ def _from_json(line: str) -> Inner:
     return Inner(text.rstrip("\r\n"), at, program if isinstance(program, str) else "")
 
 
-def _short(text: str, today: date | None) -> datetime | None:
+def short_time(text: str, today: date | None) -> datetime | None:
     """Return the time of `Nov 20 22:46:40` (RFC 3164) in the latest year that has this day and is not in the future."""
     last = today or datetime.now(UTC).date()
     month, day = MONTHS[text[:3]], int(text[4:6])

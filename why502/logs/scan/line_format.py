@@ -4,24 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from why502.gateways.apache.logs import log_format as apache_log_format
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import LineFormat
+from why502.logs import detect, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.logs import LogRecord
 
 NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
+DETECTED_LINES = 50  # of them, that every format is tried on
 _FITTING = 0.5
 
 Parse = Callable[[str], LogRecord | None]
 
 
 class Form(Value, frozen=True, kw_only=True):
-    """The way a log is read; a plain value, so that another machine reads it alike. `name` is the format's, "" for any."""
+    """The way a log is read; a plain value, so that another machine reads it alike. `name` is the format's, "" for any.
+
+    `wrapper` is what (nearly) every line stands in; it is removed before the line is read. It is found once for each log:
+
+    - `docker`: `{"log":"LINE\\n","stream":"stdout","time":"2026-03-04T05:06:07.123Z"}`, the json-file driver. A `log` that does not
+      end in a line feed goes on in the next line of its stream (16 KiB each).
+    - `cri`: `2026-03-04T05:06:07.123+02:00 stdout F LINE` of containerd and CRI-O. `P` in place of `F`: it goes on in the next line.
+    - `journal-json`: an entry of `journalctl -o json`, whose `MESSAGE` is a text or a list of bytes.
+    - `rfc3164`: `<190>Mar  4 05:06:07 host program[123]: LINE`; priority, host and process number may be missing. So does journalctl print.
+    - `rfc5424`: `<190>1 2026-03-04T05:06:07.123+02:00 host program 123 - - LINE`, with or without structured data.
+    - `syslog-iso`: `2026-03-04T05:06:07.123+02:00 host program[123]: LINE` of rsyslog, and of `journalctl -o short-iso`.
+    - `timestamp`: `2026-03-04T05:06:07.123Z LINE` of `kubectl logs --timestamps` and `docker logs -t`.
+    - `compose`: `web-1  | LINE` of `docker compose logs`.
+    - ``: none, or wrappers that differ from line to line: the general reader removes those.
+
+    A line's own time counts; the wrapper's only where the line has none.
+    """
 
     name: str = ""
+    wrapper: str = ""
     log_format: str = ""  # where the lines are known to be made by one
     escape: str = "default"
     w3c: tuple[str, ...] = ()  # the fields that a W3C log names
@@ -33,19 +54,31 @@ class Form(Value, frozen=True, kw_only=True):
         return self.name == NGINX_ERROR
 
     def parser(self) -> Parse:
-        """Return what reads one line."""
-        if self.log_format:
-            return nginx_access.compile(self.log_format, self.escape).parse
-        if self.w3c:
-            return template.w3c(self.w3c)
-        if self.name == nginx_access.NAME:
-            return nginx_access.parse
-        from why502.logs import detect
+        """Return what reads one line (or entry of lines). It depends on nothing but the line."""
+        return wrappers.within(self.wrapper, self._inner_parser()) if self.wrapper else self._inner_parser()
 
+    def continues(self) -> Callable[[str], bool] | None:
+        """Return what says whether a line goes on with the entry before it; None where each line is an entry."""
+        if not self.is_error_log:
+            return None
+        from why502.gateways.nginx.logs import error as nginx_error
+
+        return wrappers.of_inner(self.wrapper, nginx_error.continues) if self.wrapper else nginx_error.continues
+
+    def fits(self, lines: Sequence[str]) -> bool:
+        """Return whether most of the lines are of this form itself, and tell a time."""
+        parse = nginx_access.compile(self.log_format, self.escape).parse if self.log_format else self._inner_parser()
+        return _share(wrappers.within(self.wrapper, parse) if self.wrapper else parse, lines) >= _FITTING
+
+    def _inner_parser(self) -> Parse:
+        if self.log_format:
+            return _or_any(nginx_access.compile(self.log_format, self.escape).parse)
+        if self.w3c:
+            return _or_any(template.w3c(self.w3c))
         module = detect.named(self.name)
-        if self.is_error_log and module is not None:
-            return module.parse
-        return parse_any if module is None else _with_time(module.parse)
+        if module is None:
+            return detect.parse_line
+        return _or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
 
 
 def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
@@ -61,16 +94,36 @@ def find(head: bytes, given: Form | None = None) -> Form:
     lines = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]
     if head and not head.endswith(b"\n") and len(lines) > 1:
         lines.pop()
-    if given is not None and (not lines or _share(given.parser(), lines) >= 0.5):
+    if given is not None and (not lines or given.fits(lines)):
         return given
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
     if given is None and (found := template.infer(lines, only_combined=True)) is not None:  # the usual case, and the quickest
         return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
-    from why502.gateways.nginx.logs import error as nginx_error
-    from why502.logs import detect
+    likely = {name: wrappers.removed(name, lines) for name in wrappers.likely(lines)}
+    inner = {name: _of_content(texts, given) for name, texts in likely.items()}
+    for name, form in inner.items():  # lines that have a time of their own
+        if form.name and form.fits(likely[name]):
+            return structs.replace(form, wrapper=name)
+    bare = _of_content(lines, given)
+    if bare.name:
+        return bare
+    for name, form in inner.items():
+        if form.name and (name in wrappers.STRICT or structs.replace(form, wrapper=name).fits(lines)):
+            return structs.replace(form, wrapper=name)
+    return Form(wrapper=next((name for name in inner if name in wrappers.PARTIAL), ""))
 
-    name = detect.detect(lines)
+
+def _of_content(lines: list[str], given: Form | None) -> Form:
+    """Return the form of lines by what they hold."""
+    if given is not None and given.fits(lines):
+        return given
+    if given is None and (found := template.infer(lines, only_combined=True)) is not None:
+        return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
+    from why502.gateways.nginx.logs import error as nginx_error
+
+    sample = lines[:: max(1, len(lines) // DETECTED_LINES)]
+    name = detect.detect(sample)
     if name == nginx_error.NAME and _share(nginx_error.parse, lines) > 0:
         return Form(name=name)
     if given is not None and name in ("", nginx_access.NAME):
@@ -78,17 +131,20 @@ def find(head: bytes, given: Form | None = None) -> Form:
     if name in ("", nginx_access.NAME) and (found := template.infer(lines)) is not None:
         text, escape = found
         return Form(name=nginx_access.NAME, log_format=text, escape=escape)
-    if name == nginx_access.NAME and _share(nginx_access.parse, lines) >= _FITTING:
+    if name == nginx_access.NAME and _share(nginx_access.parse, sample) >= _FITTING:
         return Form(name=name)
     module = detect.named(name)
-    return Form(name=name) if module is not None and _share(_with_time(module.parse), lines) >= _FITTING else Form()
+    return Form(name=name) if module is not None and _share(_with_time(module.parse), sample) >= _FITTING else Form()
 
 
-def parse_any(line: str) -> LogRecord | None:
-    """Return what a line of any format says; of one that means nothing, its time alone."""
-    from why502.logs import summary
+def _or_any(parse: Parse) -> Parse:
+    """Return a parser of one format that leaves what is not of it to the general one: a log may hold lines of several."""
 
-    return summary.parse_line(line)
+    def read(line: str) -> LogRecord | None:
+        record = parse(line)
+        return record if record is not None else detect.parse_line(line)
+
+    return read
 
 
 def _with_time(parse: Parse) -> Parse:
@@ -96,7 +152,7 @@ def _with_time(parse: Parse) -> Parse:
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)
-        return record if record is not None and record.at is not None else parse_any(line)
+        return record if record is not None and record.at is not None else detect.parse_line(line)
 
     return read
 

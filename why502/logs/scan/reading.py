@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
-from why502.logs.lines import Entry, Window, entries, place
+from why502.logs.lines import Entry, Window, grouped, place
 from why502.logs.scan.counts import Said
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
-from why502.logs.window import LINE_BYTES, Chunk
+from why502.logs.stitching import Lines, Records
+from why502.logs.window import LINE_BYTES
+from why502.logs.wrappers import PARTIAL
 from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from why502.logs.scan.work import Ask, Part, Progress
 
 _TEXT = 200
+_AFTER_BYTES = 8 * LINE_BYTES  # behind a part, that are looked through for the end of its last message
 
 
 class Session(Protocol):
@@ -53,6 +56,8 @@ class Reader:
         self.counts = session.counts
         self.window = Window(self.ask.since, self.ask.until, zone(self.ask.localtime))
         self.at: int | None = None
+        self.lines = Lines(part.form.wrapper)
+        self.records = Records()
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     @cached_property
@@ -63,15 +68,64 @@ class Reader:
     def read(self, stream: BinaryIO) -> None:
         """Count the lines."""
         form = self.part.form
+        before = self._before(stream)
+        self.lines.begin_after(before)
+        for raw in before:
+            self._remember(raw)
         if form.is_error_log or not form.name:
             self._entries(stream)
-        elif (fast := self.session.compiled(form)) is not None:
+        elif not form.wrapper and (fast := self.session.compiled(form)) is not None:
             self._fast(stream, fast)
         else:
-            for chunk in chunks(stream, self.part):
-                self._lines(chunk)
-                self.progress(len(chunk.data))
-                self.session.check()
+            self._plain(stream)
+
+    def _before(self, stream: BinaryIO) -> list[bytes]:
+        """Return the last lines before the part, which may tell what its first ones mean."""
+        form, start = self.part.form, self.part.start
+        if not start or self.part.end is None or (form.log_format and form.wrapper not in PARTIAL):
+            return []
+        begin = max(start - LINE_BYTES, 0)
+        stream.seek(begin)
+        data = stream.read(start - begin)
+        if not data.endswith(b"\n"):  # the line that goes on beyond the edge belongs to the part before
+            rest = stream.read(LINE_BYTES)
+            data += rest[: rest.find(b"\n") + 1]
+        stream.seek(0)
+        return data.split(b"\n")[1 if begin else 0 : -1]
+
+    def _remember(self, raw: bytes) -> None:
+        """Take note of a line before the part, without counting it."""
+        if not self.part.form.log_format and (record := self.parse(raw.decode("utf-8", "surrogateescape").rstrip("\r"))):
+            self.records.follow(record)
+
+    def _plain(self, stream: BinaryIO) -> None:
+        """Count lines of which each is an entry."""
+        for start, raw in self._whole(stream):
+            self._line(raw, start)
+
+    def _whole(self, stream: BinaryIO, goes_on: Callable[[str], bool] | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of the part and where each begins; long messages joined again."""
+        end = 0
+        for chunk in chunks(stream, self.part, goes_on):
+            start = chunk.start
+            for raw in chunk.data.split(b"\n"):
+                if raw and (found := self.lines.feed(start, raw)) is not None:
+                    yield found
+                start += len(raw) + 1
+            end = chunk.start + len(chunk.data)
+            self.progress(len(chunk.data))
+            self.session.check()
+        if self.lines.is_open:
+            yield from self.lines.close(self._after(stream, end))
+
+    def _after(self, stream: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines behind the part, as far as the end of its last message may stand there."""
+        if self.part.end is None:
+            return
+        stream.seek(end)
+        for raw in stream.read(_AFTER_BYTES).split(b"\n"):
+            yield end, raw
+            end += len(raw) + 1
 
     def _fast(self, stream: BinaryIO, fast: native.Reader) -> None:
         for start, length in filled(stream, self.part, fast):
@@ -91,13 +145,6 @@ class Reader:
             if record is not None and record.at is not None:
                 self.at = int(self.window.seconds(record.at) // 1)
 
-    def _lines(self, chunk: Chunk) -> None:
-        start = chunk.start
-        for raw in chunk.data.split(b"\n"):
-            if raw:
-                self._line(raw, start)
-            start += len(raw) + 1
-
     def _line(self, raw: bytes, start: int) -> None:
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
         if not text.strip() or (text[0] == "#" and self.part.form.w3c):
@@ -105,11 +152,8 @@ class Reader:
         self._record(self.parse(text), text, start)
 
     def _entries(self, stream: BinaryIO) -> None:
-        from why502.gateways.nginx.logs.error import continues
-
-        goes_on = continues if self.part.form.is_error_log else None
-        whole = entries(_told(chunks(stream, self.part, goes_on=goes_on), self.progress), goes_on)
-        for number, entry in enumerate(whole):
+        goes_on = self.part.form.continues()
+        for number, entry in enumerate(grouped(self._whole(stream, goes_on), goes_on)):
             if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
                 continue  # the part before read it
             self._entry(entry)
@@ -120,7 +164,10 @@ class Reader:
     def _record(self, record: LogRecord | None, text: str, start: int) -> None:
         order = (self.part.index, start)
         where = "standard input" if self.part.path == "-" else self.part.path
-        if record is None or (not record.format and not self.part.form.name):
+        if record is not None:
+            record = self.records.follow(record)
+        form = self.part.form
+        if record is None or (not record.format and (not form.name or form.log_format)):
             if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
                 return
             if self.is_prose:
@@ -140,7 +187,7 @@ class Reader:
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self.counts.add(record, at)
             return
-        if record.symptom is None:
+        if record.symptom is None or record.is_repeat:
             self.counts.lines += 1
             return
         said = Said(
@@ -170,9 +217,3 @@ def _is_wanted(status: int | None, only: str) -> bool:
 def zone(localtime: bytes) -> tzinfo:
     """Return the zone of a tzfile(5), UTC for none."""
     return ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
-
-
-def _told(source: Iterator[Chunk], progress: Progress) -> Iterator[Chunk]:
-    for chunk in source:
-        yield chunk
-        progress(len(chunk.data))

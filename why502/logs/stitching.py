@@ -1,0 +1,157 @@
+"""What a line says together with the lines before it in its stream: one object for each log that is read, none for the program.
+
+Parsers hold no state. `Lines` joins the parts of long messages, `Records` compares records with those before them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from why502.logs import detect, wrappers
+from why502.logs.window import LINE_BYTES, Chunk
+from why502.model.logs import LogRecord
+
+Stitch = Callable[[LogRecord], LogRecord]
+_CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,24} (stdout|stderr) )([FP])((?::\w{1,20})* ?)")
+_WHOLE = re.compile(rb'^\{"log":"(?:[^"\\]|\\.)*+(?<=\\n)",')  # a `log` that ends with a line feed
+
+
+class _Docker(msgspec.Struct):
+    """A line of Docker's json-file driver."""
+
+    log: str
+    stream: str = ""
+    time: str = ""
+
+
+class _Held:
+    """The parts of a message whose end has not come yet. `head`: what its joined line begins with, or its first line whole."""
+
+    def __init__(self, start: int, head: bytes, text: bytes, *, is_wanted: bool = True) -> None:
+        self.start = start
+        self.head = head
+        self.text = bytearray(text)
+        self.is_wanted = is_wanted
+
+    def add(self, text: bytes) -> None:
+        """Add a part; what is beyond the longest line is dropped."""
+        self.text += text[: max(LINE_BYTES - len(self.text), 0)]
+
+
+class Lines:
+    """Joins the parts that a container runtime made of one long line, for each stream (stdout, stderr) by itself."""
+
+    def __init__(self, wrapper: str) -> None:
+        self._split = {wrappers.CRI: _of_cri, wrappers.DOCKER: _of_docker}.get(wrapper)
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the end of some message is missing."""
+        return bool(self._held)
+
+    def feed(self, start: int, raw: bytes) -> tuple[int, bytes] | None:
+        """Return the next whole line and the byte where it begins; None where its end is still to come, or it is of no interest."""
+        if self._split is None or (not self._held and _WHOLE.search(raw)) or (part := self._split(raw)) is None:
+            return start, raw
+        stream, head, text, is_end = part
+        held = self._held.get(stream)
+        if held is None:
+            if is_end:
+                return start, raw
+            self._held[stream] = _Held(start, head, text)
+            return None
+        held.add(text)
+        if not is_end:
+            return None
+        del self._held[stream]
+        return (held.start, _joined(held)) if held.is_wanted else None
+
+    def rest(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the messages whose end never came."""
+        for held in self._held.values():
+            if held.is_wanted:
+                yield held.start, _joined(held)
+        self._held.clear()
+
+    def begin_after(self, before: Iterable[bytes]) -> None:
+        """Leave out the ends of messages that began in the lines before the first one."""
+        for raw in before:
+            self.feed(0, raw)
+        for held in self._held.values():
+            held.is_wanted = False
+
+    def close(self, following: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the messages that began before and end in the lines that follow, then those whose end never came."""
+        for start, raw in following:
+            part = self._split(raw) if self._split else None
+            if part is not None and part[0] in self._held and (whole := self.feed(start, raw)) is not None:
+                yield whole
+            if not self.is_open:
+                return
+        yield from self.rest()
+
+
+def whole_lines(source: Iterable[Chunk], wrapper: str) -> Iterator[Chunk]:
+    """Yield the chunks with long messages joined at their last line; the lines of their other parts are empty, so that numbers stay right."""
+    if wrapper not in wrappers.PARTIAL:
+        yield from source
+        return
+    lines, last = Lines(wrapper), Chunk(b"", 0, None)
+    for last in source:
+        yield last._replace(data=b"\n".join(_whole(lines, raw) for raw in last.data.split(b"\n")))
+    if rest := [raw for _, raw in lines.rest()]:
+        yield Chunk(b"\n".join(rest), last.start + len(last.data), None)
+
+
+def _whole(lines: Lines, raw: bytes) -> bytes:
+    found = lines.feed(0, raw)
+    return b"" if found is None else found[1]
+
+
+class Records:
+    """Compares the records of one log with those before them, where a product tells of one failure in several lines."""
+
+    def __init__(self) -> None:
+        self._stitches: dict[str, Stitch | None] = {}
+
+    def follow(self, record: LogRecord) -> LogRecord:
+        """Return what a record says after those that came before."""
+        name = record.format
+        if name not in self._stitches:
+            self._stitches[name] = stitch(name)
+        found = self._stitches[name]
+        return record if found is None else found(record)
+
+
+def stitch(name: str) -> Stitch | None:
+    """Return what compares the records of one stream of a format; None where each line of that format stands by itself."""
+    made: Callable[[], Stitch] | None = getattr(detect.named(name), "stitcher", None) if name else None
+    return None if made is None else made()
+
+
+def _of_cri(raw: bytes) -> tuple[str, bytes, bytes, bool] | None:
+    """Return the stream, the head of the joined line, the part of the message and whether it ends with it; None for another line."""
+    match = _CRI.match(raw)
+    if match is None:
+        return None
+    return match[2].decode(), match[1] + b"F ", raw[match.end() :].rstrip(b"\r"), match[3] == b"F"
+
+
+def _of_docker(raw: bytes) -> tuple[str, bytes, bytes, bool] | None:
+    try:
+        entry = msgspec.json.decode(raw, type=_Docker)
+    except (ValueError, RecursionError):
+        return None
+    return entry.stream[:64], raw, entry.log.encode(), entry.log.endswith("\n")
+
+
+def _joined(held: _Held) -> bytes:
+    if not held.head.startswith(b"{"):
+        return held.head + held.text
+    entry = msgspec.json.decode(held.head, type=_Docker)
+    entry.log = held.text.decode("utf-8", "replace")
+    return msgspec.json.encode(entry)

@@ -1,0 +1,198 @@
+"""The wrapper that every line of a log stands in, found once for each log and then removed from each line.
+
+What people paste has wrappers of all kinds, one inside the other: `unwrap` is for that. A wrapper here is of a whole log, has one
+strict form, and takes microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from why502.logs.unwrap import short_time
+from why502.model import foreign_json
+from why502.model.logs import LogRecord
+from why502.model.times import of_epoch, of_iso, whole_number
+
+DOCKER = "docker"
+CRI = "cri"
+JOURNAL_JSON = "journal-json"
+RFC3164 = "rfc3164"
+RFC5424 = "rfc5424"
+SYSLOG_ISO = "syslog-iso"
+TIMESTAMP = "timestamp"
+COMPOSE = "compose"
+PARTIAL = frozenset({DOCKER, CRI})  # wrappers that cut a long message into several lines
+STRICT = frozenset({DOCKER, CRI, JOURNAL_JSON, RFC5424})  # what stands in one of these cannot be taken for anything else
+_FITTING = 0.9  # share of the lines that must stand in a wrapper
+
+_ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
+_PRIORITY = r"(?:<\d{1,3}>)?"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
+_PATTERNS = {
+    CRI: rf"(?P<stamp>{_ISO}) (?:stdout|stderr) [FP](?::\w{{1,20}})* ?",
+    RFC5424: rf"<\d{{1,3}}>1 (?P<stamp>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[(?:[^\]\\]|\\.){{0,2000}}\])++) ?(?:\ufeff)?",
+    RFC3164: rf"{_PRIORITY}(?P<stamp>{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,6}})?) (?:[\w.:-]{{1,255}} )?{_TAG}",
+    SYSLOG_ISO: rf"{_PRIORITY}(?P<stamp>{_ISO}) [\w.:-]{{1,255}} {_TAG}",
+    TIMESTAMP: rf"(?P<stamp>{_ISO}) ",
+    COMPOSE: r"(?P<program>[A-Za-z][\w.-]{0,119}) *\| ?",
+}
+
+
+_Entry = TypeVar("_Entry", bound=msgspec.Struct)
+
+
+class Unwrapped(NamedTuple):
+    """A line without its wrapper; the wrapper's time as it is written, and the program that it names, "" without."""
+
+    line: str
+    stamp: str = ""
+    program: str = ""
+
+
+Remove = Callable[[str], Unwrapped | None]
+Parse = Callable[[str], LogRecord | None]
+
+
+class _Docker(msgspec.Struct):
+    """A line of Docker's json-file driver."""
+
+    log: str
+    time: str
+
+
+class _Journal(msgspec.Struct):
+    """An entry of `journalctl -o json`; a message that is no UTF-8 is a list of its bytes."""
+
+    MESSAGE: str | list[int]
+    realtime: str | None = msgspec.field(default=None, name="__REALTIME_TIMESTAMP")
+    source: str | None = msgspec.field(default=None, name="_SOURCE_REALTIME_TIMESTAMP")
+    identifier: str | list[int] | None = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
+    command: str | list[int] | None = msgspec.field(default=None, name="_COMM")
+
+
+def likely(lines: Sequence[str]) -> list[str]:
+    """Return the names of the wrappers that (nearly) all of these lines stand in, the most particular one first."""
+    return [
+        name
+        for name in (DOCKER, JOURNAL_JSON, *_PATTERNS)
+        if lines and sum(1 for line in lines if REMOVERS[name](line) is not None) >= _FITTING * len(lines)
+    ]
+
+
+def removed(name: str, lines: Sequence[str]) -> list[str]:
+    """Return the lines without their wrapper, those that have none as they are."""
+    remove = REMOVERS[name]
+    return [line if (found := remove(line)) is None else found.line for line in lines]
+
+
+def within(name: str, parse: Parse) -> Parse:
+    """Return what reads lines in a wrapper. The wrapper's time and program count where the line itself tells none."""
+    remove = REMOVERS[name]
+
+    def read(line: str) -> LogRecord | None:
+        found = remove(line)
+        if found is None:
+            return parse(line) if "\n" not in line else _entry(line)
+        if "\n" in found.line and name != JOURNAL_JSON:
+            return _entry(line)
+        return _told(found, parse(found.line))
+
+    def _entry(text: str) -> LogRecord | None:
+        """Return what an entry of several lines says, each in a wrapper."""
+        first, *more = text.split("\n")
+        found = remove(first) or Unwrapped(first)
+        return _told(found, parse("\n".join([found.line, *removed(name, more)])))
+
+    def _told(found: Unwrapped, record: LogRecord | None) -> LogRecord | None:
+        if record is None or (record.at is not None and record.program):
+            return record
+        at = record.at or time_of(name, found.stamp)
+        return msgspec.structs.replace(record, at=at, program=record.program or found.program)
+
+    return read
+
+
+def of_inner(name: str, continues: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Return the same of lines in a wrapper."""
+    remove = REMOVERS[name]
+
+    def read(line: str) -> bool:
+        found = remove(line)
+        return continues(line if found is None else found.line)
+
+    return read
+
+
+def time_of(name: str, stamp: str) -> datetime | None:
+    """Return the time that a wrapper of this name tells; None where it tells none."""
+    if name == RFC3164:
+        return short_time(stamp)
+    if name == JOURNAL_JSON:
+        micros = whole_number(stamp)
+        return None if micros is None else of_epoch(micros / 1e6)
+    return of_iso(stamp)
+
+
+def _pattern(name: str) -> Remove:
+    compiled = re.compile(_PATTERNS[name], re.ASCII)
+    has_stamp, has_program = "stamp" in compiled.groupindex, "program" in compiled.groupindex
+
+    def remove(line: str) -> Unwrapped | None:
+        match = compiled.match(line)
+        if match is None:
+            return None
+        program = match["program"].rpartition("/")[2] if has_program and name != COMPOSE else ""
+        return Unwrapped(line[match.end() :], match["stamp"] if has_stamp else "", program)
+
+    return remove
+
+
+def _docker() -> Remove:
+    decoder = msgspec.json.Decoder(_Docker)
+
+    def remove(line: str) -> Unwrapped | None:
+        found = _decoded(decoder, line)
+        return None if found is None else Unwrapped(found.log.rstrip("\r\n"), found.time)
+
+    return remove
+
+
+def _journal() -> Remove:
+    decoder = msgspec.json.Decoder(_Journal)
+
+    def remove(line: str) -> Unwrapped | None:
+        found = _decoded(decoder, line)
+        stamp = found and (found.source or found.realtime)
+        if found is None or not stamp:
+            return None
+        text, program = found.MESSAGE, found.identifier or found.command
+        if isinstance(text, list):
+            text = bytes(byte for byte in text if 0 <= byte < 256).decode("utf-8", "surrogateescape")
+        return Unwrapped(text.rstrip("\r\n"), stamp, program if isinstance(program, str) else "")
+
+    return remove
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Entry], line: str) -> _Entry | None:
+    """Return the entry; None for what is none. Bytes that are no UTF-8 become U+FFFD."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        return decoder.decode(line)
+    except (ValueError, RecursionError):
+        pass
+    if line.isascii():
+        return None
+    try:
+        return msgspec.convert(foreign_json.decode(line), decoder.type)
+    except (ValueError, RecursionError):
+        return None
+
+
+REMOVERS: dict[str, Remove] = {DOCKER: _docker(), JOURNAL_JSON: _journal(), **{name: _pattern(name) for name in _PATTERNS}}
