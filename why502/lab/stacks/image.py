@@ -34,6 +34,7 @@ UNITS_OFF = (
     ).split(),
     *("unattended-upgrades nftables ufw cron uwsgi puma unicorn e2scrub_reap spawn-fcgi").split(),
     *("rsyslog lighttpd webhook prometheus-alertmanager mosquitto pgbouncer").split(),
+    *("beanstalkd fail2ban nats-server redis-sentinel thin").split(),
     *("fcgiwrap.socket epmd.socket certbot.timer apt-daily.timer apt-daily-upgrade.timer logrotate.timer man-db.timer").split(),
     *("phpsessionclean.timer e2scrub_all.timer dpkg-db-backup.timer fstrim.timer apache-htcacheclean").split(),
 )
@@ -136,6 +137,11 @@ def _quiet(root: Path) -> None:
     """Turn every service off, and make what a freshly installed machine has and a container lacks."""
     for unit in UNITS_OFF:
         subprocess.run(["systemctl", f"--root={root}", "disable", unit], check=False, capture_output=True)
+    for module in ("mods-enabled/passenger.*", "mods-enabled/security2.*"):  # a stack that wants them says so (a2enmod)
+        for link in (root / "etc/apache2").glob(module):
+            link.unlink()
+    for link in (root / "etc/nginx/modules-enabled").glob("*js*.conf"):
+        link.unlink()
     (root / "etc/hostname").write_text("web1\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost web1\n::1 localhost ip6-localhost\n")
     (root / "etc/resolv.conf").unlink(missing_ok=True)
