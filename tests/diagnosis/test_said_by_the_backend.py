@@ -11,6 +11,7 @@ from why502.diagnosis.index import placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.apache.logs import httpd
 from why502.model.config import Peer, Position, Route, Setting
+from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.snapshot import (
@@ -87,7 +88,7 @@ def _lost(*, at_path: bool, running: bool = True, other: str = "sites") -> Snaps
         proxies=(Proxy(pid=3, routes=(_route(SOCKET),)),),
         listeners=(Listener(target=SOCKET, pids=(7,), is_at_path=at_path),),
         processes=(Process(pid=7, name="gunicorn", unit="shop.service"),),
-        socket_paths=(SocketPath(path=SOCKET.path, kind="missing"),),
+        socket_paths=(SocketPath(path=SOCKET.path, kind=FileKind.MISSING),),
         services=services,
         events=(stopped,),
         logs=LogSummary(tallies=(tally,), requests=60, has_access=True),

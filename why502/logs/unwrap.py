@@ -130,7 +130,7 @@ def _from_json(line: str) -> Inner:
     return Inner(text.rstrip("\r\n"), at, program if isinstance(program, str) else "")
 
 
-def short_time(text: str, today: date | None) -> datetime | None:
+def short_time(text: str, today: date | None = None) -> datetime | None:
     """Return the time of `Nov 20 22:46:40` (RFC 3164) in the latest year that has this day and is not in the future."""
     last = today or datetime.now(UTC).date()
     month, day = MONTHS[text[:3]], int(text[4:6])
