@@ -10,16 +10,18 @@ from why502.diagnosis.engine import diagnose
 from why502.diagnosis.index import placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.apache.logs import httpd
+from why502.gateways.caddy import logs as caddy
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.file_kind import FileKind
-from why502.model.finding import ASSERTED, Finding
-from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.finding import ASSERTED, Finding, Verdict
+from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally
 from why502.model.snapshot import (
     ConfigFile,
     ConfigProblem,
     Event,
     Listener,
     PhpPool,
+    Probe,
     Process,
     Proxy,
     Service,
@@ -213,3 +215,20 @@ def test_a_program_that_died_beside_all_that_works_is_nobodys_crash() -> None:
     pool = PhpPool(name="shop", file="/etc/php/pool.d/shop.conf", target=Target.unix("/run/php/shop.sock"), master_pid=4)
     logs = LogSummary(requests=60, by_status={"200": 60}, has_access=True)
     assert _first(Snapshot(taken_at=AT, proxies=(Proxy(pid=3),), php_pools=(pool,), events=(dead,), logs=logs)) is None
+
+
+@pytest.mark.parametrize(("error", "expected"), [("context canceled", Verdict.HEALTHY), ("unexpected EOF", Verdict.PROBLEM)])
+def test_downloads_that_users_of_caddy_cancel(error: str, expected: Verdict) -> None:
+    line = f'{{"level":"error","ts":1795381482.6,"logger":"http.handlers.reverse_proxy","msg":"aborting with incomplete response","error":"{error}"}}'
+    record = caddy.parse(line)
+    assert record is not None and record.symptom is not None
+    tally = Tally(symptom=record.symptom, proxy="caddy", phase=record.phase, count=9, first=AT, last=AT)
+    route = Route(proxy="caddy", peers=(Peer(name=str(APP), target=APP),))
+    probe = Probe(target=APP, request="GET /", status=200, at=AT)
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(kind="caddy", pid=3, routes=(route,)),),
+        probes=(probe,),
+        logs=LogSummary(files=(LogFile(path="journalctl -u caddy.service"),), tallies=(tally,)),
+    )
+    assert diagnose(here).verdict is expected

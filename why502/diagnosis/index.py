@@ -150,11 +150,10 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
     requests = next((x.attempts for x in (logs.targets if logs else ()) if x.target == target), logs.requests if logs else 0)
     if not tallies:
         return False
-    if not requests:
-        is_few = sum(tally.count for tally in tallies) < FEW
-        return is_few and any(probe.symptom is None and probe.is_answer for probe in snapshot.probes or ())
     waited = [tally for tally in tallies if tally.phase not in (Phase.READ_BODY, Phase.UPGRADED)]
     count = sum(tally.count for tally in waited)
+    if not requests:
+        return count < FEW and any(probe.symptom is None and probe.is_answer for probe in snapshot.probes or ())
     longest_s = max((tally.duration_max_s or 0.0 for tally in waited), default=0.0)
     is_often = count >= 3 and count >= 0.2 * requests
     is_long = count >= 10 and count >= 0.1 * requests and longest_s >= 10

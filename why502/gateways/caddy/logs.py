@@ -14,7 +14,7 @@ from why502.gateways.codes import Code
 from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.phrases import share
-from why502.model.logs import LogRecord, Symptom
+from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "caddy"
 MARKS = (
@@ -116,6 +116,10 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
         return said(row, **common)
     causes: tuple[str, ...] = ("keepalive-race", "premature-close") if "idle connection" in text else ()
     row = Code(code="", message="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
+    if (
+        found.symptom is Symptom.CLIENT_CLOSED and "incomplete response" in message
+    ):  # it had been answered: a download that was cancelled
+        common["phase"] = Phase.READ_BODY
     return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
 
 
