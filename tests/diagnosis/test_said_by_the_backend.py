@@ -11,6 +11,8 @@ from why502.diagnosis.index import placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.apache.logs import httpd
 from why502.gateways.caddy import logs as caddy
+from why502.gateways.envoy.codes import PRODUCT as ENVOY
+from why502.gateways.varnish import config as varnish
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding, Verdict
@@ -232,3 +234,33 @@ def test_downloads_that_users_of_caddy_cancel(error: str, expected: Verdict) -> 
         logs=LogSummary(files=(LogFile(path="journalctl -u caddy.service"),), tallies=(tally,)),
     )
     assert diagnose(here).verdict is expected
+
+
+THROTTLED = 'sub vcl_recv { if (vsthrottle.is_denied(client.identity, 15, 10s)) { return (synth(503, "Too many")); } }'
+MAINTAINED = 'sub vcl_recv { if (req.url ~ "^/x") { return (synth(503, "Back soon")); } }'
+
+
+@pytest.mark.parametrize(
+    ("vcl", "expected"),
+    [(THROTTLED, "rate-limited"), (MAINTAINED, "maintenance-response"), (THROTTLED + MAINTAINED, "maintenance-response")],
+)
+def test_what_varnish_answers_above_a_rate(vcl: str, expected: str) -> None:
+    found = varnish.load(f'vcl 4.1; backend a {{ .host = "127.0.0.1"; .port = "3000"; }} {vcl}', "/etc/varnish/default.vcl")
+    proxy = Proxy(kind="varnish", pid=3, routes=found.routes, upstreams=found.upstreams, answers=found.answers)
+    tally = Tally(symptom=Symptom.OWN_STATUS, proxy="varnish", status=503, count=9, first=AT, last=AT)
+    first = _first(Snapshot(taken_at=AT, proxies=(proxy,), logs=LogSummary(tallies=(tally,), requests=60, has_access=True)))
+    assert first is not None and first.cause == expected
+
+
+def test_limits_in_the_words_of_other_gateways() -> None:
+    line = (
+        "[Sun Nov 22 20:18:22.8 2026] [qos:error] [pid 2:tid 1] [client 203.0.113.9:4000] mod_qos(010): access denied,"
+        " QS_LocRequestLimit* rule: /app(5), concurrent requests=6, c=203.0.113.9"
+    )
+    record = httpd.parse(line)
+    assert record is not None and record.symptom is Symptom.RATE_LIMITED
+    assert {name for name, code in ENVOY.codes.items() if code.symptom is Symptom.RATE_LIMITED} == {
+        "RL",
+        "request_rate_limited",
+        "local_rate_limited",
+    }

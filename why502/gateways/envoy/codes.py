@@ -78,6 +78,8 @@ DETAILS = (  # prefixes of RESPONSE_CODE_DETAILS that are more specific than the
     code("via_upstream", "the backend itself sent that status", Symptom.UPSTREAM_STATUS, "upstream-error-status"),
     code("no_healthy_upstream", "the cluster has no healthy host", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members health-check-misconfigured"),
     code("cluster_not_found", "the route names a cluster that does not exist", Symptom.ROUTE_TARGET_MISSING, "route-target-missing"),
+    code("request_rate_limited", "the rate limit service rejected the request", Symptom.RATE_LIMITED, "rate-limited", "429"),
+    code("local_rate_limited", "the local rate limit filter rejected the request", Symptom.RATE_LIMITED, "rate-limited", "429"),
     code("route_not_found", "no route matches", Symptom.ROUTE_MISSING, "route-not-found"),
     code("maintenance_mode", "the cluster is in maintenance mode", Symptom.OWN_STATUS, "maintenance-response"),
     code("direct_response", "Envoy is configured to return this response itself", Symptom.OWN_STATUS, "maintenance-response"),

@@ -18,6 +18,7 @@ CONNECT_S, FIRST_BYTE_S = 3.5, 60.0  # varnishd(1): connect_timeout, first_byte_
 HEADER_BYTES = 32 << 10  # varnishd(1): http_resp_size
 _MOST_TOKENS = 200_000
 _SERVER_ERROR = 500
+_CONDITION_TOKENS = 60
 _TOKEN = re.compile(
     r"(?P<skip>\s++|#[^\n]*+|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?)"
     r"|(?P<long>\{\"(?:[^\"]|\"(?!\}))*+(?:\"\})?|\"\"\"(?:[^\"]|\"(?!\"\"))*+(?:\"\"\")?)"
@@ -164,8 +165,17 @@ def _answers(tokens: list[Token], file: str) -> list[Answer]:
         if token.text == "synth" and not token.is_text and tokens[at + 1].text == "(":
             status = whole_number(tokens[at + 2].text, 3)
             if status is not None and status >= _SERVER_ERROR:
-                found.append(Answer(status=status, at=Position(file=file, line=token.line)))
+                is_limit = _is_throttled(tokens, at)
+                found.append(Answer(status=status, at=Position(file=file, line=token.line), is_limit=is_limit))
     return found
+
+
+def _is_throttled(tokens: list[Token], at: int) -> bool:
+    """Return whether the `if` right around a response asks vmod_vsthrottle (is_denied)."""
+    before = [token.text for token in tokens[max(0, at - _CONDITION_TOKENS) : at] if not token.is_text]
+    opened = max((place for place, text in enumerate(before) if text == "if"), default=None)
+    condition = before[opened:] if opened is not None else []
+    return "}" not in condition and any(text.startswith("vsthrottle.") for text in condition)
 
 
 def _time(token: Token | None, default: float) -> float:

@@ -39,6 +39,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     refused = case.tally(Symptom.RATE_LIMITED)
     zones = {tally.detail for tally in case.tallies if tally.symptom is Symptom.RATE_LIMITED}
     own = [tally for tally in case.tallies if tally.symptom in (Symptom.OWN_STATUS, Symptom.GATEWAY_STATUS)]
+    rules = [(proxy.kind, answer) for proxy in case.proxies for answer in proxy.answers]
+    for tally in () if refused else own:
+        fitting = [rule for kind, rule in rules if kind == tally.proxy and rule.status == tally.status]
+        if fitting and all(rule.is_limit for rule in fitting):
+            yield supports(f"only a limit of rates answers {tally.status} in the configuration", str(fitting[0].at or ""), PROOF)
+            break
     told = set()
     for route in case.routes:
         for name in LIMITS:

@@ -132,6 +132,7 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
         (r"^/\S{1,500}: Invalid command '[^']{1,60}', perhaps misspelled", row("htaccess", "a module that the .htaccess file needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
         (r"^/\S{0,500}/\.[\w.-]{1,60}: (?!Invalid command)(?=\S)", row("htaccess", "a directive in a .htaccess file is refused", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-module-missing", "500")),
+        (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
 )  # fmt: skip
