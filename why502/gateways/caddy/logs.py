@@ -13,10 +13,21 @@ from typing import Any
 from why502.gateways.codes import Code
 from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
 from why502.logs.go_errors import understand
+from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "caddy"
+LAYOUTS = tuple(
+    Members(
+        members={
+            "logger": "key", "ts": "time", "status": "status", f"request.{client}": "client", "request.host": "server",
+            "request.method": "method", "request.uri": "uri", "duration": "total",
+        },
+        clock="seconds", expects={"key": "http.log.access"},
+    )
+    for client in ("client_ip", "remote_ip")
+)  # fmt: skip
 MARKS = (
     b"http.log",
     b"http.handlers",

@@ -13,10 +13,30 @@ from msgspec.structs import replace
 from why502.gateways.codes import Code
 from why502.gateways.envoy.codes import DETAILS, PRODUCT
 from why502.logs.coded import LIMIT, epoch, iso, members, number, said, target, text_of
+from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "envoy"
+_MS = {"total": 10**6}
+LAYOUTS = (
+    Text(
+        template='[{time}] "{request}" {status} {key} {_} {_} {total} {_} "{client}" "{_}" "{_}" "{server}" "{address}"',
+        clock="iso", units=_MS, flags=("addressed",), where=address_of,
+    ),
+    Text(
+        template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {_} {_} {total} {_} "{_}" "{_}" "{_}" "{server}" "{address}" {_} {_} {_} {client} {_} {_}',
+        clock="iso", units=_MS, flags=("addressed", "port"), where=address_of,
+    ),
+    Members(
+        members={
+            "start_time": "time", "method": "method", "path": "uri", "response_code": "status", "response_flags": "key",
+            "response_code_details": "key2", "upstream_transport_failure_reason": "key3", "duration": "total",
+            "upstream_host": "address", "downstream_remote_address": "client", "authority": "server",
+        },
+        clock="iso", units=_MS, flags=("addressed", "port"), where=address_of,
+    ),
+)  # fmt: skip
 MARKS = (
     *(b"503 U", b"504 U", b"502 U", b"503 N", b"404 N", b"503 L", b"0 UF,"),
     *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),

@@ -14,10 +14,17 @@ from msgspec.structs import replace
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
 from why502.logs.coded import LIMIT, clf, members, number, said, text_of
+from why502.logs.native.described import Text
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "haproxy"
+_HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {_} {_} {_} {key} {_} {_} "
+_MS = dict.fromkeys(("connect", "header", "total"), 10**6)
+LAYOUTS = tuple(
+    Text(template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~")
+    for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # headers that are captured stand in braces
+)
 MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
     *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"Layer4 ", b"Layer6 ", b"Layer7 "),

@@ -9,10 +9,17 @@ import re
 
 from why502.gateways.codes import Code, code
 from why502.logs.coded import LIMIT, clf, number, said, seconds, target
+from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
 
 NAME = "ingress_nginx"
+LAYOUTS = (
+    Text(
+        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} {total} [{_}] [{_}] {address} {_} {response} {answer} {_}',
+        clock="common", flags=("addressed",), where=address_of,
+    ),
+)  # fmt: skip
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")
 _ACCESS = re.compile(
     r"(?P<client>\S{1,100}) - (?:\[[^\]]{0,500}\] - )?(?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>[^\"]*)\" (?P<status>\d{3}) "

@@ -11,10 +11,28 @@ from typing import Any
 from why502.gateways.codes import Code, code
 from why502.logs.coded import LIMIT, clf, iso, members, number, said, seconds, target, text_of
 from why502.logs.go_errors import understand
+from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "traefik"
+_NS = {"total": 1, "response": 1}
+LAYOUTS = (
+    Text(
+        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} "{_}" "{address}" {total}ms',
+        clock="common", units={"total": 10**6}, flags=("addressed", "escaped"), where=address_of,
+    ),
+    *(
+        Members(
+            members={
+                time: "time", "RequestMethod": "method", "RequestPath": "uri", "DownstreamStatus": "status", "OriginStatus": "answer",
+                "ServiceAddr": "address", "ClientHost": "client", "RequestHost": "server", "Duration": "total", "OriginDuration": "response",
+            },
+            clock="iso", units=_NS, flags=("addressed",), where=address_of,
+        )
+        for time in ("StartUTC", "time")
+    ),
+)  # fmt: skip
 MARKS = (
     *(b"caused by: ", b"Bad Gateway", b"Gateway Timeout", b"Client Closed Request", b"Internal Server Error", b"traefik", b"DownstreamStatus"),
     *(b"OriginStatus", b"level=", b"ms", b"Health check failed", b"Could not find network", b"no available server"),

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from why502.gateways.apache.logs.log_format import APACHE
 from why502.gateways.nginx.logs.log_format import json_keys
+from why502.logs.native.described import Described, columns, hexadecimal
+from why502.logs.native.roles import (
+    ADDRESS,
+    ANSWER,
+    CLIENT,
+    CONNECT,
+    HEADER,
+    IS_LIST,
+    IS_NUMBER,
+    METHOD,
+    REQUEST,
+    RESPONSE,
+    SERVER,
+    STATUS,
+    TIME,
+    TOTAL,
+    URI,
+)
 from why502.logs.verdicts import Fields
 from why502.model.logs import LogRecord
 from why502.model.target import Target
@@ -16,8 +34,6 @@ from why502.model.target import Target
 if TYPE_CHECKING:
     from why502.logs.scan.line_format import Form
 
-TIME, STATUS, REQUEST, METHOD, URI, CLIENT, SERVER, ADDRESS, ANSWER, CONNECT, HEADER, RESPONSE, TOTAL = range(1, 14)
-_IS_NUMBER, _IS_LIST = 1, 2
 _ROLES = {
     "status": STATUS,
     "request": REQUEST,
@@ -52,14 +68,48 @@ class Layout:
     where: Callable[[str], str]
 
 
-def of_form(form: Form) -> Layout | None:
-    """Return the layout of a form; None where only Python can read it."""
-    if not form.log_format:
-        return None
-    program = _of_members(form.log_format) or _of_fields(form.log_format, form.escape)
-    if program is None:
-        return None
-    return Layout(tuple(program), form.parser(), Fields.of(form.log_format), nginx_target)
+_WRAPPERS = {  # how what a line stands in is taken off (why502/logs/wrappers.py)
+    "": [],
+    "docker": [f"wrap json-line {hexadecimal('log')}"],
+    "journal-json": [f"wrap json {hexadecimal('MESSAGE')}"],
+    "cri": ["wrap token", "wrap token", f"wrap literal {hexadecimal('F ')}"],
+    "rfc3164": ["wrap priority", "wrap fixed 16", "wrap tag"],
+    "syslog-iso": ["wrap priority", "wrap token", "wrap tag"],
+    "rfc5424": [f"wrap until {hexadecimal('>1 ')}", *["wrap token"] * 5, f"wrap literal {hexadecimal('- ')}"],
+    "timestamp": ["wrap token"],
+    "compose": [f"wrap until {hexadecimal('| ')}"],
+}
+_W3C = {
+    "date": "date",
+    "time": "time",
+    "sc-status": "status",
+    "c-ip": "client",
+    "cs-host": "server",
+    "cs-method": "method",
+    "cs-uri-stem": "uri",
+}
+
+
+def of_form(form: Form) -> Iterator[Layout]:
+    """Yield the layouts that lines of a form may have, to be compared with what its parser says; none where only Python can read it."""
+    wrapper = _WRAPPERS.get(form.wrapper)
+    if wrapper is None:
+        return
+    if form.log_format:
+        program = _of_members(form.log_format) or _of_fields(form.log_format, form.escape)
+        if program is not None:
+            yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
+        return
+    for one in _described(form):
+        yield Layout((*wrapper, *one.program()), form.parser(), Fields(), one.where)
+
+
+def _described(form: Form) -> Iterable[Described]:
+    if form.w3c:
+        return (columns(form.w3c, _W3C, clock="iso"),)
+    from why502.logs import detect
+
+    return getattr(detect.named(form.name), "LAYOUTS", ())
 
 
 def nginx_target(address: str) -> str:
@@ -87,13 +137,13 @@ def _of_fields(log_format: str, escape: str) -> list[str] | None:
     if chosen is None:
         return None
     roles, found = chosen
-    found.append(f"begin {_hex(literals[0])}")
+    found.append(f"begin {hexadecimal(literals[0])}")
     if escape in ("json", APACHE):  # a quote behind a backslash does not end a value
         found.append("escaped")
     for name, literal in zip(names, literals[1:], strict=True):
         role = roles.pop(name, 0)  # of a variable that stands there twice the first counts
-        flags = (_IS_NUMBER if name in _NUMBERS else 0) | (_IS_LIST if ADDRESS <= role <= RESPONSE else 0)
-        found.append(f"field {role} {flags} {_hex(literal)}")
+        flags = (IS_NUMBER if name in _NUMBERS else 0) | (IS_LIST if ADDRESS <= role <= RESPONSE else 0)
+        found.append(f"field {role} {flags} {hexadecimal(literal)}")
     return found
 
 
@@ -106,7 +156,7 @@ def _of_members(log_format: str) -> list[str] | None:
     roles, found = chosen
     for path, name in keys.items():
         if role := roles.pop(name, 0):
-            found.append(f"member {role} {' '.join(map(_hex, path))}")
+            found.append(f"member {role} {' '.join(map(hexadecimal, path))}")
     return found
 
 
@@ -130,7 +180,3 @@ def _chosen(names: Iterable[str]) -> tuple[dict[str, int], list[str]] | None:
         roles[took] = TOTAL
         found.append(f"unit {TOTAL} {_DURATIONS[took]}")
     return roles, found
-
-
-def _hex(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").hex()

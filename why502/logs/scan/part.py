@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 from why502.logs import native
+from why502.logs.lines import Window
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts
 from why502.logs.scan.line_format import Form
-from why502.logs.scan.reading import Reader
+from why502.logs.scan.reading import Reader, is_request, zone
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
@@ -14,6 +18,8 @@ from why502.model.errors import HostError
 
 _MOST_READERS = 8  # compiled ones at a time, each with its own memory
 _ALL = 1 << 40
+_SAMPLE_LINES = 60
+_FITTING = 0.3  # share of a sample that the compiled reader must read
 
 
 class Session:
@@ -52,16 +58,23 @@ class Session:
         self.counts.merge(other.counts)
         self.check()
         for form, its in other._compiled.items():
-            mine = self.compiled(form)
-            if its is not None and mine is not None:
+            mine = self._compiled.get(form)
+            if its is None:
+                continue
+            if mine is None:
+                self._compiled[form] = its
+            elif mine.layout.program == its.layout.program:
                 mine.absorb(its)
+            else:
+                self.counts.merge(its.counts(_ALL if self.ask.is_exact else MOST_KEYS, self.counts))
+                self.check()
 
-    def compiled(self, form: Form) -> native.Reader | None:
-        """Return the compiled reader of such lines, if there is one; it may hold counts of earlier parts."""
+    def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
+        """Return the compiled reader of such lines, if there is one; it may hold counts of earlier parts. `sample`: some of them."""
         if form not in self._compiled:
             if len(self._compiled) >= _MOST_READERS:
                 self._flush(next(iter(self._compiled)), MOST_KEYS)
-            self._compiled[form] = _reader(form, self.ask)
+            self._compiled[form] = _reader(form, self.ask, sample())
         return self._compiled[form]
 
     def check(self) -> None:
@@ -77,11 +90,42 @@ class Session:
         return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
 
 
-def _reader(form: Form, ask: Ask) -> native.Reader | None:
-    if not ask.is_fast or native.library() is None or (made := layout.of_form(form)) is None:
+def _reader(form: Form, ask: Ask, sample: bytes) -> native.Reader | None:
+    """Return the compiled reader of a form whose layout says of the sample what Python says."""
+    if not ask.is_fast or native.library() is None:
         return None
     most = 1 << 31 if ask.is_exact else 0
-    try:
-        return native.Reader(made, since=ask.since, until=ask.until, only=ask.only, is_exact=ask.is_exact, most=most)
-    except native.ReaderError:
-        return None
+    for made in layout.of_form(form):
+        with contextlib.suppress(native.ReaderError):
+            if _agrees(made, sample, Window(ask.since, ask.until, zone(ask.localtime))):
+                return native.Reader(made, since=ask.since, until=ask.until, only=ask.only, is_exact=ask.is_exact, most=most)
+    return None
+
+
+def _agrees(made: layout.Layout, sample: bytes, window: Window) -> bool:
+    """Return whether the compiled reader reads a fair share of some lines, and all of these as Python does."""
+    lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
+    reader = native.Reader(made, since=-(1 << 60), until=1 << 60, is_exact=True)
+    text = b"".join(line + b"\n" for line in lines)[: len(reader.buffer)]
+    text = text[: text.rfind(b"\n") + 1]
+    reader.buffer[: len(text)] = text
+    left = {begin for begin, _ in reader.scan(len(text))} if text else set()
+    slow, begin = Counts(is_exact=True), 0
+    for line in text.split(b"\n")[:-1]:
+        if begin not in left:
+            record = made.parse(line.decode("utf-8", "surrogateescape").rstrip("\r"))
+            if record is None or record.at is None or not is_request(record):
+                return False
+            slow.add(record, int(window.seconds(record.at) // 1))
+        begin += len(line) + 1
+    if slow.lines < _FITTING * len(lines):
+        return False
+    fast = reader.counts(1 << 30, slow)
+    return _comparable(fast) == _comparable(slow)
+
+
+def _comparable(counts: Counts) -> tuple[object, ...]:
+    rankings = tuple((dict(one.total), {name: count for name, count in one.failed.items() if count}) for one in counts.rankings())
+    tries = {key: (tried.count, tried.minutes) for key, tried in counts.tries.items()}
+    times = {key: dict(found) for key, found in counts.times.items()}
+    return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses

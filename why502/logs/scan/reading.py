@@ -16,7 +16,7 @@ from why502.logs.scan.counts import Said
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
 from why502.logs.stitching import Lines, Records
-from why502.logs.window import LINE_BYTES
+from why502.logs.window import LINE_BYTES, head
 from why502.logs.wrappers import PARTIAL
 from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from why502.logs.scan.work import Ask, Part, Progress
 
 _TEXT = 200
+_SAMPLE_BYTES = 1 << 16
 _AFTER_BYTES = 8 * LINE_BYTES  # behind a part, that are looked through for the end of its last message
 
 
@@ -36,8 +37,8 @@ class Session(Protocol):
     ask: Ask
     counts: Counts
 
-    def compiled(self, form: Form) -> native.Reader | None:
-        """Return the compiled reader of such lines, if there is one."""
+    def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
+        """Return the compiled reader of such lines, if there is one; `sample` are some of them."""
         ...
 
     def check(self) -> None:
@@ -74,7 +75,7 @@ class Reader:
             self._remember(raw)
         if form.is_error_log or not form.name:
             self._entries(stream)
-        elif not form.wrapper and (fast := self.session.compiled(form)) is not None:
+        elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
             self._fast(stream, fast)
         else:
             self._plain(stream)
@@ -132,10 +133,18 @@ class Reader:
             text = fast.buffer
             for begin, end in fast.scan(length):
                 self._look_back(text, begin)
-                self._line(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
+                self._left(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
             self._look_back(text, length)
             self.progress(length)
+        if self.lines.is_open:
+            for begin, raw in self.lines.close(self._after(stream, self.part.end or 0)):
+                self._line(raw, begin)
         self.session.check()
+
+    def _left(self, raw: bytes, start: int) -> None:
+        """Read a line that the compiled reader left; one that is a part of a message waits for the others."""
+        if raw and (found := self.lines.feed(start, raw)) is not None:
+            self._line(found[1], found[0])
 
     def _look_back(self, text: memoryview, begin: int) -> None:
         """Take the time of the line before, which the compiled reader read: one that tells none belongs to it, in the window or not."""
@@ -199,6 +208,15 @@ class Reader:
             record.is_gateway_failure,
         )
         self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+
+
+def _sample(stream: BinaryIO, part: Part) -> bytes:
+    """Return some of the lines of a part, all but the first and the last whole."""
+    if not part.start:
+        return head(stream)
+    stream.seek(part.start - 1)
+    found = stream.read(_SAMPLE_BYTES)
+    return found[found.find(b"\n") + 1 :]
 
 
 def is_request(record: LogRecord) -> bool:

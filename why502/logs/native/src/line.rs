@@ -47,10 +47,32 @@ pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &m
                 }
                 at += 1;
             },
-            Wrapper::Json(key) => {
+            Wrapper::Priority => {
+                if text[at] == b'<' {
+                    at = find(text, at, b'>') + 1;
+                }
+            }
+            Wrapper::Tag => {
+                let mut words = 0;
+                loop {
+                    at = find(text, at, b' ');
+                    words += 1;
+                    if at >= end || words > 4 {
+                        return None;
+                    }
+                    at += 1;
+                    if text[at - 2] == b':' {
+                        break;
+                    }
+                }
+            }
+            Wrapper::Json(key, is_line) => {
                 let (from, until) = member(text, at, end, key)?;
                 let start = room.len();
                 unescape(&text[from..until], room)?;
+                if *is_line && room.last() != Some(&b'\n') {
+                    return None;
+                }
                 while room.len() > start && room[room.len() - 1] == b'\n' {
                     room.pop();
                 }

@@ -20,6 +20,7 @@ pub const RESPONSE: usize = 12;
 pub const TOTAL: usize = 13; // time of the request
 pub const DATE: usize = 14; // where the time of day stands in another field: TIME
 pub const KEY: usize = 16; // and the following
+pub const WAIT: usize = 22; // a time before the attempt, which the time of the response includes; and the following
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Clock {
@@ -74,7 +75,9 @@ pub enum Wrapper {
     Fixed(usize),   // so many bytes
     Until(Vec<u8>), // everything up to a text, and it
     Literal(Vec<u8>),
-    Json(Vec<u8>),  // the text of a member of an object
+    Json(Vec<u8>, bool), // the text of a member of an object; whether it must end with a line feed, or goes on elsewhere
+    Tag,            // everything up to `program[123]: ` or `program: `, a few words at most
+    Priority,       // `<190>`, which may be missing
 }
 
 /// Local time from one second (of the local clock) to another is so far from UTC.
@@ -101,7 +104,12 @@ pub struct Program {
     pub is_exact: bool,
     pub is_escaped: bool, // a quote behind a backslash does not end a value
     pub is_bare: bool,    // addresses are names, of which none is told apart
-    pub is_lax: bool,     // of a JSON value it does not matter whether it is quoted
+    pub is_good: bool,    // only requests that did not fail are read: what failed means what numbers tell, which Python reads
+    pub is_addressed: bool, // only lines with an address are read
+    pub has_port: bool,   // of clients
+    pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
+    pub strips: Vec<u8>,  // bytes that do not belong to the end of a server's name
+    pub expects: Vec<(usize, Vec<u8>)>, // how a value begins
     pub seed: u64,
     pub most: usize,
 }
@@ -129,6 +137,12 @@ impl Program {
                 "exact" => program.is_exact = true,
                 "escaped" => program.is_escaped = true,
                 "bare" => program.is_bare = true,
+                "good" => program.is_good = true,
+                "addressed" => program.is_addressed = true,
+                "port" => program.has_port = true,
+                "summed" => program.is_summed = true,
+                "strips" => program.strips = unhex(words.get(1)?)?,
+                "expects" => program.expects.push((role(1)?, unhex(words.get(2)?)?)),
                 "seed" => program.seed = words.get(1)?.parse().ok()?,
                 "most" => program.most = (number(1)? as usize).max(16),
                 "zone" => program.zones.push(Zone { since: number(1)?, until: number(2)?, offset: number(3)? }),
@@ -151,7 +165,10 @@ impl Program {
                     "fixed" => Wrapper::Fixed(number(2)? as usize),
                     "until" => Wrapper::Until(unhex(words.get(2)?)?),
                     "literal" => Wrapper::Literal(unhex(words.get(2)?)?),
-                    "json" => Wrapper::Json(unhex(words.get(2)?)?),
+                    "json" => Wrapper::Json(unhex(words.get(2)?)?, false),
+                    "json-line" => Wrapper::Json(unhex(words.get(2)?)?, true),
+                    "tag" => Wrapper::Tag,
+                    "priority" => Wrapper::Priority,
                     _ => return None,
                 }),
                 "field" => {

@@ -183,6 +183,20 @@ impl Reader {
         }
         let code = status(code)?;
         let failed = is_failure(code);
+        if program.is_good && failed {
+            return None;
+        }
+        for (role, begin) in &program.expects {
+            if !of(text, spans[*role]).starts_with(begin) {
+                return None;
+            }
+        }
+        if program.has_port {
+            spans[CLIENT] = without_port(text, spans[CLIENT])?;
+        }
+        if let Some(last) = of(text, spans[SERVER]).last() {
+            spans[SERVER].1 -= program.strips.contains(last) as u32;
+        }
         if self.program.least != 0 && (!failed || (self.program.least == 500 && code < 500)) {
             return Some(());
         }
@@ -527,7 +541,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
     let whole = of(text, address);
     if whole.is_empty() || whole == b"-" {
         let nobody = [ANSWER, CONNECT, HEADER, RESPONSE].iter().all(|role| matches!(of(text, spans[*role]), b"" | b"-"));
-        return if nobody || program.is_bare { Some(0) } else { None };
+        return if nobody && !program.is_bare && !program.is_addressed { Some(0) } else { None };
     }
     if program.is_bare || find(text, address.0 as usize, b' ') >= address.1 as usize {
         return read_attempt(text, spans, program, code, &mut attempts[0]);
@@ -596,6 +610,12 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
             attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
+    if program.is_summed {
+        let time = |role: usize| micros(of(text, spans[role]), program.units[TOTAL])?;
+        let (connect, header, total) = (time(CONNECT)?, time(HEADER)?, time(TOTAL)?);
+        let waited = time(WAIT)? + time(WAIT + 1)?;
+        attempt.times = [connect, connect + header, total.saturating_sub(waited)];
+    }
     Some(1)
 }
 
@@ -637,6 +657,15 @@ fn memo_of(text: &[u8], code: u32, attempts: &[Attempt]) -> Option<u64> {
 #[inline(always)]
 fn place_of(memo: u64) -> usize {
     (memo.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % MEMOS
+}
+
+/// Return where an address stands without the port behind it. None: it has none.
+#[inline(always)]
+fn without_port(text: &[u8], span: (u32, u32)) -> Option<(u32, u32)> {
+    let address = of(text, span);
+    let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_port = (1..6).contains(&digits) && address.len() > digits + 1 && address[address.len() - digits - 1] == b':';
+    if is_port { Some((span.0, span.1 - digits as u32 - 1)) } else { None }
 }
 
 /// Return the name of an attempt: the number of its shape, which attempt it is, and the address.

@@ -108,7 +108,7 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
         }
         Clock::Seconds => {
             let size = text.iter().take_while(|byte| **byte != b'.').count();
-            if size != 10 || (size < text.len() && (text.len() - size < 2 || text.len() - size > 7)) {
+            if size != 10 || (size < text.len() && (text.len() - size < 2 || text.len() - size > 10)) {
                 return None;
             }
             digits(text.get(size + 1..).unwrap_or(b""))?;
@@ -170,7 +170,8 @@ pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
         }
         nanos += part * scale / 10u128.pow((text.len() - at - 1) as u32);
     }
-    let found = ((nanos + 500) / 1000) as u64;
+    let (whole, rest) = ((nanos / 1000) as u64, (nanos % 1000) as u32);
+    let found = whole + (rest > 500 || (rest == 500 && whole & 1 == 1)) as u64; // as Python rounds
     Some(Some(if found > LONGEST_MICROS { LONGEST_MICROS } else { found }))
 }
 
