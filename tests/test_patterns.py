@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ ELSEWHERE = ("why502/lab/",)
 _LIST = "import json,sys; sys.path.insert(0, 'tests'); from pumping import compiled_at_import as c; json.dump([[e.pattern if isinstance(e.pattern, str) else e.pattern.decode('latin-1'), isinstance(e.pattern, str), e.flags, e.place, sorted(e.ways)] for e in c()], sys.stdout)"
 
 
+@cache
 def expressions() -> list[Expression]:
     """Return all that are compiled at import, as a fresh interpreter sees them, and those in calls."""
     root = Path(__file__).parents[1]

@@ -26,8 +26,13 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(name: str) -> Iterator[tuple[str, str]]:
-    """Yield what a module imports: the module that it comes from, and the name in it ("" for the module itself)."""
+@cache
+def imported(name: str) -> tuple[tuple[str, str], ...]:
+    """Return what a module imports: the module that it comes from, and the name in it ("" for the module itself)."""
+    return tuple(_imported(name))
+
+
+def _imported(name: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name in trees())
@@ -107,10 +112,10 @@ STRUCTS = {
 }
 
 
-def classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    """Yield every class of the program, with its module."""
-    for name, tree in trees().items():
-        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+@cache
+def classes() -> list[tuple[str, ast.ClassDef]]:
+    """Return every class of the program, with its module."""
+    return [(name, node) for name, tree in trees().items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 
 
 def bases(node: ast.ClassDef) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import every
 import pytest
 
 from why502.diagnosis.causes import CAUSES
@@ -20,7 +21,7 @@ def test_the_causes_exist() -> None:
     assert named <= set(CAUSES)
 
 
-@pytest.mark.parametrize(("product", "code"), CODES)
+@every.of(CODES)
 def test_a_code_is_explained(product: str, code: str) -> None:
     explanation = explain(code, product)
     assert explanation.kind in ("code", "status")
@@ -28,7 +29,7 @@ def test_a_code_is_explained(product: str, code: str) -> None:
     assert explanation.gateway_failure == (explanation.cause is not None) or explanation.kind == "status"
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@every.of(STATUSES)
 def test_a_status_is_explained(status: str) -> None:
     explanation = explain(status)
     assert explanation.kind == "status"
@@ -37,7 +38,7 @@ def test_a_status_is_explained(status: str) -> None:
     assert sum(each.confidence for each in explanation.candidates) <= len(explanation.candidates)
 
 
-@pytest.mark.parametrize(("product", "code"), CODES)
+@every.of(CODES)
 def test_a_failure_with_an_explanation_names_its_cause(product: str, code: str) -> None:
     row = products()[product].codes[code]
     found = explain(code, product)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import every
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -383,9 +386,7 @@ def test_no_configuration_breaks_the_reading(text: str, is_http: bool) -> None:
     assert kind(text) in (None, "nginx", "haproxy", "apache")
 
 
-@pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.parametrize("args", ["", '""', "a", "a b", "a b c", "$"])
-@pytest.mark.parametrize("ending", [";", "{}", "{ a; b c; }"])
+@every.of(product(KNOWN, ["", '""', "a", "a b", "a b c", "$"], [";", "{}", "{ a; b c; }"]), "{} {}{}".format)
 def test_no_directive_breaks_the_reading(name: str, args: str, ending: str) -> None:
     line = f"{name} {args}{ending}"
     for around in (

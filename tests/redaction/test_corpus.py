@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+import every
 from redaction_corpus import Item, read
 
 from why502.redaction import in_place, redact, redact_lines
@@ -19,7 +19,7 @@ def test_the_corpus_is_as_large_as_promised() -> None:
     assert len({item.where for item in HARMLESS}) >= 300
 
 
-@pytest.mark.parametrize("item", SPELLINGS, ids=lambda item: item.where)
+@every.of(SPELLINGS, lambda item: item.where)
 def test_no_secret_is_left(item: Item) -> None:
     shown = redact(item.text)
     assert item.secrets
@@ -27,7 +27,7 @@ def test_no_secret_is_left(item: Item) -> None:
     assert redact(shown) == shown
 
 
-@pytest.mark.parametrize("item", SPELLINGS, ids=lambda item: item.where)
+@every.of(SPELLINGS, lambda item: item.where)
 def test_no_secret_is_left_in_place_and_no_byte_moves(item: Item) -> None:
     kept = in_place(item.text)
     assert not item.leaks(kept), kept
@@ -35,13 +35,13 @@ def test_no_secret_is_left_in_place_and_no_byte_moves(item: Item) -> None:
     assert [len(line) for line in kept.split("\n")] == [len(line) for line in item.text.split("\n")]
 
 
-@pytest.mark.parametrize("item", [item for item in SPELLINGS if "\n" not in item.text], ids=lambda item: item.where)
+@every.of([item for item in SPELLINGS if "\n" not in item.text], lambda item: item.where)
 def test_many_lines_lose_what_one_does(item: Item) -> None:
     shown = redact_lines(f"plain\n{item.text}\nplain")
     assert not item.leaks(shown), shown
 
 
-@pytest.mark.parametrize("item", HARMLESS, ids=lambda item: item.where)
+@every.of(HARMLESS, lambda item: item.where)
 def test_what_is_no_secret_stays(item: Item) -> None:
     assert redact(item.text) == item.text
 
