@@ -234,4 +234,4 @@ def _identity(host: Host, pid: str) -> tuple[int, int]:
     try:
         return int(status["Uid"].split()[0]), int(status["Gid"].split()[0])
     except (KeyError, ValueError, IndexError) as error:
-        raise HostError(f"/proc/{pid}/status does not tell the user") from error
+        raise HostError(f"/proc/{pid}/status does not name the user") from error

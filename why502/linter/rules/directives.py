@@ -122,7 +122,7 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
 def obsolete(deployment: Deployment) -> Iterator[Risk]:
     """A directive is still read and does nothing any more.
 
-    nginx says so with a warning at each start; a later version will refuse it.
+    nginx warns about it at each start; a later version will refuse it.
     """
     for _, directive in _all(deployment):
         known = table().get(directive.name)

@@ -14,7 +14,7 @@ _HIDING = frozenset({"crit", "alert", "emerg"})
 
 @rule(130, "log-format-without-upstream", Severity.NOTE, _CAUSE)
 def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
-    """The access log of proxied requests does not tell which backend answered, how, and how fast.
+    """The access log of proxied requests does not show which backend answered, how, and how fast.
 
     Without `$upstream_addr`, `$upstream_status` and `$upstream_response_time` a 502 of the proxy and one of the backend look alike.
     """
@@ -37,7 +37,7 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
 def error_log_off(deployment: Deployment) -> Iterator[Risk]:
     """The error log goes nowhere.
 
-    It is the only place that says why a request became a 502. `error_log off` does not even turn it off: it writes to a file of that
+    It is the only place that records why a request became a 502. `error_log off` does not even turn it off: it writes to a file of that
     name.
     """
     for level in deployment.levels:
@@ -71,7 +71,7 @@ def error_log_level(deployment: Deployment) -> Iterator[Risk]:
 def access_log_off(deployment: Deployment) -> Iterator[Risk]:
     """No access log is written for all that is proxied.
 
-    How many requests fail, since when, and on which route cannot be told.
+    How many requests fail, since when, and on which route cannot be determined.
     """
     for level in deployment.blocks("http", "server"):
         off = [directive for directive in level.own("access_log") if directive.args[:1] == ("off",)]

@@ -32,7 +32,7 @@ _SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "pu
 def wrong_section(deployment: Deployment) -> Iterator[Risk]:
     """A setting of a unit stands in a section that does not know it, and systemd ignores it.
 
-    `StartLimitIntervalSec` belongs to [Unit]. systemd says so in the journal only (`Unknown key name … ignoring`), and
+    `StartLimitIntervalSec` belongs to [Unit]. systemd reports this in the journal only (`Unknown key name … ignoring`), and
     `systemd-analyze verify` still ends with 0.
     """
     for unit in deployment.units:

@@ -74,7 +74,7 @@ def _logs(route: Route, name: str) -> bool:
     return setting is None or not setting.args or setting.args[0] == "error"
 
 
-@rule(103, "limit-told-as-503", Severity.NOTE)
+@rule(103, "limit-returned-as-503", Severity.NOTE)
 def told_as_503(deployment: Deployment) -> Iterator[Risk]:
     """A limit rejects with 503, as if the service were unavailable.
 

@@ -108,7 +108,7 @@ def tell(case: Case) -> str:
     return f"the application{where} itself answers {said}; the proxy only passes it on" if said else ""
 
 
-@rule(117, "failure-told-as-200", Severity.NOTE)
+@rule(117, "failure-returned-as-200", Severity.NOTE)
 def told_as_200(deployment: Deployment) -> Iterator[Risk]:
     """A failure of the backend is answered with 200.
 
