@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 
 from asking import ROOT
 
-from why502.diagnosis.causes import CAUSES
+from why502.diagnosis.causes import CAUSES, PAGES
+from why502.gateways.codes import products
+from why502.gateways.statuses import STATUSES
 
 LOADER = importlib.machinery.SourceFileLoader("pages", str(ROOT / "scripts" / "pages"))
 SPEC = importlib.util.spec_from_loader("pages", LOADER)
@@ -35,3 +39,24 @@ def test_every_link_leads_to_a_page() -> None:
     for path, text in pages.pages():
         for link in re.findall(r"\]\(([\w./-]+\.md)\)", text):
             assert (path.parent / link).resolve() in made, (path, link)
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Yield the texts that pages are made from, each with what it is of."""
+    yield from PAGES.items()
+    for product in products().values():
+        yield from ((product.name, row.message) for row in product.codes.values())
+    for status, meaning in STATUSES.items():
+        yield from ((f"status {status}", maker.when) for maker in meaning.makers)
+
+
+def test_no_sentence_is_written_for_two_pages() -> None:
+    """Addresses of references are no sentences. Rows of one product may share a meaning."""
+    written: dict[str, set[str]] = defaultdict(set)
+    for page, text in sources():
+        for block in re.split(r"\n\s*\n|\n- ", text):
+            for sentence in re.split(r"(?<=[.!?:;])\s+", " ".join(block.split())):
+                if len(sentence) > 60 and "://" not in sentence:
+                    written[sentence].add(page)
+    assert len(written) > 300
+    assert {sentence: found for sentence, found in written.items() if len(found) > 1} == {}

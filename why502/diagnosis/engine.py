@@ -21,7 +21,6 @@ from why502.diagnosis.causes import weight as weight_of
 from why502.diagnosis.checks import check_all
 from why502.diagnosis.index import (
     FAILED,
-    NOTICES,
     Joins,
     addresses,
     frozen,
@@ -50,7 +49,7 @@ from why502.model.finding import (
     refutes,
     supports,
 )
-from why502.model.logs import LogFile, Symptom, Tally
+from why502.model.logs import NOTICES, LogFile, Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigTest, Gap, Proxy, Snapshot
 from why502.model.target import Target

@@ -15,34 +15,11 @@ from why502 import registry
 from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import Matcher, of_proxy
 from why502.model.config import Peer, Position, Route, Upstream
-from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
+from why502.model.logs import NOTICES, PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 T = TypeVar("T")
-NOTICES = frozenset(
-    {
-        Symptom.PEER_DISABLED,
-        Symptom.PROXY_RELOADED,
-        Symptom.PROXY_STOPPED,
-        Symptom.PROCESS_STARTED,
-        Symptom.PROCESS_STOPPED,
-        Symptom.LISTENS_ON,
-        Symptom.CLIENT_BAD_REQUEST,
-        Symptom.CLIENT_TIMED_OUT,
-        Symptom.UPGRADED_TIMED_OUT,
-        Symptom.HEALTH_CHECK_STATUS,
-        Symptom.DENIED_BY_RULE,
-        Symptom.SCRIPT_NOT_FOUND,
-        Symptom.UPGRADE_REFUSED,
-        Symptom.FIREWALL_DROPPED,
-        Symptom.PROTOCOL_TOLD,
-        Symptom.REQUEST_TOO_LARGE,
-        Symptom.PHP_SLOW,
-        Symptom.APPLICATION_SLOW,
-    }
-)
-
 GATEWAYS = frozenset(
     {"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty", "h2o", "pound"}
 )

@@ -16,7 +16,7 @@ from why502.gateways.codes import Code, Product
 from why502.gateways.statuses import STATUSES
 from why502.logs.detect import named, parse_any
 from why502.model.explanation import Candidate, Explanation, Kind
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
 from why502.model.words import WORDS
 
 _ALWAYS = ("at", "level", "errno", "phase", "target", "client", "server", "request", "status")
@@ -43,16 +43,6 @@ _STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
 _FLAGS = re.compile(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
 _DETAIL = re.compile(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")  # of Envoy, with what it adds in brackets
 _AKAMAI = re.compile(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
-_HARMLESS = frozenset(
-    {
-        Symptom.PEER_DISABLED,
-        Symptom.PROXY_RELOADED,
-        Symptom.PROXY_STOPPED,
-        Symptom.PROCESS_STARTED,
-        Symptom.PROCESS_STOPPED,
-        Symptom.LISTENS_ON,
-    }
-)
 
 
 def product_of(name: str | None) -> str | None:
@@ -80,7 +70,7 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
 
 def line(text: str, record: LogRecord) -> Explanation:
     """Return what a record, read from that line, means."""
-    failed = record.is_gateway_failure and record.symptom not in _HARMLESS
+    failed = record.is_gateway_failure and record.symptom not in ROUTINE
     code = f"{record.status or 0:03d}"
     if record.symptom is Symptom.GATEWAY_STATUS and not record.causes and code in STATUSES:
         return _bare(text, record, code)

@@ -159,6 +159,34 @@ class Symptom(StrEnum):
     SYN_FLOOD = "syn-flood"
 
 
+# What servers do in order: no failure, whatever the level of its line.
+ROUTINE = frozenset(
+    {
+        Symptom.PEER_DISABLED,
+        Symptom.PROXY_RELOADED,
+        Symptom.PROXY_STOPPED,
+        Symptom.PROCESS_STARTED,
+        Symptom.PROCESS_STOPPED,
+        Symptom.LISTENS_ON,
+    }
+)
+# What a gateway notes and its clients do not feel as a failure of the backend; of these many are evidence for something else.
+NOTICES = ROUTINE | {
+    Symptom.CLIENT_BAD_REQUEST,
+    Symptom.CLIENT_TIMED_OUT,
+    Symptom.UPGRADED_TIMED_OUT,
+    Symptom.HEALTH_CHECK_STATUS,
+    Symptom.DENIED_BY_RULE,
+    Symptom.SCRIPT_NOT_FOUND,
+    Symptom.UPGRADE_REFUSED,
+    Symptom.FIREWALL_DROPPED,
+    Symptom.PROTOCOL_TOLD,
+    Symptom.REQUEST_TOO_LARGE,
+    Symptom.PHP_SLOW,
+    Symptom.APPLICATION_SLOW,
+}
+
+
 class Attempt(Value, frozen=True, kw_only=True):
     """One try of one target within a request, as the access log tells it. Times in seconds; None is `-`."""
 
