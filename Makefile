@@ -22,7 +22,7 @@ check:
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTHON) -m pytest -n $(WORKERS) -m "not real and not machine"
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "not real and not machine"
 
 test: check
 	@scripts/setup --tests
