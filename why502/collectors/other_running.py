@@ -89,7 +89,6 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         unit=process.unit if not rights.owner_uid or process.cgroup.startswith(_SYSTEM) else "",
         user=workers[0].user if workers else process.user,
         workers=workers,
-        started_at=process.started_at,
         files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
         owner_uid=rights.owner_uid,
         routes=(*(route for each in read for route in each.routes), *gateway.lost_routes(rights, texts)),

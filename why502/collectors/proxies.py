@@ -246,7 +246,6 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
         network=process.network,
         workers=workers,
         unit=process.unit,
-        started_at=process.started_at,
         loaded_at=_loaded_at(table, master),
         options=tuple(_options(options)),
         owner_uid=master.owner_uid,

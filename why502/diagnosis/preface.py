@@ -6,7 +6,7 @@ Sources: proxy-protocol.txt; ngx_http_core_module and ngx_stream_proxy_module (`
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from why502.diagnosis.index import Joins, addresses
@@ -26,12 +26,13 @@ def unmet(joins: Joins) -> dict[Target, str]:
 def _unmet(joins: Joins) -> dict[Target, str]:
     here = joins.here
     own = set(here.addresses or ())
+    listening = {id(proxy): _Listens(proxy) for proxy in here.proxies or ()}
     found: dict[Target, str] = {}
     for target, proxy, route in _passed(here):
         if target in found or len(found) >= _MOST or not (target.is_unix or target.is_loopback or target.host in own):
             continue
         sends = _sends(route)
-        wanted = _wanted(target, proxy.network, here) if sends is not None else None
+        wanted = _wanted(target, proxy.network, here, listening) if sends is not None else None
         if sends is None or wanted is None or wanted[0] is sends:
             continue
         sender = f"{proxy.kind} sends {'a' if sends else 'no'} PROXY header to {target} ({route.at})"
@@ -67,15 +68,41 @@ def _sends(route: Route) -> bool | None:
     return False if setting is None else True if setting.args[:1] != ("",) else None
 
 
-def _wanted(target: Target, network: str, here: Snapshot) -> tuple[bool, str] | None:
+class _Listens:
+    """What a gateway listens on, with the route where one says so, by port or path: an address of a target is looked for among few."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._all: dict[str, list[tuple[str, Route | None]]] = {}
+        for route in proxy.routes:
+            for word in route.listens:
+                self._all.setdefault(_end(word), []).append((word, route))
+        for server in proxy.servers:
+            for word in server.listens:
+                self._all.setdefault(_end(word), []).append((word, None))
+
+    def at(self, target: Target) -> list[tuple[str, Route | None]]:
+        """Return those that take connections to a target."""
+        end = target.path if target.is_unix else str(target.port)
+        return [(word, route) for word, route in self._all.get(end, ()) if _is_at(word, target)]
+
+
+def _end(word: str) -> str:
+    """Return the port of an address as listened on, or the path of a socket."""
+    address = word.split(" ")[0]
+    if address.startswith(("/", "unix:", "unix@")):
+        return address.removeprefix("unix:").removeprefix("unix@")
+    return address.rpartition(":")[2]
+
+
+def _wanted(target: Target, network: str, here: Snapshot, listening: Mapping[int, _Listens]) -> tuple[bool, str] | None:
     """Return whether the gateway that listens on a target requires a PROXY header there, and where that is said; None where unknown."""
     for proxy in here.proxies or ():
         if not proxy.is_running or proxy.network != network or not _is_loaded(proxy):
             continue
         if proxy.kind == "nginx":
-            found = _of_nginx(proxy, target)
+            found = _of_nginx(listening[id(proxy)].at(target))
         elif proxy.kind == "haproxy":
-            found = _of_haproxy(proxy, target)
+            found = _of_haproxy(listening[id(proxy)].at(target))
         else:
             found = _of_varnish(proxy, target, here) if proxy.kind == "varnish" else None
         if found is not None:
@@ -83,11 +110,10 @@ def _wanted(target: Target, network: str, here: Snapshot) -> tuple[bool, str] | 
     return None
 
 
-def _of_nginx(proxy: Proxy, target: Target) -> tuple[bool, str] | None:
+def _of_nginx(found: list[tuple[str, Route | None]]) -> tuple[bool, str] | None:
     """`proxy_protocol` of one `listen` is of all that have its address; a stream server without it may pass the header on."""
-    fitting = [route for route in proxy.routes if any(_is_at(word, target) for word in route.listens)]
-    words = [word for route in fitting for word in route.listens if _is_at(word, target)]
-    words += [word for server in proxy.servers for word in server.listens if _is_at(word, target)]
+    fitting = list({id(route): route for _, route in found if route is not None}.values())
+    words = [word for word, _ in found]
     if exact := [word for word in words if _host(word) not in _EVERY]:
         words = exact
     demanding = next((word for word in words if "proxy_protocol" in word.split()), "")
@@ -98,10 +124,9 @@ def _of_nginx(proxy: Proxy, target: Target) -> tuple[bool, str] | None:
     return False, f"nginx's `listen {words[0]}` ({fitting[0].server_at or fitting[0].at})"
 
 
-def _of_haproxy(proxy: Proxy, target: Target) -> tuple[bool, str] | None:
+def _of_haproxy(found: list[tuple[str, Route | None]]) -> tuple[bool, str] | None:
     """Only what `bind … accept-proxy` says: without it a rule (`expect-proxy`) may still ask for the header."""
-    words = [word for route in proxy.routes for word in route.listens if _is_at(word, target)]
-    demanding = next((word for word in words if "accept-proxy" in word.split()), "")
+    demanding = next((word for word, route in found if route is not None and "accept-proxy" in word.split()), "")
     return (True, f"HAProxy's `bind {demanding}`") if demanding else None
 
 

@@ -19,7 +19,7 @@ RETIRED: dict[str, frozenset[str]] = {
         "Pressure": "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes",
         "Probe": "connect_s sni tls_s",
         "Process": "gid rss_bytes threads",
-        "Proxy": "worker_files_limit",
+        "Proxy": "started_at worker_files_limit",
         "Route": "busy_buffers_bytes is_buffered",
         "Service": "cwd ports",
         "TargetTraffic": "first_failure first_success_after last_failure response_max_s response_p50_s",

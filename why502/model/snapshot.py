@@ -126,7 +126,6 @@ class Proxy(Value, frozen=True, kw_only=True):
     user: str = ""  # of its workers
     workers: tuple[Process, ...] = ()
     unit: str = ""
-    started_at: datetime | None = None
     loaded_at: datetime | None = None  # last (re)load of the configuration that runs
     listens: tuple[Target, ...] = ()  # as configured
     worker_connections: int | None = None
