@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import datetime
 from functools import lru_cache
@@ -115,3 +116,20 @@ def target(text: str, default_port: int = 0) -> Target | None:
     if found and not found.path and not found.port and default_port:
         return Target(host=found.host, port=default_port)
     return found
+
+
+def peer(address: str, port: int = 0) -> Target | None:
+    """Return the target of an address without its port, which IPv6 writes without brackets; that of any other text as `target` does."""
+    try:
+        return Target(host=str(ipaddress.ip_address(address)), port=port)
+    except ValueError:
+        return target(address, port)
+
+
+_URL = re.compile(r"(?:https?|wss?)://([^/?#\s]{1,255})([/?#]?\S{0,8000})")
+
+
+def path_of(url: str) -> tuple[str, str]:
+    """Return the host and the path (with its query) of a URL; "" and the text itself where it is none."""
+    match = _URL.match(url)
+    return (match[1].rpartition("@")[2], match[2] or "/") if match else ("", url)

@@ -14,6 +14,7 @@ import msgspec
 
 from why502.logs.join import Errors, Waiting
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
+from why502.logs.stitching import Records
 from why502.logs.tallies import Kind, Tallies, mark
 from why502.logs.verdicts import is_failure
 from why502.model.logs import LogRecord
@@ -82,6 +83,7 @@ class RecordLog:
         self.sockets = frozenset(sockets)  # paths of the unix sockets that are configured
         self.members = members  # addresses of what a log calls by its name alone, "backend/server"
         self.span = Span()
+        self._records = Records()
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
 
@@ -140,6 +142,7 @@ class RecordLog:
         record = self.parse(text)
         if record is None:
             return None
+        record = self._records.follow(record)
         if self.is_nginx and self.sockets and record.target is not None and record.target.is_unix:
             record = msgspec.structs.replace(record, target=configured(record.target, self.sockets))
         kind, number = kind_of(record), None

@@ -95,6 +95,15 @@ class Lines:
         yield from self.rest()
 
 
+def joined(wrapper: str, lines: list[str]) -> list[str]:
+    """Return the lines of a sample with long messages joined."""
+    if wrapper not in wrappers.PARTIAL:
+        return lines
+    source = Lines(wrapper)
+    found = [source.feed(0, line.encode("utf-8", "surrogateescape")) for line in lines]
+    return [raw.decode("utf-8", "surrogateescape") for _, raw in filter(None, found)]
+
+
 def whole_lines(source: Iterable[Chunk], wrapper: str) -> Iterator[Chunk]:
     """Yield the chunks with long messages joined at their last line; the lines of their other parts are empty, so that numbers stay right."""
     if wrapper not in wrappers.PARTIAL:

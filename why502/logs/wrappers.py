@@ -78,11 +78,18 @@ class _Journal(msgspec.Struct):
 
 def likely(lines: Sequence[str]) -> list[str]:
     """Return the names of the wrappers that (nearly) all of these lines stand in, the most particular one first."""
-    return [
-        name
-        for name in (DOCKER, JOURNAL_JSON, *_PATTERNS)
-        if lines and sum(1 for line in lines if REMOVERS[name](line) is not None) >= _FITTING * len(lines)
-    ]
+    return [name for name in (DOCKER, JOURNAL_JSON, *_PATTERNS) if lines and _is_of(REMOVERS[name], lines)]
+
+
+def _is_of(remove: Remove, lines: Sequence[str]) -> bool:
+    """Return whether nearly all lines stand in a wrapper; a log of other lines is known by the first of them."""
+    spare = len(lines) * (1 - _FITTING)
+    for line in lines:
+        if remove(line) is None:
+            spare -= 1
+            if spare < 0:
+                return False
+    return True
 
 
 def removed(name: str, lines: Sequence[str]) -> list[str]:

@@ -212,6 +212,7 @@ class LogRecord(Value, frozen=True, kw_only=True):
     level: str = ""
     pid: int | None = None
     connection: int | None = None
+    thread: str = ""  # what tells requests that run side by side apart: a thread's number, a client's port
     errno: int | None = None
     action: str = ""  # what the proxy was doing, in its own words: "connecting to upstream"
     phase: Phase | None = None

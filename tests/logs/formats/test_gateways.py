@@ -34,7 +34,6 @@ def told(record: LogRecord) -> dict[str, Any]:
 
 @pytest.mark.parametrize("each", LINES, ids=lambda each: each["line"][:60])
 def test_a_line(each: dict[str, Any]) -> None:
-    apache._last.clear()  # each by itself: what two lines tell together is tested below
     record = parse_any(each["line"])
     if each["reads"] is None:
         assert record is None
@@ -72,9 +71,7 @@ def test_a_wrapped_line_says_the_same(name: str, prefix: str) -> None:
     for each in READ:
         if each["format"] != name or not each["reads"].get("symptom") or each["line"].startswith(("<", "-", " ", "2026-04-13\t")):
             continue
-        apache._last.clear()
         bare = parse_any(each["line"])
-        apache._last.clear()
         wrapped = parse_any(prefix + each["line"])
         assert bare is not None
         assert wrapped is not None, each["line"]
@@ -87,9 +84,12 @@ def test_the_second_line_of_a_failed_connection_gets_the_reason_of_the_first() -
         "127.0.0.1:9953 (127.0.0.1:9953) failed"
     )
     second = "[Fri Nov 20 22:50:10.981540 2026] [proxy_http:error] [pid 32468:tid 32515] [client 127.0.0.1:52634] AH01114: HTTP: failed to make connection to backend: 127.0.0.1"
-    joined = apache.parse(second)
+    after = apache.parse(second)
     assert first is not None
-    assert joined is not None
+    assert after is not None
+    stitch = apache.stitcher()
+    assert stitch(first) == first
+    joined = stitch(after)
     assert (joined.symptom, joined.errno, joined.target, joined.client) == (
         Symptom.CONNECT_REFUSED,
         111,
@@ -97,8 +97,9 @@ def test_the_second_line_of_a_failed_connection_gets_the_reason_of_the_first() -
         "127.0.0.1",
     )
     assert joined.is_repeat
-    other = apache.parse(second.replace("tid 32515", "tid 9"))
-    assert other is not None
+    of_another = apache.parse(second.replace("tid 32515", "tid 9"))
+    assert of_another is not None
+    other = stitch(of_another)
     assert (other.symptom, other.is_repeat) == (Symptom.CONNECT_FAILED, False)
 
 
@@ -150,7 +151,6 @@ ANOTHER = [  # forms that people run and paste beside the default ones
 
 @pytest.mark.parametrize(("name", "line", "symptom", "target"), ANOTHER)
 def test_another_form_of_the_same(name: str, line: str, symptom: Symptom, target: str | None) -> None:
-    apache._last.clear()
     record = parse_any(line)
     assert record is not None
     assert (record.format, record.symptom, str(record.target) if record.target else None) == (name, symptom, target)

@@ -22,7 +22,7 @@ from why502.logs.scan.routes import NONE, ODD, route
         ("GET //x/", "GET //x/"),
         ("", NONE),
         ("\x16\x03\x01", ODD),
-        ("GET http://x/a HTTP/1.1", ODD),
+        ("GET http://x/a HTTP/1.1", "GET /a"),
     ],
 )
 def test_route(request_line: str, expected: str) -> None:

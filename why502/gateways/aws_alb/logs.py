@@ -9,9 +9,9 @@ import re
 
 from why502.gateways.aws_alb.codes import PRODUCT
 from why502.gateways.codes import Code, code
-from why502.logs.coded import LIMIT, iso, number, said, seconds, target
+from why502.logs.coded import LIMIT, iso, number, path_of, said, seconds, target
 from why502.logs.phrases import share
-from why502.model.logs import LogRecord, Symptom
+from why502.model.logs import Attempt, LogRecord, Symptom
 
 NAME = "aws_alb"
 MARKS = (b"app/", b" 502 ", b" 503 ", b" 504 ", b" 460 ", b" 463 ", b" 464 ", b" 561 ", b"-1 -1 -1", b"Target.", b"Elb.")
@@ -52,6 +52,8 @@ def parse(line: str) -> LogRecord | None:
     status, own = number(match["elb_status"]), number(match["target_status"])
     row = _row(status, own, match, took_s, actions, reason, is_classic)
     times = [seconds(match[name]) for name in ("t1", "t2", "t3")]
+    method, url, version = (*match["request"].split(" ", 2), "", "")[:3]
+    to = target(match["target"])
     waited_s = times[1] if match["target"] != "-" and not match["t2"].startswith("-") else None
     return said(
         row,
@@ -60,11 +62,12 @@ def parse(line: str) -> LogRecord | None:
         program="elb",
         is_final=True,
         at=at,
-        target=target(match["target"]),
+        target=to,
+        attempts=(Attempt(target=to, status=own, header_s=waited_s, response_s=waited_s),) if to else (),
         client=match["client"],
         server=words[5] if len(words) > 5 and words[5] != "-" else "",
         group=words[3].rpartition(":")[2] if len(words) > 3 and words[3].startswith("arn:") else "",
-        request=match["request"],
+        request=" ".join(word for word in (method, path_of(url)[1], version) if word),
         status=status,
         upstream_status=own,
         duration_s=took_s if took_s is not None and took_s >= 0 else sum(x for x in times if x is not None),

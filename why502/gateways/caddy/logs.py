@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Any
+
+from msgspec.structs import replace
 
 from why502.gateways.codes import Code
 from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
@@ -55,7 +58,19 @@ _FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
 _CUT = re.compile(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
 _DIAL = re.compile(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
 _BARE = re.compile(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
-_told: deque[tuple[str, ...]] = deque(maxlen=64)  # the requests whose line in http.log.error was read
+_OWN = (
+    "http",
+    "tls",
+    "admin",
+    "caddy",
+    "pki",
+    "events",
+    "storage",
+    "docker-proxy",
+    "dynamic_dns",
+    "layer4",
+)  # Caddy's and its modules' loggers
+_LAST = 64  # requests whose line in http.log.error is remembered until that in http.log.access comes
 _TS = re.compile(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
 
 
@@ -75,7 +90,7 @@ def parse(line: str) -> LogRecord | None:
     if start >= 0:
         entry = members(line)
         logger = text_of(entry, "logger")
-        if entry and logger.startswith("http"):
+        if entry and logger.startswith(_OWN):
             return _entry(
                 logger, text_of(entry, "msg"), entry, epoch(entry.get("ts")) or iso(entry.get("ts")), text_of(entry, "level")
             )
@@ -112,11 +127,9 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
         "status": status,
         "duration_s": seconds(entry.get("duration", entry.get("latency"))),
     }
-    key = tuple(text_of(request, name) for name in ("remote_ip", "remote_addr", "remote_port", "uri"))
+    common["thread"] = text_of(request, "remote_port") or text_of(request, "remote_addr").rpartition(":")[2]
     if logger.startswith("http.log.access"):
-        return _access(entry, status, common, is_told=any(key) and key in _told)
-    if logger.startswith("http.log.error"):
-        _told.append(key)
+        return _access(entry, status, common)
     text = " ".join(part for part in (message, text_of(entry, "error")) if part)
     found = understand(text)
     if "health_checker" in logger:
@@ -134,7 +147,25 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
     return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
 
 
-def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any], *, is_told: bool) -> LogRecord:
+def stitcher() -> Callable[[LogRecord], LogRecord]:
+    """Return what compares the records of one stream: the access line of a failure repeats what the line in http.log.error told."""
+    told: deque[tuple[object, ...]] = deque(maxlen=_LAST)
+
+    def stitch(record: LogRecord) -> LogRecord:
+        if not record.request or (record.status or 0) < 500:
+            return record
+        key = (record.client, record.thread, record.request)
+        if record.level:
+            told.append(key)
+        elif key in told:
+            told.remove(key)
+            return replace(record, is_repeat=True)
+        return record
+
+    return stitch
+
+
+def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any]) -> LogRecord:
     """Return the record of an access line. Headers in the response that Caddy does not set: the backend answered itself."""
     headers = entry.get("resp_headers")
     names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
@@ -142,8 +173,6 @@ def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any], *
     common["level"] = ""  # Caddy says "error" of each 5xx: that is the status once more
     if status in (0, 499):
         return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
-    if status is not None and status >= 500 and is_told:  # the line in http.log.error says why
-        return said(None, Symptom.GATEWAY_STATUS, is_final=True, is_repeat=True, **common)
     if status is not None and status >= 500:
         own = bool(names - {"server", "alt-svc"})
         symptom = Symptom.UPSTREAM_STATUS if own else Symptom.GATEWAY_STATUS

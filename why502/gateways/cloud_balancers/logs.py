@@ -12,7 +12,7 @@ from why502.gateways.azure import codes as azure
 from why502.gateways.cloudfront import codes as cloudfront
 from why502.gateways.codes import Code
 from why502.gateways.gcp import codes as gcp
-from why502.logs.coded import LIMIT, iso, members, number, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, iso, members, number, path_of, peer, said, seconds, target, text_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
@@ -56,6 +56,7 @@ def _gcp(entry: dict[str, Any], payload: dict[str, Any]) -> LogRecord:
     row = gcp.PRODUCT.codes.get(details)
     if row is None or (row.symptom is Symptom.UPSTREAM_STATUS and (status or 0) < 500):
         row = _WORKED
+    host, path = path_of(text_of(request, "requestUrl"))
     return said(
         row,
         format=NAME,
@@ -63,8 +64,9 @@ def _gcp(entry: dict[str, Any], payload: dict[str, Any]) -> LogRecord:
         is_final=True,
         at=iso(entry.get("timestamp")),
         client=text_of(request, "remoteIp"),
-        request=" ".join(text for name in ("requestMethod", "requestUrl") if (text := text_of(request, name))),
-        target=target(text_of(request, "serverIp")) if ":" in text_of(request, "serverIp") else None,
+        server=host,
+        request=" ".join(text for text in (text_of(request, "requestMethod"), path) if text),
+        target=peer(text_of(request, "serverIp")),
         status=status,
         upstream_status=status if details == "response_sent_by_backend" else None,
         duration_s=seconds(text_of(request, "latency").rstrip("s")),

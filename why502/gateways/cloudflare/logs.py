@@ -6,15 +6,16 @@ Source: developers.cloudflare.com, log fields of http_requests; cloudflared writ
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from why502.gateways.cloudflare.codes import PRODUCT
 from why502.gateways.codes import Code, code
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, epoch, iso, members, number, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, epoch, iso, members, number, peer, said, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.phrases import share
-from why502.model.logs import LogRecord, Symptom
+from why502.model.logs import Attempt, LogRecord, Symptom
 
 NAME = "cloudflare"
 MARKS = (
@@ -90,20 +91,31 @@ def _logpush(entry: dict[str, Any]) -> LogRecord:
         row = code(str(status), "", Symptom.FUNCTION_FAILED, "function-target-error")
     elif status is not None and status >= 500:
         row = code(str(status), "", Symptom.GATEWAY_STATUS, "gateway-provider-fault invalid-response upstream-error-status")
-    start = entry.get("EdgeStartTimestamp")
+    began, ended = (iso(entry.get(name)) or epoch(entry.get(name)) for name in ("EdgeStartTimestamp", "EdgeEndTimestamp"))
     duration = seconds(entry.get("OriginResponseDurationMs"))
+    origin = peer(text_of(entry, "OriginIP"), 443 if text_of(entry, "OriginSSLProtocol").startswith("TLS") else 80)
     return said(
         row,
         format=NAME,
         proxy="cloudflare",
         is_final=True,
-        at=iso(start) or epoch(start),
-        target=target(text_of(entry, "OriginIP"), 443 if text_of(entry, "OriginSSLProtocol").startswith("TLS") else 80),
+        at=began,
+        target=origin,
         client=text_of(entry, "ClientIP"),
         server=text_of(entry, "ClientRequestHost"),
         request=" ".join(text for name in ("ClientRequestMethod", "ClientRequestURI") if (text := text_of(entry, name))),
         status=status,
         upstream_status=own or None,
-        duration_s=duration / 1000 if duration is not None else None,
+        attempts=(Attempt(target=origin, status=own or None, response_s=None if duration is None else duration / 1000),)
+        if origin
+        else (),
+        duration_s=_took(began, ended, duration),
         request_id=text_of(entry, "RayID"),
     )
+
+
+def _took(began: datetime | None, ended: datetime | None, origin_ms: float | None) -> float | None:
+    """Return the seconds of a request: by its times where they are finer than seconds, else what its origin took."""
+    if began and ended and (began.microsecond or ended.microsecond) and ended >= began:
+        return (ended - began).total_seconds()
+    return None if origin_ms is None else origin_ms / 1000

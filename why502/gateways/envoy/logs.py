@@ -6,11 +6,13 @@ Source: docs/root/configuration/observability/access_log/usage.rst; istio pilot/
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
-from why502.gateways.codes import Code
+from why502.gateways.codes import Code, phase_of
 from why502.gateways.envoy.codes import DETAILS, PRODUCT
 from why502.logs.coded import LIMIT, epoch, iso, members, number, said, target, text_of
 from why502.logs.native.described import Members, Text, address_of
@@ -57,9 +59,15 @@ _LOOSE = re.compile(  # a format of somebody's own, or a default one without its
 _TYPED = str.maketrans("“”„", '"""')  # quotation marks of an editor
 _ISTIO = re.compile(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _MIXER = re.compile(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
-_NUMBERS = re.compile(
-    r"(?P<rx>\d{1,18}) (?P<tx>\d{1,18}) (?P<ms>\d{1,12}|-) (?P<service>\S+)(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
-    r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?(?: (?P<cluster>\S+) (?P<ulocal>\S+) (?P<dlocal>\S+) (?P<dremote>\S+))?"
+_SIZES = r"(?P<rx>\d{1,18}) (?P<tx>\d{1,18}) (?P<ms>\d{1,12}|-) (?P<service>\S+)"
+_PEERS = r"(?: (?P<cluster>\S+) (?P<ulocal>\S+) (?P<dlocal>\S+) (?P<dremote>\S+))?"
+_NUMBERS = re.compile(  # nothing is escaped in the user agent
+    _SIZES + r" \"(?P<xff>[^\"]*)\" \"(?:.*?)\" \"(?P<id>[^\"\s]*)\" \"(?P<authority>[^\"\s]*)\" \"(?P<host>[^\"\s]*)\"" + _PEERS,
+    re.DOTALL,
+)
+_FEWER = re.compile(  # an older format, or a line that was cut
+    _SIZES + r"(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
+    r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?" + _PEERS
 )
 _REASONS = (  # transport failure reasons: with blanks or underscores, in three spellings of OpenSSL's text
     (re.compile(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|http request", re.IGNORECASE), Symptom.TLS_NOT_TLS),
@@ -103,7 +111,6 @@ _BLANKS = re.compile(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
 _FLAGGED = re.compile(
     rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*"
 )
-_twice: dict[str, str] = {}  # the framing header that the last trace line of a connection told
 _CONNECTION = re.compile(r"\[C(\d{1,18})\]")
 _DETAIL = re.compile("|".join(re.escape(row.code) for row in DETAILS))
 _BY_DETAIL = {row.code: row for row in DETAILS}
@@ -135,7 +142,7 @@ def _text(match: re.Match[str], request: str) -> LogRecord:
         details, transport, rest = found["details"], found["transport"], found["more"]
     elif found := _MIXER.match(rest):
         transport, rest = found["transport"], found["more"]
-    numbers = _NUMBERS.match(rest)
+    numbers = _NUMBERS.match(rest) or _FEWER.match(rest)
     fields = numbers.groupdict("") if numbers else {}
     client = (fields.get("dremote") or "").rpartition(":")[0] or fields.get("xff", "").partition(",")[0]
     return _record(
@@ -147,7 +154,7 @@ def _text(match: re.Match[str], request: str) -> LogRecord:
         host=fields.get("host", ""),
         duration_ms=number(fields.get("ms")),
         at=iso(match["at"]),
-        client=client.strip("-"),
+        client=client.strip("-[]"),
         request=request,
         server=fields.get("authority", ""),
         group=(fields.get("cluster") or "").strip("-"),
@@ -167,7 +174,7 @@ def _json(entry: dict[str, Any]) -> LogRecord:
         host=text_of(entry, "upstream_host"),
         duration_ms=number(entry.get("duration")),
         at=iso(entry.get("start_time")) or epoch(entry.get("start_time")),
-        client=text_of(entry, "downstream_remote_address").rpartition(":")[0],
+        client=text_of(entry, "downstream_remote_address").rpartition(":")[0].strip("[]"),
         request=request,
         server=text_of(entry, "authority"),
         group=text_of(entry, "upstream_cluster"),
@@ -208,12 +215,15 @@ def _record(
     )
     if record.target is not None and not record.target.is_address:
         record = replace(record, target=None)
+    if record.target is None and not record.is_gateway_failure:  # Envoy answered by itself: no cluster was asked
+        record = replace(record, group="")
     if row is not None and row.code == "FLAGLESS" and symptom is None:
         return replace(record, symptom=None, is_gateway_failure=False)
     return record
 
 
 _LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
+_ONLY_ERRORS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.OWN_STATUS})  # which every other status may have as well
 _NOTHING = Code(code="FLAGLESS", message="", is_gateway_failure=False)
 _OWN_5XX = Code(
     code="", message="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
@@ -229,7 +239,7 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
         return rows[0] if rows else _OWN_5XX, reason
     detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
     known = _BY_DETAIL[detail[0]] if detail else None
-    if known is not None and known.symptom is not None and (known.code != "via_upstream" or status >= 500):
+    if known is not None and known.symptom is not None and (known.symptom not in _ONLY_ERRORS or status >= 500):
         return known, None
     if rows:
         return next((row for row in rows if row.code != "URX"), rows[0]), None
@@ -296,14 +306,33 @@ def _keyed(flags: str, line: str) -> LogRecord:
 
 
 def _trace(line: str, common: dict[str, Any]) -> LogRecord:
-    """Return what a line of the debug or trace level says. A framing header that comes twice is why Envoy refuses a response."""
-    connection = _CONNECTION.search(line)
-    if connection and (found := _TRACE[0][0].search(line)):
+    """Return what a line of the debug or trace level says."""
+    return said(None, Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None, **common)
+
+
+def stitcher() -> Callable[[LogRecord], LogRecord]:
+    """Return what compares the records of one stream: a framing header that comes twice is why Envoy refuses a response."""
+    told: OrderedDict[str, str] = OrderedDict()  # the framing header that the last trace line of a connection told
+
+    def stitch(record: LogRecord) -> LogRecord:
+        if record.is_final or record.symptom is not None or not (found := _TRACE[0][0].search(record.message)):
+            return record
+        if (connection := _CONNECTION.search(record.message)) is None:
+            return record
         key, header = connection[1], found[0].lower()
-        if _twice.get(key) == header:
-            return said(None, Symptom.HEADER_INVALID, detail=f"two headers {header.rpartition('=')[2]}", **common)
-        if len(_twice) > 256:
-            _twice.clear()
-        _twice[key] = header
-    symptom = Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None
-    return said(None, symptom, **common)
+        if told.get(key) == header:
+            detail = f"two headers {header.rpartition('=')[2]}"
+            return replace(
+                record,
+                symptom=Symptom.HEADER_INVALID,
+                is_gateway_failure=True,
+                phase=phase_of(Symptom.HEADER_INVALID),
+                detail=detail,
+            )
+        told[key] = header
+        told.move_to_end(key)
+        if len(told) > 256:
+            told.popitem(last=False)
+        return record
+
+    return stitch

@@ -7,13 +7,14 @@ without zone, except in CLF. What was really connected to stands nowhere: `group
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
-from why502.logs.coded import LIMIT, clf, members, number, said, text_of
+from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, text_of
 from why502.logs.native.described import Text
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -52,18 +53,34 @@ _CUT = re.compile(  # its begin was cut, up to the frontend's name; the counters
 )
 _NAMES = {
     "ts": ("termination_state", "haproxy_termination_state"),
-    "at": ("haproxy_timestamp", "accept_date", "request_date", "timestamp"),
+    "at": (
+        "haproxy_timestamp",
+        "accept_date",
+        "request_date",
+        "timestamp",
+        "@timestamp",
+        "time",
+        "date",
+        "time_local",
+        "accept_time",
+    ),
     "ST": ("http_status", "status_code", "status"),
     "b": ("backend_name", "backend"),
     "s": ("server_name", "server"),
     "address": ("upstream_addr", "server_ip"),
     "ft": ("frontend_name", "frontend"),
-    "client": ("client_ip", "client"),
-    "Tc": ("upstream_connect_time", "connect_time", "time_backend_connect"),
-    "Tr": ("upstream_response_time", "response_time", "time_backend_response"),
-    "Ta": ("active_time", "session_duration", "time_duration", "total_time"),
+    "client": ("client_ip", "client", "client_address", "src", "remote_addr", "remote_ip"),
+    "TR": ("TR", "Tq", "time_request", "time_client_request"),
+    "Tw": ("Tw", "time_queue", "time_queued", "time_wait", "queue_time"),
+    "Tc": ("Tc", "upstream_connect_time", "connect_time", "time_connect", "time_backend_connect"),
+    "Tr": ("Tr", "upstream_response_time", "response_time", "time_response", "time_backend_response", "time_server_response"),
+    "Ta": ("Ta", "Tt", "active_time", "session_duration", "time_duration", "time_active", "time_total", "total_time", "duration"),
+    "B": ("bytes_read", "bytes_sent", "bytes", "response_size"),
     "request": ("http_request", "request"),
+    "method": ("http_method", "request_method", "method", "verb"),
+    "uri": ("request_uri", "http_uri", "uri", "http_path", "request_path", "path", "url"),
 }
+_STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][\w-]{0,2}")
 _REQUEST = re.compile(r"\"((?:[A-Z]{1,20}|<BADREQ>)[^\"]{0,4000})")
 _SERVER = r"(?:Backup )?[Ss]erver (?P<b>[^\s/]{1,200})/(?P<s>[^\s,]{1,200})"
 _REASON = re.compile(
@@ -113,31 +130,24 @@ def fits(sample: list[str]) -> float:
 def parse(line: str) -> LogRecord | None:
     """Return what one line says, wherever in it the log's own part begins; None if HAProxy did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
+    if "ermination_state" in line and (entry := members(line)):
+        return _json(entry)
     if match := _CLF.search(line):
         return _request(match.groupdict(), match["r"])
     if match := _HTTP.search(line) or _CUT.search(line):
         request = _REQUEST.search(match["rest"])
         return _request(match.groupdict(), request[1] if request else "")
-    if "ermination_state" in line and (entry := members(line)):
-        return _json(entry)
     return _message(line)
 
 
 def _json(entry: dict[str, Any]) -> LogRecord | None:
     """Return what an object of somebody's own log-format says, by the names that people give the fields."""
     values = {name: text_of(entry, *names) for name, names in _NAMES.items()}
-    if not re.fullmatch(r"[CSPLRIDUKcs-][RQCHDLT-][\w-]{0,2}", values["ts"]):
+    if not _STATE.fullmatch(values["ts"]):
         return None
-    server = values["s"] or values["address"] or "-"
-    return _request(
-        {
-            **dict.fromkeys(("TR", "Tw", "Tc", "Tr", "Ta", "B", "ft", "client"), ""),
-            **values,
-            "b": values["b"] or "-",
-            "s": server,
-        },
-        values["request"],
-    )
+    values["b"], values["s"] = values["b"] or "-", values["s"] or values["address"] or "-"
+    parts = dict.fromkeys(text for text in (values["method"], values["uri"]) if text)  # a bad request is `<BADREQ>` in both
+    return _request(dict(values), values["request"] or " ".join(parts))
 
 
 def _request(found: dict[str, str | None], request: str) -> LogRecord:
@@ -153,7 +163,7 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
         proxy="haproxy",
         program="haproxy",
         is_final=True,
-        at=clf(found.get("at") or ""),
+        at=_at(found.get("at") or ""),
         group=f"{found['b']}/{server}",
         client=found.get("client") or "",
         server=(found["ft"] or "").rstrip("~"),
@@ -165,11 +175,20 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
         bytes_sent=number((found["B"] or "").lstrip("+")),
         code=found["ts"] or "",
     )
+    if symptom is Symptom.CLIENT_BAD_REQUEST:
+        return replace(record, causes=tuple(causes.split()) or record.causes, is_gateway_failure=False)
     if state == "--":
         return replace(record, symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None)
     if symptom is None and code is not None and code.symptom is Symptom.OWN_STATUS:
         return replace(record, symptom=None, causes=(), is_gateway_failure=False)
     return replace(record, causes=tuple(causes.split())) if causes else record
+
+
+def _at(text: str) -> datetime | None:
+    """Return the time of HAProxy's own spelling, of an ISO one or of seconds since 1970."""
+    if text[2:3] == "/":
+        return clf(text)
+    return iso(text) or (epoch(float(text)) if re.fullmatch(r"\d{9,13}(?:\.\d{1,9})?", text) else None)
 
 
 def _times(found: dict[str, str | None]) -> dict[str, float]:
@@ -179,12 +198,12 @@ def _times(found: dict[str, str | None]) -> dict[str, float]:
         for name in ("TR", "Tw", "Tc", "Tr", "Ta")
         if (value := number((found[name] or "").lstrip("+"))) is not None and value >= 0
     }
-    if not ms.keys() >= {"TR", "Tw", "Tc"}:
+    if "Tc" not in ms or any(found[name] for name in ("TR", "Tw") if name not in ms):
         return {}
     times = {"connect_s": ms["Tc"] / 1000}
     if "Tr" in ms:
         times["header_s"] = (ms["Tc"] + ms["Tr"]) / 1000
-    if "Ta" in ms:
+    if ms.keys() >= {"TR", "Tw", "Ta"}:
         times["response_s"] = max(ms["Ta"] - ms["TR"] - ms["Tw"], 0) / 1000
     return times
 

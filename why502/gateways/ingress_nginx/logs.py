@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from why502.gateways.codes import Code, code
+from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.logs.coded import LIMIT, clf, number, said, seconds, target
 from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
@@ -24,8 +25,8 @@ MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"control
 _ACCESS = re.compile(
     r"(?P<client>\S{1,100}) - (?:\[[^\]]{0,500}\] - )?(?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>[^\"]*)\" (?P<status>\d{3}) "
     r"(?P<bytes>\d{1,18}) \"[^\"]*\" \"[^\"]*\" \d{1,12} (?P<time>[\d.]{1,12}) \[(?P<group>[^\]]{0,300})\](?: \[[^\]]{0,300}\])? "
-    r"(?P<addr>-|[^\s,]{1,100}(?:, [^\s,]{1,100})*) (?P<length>-|[\d-]{1,18}(?:, [\d-]{1,18})*) (?P<took>-|[\d.-]{1,12}(?:, [\d.-]{1,12})*) "
-    r"(?P<own>-|\d{3}(?:, (?:\d{3}|-))*)(?: (?P<id>\S{1,64}))?\s*$"
+    r"(?P<addr>-|[^\s,]{1,100}(?:(?:, | : )[^\s,]{1,100})*+) (?P<length>-|[\d-]{1,18}(?:(?:, | : )[\d-]{1,18})*+) (?P<took>-|[\d.-]{1,12}(?:(?:, | : )[\d.-]{1,12})*+) "
+    r"(?P<own>-|\d{3}(?:(?:, | : )(?:\d{3}|-))*+)(?: (?P<id>\S{1,64}))?\s*$"
 )
 _KLOG = re.compile(
     r"(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d\.\d{1,6})\s+\d{1,10} (?P<file>[\w.-]{1,60}\.go):\d{1,6}\] (?P<msg>.*)"
@@ -41,7 +42,9 @@ _PHRASES = tuple(
         (r"SSL certificate .{0,200} does not (?:exist|contain)|Error getting SSL certificate", code("", "", None, "", failure=False)),
     )
 )  # fmt: skip
+_PLAIN = LineFormat("$request")  # of which it has the escaping
 _LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "crit"}
+_SPLIT = re.compile(r", | : ")
 _CONNECT_S = (4.9, 5.6)  # proxy-connect-timeout is 5 s by default
 
 
@@ -80,8 +83,8 @@ def _access(match: re.Match[str]) -> LogRecord:
         is_final=True,
         at=clf(match["at"]),
         client=match["client"],
-        group=match["group"],
-        request=match["request"],
+        group=match["group"] if attempts or status >= 499 else "",  # nginx answered by itself
+        request=_PLAIN.plain(match["request"]),
         target=last.target if last else None,
         status=status,
         upstream_status=last.status if last else None,
@@ -93,7 +96,7 @@ def _access(match: re.Match[str]) -> LogRecord:
 
 
 def _attempts(match: re.Match[str]) -> tuple[Attempt, ...]:
-    lists = [match[name].split(", ") for name in ("addr", "own", "took", "length")]
+    lists = [_SPLIT.split(match[name]) for name in ("addr", "own", "took", "length")]
     if lists[0] == ["-"]:
         return ()
     found = []

@@ -47,7 +47,7 @@ _FAILED = re.compile(
 )
 _COMMON = re.compile(
     r"(?P<client>\S{1,100}) - (?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" (?P<status>\d{1,3}|-) "
-    r"(?P<size>\d{1,18}|-) \"(?:[^\"\\]|\\.)*+\" \"(?:[^\"\\]|\\.)*+\" \d{1,18} \"(?P<router>(?:[^\"\\]|\\.)*+)\" \"(?P<url>(?:[^\"\\]|\\.)*+)\" (?P<ms>\d{1,12})ms"
+    r"(?P<size>\d{1,18}|-) \"(?P<headers>.*)\" \d{1,18} \"(?P<router>[^\"]{0,500})\" \"(?P<url>[^\"]{0,2000})\" (?P<ms>\d{1,12})ms"  # nothing is escaped in headers
 )
 _OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts that Traefik answers with
 _PHRASES = (
@@ -115,7 +115,7 @@ def _common(match: re.Match[str]) -> LogRecord:
         at=clf(match["at"]),
         target=target(url),
         client=match["client"],
-        group=match["router"].strip("-"),
+        group=match["router"] if match["router"] != "-" else "",
         request=match["request"],
         bytes_sent=number(match["size"]),
         duration_s=int(match["ms"]) / 1000,
@@ -149,6 +149,8 @@ def _access(entry: dict[str, Any]) -> LogRecord:
 def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: Any) -> LogRecord:
     """Return the record of a request that ended with a status; `own` is the backend's, where the log tells."""
     row: Code | None = None
+    if is_nobody and (status or 0) < 499:  # a middleware answered: no server was asked
+        fields["group"] = ""
     if status == 499:
         row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")
     elif status == 404 and is_nobody:

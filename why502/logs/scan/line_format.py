@@ -9,7 +9,7 @@ from msgspec import structs
 from why502.gateways.apache.logs import log_format as apache_log_format
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import LineFormat
-from why502.logs import detect, wrappers
+from why502.logs import detect, stitching, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.logs import LogRecord
@@ -94,13 +94,11 @@ def find(head: bytes, given: Form | None = None) -> Form:
     lines = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]
     if head and not head.endswith(b"\n") and len(lines) > 1:
         lines.pop()
-    if given is not None and (not lines or given.fits(lines)):
+    if given is not None and not lines:
         return given
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
-    if given is None and (found := template.infer(lines, only_combined=True)) is not None:  # the usual case, and the quickest
-        return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
-    likely = {name: wrappers.removed(name, lines) for name in wrappers.likely(lines)}
+    likely = {name: wrappers.removed(name, stitching.joined(name, lines)) for name in wrappers.likely(lines)}
     inner = {name: _of_content(texts, given) for name, texts in likely.items()}
     for name, form in inner.items():  # lines that have a time of their own
         if form.name and form.fits(likely[name]):

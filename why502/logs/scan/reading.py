@@ -221,7 +221,7 @@ def _sample(stream: BinaryIO, part: Part) -> bytes:
 
 def is_request(record: LogRecord) -> bool:
     """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
-    is_access = record.format == NGINX_ACCESS or record.request or record.attempts or record.target
+    is_access = record.format == NGINX_ACCESS or record.is_final or record.request or record.attempts or record.target
     return record.status is not None and not record.level and bool(is_access)
 
 

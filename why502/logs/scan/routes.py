@@ -7,7 +7,7 @@ from functools import lru_cache
 
 MOST_SEGMENTS = 8
 NONE, ODD = "(no request)", "(no HTTP request)"
-_LINE = re.compile(rb"([A-Z]{1,16}) (/[^ ?#;]*)")
+_LINE = re.compile(rb"([A-Z]{1,16}) (?:[Hh][Tt][Tt][Pp][Ss]?://[^ /?#]*)?(/[^ ?#;]*)")
 _ONLY_DIGITS = re.compile(rb"\d+")
 _ONLY_HEX = re.compile(rb"[0-9A-Fa-f-]{8,}")
 _DIGIT = re.compile(rb"\d")

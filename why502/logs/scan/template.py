@@ -9,6 +9,8 @@ from why502.gateways.apache.logs.log_format import APACHE
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.access import VARIABLE as KNOWN
 from why502.gateways.nginx.logs.log_format import LineFormat
+from why502.logs.scan import columns
+from why502.logs.scan.columns import is_ip
 from why502.model.logs import LogRecord
 from why502.model.times import of_iso, whole_number
 
@@ -27,6 +29,10 @@ _WORD = re.compile(r"\w")
 _MEMBER = re.compile(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
 _LTSV = re.compile(r"([\w.-]{1,40}):([^\t]*)")
 _TOOK = frozenset("responsetime response_time duration latency elapsed took time_taken timetaken".split())
+_LOGFMT_PAIR = re.compile(r'([A-Za-z_@][\w.-]{0,40})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)')
+_LOGFMT = re.compile(
+    rf"{_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')}(?: {_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')})+"
+)
 _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
     "host": "remote_addr",
     "vhost": "host",
@@ -40,13 +46,21 @@ _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
 
 def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, str] | None:
     """Return a `log_format` and its `escape=` that most of the lines fit and that says of them what the general reader says; else None."""
-    lines = lines[:_LINES]
+    sample, lines = lines, lines[:_LINES]
     for line in lines[:5]:
         if only_combined and not _COMBINED.match(line):
             return None
-        for text, escape in _candidates(line, is_else=not only_combined):
+        for text, escape in _candidates(line):
             if _agrees(text, escape, lines):
                 return text, escape
+    if only_combined:
+        return None
+    if (found := columns.infer(sample)) is not None and _explains(found, APACHE, sample):
+        return found, APACHE
+    for line in lines[:5]:
+        for text in _unknown(line):
+            if _agrees(text, APACHE, lines):
+                return text, APACHE
     return None
 
 
@@ -62,10 +76,16 @@ def w3c_fields(lines: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
-    """Return what reads the lines of a W3C log with these fields; times are UTC, as the specification says. `time-taken` of IIS is ms."""
+    """Return what reads the lines of a W3C log with these fields; times are UTC, as the specification says.
+
+    `time-taken` is milliseconds of IIS, seconds of CloudFront.
+    """
+
+    per_second = 1.0 if "x-edge-location" in fields else 1000.0  # CloudFront counts seconds
+    is_of_tabs = "x-edge-location" in fields
 
     def parse(line: str) -> LogRecord | None:
-        values = line.split()
+        values = line.split("\t") if is_of_tabs else line.split()
         if len(values) != len(fields) or line.startswith("#"):
             return None
         said = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
@@ -84,38 +104,77 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             client=said.get("c-ip", ""),
             server=said.get("cs-host", said.get("s-computername", "")),
             request=f"{said.get('cs-method', '')} {path}".strip(),
-            duration_s=whole / 1000 if (whole := whole_number(took, 11)) is not None else None,
+            duration_s=float(took) / per_second if re.fullmatch(r"\d{1,11}(?:\.\d{1,9})?", took, re.ASCII) else None,
         )
 
     return parse
 
 
-def _candidates(line: str, *, is_else: bool) -> Iterator[tuple[str, str]]:
-    """Yield templates and their `escape=`. `is_else`: the line is of no other known format, so its last values may mean anything."""
+def _candidates(line: str) -> Iterator[tuple[str, str]]:
+    """Yield templates and their `escape=`."""
     if line.startswith("{"):
         yield from ((text, "json") for text in _json(line))
     elif match := _COMBINED.match(line):
-        head = f'{"$host " if match["host"] else ""}$remote_addr {"-" if match["ident"] == "-" else "$ident"} $remote_user [$time_local] "$request" $status $body_bytes_sent'
-        head += ' "$http_referer"' if match["referer"] else ""
-        head += ' "$http_user_agent"' if match["agent"] else ""
-        for more in _more(line[match.end() :], is_else=is_else):
-            yield head + more, APACHE if '\\"' in line else "default"
+        for more in _more(line[match.end() :]):
+            yield _head(match) + more, APACHE  # nginx escapes a quote otherwise, and what it writes reads alike
     elif "\t" in line and all(_LTSV.fullmatch(part) for part in line.split("\t")):
         yield _ltsv(line), "default"
+    elif _LOGFMT.fullmatch(line):
+        yield _logfmt(line), APACHE
 
 
-def _json(line: str) -> Iterator[str]:
-    """Yield the template of a flat JSON object: each value a variable, named as the key is usually meant."""
+def _unknown(line: str) -> Iterator[str]:
+    """Yield the template of a common format with values of no known meaning, such as Apache's %D, which may be seconds elsewhere."""
+    match = _COMBINED.match(line)
+    rest = line[match.end() :] if match else ""
+    if match and _BARE.fullmatch(rest):
+        yield _head(match) + re.sub(r'[^\s"]+', "$unknown", _quoted(rest).replace('"$unknown"', '""')).replace('""', '"$unknown"')
+
+
+def _head(match: re.Match[str]) -> str:
+    """Return the template of a common format."""
+    host, address = (match["host"] or "").strip(), "$remote_addr"
+    if host and is_ip(host):  # a client that a proxy in front names, and that proxy
+        host, address = "$remote_addr ", "$unknown"
+    elif host:
+        host = "$host "
+    head = f'{host}{address} {"-" if match["ident"] == "-" else "$ident"} $remote_user [$time_local] "$request" $status $body_bytes_sent'
+    head += ' "$http_referer"' if match["referer"] else ""
+    return head + (' "$http_user_agent"' if match["agent"] else "")
+
+
+def _logfmt(line: str) -> str:
+    """Return the template of `key=value` pairs."""
     seen: set[str] = set()
-    text, position = "", 0
-    for place, match in enumerate(_MEMBER.finditer(line)):
-        value = match[3] if match[3] is not None else match[4] or ""
+    text = ""
+    for place, match in enumerate(_LOGFMT_PAIR.finditer(line)):
+        value = match[2].strip('"')
         name = _variable(match[1], value)
         name = f"unknown_{place}" if name in seen or not name else name
         seen.add(name)
+        text += " " * bool(text) + f"{match[1]}=" + (f'"${name}"' if match[2].startswith('"') else f"${name}")
+    return text
+
+
+def _json(line: str) -> Iterator[str]:
+    """Yield the template of a JSON object: each value a variable, named as the key is usually meant, with that of the object around it."""
+    seen: set[str] = set()
+    outer: list[str] = []
+    text, position = "", 0
+    for place, match in enumerate(_MEMBER.finditer(line)):
+        between = line[position : match.start()]
+        del outer[max(len(outer) - between.count("}"), 0) :]
+        text, position = text + between, match.end()
+        value, following = match[3] if match[3] is not None else match[4] or "", line[match.end() : match.end() + 1]
+        if not value and match[3] is None and following in ("{", "["):
+            outer.append(match[1])
+            text += match[0]
+            continue
+        name = _variable("_".join((*outer, match[1])), value)
+        name = f"unknown_{place}" if name in seen or not name else name
+        seen.add(name)
         quote = '"' if match[3] is not None else ""
-        text += line[position : match.start()] + f'"{match[1]}"{match[2]}{quote}${name}{quote}'
-        position = match.end()
+        text += f'"{match[1]}"{match[2]}{quote}${name}{quote}'
     if position and "$" not in line:
         yield text + line[position:]
 
@@ -148,7 +207,7 @@ def _variable(key: str, value: str) -> str:
     return name
 
 
-def _more(rest: str, *, is_else: bool) -> Iterator[str]:
+def _more(rest: str) -> Iterator[str]:
     """Yield what may have made the text after a common format: named values, or the five usual ones of the upstream in a row."""
     if not rest:
         yield ""
@@ -157,8 +216,6 @@ def _more(rest: str, *, is_else: bool) -> Iterator[str]:
     if named is not None:
         yield named
     yield from _positional(rest)
-    if is_else and _BARE.fullmatch(rest):  # values of no known meaning, such as Apache's %D, which may be seconds elsewhere
-        yield re.sub(r'[^\s"]+', "$unknown", _quoted(rest).replace('"$unknown"', '""')).replace('""', '"$unknown"')
 
 
 def _named(rest: str) -> str | None:
@@ -219,7 +276,7 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
                 (mine.at, general.at),
                 (mine.status, general.status),
                 (mine.client, general.client),
-                (mine.request, plain(general.request)),  # which leaves it as written
+                (_utf8(mine.request), _utf8(plain(general.request))),  # which leaves it as written
             )
             if any(one != other for one, other in same):
                 return False
@@ -233,3 +290,14 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
                 return False
         fitting += 1
     return fitting >= _FITTING * len(lines)
+
+
+def _utf8(text: str) -> str:
+    """Return a text without what is no UTF-8, which readers of JSON replace."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _explains(text: str, escape: str, lines: Sequence[str]) -> bool:
+    """Return whether nearly all lines fit a template, and tell time and status by it."""
+    parse = nginx_access.compile(text, escape).parse
+    return sum(1 for line in lines if (record := parse(line)) and record.at and record.status is not None) >= 0.9 * len(lines)

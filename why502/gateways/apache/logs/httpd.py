@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 
@@ -142,7 +143,6 @@ _SECOND = frozenset(
 AT_ONCE_S = 0.05
 _FATAL = re.compile(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
 _NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file")
-_last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each pid and tid
 
 
 def fits(sample: list[str]) -> float:
@@ -203,6 +203,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         at=_time(head["year"], head["month"], head["day"], head["clock"]) if head.get("year") else None,
         level=head.get("level", ""),
         pid=int(head["pid"]) if head.get("pid") else None,
+        thread=head.get("tid", ""),
         errno=errno,
         message=message.strip(),
         detail=message.strip()[:200]
@@ -219,30 +220,39 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     )
     if fields.get("peer") == "remote" and record.target is None:
         record = replace(record, target=Target.parse(fields["ip"]))
-    return _joined(record, head)
-
-
-def _joined(record: LogRecord, head: dict[str, str]) -> LogRecord:
-    """Return the second line of a failure with what the first, by the same thread, told; and so counted once only."""
-    key = (head.get("pid", ""), head.get("tid", ""))
-    if key == ("", ""):
-        return record
-    if (first := _last.get(key)) and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
-        return replace(
-            record,
-            symptom=first.symptom,
-            causes=first.causes,
-            phase=first.phase,
-            is_repeat=True,
-            errno=record.errno or first.errno,
-            target=first.target or record.target,
-        )
-    if record.symptom is not None and record.is_gateway_failure:
-        _last[key] = record
-        _last.move_to_end(key)
-        if len(_last) > 256:
-            _last.popitem(last=False)
     return record
+
+
+def stitcher() -> Callable[[LogRecord], LogRecord]:
+    """Return what compares the records of one stream: the second line of a failure has what the first, by the same thread, told.
+
+    It counts once only. Apache 2.2 names no process: there the lines are of one request if they name the same client.
+    """
+    last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each thread
+
+    def stitch(record: LogRecord) -> LogRecord:
+        key = (str(record.pid), record.thread) if record.pid is not None else ("", record.client)
+        if key == ("", ""):
+            return record
+        first = last.get(key)
+        if first and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
+            return replace(
+                record,
+                symptom=first.symptom,
+                causes=first.causes,
+                phase=first.phase,
+                is_repeat=True,
+                errno=record.errno or first.errno,
+                target=first.target or record.target,
+            )
+        if record.symptom is not None and record.is_gateway_failure:
+            last[key] = record
+            last.move_to_end(key)
+            if len(last) > 256:
+                last.popitem(last=False)
+        return record
+
+    return stitch
 
 
 def _near(first: LogRecord, second: LogRecord) -> bool:

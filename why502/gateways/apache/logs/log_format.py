@@ -25,6 +25,7 @@ _VARIABLES = {
     "L": "request_id",
 }
 _HEADERS = {"referer": "http_referer", "user-agent": "http_user_agent", "host": "host", "x-forwarded-for": "http_x_forwarded_for"}
+_ENVIRONMENT = {"BALANCER_WORKER_NAME": "upstream_addr"}  # mod_proxy_balancer: the member that took the request
 _UNITS = {"ms": "request_time_ms", "us": "request_time_us", "s": "request_time", "": "request_time"}
 _FORMAT = re.compile(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
 _LOG = re.compile(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
@@ -49,6 +50,8 @@ def as_nginx(text: str) -> str:
         name = _VARIABLES.get(letter, "")
         if letter == "i":
             name = _HEADERS.get((argument or "").lower(), "")
+        elif letter == "e":
+            name = _ENVIRONMENT.get((argument or "").upper(), "")
         elif letter == "T":
             name = _UNITS.get(argument or "", "")
         elif argument and letter != "a":  # %{c}a and the like are addresses, too

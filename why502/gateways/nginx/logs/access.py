@@ -127,7 +127,8 @@ def parse(line: str) -> LogRecord | None:
     if line.startswith("{"):
         names = _object(line)
         values = {VARIABLE.get(name.lower(), name): text for name, text in names.items() if text not in ("", "-")}
-        if "status" not in values or not values.keys() & {"request", "request_uri", "request_method"}:
+        asked = {VARIABLE.get(name.lower(), name) for name in names} & {"request", "request_uri", "request_method"}
+        if "status" not in values or not asked:
             return None
         is_nginx = len(_NGINX_NAMES & names.keys()) > 1
         return _record(values, is_nginx=is_nginx, knows_upstream=any(name.startswith("upstream_") for name in names))
