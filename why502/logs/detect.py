@@ -5,6 +5,8 @@ from __future__ import annotations
 import string
 from collections import Counter
 from functools import lru_cache
+from types import MappingProxyType
+from typing import cast
 
 import msgspec
 
@@ -61,17 +63,15 @@ def _possible(line: str) -> list[Format]:
     return [formats()[place] for place in sorted(places)]
 
 
-# The format of the last line that began like this, digits and letters aside: most lines stand among their like. With nginx's at first, one
-# line of it loads no other format.
+# The formats whose lines are known by how they begin, digits and letters aside. One line of nginx's loads no other format.
 _BEGIN = 10
 _SHAPES = str.maketrans(dict.fromkeys(string.digits, "0") | dict.fromkeys(string.ascii_letters, "a"))
-_MOST_SHAPES = 256
-_recent: dict[str, Format] = {"0000/00/00": nginx_error}
+_BY_SHAPE = MappingProxyType({"0000/00/00": nginx_error.NAME, "[aaa aaa 0": "apache"})
 
 
 def parse_any(line: str) -> LogRecord | None:
-    """Return what a line of any format says, wrapped or bare; None if no format knows it."""
-    form = _recent.get(line[:_BEGIN].translate(_SHAPES))
+    """Return what a line of any format says, wrapped or bare; None if no format knows it. It depends on the line alone."""
+    form = _by_shape(line)
     if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
         return record
     line = line[:LIMIT]
@@ -88,17 +88,17 @@ def parse_any(line: str) -> LogRecord | None:
     return best
 
 
+def _by_shape(line: str) -> Format | None:
+    name = _BY_SHAPE.get(line[:_BEGIN].translate(_SHAPES))
+    return cast(Format, nginx_error) if name == nginx_error.NAME else named(name) if name else None
+
+
 def _plain(line: str) -> LogRecord | None:
     """Return the record of the format that fits a bare line best."""
     found = [(record, each) for each in _possible(line) if (record := each.parse(line)) is not None]
     if not found:
         return None
-    record, form = found[0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))
-    if _is_sure(form, record):
-        if len(_recent) > _MOST_SHAPES:
-            _recent.clear()
-        _recent[line[:_BEGIN].translate(_SHAPES)] = form
-    return record
+    return found[0][0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))[0]
 
 
 def _is_sure(form: Format, record: LogRecord) -> bool:

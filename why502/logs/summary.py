@@ -14,12 +14,14 @@ import msgspec
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
-from why502.logs import bulk, detect, pretty
+from why502.logs import bulk, detect, pretty, wrappers
 from why502.logs.access import MOST_CLOSE, AccessLog
 from why502.logs.files import Files, Part, regular, rotated, unlinked
 from why502.logs.join import Errors, Joiner
 from why502.logs.lines import Window, entries
 from why502.logs.records import RecordLog
+from why502.logs.scan import line_format
+from why502.logs.stitching import whole_lines
 from why502.logs.tallies import Tallies
 from why502.logs.unwrap import unwrap
 from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head
@@ -65,6 +67,7 @@ class _Reader(NamedTuple):
     continues: Callable[[str], bool] | None = None
     format: str = ""  # of an access log: its log_format, where it is known
     escape: str = "default"
+    wrapper: str = ""
 
 
 class _Opened(NamedTuple):
@@ -156,7 +159,7 @@ class _Run:
                 yield from self.open(msgspec.structs.replace(log, content=content))
                 continue
             opened.append(one)
-            if log.is_given and (other := _beside(one.reader, _lines(head(one.stream)))):
+            if (log.is_given or one.reader.wrapper) and (other := _beside(one.reader, _lines(head(one.stream)))):
                 opened.append(one._replace(reader=other, stream=part.files.open(part.opens)))
             if not found and self._begins_before(one):
                 break
@@ -176,7 +179,7 @@ class _Run:
             members=self.members,
         )
         cut: list[HostError] = []
-        reader.read(entries(self._chunks(one, cut), one.reader.continues), one.path)
+        reader.read(entries(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.reader.continues), one.path)
         self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
@@ -190,12 +193,14 @@ class _Run:
                 joiner,
                 parse=one.reader.parse,
                 format=one.reader.format,
-                columns=bulk.compile(one.reader.format, one.reader.escape) if one.reader.format else None,
+                columns=bulk.compile(one.reader.format, one.reader.escape)
+                if one.reader.format and not one.reader.wrapper
+                else None,
                 server=one.log.server,
                 proxy=one.log.proxy,
             )
             cut: list[HostError] = []
-            reader.read(self._chunks(one, cut), one.path)
+            reader.read(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.path)
             if reader.is_hurried:
                 cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
             readers.append(reader)
@@ -299,6 +304,8 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
         if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
+    if (form := _wrapped(lines)) is not None:
+        return form
     name = detect.detect(lines)
     if not name and b"\0" in sample:
         raise HostError("contains binary data, not log lines", "give the log file itself")
@@ -314,6 +321,18 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
     return _Reader(name, name == nginx_access.NAME, detect.parse_line if name == nginx_access.NAME else _parse_other)
+
+
+def _wrapped(lines: list[str]) -> _Reader | None:
+    """Return what reads a log whose lines all stand in a wrapper of one kind; None for every other log."""
+    if not wrappers.likely(lines):
+        return None
+    form = line_format.find("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    if not form.wrapper or not form.name:
+        return None
+    is_access = form.name == nginx_access.NAME
+    parse = _only_access(form.parser()) if is_access else _but_access(form.parser())
+    return _Reader(form.name, is_access, parse, form.continues(), form.log_format, form.escape, form.wrapper)
 
 
 def _lines(sample: bytes) -> list[str]:
@@ -338,7 +357,9 @@ def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
     }
     if len(kinds) < 2:
         return None
-    return _Reader("", False, _parse_other) if reader.is_access else _Reader(nginx_access.NAME, True, _parse_access)
+    if reader.is_access:
+        return _Reader("", False, _parse_other, wrapper=reader.wrapper)
+    return _Reader(nginx_access.NAME, True, _parse_access, wrapper=reader.wrapper)
 
 
 def _parse_mixed(line: str) -> LogRecord | None:
@@ -355,15 +376,28 @@ def _continues(line: str) -> bool:
     return is_bare and nginx_error.continues(line) and detect.parse_line(line) is None
 
 
-def _parse_access(line: str) -> LogRecord | None:
-    record = detect.parse_line(line)
-    return record if record is not None and record.format == nginx_access.NAME else None
+def _only_access(parse: line_format.Parse) -> line_format.Parse:
+    """Return a parser of access lines alone."""
+
+    def read(line: str) -> LogRecord | None:
+        record = parse(line)
+        return record if record is not None and record.format == nginx_access.NAME else None
+
+    return read
 
 
-def _parse_other(line: str) -> LogRecord | None:
-    """Return what a line says that is no access line; of an access line its time."""
-    record = detect.parse_line(line)
-    return LogRecord(at=record.at) if record is not None and record.format == nginx_access.NAME else record
+def _but_access(parse: line_format.Parse) -> line_format.Parse:
+    """Return a parser of every line but access lines, of which it tells the time."""
+
+    def read(line: str) -> LogRecord | None:
+        record = parse(line)
+        return LogRecord(at=record.at) if record is not None and record.format == nginx_access.NAME else record
+
+    return read
+
+
+_parse_access = _only_access(detect.parse_line)
+_parse_other = _but_access(detect.parse_line)
 
 
 def _has_time(record: LogRecord | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -126,14 +127,28 @@ def parse(line: str) -> LogRecord | None:
     line = line[:LIMIT].rstrip("\r\n")
     if "“" in line or "”" in line:
         line = line.translate(_TYPED)
+    if line.startswith("{") and (entry := _entry(line)):
+        return _json(entry)
     if match := _TEXT.search(line):
         return _text(match, match["request"])
     if (match := _LOOSE.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         return _text(match, match["quoted"] or match["bare"] or "")
     if _IN_JSON.search(line):
-        entry = {_CAMEL.sub(r"_\1", name).lower().replace("-", "_"): value for name, value in members(line).items()}
-        return _json(entry) if "response_flags" in entry or "response_code_details" in entry else None
+        return _json(entry) if (entry := _entry(line)) else None
     return None if line.lstrip().startswith("{") else _other(line)
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Return the members of a JSON access line by their names in Envoy's own spelling; {} for another line."""
+    if not _IN_JSON.search(line):
+        return {}
+    entry = {_name(name): value for name, value in members(line).items()}
+    return entry if "response_flags" in entry or "response_code_details" in entry else {}
+
+
+@lru_cache(1024)
+def _name(written: str) -> str:
+    return _CAMEL.sub(r"_\1", written).lower().replace("-", "_")
 
 
 def _text(match: re.Match[str], request: str) -> LogRecord:

@@ -67,12 +67,13 @@ def fits(sample: list[str]) -> float:
 def parse(line: str) -> LogRecord | None:
     """Return what one line says; None if Traefik did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
+    is_object = line.lstrip().startswith("{")
+    if is_object and "DownstreamStatus" in (entry := members(line)):
+        return _access(entry)
     if match := _COMMON.search(line):
         return _common(match)
-    if line.lstrip().startswith("{"):
+    if is_object:
         entry = members(line)
-        if "DownstreamStatus" in entry:
-            return _access(entry)
         text = text_of(entry, "message", "msg")
         return _own(f"{text} error={text_of(entry, 'error')}", iso(entry.get("time")), text_of(entry, "level")) if text else None
     if match := _LOGFMT.search(line):

@@ -99,11 +99,14 @@ def find(head: bytes, given: Form | None = None) -> Form:
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
     likely = {name: wrappers.removed(name, stitching.joined(name, lines)) for name in wrappers.likely(lines)}
-    inner = {name: _of_content(texts, given) for name, texts in likely.items()}
+    inner = {name: _of_content(texts, given, is_timed=False) for name, texts in likely.items()}
     for name, form in inner.items():  # lines that have a time of their own
         if form.name and form.fits(likely[name]):
             return structs.replace(form, wrapper=name)
     bare = _of_content(lines, given)
+    for name, form in inner.items():  # lines that have the time of their wrapper
+        if form.name == bare.name and form.name and structs.replace(form, wrapper=name).fits(lines):
+            return structs.replace(form, wrapper=name)
     if bare.name:
         return bare
     for name, form in inner.items():
@@ -112,8 +115,8 @@ def find(head: bytes, given: Form | None = None) -> Form:
     return Form(wrapper=next((name for name in inner if name in wrappers.PARTIAL), ""))
 
 
-def _of_content(lines: list[str], given: Form | None) -> Form:
-    """Return the form of lines by what they hold."""
+def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) -> Form:
+    """Return the form of lines by what they hold. `is_timed`: they must tell a time themselves."""
     if given is not None and given.fits(lines):
         return given
     if given is None and (found := template.infer(lines, only_combined=True)) is not None:
@@ -132,7 +135,10 @@ def _of_content(lines: list[str], given: Form | None) -> Form:
     if name == nginx_access.NAME and _share(nginx_access.parse, sample) >= _FITTING:
         return Form(name=name)
     module = detect.named(name)
-    return Form(name=name) if module is not None and _share(_with_time(module.parse), sample) >= _FITTING else Form()
+    if module is None:
+        return Form()
+    fitting = _share(_with_time(module.parse), sample) if is_timed else _share(module.parse, sample, is_timed=False)
+    return Form(name=name) if fitting >= _FITTING else Form()
 
 
 def _or_any(parse: Parse) -> Parse:
@@ -155,7 +161,7 @@ def _with_time(parse: Parse) -> Parse:
     return read
 
 
-def _share(parse: Parse, lines: Sequence[str]) -> float:
+def _share(parse: Parse, lines: Sequence[str], *, is_timed: bool = True) -> float:
     if not lines:
         return 0.0
-    return sum(1 for line in lines if (record := parse(line)) is not None and record.at is not None) / len(lines)
+    return sum(1 for line in lines if (record := parse(line)) is not None and (record.at or not is_timed)) / len(lines)
