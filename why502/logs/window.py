@@ -22,6 +22,7 @@ LINE_BYTES = 1 << 17  # nginx takes request lines of 8 KiB, which escaping makes
 NUMBERED_BYTES = 16 << 20  # so much is read over only to know line numbers
 SLACK_S = 60.0
 XZ_MEMORY_BYTES = 128 << 20
+EXPANDED_BYTES, EXPANDED_TIMES = 1 << 30, 500  # what is more than both is no log: lines that are all alike shrink to a 300th
 
 TimeOf = Callable[[bytes], float | None]  # seconds since the epoch that one line tells
 
@@ -59,7 +60,20 @@ def is_compressed(stream: BinaryIO) -> bool:
 def blocks(stream: BinaryIO, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the decompressed content from the begin of a log. Raises one of READ_ERRORS, HostError."""
     reader = _decompressor(stream)
-    yield from reader(stream, size_bytes) if reader else _plain(stream, size_bytes)
+    yield from _bounded(reader(stream, size_bytes), stream) if reader else _plain(stream, size_bytes)
+
+
+def _bounded(source: Iterator[bytes], stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of a compressed file. Raises HostError where it is far larger than any log that a file of its size holds."""
+    size_bytes = 0
+    for block in source:
+        size_bytes += len(block)
+        if size_bytes > EXPANDED_BYTES and size_bytes > EXPANDED_TIMES * max(stream.tell(), 1):
+            raise HostError(
+                f"it expands more than {EXPANDED_TIMES}-fold, to over {EXPANDED_BYTES >> 30} GiB: only the beginning was read",
+                "decompress it yourself if it is a log",
+            )
+        yield block
 
 
 def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:

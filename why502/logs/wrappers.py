@@ -35,12 +35,18 @@ _PRIORITY = r"(?:<\d{1,3}>)?"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _PATTERNS = {
-    CRI: rf"(?P<stamp>{_ISO}) (?:stdout|stderr) [FP](?::\w{{1,20}})* ?",
-    RFC5424: rf"<\d{{1,3}}>1 (?P<stamp>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[(?:[^\]\\]|\\.){{0,2000}}\])++) ?(?:\ufeff)?",
-    RFC3164: rf"{_PRIORITY}(?P<stamp>{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,6}})?) (?:[\w.:-]{{1,255}} )?{_TAG}",
-    SYSLOG_ISO: rf"{_PRIORITY}(?P<stamp>{_ISO}) [\w.:-]{{1,255}} {_TAG}",
-    TIMESTAMP: rf"(?P<stamp>{_ISO}) ",
-    COMPOSE: r"(?P<program>[A-Za-z][\w.-]{0,119}) *\| ?",
+    name: re.compile(pattern, re.ASCII)
+    for name, pattern in (
+        (CRI, rf"(?P<stamp>{_ISO}) (?:stdout|stderr) [FP](?::\w{{1,20}})* ?"),
+        (
+            RFC5424,
+            rf"<\d{{1,3}}>1 (?P<stamp>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[(?:[^\]\\]|\\.){{0,2000}}\])++) ?(?:\ufeff)?",
+        ),
+        (RFC3164, rf"{_PRIORITY}(?P<stamp>{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,6}})?) (?:[\w.:-]{{1,255}} )?{_TAG}"),
+        (SYSLOG_ISO, rf"{_PRIORITY}(?P<stamp>{_ISO}) [\w.:-]{{1,255}} {_TAG}"),
+        (TIMESTAMP, rf"(?P<stamp>{_ISO}) "),
+        (COMPOSE, r"(?P<program>[A-Za-z][\w.-]{0,119}) *\| ?"),
+    )
 }
 
 
@@ -147,7 +153,7 @@ def time_of(name: str, stamp: str) -> datetime | None:
 
 
 def _pattern(name: str) -> Remove:
-    compiled = re.compile(_PATTERNS[name], re.ASCII)
+    compiled = _PATTERNS[name]
     has_stamp, has_program = "stamp" in compiled.groupindex, "program" in compiled.groupindex
 
     def remove(line: str) -> Unwrapped | None:

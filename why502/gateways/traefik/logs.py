@@ -45,10 +45,16 @@ _FAILED = re.compile(
     r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",
     re.DOTALL,
 )
-_COMMON = re.compile(
-    r"(?P<client>\S{1,100}) - (?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" (?P<status>\d{1,3}|-) "
-    r"(?P<size>\d{1,18}|-) \"(?P<headers>.*)\" \d{1,18} \"(?P<router>[^\"]{0,500})\" \"(?P<url>[^\"]{0,2000})\" (?P<ms>\d{1,12})ms"  # nothing is escaped in headers
+_REQUEST = (
+    r"(?P<client>\S{1,100}) - (?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" "
+    r"(?P<status>\d{1,3}|-) (?P<size>\d{1,18}|-) \""
 )
+_COMMON = re.compile(
+    _REQUEST
+    + r"(?:[^\"\\]|\\.)*+\" \"(?:[^\"\\]|\\.)*+\" \d{1,18} \"(?P<router>(?:[^\"\\]|\\.)*+)\" \"(?P<url>(?:[^\"\\]|\\.)*+)\" (?P<ms>\d{1,12})ms"
+)
+_HEAD = re.compile(_REQUEST)
+_NUMBER, _TOOK = re.compile(r" \d{1,18} "), re.compile(r" (\d{1,12})ms")
 _OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts that Traefik answers with
 _PHRASES = (
     (re.compile(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
@@ -71,7 +77,9 @@ def parse(line: str) -> LogRecord | None:
     if is_object and "DownstreamStatus" in (entry := members(line)):
         return _access(entry)
     if match := _COMMON.search(line):
-        return _common(match)
+        return _common(match.groupdict())
+    if line.endswith("ms") and (found := _quoted(line)):
+        return _common(found)
     if is_object:
         entry = members(line)
         text = text_of(entry, "message", "msg")
@@ -107,7 +115,15 @@ def _is_container(host: str) -> bool:
     return len(parts) == 4 and parts[0] == "172" and 17 <= (number(parts[1]) or 0) <= 31
 
 
-def _common(match: re.Match[str]) -> LogRecord:
+def _quoted(line: str) -> dict[str, str] | None:
+    """Return the parts of a line in which a header has quotes, which Traefik does not escape; its end has none."""
+    parts, head = line.rsplit('"', 5), _HEAD.match(line)
+    if head is None or len(parts) < 6 or not _NUMBER.fullmatch(parts[1]) or not (took := _TOOK.fullmatch(parts[5])):
+        return None
+    return {**head.groupdict(), "router": parts[2], "url": parts[4], "ms": took[1]}
+
+
+def _common(match: dict[str, str]) -> LogRecord:
     status, url = number(match["status"]), match["url"]
     return _ended(
         status,

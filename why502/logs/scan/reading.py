@@ -18,6 +18,7 @@ from why502.logs.scan.pieces import chunks, filled
 from why502.logs.stitching import Lines, Records
 from why502.logs.window import LINE_BYTES, head
 from why502.logs.wrappers import PARTIAL
+from why502.model.errors import HostError
 from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
 
@@ -110,7 +111,8 @@ class Reader:
         for chunk in chunks(stream, self.part, goes_on):
             start = chunk.start
             for raw in chunk.data.split(b"\n"):
-                if raw and (found := self.lines.feed(start, raw)) is not None:
+                text = raw.lstrip(b"\0") if raw[:1] == b"\0" else raw  # a file that was emptied while it was written to
+                if text and (found := self.lines.feed(start + len(raw) - len(text), text)) is not None:
                     yield found
                 start += len(raw) + 1
             end = chunk.start + len(chunk.data)
@@ -118,6 +120,8 @@ class Reader:
             self.session.check()
         if self.lines.is_open:
             yield from self.lines.close(self._after(stream, end))
+        if self.part.end is not None and end < self.part.end and stream.seek(0, io.SEEK_END) < self.part.end:
+            raise HostError("it was truncated while being read", "run it again")
 
     def _after(self, stream: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
         """Yield the lines behind the part, as far as the end of its last message may stand there."""

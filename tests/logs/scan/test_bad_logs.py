@@ -1,0 +1,119 @@
+"""Logs as they should not be: of several formats, out of order, cut, emptied, bombs. What can be read counts; what cannot is said."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scan.summing import reported
+
+from why502.logs import window
+from why502.logs.scan.line_format import find
+from why502.logs.scan.part import Session
+from why502.logs.scan.report import Report
+from why502.logs.scan.work import Ask, Part
+from why502.model.errors import Why502Error
+
+PURE = Ask(is_fast=False, is_exact=True)
+ERROR = (
+    "2026/03/04 05:06:07 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 1.2.3.4, "
+    'server: x, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.1:80/a", host: "x"'
+)
+HAPROXY = (
+    "Mar  4 05:06:07 lb haproxy[12]: 10.0.1.2:33317 [04/Mar/2026:05:06:07.655] http-in static/srv1 10/0/30/-1/109 503 2750 - - SC-- "
+    '1/1/1/1/0 0/0 "GET /index.html HTTP/1.1"'
+)
+
+
+def access(second: int) -> str:
+    return f'192.0.2.7 - - [04/Mar/2026:05:06:{second:02d} +0000] "GET /a HTTP/1.1" 502 157 "-" "curl/8.5.0"'
+
+
+def lines(*texts: str) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def read(tmp_path: Path, data: bytes, name: str = "log", ask: Ask = PURE) -> Report:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return reported(path, ask=ask)
+
+
+@pytest.mark.parametrize("most", [access(1), ERROR, HAPROXY])
+def test_lines_of_several_formats_count_each_as_its_own(tmp_path: Path, most: str) -> None:
+    rest = [text for text in (access(1), ERROR, HAPROXY) if text != most]
+    found = read(tmp_path, lines(*([most] * 20), *(rest * 4), "no line of a log"))
+    counts = dict.fromkeys((access(1), ERROR, HAPROXY), 4) | {most: 20}
+    assert found.requests == counts[access(1)] + counts[HAPROXY]
+    assert {row.symptom: row.count for row in found.causes} == {
+        "gateway-status": counts[access(1)],
+        "connect-refused": counts[ERROR],
+        "connect-reset": counts[HAPROXY],
+    }
+
+
+def test_lines_out_of_order_lie_in_the_window_or_not_each_by_its_time(tmp_path: Path) -> None:
+    start = 1772600760  # 05:06:00
+    data = lines(*(access(second) for second in (50, 3, 40, 11, 20, 15, 59, 10)))
+    found = read(tmp_path, data, ask=Ask(is_fast=False, since=start + 10, until=start + 20))
+    assert (found.requests, found.first and found.first.second, found.last and found.last.second) == (4, 10, 20)
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+@pytest.mark.parametrize("is_docker", [False, True])
+def test_lines_that_end_as_windows_has_it(tmp_path: Path, ending: str, *, is_docker: bool) -> None:
+    text = access(7)
+    if is_docker:
+        text = '{"log":"' + text.replace('"', '\\"') + '\\r\\n","stream":"stdout","time":"2026-03-04T05:06:09Z"}'
+    found = read(tmp_path, f"{text}{ending}".encode() * 20)
+    assert (found.requests, found.unfit, [row.name for row in found.routes]) == (20, 0, ["GET /a"])
+
+
+@pytest.mark.parametrize("size", [1, 5000, 300_000])
+def test_a_log_that_was_emptied_while_it_was_written_to_begins_with_zeros(tmp_path: Path, size: int) -> None:
+    found = read(tmp_path, lines(access(1)) * 3 + bytes(size) + lines(access(2)) * 3)
+    assert (found.requests, found.unfit) == (6, 0)
+    assert [row.name for row in found.clients] == ["192.0.2.7"]
+
+
+def test_zeros_alone_are_no_lines(tmp_path: Path) -> None:
+    assert (read(tmp_path, bytes(500_000)).requests, read(tmp_path, bytes(500_000)).causes) == (0, ())
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_said_to_be_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    data = lines(access(1)) * 50
+    path.write_bytes(data)
+    form = find(data)
+    path.write_bytes(data[: 20 * len(lines(access(1)))])
+    session = Session(PURE)
+    read_lines, unfit, reason = session.read(Part(path=str(path), form=form, start=0, end=len(data)))
+    assert (read_lines, unfit, reason) == (20, 0, "it was truncated while being read")
+    path.write_bytes(data)
+    assert Session(PURE).read(Part(path=str(path), form=form, start=0, end=len(data))) == (50, 0, "")
+
+
+def test_an_archive_that_expands_without_bound_is_left_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "EXPANDED_BYTES", 4 << 20)
+    bomb = gzip.compress(lines(access(1)) + bytes(64 << 20), 9)
+    found = read(tmp_path, bomb, "bomb.gz")
+    assert "expands more than 500-fold" in found.files[0].reason
+    assert found.requests == 1
+    alike = read(tmp_path, gzip.compress(lines(access(1)) * 80_000, 9), "alike.gz")
+    assert (alike.requests, alike.files[0].reason) == (80_000, "")
+
+
+def loops(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "loop").symlink_to("loop")
+    yield tmp_path / "loop"
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    yield tmp_path / "a"
+
+
+def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    for path in loops(tmp_path):
+        with pytest.raises(Why502Error, match="too many levels of symbolic links"):
+            reported(path, ask=PURE)
