@@ -1,4 +1,8 @@
-"""The usual causes of failed attempts and error-log lines."""
+"""The usual causes of failed attempts and error-log lines.
+
+Error and access log tell of one failure: where the error log names the reason of an attempt at a target, the access log's "failed" of the
+same target and minute is that failure, and not another one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from msgspec.structs import replace
 from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import Counts, Heard, Said
 from why502.logs.scan.minutes import Minutes
+from why502.logs.scan.outcome import reasons as outcome_reasons
 from why502.logs.scan.report import CauseRow
+from why502.model.logs import Symptom
 
 
 class Meaning(NamedTuple):
@@ -23,20 +29,60 @@ class Meaning(NamedTuple):
     side: str = ""
 
 
+_BARE = Symptom.GATEWAY_STATUS.value
 Means = Callable[[str, str], Meaning]  # of a symptom, and of the cause that its line names ("" for none)
 
 
 def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
     """Return the reasons, those of failures first, the most frequent first."""
+    told = _told_by_errors(counts)
     rows = [
-        _row(symptom, means(symptom, cause), targets, seen.symptom_spans[symptom, cause])
+        _row(symptom, means(symptom, cause), left, seen.symptom_spans[symptom, cause])
         for (symptom, cause), targets in seen.symptoms.items()
+        if (left := targets - told[symptom, cause])
     ]
     said: dict[tuple[str, str, bool], list[tuple[Said, Heard]]] = defaultdict(list)
     for one, heard in counts.said.items():
         said[one.symptom, one.cause, one.is_failure].append((one, heard))
     rows += [_said(symptom, means(symptom, cause), is_failure, heards) for (symptom, cause, is_failure), heards in said.items()]
     return tuple(sorted(rows, key=lambda row: (not row.is_failure, -row.count, row.symptom, row.source)))
+
+
+def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
+    """Return how many failed attempts of the access logs are told in error logs too: symptom and cause -> target -> count."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    said: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)  # minute -> symptom and target
+    for one, heard in counts.said.items():
+        if one.is_failure:
+            for minute, count in heard.minutes.items():
+                said[minute][one.symptom, one.target] += count
+    if not said:
+        return found
+    asked: list[tuple[int, str, str, str, int]] = []  # minute, target, symptom, cause, count
+    symptoms = {symptom for by in said.values() for symptom, _ in by} | {_BARE}
+    for outcome, minutes in counts.outcomes.items():
+        for attempt, symptom in outcome_reasons(outcome, counts.fields):
+            if symptom in symptoms:
+                where = attempt.where if attempt else ""
+                asked += [(minute, where, symptom, outcome.cause, count) for minute, count in minutes.items()]
+    asked.sort(key=lambda row: (not row[1], row[2] == _BARE, row))  # those that tell more come first
+    for minute, target, symptom, cause, count in asked:
+        left = count
+        for near in (minute, minute - 1):  # a request that failed at the end of a minute is logged in the next one
+            left -= _take(said[near], target, symptom, left) if near in said else 0
+        found[symptom, cause][target] += count - left
+    return found
+
+
+def _take(said: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:
+    """Return how many of so many failures the error lines of a minute tell, and take these lines."""
+    before = count
+    for key in sorted(said):
+        if count and (key[1] == target or not target) and (key[0] == symptom or symptom == _BARE):
+            taken = min(said[key], count)
+            said[key] -= taken
+            count -= taken
+    return before - count
 
 
 def _said(symptom: str, meaning: Meaning, is_failure: bool, heards: list[tuple[Said, Heard]]) -> CauseRow:

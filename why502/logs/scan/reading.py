@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TEXT = 200
 _SAMPLE_BYTES = 1 << 16
+_ZEROS = bytes(8)  # what stands in place of the lines that were cut from a file
 _AFTER_BYTES = 8 * LINE_BYTES  # behind a part, that are looked through for the end of its last message
 
 
@@ -111,7 +112,7 @@ class Reader:
         for chunk in chunks(stream, self.part, goes_on):
             start = chunk.start
             for raw in chunk.data.split(b"\n"):
-                text = raw.lstrip(b"\0") if raw[:1] == b"\0" else raw  # a file that was emptied while it was written to
+                text = raw.lstrip(b"\0") if raw.startswith(_ZEROS) else raw  # a file that was emptied while it was written to
                 if text and (found := self.lines.feed(start + len(raw) - len(text), text)) is not None:
                     yield found
                 start += len(raw) + 1
