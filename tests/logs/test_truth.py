@@ -30,10 +30,10 @@ GROUPS = frozenset(
 )
 
 
-def read(path: Path, given: Form | None = None) -> tuple[Report, Counts]:
-    """Return the report of a log and its counts, read in Python and in this process."""
-    ask = Ask(is_exact=True, is_fast=False)
-    session = Session(ask, is_ordered=True)
+def read(path: Path, given: Form | None = None, *, is_fast: bool = False) -> tuple[Report, Counts]:
+    """Return the report of a log and its counts, read in Python or with the compiled reader."""
+    ask = Ask(is_exact=True, is_fast=is_fast)
+    session = Session(ask)
     for planned in Job(paths=(str(path),), ask=ask, given=given).plans():
         assert not planned.reason
         for part in planned.parts:
@@ -174,3 +174,4 @@ def test_totals_are_those_that_were_written(name: str, wrapper: str, tmp_path: P
     truth = write(path, shape)
     given = of_format(FORMATS[name].log_format or "") if name in GIVEN else None
     assert list(differences(*read(path, given), truth)) == []
+    assert [f"compiled: {each}" for each in differences(*read(path, given, is_fast=True), truth)] == []

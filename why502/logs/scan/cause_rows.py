@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import Counts, Heard, Said
 from why502.logs.scan.minutes import Minutes
+from why502.logs.scan.outcome import Outcome
 from why502.logs.scan.outcome import reasons as outcome_reasons
 from why502.logs.scan.report import CauseRow
 from why502.model.logs import Symptom
@@ -60,11 +61,15 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
         return found
     asked: list[tuple[int, str, str, str, int]] = []  # minute, target, symptom, cause, count
     symptoms = {symptom for by in said.values() for symptom, _ in by} | {_BARE}
+    tried: dict[tuple[Outcome, int], list[tuple[str, Minutes]]] = defaultdict(list)
+    for (outcome, number, where), one_try in counts.tries.items():
+        tried[outcome, number].append((where, one_try.minutes))
     for outcome, minutes in counts.outcomes.items():
-        for attempt, symptom in outcome_reasons(outcome, counts.fields):
+        for place, symptom in outcome_reasons(outcome, counts.fields):
             if symptom in symptoms:
-                where = attempt.where if attempt else ""
-                asked += [(minute, where, symptom, outcome.cause, count) for minute, count in minutes.items()]
+                met = tried.get((outcome, place), []) if place is not None else []
+                for where, its in met or [("", minutes)]:
+                    asked += [(minute, where, symptom, outcome.cause, count) for minute, count in its.items()]
     asked.sort(key=lambda row: (not row[1], row[2] == _BARE, row))  # those that tell more come first
     for minute, target, symptom, cause, count in asked:
         left = count
