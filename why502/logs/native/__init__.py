@@ -11,6 +11,7 @@ import platform
 import sys
 from array import array
 from collections import Counter
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ _WHOSE = (CONNECT, HEADER, RESPONSE)
 _KINDS = (ROUTES, CLIENTS, SERVERS)
 _SEED = int.from_bytes(os.urandom(8), "big")  # so that nobody can write a log whose names collide
 _MINUTE_BITS = 26
+_DAY_S = 86400
+_AROUND_S = 4 * 3600
+_YEARS_DAYS = 3 * 366
+_FAR_S = 1 << 60
 
 
 class ReaderError(Exception):
@@ -64,10 +69,13 @@ def library() -> Any:
 class Reader:
     """Counts the lines of one layout. `buffer` is where the text of a log is put before `scan`."""
 
-    def __init__(self, layout: Layout, *, since: int, until: int, only: str = "", is_exact: bool = False, most: int = 0) -> None:
+    def __init__(
+        self, layout: Layout, *, since: int, until: int, zone: tzinfo = UTC, only: str = "", is_exact: bool = False, most: int = 0
+    ) -> None:
         self._library = library()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
         text = [*layout.program, f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}"]
+        text += _offsets(zone, until)
         text += [f"most {most}"] if most else []
         text += ["exact"] if is_exact else []
         program = "\n".join(text).encode()
@@ -198,6 +206,25 @@ class _Export:
         size, begin = self._words[self._at], self._at + 1
         self._at = begin + 2 * size
         return dict(zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+
+
+@lru_cache(4)
+def _offsets(zone: tzinfo, until: int) -> tuple[str, ...]:
+    """Return how far the local clock is from UTC, from which to which of its seconds, in the years before `until`.
+
+    The hours around a change are left out: what the clock shows then may mean two times, or none.
+    """
+    if zone is UTC:
+        return (f"zone {-_FAR_S} {_FAR_S} 0",)
+    last = min(until, int(datetime.now(UTC).timestamp()) + _DAY_S) // _DAY_S
+    found: list[list[int]] = []
+    for day in range(max(last - _YEARS_DAYS, 0), last + 1):
+        offset = datetime.fromtimestamp(day * _DAY_S, UTC).astimezone(zone).utcoffset()
+        shift = int(offset.total_seconds()) if offset is not None else 0
+        if not found or found[-1][2] != shift:
+            found.append([day * _DAY_S + shift + _AROUND_S, 0, shift])
+        found[-1][1] = day * _DAY_S + shift
+    return tuple(f"zone {since} {end} {shift}" for since, end, shift in found)
 
 
 def _minutes(counts: dict[int, int]) -> Minutes:

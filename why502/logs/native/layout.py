@@ -140,6 +140,8 @@ def _of_fields(log_format: str, escape: str) -> list[str] | None:
     found.append(f"begin {hexadecimal(literals[0])}")
     if escape in ("json", APACHE):  # a quote behind a backslash does not end a value
         found.append("escaped")
+    if escape in ("default", APACHE):
+        found.append("hex")
     for name, literal in zip(names, literals[1:], strict=True):
         role = roles.pop(name, 0)  # of a variable that stands there twice the first counts
         flags = (IS_NUMBER if name in _NUMBERS else 0) | (IS_LIST if ADDRESS <= role <= RESPONSE else 0)

@@ -97,15 +97,18 @@ def _reader(form: Form, ask: Ask, sample: bytes) -> native.Reader | None:
     most = 1 << 31 if ask.is_exact else 0
     for made in layout.of_form(form):
         with contextlib.suppress(native.ReaderError):
-            if _agrees(made, sample, Window(ask.since, ask.until, zone(ask.localtime))):
-                return native.Reader(made, since=ask.since, until=ask.until, only=ask.only, is_exact=ask.is_exact, most=most)
+            local = zone(ask.localtime)
+            if _agrees(made, sample, Window(ask.since, ask.until, local)):
+                return native.Reader(
+                    made, since=ask.since, until=ask.until, zone=local, only=ask.only, is_exact=ask.is_exact, most=most
+                )
     return None
 
 
 def _agrees(made: layout.Layout, sample: bytes, window: Window) -> bool:
     """Return whether the compiled reader reads a fair share of some lines, and all of these as Python does."""
     lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
-    reader = native.Reader(made, since=-(1 << 60), until=1 << 60, is_exact=True)
+    reader = native.Reader(made, since=-(1 << 60), until=1 << 60, zone=window.zone, is_exact=True)
     text = b"".join(line + b"\n" for line in lines)[: len(reader.buffer)]
     text = text[: text.rfind(b"\n") + 1]
     reader.buffer[: len(text)] = text

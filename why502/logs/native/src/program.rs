@@ -105,6 +105,7 @@ pub struct Program {
     pub is_escaped: bool, // a quote behind a backslash does not end a value
     pub is_bare: bool,    // addresses are names, of which none is told apart
     pub is_good: bool,    // only requests that did not fail are read: what failed means what numbers tell, which Python reads
+    pub has_hex: bool,    // `\\x41` in a request is one byte
     pub is_addressed: bool, // only lines with an address are read
     pub has_port: bool,   // of clients
     pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
@@ -138,6 +139,7 @@ impl Program {
                 "escaped" => program.is_escaped = true,
                 "bare" => program.is_bare = true,
                 "good" => program.is_good = true,
+                "hex" => program.has_hex = true,
                 "addressed" => program.is_addressed = true,
                 "port" => program.has_port = true,
                 "summed" => program.is_summed = true,

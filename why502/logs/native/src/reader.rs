@@ -202,7 +202,7 @@ impl Reader {
         }
         let program = &self.program;
         let mut attempts = [NO_ATTEMPT; ATTEMPTS];
-        if may_be_escaped && [CLIENT, SERVER, REQUEST, METHOD, URI, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
+        if may_be_escaped && [CLIENT, SERVER, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
         let number = read_attempts(text, &spans, program, code, &mut attempts)?;
@@ -223,7 +223,7 @@ impl Reader {
             return None;
         }
         let source = if core::ptr::eq(text, whole.0) { READ } else { ROOM };
-        let route_at = put_route(text, &spans, program, source, &mut self.texts)?;
+        let route_at = put_route(text, &spans, program, source, may_be_escaped, &mut self.texts)?;
         let shape = self.shape(text, &spans, code, &attempts[..number], whole)?;
         let minute = at.div_euclid(60);
         self.count_shape(shape, minute, 1);
@@ -509,26 +509,69 @@ fn put_map(out: &mut Vec<u64>, pool: &Pool, map: Map) {
     out[place] = (out.len() - place - 1) as u64 / 2;
 }
 
+const NO_REQUEST: &[u8] = b"(no request)";
+const NO_HTTP: &[u8] = b"(no HTTP request)";
+
 /// Return where the route of a line stands, which is made where it must. None: Python is to read the line.
 #[inline(always)]
-fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, made: &mut Vec<u8>) -> Option<Place> {
-    let begin = made.len() as u32;
+fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_escaped: bool, made: &mut Vec<u8>) -> Option<Place> {
+    let begin = made.len();
+    let place = |made: &Vec<u8>| Place { source: MADE, begin: begin as u32, end: made.len() as u32 };
     if program.has[REQUEST] {
         let (from, until) = (spans[REQUEST].0 as usize, spans[REQUEST].1 as usize);
+        let request = &text[from..until];
+        if may_be_escaped && holds(request, b'\\') {
+            if !program.has_hex {
+                return None;
+            }
+            let plain = unescaped(request, program.is_escaped);
+            match plain.iter().position(|byte| *byte == b' ') {
+                Some(space) if route(&plain[..space], &plain[space + 1..], made).is_some() => {}
+                _ => made.extend_from_slice(NO_HTTP),
+            }
+            return Some(place(made));
+        }
         let space = find(text, from, b' ');
-        if space >= until || space == from || space - from > 16 || !text[from..space].iter().all(u8::is_ascii_uppercase) {
+        if space < until && text[space + 1] == b'/' && space > from && space - from <= 16 && text[from..space].iter().all(u8::is_ascii_uppercase) {
+            if let Some(length) = plain_path(text, space + 1, until) {
+                return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
+            }
+            route(&text[from..space], &text[space + 1..until], made)?;
+        } else if text[space..until.max(space)].starts_with(b" http") {
+            return None; // a whole URL, whose host Python tells apart
+        } else {
+            made.extend_from_slice(if matches!(request, b"" | b"-") { NO_REQUEST } else { NO_HTTP });
+        }
+    } else if program.has[METHOD] {
+        let (method, uri) = (of(text, spans[METHOD]), of(text, spans[URI]));
+        if may_be_escaped && (holds(method, b'\\') || holds(uri, b'\\')) {
             return None;
         }
-        if let Some(length) = plain_path(text, space + 1, until) {
-            return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
-        }
-        route(&text[from..space], &text[space + 1..until], made)?;
-    } else if program.has[METHOD] {
-        route(of(text, spans[METHOD]), of(text, spans[URI]), made)?;
+        route(method, uri, made)?;
     } else {
-        made.extend_from_slice(b"(no request)");
+        made.extend_from_slice(NO_REQUEST);
     }
-    Some(Place { source: MADE, begin, end: made.len() as u32 })
+    Some(place(made))
+}
+
+/// Return a text in which `\x41` is the byte that it stands for, and, where they may be escaped, quotes are quotes.
+fn unescaped(text: &[u8], has_quotes: bool) -> Vec<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16);
+    let mut plain = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] == b'\\' && at + 3 < text.len() && text[at + 1] == b'x' {
+            if let (Some(high), Some(low)) = (digit(text[at + 2]), digit(text[at + 3])) {
+                plain.push((high * 16 + low) as u8);
+                at += 4;
+                continue;
+            }
+        }
+        at += (has_quotes && text[at] == b'\\' && text.get(at + 1) == Some(&b'"')) as usize;
+        plain.push(text[at]);
+        at += 1;
+    }
+    plain
 }
 
 /// Fill the attempts of a line; return how many there are. None: Python is to read it.
