@@ -71,7 +71,7 @@ def test_lines_that_end_as_windows_has_it(tmp_path: Path, ending: str, *, is_doc
     assert (found.requests, found.unfit, [row.name for row in found.routes]) == (20, 0, ["GET /a"])
 
 
-@pytest.mark.parametrize("size", [8, 5000, 300_000])
+@pytest.mark.parametrize("size", [512, 5000, 300_000])
 def test_a_log_that_was_emptied_while_it_was_written_to_begins_with_zeros(tmp_path: Path, size: int) -> None:
     found = read(tmp_path, lines(access(1)) * 3 + bytes(size) + lines(access(2)) * 3)
     assert (found.requests, found.unfit) == (6, 0)

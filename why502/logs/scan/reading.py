@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TEXT = 200
 _SAMPLE_BYTES = 1 << 16
-_ZEROS = bytes(8)  # what stands in place of the lines that were cut from a file
+_ZEROS = bytes(512)  # what stands in place of the lines that were cut from a file, which were many
 _AFTER_BYTES = 8 * LINE_BYTES  # behind a part, that are looked through for the end of its last message
 
 
