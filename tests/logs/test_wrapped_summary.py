@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from truth import COMBINATIONS, Shape, write
+
 from why502.host.directory import DirectoryHost
 from why502.logs.summary import LogInput, summarise
 from why502.model.logs import Symptom

@@ -18,6 +18,7 @@ from why502.logs.scan.reading import is_request, zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Ask, Part
+from why502.logs.stitching import whole_lines
 from why502.logs.verdicts import Fields
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
@@ -98,7 +99,7 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
     window = Window(ask.since, ask.until, zone(ask.localtime))
     fields = Fields.of(part.form.log_format)
     with open_(part.path) as stream:
-        for chunk in chunks(stream, part):
+        for chunk in whole_lines(chunks(stream, part), part.form.wrapper):
             for raw in chunk.data.split(b"\n"):
                 record = parse(raw.decode("utf-8", "surrogateescape").rstrip("\r")) if raw.strip() else None
                 if record is None or record.at is None or not is_request(record):
