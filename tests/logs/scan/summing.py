@@ -26,7 +26,9 @@ def plain(counts: Counts) -> dict[str, Any]:
             {key: count for key, count in found[name].failed.items() if count},
             found[name].lost,
         )
-    found["said"] = {said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in counts.said.items()}
+    found["said"] = {
+        said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in counts.said.items()
+    }
     found["tries"] = {key: (tried.count, dict(tried.minutes.items())) for key, tried in counts.tries.items()}
     found["times"] = {key: dict(times) for key, times in counts.times.items()}
     return found

@@ -1,7 +1,7 @@
 //! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
 
 use crate::find::{find, find_either, holds, word};
-use crate::program::{Field, Member, Program, Wrapper, ROLES};
+use crate::program::{Field, Member, Program, Wrapper, ROLES, URI};
 
 /// Where a value stands in its text; nothing where begin and end are zero.
 pub type Span = (u32, u32);
@@ -246,6 +246,12 @@ fn walk(text: &[u8], begin: usize, end: usize, program: &Program, members: &[Mem
             if member.path.len() > depth + 1 {
                 deeper |= 1 << number;
             } else if is_text || (text[place.0] != b'{' && text[place.0] != b'[') {
+                let mut place = place;
+                if member.role == URI && holds(&text[place.0..place.1], b'\\') {
+                    // what is escaped (Go writes `&` so) is mostly in the query, which is no part of the route
+                    place.1 = place.0 + text[place.0..place.1].iter().position(|byte| matches!(byte, b'?' | b'\\')).unwrap_or(0);
+                    *fits &= text[place.1] == b'?';
+                }
                 let inside = &text[place.0..place.1];
                 if spans[member.role] != (0, 0) || holds(inside, b'\\') {
                     *fits = false; // told twice, or escaped
