@@ -140,3 +140,38 @@ pub fn marks(text: &[u8], at: usize) -> (u64, u64, u64) {
     }
     (ends, slashes, digits)
 }
+
+/// Return whether a value is of visible ASCII characters alone, without any of four.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn is_word(text: &[u8], begin: usize, end: usize, without: [u8; 4]) -> bool {
+    use core::arch::x86_64::*;
+    let mut at = begin;
+    while at < end {
+        let window = match text.get(at..at + 16) {
+            Some(window) => window,
+            None => return false,
+        };
+        let wanted = if end - at < 16 { (1u32 << (end - at)) - 1 } else { 0xffff };
+        // SAFETY: the window has 16 bytes.
+        let fits = unsafe {
+            let block = _mm_loadu_si128(window.as_ptr().cast());
+            let is = |byte: u8| _mm_cmpeq_epi8(block, _mm_set1_epi8(byte as i8));
+            let below = _mm_sub_epi8(block, _mm_set1_epi8(0x21));
+            let visible = _mm_cmpeq_epi8(_mm_min_epu8(below, _mm_set1_epi8(0x5d)), below);
+            let odd = _mm_or_si128(_mm_or_si128(is(without[0]), is(without[1])), _mm_or_si128(is(without[2]), is(without[3])));
+            _mm_movemask_epi8(_mm_andnot_si128(odd, visible)) as u32
+        };
+        if fits & wanted != wanted {
+            return false;
+        }
+        at += 16;
+    }
+    true
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub fn is_word(text: &[u8], begin: usize, end: usize, without: [u8; 4]) -> bool {
+    text[begin..end].iter().all(|byte| byte.is_ascii_graphic() && !without.contains(byte))
+}

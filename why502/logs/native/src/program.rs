@@ -126,7 +126,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 impl Program {
     /// Return the program of a description; None where it cannot be carried out.
     pub fn parse(text: &str) -> Option<Program> {
-        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 400_000, units: [1_000_000_000; ROLES], ..Default::default() };
+        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], ..Default::default() };
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words.get(at)?.parse::<i64>().ok();

@@ -1,6 +1,6 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{find, find_feed, holds, word, PAD};
+use crate::find::{find, find_feed, holds, is_word, word, PAD};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
@@ -219,7 +219,7 @@ impl Reader {
         }
         let client = of(text, spans[CLIENT]);
         let server = of(text, spans[SERVER]);
-        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !client.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"') {
+        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, [b'"'; 4]) {
             return None;
         }
         let source = if core::ptr::eq(text, whole.0) { READ } else { ROOM };
@@ -605,7 +605,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
             let value = of(text, one);
             match which {
                 0 => {
-                    if value.is_empty() || value.len() > LONGEST_ADDRESS || !is_address(value) {
+                    if value.is_empty() || value.len() > LONGEST_ADDRESS || !is_address(text, one) {
                         return None;
                     }
                     attempt.address = one;
@@ -636,7 +636,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
 #[inline(always)]
 fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attempt: &mut Attempt) -> Option<usize> {
     let (address, answer) = (of(text, spans[ADDRESS]), of(text, spans[ANSWER]));
-    if address.len() > LONGEST_ADDRESS || !(program.is_bare || is_address(address)) {
+    if address.len() > LONGEST_ADDRESS || !(program.is_bare || is_address(text, spans[ADDRESS])) {
         return None;
     }
     attempt.address = spans[ADDRESS];
@@ -735,10 +735,10 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     word(one, length - 8) == word(other, length - 8)
 }
 
-/// Return whether a text may be one of the addresses that nginx writes.
+/// Return whether a value may be one of the addresses that nginx writes.
 #[inline(always)]
-fn is_address(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'|' | b';'))
+fn is_address(text: &[u8], span: (u32, u32)) -> bool {
+    is_word(text, span.0 as usize, span.1 as usize, *b",\"|;")
 }
 
 /// Return whether nginx was at an address (1) or only at a group, which it then names (2).
