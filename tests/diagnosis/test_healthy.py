@@ -74,11 +74,7 @@ class Day:
         (proxy,) = self.here.proxies or ()
         logs = tuple(REPLACE(log, path=f"{directory}/{log.kind}.log") for log in proxy.logs)
         started = END - timedelta(hours=9)
-        proxies = (
-            REPLACE(
-                proxy, logs=logs, started_at=started, loaded_at=max(started, proxy.loaded_at or started) - timedelta(minutes=3)
-            ),
-        )
+        proxies = (REPLACE(proxy, logs=logs, loaded_at=max(started, proxy.loaded_at or started) - timedelta(minutes=3)),)
         proxies = (REPLACE(proxies[0], changed_at=started),)
         found = source.collect(LocalHost(), REPLACE(self.here, proxies=proxies, logs=None), Ask())
         return diagnose(REPLACE(self.here, proxies=proxies, logs=found.value))

@@ -21,7 +21,7 @@ CHANGES = frozenset(
     | {"setdefault", "sort", "update"}
 )
 # Connections to file systems, and the compiled reader's own switch, are no memory of lines.
-OF_OTHERS = ("why502/logs/scan/remote.py", "why502/logs/scan/kernel/")
+OF_OTHERS = ("why502/logs/scan/remote.py",)
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -304,7 +304,8 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
         if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
-    if (form := _wrapped(lines)) is not None:
+    is_file = log.content is None or log.is_given  # what collectors put together has the form that they gave it
+    if is_file and (form := _wrapped(lines)) is not None:
         return form
     name = detect.detect(lines)
     if not name and b"\0" in sample:

@@ -58,9 +58,9 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
     help="nginx configuration to take log formats, upstream groups and timeouts from.",
 )
 @click.option("--exact", is_flag=True, help="Exact percentiles and every route and client, no estimates (uses more memory).")
-@click.option("--engine", type=click.Choice(("processes", "single")), default="processes", show_default=True)
+@click.option("--engine", type=click.Choice(("threads", "single")), default="threads", show_default=True)
 @click.option("--cluster", metavar="dask://HOST:PORT", help="Read with the workers of this Dask cluster.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Number of processes. Default: one per CPU.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Number of threads. Default: one per CPU.")
 @click.option("--pure", is_flag=True, help="Read every line in Python, without the compiled reader.")
 @click.option("--parquet", metavar="DIR", help="Also write the parsed records to this directory, for SQL.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
