@@ -17,6 +17,7 @@ from why502.collectors import events, kernel_log
 from why502.collectors.base import Ask
 from why502.collectors.event_order import joined, only_loops
 from why502.diagnosis.case import Case
+from why502.host.base import Finished
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
@@ -153,6 +154,27 @@ def test_forms_of_dmesg() -> None:
     assert [at for at, _ in kernel_log.parse_iso(KERNEL)] == [AT + timedelta(seconds=1.5), AT + timedelta(seconds=2.5)]
     ((at, text),) = kernel_log.parse_seconds("[   12.345678] nf_conntrack: table full, dropping packet\nnonsense\n", AT)
     assert (at, text[:12]) == (AT + timedelta(seconds=12.345678), "nf_conntrack")
+
+
+class Container(DirectoryHost):
+    """A directory as a container whose `dmesg` is its host's log."""
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002 - as every host is asked
+        return Finished(status=0, stdout=KERNEL if argv[0] == "dmesg" else "", stderr="")
+
+
+def test_what_the_kernel_said_before_a_container_began_is_of_another(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "1").mkdir(parents=True)
+    (tmp_path / "proc" / "stat").write_text(f"btime {AT.timestamp() - 86400:.0f}\n")
+    host = Container(str(tmp_path))
+
+    def lines_of(born_s: float) -> int:
+        """Return how many lines count where the first process started so many seconds after midnight."""
+        fields = ["0"] * 18 + [f"{(86400 + born_s) * 100:.0f}"]
+        (tmp_path / "proc" / "1" / "stat").write_text(f"1 (systemd) S {' '.join(fields)}\n")
+        return len(kernel_log.kernel_lines(host, AT, AT + timedelta(minutes=1))[1])
+
+    assert (lines_of(-3600), lines_of(0), lines_of(30)) == (2, 2, 0)
 
 
 class Machine(DirectoryHost):

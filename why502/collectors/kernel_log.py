@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from functools import partial
 
 from why502.host.base import Host
 from why502.logs import stamps
-from why502.machine.process_table import boot_time
+from why502.machine.attempt import attempt
+from why502.machine.process_table import ProcessTable, boot_time
 from why502.model.errors import HostError
 from why502.supervisors.systemd import journal
 
 TIMEOUT_S = 3.0
 LINES = 5000
+CLOCK = timedelta(seconds=1)  # by which the clock of the kernel's log and that of processes may differ
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Lines = list[tuple[datetime, str]]
 
 
 def kernel_lines(host: Host, since: datetime, until: datetime) -> tuple[str, Lines]:
-    """Return where the kernel's lines of the window were read, and the lines with their times (UTC). Raises HostError."""
+    """Return where the kernel's lines of the window were read, and the lines with their times (UTC). Raises HostError.
+
+    A container sees the log of its host: what is older than its own first process happened to another one.
+    """
+    born = _born(host)
+    since = max(since, born - CLOCK) if born else since
     try:
         entries = journal.read(host, "_TRANSPORT=kernel", since=since, until=until, lines=LINES)
     except HostError:
@@ -26,6 +34,13 @@ def kernel_lines(host: Host, since: datetime, until: datetime) -> tuple[str, Lin
     if entries:
         return "journalctl -k", [(entry.at, entry.message) for entry in entries]
     return "dmesg", [(at, text) for at, text in _dmesg(host) if since <= at <= until + timedelta(seconds=1)]
+
+
+def _born(host: Host) -> datetime | None:
+    """Return when process 1 started: the boot of this machine, or of this container; None where that cannot be seen."""
+    table = ProcessTable(host)
+    init = attempt(partial(table.stat, 1))
+    return table.started_at(init) if init else None
 
 
 def _dmesg(host: Host) -> Lines:
