@@ -159,7 +159,7 @@ def test_forms_of_dmesg() -> None:
 class Container(DirectoryHost):
     """A directory as a container whose `dmesg` is its host's log."""
 
-    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002 - as every host is asked
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         return Finished(status=0, stdout=KERNEL if argv[0] == "dmesg" else "", stderr="")
 
 

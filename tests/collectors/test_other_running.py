@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from why502.collectors.other_running import others
+from why502.collectors.other_running import masters, one, others, that_serve
 from why502.host.local import LocalHost
 from why502.machine.process_table import ProcessTable
+from why502.machine.suppliers import Allowance
+from why502.model.config import Route
 from why502.model.snapshot import Gap, Proxy
 from why502.model.target import Target
 
@@ -153,3 +155,33 @@ def test_an_haproxy_whose_file_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
         proxies = others(host, ProcessTable(host), {}, gaps)
     assert not [proxy for proxy in proxies if proxy.config == str(config)]
     assert [gap.source for gap in gaps if str(config) in gap.reason] == ["proxies"]
+
+
+ROUTE = Route(proxy="haproxy", passes="app")
+
+
+@pytest.mark.parametrize(
+    ("running", "kinds"),
+    [
+        ((Proxy(kind="apache", pid=2),), ["apache"]),
+        ((Proxy(kind="nginx", pid=1), Proxy(kind="apache", pid=2)), ["nginx", "apache"]),
+        ((Proxy(kind="nginx", pid=1, routes=(ROUTE,)), Proxy(kind="apache", pid=2)), ["nginx"]),
+        ((Proxy(kind="apache", pid=2, network="4026532000"),), []),
+        ((Proxy(kind="apache", pid=2), Proxy(kind="apache", pid=3, routes=(ROUTE,))), ["apache"]),
+    ],
+    ids=["alone", "beside one without routes", "a backend", "in a container", "beside its own kind"],
+)
+def test_what_serves_by_itself_where_nothing_leads_anywhere(running: tuple[Proxy, ...], kinds: list[str]) -> None:
+    assert [proxy.kind for proxy in that_serve(list(running))] == kinds
+
+
+def test_an_apache_without_routes_is_found_with_its_logs(tmp_path: Path) -> None:
+    port = free_port()
+    tmp_path.chmod(0o755)
+    (tmp_path / "httpd.conf").write_text(APACHE.format(directory=tmp_path, modules=MODULES, port=port, more=""))
+    host = LocalHost()
+    with serving(port, program("apache2"), "-f", str(tmp_path / "httpd.conf"), "-D", "FOREGROUND"):
+        table = ProcessTable(host)
+        found_all = [one(host, table, pid, name, uid, Allowance(), []) for uid, pid, name in masters(host, table)]
+    (proxy,) = (proxy for proxy in found_all if proxy and proxy.config.startswith(str(tmp_path)))
+    assert (proxy.routes, [log.path for log in proxy.logs]) == ((), [str(tmp_path / "error.log")])

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import msgspec
 
-from why502.gateways.running import by_process
+from why502.gateways.running import by_kind, by_process
 from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine import suppliers
@@ -30,7 +30,19 @@ def others(host: Host, table: ProcessTable, allowances: dict[int, Allowance], ga
     """Return those that lead somewhere, root's first. Raises HostError."""
     every = masters(host, table)
     found = (one(host, table, pid, name, uid, allowances.setdefault(uid, Allowance()), gaps) for uid, pid, name in every)
-    return [proxy for proxy in found if proxy is not None]
+    return [proxy for proxy in found if proxy is not None and proxy.routes]
+
+
+def that_serve(running: list[Proxy]) -> list[Proxy]:
+    """Return the gateways among what runs: those that lead somewhere; where none does, the servers of this machine in their stead.
+
+    An Apache may run applications by itself (mod_wsgi, Passenger, mod_php, CGI), without any route. Behind a gateway it is a backend.
+    """
+    leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
+    if any(proxy.routes for proxy in leading):
+        return leading
+    serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
+    return [*leading, *serving]
 
 
 def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
@@ -53,7 +65,7 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return what a main process of this user makes; None where it leads nowhere: one that only serves files is no proxy.
+    """Return what a main process of this user makes; None where it leads nowhere, unless it is of a product that also serves by itself.
 
     Where its files cannot be read, that is a gap of a product that always is a proxy; an Apache may only serve files.
     """
@@ -63,7 +75,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    return proxy if proxy.routes else None
+    return proxy if proxy.routes or not by_process()[name].IS_ALWAYS_PROXY else None
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:

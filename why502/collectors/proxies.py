@@ -118,6 +118,7 @@ def _asked_for(
     away: tuple[Gap, ...] = ()
     found: list[Proxy] = []
     if not ask.configs:
+        running = other_running.that_serve(running)
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             here = [proxy for proxy in running if not proxy.network]
             if count := len(running) - len(here):

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from why502.diagnosis.attribution import Attribution
 from why502.diagnosis.index import is_failure
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import (
     NetworkPath,
     Pressure,
@@ -38,6 +38,12 @@ class Case(Attribution):
         worst = max(requests, key=lambda request: requests[request], default="")
         is_it = requests and requests[worst] >= KILLS and requests[worst] >= KILLING * sum(requests.values())
         return worst if is_it and worst.partition(" ")[2] not in ("", "/") else ""
+
+    @cached_property
+    def hosted_break(self) -> Tally | None:
+        """What tells that a daemon of an application that the gateway itself starts (mod_wsgi) sent no whole response header; None where none does."""
+        found = [t for t in self.tallies if t.symptom is Symptom.CLOSED_BEFORE_HEADER and t.code == "mod_wsgi"]
+        return found[0] if self.target is None and found else None
 
     @cached_property
     def path(self) -> NetworkPath | None:

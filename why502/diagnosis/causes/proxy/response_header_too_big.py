@@ -21,6 +21,7 @@ often on login pages only. `proxy_buffers` does not help. HAProxy logs PH above 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
@@ -28,13 +29,17 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
 from why502.remedies.changes import family, reload, set_in_route, size, together
+
+CLOCK = timedelta(seconds=1)  # log times are whole seconds
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if (hosted := case.hosted_break) is not None and (lived := _daemons_lived(case, hosted)):
+        yield supports(lived, hosted.source, PROOF)
     route = case.route
     for probe in case.probes:
         if route and probe.header_bytes is not None and probe.header_bytes > route.buffer_size_bytes:
@@ -46,8 +51,25 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def _daemons_lived(case: Case, hosted: Tally) -> str:
+    """Return a message that responses of mod_wsgi's daemons broke off although each daemon is older than that; "" where one is not, or unknown.
+
+    The daemons have names of their own where WSGIDaemonProcess has a display-name.
+    """
+    workers = [worker for proxy in case.proxies if proxy.kind == "apache" for worker in proxy.workers]
+    daemons = [worker for worker in workers if worker.argv and worker.argv[0].startswith("(wsgi:")]
+    first = hosted.first
+    if first is None or not daemons or case.tally(Symptom.PROXY_WORKER_DIED):
+        return ""
+    if not all(daemon.started_at and daemon.started_at < first - CLOCK for daemon in daemons):
+        return ""
+    return f"{hosted.count} response headers of mod_wsgi's daemons were cut off, and no daemon died: they are larger than header-buffer-size (32 KiB by default)"
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if (hosted := case.hosted_break) is not None:
+        return _daemons_lived(case, hosted)
     sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
     if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
         return ""

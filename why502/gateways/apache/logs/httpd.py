@@ -36,6 +36,17 @@ MARKS = (
         b"lb method",
         b"perhaps misspelled",
     ),
+    *(
+        b"WSGI ",
+        b"[wsgi:error]",
+        b"Truncated or oversized",
+        b"from daemon process",
+        b"[php",
+        b"PHP Fatal",
+        b"PHP Parse",
+        b"AH01215",
+    ),
+    *(b"[perl:error]", b"output from CGI script", b"cgi daemon", b"exec of '"),
     *(b"DNS lookup failure for", b"Error reading from remote server", b"temporary directory failed", b"emporary file"),
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
@@ -62,6 +73,7 @@ _TO = re.compile(
     r"|(?:failed to|failed from|error from|connection for|connection to) \(?(?P<ip>[\w.:\[\]-]{1,255}:\d{1,5})"
     r"|Error dispatching request to (?P<fcgi>[\w.\[\]-]{0,255}:\d{0,5})"
     r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
+    r"|connect to WSGI daemon process '[^']{0,255}' on '(?P<wsgi>/[^']{1,500})'"
 )
 _PORT = re.compile(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = re.compile(r"balancer://([\w.-]{1,100})")
@@ -122,6 +134,17 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
         (r"Error during SSL Handshake with remote server", "AH00898"),
     )
 )
+_HOSTED = (  # of modules that run applications in httpd, or in processes that it starts (mod_wsgi.c, wsgi_daemon.c; mod_cgi.c, mod_cgid.c)
+    (r"Queue timeout expired for WSGI daemon process", row("mod_wsgi", "a request waited for a free thread of the WSGI daemons for longer than queue-timeout", Symptom.WORKERS_BUSY, "workers-exhausted backend-too-slow", "504")),
+    (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
+    (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
+    (r"Truncated or oversized response headers received from daemon process", row("mod_wsgi", "the daemon ended before a whole response header, or that is larger than header-buffer-size", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout response-header-too-big", "500")),
+    (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+    (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
+    (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+    (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
+    (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+)  # fmt: skip
 _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
     (re.compile(pattern), code)
     for pattern, code in (
@@ -133,6 +156,7 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
         (r"^/\S{1,500}: Invalid command '[^']{1,60}', perhaps misspelled", row("htaccess", "a module that the .htaccess file needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
         (r"^/\S{0,500}/\.[\w.-]{1,60}: (?!Invalid command)(?=\S)", row("htaccess", "a directive in a .htaccess file is refused", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-module-missing", "500")),
+        *_HOSTED,
         (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
@@ -141,6 +165,12 @@ _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
 AT_ONCE_S = 0.05
+_HOSTS = re.compile(
+    r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|"
+)  # modules whose lines may be an application's standard error
+_OWN_ERROR = re.compile(
+    r"(?P<detail>PHP (?:Fatal|Parse) error: .*|(?<![\w.])(?:[a-zA-Z_]\w{0,100}\.){0,8}[A-Z]\w{0,100}(?:Error|Exception)(?:: .+|\s*\Z))"
+)
 _FATAL = re.compile(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
 _NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file")
 
@@ -169,7 +199,19 @@ def parse(line: str) -> LogRecord | None:
         if "year" not in head:
             return None
         code = Code(code=fields.get("code", ""), message="", is_gateway_failure=False)
+    if code.symptom is None and (words := _own_error(code, rest, head)):
+        return replace(_record(_ITS_ERROR, rest, fields, head), detail=words)
     return _record(code, rest, fields, head)
+
+
+_ITS_ERROR = row("stderr", "an application that httpd runs itself reported an error", Symptom.APPLICATION_ERROR, "application-error", failure=False)  # fmt: skip
+
+
+def _own_error(code: Code, message: str, head: dict[str, str]) -> str:
+    """Return the error that an application tells on its standard error, which httpd writes to its own log; "" where that is none."""
+    is_hosted = _HOSTS.fullmatch(head.get("module", "")) and code.code in ("", "AH01215")
+    match = _OWN_ERROR.match(message.lstrip()) if is_hosted and head.get("level") == "error" else None
+    return match["detail"].strip()[:200] if match else ""
 
 
 def _code(name: str, message: str) -> Code | None:
@@ -194,6 +236,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     to = _TO.search(message[:1000])
     given = next((text for text in to.groups() if text), "") if to else ""
     returned = _RETURNED.search(message)
+    is_of_backend = fields.get("peer") == "remote" and head.get("module") != "wsgi"  # a WSGI daemon's remote end is the client
     record = said(
         code,
         _symptom(code, errno, fields.get("errno", ""), message),
@@ -211,14 +254,14 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         else "",
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
-        client=_PORT.sub("", fields["ip"]) if fields.get("peer") == "client" else "",
+        client=_PORT.sub("", fields["ip"]) if "peer" in fields and not is_of_backend else "",
         request=f"GET {returned[1] or returned[2]}" if returned else "",
         referrer=referrer[1] if referrer else "",
         upstream=given,
         protocol=_protocol(message, head.get("module", "")),
         status=_status(code),
     )
-    if fields.get("peer") == "remote" and record.target is None:
+    if is_of_backend and record.target is None:
         record = replace(record, target=Target.parse(fields["ip"]))
     return record
 
@@ -283,7 +326,7 @@ def _errno(fields: dict[str, str], message: str) -> int | None:
 def _symptom(code: Code, errno: int | None, written: str, message: str) -> Symptom | None:
     """Return what the errno, or the text, makes of a code."""
     match code.code:
-        case "FastCGI" if code.symptom is Symptom.CONNECT_FAILED:
+        case "FastCGI" | "mod_wsgi" if code.symptom is Symptom.CONNECT_FAILED:
             return CONNECT.get(errno or 0)
         case "AH00957":
             return CONNECT.get(errno or 0)

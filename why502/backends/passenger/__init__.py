@@ -1,0 +1,1 @@
+"""Phusion Passenger."""
