@@ -172,6 +172,29 @@ def test_what_vcl_answers_itself_is_no_failure_of_the_backend() -> None:
     assert known.logs is not None and [(x.symptom, x.target) for x in known.logs.tallies] == [(Symptom.OWN_STATUS, None)]
 
 
+def test_a_request_that_vcl_restarts_for_ever_is_no_maintenance() -> None:
+    loop = SYNTH.replace("-   VCL_call       SYNTH", "-   VCL_Error      Too many restarts\n-   VCL_call       SYNTH")
+    assert [finding.cause for finding in diagnose(looked(Machine(loop * 3))).findings][:1] == ["rewrite-cycle"]
+
+
+def test_a_header_that_is_too_long_says_so_without_the_header() -> None:
+    known = looked(
+        Machine(fetch("http format error", opened=f"{OPENED}--  BogoHeader     Header too long: Set-Cookie: id=abc\n"))
+    )
+    (tally,) = known.logs.tallies if known.logs else ()
+    assert (tally.symptom, "abc" in str(tally)) == (Symptom.HEADER_TOO_BIG, False)
+    assert diagnose(known).findings[0].cause == "response-header-too-big"
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(12, Verdict.PROBLEM), (3, Verdict.HEALTHY)])
+def test_an_application_that_answers_500_again_and_again(count: int, verdict: Verdict) -> None:
+    found = diagnose(looked(Machine(fetch("", url="/marks", answered="500") * count)))
+    assert found.verdict is verdict
+    assert [(one.cause, one.target) for one in found.findings[:1]] == [("application-error", TARGET)] * (
+        verdict is Verdict.PROBLEM
+    )
+
+
 def test_a_quiet_varnish_is_healthy() -> None:
     found = diagnose(looked(Machine(health=SICK + HEALTHY)))
     assert found.verdict is not Verdict.PROBLEM and not [gap for gap in found.gaps if "varnishlog" in gap.source]

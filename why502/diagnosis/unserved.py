@@ -95,7 +95,7 @@ class Unserved:
             return (
                 f"{self.refused} WebSocket connections were cut because they were idle for longer than the proxy's read timeout"
             )
-        share = f"{self.refused} of {self.requests} requests to {self.where}"
+        share = f"{self.refused}{f' of {self.requests}' if self.requests else ''} requests to {self.where}"
         status = "/".join(self.statuses)
         example = f", most often {self.request}" if self.request else ""
         on = f" on {self.target}" if self.target else ""
@@ -124,6 +124,7 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
     found = [one if one.at else replace(one, target=_only_target(here, one.server)) for one in found]
     found = [_by_words(here, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
+    found.extend(_of_failures(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
 
 
@@ -194,6 +195,23 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     clients = max((path.clients for path in refused), default=0)
     if count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed) and count >= 2 * len(refused):
         yield _told(Reason.REFUSAL, meant, REFUSED, route)
+
+
+def _of_failures(here: Snapshot) -> Iterator[Unserved]:
+    """Yield the requests that applications answer with an error, where the only log holds failures alone: how many were served is not known."""
+    if here.logs is None or here.logs.paths or here.logs.requests:
+        return
+    counts: Counter[str] = Counter()
+    told = [tally for tally in here.logs.tallies if tally.symptom is Symptom.UPSTREAM_STATUS and str(tally.status) in ERRORS]
+    for tally in told:
+        counts.update(dict(tally.requests))
+    for tally in told:
+        request, count = max(tally.requests, key=lambda pair: counts[pair[0]], default=("", 0))
+        if counts[request] >= SOME and count >= FEW and tally.target is not None:
+            server = tally.server or tally.group
+            yield Unserved(
+                Reason.APPLICATION, tally.count, 0, (str(tally.status),), request, server, target=tally.target, last=tally.last
+            )
 
 
 def _cut(here: Snapshot) -> Iterator[Unserved]:

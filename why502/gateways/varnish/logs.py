@@ -72,6 +72,7 @@ _TEXTS = tuple(
         (r"first byte timeout|^HTC timeout|^HTC idle|^HTC status -?3|^timeout|http first read error: -1 11", code("first byte timeout", "", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung workers-exhausted")),
         (r"^HTC eof|^HTC status -[14]|backend closed|http (?:first )?read error: EOF|http first read error: -1", code("HTC eof", "", Symptom.CLOSED_BEFORE_HEADER, "premature-close connection-reset keepalive-race backend-crashed wrong-protocol")),
         (r"^overflow|^HTC overflow|^HTC status -2|http read error: overflow", code("overflow", "", Symptom.HEADER_TOO_BIG, "response-header-too-big")),
+        (r"[Hh]eader too long|[Tt]oo many headers", code("header too long", "", Symptom.HEADER_TOO_BIG, "response-header-too-big invalid-response")),
         (r"http format error|Received junk|HTC junk|^HTC status -5", code("http format error", "", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol")),
         (r"straight (?:insufficient bytes|read_error|from backend)|eof read_error|[Cc]hunked (?:read err|header|tail)", code("short body", "", Symptom.CLOSED_IN_BODY, "truncated-response backend-too-slow backend-crashed")),
         (r"req\.body read error", code("request body", "", Symptom.SEND_FAILED, "connection-reset client-closed-request request-too-large")),
@@ -127,6 +128,9 @@ def _of_transaction(match: re.Match[str], common: dict[str, Any]) -> LogRecord:
         return _failed(match["text"], common)
     status, _, maker = match["text"].partition(" ")
     number = int(status) if status.isdigit() and len(status) == 3 else None
+    if maker == "restarts":
+        words = "VCL restarts the request again and again, more often than max_restarts"
+        return said(None, Symptom.REWRITE_CYCLE, status=number, detail=words, **common)
     if maker == "synth":
         return said(None, Symptom.OWN_STATUS, status=number, detail="VCL answers it itself (synth)", **common)
     return said(None, Symptom.UPSTREAM_STATUS, status=number, upstream_status=number, **common)

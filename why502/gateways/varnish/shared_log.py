@@ -20,7 +20,7 @@ from why502.model.times import of_epoch
 
 LIMIT_S = 6.0
 WHOLE_BYTES = 4 << 20  # of the output of a program: what is beyond is cut
-_TAGS = "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,RespStatus,VCL_call,End"
+_TAGS = "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,RespStatus,VCL_call,VCL_Error,End"
 _HEAD = re.compile(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
 _RECORD = re.compile(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
 _HEALTH = re.compile(
@@ -67,7 +67,7 @@ def _failures(text: str) -> Iterator[tuple[datetime, str]]:
         transactions = list(_transactions(group))
         fetches = [records for kind, records in transactions if kind == "BeReq" and "FetchError" in records]
         for records in fetches:
-            yield from _line("BeReq", records, f"FetchError {records['FetchError'][0]}")
+            yield from _line("BeReq", records, f"FetchError {records['FetchError'][0]}{_refused_header(records)}")
         if fetches:
             continue
         for kind, records in transactions:
@@ -99,9 +99,17 @@ def _with_backend(records: dict[str, list[str]], transactions: list[tuple[str, d
     return found
 
 
+def _refused_header(records: dict[str, list[str]]) -> str:
+    """Return why a header was refused (cache_http1_proto.c: "Header too long: Set-Cookie: …"), without the header itself; "" where that is not told."""
+    told = next(iter(records.get("BogoHeader", [])), "").partition(":")[0]
+    return f": {told[:60]}" if told else ""
+
+
 def _made_by(records: dict[str, list[str]]) -> str:
-    """Return who made the status: VCL itself (`synth`), or the backend."""
+    """Return who made the status: the limit of restarts, VCL itself (`synth`), or the backend."""
     calls = records.get("VCL_call", [])
+    if any("Too many restarts" in told for told in records.get("VCL_Error", [])):
+        return "restarts"
     return "synth" if "SYNTH" in calls else "backend"
 
 
