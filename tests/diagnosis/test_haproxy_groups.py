@@ -14,7 +14,7 @@ from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy import logs as lines
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Probe, Proxy, Snapshot
+from why502.model.snapshot import Listener, Probe, Proxy, Snapshot
 from why502.model.target import Target
 
 REPLACE = msgspec.structs.replace
@@ -136,3 +136,52 @@ def test_a_server_that_checks_took_out_in_time_is_no_alarm(served_s: float | Non
     found = addressed(logs, proxies).tallies
     assert {tally.target for tally in found} == {left}
     assert [tally for tally in found if is_failure(tally)] == (list(found) if is_told else [])
+
+
+def test_a_check_that_expects_another_content_is_at_fault() -> None:
+    reason = 'reason: Layer7 invalid response, code: 200, info: "HTTP content check did not match", check duration: 1ms'
+    found = findings(
+        *(f"Server pool/{name} is DOWN, {reason}. 0 active servers left." for name in ("left", "right")),
+        later=ASKED + REFUSED.format(state="SC--"),
+        answered=200,
+    )
+    assert {finding.cause for finding in found if finding.confidence >= ASSERTED} == {"health-check-misconfigured"}
+
+
+def test_a_source_address_that_the_machine_lacks() -> None:
+    line = "[ALERT] (197) : Cannot bind to source address before connect() for backend pool. Aborting."
+    record = lines.parse(line)
+    assert record is not None
+    assert (record.symptom, record.group) == (Symptom.BIND_FAILED, "pool")
+
+
+@pytest.mark.parametrize(("option", "is_named"), [("proto h2", True), ("", False)])
+def test_a_protocol_that_the_server_does_not_speak(option: str, is_named: bool) -> None:
+    text = (
+        CONFIG.replace("server right 10.1.0.5:8443 check", "")
+        .replace("8443 check", f"8443 {option}")
+        .replace("backend pool", "backend pool\n mode http", 1)
+    )
+    read = haproxy.load(text, "haproxy.cfg")
+    target = Target(host="10.1.0.4", port=8443)
+    refused = Tally(
+        symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=target, code="SC--", status=503, count=9, first=AT, last=AT
+    )
+    probe = Probe(target=target, status=200, first_bytes="HTTP/1.1 200 OK", request="GET /", at=AT)
+    proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
+    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), probes=(probe,), logs=LogSummary(tallies=(refused,)))).findings
+    assert (found[0].cause == "wrong-protocol" and found[0].confidence >= ASSERTED) is is_named
+
+
+def test_the_limit_of_the_whole_process_counts() -> None:
+    """The accept queue that HAProxy does not empty any more is full, however short it is."""
+    read = haproxy.load("global\n maxconn 6\n" + CONFIG, "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
+    full = Listener(target=Target(host="0.0.0.0", port=443), pids=(7,), queued=7, backlog=6)
+
+    def causes(door: Listener) -> list[str]:
+        here = Snapshot(taken_at=AT, proxies=(proxy,), listeners=(door,), logs=LogSummary())
+        return [finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
+
+    assert causes(full) == ["worker-connections-exhausted"]
+    assert causes(REPLACE(full, queued=3)) == []

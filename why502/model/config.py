@@ -9,6 +9,8 @@ from why502.model.base import Value
 from why502.model.target import Target
 
 SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header: v1, v2, "" where they differ
+SOURCE = "source"  # the setting of a route whose proxy connects from this address: "192.0.2.1", with or without a port
+PROTOCOL = "proto"  # the setting of a route whose servers are said to speak this protocol without any negotiation: h2
 LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
 
 

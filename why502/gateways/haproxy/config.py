@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from why502.config.configuration import Configuration
 from why502.gateways.haproxy.rules import Lookup, denials, lookups
 from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
-from why502.model.config import Peer, Position, Route, Setting, Upstream
+from why502.model.config import PROTOCOL, SOURCE, Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -62,6 +62,7 @@ def load(text: str, file: str) -> Configuration:
     found = sections(text, file)
     fronts = _fronts(found)
     buffer_bytes = _buffer_bytes(found)
+    limits = _limits([line for section in found if section.kind == "global" for line in section.lines])
     base = bases(line.words for section in found if section.kind == "global" for line in section.lines)
     inherited: dict[str, str] = {}
     defaults: dict[str, tuple[str, ...]] = {}
@@ -78,7 +79,9 @@ def load(text: str, file: str) -> Configuration:
             settings = {**defaults, **_settings(section)}
             upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             given = _given(section, inherited)
-            routes.append(_route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base))
+            routes.append(
+                _route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base, limits)
+            )
     answers = tuple(
         answer
         for section in found
@@ -197,6 +200,7 @@ def _route(
     buffer_bytes: int,
     given: list[dict[str, str]],
     base: Bases,
+    limits: dict[str, tuple[Setting, ...]],
 ) -> Route:
     tls = server_tls(given, base, peers[0].at)
     is_tcp = settings.get("mode", ("tcp",)) == ("tcp",)
@@ -213,7 +217,7 @@ def _route(
         peers=peers,
         server_names=front.names + own if own else front.names,
         host_header="$host",
-        settings={**front.limits, **tls.settings},
+        settings={**limits, **front.limits, **tls.settings, **_towards(settings, given, peers[0].at)},
         buffer_size_bytes=buffer_bytes,
         verifies_tls=tls.verifies,
         sends_sni=bool(tls.sni),
@@ -223,6 +227,16 @@ def _route(
         read_timeout_s=_time(settings.get("timeout server", ()), 0.0),
         send_timeout_s=_time(settings.get("timeout server", ()), 0.0),
     )
+
+
+def _towards(
+    settings: dict[str, tuple[str, ...]], given: list[dict[str, str]], at: Position | None
+) -> dict[str, tuple[Setting, ...]]:
+    """Return the address that connections are made from (`source`), and the protocol that all servers are said to speak (`proto`)."""
+    sources = {each.get("source", settings.get("source", ("",))[0] if settings.get("source") else "") for each in given}
+    protocols = {each.get("proto", "") for each in given}
+    said = {SOURCE: sources, PROTOCOL: protocols}
+    return {name: (Setting(args=(found.pop(),), at=at),) for name, found in said.items() if len(found) == 1 and found != {""}}
 
 
 def _default_server(section: Section, inherited: dict[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ LAYOUTS = tuple(
 )
 MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
-    *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"Layer4 ", b"Layer6 ", b"Layer7 "),
+    *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"before connect() for", b"Layer4 ", b"Layer6 ", b"Layer7 "),
     *(b" reached ", b"Error(s) found in configuration", b"Fatal errors found in configuration", b" : config : ", b"unknown keyword"),
     *(b"ermination_state", b"SSL handshake failure", b"enters drain state", b"): invalid response", b"): invalid request", b"not found for service", b"for service"),
 )  # fmt: skip
@@ -101,6 +101,9 @@ _INFOS = {  # what the info of "Layer4 connection problem" says
     "Permission denied": Symptom.CONNECT_DENIED,
     "Cannot assign requested address": Symptom.NO_LOCAL_PORT,
 }
+_UNEXPECTED = re.compile(
+    r"content check|TCPCHK (?:did not match|matched unwanted)|did not match|matched unwanted"
+)  # src/tcpcheck.c
 _MESSAGES = tuple(
     (re.compile(pattern), symptom, causes)
     for pattern, symptom, causes in (
@@ -110,6 +113,7 @@ _MESSAGES = tuple(
         (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),  # ingress
         (r"could not resolve address '(?P<detail>[^']{1,255})'", Symptom.NAME_NOT_FOUND, "dns-host-not-found proxy-not-running proxy-config-invalid"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>no free ports|local address already in use)", Symptom.NO_LOCAL_PORT, "ephemeral-ports-exhausted"),
+        (r"(?P<detail>[Cc]annot bind to (?:tproxy )?source address) before connect\(\) for backend (?P<b>\S{1,200}?)\.(?:\s|$)", Symptom.BIND_FAILED, "proxy-bind-failed"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>cannot bind to source address)", Symptom.BIND_FAILED, "proxy-bind-failed"),
         (r"(?P<detail>reached (?:process FD limit|system FD limit)|Not enough FDs|Too many open files)", Symptom.FILES_EXHAUSTED, "too-many-open-files"),
         (r"(?P<detail>reached (?:the configured maximum connection limit|the per-proxy connection limit|system memory limit))", Symptom.WORKER_CONNECTIONS, "worker-connections-exhausted too-many-open-files memory-pressure"),
@@ -296,6 +300,8 @@ def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
     code = PRODUCT.codes[CHECKS[known][0]] if known else None
     info, status = reason["info"] or "", number(reason["status"])
     symptom = next((found for words, found in _INFOS.items() if words in info), None)
+    if known == "Layer7 invalid response" and _UNEXPECTED.search(info):
+        known, code = "Layer7 wrong status", PRODUCT.codes["L7STS"]  # it answered, with another content than the check expects
     if known == "Layer7 wrong status" and status is not None and status >= 500:
         symptom = Symptom.UPSTREAM_STATUS
     return said(

@@ -12,7 +12,7 @@ from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import SENDS_PROXY, Position, Setting
 
 # With the number of arguments that each takes; an option that is not here is looked at as a word of its own.
-_TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1}
+_TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1, "source": 1}
 _FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
 _SYSTEM_CA = "@system-ca"
 
@@ -79,7 +79,7 @@ def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) ->
 
 
 def _tls_of(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in given.items() if name == "ssl" or name in _TAKES}
+    return {name: value for name, value in given.items() if name == "ssl" or (name in _TAKES and name != "source")}
 
 
 def _trusted(given: Mapping[str, str], base: Bases) -> str:

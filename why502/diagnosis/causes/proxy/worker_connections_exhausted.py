@@ -62,13 +62,15 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the accept queues of a running Apache or HAProxy, if these are more than a short burst leaves; else 0."""
+    """Return how many clients wait in the accept queues of a running Apache or HAProxy, if these are more than a short burst leaves, or fill a queue; else 0."""
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
     is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.is_stopped for worker in proxy.workers)
     if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
         return 0
-    waiting = sum(one.queued or 0 for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix)
-    return waiting if waiting >= MANY else 0
+    doors = [one for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix and one.queued]
+    waiting = sum(one.queued or 0 for one in doors)
+    is_full = any(one.backlog and (one.queued or 0) > one.backlog for one in doors)  # the kernel accepts no further client
+    return waiting if waiting >= MANY or is_full else 0
 
 
 def tell(case: Case) -> str:

@@ -29,7 +29,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.preface import unmet
-from why502.model.config import SENDS_PROXY
+from why502.model.config import PROTOCOL, SENDS_PROXY
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -63,6 +63,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if probe := _of_header(case):
         yield supports(f"{case.target} {probe.detail}", "probe", 2 * PROOF)
+        return
+    if case.seen(*_CUT_OFF, Symptom.HEADER_INVALID, Symptom.CONNECT_REFUSED, Symptom.CONNECT_RESET) and (forced := _forced(case)):
+        yield supports(forced, "configuration, probe", 2 * PROOF)
         return
     for probe in case.probes:
         wanted = SPOKEN.get(probe.protocol)
@@ -105,6 +108,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
             yield supports(f"{tally.protocol} is sent to port {case.target.port}, which usually speaks TLS", tally.source, weight)
             return
+
+
+def _forced(case: Case) -> str:
+    """Return a message that the proxy speaks HTTP/2 without asking (HAProxy's `proto h2`) to a server that answers HTTP/1; "" otherwise."""
+    setting = case.route.setting(PROTOCOL) if case.route else None
+    if setting is None or setting.args != ("h2",):
+        return ""
+    answered = next((probe for probe in case.probes if probe.first_bytes.startswith("HTTP/1.")), None)
+    return f"the proxy speaks HTTP/2 to {case.target} (proto h2, {setting.at}), which answers HTTP/1.1" if answered else ""
 
 
 def _of_header(case: Case) -> Probe | None:
@@ -213,6 +225,8 @@ def tell(case: Case) -> str:
         does = "does not send" if of_header.speaks == "proxy" else "sends"
         expects = "requires one" if of_header.speaks == "proxy" else "does not expect one"
         return f"the proxy {does} a PROXY header to {case.target}, which {expects}"
+    if forced := _forced(case):
+        return forced
     for probe in case.probes:
         if probe.speaks and probe.speaks not in SPOKEN.get(probe.protocol, (probe.speaks,)):
             return f"the proxy speaks {probe.protocol} to {case.target}, which speaks {probe.speaks}"
