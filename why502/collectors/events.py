@@ -58,7 +58,7 @@ _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
-    "application docker dotnet golang gunicorn java nodejs php php_fpm pm2 puma python_traceback ruby rust socket_proxyd stunnel supervisord unicorn"
+    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust socket_proxyd stunnel supervisord unicorn"
     " uvicorn uwsgi".split()
 )
 Look = Callable[[], list[Event]]

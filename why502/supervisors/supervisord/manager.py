@@ -13,12 +13,13 @@ import re
 import xmlrpc.client  # what it parses comes from root's own supervisord; expat bounds the expansion of entities
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 
 from why502.host.base import Host
+from why502.logs.detect import parse_any
 from why502.logs.phrases import signal_number
 from why502.logs.zone import aware, zone
 from why502.machine.attempt import attempt, each
@@ -27,12 +28,14 @@ from why502.machine.process_table import ProcessTable, unit_of
 from why502.machine.suppliers import supplier_of
 from why502.machine.tail import NOTHING, tail
 from why502.model.errors import HostError
+from why502.model.logs import Symptom
 from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.supervisors import http
 from why502.supervisors.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, roots_first, words
 from why502.supervisors.supervisord import logs as log_format
+from why502.supervisors.systemd import journal
 
 NAME = "supervisord"
 TIMEOUT_S = 3.0
@@ -89,6 +92,7 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
         targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)], uid)]
         targets += named(acting, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
+        targets = targets or list(_told(acting, look, program, network))
         if targets:
             service = msgspec.structs.replace(
                 _service(program, section, what, name, argv, path), owner_uid=uid, manager_unit=unit_of(host, pid)
@@ -212,6 +216,15 @@ def _logs(program: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/") and not path.startswith("/dev/")))
 
 
+def _told(host: Host, look: Look, program: dict[str, Any], network: str) -> Iterator[tuple[Target, str]]:
+    """Yield the silent targets that a program's own log says that it listened on: its command names another address now."""
+    silent = [target for target in look.silent if network in look.networks and not target.is_wildcard]
+    lines = [line for path in _logs(program) for line in (attempt(partial(tail, host, path)) or NOTHING).lines] if silent else []
+    records = [record for line in lines if "isten" in line and (record := parse_any(line))]
+    heard = {record.target for record in records if record.symptom is Symptom.LISTENS_ON}
+    yield from ((target, f"its log reports that it listened on {target}") for target in silent if target in heard)
+
+
 def _log(host: Host, look: Look, pid: int, config: configparser.RawConfigParser, cwd: str) -> tuple[str, tuple[str, ...]]:
     """Return where supervisord's own log is, and its lines of the window."""
     path = posixpath.join(cwd, config.get("supervisord", "logfile", fallback="supervisord.log")).replace("%(here)s", cwd)
@@ -255,8 +268,21 @@ def _with_log(
     )
 
 
+UNITS = ("supervisor.service", "supervisord.service")
+
+
+def _why_stopped(host: Host, look: Look) -> tuple[str, ...]:
+    """Return the last words of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'"; () where it has none."""
+    entries = attempt(partial(journal.of_units, host, UNITS, look.since - timedelta(minutes=2), look.until, lines=200)) or ()
+    said = [
+        entry.message for entry in entries if entry.identifier != "systemd" and entry.message.startswith(("Error:", "error:"))
+    ]
+    return tuple(said[-1:])
+
+
 def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path: str) -> Iterator[Service]:
     """Yield the programs of a supervisord that does not run and that name a silent target."""
+    why = cache(lambda: _why_stopped(host, look))
     for section in config.sections():
         kind, found, name = section.partition(":")
         if not found or kind not in ("program", "fcgi-program"):
@@ -269,6 +295,8 @@ def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path:
                     name=name,
                     state="supervisord is not running",
                     is_running=False,
+                    result="exit-code" if why() else "",
+                    reason=why(),
                     argv=what.argv,
                     unit_file=path,
                     start_argv=("supervisord", "-c", path),

@@ -379,7 +379,7 @@ def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: dateti
     doubtful = {target for target, services in named_by.items() if services and all(map(_never_ran, services))}
     taken = {target for target, owners in look.owners.items() if owners}
     idle = [unit for unit in every if missing and (_fails(unit) or _has_ended(unit))]
-    moved = [unit for unit in every if missing and _listens_elsewhere(unit, look)]
+    moved = [unit for unit in every if (missing or doubtful) and _listens_elsewhere(unit, look)]
     failing = [
         unit for unit in every if (doubtful or taken) and unit["Id"] not in found and (_fails(unit) or _restarts(unit, look))
     ]
@@ -389,6 +389,7 @@ def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: dateti
         for unit in sorted(some, key=lambda unit: -(_number(unit.get("StateChangeTimestampMonotonic")) or 0))[:DOUBTFUL]
     ]
     names, rivals = list(dict.fromkeys(wanted)), {unit["Id"] for unit in failing}
+    movers = {unit["Id"] for unit in moved}
     if not names:
         return
     since = look.since - timedelta(hours=24) if missing or doubtful else look.since
@@ -400,7 +401,7 @@ def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: dateti
         is_rival = entry.unit in rivals
         is_beaten = is_rival and record.symptom is Symptom.ADDRESS_IN_USE and entry.at >= look.since
         how = f"{ADDRESS_TAKEN} {record.target}" if is_beaten else f"its journal reports that it listens on {record.target}"
-        for target in (*missing, *(doubtful if is_rival else ()), *(taken if is_beaten else ())):
+        for target in (*missing, *(doubtful if is_rival or entry.unit in movers else ()), *(taken if is_beaten else ())):
             if record.target == target or (target.port and record.target.port == target.port):
                 service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
                 found[entry.unit] = merge(service, target, how)

@@ -1,0 +1,1 @@
+"""Perl: the interpreter, Mojolicious and PSGI servers."""

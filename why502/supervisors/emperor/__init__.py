@@ -1,0 +1,1 @@
+"""The Emperor of uWSGI."""
