@@ -63,6 +63,14 @@ class Case(Attribution):
         found = (self.host.pressure if self.host else None) or ()
         return tuple(x for x in found if x.scope == "machine" or x.scope in groups)
 
+    @cached_property
+    def lacks_family(self) -> bool:
+        """True where the target is an IPv6 address elsewhere and the proxy's machine has no IPv6 address at all."""
+        target, own = self.target, self.here.addresses
+        return bool(target and ":" in target.host and not target.is_loopback and own) and not any(
+            ":" in each for each in own or ()
+        )
+
     def resolutions(self, name: str) -> tuple[Resolution, ...]:
         """Return what a name means to the proxy now."""
         return tuple(x for x in self.here.names or () if x.name == name)

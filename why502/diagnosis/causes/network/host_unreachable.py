@@ -34,6 +34,9 @@ NO_ROUTE = 113  # EHOSTUNREACH
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if case.lacks_family and (lost := case.tally(Symptom.NO_LOCAL_PORT, Symptom.HOST_UNREACHABLE)):
+        yield supports("the target is an IPv6 address, and this machine has no IPv6 address at all", "ip -6 addr", 2 * PROOF)
+        yield supports("the kernel finds no address to connect from", lost.source, WEAK)
     path = case.path
     told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel does: a timeout
     if path is not None and not case.is_local and told and case.seen(*CAUSE.symptoms):

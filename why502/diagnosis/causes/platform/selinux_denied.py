@@ -31,6 +31,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, 
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
+REJECTED = 13  # EACCES: also what the kernel makes of ICMPv6 "administratively prohibited" (net/ipv6/icmp.c)
 NOT_PERMITTED = 1  # EPERM: what a packet filter on the way out answers; SELinux answers EACCES
 SHARED = (
     "/run",
@@ -57,6 +58,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports("an SELinux denial was logged at the same time", tally.source, PROOF)
         for event in events[:1]:
             yield supports(event.message, event.source, PROOF)
+        own = next((probe for probe in case.probes if probe.symptom is Symptom.CONNECT_DENIED and probe.errno == REJECTED), None)
+        if own is not None and not denied and not events and not (case.target and case.target.is_unix):
+            yield refutes(
+                "a connection from this process, which is in another domain, is refused in the same way", "probe", PROOF
+            )
         modules = case.here.kernel.security_modules if case.here.kernel else None
         if modules is not None and "selinux" not in modules:
             yield refutes("SELinux is not active in this kernel", "/sys/kernel/security/lsm", PROOF)

@@ -28,9 +28,10 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.snapshot import Listener, Service
 from why502.model.target import Transport
 from why502.remedies.changes import doubt, reload, repoint
 
@@ -45,8 +46,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
-    if lost and target is not None and ":" in target.host:
+    if lost and target is not None and ":" in target.host and not case.lacks_family:
         yield supports("the target is an IPv6 address, but this machine has none to connect from (99)", lost.source, LIKELY)
+    if lost and case.lacks_family:
+        yield refutes(
+            "this machine has no IPv6 address at all, so no address of the application's would help", "ip -6 addr", 2 * PROOF
+        )
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
     if target.is_wildcard and case.listeners is None:
@@ -64,12 +69,30 @@ def examine(case: Case) -> Iterator[Evidence]:
         process = case.process_of(listener)
         name = f"{process.name} (pid {process.pid})" if process else "an application"
         yield supports(f"{name} listens on {listener.target}, but the proxy connects to {target}", "ss -ltnp", PROOF)
+    if (moved := _moved_to_socket(case)) is not None:
+        service, listener = moved
+        message = f"{service.name}, which belongs on {target}, listens on {listener.target} instead"
+        yield supports(message, "ss -lxp", 2 * PROOF)
+
+
+def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
+    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does, or on a port as well."""
+    for service in case.services:
+        if not service.is_running or service.main_pid is None or case.host is None:
+            continue
+        pids = {service.main_pid, *(process.pid for process in case.host.processes or () if process.ppid == service.main_pid)}
+        own = [listener for listener in case.host.listeners or () if pids & set(listener.pids)]
+        if own and all(listener.target.is_unix for listener in own):
+            return service, own[0]
+    return None
 
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     product = case.proxy.kind if case.proxy else "the proxy"
     listener = next(iter(case.same_port), None)
+    if listener is None and case.listeners == () and (moved := _moved_to_socket(case)) is not None:
+        return f"{product} connects to {case.target}; {moved[0].name} listens on {moved[1].target} instead"
     return f"{product} connects to {case.target}; {case.name_of(listener)} listens only on {listener.target}" if listener else ""
 
 

@@ -134,17 +134,6 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
         (r"Error during SSL Handshake with remote server", "AH00898"),
     )
 )
-_HOSTED = (  # of modules that run applications in httpd, or in processes that it starts (mod_wsgi.c, wsgi_daemon.c; mod_cgi.c, mod_cgid.c)
-    (r"Queue timeout expired for WSGI daemon process", row("mod_wsgi", "a request waited for a free thread of the WSGI daemons for longer than queue-timeout", Symptom.WORKERS_BUSY, "workers-exhausted backend-too-slow", "504")),
-    (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
-    (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
-    (r"Truncated or oversized response headers received from daemon process", row("mod_wsgi", "the daemon ended before a whole response header, or that is larger than header-buffer-size", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout response-header-too-big", "500")),
-    (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
-    (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
-    (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
-    (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
-    (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
-)  # fmt: skip
 _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
     (re.compile(pattern), code)
     for pattern, code in (
@@ -156,7 +145,16 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
         (r"^/\S{1,500}: Invalid command '[^']{1,60}', perhaps misspelled", row("htaccess", "a module that the .htaccess file needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
         (r"^/\S{0,500}/\.[\w.-]{1,60}: (?!Invalid command)(?=\S)", row("htaccess", "a directive in a .htaccess file is refused", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-module-missing", "500")),
-        *_HOSTED,
+        # Of modules that run applications in httpd, or in processes that it starts (mod_wsgi.c, wsgi_daemon.c, mod_cgi.c, mod_cgid.c).
+        (r"Queue timeout expired for WSGI daemon process", row("mod_wsgi", "a request waited for a free thread of the WSGI daemons for longer than queue-timeout", Symptom.WORKERS_BUSY, "workers-exhausted backend-too-slow", "504")),
+        (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
+        (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
+        (r"Truncated or oversized response headers received from daemon process", row("mod_wsgi", "the daemon ended before a whole response header, or that is larger than header-buffer-size", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout response-header-too-big", "500")),
+        (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
+        (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+        (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
+        (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
         (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
