@@ -61,6 +61,7 @@ _LASTING = (Symptom.TLS_UNVERIFIED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Sym
 _ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
 RESTART = timedelta(seconds=60)  # from a stop to the start that belongs to it
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
+FEW = 5  # answers with an error and none without: no visitor's mistake
 OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
 
@@ -82,6 +83,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if other := _fails_otherwise(case):
         yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
+        return
+    if told := _errs_now(case, last):
+        yield refutes(told, "access log", PROOF)
         return
     if status := case.errs_since:
         yield refutes(f"the new process does not serve either: a probe is answered {status}", "probe", PROOF)
@@ -151,6 +155,24 @@ def _was_told(end: Event, stops: list[Event]) -> bool:
     """Return whether a process died because it was being stopped: its manager kills a process that does not exit in time."""
     orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.message)
     return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
+
+
+def _errs_now(case: Case, last: datetime) -> str:
+    """Return a message that a request was answered with an error of the application alone since the gap was over; "" where none was."""
+    places = {route.at for route in case.routes if route.at is not None}
+    for path in case.here.logs.paths if case.here.logs else ():
+        is_served = path.last_served is not None and path.last_served > last + SECOND
+        is_later = path.last_refused is not None and path.last_refused > last
+        if (
+            path.at in places
+            and path.request
+            and "500" in path.statuses
+            and is_later
+            and not is_served
+            and path.refused_since >= FEW
+        ):
+            return f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an error since"
+    return ""
 
 
 def _fails_otherwise(case: Case) -> Tally | None:
