@@ -31,9 +31,10 @@ _TAG = re.compile(
     r"(?:^|\s|-)(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|(?<=-  )Error(?= {3}))\s+"
     r"(?:[bc-]\s+)?(?P<text>\S.*)"
 )
-# One transaction as one line, as `sources.varnish_log` writes it: time, kind, number, method, URL, backend, address, seconds.
+# One transaction as one line, as `shared_log` writes it: time, kind, number, method, URL, backend, address, seconds. What unwraps lines may
+# have taken the time for one that a container runtime wrote before it.
 _WHOLE = re.compile(
-    r"\S{10,40} (?:BeReq|Request) \d{1,19} (?P<method>\S{1,40}) (?P<url>\S{1,4000}) (?P<backend>\S{1,200}) (?P<to>\S{1,200})"
+    r"(?:\S{10,40} )?(?:BeReq|Request) \d{1,19} (?P<method>\S{1,40}) (?P<url>\S{1,4000}) (?P<backend>\S{1,200}) (?P<to>\S{1,200})"
     r" (?P<took>\d{1,9}\.\d{1,6}) (?P<tag>FetchError|RespStatus) {1,9}(?P<text>\S.*)"
 )
 _ERRNOS = {
