@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ from why502.host.base import KernelSocket, SocketTable
 from why502.host.local import LocalHost
 from why502.machine import sockets
 from why502.model.config import Peer, Route
-from why502.model.errors import Denied, Missing
+from why502.model.errors import Denied, HostError, Missing
 from why502.model.snapshot import Listener, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -209,3 +210,31 @@ def test_a_real_accept_queue_overflows_in_another_network_namespace():
     assert (value.accepted, value.unaccepted) == ({str(target): 0}, {str(target): 3})
     assert value.connections[f"{target} SYN_SENT"] == 5
     assert value.connections[f"{target} ESTABLISHED"] == 3
+
+
+class Labelled:
+    """A machine whose security files hold what they are given; a number is the error that reading one meets."""
+
+    def __init__(self, **files: bytes | int) -> None:
+        self.files = files
+
+    def read(self, path: str, *, limit_bytes: int = 0) -> bytes:
+        found = self.files.get(path.rpartition("/")[2], errno.ENOENT)
+        if isinstance(found, int):
+            raise HostError(os.strerror(found), errno=found)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        ({"lsm": b"lockdown,capability,selinux"}, ("lockdown", "capability", "selinux")),
+        ({"current": errno.EINVAL}, ()),
+        ({"current": b"system_u:system_r:httpd_t:s0\0"}, ("selinux",)),
+        ({"current": b"docker-default (enforce)\n"}, ("apparmor",)),
+        ({"current": errno.EACCES}, None),
+        ({}, None),
+    ],
+)
+def test_security_modules(files: dict[str, bytes | int], modules: tuple[str, ...] | None) -> None:
+    assert kernel.security_modules(Labelled(**files)) == modules  # type: ignore[arg-type]

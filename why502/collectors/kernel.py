@@ -6,6 +6,7 @@ twice, a moment apart.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ LIMIT_S = 2.5
 _LOOK_S = 0.1  # between two readings of a counter
 _NAMESPACES = 8  # of proxies, and of backends, that are looked at
 _ALLOW = "run why502 as root"
+_PARTS = 3  # of a context of SELinux at least: user, role, type
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
@@ -43,6 +45,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
     before, began, blocked = _overflows(host, directories), backend.ticks(host, known), backend.blocked(host, known)
     until = time.monotonic() + _LOOK_S
     values: dict[str, object] = _limits(host, away) | _conntrack(host, directory, away)
+    values["security_modules"] = security_modules(host)
     tables = _tables(host, directories, gaps)
     if tables:
         values |= _towards(known, tables, len(fronts))
@@ -58,6 +61,23 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
         now = (_overflows(host, directories) or before) if before else before
         values |= {"listen_overflows": now, "listen_overflows_now": max(0, now - before)}
     return Found(msgspec.convert(values, Kernel), tuple(gaps))
+
+
+def security_modules(host: Host) -> tuple[str, ...] | None:
+    """Return the active security modules; None where that cannot be seen.
+
+    Where securityfs is not mounted, as in a container, a process's own label tells: without any module that gives labels, reading it is
+    an invalid argument (proc_pid_attr(5)).
+    """
+    try:
+        return tuple(host.read("/sys/kernel/security/lsm", limit_bytes=4096).decode("ascii", "replace").strip().split(","))
+    except HostError:
+        pass
+    try:
+        label = host.read("/proc/self/attr/current", limit_bytes=4096).decode("utf-8", "replace").strip("\0\n ")
+    except HostError as error:
+        return () if error.errno == errno.EINVAL else None
+    return ("selinux",) if label.count(":") >= _PARTS - 1 else ("apparmor",) if label else None
 
 
 def tables_of(known: Snapshot) -> tuple[list[str], list[str]]:
