@@ -62,7 +62,7 @@ def test_a_plain_one(make: Make) -> None:
     assert proxy.config == str(nginx.config)
     assert [str(peer.target) for route in proxy.routes for peer in route.peers] == ["127.0.0.1:3001"]
     assert sorted(worker.pid for worker in proxy.workers) == sorted(nginx.workers())
-    assert proxy.started_at and proxy.loaded_at and proxy.changed_at
+    assert proxy.loaded_at and proxy.changed_at
     assert proxy.changed_at <= proxy.loaded_at  # it was written before it was loaded, by milliseconds
     assert (proxy.loaded_at - before).total_seconds() > -0.1
     assert (proxy.root, proxy.network) == ("", "")
@@ -147,7 +147,6 @@ def test_a_reload_is_seen_and_so_is_its_lack(make: Make) -> None:
     until(lambda: nginx.workers() and not set(old) & set(nginx.workers()), "nginx reloads")
     loaded, _ = look(pid)
     assert loaded.loaded_at and loaded.loaded_at >= changed.changed_at
-    assert near(loaded.started_at, first.started_at)
 
 
 @pytest.mark.parametrize("old_one", ["leaves", "hangs"])
@@ -174,7 +173,6 @@ def test_workers_of_an_earlier_load_do_not_count(make: Make, old_one: str) -> No
             after, _ = look(pid)
             assert {worker.pid for worker in after.workers} == set(nginx.workers())
             assert after.loaded_at and before.loaded_at and (after.loaded_at - before.loaded_at).total_seconds() > 0.2
-            assert near(after.started_at, before.started_at)
         finally:
             os.kill(old, signal.SIGCONT)
 
