@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.logs.scan.summing import count, plain
+from tests.logs.scan.summing import count, plain, reported
 from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines, written
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs import native
 from why502.logs.native import layout
+from why502.logs.scan import engine, part
 from why502.logs.scan.line_format import of_format
 from why502.logs.scan.work import Ask
 
@@ -140,3 +141,19 @@ def test_is_what_its_source_makes(tmp_path: Path) -> None:
     shutil.copy(DIRECTORY / "Makefile", tmp_path)
     subprocess.run(["make", "-C", str(tmp_path), "reader-x86_64.so.1"], check=True)
     assert (tmp_path / "reader-x86_64.so.1").read_bytes() == (DIRECTORY / "reader-x86_64.so.1").read_bytes()
+
+
+def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(500, odd=False))
+    right = reported(path, given=of_format(TIMED), which=engine.threads)
+
+    def fails(self: native.Reader, length: int) -> list[tuple[int, int]]:
+        raise native.ReaderError("it failed")
+
+    made = native.Reader(next(layout.of_form(of_format(TIMED))), since=0, until=1 << 40)
+    monkeypatch.setattr(part, "_reader", lambda _form, ask, _sample: made if ask.is_fast else None)
+    monkeypatch.setattr(native.Reader, "scan", fails)
+    found = reported(path, given=of_format(TIMED), which=engine.threads)
+    assert (found.requests, found.failures, found.minutes) == (right.requests, right.failures, right.minutes)
+    assert found.requests == 500

@@ -43,6 +43,7 @@ def threads(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:
     """Read in several threads from now on: the compiled reader runs in all of them at once, Python in one at a time."""
     if any(part.path == STANDARD_INPUT for part in parts):
         jobs = 1
+    before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     work = _Work(parts, job)
     readers = [
@@ -50,12 +51,15 @@ def threads(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:
     ]
     for reader in readers:
         reader.start()
-    return _joined(readers, work)
+    return _joined(readers, work, before)
 
 
-def _joined(readers: Sequence[threading.Thread], work: _Work) -> Iterator[Result]:
-    for reader in readers:
-        reader.join()
+def _joined(readers: Sequence[threading.Thread], work: _Work, before_s: float) -> Iterator[Result]:
+    try:
+        for reader in readers:
+            reader.join()
+    finally:
+        sys.setswitchinterval(before_s)
     yield work.result()
 
 

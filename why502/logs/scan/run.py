@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs.native import ReaderError
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.engine import Engine, cores
@@ -34,7 +35,11 @@ def run(
     parts = _numbered(plans)
     renew()
     job.is_reading = True
-    total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
+    try:
+        total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
+    except ReaderError:  # a bug of the compiled reader costs its speed alone
+        job.ask = msgspec.structs.replace(job.ask, is_fast=False)
+        total, reads = _read(parts, job, engine, jobs or cores(), lambda: None)
     by_file: dict[str, list[int]] = {}
     whys: dict[str, str] = {}
     for read in reads:

@@ -1,7 +1,7 @@
 //! The compiled reader of `why502 logs`: reads the lines of a log by a description of its layout, and counts them.
 //!
 //! It is called from Python through ctypes, which releases the interpreter: one reader for each thread. A panic is a bug; it ends
-//! here, and Python reads the log itself.
+//! here, and Python reads the log itself, from its begin.
 
 mod find;
 mod line;

@@ -178,7 +178,7 @@ impl Names {
             self.rebuild(self.slots.len() * 2);
         }
         let number = self.all.len();
-        let begin = self.arena.len() as u32;
+        let begin = u32::try_from(self.arena.len()).expect("names fit in 4 GB");
         self.arena.extend_from_slice(text);
         self.all.push(Name {
             key: *key,

@@ -113,6 +113,7 @@ impl Pool {
                 begin
             }
         };
+        assert!(begin / 4 < (1 << 28) - 1, "counts fit in 8 GB");
         Map(((begin / 4) as u32 + 1) << 4 | class as u32)
     }
 
