@@ -200,7 +200,7 @@ def _times(data: bytes) -> None:
     for each in (stamps.find, times.of_iso, coded.clf, coded.number, coded.seconds, times.zone_of, systemd_seconds, units.time):
         each(text)
     for call in (
-        lambda: unwrap.unwrap(text, DAY),
+        lambda: unwrap.unwrap(text, DAY, is_pasted=True),
         lambda: window_option.moment(text, NOW, "--since"),
         lambda: coded.epoch(float(text)),
         lambda: base.moment(text),
@@ -261,7 +261,7 @@ def parsers() -> tuple[Parser, ...]:
         *made,
         Parser("log-any", _of_text(log_detect.parse_any), every),
         Parser("log-detect", _of_text(lambda text: log_detect.detect([text])), every),
-        Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY), lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
+        Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY, is_pasted=True), lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
         Parser("log-nginx-error", _error_log, every),
         Parser("log-format", _log_format, (COMBINED.encode() + b"\n" + every[-2], MAIN.encode() + b"\n" + every[-2], b'{"a":"$status","t":"$msec"}\n{"a":"502","t":"1.2"}')),
         Parser("log-bulk", _bulk, every),

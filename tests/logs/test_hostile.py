@@ -37,7 +37,7 @@ def test_every_line_has_an_answer(line: str) -> None:
     assert 0.0 <= nginx_error.fits([line]) <= 1.0
     assert 0.0 <= nginx_access.fits([line]) <= 1.0
     assert list(split(line))
-    unwrap(line)
+    unwrap(line, is_pasted=True)
     detect([line])
 
 
@@ -72,7 +72,7 @@ def test_every_log_format_compiles_and_answers(form: str, line: str, escape: str
 def test_bait_for_regular_expressions(line: str) -> None:
     parse_any(line)
     detect([line])
-    unwrap(line)
+    unwrap(line, is_pasted=True)
     nginx_access.compile('$a $b $c "$d" [$e] $status').parse(line)
 
 

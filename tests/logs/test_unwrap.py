@@ -46,7 +46,7 @@ ESCAPED = ENTRY.replace('"', '\\"')
     ],
 )
 def test_wrappers(before: str, after: str, at: datetime | None, program: str) -> None:
-    inner = unwrap(before + ESCAPED + after, date(2026, 11, 21))
+    inner = unwrap(before + ESCAPED + after, date(2026, 11, 21), is_pasted=True)
     assert (inner.line, inner.at, inner.program) == (ENTRY, at, program)
     record = parse_any(before + BARE + after)
     assert record is not None
@@ -76,7 +76,7 @@ def test_bare_lines_stay() -> None:
         "*24 SSL_do_handshake() failed",
         '192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET / HTTP/1.1" 502 1',
     ):
-        assert unwrap(line) == (line, None, "")
+        assert unwrap(line, is_pasted=True) == (line, None, "")
 
 
 def test_several_entries_in_one_line() -> None:

@@ -149,7 +149,7 @@ def parse(text: str, proxy: str | None = None) -> LogRecord | None:
         form = named(name)
         if form is not None and (record := form.parse(text)) is not None and record.symptom is not None:
             return record
-    return parse_any(text)
+    return parse_any(text, is_pasted=True)
 
 
 def _cause(text: str, name: str) -> Explanation:

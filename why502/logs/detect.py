@@ -20,12 +20,12 @@ _LINES = 500  # of a sample that are looked at
 _SURE = 0.3  # share of the sample that must fit
 
 
-def detect(sample: list[str]) -> str:
+def detect(sample: list[str], *, is_pasted: bool = False) -> str:
     """Return the name of the format that most lines of the sample have, also behind a wrapper; "" if none fits."""
     sample = [line[:LIMIT] for line in sample[:_LINES]]
     name, share = _best(sample)
     if share < _SURE:
-        name, share = _best([unwrap(line).line for line in sample])
+        name, share = _best([unwrap(line, is_pasted=is_pasted).line for line in sample])
     return name if share >= _SURE else ""
 
 
@@ -69,15 +69,18 @@ _SHAPES = str.maketrans(dict.fromkeys(string.digits, "0") | dict.fromkeys(string
 _BY_SHAPE = MappingProxyType({"0000/00/00": nginx_error.NAME, "[aaa aaa 0": "apache"})
 
 
-def parse_any(line: str) -> LogRecord | None:
-    """Return what a line of any format says, wrapped or bare; None if no format knows it. It depends on the line alone."""
+def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
+    """Return what a line of any format says, wrapped or bare; None if no format knows it. It depends on the line alone.
+
+    `is_pasted`: a person gave it, so what pasting does to lines is undone (unwrap.py).
+    """
     form = _by_shape(line)
     if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
         return record
     line = line[:LIMIT]
     best = _plain(line)
     if best is None or best.at is None:
-        for inner in peel(line):
+        for inner in peel(line, is_pasted=is_pasted):
             record = _plain(inner.line)
             if record is not None and (best is None or record.at is not None or record.format == best.format):
                 best = _dated(record, inner)
@@ -114,9 +117,9 @@ def _dated(record: LogRecord, inner: Inner) -> LogRecord:
     return msgspec.structs.replace(record, at=at, program=program)
 
 
-def parse_line(line: str) -> LogRecord | None:
+def parse_line(line: str, *, is_pasted: bool = False) -> LogRecord | None:
     """Return what a line of any format says; of a line that means nothing, at least its time."""
-    return _timed(parse_any(line), line)
+    return _timed(parse_any(line, is_pasted=is_pasted), line)
 
 
 def _timed(record: LogRecord | None, line: str) -> LogRecord | None:

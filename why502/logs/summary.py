@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
@@ -307,11 +308,11 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     is_file = log.content is None or log.is_given  # what collectors put together has the form that they gave it
     if is_file and (form := _wrapped(lines)) is not None:
         return form
-    name = detect.detect(lines)
+    name = detect.detect(lines, is_pasted=log.is_given)
     if not name and b"\0" in sample:
         raise HostError("contains binary data, not log lines", "give the log file itself")
     has_time = any(_has_time(nginx_error.parse(line)) for line in lines)
-    is_undated = log.is_given and not any(_has_time(detect.parse_line(line)) for line in lines)  # as people paste it
+    is_undated = log.is_given and not any(_has_time(_parse_pasted(line)) for line in lines)  # as people paste it
     if name == nginx_error.NAME and (has_time or is_undated):
         if not log.is_given:
             return _Reader(name, False, nginx_error.parse, nginx_error.continues)
@@ -321,7 +322,9 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
         known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
         return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
-    return _Reader(name, name == nginx_access.NAME, detect.parse_line if name == nginx_access.NAME else _parse_other)
+    parse = _parse_pasted if log.is_given else detect.parse_line
+    is_access = name == nginx_access.NAME
+    return _Reader(name, is_access, parse if is_access else _but_access(parse))
 
 
 def _wrapped(lines: list[str]) -> _Reader | None:
@@ -354,7 +357,7 @@ def _spread(one: _Opened) -> bytes | None:
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
     """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
     kinds = {
-        record.format == nginx_access.NAME for line in lines if (record := detect.parse_line(line)) is not None and record.format
+        record.format == nginx_access.NAME for line in lines if (record := _parse_pasted(line)) is not None and record.format
     }
     if len(kinds) < 2:
         return None
@@ -373,8 +376,8 @@ def _parse_mixed(line: str) -> LogRecord | None:
 
 def _continues(line: str) -> bool:
     """Return whether a line of a paste goes on with nginx's entry before it, and is none of another program, nor behind a wrapper."""
-    is_bare = unwrap(line).line.strip(_QUOTATION) == line.strip(_QUOTATION)
-    return is_bare and nginx_error.continues(line) and detect.parse_line(line) is None
+    is_bare = unwrap(line, is_pasted=True).line.strip(_QUOTATION) == line.strip(_QUOTATION)
+    return is_bare and nginx_error.continues(line) and _parse_pasted(line) is None
 
 
 def _only_access(parse: line_format.Parse) -> line_format.Parse:
@@ -397,8 +400,9 @@ def _but_access(parse: line_format.Parse) -> line_format.Parse:
     return read
 
 
-_parse_access = _only_access(detect.parse_line)
-_parse_other = _but_access(detect.parse_line)
+_parse_pasted = partial(detect.parse_line, is_pasted=True)
+_parse_access = _only_access(_parse_pasted)
+_parse_other = _but_access(_parse_pasted)
 
 
 def _has_time(record: LogRecord | None) -> bool:

@@ -27,10 +27,16 @@ _WRAPPERS = tuple(
         rf"(?P<iso>{_ISO})[ \t]+",  # docker logs -t, kubectl logs --timestamps
         r"\s*\[?(?:pod/)?[\w./@-]{1,120}\]?[ \t]*\|(?: |$)",  # docker compose
         r"\[pod/[\w./-]{1,200}\] ",  # kubectl logs --prefix
-        r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
         r"(?P<program>nginx|php-fpm[\d.]*|haproxy|systemd|kernel|httpd|apache2)\[\d{1,10}\]: ",
+        r"[ \t\ufeff]+",
+    )
+)
+_PASTED = tuple(  # what people paste with a line, or put before it
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
         r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without date
-        r"[ \t\ufeff]+|(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
+        r"(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
     )
 )
 _ENTRY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
@@ -44,21 +50,24 @@ class Inner(NamedTuple):
     program: str = ""
 
 
-def unwrap(line: str, today: date | None = None) -> Inner:
-    """Return the innermost line. `today` decides the year of a syslog time, which tells none."""
+def unwrap(line: str, today: date | None = None, *, is_pasted: bool = False) -> Inner:
+    """Return the innermost line. `today` decides the year of a syslog time, which tells none. `is_pasted`: see `peel`."""
     found = Inner(line[:LIMIT].rstrip("\r\n"))
-    for found in peel(line, today):  # noqa: B007 (the last one counts)
+    for found in peel(line, today, is_pasted=is_pasted):  # noqa: B007 (the last one counts)
         pass
     return found
 
 
-def peel(line: str, today: date | None = None) -> Iterator[Inner]:
-    """Yield the line with one wrapper less each time, until none is left. Nothing is yielded for a bare line."""
+def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> Iterator[Inner]:
+    """Yield the line with one wrapper less each time, until none is left. Nothing is yielded for a bare line.
+
+    `is_pasted`: a person gave the line, perhaps out of a forum, with its quotation marks, or out of grep.
+    """
     line = line[:LIMIT].rstrip("\r\n")
     at: datetime | None = None
     program = ""
     for _ in range(_DEPTH):
-        inner, found_at, found_program = _once(line, today)
+        inner, found_at, found_program = _once(line, today, _WRAPPERS + _PASTED if is_pasted else _WRAPPERS)
         if inner == line or not inner:
             break
         line, at, program = inner, found_at or at, found_program or program
@@ -67,7 +76,7 @@ def peel(line: str, today: date | None = None) -> Iterator[Inner]:
         yield Inner(line[entry.start() :], at, program)
     elif (start := line.find("nginx: [")) > 0:
         yield Inner(line[start:], at, program)
-    plain = html.unescape(line).replace('\\"', '"')
+    plain = html.unescape(line).replace('\\"', '"') if is_pasted else line
     if plain != line:
         yield Inner(plain, at, program)
 
@@ -83,14 +92,14 @@ def split(line: str) -> Iterator[str]:
         yield line[start:end].rstrip()
 
 
-def _once(line: str, today: date | None) -> Inner:
+def _once(line: str, today: date | None, kinds: tuple[re.Pattern[str], ...]) -> Inner:
     if "\x1b" in line or "^[[" in line:
         plain = _ANSI.sub("", line).replace("\x1b", "")
         if plain != line:
             return Inner(plain)
     if line.startswith("{"):
         return _from_json(line)
-    for wrapper in _WRAPPERS:
+    for wrapper in kinds:
         if match := wrapper.match(line):
             values = match.groupdict()
             at = (

@@ -72,7 +72,7 @@ def test_a_wrapped_line_says_the_same(name: str, prefix: str) -> None:
         if each["format"] != name or not each["reads"].get("symptom") or each["line"].startswith(("<", "-", " ", "2026-04-13\t")):
             continue
         bare = parse_any(each["line"])
-        wrapped = parse_any(prefix + each["line"])
+        wrapped = parse_any(prefix + each["line"], is_pasted=prefix == "> ")
         assert bare is not None
         assert wrapped is not None, each["line"]
         assert (wrapped.symptom, wrapped.target, wrapped.status) == (bare.symptom, bare.target, bare.status), each["line"]
