@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from signal import Signals
 
 from why502.logs import stamps
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
 from why502.model.target import Target
 from why502.model.times import whole_number
 
-_HARMLESS = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
 _LIMIT = 2048  # characters of a line that are looked at and kept
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>[0-9]{1,5})(?![0-9])")
@@ -101,7 +100,7 @@ def record(line: str, format: str, symptom: Symptom | None, phase: Phase, groups
         at=stamps.find(line),
         symptom=symptom,
         phase=phase if symptom else None,
-        is_gateway_failure=symptom not in _HARMLESS,
+        is_gateway_failure=symptom is not None and symptom not in ROUTINE,
         message=line.strip()[:_LIMIT],
         target=_target(given),
         **fields,  # type: ignore[arg-type]
