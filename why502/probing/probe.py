@@ -56,6 +56,8 @@ SUSPECT = (
 CLOSED = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.TLS_FAILED)
 HEADER_LOOK_S = 1.0
 BAD_REQUEST = 400
+LEAST_ERROR = 400
+OF_A_PATH = (401, 404)
 SPEAKS_PROXY = "proxy"  # it takes only connections that begin with a PROXY header
 
 
@@ -72,7 +74,7 @@ def probe(host: Host, request: Request) -> Probe:
             return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=message)
     elif not request.preamble and found.symptom in CLOSED:
         status = _status(host, msgspec.structs.replace(request, preamble=PROXY_HEADERS["v1"]))
-        if status is not None:
+        if status is not None and (status < LEAST_ERROR or status in OF_A_PATH):  # others are answers to nonsense, too
             message = f"{found.detail}; answered {status} after a PROXY header, which the proxy does not send"
             return msgspec.structs.replace(found, speaks=SPEAKS_PROXY, detail=message)
     return found

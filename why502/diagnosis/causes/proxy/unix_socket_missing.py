@@ -77,7 +77,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _orphan(case: Case) -> Process | None:
-    """Return the process that listens on a socket whose file is gone; None where there is none."""
+    """Return the process that listens on a socket whose file is gone; None where there is none, or where the file is elsewhere."""
+    if case.socket_path is not None and case.socket_path.seen_elsewhere:
+        return None
     processes = case.joins.processes
     return next((processes[pid] for listener in case.orphans for pid in listener.pids if pid in processes), None)
 
