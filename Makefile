@@ -1,5 +1,5 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
-# make test                everything: unit, properties, golden, real servers; no test gets a second try
+# make test                everything: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make attack              what a hostile user, bundle or file could have root do
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
@@ -26,7 +26,7 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "real or machine"
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine" --reruns 2 -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack
