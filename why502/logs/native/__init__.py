@@ -39,7 +39,7 @@ class ReaderError(Exception):
 
 
 @lru_cache(1)
-def library() -> Any:
+def loaded() -> Any:
     """Return the loaded library; None where there is none for this platform."""
     path = Path(__file__).parent / f"reader-{platform.machine().lower()}.so.1"
     if not sys.platform.startswith("linux"):
@@ -72,7 +72,7 @@ class Reader:
     def __init__(
         self, layout: Layout, *, since: int, until: int, zone: tzinfo = UTC, only: str = "", is_exact: bool = False, most: int = 0
     ) -> None:
-        self._library = library()
+        self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
         text = [*layout.program, f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}"]
         text += _offsets(zone, until)

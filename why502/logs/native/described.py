@@ -1,7 +1,7 @@
 """Descriptions of layouts for the compiled reader: a gateway's package says with them where the values of its lines stand.
 
-A description need not fit every line, and need not be right about what failed: a line that it does not fit is left to the gateway's own
-parser, and so is a request that failed, unless `all` says otherwise. Before it is used, it is compared with that parser (`chosen`).
+A description need not fit every line: one that it does not fit is left to the gateway's own parser, and so is every request that failed.
+Before it is used, it is compared with that parser (`_reader` in why502/logs/scan/part.py).
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from why502.gateways.apache.logs.log_format import APACHE
-from why502.gateways.nginx.logs.log_format import json_keys
+from why502.gateways.nginx.logs.access import target_or_group
+from why502.gateways.nginx.logs.log_format import json_keys, parted
 from why502.logs.native.described import Described, columns, hexadecimal
 from why502.logs.native.roles import (
     ADDRESS,
@@ -26,10 +26,10 @@ from why502.logs.native.roles import (
     TIME,
     TOTAL,
     URI,
+    is_of_attempt,
 )
 from why502.logs.verdicts import Fields
 from why502.model.logs import LogRecord
-from why502.model.target import Target
 
 if TYPE_CHECKING:
     from why502.logs.scan.line_format import Form
@@ -52,7 +52,6 @@ _DURATIONS = {"request_time_us": 1000, "request_time_ms": 10**6, "request_time":
 _NUMBERS = frozenset(
     "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()
 )
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +113,13 @@ def _described(form: Form) -> Iterable[Described]:
 
 def nginx_target(address: str) -> str:
     """Return the target that an entry of $upstream_addr means; "" for none."""
-    if address == "-":
-        return ""
-    target = Target.parse(address)
-    if target is None:
-        return ""
-    return str(target) if target.is_address else address
+    target, group = target_or_group(address)
+    return str(target) if target is not None else group
 
 
 def _of_fields(log_format: str, escape: str) -> list[str] | None:
     """Return the program of a `log_format`; None for one that cannot be told apart byte by byte."""
-    pieces = _VARIABLE.split(log_format)
-    literals = pieces[::3]
-    names = [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
+    literals, names = parted(log_format)
     if (
         not all(literals[1:-1])
         or any("\n" in literal for literal in literals)
@@ -144,7 +137,7 @@ def _of_fields(log_format: str, escape: str) -> list[str] | None:
         found.append("hex")
     for name, literal in zip(names, literals[1:], strict=True):
         role = roles.pop(name, 0)  # of a variable that stands there twice the first counts
-        flags = (IS_NUMBER if name in _NUMBERS else 0) | (IS_LIST if ADDRESS <= role <= RESPONSE else 0)
+        flags = (IS_NUMBER if name in _NUMBERS else 0) | (IS_LIST if is_of_attempt(role) else 0)
         found.append(f"field {role} {flags} {hexadecimal(literal)}")
     return found
 

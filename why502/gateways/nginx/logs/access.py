@@ -263,7 +263,7 @@ def _attempts(values: dict[str, str]) -> tuple[Attempt, ...]:
     found = []
     for at in range(min(max(map(len, lists.values())), 64)):
         one = {name: texts[at] for name, texts in lists.items() if at < len(texts)}
-        target, group = _target(one.get("addr", ""))
+        target, group = target_or_group(one.get("addr", ""))
         found.append(
             Attempt(
                 target=target,
@@ -279,7 +279,7 @@ def _attempts(values: dict[str, str]) -> tuple[Attempt, ...]:
 
 
 @lru_cache(1024)
-def _target(text: str) -> tuple[Target | None, str]:
+def target_or_group(text: str) -> tuple[Target | None, str]:
     """Return address and group of one entry of $upstream_addr: the group's name stands there if no server was left."""
     target = Target.parse(text) if text and text != "-" else None
     if target is None or target.is_address:

@@ -88,8 +88,7 @@ class LineFormat:
 
     def _pattern(self, text: str) -> str:
         """Return the regular expression of a log_format: a named group for each variable's first occurrence."""
-        pieces = _VARIABLE.split(text)  # literal, ${name}, $name, literal, …
-        literals, names = pieces[::3], [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
+        literals, names = parted(text)
         pattern = re.escape(literals[0])
         for at, name in enumerate(names):
             before, after = literals[at], literals[at + 1]
@@ -108,6 +107,12 @@ class LineFormat:
             if name.isidentifier():
                 self.names.add(name)
         return pattern
+
+
+def parted(text: str) -> tuple[list[str], list[str]]:
+    """Return the literals of a log_format, one more than variables, and the names of these."""
+    pieces = _VARIABLE.split(text)  # literal, ${name}, $name, literal, …
+    return pieces[::3], [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
 
 
 def json_keys(text: str) -> dict[tuple[str, ...], str]:

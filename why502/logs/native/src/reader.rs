@@ -174,7 +174,7 @@ impl Reader {
         }
         let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]))?;
         let program = &self.program;
-        if at < self.program.since || at > self.program.until {
+        if at < program.since || at > program.until {
             return Some(());
         }
         let code = of(text, spans[STATUS]);
@@ -197,10 +197,9 @@ impl Reader {
         if let Some(last) = of(text, spans[SERVER]).last() {
             spans[SERVER].1 -= program.strips.contains(last) as u32;
         }
-        if self.program.least != 0 && (!failed || (self.program.least == 500 && code < 500)) {
+        if program.least != 0 && (!failed || (program.least == 500 && code < 500)) {
             return Some(());
         }
-        let program = &self.program;
         let mut attempts = [NO_ATTEMPT; ATTEMPTS];
         if may_be_escaped && [CLIENT, SERVER, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;

@@ -239,11 +239,9 @@ pub fn route(method: &[u8], uri: &[u8], to: &mut Vec<u8>) -> Option<()> {
     if method.is_empty() || method.len() > 16 || uri.first() != Some(&b'/') || !method.iter().all(u8::is_ascii_uppercase) {
         return None;
     }
-    let begin = to.len();
     to.extend_from_slice(method);
     to.push(b' ');
     let limit = to.len() + 160;
-    debug_assert!(to.len() > begin);
     let (mut at, mut segments) = (0, 0);
     while at < uri.len() && uri[at] == b'/' {
         if segments == 8 || to.len() > limit {
