@@ -140,6 +140,8 @@ class Counts:
         self.route_minutes: dict[str, Minutes] = {}  # of failures
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
         self.said: dict[Said, Heard] = {}
+        self.asked = Ranking()  # the values of the field that is asked for
+        self.wordings: dict[str, Heard] = {}  # of messages that no rule knows
 
     def add(self, record: LogRecord, at: int) -> None:
         """Count one access line that ended at that second."""
@@ -187,6 +189,14 @@ class Counts:
             self.lines += 1
         self._heard(said, order, place, text).minutes.add(-1 if at is None else at // 60)
 
+    def wonder(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
+        """Note a message that no rule knows; its line is counted already."""
+        if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
+            wording = REST
+        _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text).minutes.add(
+            -1 if at is None else at // 60
+        )
+
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that nobody can read."""
         self.lines += 1
@@ -211,6 +221,10 @@ class Counts:
         _merge(self.times, other.times)
         for said, heard in other.said.items():
             self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+        self.asked.merge(other.asked)
+        for wording, heard in other.wordings.items():
+            found = self.wordings.setdefault(wording, Heard(heard.order, heard.place, heard.text))
+            _first(found, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
 
     def prune(self) -> None:
         """Keep within the bounds."""
@@ -228,6 +242,7 @@ class Counts:
                 _merge(self.route_minutes, {REST: self.route_minutes.pop(name)})
         self.clients.prune(MOST_KEYS)
         self.servers.prune(MOST_KEYS // 5)
+        self.asked.prune(MOST_KEYS)
 
     def rankings(self) -> tuple[Ranking, Ranking, Ranking]:
         """Return routes, clients, servers."""
@@ -251,10 +266,7 @@ class Counts:
     def _heard(self, said: Said, order: Order, place: str, text: str) -> Heard:
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
-        heard = self.said.setdefault(said, Heard(order, place, text))
-        if order < heard.order:
-            heard.order, heard.place, heard.text = order, place, text
-        return heard
+        return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
 
     def _see(self, at: int) -> None:
         self.lines += 1
@@ -265,6 +277,13 @@ class Counts:
         if (times := self.times.get((whose, name))) is None:
             times = self.times[whose, name] = Counter()
         times[micros if self.is_exact else bucket(micros)] += 1
+
+
+def _first(heard: Heard, order: Order, place: str, text: str) -> Heard:
+    """Keep where a thing was said first."""
+    if order < heard.order:
+        heard.order, heard.place, heard.text = order, place, text
+    return heard
 
 
 _Sum = TypeVar("_Sum", Minutes, Counter[int], Tried)

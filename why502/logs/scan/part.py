@@ -92,7 +92,7 @@ class Session:
 
 def _reader(form: Form, ask: Ask, sample: bytes) -> native.Reader | None:
     """Return the compiled reader of a form whose layout says of the sample what Python says."""
-    if not ask.is_fast or native.loaded() is None:
+    if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
         return None
     most = 1 << 31 if ask.is_exact else 0
     for made in layout.of_form(form):

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
 from why502.logs.lines import Entry, Window, grouped, place
-from why502.logs.scan.counts import Said
+from why502.logs.scan import fields, messages
+from why502.logs.scan.counts import Order, Said
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
 from why502.logs.stitching import Lines, Records
+from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, head
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError
@@ -61,6 +63,9 @@ class Reader:
         self.at: int | None = None
         self.lines = Lines(part.form.wrapper)
         self.records = Records()
+        form = part.form
+        self.conditions = fields.Conditions(self.ask.where, form)
+        self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     @cached_property
@@ -160,6 +165,9 @@ class Reader:
                 self.at = int(self.window.seconds(record.at) // 1)
 
     def _line(self, raw: bytes, start: int) -> None:
+        if self.conditions.exclude(raw):
+            self.counts.lines += 1
+            return
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
         if not text.strip() or (text[0] == "#" and self.part.form.w3c):
             return
@@ -186,8 +194,10 @@ class Reader:
                 return
             if self.is_prose:
                 self.counts.lines += 1
-            elif not self.ask.only:
+            elif not self.ask.only and not self.ask.where:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
+                if not form.log_format:
+                    self._unknown(record, text, order, where)
             return
         if record.at is not None:
             self.at = int(self.window.seconds(record.at) // 1)
@@ -195,14 +205,21 @@ class Reader:
         if at is not None and not self.ask.since <= at <= self.ask.until:
             return
         self.is_prose = bool(record.format) and not is_request(record)
+        if not self.conditions.hold(record, text):
+            self.counts.lines += 1
+            return
         if is_request(record):
             if at is None or (record.at is None and self.part.form.log_format):  # its own time is none
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self.counts.add(record, at)
+                if self.asked is not None:
+                    self.counts.asked.add(self.asked(record, text), is_failure(record.status))
             return
         if record.symptom is None or record.is_repeat:
             self.counts.lines += 1
+            if not record.is_repeat:
+                self._unknown(record, text, order, where)
             return
         said = Said(
             record.symptom.value,
@@ -213,6 +230,13 @@ class Reader:
             record.is_gateway_failure,
         )
         self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+
+    def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
+        """Count a message that no rule knows by its wording, if it sounds like an error."""
+        if (wording := messages.wording(record, text)) is None:
+            return
+        at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
+        self.counts.wonder(wording, at, order, place(where, order[1], None), clean(redact(" ".join(text[:600].split())))[:400])
 
 
 def _sample(stream: BinaryIO, part: Part) -> bytes:
@@ -231,8 +255,6 @@ def is_request(record: LogRecord) -> bool:
 
 
 def _is_wanted(status: int | None, only: str) -> bool:
-    from why502.logs.verdicts import is_failure
-
     return is_failure(status) and (only != "5xx" or (status or 0) >= 500)
 
 
