@@ -1,8 +1,10 @@
-"""How fast lines are explained, against the floor of the language: a bare loop that runs one expression on each line of the same file.
+"""How fast lines are explained, against the floor of the language: a bare loop that runs one expression on each line
+of the same file.
 
     python bench/explain.py [LINES] [FILE]
 
-Prints the seconds of both, their ratio, the largest memory; and the time of `why502 explain LINE` against that of the bare imports.
+Prints the seconds of both, their ratio, the largest memory; and the time of `why502 explain LINE` against that of the bare
+imports.
 """
 
 from __future__ import annotations

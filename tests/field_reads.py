@@ -281,7 +281,9 @@ def names_in(tree: ast.AST) -> frozenset[str]:
 
 
 def imports_of(tree: ast.Module) -> frozenset[str]:
-    """Return the modules that a module imports, and the names in them, which may be modules: `a.b` and `a.b.c` of `from a.b import c`."""
+    """Return the modules that a module imports, and the names in them, which may be modules:
+    `a.b` and `a.b.c` of `from a.b import c`.
+    """
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

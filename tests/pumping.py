@@ -298,8 +298,8 @@ def slowest(
 ) -> tuple[float, str] | None:
     """Return the time and the start of an attack of `full` characters that takes longer than the limit; None where none does.
 
-    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as long takes sixteen times as long
-    where the growth is quadratic.
+    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as
+    long takes sixteen times as long where the growth is quadratic.
     """
     made = re.compile(expression.pattern, expression.flags)
     every = sum(1 for _ in attacks(expression.pattern, expression.flags, 64))

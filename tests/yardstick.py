@@ -1,4 +1,6 @@
-"""Processor time in multiples of a fixed loop that runs beside: a limit that means the same on a slow machine and on a busy one."""
+"""Processor time in multiples of a fixed loop that runs beside: a limit that means the same on a slow machine and
+on a busy one.
+"""
 
 from __future__ import annotations
 

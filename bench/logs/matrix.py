@@ -2,9 +2,9 @@
 
     python bench/logs/matrix.py [--lines 1000000] [--runs 3] [--format NAME…] [--shape NAME…] [--directory DIR]
 
-The logs are written by tests/truth, which knows nothing of the reader. gawk counts one status, as the one-liner of many guides does, and
-why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of each line. Needs
-gawk and jq (Debian packages). A ratio over 1 is: so many times as fast.
+The logs are written by tests/truth, which knows nothing of the reader. gawk counts one status, as the one-liner of many guides
+does, and why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of
+each line. Needs gawk and jq (Debian packages). A ratio over 1 is: so many times as fast.
 """
 
 from __future__ import annotations

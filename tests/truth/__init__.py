@@ -4,9 +4,9 @@
     truth = write("/tmp/access.log", Shape(format="nginx-upstream-keys", lines=10_000, attempts=2))
     truth.failures[502], truth.routes["GET /api/v2/bafopu"], truth.percentile_us(0.95)
 
-It shares no code and no samples with the engine: the formats are written from the products' documentation and from lines of the real
-servers. The truth comes from the choices behind the lines, not from reading them back. From a shell, in the root of the repository:
-`python -m tests.truth.write --format haproxy-http --wrapper rfc5424 --lines 1000 OUT` prints the truth as JSON.
+It shares no code and no samples with the engine: the formats are written from the products' documentation and from lines of the
+real servers. The truth comes from the choices behind the lines, not from reading them back. From a shell, in the root of the
+repository: `python -m tests.truth.write --format haproxy-http --wrapper rfc5424 --lines 1000 OUT` prints the truth as JSON.
 
 Formats and where they are found (`COMBINATIONS`):
 

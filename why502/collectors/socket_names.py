@@ -1,7 +1,7 @@
 """One identity for each unix socket: its listener with every path under which routes and logs name it.
 
-A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory of
-releases, /var/run), a bind mount. Device and inode tell that these are one.
+A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory
+of releases, /var/run), a bind mount. Device and inode tell that these are one.
 """
 
 from __future__ import annotations

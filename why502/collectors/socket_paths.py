@@ -32,7 +32,10 @@ _TMP = ("/tmp", "/var/tmp")
 
 
 class Viewer:
-    """A proxy's worker: its view of the file system, its user, and its account names. It reads only what `supplier_uid` may read."""
+    """A proxy's worker: its view of the file system, its user, and its account names.
+
+    It reads only what `supplier_uid` may read.
+    """
 
     def __init__(self, host: Host, proxy: Proxy, supplier_uid: int = 0) -> None:
         worker = next(iter(proxy.workers), None)

@@ -15,7 +15,10 @@ Looks = Callable[[Deployment], Iterator[Risk]]
 
 
 class Rule(Value, frozen=True, kw_only=True):
-    """One rule. `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees."""
+    """One rule.
+
+    `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees.
+    """
 
     id: str
     name: str

@@ -1,7 +1,7 @@
 """The checklist: the steps that a careful person would check, each passed, failed, warned or skipped.
 
-It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket, its answer,
-the machine. A step that could not be looked at is skipped and says what would let us look.
+It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket,
+its answer, the machine. A step that could not be looked at is skipped and says what would let us look.
 """
 
 from __future__ import annotations

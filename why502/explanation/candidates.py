@@ -90,7 +90,8 @@ def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
 
 @lru_cache(4096)
 def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
-    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about; else what the page says.
+    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about;
+    else what the page says.
 
     Where nothing of a connection is known, they keep the page's words in capital letters.
     """

@@ -1,4 +1,6 @@
-"""Proxies with their own root file system, such as in a container: why they are not changed from outside, and what to do instead."""
+"""Proxies with their own root file system, such as in a container: why they are not changed from outside,
+and what to do instead.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def _is_same(path: str, seen: Stat, host: Host) -> bool:
 
 
 def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
-    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences, and commands after two spaces."""
+    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences,
+    and commands after two spaces.
+    """
     proxy = plan.proxy or Proxy()
     container = next((worker.container for worker in proxy.workers if worker.container), "")
     where = f"runs in container {container[:12]}, whose files are" if container else "has its own files, which are"

@@ -27,7 +27,10 @@ class NothingToDo(Why502Error):
 
 
 class Plan(Value, frozen=True, kw_only=True):
-    """The steps for one finding or one mitigation. `warnings` are for the person who decides; `at` is the position of the route."""
+    """The steps for one finding or one mitigation.
+
+    `warnings` are for the person who decides; `at` is the position of the route.
+    """
 
     cause: str
     message: str
@@ -53,7 +56,9 @@ class Plan(Value, frozen=True, kw_only=True):
 
 
 def name(finding: Finding) -> str:
-    """Return what a finding is called for `why502 fix`: `wrong-port@127.0.0.1:3001`, or the cause alone where it has no target."""
+    """Return what a finding is called for `why502 fix`: `wrong-port@127.0.0.1:3001`,
+    or the cause alone where it has no target.
+    """
     return f"{finding.cause}@{finding.target}" if finding.target else finding.cause
 
 

@@ -211,7 +211,10 @@ def _restore(where: Path, entry: Entry, number: int, change: Change, progress: P
 
 
 def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
-    """Return a file that was changed since, without our change. Raises Why502Error where that cannot be told apart, or is invalid."""
+    """Return a file that was changed since, without our change.
+
+    Raises Why502Error where that cannot be told apart, or is invalid.
+    """
     old, new = (journal.content(where, entry, number, is_new=is_new) for is_new in (False, True))
     merged = merge.without(old, new, disk.read(change.real))
     kept = journal.contents_path(where, entry.id, number, is_new=False)

@@ -1,7 +1,8 @@
-"""Size limits of a snapshot from a file: its text is checked before decoding, and its rows are cut to what a diagnosis can handle.
+"""Size limits of a snapshot from a file: its text is checked before decoding,
+and its rows are cut to what a diagnosis can handle.
 
-A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted first,
-by passes over it that take time in proportion to its length and make no values.
+A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted
+first, by passes over it that take time in proportion to its length and make no values.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ RETIRED: dict[str, frozenset[str]] = {
 
 
 def without_retired(snapshot: object) -> object:
-    """Return the plain data of a snapshot without the fields that its values had once. What is of another shape stays as it is."""
+    """Return the plain data of a snapshot without the fields that its values had once.
+
+    What is of another shape stays as it is.
+    """
     return _kept(snapshot, inspect.type_info(Snapshot))
 
 

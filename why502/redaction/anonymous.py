@@ -48,7 +48,9 @@ def anonymous(snapshot: Snapshot) -> Snapshot:
 
 
 class Pseudonyms:
-    """Replaces IPv4 addresses by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849), names by n1.n2 and u1; loopback stays."""
+    """Replaces IPv4 addresses by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849), names by n1.n2 and u1;
+    loopback stays.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._addresses: dict[str, str] = {}

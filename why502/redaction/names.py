@@ -1,7 +1,7 @@
 """Classifies names: whether the value of a name is a secret, may be one, or is not.
 
-A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so a
-word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the
+A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so
+a word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the
 value itself shows that it is none.
 """
 
@@ -154,7 +154,9 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?")
 
 @lru_cache(8192)
 def looks_random(value: str) -> bool:
-    """Return whether a value looks made by a machine: a long one of letters and digits, or of both cases, that is no word or address."""
+    """Return whether a value looks made by a machine: a long one of letters and digits, or of both cases,
+    that is no word or address.
+    """
     if len(value) < 8 or is_empty(value) or _WORDS.fullmatch(value) or _ADDRESS.fullmatch(value) or _DATE.fullmatch(value):
         return False
     if _PIECES.fullmatch(value) and not value.isalnum():

@@ -1,4 +1,5 @@
-"""Secrets after a name: `password=x`, `"token": "x"`, `X-Api-Key: x`, `set $backend_token x`, `--secret x`, YAML over several lines.
+"""Secrets after a name: `password=x`, `"token": "x"`, `X-Api-Key: x`, `set $backend_token x`, `--secret x`,
+YAML over several lines.
 
 The text is read word by word; where a word is the name of a secret, what follows it is read as separator and value. Every look to
 the left or right is bounded, so the whole is linear in the text.

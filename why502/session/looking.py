@@ -30,7 +30,9 @@ class Machine:
     stdin: Callable[[], BinaryIO]
 
     def of(self, snapshot: Snapshot) -> Host:
-        """Return the machine that a snapshot is of: this one where it was taken here just now, else one that refuses everything."""
+        """Return the machine that a snapshot is of: this one where it was taken here just now,
+        else one that refuses everything.
+        """
         from why502.host.nowhere import NowhereHost
 
         return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
@@ -40,7 +42,8 @@ class Machine:
 class Scope:
     """What to examine. `configs` and `logs` are paths, or `-` for standard input; without them both are found.
 
-    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock of its own.
+    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock
+    of its own.
     """
 
     now: datetime

@@ -1,4 +1,6 @@
-"""Lines that products and people write and that were once misread: JSON of HAProxy, quotes in headers, bad requests, other loggers."""
+"""Lines that products and people write and that were once misread: JSON of HAProxy, quotes in headers, bad requests,
+other loggers.
+"""
 
 from __future__ import annotations
 

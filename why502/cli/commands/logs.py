@@ -92,8 +92,8 @@ def logs(
 ) -> int:
     """Report failures in logs by time, status, route and target.
 
-    Access and error logs are read together. PATH is a file (plain or .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://, ssh:// or `-`.
-    Formats are detected automatically.
+    Access and error logs are read together. PATH is a file (plain or .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://,
+    ssh:// or `-`. Formats are detected automatically.
 
     Exit status: 0 no failures, 1 failures, 2 it could not run, or more than a tenth of the lines were unparsed.
 

@@ -1,4 +1,7 @@
-"""Causes with exactly one explanation: what a gateway's own words say, nothing weighs for or against. Each row is a cause and its page."""
+"""Causes with exactly one explanation: what a gateway's own words say, nothing weighs for or against.
+
+Each row is a cause and its page.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Caddy on this machine: its files and its logs. Source: caddyserver.com/docs/command-line, caddyserver.com/docs/caddyfile/directives/import."""
+"""A Caddy on this machine: its files and its logs.
+
+Source: caddyserver.com/docs/command-line, caddyserver.com/docs/caddyfile/directives/import.
+"""
 
 from __future__ import annotations
 

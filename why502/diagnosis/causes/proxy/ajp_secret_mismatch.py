@@ -1,6 +1,7 @@
 """The AJP secret is missing or wrong.
 
-Since 9.0.31 Tomcat sets secretRequired by default. It answers 403 or closes the connection. Apache then answers 503 and logs AH00992.
+Since 9.0.31 Tomcat sets secretRequired by default. It answers 403 or closes the connection. Apache then answers 503 and logs
+AH00992.
 
 ## Do not confuse with
 - `premature-close`: the backend closed the connection for another reason.

@@ -66,7 +66,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _not_on_disk(case: Case) -> Proxy | None:
-    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded; None where there is none.
+    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded;
+    None where there is none.
 
     A worker of an older configuration that still ends its requests does that rightly.
     """

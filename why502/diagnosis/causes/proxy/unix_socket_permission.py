@@ -1,7 +1,7 @@
 """The proxy's worker user cannot write to the unix socket or traverse one of its directories.
 
-connect() to a unix socket needs write permission on the socket and search permission on every directory of its path. Otherwise it fails with
-EACCES, and nginx answers 502 immediately. The user of the workers counts, not the master process, which runs as root.
+connect() to a unix socket needs write permission on the socket and search permission on every directory of its path. Otherwise it
+fails with EACCES, and nginx answers 502 immediately. The user of the workers counts, not the master process, which runs as root.
 
 ## Do not confuse with
 - `selinux-denied`, `apparmor-denied`: the file modes are right, but the security policy denies access.
@@ -10,8 +10,8 @@ EACCES, and nginx answers 502 immediately. The user of the workers counts, not t
 - Check `namei -l PATH` and `sudo -u www-data test -w PATH`.
 
 ## Fix
-- Give the socket a group that the worker's user belongs to, and mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode). Give that user
-  search permission (x) on its directories. Do not use 0777.
+- Give the socket a group that the worker's user belongs to, and mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode).
+  Give that user search permission (x) on its directories. Do not use 0777.
 
 ## References
 - https://man7.org/linux/man-pages/man7/unix.7.html (Pathname socket ownership and permissions)

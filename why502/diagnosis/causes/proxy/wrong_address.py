@@ -1,8 +1,8 @@
 """The application listens on another address or address family than the proxy connects to.
 
-Typical: the application binds 127.0.0.1, but the proxy connects to `localhost`, which is also ::1. Or the application binds only one
-interface, or only IPv6. If a name has two addresses, nginx uses both in turn. Some requests succeed, and the log shows refused connections to
-the other address.
+Typical: the application binds 127.0.0.1, but the proxy connects to `localhost`, which is also ::1. Or the application binds only
+one interface, or only IPv6. If a name has two addresses, nginx uses both in turn. Some requests succeed, and the log shows
+refused connections to the other address.
 
 ## Do not confuse with
 - `wrong-port`: the application listens on another port.
@@ -12,7 +12,8 @@ the other address.
 - `ss -Hltn 'sport = :PORT'` shows the port on another address than the one in the log line.
 
 ## Fix
-- Use the address on which the application listens (`127.0.0.1` instead of `localhost`), or make it listen on both address families.
+- Use the address on which the application listens (`127.0.0.1` instead of `localhost`), or make it listen on both address
+  families.
 
 ## References
 - nginx: src/core/ngx_inet.c, ngx_inet_resolve_host (all A and AAAA addresses are used)
@@ -76,7 +77,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
-    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does, or on a port as well."""
+    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does,
+    or on a port as well.
+    """
     for service in case.services:
         if not service.is_running or service.main_pid is None or case.host is None:
             continue
@@ -108,8 +111,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def localhost_target(deployment: Deployment) -> Iterator[Risk]:
     """A target is named `localhost`, which may be two addresses: 127.0.0.1 and ::1.
 
-    nginx makes a group of both addresses and sends requests to each in turn. If the application listens on only one of them, every second request
-    causes a failed attempt and an error line, and nginx marks that address as failed.
+    nginx makes a group of both addresses and sends requests to each in turn. If the application listens on only one of them,
+    every second request causes a failed attempt and an error line, and nginx marks that address as failed.
     """
     seen = set()
     for route in deployment.routes:

@@ -8,7 +8,8 @@ The connection is closed or reset in the middle of a request (502). Later reques
 - `backend-not-running`: it was not running in the first place.
 
 ## Confirm
-- `journalctl -u UNIT` shows "Main process exited, code=killed, status=11/SEGV". See also `journalctl -k -g segfault` and `coredumpctl`.
+- `journalctl -u UNIT` shows "Main process exited, code=killed, status=11/SEGV". See also `journalctl -k -g segfault` and
+  `coredumpctl`.
 
 ## Fix
 - Keep the stack trace, and report or fix the bug. Let the service manager restart the process (Restart=on-failure).

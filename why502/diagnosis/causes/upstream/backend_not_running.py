@@ -1,7 +1,7 @@
 """The application for the target is not running: there is no process, or its service is stopped.
 
-A connection to a port without a listener is refused immediately (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer 503. A unix
-socket file that no process holds open any more also refuses connections.
+A connection to a port without a listener is refused immediately (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache
+answer 503. A unix socket file that no process holds open any more also refuses connections.
 
 ## Do not confuse with
 - `wrong-port`: the application listens, but on another port.

@@ -1,17 +1,19 @@
 """The kernel killed the backend process because memory or its cgroup limit was exhausted.
 
-The application gets SIGKILL and cannot log anything. The connection is reset or closed (502). Later connections are refused until it is started
-again. On cgroup v1 systemd reports only "status=9/KILL"; only the kernel log gives the reason.
+The application gets SIGKILL and cannot log anything. The connection is reset or closed (502). Later connections are refused until
+it is started again. On cgroup v1 systemd reports only "status=9/KILL"; only the kernel log gives the reason.
 
 ## Do not confuse with
 - `backend-crashed`: it died from another signal, or exited on its own.
 - `memory-pressure`: no process was killed, but everything is slow.
 
 ## Confirm
-- `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events` of its cgroup.
+- `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events`
+  of its cgroup.
 
 ## Fix
-- Find out what uses the memory. Then raise MemoryMax= or the container's limit to what the application needs, or run fewer workers.
+- Find out what uses the memory. Then raise MemoryMax= or the container's limit to what the application needs, or run fewer
+  workers.
 
 ## References
 - https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
@@ -56,7 +58,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: start the service again; if it exceeded its unit's limit and the machine has twice that free, raise the limit."""
+    """Return the remedies: start the service again; if it exceeded its unit's limit and the machine has twice that free,
+    raise the limit.
+    """
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
     for service in case.services:
         yield from revive(service, is_failure=True)

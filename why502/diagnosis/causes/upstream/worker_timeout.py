@@ -1,8 +1,8 @@
 """The application server killed its own worker for taking too long.
 
-Typical limits: gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout. The worker gets SIGKILL or SIGABRT
-in the middle of the request, and the proxy sees the connection closed or reset. The client gets 502 after a constant time that is not a timeout
-of the proxy.
+Typical limits: gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout. The worker gets
+SIGKILL or SIGABRT in the middle of the request, and the proxy sees the connection closed or reset. The client gets 502 after a
+constant time that is not a timeout of the proxy.
 
 ## Do not confuse with
 - `backend-too-slow`: the proxy gave up first (504).
