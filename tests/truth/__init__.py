@@ -12,8 +12,11 @@ Formats and where they are found (`COMBINATIONS`):
 
 | formats | wrappers |
 | --- | --- |
-| nginx-combined, nginx-upstream-keys, nginx-upstream-pipes, nginx-upstream-vhost, nginx-json-strings, nginx-json-numbers, nginx-json-nested, nginx-error, ingress-nginx | all |
-| apache-common, apache-combined, apache-vhost, apache-us, apache-s, apache-ms, apache-forwarded, apache-balancer, apache-error | all |
+| nginx-combined, nginx-upstream-keys, nginx-upstream-pipes, nginx-upstream-vhost | all |
+| nginx-json-strings, nginx-json-numbers, nginx-json-nested | all |
+| nginx-error, ingress-nginx | all |
+| apache-common, apache-combined, apache-vhost, apache-us, apache-s, apache-ms, apache-forwarded | all |
+| apache-balancer, apache-error | all |
 | haproxy-http, haproxy-json, haproxy-tcp | all |
 | haproxy-events | all with a time: its lines have none |
 | traefik-clf, traefik-json, caddy-json, envoy-text, istio-text, istio-json, varnish-ncsa | all |

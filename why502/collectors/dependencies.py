@@ -83,7 +83,7 @@ class Waits:
 _CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server does for it
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:
     """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
     _, directories = kernel.tables_of(known)
     tables = [table for directory in directories if (table := attempt(partial(sockets.read_tcp, host, directory)))]

@@ -59,13 +59,14 @@ _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
-    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust socket_proxyd stunnel supervisord unicorn"
+    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust "
+    "socket_proxyd stunnel supervisord unicorn"
     " uvicorn uwsgi".split()
 )
 Look = Callable[[], list[Event]]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:
     """Return what happened from 5 minutes before the window to its end, in order of time. Events without a time come first."""
     until = known.until or known.taken_at
     since = (known.since or until - WINDOW) - BEFORE

@@ -33,7 +33,7 @@ _ALLOW = "run why502 as root"
 _PARTS = 3  # of a context of SELinux at least: user, role, type
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
     gaps: list[Gap] = []
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace

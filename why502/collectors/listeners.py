@@ -37,7 +37,7 @@ ROOTS = 16  # of proxies in other mount namespaces, below which paths are looked
 _KERNEL_THREADS = 2  # parent of all of them
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
     """Return every listening socket of our network namespace and of those of other processes. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()

@@ -260,7 +260,8 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
                 request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
             ):  # what the proxy's workers may do is not known by that
                 raise Denied(
-                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to connect to it"
+                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to "
+                    "connect to it"
                 )
             return found
         except HostError as error:

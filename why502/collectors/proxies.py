@@ -60,7 +60,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
     return list(parts(host, known, ask))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:  # noqa: ARG001
+def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:
     """Yield root's proxies and ours, then again with each of another user. Raises HostError where no process can be seen."""
     gaps: list[Gap] = []
     if ask.offline:

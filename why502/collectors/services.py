@@ -40,7 +40,7 @@ LIMIT_S = PATIENCE_S + 0.4
 _Answers = Answers[tuple[Service, ...] | HostError]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:
     """Return the services behind the targets on this machine; none for targets elsewhere. Raises HostError."""
     look = look_of(host, known)
     if not look.owners:

@@ -25,7 +25,7 @@ LISTENERS = 256
 Identity = tuple[int, int]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
     """Return the listeners, those of unix sockets with the other paths that lead to them; None where listeners are unknown."""
     if known.listeners is None:
         return Found(None)

@@ -71,7 +71,7 @@ class Viewer:
         return attempt(partial(self.seen.read, path)) or b""
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:
     """Return the way to every unix socket in routes and in logs, once for each proxy that uses it."""
     gaps: list[Gap] = []
     found: list[SocketPath] = []

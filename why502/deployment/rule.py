@@ -30,7 +30,7 @@ class Rule(Value, frozen=True, kw_only=True):
 
 
 def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callable[[Looks], Rule]:
-    """Return what makes a rule of a function; the first line of its docstring is what the rule says, the rest why."""
+    """Return what makes a rule of a function; the first paragraph of its docstring is the message, the rest the reason."""
 
     def made(looks: Looks) -> Rule:
         message, _, reason = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
@@ -39,7 +39,7 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
             name=name,
             severity=severity,
             cause=cause,
-            message=message,
+            message=" ".join(message.split()),
             reason=" ".join(reason.split()),
             looks=looks,
         )

@@ -29,7 +29,8 @@ _LIMITS = {
     "431": "header too large",
     "494": "header too large",
 }
-UNREAD = 0.5  # share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log
+# Share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log.
+UNREAD = 0.5
 _LOW_SPACE = 0.02  # share of a file system below which it is as good as full
 
 

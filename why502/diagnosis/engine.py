@@ -545,7 +545,10 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
     if not found:
         return None
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
-    message = f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on {where} behind it"
+    message = (
+        f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on "
+        f"{where} behind it"
+    )
     note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 

@@ -21,9 +21,10 @@ ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
 _COMMAND = re.compile(r"`([^`\n]+)`")
 _TOOLS = frozenset(
-    "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm iptables nft docker"
-    " kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof free top vmstat iostat mtr traceroute ip"
-    " haproxy apachectl varnishadm varnishlog istioctl aws gcloud az caddy echo strace py-spy pm2 nproc ping ulimit prlimit stat why502 istioctl journalctl".split()
+    "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm"
+    " iptables nft docker kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof"
+    " free top vmstat iostat mtr traceroute ip haproxy apachectl varnishadm varnishlog istioctl aws gcloud az caddy"
+    " echo strace py-spy pm2 nproc ping ulimit prlimit stat why502 istioctl journalctl".split()
 )
 
 

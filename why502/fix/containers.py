@@ -79,11 +79,13 @@ def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
     for file in dict.fromkeys(change.file for change in plan.edits):
         if here := source(proxy.pid or 0, file, host):
             todo.append(
-                f"Make the change in {here} on this machine, which is {file} in the container (edit it in place, do not replace it)."
+                f"Make the change in {here} on this machine, which is {file} in the container (edit it in place, do not "
+                "replace it)."
             )
         else:
             todo.append(
-                f"{file} belongs to its image or its own layer: change the source of the image. Until then, edit it in this container:"
+                f"{file} belongs to its image or its own layer: change the source of the image. Until then, edit it in this "
+                "container:"
             )
             todo.append(f"  {shlex.join(('vi', f'/proc/{proxy.pid}/root{file}'))}")
     todo += ["Then:"] if todo and plan.runs else []

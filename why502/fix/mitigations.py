@@ -247,8 +247,8 @@ def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], rou
     if not proxy.is_running:
         raise Why502Error(f"{proxy.kind} with {proxy.config} is not running", "Start it first: why502 fix proxy-not-running")
     return Plan(
-        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
-        proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
+        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes),
+        runs=reload(proxy), proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 
 

@@ -106,7 +106,8 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
     if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: {first.message}",
+            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: "
+            f"{first.message}",
             f"See the steps with: why502 fix {first.cause}",
         )
     return Why502Error(f"{first.cause} cannot be fixed from here: {first.message}", _helps(first))

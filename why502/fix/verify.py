@@ -147,7 +147,8 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     if not concerned:
         return Verdict(
             helps=True,
-            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch live traffic",
+            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch "
+            "live traffic",
         )
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
     if not healed:

@@ -16,7 +16,9 @@ RETIRED: dict[str, frozenset[str]] = {
         "PathStep": "acl",
         "Peer": "weight",
         "PhpPool": "listen user version",
-        "Pressure": "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes",
+        "Pressure": (
+            "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes"
+        ),
         "Probe": "connect_s sni tls_s",
         "Process": "gid rss_bytes threads",
         "Proxy": "started_at worker_files_limit",

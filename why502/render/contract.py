@@ -80,7 +80,8 @@ class Finding(msgspec.Struct):
         Annotated[
             str,
             Meta(
-                description="the address really connected to: host:port or unix:/path; the group's name for findings about a whole group"
+                description="the address really connected to: host:port or unix:/path; "
+                "the group's name for findings about a whole group"
             ),
         ]
         | None

@@ -37,7 +37,8 @@ _ALIKE = attrgetter(  # what decides an answer, but for the varying fields
     *"format proxy program is_gateway_failure level errno phase symptom causes code detail target group protocol".split(),
     *"status upstream_status process unit file line".split(),
 )
-# What an answer is kept under: level, message, address of the backend, whether no client is named, method, whether no host is named.
+# What an answer is kept under: level, message, address of the backend, whether no client is named, method,
+# whether no host is named.
 _Key = tuple[str, str, str | None, bool, str | None, bool]
 
 

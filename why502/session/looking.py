@@ -91,7 +91,7 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
     from why502.collectors import collect
     from why502.collectors.base import Ask
 
-    gc.disable()  # a large configuration is a million objects without cycles, which the collector would look through again and again
+    gc.disable()  # a large configuration is a million objects without cycles, which it would look through again and again
     ask = Ask(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),

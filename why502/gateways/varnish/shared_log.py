@@ -21,7 +21,10 @@ from why502.model.times import of_epoch
 
 LIMIT_S = 6.0
 WHOLE_BYTES = 4 << 20  # of the output of a program: what is beyond is cut
-_TAGS = "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,RespStatus,VCL_call,VCL_Error,End"
+_TAGS = (
+    "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,"
+    "RespStatus,VCL_call,VCL_Error,End"
+)
 _HEAD = re.compile(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
 _RECORD = re.compile(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
 _HEALTH = re.compile(

@@ -17,16 +17,18 @@ from why502.model.remedy import Edit, Remedy
 from why502.supervisors.systemd.unit_files import Unit, UnitEntry
 
 _OF_UNIT = frozenset({
-    "Description", "Documentation", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Conflicts", "Before", "After", "OnFailure",
-    "OnSuccess", "StartLimitIntervalSec", "ConditionPathExists", "AssertPathExists", "DefaultDependencies", "RequiresMountsFor",
+    "Description", "Documentation", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Conflicts", "Before", "After",
+    "OnFailure", "OnSuccess", "StartLimitIntervalSec", "ConditionPathExists", "AssertPathExists", "DefaultDependencies",
+    "RequiresMountsFor",
 })  # fmt: skip
 _OF_SERVICE = frozenset({
-    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost", "Restart", "RestartSec", "User",
-    "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "PrivateTmp", "RuntimeDirectory", "PIDFile", "TimeoutStartSec",
-    "TimeoutStopSec", "LimitNOFILE", "KillMode", "KillSignal", "RemainAfterExit", "StandardOutput", "StandardError",
+    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost", "Restart", "RestartSec",
+    "User", "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "PrivateTmp", "RuntimeDirectory", "PIDFile",
+    "TimeoutStartSec", "TimeoutStopSec", "LimitNOFILE", "KillMode", "KillSignal", "RemainAfterExit", "StandardOutput",
+    "StandardError",
 })  # fmt: skip
-_SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "puma", "unicorn", "node", "java", "flask", "waitress-serve",
-    "granian", "dotnet", "deno", "bun", "python", "ruby", "rails"})  # fmt: skip
+_SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "puma", "unicorn", "node", "java", "flask",
+    "waitress-serve", "granian", "dotnet", "deno", "bun", "python", "ruby", "rails"})  # fmt: skip
 
 
 @rule(150, "unit-key-in-wrong-section", Severity.WARNING, "backend-crash-loop")

@@ -19,7 +19,7 @@ _CAUSES = 6
 _TARGETS = 24
 
 
-def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
     """Return the page; every text in it is escaped."""
     import jinja2
     from markupsafe import Markup

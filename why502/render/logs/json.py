@@ -16,7 +16,7 @@ from why502.version import __version__
 SCHEMA = "why502.logs/1"
 
 
-def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
     """Return one JSON object."""
     return json.dumps(without_secrets(value(report, by=by, top=top)), indent=2, ensure_ascii=False) + "\n"
 

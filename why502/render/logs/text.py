@@ -44,7 +44,9 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
     if report.hidden_requests:
         yield f"{report.hidden_requests} more were recovered by a retry after {report.hidden_attempts} failed attempts"
     if report.first and report.last:
-        yield f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
+        yield (
+            f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
+        )
 
 
 def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
@@ -158,7 +160,10 @@ def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> I
     yield from _grid(head, body)
     for row in rows:
         if row.is_bad:
-            message = f"  {safe(row.target)} stands out: {row.share:.2%} of attempts fail, against {row.others_share or 0:.2%} on its peers"
+            message = (
+                f"  {safe(row.target)} stands out: {row.share:.2%} of attempts fail, against {row.others_share or 0:.2%} on "
+                "its peers"
+            )
             yield paint(message, "problem", terminal)
         if message := tables.close(row):
             yield paint(f"  {safe(row.target)}: {message}", "warn", terminal)

@@ -46,9 +46,11 @@ KEPT = (
     " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE RuntimeDirectory"
 ).split()
 ASKED = (
-    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
+    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles "
+    "ExecStart"
     " RootDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
-    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
+    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic "
+    "InactiveEnterTimestampMonotonic"
 ).split()
 _ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
 _ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")

@@ -76,7 +76,10 @@ def examine(case: Case) -> Iterator[Evidence]:
                 FAIR,
             )
             if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
-                message = f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel rate-limits these messages"
+                message = (
+                    f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel "
+                    "rate-limits these messages"
+                )
                 yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
             yield refutes(f"the path ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)

@@ -80,7 +80,8 @@ CAUSE = Cause(
     layer=Layer.NETWORK,
     transport=Transport.TCP,
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
-    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, or the host is down",
+    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, "
+    "or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"client-closed-request"}),
     examine=examine,

@@ -64,7 +64,8 @@ CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
     transport=Transport.TCP,
-    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
+    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the "
+    "container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),
     examine=examine,

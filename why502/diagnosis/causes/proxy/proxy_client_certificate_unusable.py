@@ -30,7 +30,8 @@ from why502.model.snapshot import Proxy
 
 # ngx_ssl_certificate() in src/event/ngx_event_openssl.c
 _REFUSED = re.compile(
-    r"(?:cannot load certificate(?: key)?|SSL_CTX_use_(?:certificate|PrivateKey)(?:_file)?|PEM_read_bio_X509\w{0,16}) ?\(?\"(?P<file>[^\"]{1,1000})\""
+    r"(?:cannot load certificate(?: key)?|SSL_CTX_use_(?:certificate|PrivateKey)(?:_file)?"
+    r"|PEM_read_bio_X509\w{0,16}) ?\(?\"(?P<file>[^\"]{1,1000})\""
 )
 _SETTINGS = re.compile(r"(?:proxy|grpc|uwsgi|server)_ssl_certificate(?:_key)?")
 

@@ -120,7 +120,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if len(case.strays) == 1 and case.target is not None:
         listener = case.strays[0]
         change = repoint(case, listener.target)
-        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended application{doubt(case, listener.target)}"
+        message = (
+            f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended "
+            f"application{doubt(case, listener.target)}"
+        )
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 

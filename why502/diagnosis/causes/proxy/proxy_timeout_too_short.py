@@ -179,7 +179,8 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
                 if limit and backend.is_timeout_set and limit > route.read_limit_s and (route.at, backend.name) not in seen:
                     seen.add((route.at, backend.name))
                     yield risk(
-                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",
+                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s "
+                        f"({backend.timeout_at})",
                         route.at,
                         f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
                     )

@@ -65,7 +65,10 @@ def _daemons_lived(case: Case, hosted: Tally) -> str:
         return ""
     if not all(daemon.started_at and daemon.started_at < first - CLOCK for daemon in daemons):
         return ""
-    return f"{hosted.count} response headers of mod_wsgi's daemons were cut off, and no daemon died: they are larger than header-buffer-size (32 KiB by default)"
+    return (
+        f"{hosted.count} response headers of mod_wsgi's daemons were cut off, and no daemon died: they are larger than "
+        "header-buffer-size (32 KiB by default)"
+    )
 
 
 def tell(case: Case) -> str:
@@ -78,7 +81,10 @@ def tell(case: Case) -> str:
     if case.route.proxy != "nginx":
         takes = f"{case.route.proxy} takes {case.route.buffer_size_bytes}"
         return f"{case.target} sends a response header of {max(sizes)} bytes, and {takes}"
-    return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
+    return (
+        f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds "
+        f"{case.route.buffer_size_bytes}"
+    )
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

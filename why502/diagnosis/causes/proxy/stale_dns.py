@@ -63,7 +63,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     lives = {name.host: _lives_s(case, name.host) for name in case.joins.names_at_start}
     short = min((name for name, ttl_s in lives.items() if ttl_s is not None and ttl_s <= SHORT_S), default=None)
     if short is not None:
-        message = f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid for only {lives[short]:g} s"
+        message = (
+            f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid "
+            f"for only {lives[short]:g} s"
+        )
         yield Remedy(message=message)
 
 

@@ -7,8 +7,8 @@ This happens only with `proxy_ssl_verify on` (off by default in nginx). nginx lo
 - `tls-handshake-failed`: the handshake fails before verification.
 
 ## Confirm
-- `openssl s_client -connect HOST:PORT -servername NAME -CAfile FILE </dev/null | openssl x509 -noout -dates -subject -ext
-  subjectAltName`
+- `openssl s_client -connect HOST:PORT -servername NAME -CAfile FILE </dev/null` prints the verification's result. Piped into
+  `openssl x509 -noout -dates -subject -ext subjectAltName` it prints the certificate's dates and names.
 
 ## Fix
 - Expired: renew it. Wrong name: set proxy_ssl_name to a name in the certificate. Unknown issuer: add the issuer to

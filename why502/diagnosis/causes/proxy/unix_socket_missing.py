@@ -103,7 +103,10 @@ def _owner(case: Case, orphan: Process) -> str:
         return ""
     event = stopped.get(last.name)
     when = f", which stopped at {event.ended_at:%H:%M:%S}" if event and event.ended_at else ""
-    return f"{directory} is also the RuntimeDirectory of {last.name}{when}: systemd removes it with everything in it when one of them stops"
+    return (
+        f"{directory} is also the RuntimeDirectory of {last.name}{when}: systemd removes it with everything in it when one of "
+        "them stops"
+    )
 
 
 def _when(event: Event | None) -> float:
@@ -136,7 +139,10 @@ def tell(case: Case) -> str:
         owner = _owner(case, orphan)
         return f"{path.path} was removed while {orphan.unit or orphan.name} still listens on it{f': {owner}' if owner else ''}"
     if private := _private(path.seen_elsewhere):
-        return f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is {private}"
+        return (
+            f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is "
+            f"{private}"
+        )
     return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
 
 

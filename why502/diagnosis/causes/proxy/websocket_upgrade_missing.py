@@ -92,7 +92,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path is None:
         return
     count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
-    message = f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not forward Upgrade"
+    message = (
+        f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not "
+        "forward Upgrade"
+    )
     yield supports(message, str(path.at or ""), LIKELY)
     if opened and path.last_refused is not None:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
@@ -108,7 +111,10 @@ def tell(case: Case) -> str:
     where = ", ".join(
         part for part in (path.server or (case.route.server if case.route else ""), f"location {path.location}") if part
     )
-    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, because the route does not forward Upgrade"
+    return (
+        f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, because the route "
+        "does not forward Upgrade"
+    )
 
 
 CAUSE = Cause(

@@ -43,7 +43,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        message = "this machine cannot create sockets of that address family (97), for example if IPv6 is off and the name resolves to ::1"
+        message = (
+            "this machine cannot create sockets of that address family (97), "
+            "for example if IPv6 is off and the name resolves to ::1"
+        )
         yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
@@ -140,7 +143,8 @@ CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
     transport=Transport.TCP,
-    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
+    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, "
+    "a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     needs=frozenset({"listeners"}),
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-port"}),

@@ -29,8 +29,9 @@ from why502.model.finding import LIKELY, Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
-_FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme", "x-url-scheme",
-    "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https", "x-real-proto"})  # fmt: skip
+_FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme",
+    "x-url-scheme", "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https",
+    "x-real-proto"})  # fmt: skip
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
 
 

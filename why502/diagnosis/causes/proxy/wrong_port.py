@@ -112,7 +112,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if moved := _moved(case):
         listener, old = moved
-        message = f"{case.name_of(listener)}, from the same template as {old.name}, began to listen on {listener.target} when {old.name} was stopped"
+        message = (
+            f"{case.name_of(listener)}, from the same template as {old.name}, began to listen on {listener.target} when "
+            f"{old.name} was stopped"
+        )
         yield supports(message, "systemctl show", 2 * PROOF)
         return
     if any(service.is_running is False for service in case.services):

@@ -284,7 +284,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 
 _BOTH_SIDES = (
-    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, Hitch `write-proxy-v2`"
+    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, "
+    "Hitch `write-proxy-v2`"
     " in front; nginx `listen … proxy_protocol`, HAProxy `bind … accept-proxy`, Varnish `-a …,PROXY` behind."
 )
 _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}

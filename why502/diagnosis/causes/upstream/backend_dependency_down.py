@@ -152,7 +152,10 @@ def tell(case: Case) -> str:
     for peer in _ended(case):
         return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
     for peer in _stopped(case):
-        return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
+        return (
+            f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) "
+            "is stopped"
+        )
     for peer in _deaf(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not acknowledge data"
     for peer in _silent(case):

@@ -97,7 +97,10 @@ def stuck_then(case: Case) -> str:
     is_same = bool(began) and all(at is not None and at < first for at in began)
     if took is None or not took <= AT_ONCE * limit < math.inf or not is_same:
         return ""
-    return f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck for a while"
+    return (
+        f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck "
+        "for a while"
+    )
 
 
 def _answers_nothing(case: Case) -> bool:
@@ -118,7 +121,10 @@ def held_there(case: Case) -> str:
     held = (kernel.of(case.target, kernel.connections, "FIN_WAIT2") or 0) if kernel else 0
     if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
         return ""
-    return f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts no new ones"
+    return (
+        f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts "
+        "no new ones"
+    )
 
 
 def holds_all(case: Case) -> str:

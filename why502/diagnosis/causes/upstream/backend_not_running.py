@@ -139,7 +139,10 @@ def tell(case: Case) -> str:
     for listener in case.listeners or ():
         process = case.process_of(listener)
         if process and process.started_at and first and process.started_at > first and not case.probe(Symptom.CONNECT_REFUSED):
-            return f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid {process.pid}) began"
+            return (
+                f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid "
+                f"{process.pid}) began"
+            )
     return ""
 
 

@@ -69,7 +69,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.oom_killed and limit and free >= 2 * limit:
             begin = (start(service),) if service.is_running is False else ()
             if steps := put(service, "memory", f"{name}={2 * limit}"):
-                message = f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB are free)"
+                message = (
+                    f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB "
+                    "are free)"
+                )
                 yield Remedy(message=message, steps=(*steps, *begin))
         yield Remedy(message="find out what uses the memory: it will be killed again")
 

@@ -77,7 +77,10 @@ def tell(case: Case) -> str:
         return ""
     limit_s = case.route.read_limit_s if case.route else math.inf
     limit = f" within the {limit_s:g} s that the proxy waits" if limit_s < math.inf else " in time"
-    return f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
+    return (
+        f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests "
+        "were answered"
+    )
 
 
 CAUSE = Cause(

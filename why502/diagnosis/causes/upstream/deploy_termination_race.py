@@ -174,7 +174,10 @@ def _errs_now(case: Case, last: datetime) -> str:
             and not is_served
             and path.refused_since >= FEW
         ):
-            return f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an error since"
+            return (
+                f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an "
+                "error since"
+            )
     return ""
 
 
@@ -233,7 +236,8 @@ def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
-    message="during a deployment the backend stops before the gateway stops sending requests to it, or is announced before it can serve",
+    message="during a deployment the backend stops before the gateway stops sending requests to it, "
+    "or is announced before it can serve",
     headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,

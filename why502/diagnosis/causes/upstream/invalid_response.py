@@ -41,7 +41,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
-    message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers",
+    message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, "
+    "duplicate framing headers",
     headline="{target} sends an invalid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     examine=examine,

@@ -106,7 +106,10 @@ def tell(case: Case) -> str:
     statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
     said = "/".join(str(status) for status in statuses)
     if said and (inner := case.inner_gateway):
-        return f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or in its log"
+        return (
+            f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or "
+            "in its log"
+        )
     where = f" on {case.target}" if case.target is not None else ""
     return f"the application{where} itself answers {said}; the proxy only passes it on" if said else ""
 
