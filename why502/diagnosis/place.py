@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, is_failure, merged, takes
+from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom, Tally, TargetTraffic
@@ -537,7 +537,7 @@ class Place:
     @cached_property
     def failures(self) -> tuple[Tally, ...]:
         """The tallies of gateways, without what is no failure by itself."""
-        return tuple(filter(is_failure, self.tallies))
+        return tuple(tally for tally in self.tallies if tally.is_failure)
 
     @cached_property
     def first_failure(self) -> datetime | None:
