@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
-    from why502.fix.transaction import Progress
+    from why502.fix.reversal import Progress
     from why502.host.base import Host
     from why502.model.snapshot import Snapshot
     from why502.session.fixing import Work
@@ -63,9 +63,25 @@ def _others(plans: tuple[Plan, ...]) -> str:
     )
 
 
-def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool = False) -> Work:
-    """Return what a repair works with here: progress on stderr, each plan shown before it is applied,
-    and confirmed if `is_asked`.
+def tell_interrupted(env: Env, state: str | None = None) -> None:
+    """Write to stderr which changes of this machine were interrupted."""
+    from why502.render.words import safe
+    from why502.session.fixing import interrupted
+
+    for sentence in interrupted(state):
+        env.stderr.write(f"why502: {safe(sentence)}\n")
+
+
+def work(
+    env: Env,
+    state: str | None,
+    *,
+    is_asked: bool = False,
+    is_json: bool = False,
+    look_again: Callable[[], Snapshot] | None = None,
+) -> Work:
+    """Return what a repair works with here: progress on stderr, each plan shown before it is applied, and confirmed if
+    `is_asked`.
     """
     from why502.session.fixing import Work
 
@@ -81,7 +97,7 @@ def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool =
         if not is_json:
             ended(env, entry, plan, is_json=False)
 
-    return Work(state=state, now=env.now, progress=watched(env), confirm=confirm, unhelpful=unhelpful)
+    return Work(state=state, now=env.now, progress=watched(env), confirm=confirm, unhelpful=unhelpful, look_again=look_again)
 
 
 def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is_json: bool, urls: tuple[str, ...] = ()) -> int:
@@ -95,7 +111,7 @@ def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is
 
 def watched(env: Env) -> Progress:
     """Return a progress function that writes to stderr and ignores a closed stderr."""
-    from why502.fix.transaction import Progress
+    from why502.fix.reversal import Progress
     from why502.render.words import safe
 
     def say(text: str) -> None:

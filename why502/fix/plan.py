@@ -44,6 +44,7 @@ class Plan(Value, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     is_safe: bool = False
     target: Target | None = None
+    is_ongoing: bool = False  # whether it failed when the plan was made
 
     @property
     def is_apart(self) -> bool:
@@ -152,6 +153,7 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         warnings=warnings(edits, proxy),
         is_safe=remedy.safe,
         target=finding.target,
+        is_ongoing=finding.ongoing,
     )
 
 
