@@ -27,7 +27,7 @@ def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
     for _ in range(3):
         shop.status("/")
     snapshot = shop.snapshot()
-    before = verify.ask(Env().host(), tuple(verify.requests(snapshot, None)))
+    before = verify.ask(Env().host(), tuple(verify.requests(snapshot, ())))
     said: list[str] = []
     entry = apply(shop.plan(*edits), shop.state, NOW, before, verifier(Env().host()), Progress(say=said.append))
     return str(entry.phase), said

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from why502.session.fixing import Work
 
 SCHEMA = "why502.fix/1"
+SHOWN = 4
 
 
 def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
@@ -106,7 +107,7 @@ def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is
 
     done = fixing.repair_with_first(plans, snapshot, env.machine().of(snapshot), by, urls=urls)
     ended(env, done.entry, done.plan, is_json=is_json, tried=done.tried)
-    return 0 if done.entry.phase == "kept" else 1
+    return 0 if done.entry.phase == "kept" and not done.entry.failing else 1
 
 
 def watched(env: Env) -> Progress:
@@ -133,6 +134,14 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
     elif entry.phase == "kept":
         until = f" It will be reverted automatically at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
         command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+        if entry.failing:
+            rest = safe("; ".join(entry.failing[:SHOWN]))
+            more = f" (and {len(entry.failing) - SHOWN} more)" if len(entry.failing) > SHOWN else ""
+            env.write(
+                f"Partly repaired ({entry.id}). Still failing: {rest}{more}. See why502 fix for the rest. "
+                f"Undo it with: {command}\n"
+            )
+            return
         is_proved = bool(entry.lever) or any(asked.is_failed for asked in entry.before)
         done = "Done" if is_proved else "Applied, but no request failed before, so only live traffic will show whether it helps"
         env.write(f"{done} ({entry.id}).{until} Undo it with: {command}\n")
@@ -192,6 +201,7 @@ def _json(
         "not_from_here": _not_from_here(plan, host) if plan and host else None,
         "id": entry.id if entry else None,
         "outcome": outcome,
+        "still_failing": list(entry.failing) if entry else [],
         "left": list(entry.left) if entry else [],
         "others": [{"remedy": number, "cause": x.cause, "message": x.remedy} for number, x in enumerate(others, 2)],
         "tried": [{"cause": x.cause, "message": x.remedy, "outcome": how} for x, how in tried],

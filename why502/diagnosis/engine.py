@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from why502.diagnosis import siblings
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -394,7 +395,7 @@ def _short(text: str) -> str:
 def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
     """Return what the cause would do here, else what its page advises."""
     try:
-        found = tuple(cause.remedies(case))
+        found = siblings.remedies(cause, case)
     except Exception:  # a remedy that we cannot write must not cost the diagnosis
         found = ()
     return found or tuple(Remedy(message=advice) for advice in section(cause.id, "Fix"))

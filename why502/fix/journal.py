@@ -68,6 +68,7 @@ class Entry(Value, frozen=True, kw_only=True):
     seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them
     logs: tuple[Mark, ...] = ()  # the proxy's error logs, as long as they were
     reverts_at: datetime | None = None  # a time limit set by the user
+    failing: tuple[str, ...] = ()  # what it was to repair and fails all the same, once it is kept
     left: tuple[str, ...] = ()  # what could not be taken back
 
     @property

@@ -65,7 +65,7 @@ def repair(
     allowed(plan, host)
     with proxy_lock.hold(plan.proxy.config if plan.proxy else "", where):
         transaction.settled(where)
-        wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
+        wanted = tuple(verify.requests(snapshot, plan.places or ((plan.at,) if plan.at else ()), plan.proxy, urls))
         progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
         before = verify.ask(host, wanted)
         if look_again is not None and _may_be_over(plan, before) and _is_over(plan, look_again()):
@@ -89,7 +89,7 @@ def _may_be_over(plan: Plan, before: tuple[Asked, ...]) -> bool:
 
 def _is_over(plan: Plan, snapshot: Snapshot) -> bool:
     return not any(
-        finding.ongoing and finding.confidence >= ASSERTED and (finding.cause, finding.target) == (plan.cause, plan.target)
+        finding.ongoing and finding.confidence >= ASSERTED and finding.cause == plan.cause and finding.target in plan.targets
         for finding in think(snapshot).findings
     )
 

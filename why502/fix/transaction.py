@@ -121,6 +121,7 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_bef
     if not verdict.helps:
         progress.say("rolling everything back")
         return _revert_now(where, entry, progress, as_before)
+    entry = msgspec.structs.replace(entry, failing=verdict.failing)
     return _save(where, entry, progress, phase=Phase.KEPT)
 
 

@@ -50,7 +50,8 @@ def fix(
 
     Takes the leading finding, or the one for CAUSE on TARGET.
 
-    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was rolled back; 2 it could not run.
+    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, it repaired only a part, or it did not help and was rolled
+    back; 2 it could not run.
 
     \b
     Example: why502 fix
@@ -69,7 +70,7 @@ def fix(
             raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
         entry = fixing.resume(env.host(), work(env, state)) if resume else fixing.undo(env.host(), work(env, state))
         ended(env, entry, None, is_json=is_json)
-        return 0 if resume is (entry.phase == "kept") and not entry.left else 1
+        return 0 if resume is (entry.phase == "kept") and not entry.left and not entry.failing else 1
     from why502.cli.look import look
     from why502.diagnosis.causes import CAUSES
     from why502.diagnosis.engine import diagnose as think
