@@ -1,5 +1,5 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
-# make test                everything: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
+# make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make attack              what a hostile user, bundle or file could have root do
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
@@ -9,6 +9,8 @@
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
+# The tests start the program hundreds of times: without bytecode each of them compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check attack accuracy lab-vm stacks docs format lock clean
 
