@@ -1,4 +1,6 @@
-"""An interrupted change: what runs is as the files say once it is ended, every command tells of it, and no other change begins."""
+"""An interrupted change: what runs is as the files say once it is ended, every command tells of it,
+and no other change begins.
+"""
 
 from __future__ import annotations
 
