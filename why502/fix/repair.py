@@ -15,6 +15,7 @@ from why502.fix import error_log, guard, proxy_lock, transaction, verify
 from why502.fix.containers import instead
 from why502.fix.error_log import Mark
 from why502.fix.journal import Entry
+from why502.fix.mitigations import may_fail
 from why502.fix.plan import NothingToDo, Plan
 from why502.fix.reversal import AsBefore, Progress
 from why502.fix.transaction import Verify
@@ -110,7 +111,7 @@ def verifier(host: Host) -> Verify:
     def verdict_of(entry: Entry) -> verify.Verdict:
         logs = entry.logs
         ends = time.monotonic() + transaction.patience_s(entry)
-        own = entry.lever.startswith("answer ")
+        own = may_fail(entry.lever)
         while True:
             after = verify.again(host, entry.before)
             verdict = (

@@ -70,18 +70,28 @@ def apply(
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
+    try:
+        _keep(where, entry, contents, progress)
+        if changes:
+            progress.say(f"saved the old content in {where}")
+            if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
+                _try(where, entry, progress)
+        progress.at("before journal")
+        journal.save(where, entry)
+    except BaseException:
+        journal.sweep(where)
+        raise
+    progress.at("planned")
+    return _go_on(where, entry, verify, progress, as_before)
+
+
+def _keep(where: Path, entry: Entry, contents: list[tuple[bytes, bytes]], progress: Progress) -> None:
     for number, (old, new) in enumerate(contents):
         disk.keep(journal.contents_path(where, entry.id, number, is_new=False), old)
         progress.at(f"backup {number}")
         disk.keep(journal.contents_path(where, entry.id, number, is_new=True), new)
-    if changes:
-        progress.say(f"saved the old content in {where}")
-        if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
-            _try(where, entry, progress)
-    progress.at("before journal")
-    journal.save(where, entry)
-    progress.at("planned")
-    return _go_on(where, entry, verify, progress, as_before)
+        if (names := disk.names_of(entry.changes[number].real)) > 1:
+            progress.say(f"{entry.changes[number].file} has {names} names (hard links): its other names keep the old content")
 
 
 def settled(where: Path) -> None:
@@ -212,11 +222,11 @@ def _try(where: Path, entry: Entry, progress: Progress) -> None:
     )
     complaint = commands.check(entry.test, pairs)
     if complaint is None:
+        progress.say("the new configuration cannot be tested before it is in place: that needs root with CAP_SYS_ADMIN")
         return
     if not complaint:
         progress.say("the new configuration passes the proxy's own test")
         return
-    journal.sweep(where)
     if of_old := commands.check(entry.test, ()):
         raise Why502Error(
             f"the configuration on disk already fails the proxy's own test: {of_old}", "Nothing was changed. Fix that first."
