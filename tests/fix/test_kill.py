@@ -122,7 +122,7 @@ def play(scene: Scene, begin: Callable[[], None], work: Callable[[], None], end:
         if not killed(work, call, loss):
             break
         content = scene.is_whole()
-        assert content in (scene.shop.old, NEW[scene.plan.lever]), (call, end, loss)
+        assert content in (scene.shop.old, NEW[scene.plan.mitigation]), (call, end, loss)
         if loss is not Loss.NOTHING:
             scene.reboot()
         elif tried % 2:
@@ -134,8 +134,8 @@ def play(scene: Scene, begin: Callable[[], None], work: Callable[[], None], end:
         if end == "resume" and left:
             is_back = left[-1].phase == "reverting"
             scene.resume()
-            scene.agrees(scene.shop.old if is_back else NEW[scene.plan.lever])
-        elif end == "expire" or scene.plan.lever:
+            scene.agrees(scene.shop.old if is_back else NEW[scene.plan.mitigation])
+        elif end == "expire" or scene.plan.mitigation:
             scene.expire()
             scene.agrees(scene.shop.old)
         elif left or any(entry.phase == "kept" for entry in journal.entries(scene.shop.state)):
@@ -161,7 +161,7 @@ def test_killed_anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str,
     is_lever = what in ("mitigate", "expire", "mitigate undo")
     scene = Scene(shop, monkeypatch, lever=is_lever)
     scene.apply()
-    NEW[scene.plan.lever] = shop.site.read_bytes()
+    NEW[scene.plan.mitigation] = shop.site.read_bytes()
     scene.reset()
     works = {
         "apply": (scene.reset, scene.apply),

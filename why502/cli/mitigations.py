@@ -83,7 +83,7 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
         rows = [
             {
                 "id": entry.id,
-                "lever": entry.lever,
+                "mitigation": entry.mitigation,
                 "message": entry.message,
                 "files": [change.file for change in entry.changes],
                 "since": entry.began_at,

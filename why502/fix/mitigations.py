@@ -1,6 +1,6 @@
 """Mitigations: from a snapshot to a plan that relieves an outage at once and can be reverted. Pure.
 
-Each raises Why502Error where the configuration does not hold what the lever needs.
+Each raises Why502Error where the configuration does not hold what the mitigation needs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
     if not is_forced:
         return plan
     places = tuple(route.at for route in up[0][0].routes if route.upstream in names and route.at)
-    return msgspec.structs.replace(plan, lever=f"{plan.lever}{FORCED}", places=places)
+    return msgspec.structs.replace(plan, mitigation=f"{plan.mitigation}{FORCED}", places=places)
 
 
 def may_fail(lever: str) -> bool:
@@ -273,14 +273,14 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
     raise Why502Error(message, f"Name one with --group: {names}.")
 
 
-def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
+def _plan(mitigation: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
     if not proxy.is_running:
         raise Why502Error(
             f"{proxy.kind} with {proxy.config} is not running",
             "Start it first; `why502 diagnose` names what keeps it from running.",
         )
     return Plan(
-        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes),
+        cause="", message=f"Mitigation: {message}.", remedy=message, mitigation=mitigation, edits=_together(proxy, changes),
         runs=reload(proxy), proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 

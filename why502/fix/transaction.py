@@ -64,8 +64,8 @@ def apply(
     runs = tuple(exact(run) for run in plan.runs)
     proxy = plan.proxy
     entry = Entry(
-        id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, message=plan.remedy, phase=Phase.PLANNED,
-        changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
+        id=journal.new_id(now), began_at=now, cause=plan.cause, mitigation=plan.mitigation, message=plan.remedy,
+        phase=Phase.PLANNED, changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
         unit=proxy.unit if proxy else "",
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
@@ -98,7 +98,7 @@ def settled(where: Path) -> None:
     """Raise Why502Error where an earlier change was interrupted: it must be finished or taken back first."""
     if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished and not entry.is_stuck]:
         last = unfinished[-1]
-        undo = f"why502 mitigate undo {last.id}" if last.lever else "why502 fix --undo"
+        undo = f"why502 mitigate undo {last.id}" if last.mitigation else "why502 fix --undo"
         raise Why502Error(
             f"an earlier {last.kind} ({last.id}) was interrupted",
             f"Finish it with `why502 fix --resume`, or undo it with `{undo}`.",

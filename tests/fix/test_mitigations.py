@@ -1,4 +1,4 @@
-"""The emergency levers, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
+"""The emergency mitigations, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
 
 from __future__ import annotations
 
