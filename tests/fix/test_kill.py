@@ -84,8 +84,7 @@ class Scene:
         if Master(pid_file=str(self.shop.root / "nginx.pid")).find():
             self.shop.apply_reload()
         else:
-            subprocess.run(self.shop.program, check=True, capture_output=True)
-            self.shop.until(lambda: self.shop.status() != 0)
+            self.start()
 
     def reboot(self) -> None:
         """Turn the machine off and on: nginx starts with what lies on disk."""
@@ -93,7 +92,12 @@ class Scene:
             path.unlink()
         stop(self.shop)
         (self.shop.root / "nginx.pid").unlink(missing_ok=True)
+        self.start()
+
+    def start(self) -> None:
         subprocess.run(self.shop.program, check=True, capture_output=True)
+        master = Master(pid_file=str(self.shop.root / "nginx.pid"))
+        self.shop.until(lambda: bool(master.workers()))
 
     def is_whole(self) -> bytes:
         """Return the content of the file, the old or the new one; nginx accepts it."""

@@ -120,7 +120,9 @@ def verifier(host: Host) -> Verify:
                 else verify.judge(entry.before, after)
             )
             if verdict.helps:
-                return _with_log(entry, verdict, logs)
+                verdict = _with_log(entry, verdict, logs)
+            if verdict.helps:
+                return verdict
             if time.monotonic() >= ends:
                 return verdict
             time.sleep(PAUSE_S)

@@ -13,7 +13,7 @@ import msgspec
 from why502.config import edit
 from why502.config.tree import content as bytes_of
 from why502.diagnosis.causes import CAUSES
-from why502.fix import commands, disk, error_log, guard, journal, reversal, schedule, signals
+from why502.fix import commands, disk, drop_ins, error_log, guard, journal, reversal, schedule, signals
 from why502.fix.commands import Master
 from why502.fix.journal import Change, Entry, Phase
 from why502.fix.permissions import exact
@@ -119,6 +119,7 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_bef
             progress.at("end arranged")
         entry = _write(where, entry, progress)
         entry = _run(where, entry, progress)
+        drop_ins.check(entry)
         verdict = verify(entry)
     except BaseException as error:  # also Ctrl-C, and a bug of ours
         reason = error.message if isinstance(error, Why502Error) else "interrupted"
