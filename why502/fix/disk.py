@@ -78,7 +78,9 @@ def may_change(path: str) -> None:
 
 
 def _attribute(path: str) -> str:
-    """Return what forbids changes of a file or directory even to root, in words (FS_IOC_GETFLAGS, ioctl_iflags(2)); "" where nothing does."""
+    """Return what forbids changes of a file or directory even to root, in words (FS_IOC_GETFLAGS, ioctl_iflags(2)); "" where
+    nothing does.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -139,7 +139,8 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def send(argv: tuple[str, ...], since: datetime | None) -> None:
     """Carry out `kill -SIGNAL PID` on the process that was meant: the one that had this number at `since`. Raises Why502Error.
 
-    After SIGTERM it waits until the process has ended. A signal that a proxy or a pool obeys is sent to a trusted user's trusted program only; CONT and STOP, which no program obeys,
+    After SIGTERM it waits until the process has ended. A signal that a proxy or a pool obeys is sent to a trusted user's
+    trusted program only; CONT and STOP, which no program obeys,
     also to a backend of another user.
     """
     number, pid = getattr(signal.Signals, f"SIG{argv[1].removeprefix('-')}"), int(argv[2])

@@ -42,7 +42,9 @@ def _shared(texts: Sequence[Sequence[bytes]]) -> int:
 
 
 def _without(old: Sequence[bytes], base: Sequence[bytes], current: Sequence[bytes], *, may_meet: bool) -> bytes | None:
-    """Return `current` without the change from `old` to `base`; `may_meet`: both may add something at the same place, ours goes first."""
+    """Return `current` without the change from `old` to `base`; `may_meet`: both may add something at the same place, ours
+    goes first.
+    """
     ours, theirs = _hunks(base, old), _hunks(base, current)
     done = [hunk for hunk in ours if hunk in theirs]
     todo = [hunk for hunk in ours if hunk not in done]

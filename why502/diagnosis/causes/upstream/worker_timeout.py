@@ -70,7 +70,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise the limit to just below the time that the proxy waits, where it is known where the limit is set."""
+    """Return the remedy: raise the limit to just below the time that the proxy waits, where it is known where the limit is
+    set.
+    """
     longest_s = int(case.route.read_timeout_s) - MARGIN_S if case.route else 0
     if (pool := case.pool) is not None:
         written = pool.written.get(_PHP)
