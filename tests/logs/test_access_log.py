@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import is_failure, is_passed_on
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import access, bulk
@@ -291,7 +290,7 @@ def test_an_answer_of_the_application_beside_a_refusal() -> None:
 def test_an_application_error_is_no_failure_of_the_gateway() -> None:
     found = summary("", access_line(1, "500", header="0.004", connect="0.001"))
     assert only(found).symptom is Symptom.UPSTREAM_STATUS
-    assert is_passed_on(only(found)) and not is_failure(only(found))
+    assert only(found).is_passed_on and not only(found).is_failure
     assert [(traffic.attempts, traffic.failures) for traffic in found.targets] == [(1, 0)]
 
 
