@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from why502.lab.stacks.machines.balancers import ADMIN
+from why502.lab.stacks.machines.balancers import ADMIN, HAPROXY_GLOBAL
 from why502.lab.stacks.machines.node import PM2, PM2_SETUP
 from why502.lab.stacks.stack import Calm, Fault, Route, Stack, causes
 
@@ -187,16 +187,9 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
-LOBBY_HAPROXY = """\
-global
-    log /dev/log local0
-    chroot /var/lib/haproxy
-    stats socket /run/haproxy/admin.sock mode 660 level admin
-    user haproxy
-    group haproxy
-    daemon
-    maxconn 2000
-
+LOBBY_HAPROXY = (
+    HAPROXY_GLOBAL
+    + """
 defaults
     log global
     mode http
@@ -217,6 +210,7 @@ backend chat
     server blue 127.0.0.1:8101 check inter 1s
     server green 127.0.0.1:8102 check inter 1s
 """
+)
 LOBBY_SITE = """\
 map $http_upgrade $connection_upgrade { default upgrade; '' close; }
 limit_req_zone $binary_remote_addr zone=rooms:1m rate=40r/s;
