@@ -87,7 +87,7 @@ SSR_FAULTS = (
         happens="cloud-init writes /etc/hosts anew at a boot (127.0.1.1 web1); Node.js, told to listen on web1, is on 127.0.1.1 now, Apache asks 127.0.0.1",
         steps=f"printf '127.0.0.1 localhost\\n127.0.1.1 web1\\n::1 localhost ip6-localhost\\n' > /etc/hosts; {PM2} restart theatre",
         expects=causes("wrong-address"),
-        partly=causes("name-shadowed", "backend-not-running", "wrong-port"),
+        partly=causes("backend-not-running", "wrong-port"),
         targets=SSR_AT,
     ),
     Fault(
