@@ -10,10 +10,10 @@ from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`suppressed` and `known`: findings covered by comments and by the baseline.
+    """`columns`: in characters from 1, where that is not the column in bytes that a finding has.
 
-    `base`: the directory that file names are relative to.
-    """
+    `suppressed` and `known`: findings covered by comments and by the baseline. `base`: the directory that file names are
+    relative to."""
 
     risks: tuple[Risk, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -23,6 +23,7 @@ class Report(Value, frozen=True, kw_only=True):
     nginx_version: str = ""
     base: str = ""
     fingerprints: Mapping[Risk, str] = {}
+    columns: Mapping[Risk, int] = {}
 
     def name(self, file: str) -> str:
         """Return how a file is called in the answer: from the current directory, where it lies in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -49,13 +49,14 @@ def check(
 
     `baseline`: a file of findings that are not reported; `write_baseline`: where to write the current ones. Raises Why502Error.
     """
+    base = base.rstrip("/")  # in the root directory every name is already absolute
     risks: list[Risk] = []
     gaps = list(given.gaps)
     for deployment in given.deployments:
         found, failed = lint(deployment, chosen)
         gaps.extend(failed)
         shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
-        risks.extend(msgspec.structs.replace(risk, message=risk.message.replace(f"{base}/", "")) for risk in shown)
+        risks.extend(msgspec.structs.replace(risk, message=_shortened(risk.message, base)) for risk in shown)
     suppressions = suppression.read(given.texts)
     left, suppressed = suppression.split(dict.fromkeys(risks), suppressions)
     new = left
@@ -73,8 +74,36 @@ def check(
         nginx_version=version,
         base=base,
         fingerprints=baselines.fingerprints(new, given.texts, base),
+        columns=dict(_columns(new, given.texts)),
     )
     return report, tuple(suppressions.notices)
+
+
+def _shortened(message: str, base: str) -> str:
+    return message.replace(f"{base}/", "") if base else message
+
+
+def _columns(risks: Iterable[Risk], texts: Mapping[str, str]) -> Iterator[tuple[Risk, int]]:
+    """Yield the column in characters of each finding in a line that is not ASCII."""
+    lines: dict[str, list[str]] = {}
+    for risk in risks:
+        if risk.at is None or risk.at.file not in texts:
+            continue
+        if risk.at.file not in lines:
+            lines[risk.at.file] = texts[risk.at.file].split("\n")
+        line = lines[risk.at.file][risk.at.line - 1 : risk.at.line]
+        if line and not line[0].isascii():
+            yield risk, column_in_characters(line[0], risk.at.column)
+
+
+def column_in_characters(line: str, column: int) -> int:
+    """Return the column (from 1) in characters of a column in bytes of UTF-8; a byte that was no UTF-8 counts as one."""
+    left = column - 1
+    for number, character in enumerate(line, 1):
+        if left <= 0:
+            return number
+        left -= 1 if character == "\ufffd" else len(character.encode("utf-8", "surrogateescape"))
+    return len(line) + 1
 
 
 def _content(path: str) -> bytes:

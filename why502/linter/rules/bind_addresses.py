@@ -13,7 +13,8 @@ from why502.model.finding import Risk, Severity
 def not_transparent(deployment: Deployment) -> Iterator[Risk]:
     """nginx is to connect from the client's address, but without `transparent`.
 
-    The kernel refuses an address that this machine does not have: `bind() failed (99: Cannot assign requested address)`, 500 for every
+    The kernel refuses an address that this machine does not have: `bind() failed (99: Cannot assign requested address)`, 500
+    for every
     client.
     """
     for level in deployment.levels:

@@ -16,7 +16,8 @@ _LONG_S = 300
 def cached(deployment: Deployment) -> Iterator[Risk]:
     """The cache keeps errors of the backend.
 
-    `proxy_cache_valid any` includes 500, 502 and 503: one failure is answered from the cache long after the backend has recovered.
+    `proxy_cache_valid any` includes 500, 502 and 503: one failure is answered from the cache long after the backend has
+    recovered.
     """
     for level in deployment.levels:
         for name in ("proxy_cache_valid", "fastcgi_cache_valid", "uwsgi_cache_valid", "scgi_cache_valid"):

@@ -20,7 +20,8 @@ _OWN = frozenset({"$host", "$http_host", "$server_name", "$host:$server_port"})
 def platform(deployment: Deployment) -> Iterator[Risk]:
     """The backend is an application of a platform, but gets this server's Host.
 
-    Such platforms serve thousands of applications on the same addresses and choose by Host: the answer is their 404 or 403, not the
+    Such platforms serve thousands of applications on the same addresses and choose by Host: the answer is their 404 or 403,
+    not the
     application's.
     """
     seen = set()

@@ -1,7 +1,7 @@
 """Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show next to the lines.
 
 Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
-many viewers. Columns count characters from 1 (`columnKind`), as our bytes do wherever the line is ASCII.
+many viewers. Columns count characters from 1, as `columnKind` declares.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _result(risk: Risk, report: Report, index: int) -> dict[str, Any]:
         "partialFingerprints": {"why502/v1": report.fingerprints.get(risk, "")},
     }
     if risk.at is not None:
-        region = {"startLine": risk.at.line, "startColumn": risk.at.column}
+        region = {"startLine": risk.at.line, "startColumn": report.columns.get(risk, risk.at.column)}
         result["locations"] = [{"physicalLocation": {"artifactLocation": _artifact(risk.at.file, report), "region": region}}]
     fixes = [_fix(remedy.message, [step for step in remedy.steps if isinstance(step, Edit)], report) for remedy in risk.remedies]
     if any(fixes):
