@@ -8,7 +8,6 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
 
-
 _BINDS = ("proxy_bind", "fastcgi_bind", "uwsgi_bind", "scgi_bind", "grpc_bind")
 _CLIENTS = frozenset({"$remote_addr", "$proxy_protocol_addr", "$realip_remote_addr"})
 
