@@ -158,8 +158,7 @@ class Counts:
         for number, where in enumerate(targets):
             tried = self._try(outcome, number, where)
             tried.count += 1
-            status = outcome.tries[number].status
-            if failed or status is None or is_failure(status):
+            if outcome.counts_as_failed(number):
                 tried.minutes.add(minute)
         for where, attempt in zip(targets, timed, strict=False):
             for whose, value in ((CONNECT, attempt.connect_s), (HEADER, attempt.header_s), (RESPONSE, attempt.response_s)):
@@ -185,7 +184,7 @@ class Counts:
             self._see(at)
         else:
             self.lines += 1
-        self._heard(said, order, place, text).minutes.add(-1 if at is None else at // 60)
+        self.hear(said, order, place, text).minutes.add(-1 if at is None else at // 60)
 
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that nobody can read."""
@@ -210,7 +209,7 @@ class Counts:
         self.route_statuses.update(other.route_statuses)
         _merge(self.times, other.times)
         for said, heard in other.said.items():
-            self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+            self.hear(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
 
     def prune(self) -> None:
         """Keep within the bounds."""
@@ -248,7 +247,8 @@ class Counts:
             found = self.tries[key] = Tried()
         return found
 
-    def _heard(self, said: Said, order: Order, place: str, text: str) -> Heard:
+    def hear(self, said: Said, order: Order, place: str, text: str) -> Heard:
+        """Return when it was said, of which this is one line."""
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
         heard = self.said.setdefault(said, Heard(order, place, text))

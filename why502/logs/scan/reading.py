@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
-from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
 from why502.logs.lines import Entry, Window, grouped, place
-from why502.logs.scan.counts import Said
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled
+from why502.logs.scan.told import is_request, said, shown
 from why502.logs.stitching import Lines, Records
 from why502.logs.window import LINE_BYTES, head
 from why502.logs.wrappers import PARTIAL
@@ -61,6 +60,7 @@ class Reader:
         self.at: int | None = None
         self.lines = Lines(part.form.wrapper)
         self.records = Records()
+        self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     @cached_property
@@ -75,10 +75,12 @@ class Reader:
         self.lines.begin_after(before)
         for raw in before:
             self._remember(raw)
-        if form.is_error_log or not form.name:
+        if not form.name:
             self._entries(stream)
         elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
             self._fast(stream, fast)
+        elif form.is_error_log:
+            self._entries(stream)
         else:
             self._plain(stream)
 
@@ -134,30 +136,40 @@ class Reader:
             end += len(raw) + 1
 
     def _fast(self, stream: BinaryIO, fast: native.Reader) -> None:
-        for start, length in filled(stream, self.part, fast):
-            text = fast.buffer
-            for begin, end in fast.scan(length):
-                self._look_back(text, begin)
-                self._left(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
-            self._look_back(text, length)
-            self.progress(length)
-        if self.lines.is_open:
-            for begin, raw in self.lines.close(self._after(stream, self.part.end or 0)):
-                self._line(raw, begin)
+        left = self._left(stream, fast)
+        if self.part.form.is_error_log:
+            self._grouped(left)
+        else:
+            for start, raw in left:
+                self._line(raw, start)
         self.session.check()
 
-    def _left(self, raw: bytes, start: int) -> None:
-        """Read a line that the compiled reader left; one that is a part of a message waits for the others."""
-        if raw and (found := self.lines.feed(start, raw)) is not None:
-            self._line(found[1], found[0])
+    def _left(self, stream: BinaryIO, fast: native.Reader) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that the compiled reader leaves and where each begins; long messages joined again."""
+        for start, length in filled(stream, self.part, fast):
+            text = fast.buffer
+            fast.stands(self.part.index, start)
+            done = 0
+            for begin, end in fast.scan(length):
+                if begin > done:
+                    self._before_it = partial(_last_line, bytes(text[max(begin - LINE_BYTES, 0) : begin]))
+                done = end
+                raw = bytes(text[begin:end]).rstrip(b"\n")
+                if raw and (found := self.lines.feed(start + begin, raw)) is not None:
+                    yield found
+            if length > done:
+                self._before_it = partial(_last_line, bytes(text[max(length - LINE_BYTES, 0) : length]))
+            self.progress(length)
+        if self.lines.is_open:
+            yield from self.lines.close(self._after(stream, self.part.end or 0))
 
-    def _look_back(self, text: memoryview, begin: int) -> None:
-        """Take the time of the line before, which the compiled reader read: one that tells none belongs to it, in the window or not."""
-        if self.ask.is_windowed and begin:
-            before = bytes(text[max(begin - LINE_BYTES, 0) : begin]).rstrip(b"\n")
-            record = self.parse(before[before.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape"))
-            if record is not None and record.at is not None:
-                self.at = int(self.window.seconds(record.at) // 1)
+    def _look_back(self) -> None:
+        """Take note of the line before this one where the compiled reader read it: a line that tells no time has that of the one before."""
+        before, self._before_it = self._before_it, None
+        record = self.parse(before()) if before is not None else None
+        if record is not None:
+            self.at = self.at if record.at is None else int(self.window.seconds(record.at) // 1)
+            self.is_prose = bool(record.format) and not is_request(record)
 
     def _line(self, raw: bytes, start: int) -> None:
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
@@ -166,8 +178,11 @@ class Reader:
         self._record(self.parse(text), text, start)
 
     def _entries(self, stream: BinaryIO) -> None:
+        self._grouped(self._whole(stream, self.part.form.continues()))
+
+    def _grouped(self, lines: Iterator[tuple[int, bytes]]) -> None:
         goes_on = self.part.form.continues()
-        for number, entry in enumerate(grouped(self._whole(stream, goes_on), goes_on)):
+        for number, entry in enumerate(grouped(lines, goes_on)):
             if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
                 continue  # the part before read it
             self._entry(entry)
@@ -177,10 +192,13 @@ class Reader:
 
     def _record(self, record: LogRecord | None, text: str, start: int) -> None:
         order = (self.part.index, start)
-        where = "standard input" if self.part.path == "-" else self.part.path
+        where = named(self.part.path)
         if record is not None:
             record = self.records.follow(record)
         form = self.part.form
+        if record is None or record.at is None:
+            self._look_back()
+        self._before_it = None
         if record is None or (not record.format and (not form.name or form.log_format)):
             if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
                 return
@@ -201,18 +219,20 @@ class Reader:
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self.counts.add(record, at)
             return
-        if record.symptom is None or record.is_repeat:
+        if (found := said(record)) is None:
             self.counts.lines += 1
-            return
-        said = Said(
-            record.symptom.value,
-            record.proxy or record.program or record.format,
-            clean(str(record.target)) if record.target else clean(record.group),
-            clean(record.server[:255]),
-            record.causes[0] if record.causes else "",
-            record.is_gateway_failure,
-        )
-        self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+        else:
+            self.counts.say(found, at, order, place(where, start, None), shown(text))
+
+
+def named(path: str) -> str:
+    """Return the name of a log as people are told it."""
+    return "standard input" if path == "-" else path
+
+
+def _last_line(text: bytes) -> str:
+    text = text.rstrip(b"\n")
+    return text[text.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape").rstrip("\r")
 
 
 def _sample(stream: BinaryIO, part: Part) -> bytes:
@@ -222,12 +242,6 @@ def _sample(stream: BinaryIO, part: Part) -> bytes:
     stream.seek(part.start - 1)
     found = stream.read(_SAMPLE_BYTES)
     return found[found.find(b"\n") + 1 :]
-
-
-def is_request(record: LogRecord) -> bool:
-    """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
-    is_access = record.format == NGINX_ACCESS or record.is_final or record.request or record.attempts or record.target
-    return record.status is not None and not record.level and bool(is_access)
 
 
 def _is_wanted(status: int | None, only: str) -> bool:
