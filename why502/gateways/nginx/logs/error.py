@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from why502.gateways.nginx.logs import error_fields as fields
 from why502.gateways.nginx.logs.error_head import FORMAT, stderr_template, template
+from why502.logs.native.described import Tail, Text
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
 from why502.model.times import of_iso
@@ -23,6 +24,24 @@ MARKS: tuple[bytes, ...] = (
     *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
+_TAILS = (
+    Tail(name="asker", begin=", client: ", end=",", is_needed=True),
+    Tail(name="server", begin=", server: ", end=",", is_needed=True),
+    Tail(name="asked", begin=', request: "', end='"'),
+    Tail(name="_", begin=', subrequest: "', end='"'),
+    Tail(name="origin", begin=', upstream: "', end='"'),
+    Tail(name="_", begin=', host: "', end='"'),
+    Tail(name="_", begin=', referrer: "', end='"'),
+)
+LAYOUTS = (
+    Text(
+        template="{time} [{key}] {_}#{_}: {message}", tails=_TAILS, clock="nginx", flags=("said", "entries"),
+        asks=(
+            *("text key", "template message client |from |host: ", "has asker", "begins asker 127.|unix:|::1", "text server"),
+            *("word asked", "origin origin"),
+        ),
+    ),
+)  # fmt: skip
 IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
 _NO_ADDRESS, _NO_ROUTE = 99, 113  # EADDRNOTAVAIL, EHOSTUNREACH
 _LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
