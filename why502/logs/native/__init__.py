@@ -16,10 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from why502.logs.join import Suspects
 from why502.logs.native.layout import Layout
+from why502.logs.paths import MOST_STEPS
 from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Ranking, Tried
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
+from why502.logs.verdicts import NOTED, REFUSALS
 
 CAPACITY = 1 << 20
 _PAD = 64  # bytes that are read beyond the text, whatever they are
@@ -57,6 +60,8 @@ def loaded() -> Any:
         ("lines", number, [pointer]),
         ("absorb", number, [pointer, pointer]),
         ("want", number, [pointer, ctypes.c_uint32, ctypes.c_char_p, size]),
+        ("suspect", number, [pointer, pointer, size, pointer, size]),
+        ("relax", None, [pointer]),
         ("export", number, [pointer, size]),
         ("words", pointer, [pointer]),
         ("blob", pointer, [pointer, ctypes.POINTER(number)]),
@@ -70,7 +75,17 @@ class Reader:
     """Counts the lines of one layout. `buffer` is where the text of a log is put before `scan`."""
 
     def __init__(
-        self, layout: Layout, *, since: int, until: int, zone: tzinfo = UTC, only: str = "", is_exact: bool = False, most: int = 0
+        self,
+        layout: Layout,
+        *,
+        since: int,
+        until: int,
+        zone: tzinfo = UTC,
+        only: str = "",
+        is_exact: bool = False,
+        is_careful: bool = False,
+        has_paths: bool = False,
+        most: int = 0,
     ) -> None:
         self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
@@ -78,6 +93,8 @@ class Reader:
         text += _offsets(zone, until)
         text += [f"most {most}"] if most else []
         text += ["exact"] if is_exact else []
+        text += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
+        text += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
         program = "\n".join(text).encode()
         self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
         if not self._reader:
@@ -103,6 +120,17 @@ class Reader:
             return []
         places = _array("I", self._library.reader_rejected(self._reader), number)
         return list(zip(places[::2], places[1::2], strict=True))
+
+    def suspect(self, suspects: Suspects) -> None:
+        """Leave the lines of these requests in these seconds from now on, although they look healthy."""
+        if suspects.seconds and suspects.marks:
+            seconds, marks = array("q", suspects.seconds), array("I", suspects.marks)
+            places = (seconds.buffer_info(), marks.buffer_info())
+            self._checked(self._library.reader_suspect(self._reader, *places[0], *places[1]))
+
+    def relax(self) -> None:
+        """Count what failed as well from now on."""
+        self._library.reader_relax(self._reader)
 
     def absorb(self, other: Reader) -> None:
         """Add what another reader of the same layout counted."""
@@ -146,6 +174,8 @@ class _Export:
             self._tried(found, outcomes)
         for kind in _KINDS:
             self._ranking(found, found.rankings()[kind], is_route=kind == ROUTES)
+        for _ in range(self._next()):
+            self._path(found)
         return found
 
     def _outcome(self, found: Counts) -> Outcome | None:
@@ -159,7 +189,7 @@ class _Export:
         return outcome
 
     def _tried(self, found: Counts, outcomes: list[Outcome | None]) -> None:
-        name, total, times, fails = self._raw(), self._next(), self._map(), self._map()
+        name, total, last, times, fails = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
         number, place = int.from_bytes(name[:2], "little"), name[2]
         outcome = outcomes[number] if number < len(outcomes) else None
         if outcome is None or place >= len(outcome.tries):
@@ -167,6 +197,7 @@ class _Export:
         where = self._layout.where(name[3:].decode("utf-8", "surrogateescape"))
         tried = found.tries.setdefault((outcome, place, where), Tried())
         tried.count += total
+        tried.last = max(tried.last, last)
         tried.minutes.update(_minutes(fails))
         for key, count in times.items():
             bucket, whose = key & ((1 << 34) - 1), key >> 34
@@ -189,6 +220,17 @@ class _Export:
                 found.route_statuses[name, status] += count
                 minutes[minute] = minutes.get(minute, 0) + count
             found.route_minutes[name] = _minutes(minutes)
+
+    def _path(self, found: Counts) -> None:
+        name, total, last, clients, refused = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
+        server, zero, request = name[2:].decode("utf-8", "surrogateescape").partition("\0")
+        if not zero:
+            return  # the rest of too many
+        status = int.from_bytes(name[:2], "little")
+        steps = refused.items() if status in REFUSALS else ()
+        for at, count in steps:
+            found.paths.add(server, request, status, at, count, clients)
+        found.paths.add(server, request, status, last, 0 if steps else total)
 
     def _next(self) -> int:
         self._at += 1

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import tzinfo
+from typing import BinaryIO
 
 from why502.logs import native
+from why502.logs.held import Origin
+from why502.logs.join import Suspects
 from why502.logs.lines import Window
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts
-from why502.logs.scan.line_format import Form
-from why502.logs.scan.reading import Reader, is_request, zone
+from why502.logs.scan.line_format import Form, Parse
+from why502.logs.scan.reading import Reader, is_request
+from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
@@ -25,8 +30,10 @@ _FITTING = 0.3  # share of a sample that the compiled reader must read
 class Session:
     """Reads one part after the other into one sum. Each thread has its own; their sums are added up by `absorb`."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None) -> None:
         self.ask = ask
+        self.zone = zone or zone_of(ask.localtime)
+        self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
         self._compiled: dict[Form, native.Reader | None] = {}
 
@@ -35,16 +42,32 @@ class Session:
 
         When `progress` raises KeyboardInterrupt, what was read until then counts, and that it is not all.
         """
-        before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
             with open_(part.path) as stream:
-                Reader(self, part, progress).read(stream)
+                return self.take(stream, part, progress)
+        except HostError as error:
+            return 0, 0, error.reason
+        except READ_ERRORS as error:
+            return 0, 0, _why(error)
+
+    def take(
+        self,
+        stream: BinaryIO,
+        part: Part,
+        progress: Progress = lambda _: None,
+        origin: Origin | None = None,
+        parse: Parse | None = None,
+    ) -> tuple[int, int, str]:
+        """Read a part of an open stream, and return the same. `parse`: in place of the form's parser."""
+        before, unfit, reason = self._lines(), self.counts.unfit, ""
+        try:
+            Reader(self, part, progress, origin, parse).read(stream)
         except KeyboardInterrupt:
             self.counts.is_partial = True
         except HostError as error:
             reason = error.reason
         except READ_ERRORS as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
+            reason = _why(error)
         return self._lines() - before, self.counts.unfit - unfit, reason
 
     def total(self, most: int = MOST_KEYS) -> Counts:
@@ -74,7 +97,10 @@ class Session:
         if form not in self._compiled:
             if len(self._compiled) >= _MOST_READERS:
                 self._flush(next(iter(self._compiled)), MOST_KEYS)
-            self._compiled[form] = _reader(form, self.ask, sample())
+            reader = _reader(form, self.ask, self.zone, sample())
+            if reader is not None:
+                reader.suspect(self.suspects)
+            self._compiled[form] = reader
         return self._compiled[form]
 
     def check(self) -> None:
@@ -90,17 +116,28 @@ class Session:
         return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
 
 
-def _reader(form: Form, ask: Ask, sample: bytes) -> native.Reader | None:
+def _why(error: Exception) -> str:
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
+
+
+def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader | None:
     """Return the compiled reader of a form whose layout says of the sample what Python says."""
     if not ask.is_fast or native.loaded() is None:
         return None
     most = 1 << 31 if ask.is_exact else 0
     for made in layout.of_form(form):
         with contextlib.suppress(native.ReaderError):
-            local = zone(ask.localtime)
             if _agrees(made, sample, Window(ask.since, ask.until, local)):
                 return native.Reader(
-                    made, since=ask.since, until=ask.until, zone=local, only=ask.only, is_exact=ask.is_exact, most=most
+                    made,
+                    since=ask.since,
+                    until=ask.until,
+                    zone=local,
+                    only=ask.only,
+                    is_exact=ask.is_exact,
+                    is_careful=bool(ask.most_held),
+                    has_paths=ask.is_summary,
+                    most=most,
                 )
     return None
 

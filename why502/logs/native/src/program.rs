@@ -105,6 +105,10 @@ pub struct Program {
     pub is_escaped: bool, // a quote behind a backslash does not end a value
     pub is_bare: bool,    // addresses are names, of which none is told apart
     pub is_good: bool,    // only requests that did not fail are read: what failed means what numbers tell, which Python reads
+    pub is_careful: bool, // what may have failed is left
+    pub has_paths: bool,  // what was answered is counted by path
+    pub leaves: Vec<u32>, // statuses that are left then
+    pub step: i64,        // seconds that refusals of a path are counted by
     pub has_hex: bool,    // `\\x41` in a request is one byte
     pub is_addressed: bool, // only lines with an address are read
     pub has_port: bool,   // of clients
@@ -126,7 +130,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 impl Program {
     /// Return the program of a description; None where it cannot be carried out.
     pub fn parse(text: &str) -> Option<Program> {
-        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], ..Default::default() };
+        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], step: 1, ..Default::default() };
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words.get(at)?.parse::<i64>().ok();
@@ -139,6 +143,10 @@ impl Program {
                 "escaped" => program.is_escaped = true,
                 "bare" => program.is_bare = true,
                 "good" => program.is_good = true,
+                "careful" => program.is_careful = true,
+                "paths" => program.has_paths = true,
+                "leave" => program.leaves.push(number(1)? as u32),
+                "step" => program.step = number(1)?.max(1),
                 "hex" => program.has_hex = true,
                 "addressed" => program.is_addressed = true,
                 "port" => program.has_port = true,

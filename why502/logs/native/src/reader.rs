@@ -1,11 +1,12 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{find, find_feed, holds, is_word, word, PAD};
+use crate::find::{contains, find, find_feed, holds, is_word, word, PAD};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
 use crate::small::{Map, Pool};
-use crate::values::{bucket, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, checksum, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
 const ATTEMPTS: usize = 8;
@@ -15,6 +16,9 @@ const SAMPLE: usize = 8192;
 const LONGEST_CLIENT: usize = 64;
 const LONGEST_SERVER: usize = 255;
 const LONGEST_ADDRESS: usize = 512;
+const REFUSED: u32 = 400; // and above: statuses whose times are told by path
+const CLIENTS: usize = 8; // that are told apart by path
+const AGENT: &[u8] = b"why502-probe"; // our own requests, which are nobody's
 const NO_TIME: u64 = u64::MAX;
 const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
 
@@ -62,6 +66,9 @@ struct Pending {
     total: u64,
     status: u32,
     failed: bool,
+    at: i64,
+    server_at: Place,
+    caller: u32, // mark of the client, where it was refused
 }
 
 pub struct Reader {
@@ -74,6 +81,9 @@ pub struct Reader {
     pub clients: Names,
     pub servers: Names,
     tries: Names,
+    paths: Names, // status, server, zero, route
+    hot: HashSet<i64>,   // seconds in which a line may belong to an error that was told elsewhere
+    marks: HashSet<u32>, // and the checksums of such requests
     shapes: Names,
     all_shapes: Vec<Shape>,
     samples: Vec<u8>,
@@ -107,6 +117,9 @@ impl Reader {
             clients: Names::new(most, seed),
             servers: Names::new(few, seed),
             tries: Names::new(few, seed),
+            paths: Names::new(few, seed),
+            hot: HashSet::new(),
+            marks: HashSet::new(),
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
             samples: Vec::new(),
@@ -128,10 +141,11 @@ impl Reader {
     /// Count the lines in the first `length` bytes of a text, which end with a line feed; PAD bytes follow. See `rejected` for the rest.
     pub fn scan(&mut self, text: &[u8], length: usize) {
         self.rejected.clear();
+        let has_own = contains(&text[..length], AGENT);
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
-            if end > at && self.line(text, at, end, may_be_escaped).is_none() {
+            if end > at && ((has_own && contains(&text[at..end], AGENT)) || self.line(text, at, end, may_be_escaped).is_none()) {
                 self.rejected.push(at as u32);
                 self.rejected.push(end as u32 + 1);
             }
@@ -183,7 +197,7 @@ impl Reader {
         }
         let code = status(code)?;
         let failed = is_failure(code);
-        if program.is_good && failed {
+        if (program.is_good && failed) || (program.is_careful && (failed || program.leaves.contains(&code))) {
             return None;
         }
         for (role, begin) in &program.expects {
@@ -204,7 +218,13 @@ impl Reader {
         if may_be_escaped && [CLIENT, SERVER, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
+        if !self.hot.is_empty() && self.hot.contains(&at) && is_suspect(text, &spans, program, &self.marks, may_be_escaped) {
+            return None;
+        }
         let number = read_attempts(text, &spans, program, code, &mut attempts)?;
+        if program.is_careful && attempts[..number].iter().any(|attempt| attempt.failed) {
+            return None;
+        }
         let mut total = match spans[TOTAL] {
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
@@ -227,7 +247,7 @@ impl Reader {
         let minute = at.div_euclid(60);
         self.count_shape(shape, minute, 1);
         for (number, attempt) in attempts[..number].iter().enumerate() {
-            self.count_try(text, shape, number, attempt, failed, minute);
+            self.count_try(text, shape, number, attempt, failed, at);
         }
         self.lines += 1;
         self.first = self.first.min(at);
@@ -248,7 +268,11 @@ impl Reader {
         let client = self.clients.key_in(text, client_at.0 as usize, client_at.1 as usize);
         self.clients.prefetch_slot(&client);
         let client_at = Place { source, begin: client_at.0, end: client_at.1 };
-        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed });
+        let server_at = Place { source, begin: spans[SERVER].0, end: spans[SERVER].1 };
+        let is_refused = self.program.has_paths && code >= REFUSED;
+        let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
+        let batched = Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed, at, server_at, caller };
+        self.batch.push(batched);
         Some(())
     }
 
@@ -336,7 +360,7 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, minute: i64) {
+    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) {
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
         let place = match self.tries.known(&key, length) {
@@ -349,17 +373,29 @@ impl Reader {
                 self.tries.number(&key, &name)
             }
         };
+        self.tries.lasts[place] = self.tries.lasts[place].max(at);
         let name = &mut self.tries.all[place];
         name.total += 1;
         for (whose, value) in attempt.times.iter().enumerate() {
             if *value != NO_TIME {
-                let at = if self.program.is_exact { *value } else { bucket(*value) };
-                self.pool.add(&mut name.times, (whose as u64) << 34 | at, 1);
+                let time = if self.program.is_exact { *value } else { bucket(*value) };
+                self.pool.add(&mut name.times, (whose as u64) << 34 | time, 1);
             }
         }
         if failed || attempt.failed {
-            self.pool.add(&mut name.fails, minute as u64, 1);
+            self.pool.add(&mut name.fails, at.div_euclid(60) as u64, 1);
         }
+    }
+
+    /// Leave the healthy lines of these requests in these seconds.
+    pub fn suspect(&mut self, seconds: &[i64], marks: &[u32]) {
+        self.hot.extend(seconds);
+        self.marks.extend(marks);
+    }
+
+    /// From now on, read what failed as well.
+    pub fn relax(&mut self) {
+        self.program.is_careful = false;
     }
 
     /// Count the names of the batch.
@@ -370,6 +406,7 @@ impl Reader {
             self.routes.prefetch_name(&line.route);
             self.clients.prefetch_name(&line.client);
         }
+        let mut path = Vec::new();
         for line in &mut batch {
             let text = |place: Place| {
                 let source = match place.source {
@@ -381,6 +418,24 @@ impl Reader {
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
             self.pool.prefetch(self.routes.all[line.number as usize].times);
+            if self.program.has_paths {
+                path.clear();
+                path.extend_from_slice(&(line.status as u16).to_le_bytes());
+                path.extend_from_slice(text(line.server_at));
+                path.push(0);
+                path.extend_from_slice(text(line.route_at));
+                let key = self.paths.key(&path);
+                let number = self.paths.number(&key, &path);
+                self.paths.lasts[number] = self.paths.lasts[number].max(line.at);
+                let name = &mut self.paths.all[number];
+                name.total += 1;
+                if line.status >= REFUSED {
+                    self.pool.add(&mut name.fails, (line.at - line.at.rem_euclid(self.program.step)) as u64, 1);
+                    if self.pool.items(name.times).count() < CLIENTS {
+                        self.pool.add(&mut name.times, line.caller as u64, 1);
+                    }
+                }
+            }
             if line.client_at.end != 0 {
                 line.client_number = self.clients.number(&line.client, text(line.client_at)) as u32;
             }
@@ -415,6 +470,9 @@ impl Reader {
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
         }
+        if self.paths.is_full() {
+            self.paths.prune(&mut self.pool);
+        }
     }
 
     /// Add what another reader of the same program counted.
@@ -425,6 +483,7 @@ impl Reader {
         self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
         self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
         self.servers.absorb(&other.servers, &mut self.pool, &other.pool);
+        self.paths.absorb(&other.paths, &mut self.pool, &other.pool);
         let mut numbers = Vec::new();
         for (name, shape) in other.shapes.all.iter().zip(&other.all_shapes) {
             let text = other.shapes.text(name).to_vec();
@@ -441,7 +500,7 @@ impl Reader {
                 self.pool.add(&mut self.all_shapes[number].minutes, shape.minute as u64, shape.count);
             }
         }
-        for name in &other.tries.all {
+        for (name, last) in other.tries.all.iter().zip(&other.tries.lasts) {
             let mut text = other.tries.text(name).to_vec();
             let number = match numbers.get(u16::from_le_bytes([text[0], text[1]]) as usize) {
                 Some(number) => *number,
@@ -450,6 +509,7 @@ impl Reader {
             text[..2].copy_from_slice(&number.to_le_bytes());
             let key = self.tries.key(&text[3..]).with((number as u64) << 8 | text[2] as u64);
             let place = self.tries.number(&key, &text);
+            self.tries.lasts[place] = self.tries.lasts[place].max(*last);
             let mine = &mut self.tries.all[place];
             mine.total += name.total;
             self.pool.absorb(&mut mine.times, &other.pool, name.times);
@@ -472,9 +532,10 @@ impl Reader {
             put_map(out, &self.pool, shape.minutes);
         }
         out.push(self.tries.all.len() as u64);
-        for name in &self.tries.all {
+        for (name, last) in self.tries.all.iter().zip(&self.tries.lasts) {
             put(out, blob, self.tries.text(name));
             out.push(name.total);
+            out.push(*last as u64);
             put_map(out, &self.pool, name.times);
             put_map(out, &self.pool, name.fails);
         }
@@ -489,7 +550,28 @@ impl Reader {
                 put_map(out, &self.pool, name.fails);
             }
         }
+        out.push(self.paths.all.len() as u64);
+        for (name, last) in self.paths.all.iter().zip(&self.paths.lasts) {
+            put(out, blob, self.paths.text(name));
+            out.extend_from_slice(&[name.total, *last as u64]);
+            put_map(out, &self.pool, name.times);
+            put_map(out, &self.pool, name.fails);
+        }
     }
+}
+
+/// Return whether a request may be one that an error tells of.
+fn is_suspect(text: &[u8], spans: &Spans, program: &Program, marks: &HashSet<u32>, may_be_escaped: bool) -> bool {
+    let (first, second) = if program.has[REQUEST] { (of(text, spans[REQUEST]), None) } else { (of(text, spans[METHOD]), Some(of(text, spans[URI]))) };
+    if may_be_escaped && (holds(first, b'\\') || holds(second.unwrap_or(b""), b'\\')) {
+        return true;
+    }
+    let request = match second {
+        Some(uri) => [first, b" ", uri].concat(),
+        None => first.to_vec(),
+    };
+    let end = request.windows(6).rposition(|part| part == b" HTTP/").filter(|end| *end > 0).unwrap_or(request.len());
+    marks.contains(&checksum(&request[..end]))
 }
 
 fn put(out: &mut Vec<u64>, blob: &mut Vec<u8>, text: &[u8]) {
