@@ -22,11 +22,11 @@ check:
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "not real and not machine"
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "not real and not machine and not thorough"
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine" --reruns 2 -rR
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine or thorough" --reruns 2 -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack

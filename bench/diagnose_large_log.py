@@ -55,8 +55,10 @@ summary, gaps = summarise(
     datetime.fromisoformat(since), datetime.fromisoformat(until), patience_s=300,
 )
 took = time.perf_counter() - started
-print(json.dumps({"took_s": took, "peak_mb": int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024, "requests": summary.requests,
-    "failures": sum(count for status, count in summary.by_status.items() if status >= "499"), "kinds": len(summary.tallies), "gaps": [gap.reason for gap in gaps]}))
+peak_kb = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+print(json.dumps({"took_s": took, "peak_mb": peak_kb / 1024, "requests": summary.requests,
+    "failures": sum(count for status, count in summary.by_status.items() if status >= "499"), "kinds": len(summary.tallies),
+    "gaps": [gap.reason for gap in gaps]}))
 """
 
 
@@ -64,8 +66,10 @@ def access_line(at: datetime, number: int, *, fails: bool) -> bytes:
     """Return one line of FORMAT."""
     status, header = ("502", "-") if fails else ("200", f"0.{number % 300:03d}")
     return (
-        f'10.0.{number % 7}.{number % 250} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/items/{number % 5000}?page={number % 9} HTTP/1.1" '
-        f'{status} 1234 "https://example.com/" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML) Chrome/120.0 Safari/537.36" '
+        f'10.0.{number % 7}.{number % 250} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/items/{number % 5000}?page={number % 9} '
+        'HTTP/1.1" '
+        f'{status} 1234 "https://example.com/" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML) Chrome/120.0 '
+        'Safari/537.36" '
         f'ua="127.0.0.1:3001" us="{status}" uct="{header}" uht="{header}" urt="0.{number % 300:03d}" rt=0.{number % 300:03d}\n'
     ).encode()
 
@@ -74,7 +78,8 @@ def error_line(at: datetime, number: int) -> bytes:
     """Return the error line of the same request."""
     path = f"/api/items/{number % 5000}?page={number % 9}"
     return (
-        f"{at:%Y/%m/%d %H:%M:%S} [error] 71#71: *{number} connect() failed (111: Connection refused) while connecting to upstream, "
+        f"{at:%Y/%m/%d %H:%M:%S} [error] 71#71: *{number} connect() failed (111: Connection refused) while connecting to "
+        "upstream, "
         f'client: 10.0.{number % 7}.{number % 250}, server: example.com, request: "GET {path} HTTP/1.1", '
         f'upstream: "http://127.0.0.1:3001{path}", host: "example.com"\n'
     ).encode()
@@ -191,15 +196,18 @@ def main() -> None:
         for label, run in (("1 MB + 1 MB", small), (f"{asked.access_mb} MB + {asked.error_mb} MB", large)):
             print(
                 f"{label:>18}: summary {run['took_s'] * 1000:6.0f} ms (±{run['spread_s'] * 1000:.0f}), with start-up "
-                f"{run['whole_s'] * 1000:6.0f} ms, peak {run['peak_mb']:.0f} MB, {run['requests']} requests, {run['failures']} failures"
+                f"{run['whole_s'] * 1000:6.0f} ms, peak {run['peak_mb']:.0f} MB, {run['requests']} requests, "
+                f"{run['failures']} failures"
             )
         mine, theirs = best_command(directory / "small", asked.runs), best_command(directory / "large", asked.runs)
         print(
             f"why502 diagnose --no-probe: {mine['took_s'] * 1000:.0f} ms, peak {mine['peak_mb']:.0f} MB with the small logs; "
-            f"{theirs['took_s'] * 1000:.0f} ms, peak {theirs['peak_mb']:.0f} MB with the large ones: ratio {theirs['took_s'] / mine['took_s']:.2f}"
+            f"{theirs['took_s'] * 1000:.0f} ms, peak {theirs['peak_mb']:.0f} MB with the large ones: ratio "
+            f"{theirs['took_s'] / mine['took_s']:.2f}"
         )
         print(
-            f"ratio {large['took_s'] / small['took_s']:.2f} (summary), {large['whole_s'] / small['whole_s']:.2f} (with start-up); wanted: at most 1.3"
+            f"ratio {large['took_s'] / small['took_s']:.2f} (summary), {large['whole_s'] / small['whole_s']:.2f} (with "
+            "start-up); wanted: at most 1.3"
         )
 
 

@@ -1,8 +1,10 @@
-"""What `why502 collect` and `why502 diagnose` cost on a machine with every component: systemd, supervisord, pm2, gunicorn, two PHP-FPM.
+"""What `why502 collect` and `why502 diagnose` cost on a machine with every component: systemd, supervisord, pm2, gunicorn,
+two PHP-FPM.
 
     python bench/diagnose_machine.py [TIMES]
 
-Prints the best and the worst wall time of several runs, and the largest memory; as root, where a container boots (systemd-nspawn).
+Prints the best and the worst wall time of several runs, and the largest memory; as root, where a container boots
+(systemd-nspawn).
 """
 
 from __future__ import annotations

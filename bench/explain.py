@@ -1,8 +1,10 @@
-"""How fast lines are explained, against the floor of the language: a bare loop that runs one expression on each line of the same file.
+"""How fast lines are explained, against the floor of the language: a bare loop that runs one expression on each line
+of the same file.
 
     python bench/explain.py [LINES] [FILE]
 
-Prints the seconds of both, their ratio, the largest memory; and the time of `why502 explain LINE` against that of the bare imports.
+Prints the seconds of both, their ratio, the largest memory; and the time of `why502 explain LINE` against that of the bare
+imports.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ from pathlib import Path
 
 BARE = """
 import re, sys, time
-pattern = re.compile(r'(?P<at>\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d) \\[(?P<level>\\w+)\\] (?P<pid>\\d+)#(?P<tid>\\d+): (?:\\*(?P<connection>\\d+) )?(?P<message>[^,]*)(?:, client: (?P<client>[^,]*), server: (?P<server>[^,]*))?(?:, request: "(?P<request>[^"]*)")?(?:, upstream: "(?P<upstream>[^"]*)")?(?:, host: "(?P<host>[^"]*)")?')
+pattern = re.compile(
+    r'(?P<at>\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d) \\[(?P<level>\\w+)\\] (?P<pid>\\d+)#(?P<tid>\\d+): '
+    r'(?:\\*(?P<connection>\\d+) )?'
+    r'(?P<message>[^,]*)(?:, client: (?P<client>[^,]*), server: (?P<server>[^,]*))?'
+    r'(?:, request: "(?P<request>[^"]*)")?(?:, upstream: "(?P<upstream>[^"]*)")?(?:, host: "(?P<host>[^"]*)")?')
 started = time.perf_counter()
 n = 0
 with open(sys.argv[1], encoding="utf-8", errors="surrogateescape") as lines:
@@ -46,31 +52,39 @@ def lines(count: int) -> Iterator[str]:
     for at in range(count):
         head = f"2026/11/20 {at // 36000 % 24:02d}:{at // 600 % 60:02d}:{at // 10 % 60:02d} "
         pid = f"{chance.randrange(900, 999)}#0: *{at} "
-        client = f"client: 10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}, server: shop{chance.randrange(20)}.example.com"
+        client = (
+            f"client: 10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}, server: "
+            f"shop{chance.randrange(20)}.example.com"
+        )
         uri = f"/items/{chance.randrange(100000)}?page={chance.randrange(50)}"
         kind = chance.random()
         if kind < 0.8:
             message, peer = chance.choice(MESSAGES), f"10.0.0.{chance.randrange(2, 40)}:{chance.choice((3000, 8080))}"
             yield (
-                f'{head}[error] {pid}{message}, {client}, request: "GET {uri} HTTP/1.1", upstream: "http://{peer}{uri}", host: "shop.example.com"'
+                f'{head}[error] {pid}{message}, {client}, request: "GET {uri} HTTP/1.1", upstream: "http://{peer}{uri}", '
+                'host: "shop.example.com"'
             )
         elif kind < 0.88:
             yield (
-                f'{head}[error] {pid}open() "/var/www/html/img{chance.randrange(5000)}.png" failed (2: No such file or directory), {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
+                f'{head}[error] {pid}open() "/var/www/html/img{chance.randrange(5000)}.png" failed (2: No such file or '
+                f'directory), {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
             )
         elif kind < 0.92:
             yield (
-                f'{head}[error] {pid}limiting requests, excess: {chance.randrange(1, 60)}.{chance.randrange(1000):03d} by zone "one", {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
+                f"{head}[error] {pid}limiting requests, excess: {chance.randrange(1, 60)}.{chance.randrange(1000):03d} by "
+                f'zone "one", {client}, request: "GET {uri} HTTP/1.1", host: "shop.example.com"'
             )
         elif kind < 0.96:
             yield (f"{head}[info] {pid}client {chance.randrange(200)}.1.2.3 closed keepalive connection")
         elif kind < 0.98:
             yield (
-                f'{head}[warn] {pid}a client request body is buffered to a temporary file /var/lib/nginx/body/{at:010d}, {client}, request: "POST {uri} HTTP/1.1", host: "shop.example.com"'
+                f"{head}[warn] {pid}a client request body is buffered to a temporary file /var/lib/nginx/body/{at:010d}, "
+                f'{client}, request: "POST {uri} HTTP/1.1", host: "shop.example.com"'
             )
         else:
             yield (
-                f"[Fri Nov 20 22:50:10.981497 2026] [proxy:error] [pid {chance.randrange(9)}:tid {at}] (111)Connection refused: AH00957: http: attempt to connect to 127.0.0.1:9953 (127.0.0.1:9953) failed"
+                f"[Fri Nov 20 22:50:10.981497 2026] [proxy:error] [pid {chance.randrange(9)}:tid {at}] (111)Connection "
+                "refused: AH00957: http: attempt to connect to 127.0.0.1:9953 (127.0.0.1:9953) failed"
             )
 
 

@@ -2,8 +2,8 @@
 
     python bench/scale.py [group|hosts|processes] [NUMBER]
 
-Each scene is an nginx in network, process and mount namespaces of its own, with everything in it gone afterwards. Prints wall time,
-processor time and memory of a run without and with probes. Needs root, unshare and nginx.
+Each scene is an nginx in network, process and mount namespaces of its own, with everything in it gone afterwards. Prints wall
+time, processor time and memory of a run without and with probes. Needs root, unshare and nginx.
 """
 
 from __future__ import annotations

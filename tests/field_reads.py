@@ -28,6 +28,18 @@ class Program:
     results: dict[str, list[ast.expr | None]] = field(default_factory=dict)  # of functions, by name
     values: dict[str, list[ast.expr]] = field(default_factory=dict)  # annotations of module variables, by name
     aliases: dict[str, ast.expr] = field(default_factory=dict)
+    _definers: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # of an attribute: the answers of definers()
+
+    def definers(self, name: str) -> dict[str, set[str]]:
+        """Return the classes that have an attribute, and which of them and their bases define it."""
+        if name not in self._definers:
+            found = {cls: self._defining(cls, name) for cls in self.annotations}
+            self._definers[name] = {cls: those for cls, those in found.items() if those}
+        return self._definers[name]
+
+    def _defining(self, cls: str, name: str) -> set[str]:
+        own = {cls} if name in self.annotations.get(cls, {}) else set()
+        return own.union(*(self._defining(base, name) for base in self.bases.get(cls, ())))
 
     def attribute(self, cls: str, name: str) -> ast.expr | None:
         """Return the annotation of an attribute of a class or of its bases."""
@@ -111,10 +123,11 @@ class _Scope:
 
     def run(self, body: list[ast.stmt]) -> Iterator[Read]:
         """Yield what statements read. Names are settled first, in two rounds, so that order does not matter."""
+        own = list(self._own(body))
         for _ in range(2):
-            for node in self._own(body):
+            for node in own:
                 self._bind(node)
-        for node in self._own(body):
+        for node in own:
             if isinstance(node, ast.FunctionDef | ast.Lambda):
                 continue
             yield from self._read(node)
@@ -259,17 +272,9 @@ class _Scope:
                     yield from self._of(owners, str(name))
 
     def _of(self, owners: frozenset[str], name: str) -> Iterator[Read]:
-        for owner in owners or self.watched:
-            if owner not in self.known.annotations:
-                continue
-            for cls in self._family(owner):
-                if name in self.known.annotations.get(cls, {}):
-                    yield cls, name
-
-    def _family(self, cls: str) -> Iterator[str]:
-        yield cls
-        for base in self.known.bases.get(cls, ()):
-            yield from self._family(base)
+        definers = self.known.definers(name)
+        for owner in (owners or self.watched) & definers.keys():
+            yield from ((cls, name) for cls in definers[owner])
 
 
 def names_in(tree: ast.AST) -> frozenset[str]:
@@ -281,7 +286,9 @@ def names_in(tree: ast.AST) -> frozenset[str]:
 
 
 def imports_of(tree: ast.Module) -> frozenset[str]:
-    """Return the modules that a module imports, and the names in them, which may be modules: `a.b` and `a.b.c` of `from a.b import c`."""
+    """Return the modules that a module imports, and the names in them, which may be modules:
+    `a.b` and `a.b.c` of `from a.b import c`.
+    """
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,8 +1,10 @@
-"""Ends what a test run leaves behind, however the run itself ends, also by SIGKILL. Usage: janitor.py, directories on standard input.
+"""Ends what a test run leaves behind, however the run itself ends, also by SIGKILL.
 
-When its standard input is closed, it kills every process that has one of the directories in its command line, works below it, or has a
-file open there (nginx's workers), with all their children; says which, and ends with status 1 where there were any. The first
-directory is removed.
+Usage: janitor.py, directories on standard input.
+
+When its standard input is closed, it kills every process that has one of the directories in its command line, works below it, or
+has a file open there (nginx's workers), with all their children; says which, and ends with status 1 where there were any. The
+first directory is removed.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def main() -> int:
 
 
 def left_behind(directories: list[str]) -> Iterator[int]:
-    """Yield the processes that belong to one of the directories, and all below them; not those that have ended and wait to be reaped."""
+    """Yield the processes that belong to one of the directories, and all below them;
+    not those that have ended and wait to be reaped.
+    """
     parents = {int(path.name): parent for path in Path("/proc").iterdir() if path.name.isdigit() for parent in _parent(path)}
     own = {pid for pid in parents if pid != os.getpid() and any(_belongs(pid, directory) for directory in directories)}
     for pid in parents:

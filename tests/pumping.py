@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
 from types import FrameType
@@ -71,6 +72,7 @@ def compiled_at_import() -> list[Expression]:
     ]
 
 
+@cache
 def written_in_calls() -> tuple[list[Expression], list[str]]:
     """Return the expressions that stand in calls such as `re.search("…", text)`, and where one is put together at call time."""
     found: list[Expression] = []
@@ -139,9 +141,15 @@ class _Tree:
         self.is_text = isinstance(pattern, str)
         self.root = _parser.parse(pattern, flags & ~int(re.UNICODE) if isinstance(pattern, str) else flags)
         self.flags = flags
+        self._chars: dict[int, tuple[Any, str]] = {}  # by the identity of a node, and the node
 
     def chars(self, node: Any) -> str:
         """Return the characters of the alphabet that a one-character node takes."""
+        if id(node) not in self._chars:
+            self._chars[id(node)] = (node, self._chars_of(node))
+        return self._chars[id(node)][1]
+
+    def _chars_of(self, node: Any) -> str:
         own = [chr(value) for value in _literals(node) if value < 256 or self.is_text]
         sub = _parser.SubPattern(self.root.state, [node])
         taker = _compiler.compile(sub, self.flags)
@@ -173,6 +181,12 @@ class _Tree:
             elif operation is _constants.ASSERT and value[0] > 0 and node is nodes[-1]:
                 out += self.sample(value[1], long)
         return out
+
+
+@lru_cache(maxsize=1)
+def _tree(pattern: str | bytes, flags: int) -> _Tree:
+    """Return the tree of an expression; its attacks are made several times in a row."""
+    return _Tree(pattern, flags)
 
 
 def _literals(node: Any) -> Iterator[int]:
@@ -211,7 +225,7 @@ def _repetitions(tree: _Tree, nodes: Any, before: tuple[str, ...]) -> Iterator[t
 
 def attacks(pattern: str | bytes, flags: int, size: int) -> Iterator[str]:
     """Yield texts of about `size` characters that make an expression try as much as it can."""
-    tree = _Tree(pattern, flags)
+    tree = _tree(pattern, flags)
 
     def fill(unit: str) -> str:
         return unit * (size // len(unit) + 1) if unit else ""
@@ -298,8 +312,8 @@ def slowest(
 ) -> tuple[float, str] | None:
     """Return the time and the start of an attack of `full` characters that takes longer than the limit; None where none does.
 
-    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as long takes sixteen times as long
-    where the growth is quadratic.
+    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as
+    long takes sixteen times as long where the growth is quadratic.
     """
     made = re.compile(expression.pattern, expression.flags)
     every = sum(1 for _ in attacks(expression.pattern, expression.flags, 64))

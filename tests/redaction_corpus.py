@@ -87,7 +87,9 @@ FIRST_RUN = """\
 
 
 def figures(seeds: int = 5) -> str:
-    """Return the table of docs/redaction.md: spellings that are masked, and look-alikes that are, over values of several draws."""
+    """Return the table of docs/redaction.md: spellings that are masked, and look-alikes that are,
+    over values of several draws.
+    """
     from why502.redaction import redact
 
     spellings = [item for seed in range(seeds) for item in read("secrets.txt", seed=seed)]

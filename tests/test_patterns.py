@@ -49,7 +49,7 @@ def check(each: Expression, attacks: int) -> tuple[float, str] | None:
     return slowest(each, LIMIT_S * slowness(), attacks)
 
 
-@pytest.mark.parametrize("attacks", [FEW, pytest.param(ATTACKS, marks=pytest.mark.real)])
+@pytest.mark.parametrize("attacks", [FEW, pytest.param(ATTACKS, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("part", range(4))
 def test_no_expression_takes_longer_than_its_text(part: int, attacks: int) -> None:
     every = expressions()

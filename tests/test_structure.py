@@ -1,7 +1,7 @@
 """The structure that CONTRIBUTING promises: no module needs itself, and what is private to a module is used there alone.
 
-And its rule of values: what crosses JSON is a `Value`, what does not is a dataclass with slots, and a tuple with names is only a key of a
-dictionary that is asked for every line of a log.
+And its rule of values: what crosses JSON is a `Value`, what does not is a dataclass with slots, and a tuple with names is only a
+key of a dictionary that is asked for every line of a log.
 """
 
 from __future__ import annotations

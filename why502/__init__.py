@@ -68,9 +68,11 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
 
 
 def lint(*paths: str, nginx_version: str = "") -> tuple[Risk, ...]:
-    """Return the risks in configuration files and directories, in the order of the files; those that a comment accepts are left out.
+    """Return the risks in configuration files and directories, in the order of the files;
+    those that a comment accepts are left out.
 
-    `nginx_version`: that of the nginx that will run it ("1.22.1"); "" is the newest. Raises Why502Error where a path cannot be read.
+    `nginx_version`: that of the nginx that will run it ("1.22.1"); "" is the newest. Raises Why502Error where a path cannot be
+    read.
     """
     from pathlib import Path
 
@@ -93,8 +95,8 @@ def plan(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None) -> 
 def apply(plan: Plan, snapshot: Snapshot, *, state: str | None = None) -> Entry:
     """Carry out a plan on this machine; return its journal entry, whose phase is "kept", or "reverted" where it did not help.
 
-    `state`: the directory of backups and journal, /var/lib/why502 for root. Raises Why502Error where nothing was changed, and for a
-    snapshot that `collect` did not return: one of a bundle is of another machine.
+    `state`: the directory of backups and journal, /var/lib/why502 for root. Raises Why502Error where nothing was changed, and for
+    a snapshot that `collect` did not return: one of a bundle is of another machine.
     """
     from why502.fix import journal
     from why502.fix.repair import repair

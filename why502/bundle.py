@@ -1,7 +1,7 @@
 """Bundles: a compressed file that contains a snapshot and can be diagnosed anywhere. Secrets are removed before it is written.
 
-The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/2", "why502": VERSION, "snapshot": {…}}. There is nothing to
-unpack into a directory, so no path in it is ever used as one.
+The file is gzip (RFC 1952) of one JSON object: {"schema": "why502.bundle/2", "why502": VERSION, "snapshot": {…}}. There is
+nothing to unpack into a directory, so no path in it is ever used as one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _decoded(text: bytes, name: str) -> Snapshot:
 
 
 def _lean(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with the peers of a group written once, in the group: thousands of routes may lead to thousands of peers."""
+    """Return the snapshot with the peers of a group written once, in the group:
+    thousands of routes may lead to thousands of peers.
+    """
 
     def lean(proxy: Proxy) -> Proxy:
         groups = _groups(proxy)

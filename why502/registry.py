@@ -1,4 +1,6 @@
-"""Finds the parts of products by their directories: `gateways/haproxy/codes.py`, `backends/puma/logs.py`, `supervisors/pm2/manager.py`."""
+"""Finds the parts of products by their directories: `gateways/haproxy/codes.py`, `backends/puma/logs.py`,
+`supervisors/pm2/manager.py`.
+"""
 
 from __future__ import annotations
 

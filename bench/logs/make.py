@@ -23,7 +23,9 @@ _AGENTS = [
     for n in range(16)
 ] + [f"curl/7.{n}.0" for n in range(4)]
 _TARGETS = [f"10.0.0.{n}:8080" for n in range(1, 9)]
-_NAMES = "users orders items carts search login logout images reports health status news tags teams files posts pages rates plans jobs".split()
+_NAMES = (
+    "users orders items carts search login logout images reports health status news tags teams files posts pages rates plans jobs"
+).split()
 
 
 def tails(rng: random.Random, count: int, failures: float, bad: str | None = None) -> list[bytes]:
@@ -50,7 +52,8 @@ def tails(rng: random.Random, count: int, failures: float, bad: str | None = Non
             status = 404
             fields = fields.replace(" 200 ", " 404 ")
         found.append(
-            f'{client} - - [\0] "{rng.choice(("GET", "GET", "GET", "POST"))} {path} HTTP/1.1" {status} {rng.randrange(200, 40000)} '
+            f'{client} - - [\0] "{rng.choice(("GET", "GET", "GET", "POST"))} {path} HTTP/1.1" {status} '
+            f"{rng.randrange(200, 40000)} "
             f'"https://www.example.com/{name}" "{rng.choice(_AGENTS)}" {fields}\n'.encode()
         )
     return found

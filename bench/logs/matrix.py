@@ -2,9 +2,9 @@
 
     python bench/logs/matrix.py [--lines 1000000] [--runs 3] [--format NAME…] [--shape NAME…] [--directory DIR]
 
-The logs are written by tests/truth, which knows nothing of the reader. gawk counts one status, as the one-liner of many guides does, and
-why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of each line. Needs
-gawk and jq (Debian packages). A ratio over 1 is: so many times as fast.
+The logs are written by tests/truth, which knows nothing of the reader. gawk counts one status, as the one-liner of many guides
+does, and why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of
+each line. Needs gawk and jq (Debian packages). A ratio over 1 is: so many times as fast.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main() -> None:
     asked = parser.parse_args()
     worst = (float("inf"), "")
     print(
-        f"{asked.lines} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; why502's and gawk's least wall and processor time"
+        f"{asked.lines} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; why502's and gawk's least wall and "
+        "processor time"
     )
     for name in asked.format:
         for shape in asked.shape:
@@ -84,7 +85,8 @@ def main() -> None:
                 worst = min(worst, (ratio, f"{name}, {shape}"))
                 jq = f"   jq {best['jq'].wall_s / mine.wall_s:6.1f} ×" if "jq" in best else ""
                 print(
-                    f"{name:<22} {shape:<9} {path.stat().st_size / 1e6:6.0f} MB   why502 {mine.wall_s:6.2f} s ({mine.cpu_s:6.2f})   "
+                    f"{name:<22} {shape:<9} {path.stat().st_size / 1e6:6.0f} MB   why502 {mine.wall_s:6.2f} s "
+                    f"({mine.cpu_s:6.2f})   "
                     f"gawk {its.wall_s:6.2f} s ({its.cpu_s:6.2f})   {ratio:6.2f} ×{jq}",
                     flush=True,
                 )

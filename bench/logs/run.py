@@ -92,7 +92,8 @@ def say(what: str, mine: Took, its: Took, peer: str, wanted: str, *, faster: boo
     ratio = its.wall_s / mine.wall_s if faster else mine.wall_s / its.wall_s
     unit = "× as fast" if faster else "× the time"
     print(
-        f"{what:<24} {mine.wall_s:7.3f} s (processors {mine.cpu_s:6.3f} s)   {peer:<28} {its.wall_s:7.3f} s ({its.cpu_s:6.3f} s)   "
+        f"{what:<24} {mine.wall_s:7.3f} s (processors {mine.cpu_s:6.3f} s)   {peer:<28} {its.wall_s:7.3f} s "
+        f"({its.cpu_s:6.3f} s)   "
         f"{ratio:6.2f} {unit}   (wanted: {wanted})",
         flush=True,
     )
@@ -150,7 +151,8 @@ def main() -> None:
         best = race({"why502": [*WHY502, f"{whole}.gz"], "zcat": f"zcat {whole}.gz | wc -l"}, max(asked.runs // 2, 1))
         say(".gz", best["why502"], best["zcat"], "zcat | wc -l", "at most 1.5", faster=False)
         print(
-            f"peak memory: {peak_mb([*WHY502, str(whole)]):.0f} MB plain, {peak_mb([*WHY502, f'{whole}.gz']):.0f} MB .gz   (wanted: below 300)",
+            f"peak memory: {peak_mb([*WHY502, str(whole)]):.0f} MB plain, {peak_mb([*WHY502, f'{whole}.gz']):.0f} MB .gz   "
+            "(wanted: below 300)",
             flush=True,
         )
         tenth.unlink()

@@ -1,4 +1,7 @@
-"""Bundles that were made to harm: too large, too deep, damaged, or naming files of this machine. Two lines or a diagnosis; nothing else."""
+"""Bundles that were made to harm: too large, too deep, damaged, or naming files of this machine.
+
+Two lines or a diagnosis; nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A stranger's nginx on a machine where root repairs: his program, his configuration, his command line, his journal, his pid file."""
+"""A stranger's nginx on a machine where root repairs: his program, his configuration, his command line, his journal,
+his pid file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an ordinary user can do to keep root's `diagnose` from its answer: time, memory, and managers that speak of root's targets."""
+"""What an ordinary user can do to keep root's `diagnose` from its answer: time, memory,
+and managers that speak of root's targets.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Dead(int):
     log: Path
 
     def failures(self) -> int:
-        """Return how many failures the log holds: ours, and those of other tests' programs that ask every gateway of the machine."""
+        """Return how many failures the log holds: ours, and those of other tests' programs that ask every gateway
+        of the machine.
+        """
         return self.log.read_text().count("connect() failed")
 
 

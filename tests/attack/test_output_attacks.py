@@ -1,4 +1,6 @@
-"""Files that root writes where a stranger may write too: links, pipes, files that are there already, directories that are swapped."""
+"""Files that root writes where a stranger may write too: links, pipes, files that are there already,
+directories that are swapped.
+"""
 
 from __future__ import annotations
 

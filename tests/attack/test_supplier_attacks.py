@@ -1,4 +1,6 @@
-"""What an ordinary user can make root's `diagnose` do by process titles, configurations, logs, sockets and programs of their own."""
+"""What an ordinary user can make root's `diagnose` do by process titles, configurations, logs,
+sockets and programs of their own.
+"""
 
 from __future__ import annotations
 

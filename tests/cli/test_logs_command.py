@@ -242,3 +242,54 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert os.path.exists(path)
+
+
+def test_sql_answers_over_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(500, odd=False))
+    report = json.loads(ask("logs", str(path), "--log-format", TIMED, "--format", "json").out)
+    query = "select status, count(*) as n, max(ended_at) as last from records group by status order by status"
+    answer = ask("logs", str(path), "--log-format", TIMED, "--format", "json", "--sql", query)
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert answer.status == 0
+    assert {str(row["status"]): row["n"] for row in rows} == report["by_status"]
+    assert max(row["last"] for row in rows).replace("+00:00", "Z") == report["last"]
+    table = ask("logs", str(path), "--log-format", TIMED, "--sql", query).out.splitlines()
+    assert table[0].split() == ["status", "n", "last"]
+    assert len(table) == len(rows) + 1
+    failed = ask("logs", str(path), "--log-format", TIMED, "--where", "failed=true", "--sql", "select count(*) from records")
+    assert int(failed.out.split()[-1]) == report["failures"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('/etc/passwd')",
+        "copy records to '{}/stolen.csv'",
+        "attach '{}/stolen.db'",
+        "set enable_external_access = true",
+        "selec",
+        "select nothing from records",
+    ],
+)
+def test_sql_reads_and_writes_nothing_else(tmp_path: Path, query: str) -> None:
+    path = write(tmp_path / "a.log", GOOD * 3 + BAD)
+    answer = ask("logs", str(path), "--sql", query.format(tmp_path))
+    assert answer.status == 2
+    assert TWO_LINES.fullmatch(answer.err)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.log"]
+
+
+def test_what_is_no_field_or_condition_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.log", GOOD * 3 + BAD)
+    for option in (("--by", "no_such_field"), ("--by", "a b"), ("--where", "status"), ("--sql", "select 1", "--format", "html")):
+        answer = ask("logs", str(path), *option)
+        assert (answer.status, bool(TWO_LINES.fullmatch(answer.err))) == (2, True), option
+
+
+def test_a_table_of_any_field(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.log", GOOD * 3 + BAD)
+    answer = ask("logs", str(path), "--by", "path", "--where", "failed=true", "--format", "json")
+    found = json.loads(answer.out)
+    assert (found["by"], found["where"], len(found["rows"])) == ("path", ["failed=true"], 1)
+    assert found["rows"][0]["failures"] == found["failures"] == 1

@@ -1,4 +1,7 @@
-"""Where the result goes: a full disk, a stream that is closed, a device, a directory that is gone. Two lines, never a traceback."""
+"""Where the result goes: a full disk, a stream that is closed, a device, a directory that is gone.
+
+Two lines, never a traceback.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Run in namespaces of its own, as root: a proxy's machine and its backend's, each with nginx or a service and a real sshd; a third is us.
+"""Run in namespaces of its own, as root: a proxy's machine and its backend's, each with nginx or a service and a real sshd;
+a third is us.
 
 usage: two_machines.py FOLDER; writes what several command lines answer, as one JSON object. The three are network and process
 namespaces on one bridge, with the same files, but /etc/nginx, /run and /var/log/nginx of their own.

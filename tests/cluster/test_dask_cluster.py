@@ -1,4 +1,6 @@
-"""A real Dask scheduler with two workers tells the same as one process, bit for bit, also when a worker is killed in the middle."""
+"""A real Dask scheduler with two workers tells the same as one process, bit for bit,
+also when a worker is killed in the middle.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,10 @@ def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
 @needs_root
 @pytest.mark.parametrize("directory", ["/usr/lib", "theirs"])
 def test_a_module_that_is_not_there(nginx: Nginx, directory: str) -> None:
-    """Nothing that could be loaded: the test names it. In a directory of somebody else's it may be there by the time of the test."""
+    """Nothing that could be loaded: the test names it.
+
+    In a directory of somebody else's it may be there by the time of the test.
+    """
     if directory == "theirs":
         theirs = nginx.directory / "theirs"
         theirs.mkdir()

@@ -349,7 +349,9 @@ def test_units_that_ended_and_were_not_started_again() -> None:
 
 
 def unacknowledged(symptom: Symptom, count: int) -> Snapshot:
-    """Return the snapshot of an application whose pool has that many connections that nobody answers, not even with an acknowledgement."""
+    """Return the snapshot of an application whose pool has that many connections that nobody answers,
+    not even with an acknowledgement.
+    """
     known = refusing("", is_heard=True)
     assert known.logs is not None
     late = [msgspec.structs.replace(tally, symptom=symptom) for tally in known.logs.tallies]

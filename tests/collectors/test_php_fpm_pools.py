@@ -70,7 +70,9 @@ def test_prefixes(config, exe, prefix):
 
 
 def test_configurations_that_nothing_runs(tmp_path):
-    """Two Debian versions and a container image's layout, whose second file re-opens the pool; a broken include is passed over."""
+    """Two Debian versions and a container image's layout, whose second file re-opens the pool;
+    a broken include is passed over.
+    """
     texts = {
         "etc/php/7.4/fpm/php-fpm.conf": "[global]\nerror_log = /var/log/php7.4-fpm.log\ninclude=/etc/php/7.4/fpm/pool.d/*.conf\n",
         "etc/php/7.4/fpm/pool.d/www.conf": "[www]\nuser = www-data\nlisten = /run/php/php7.4-fpm.sock\n",

@@ -1,4 +1,7 @@
-"""One identity for a unix socket: links, bind mounts, and the way that nginx writes one that timed out. Real sockets, a real nginx."""
+"""One identity for a unix socket: links, bind mounts, and the way that nginx writes one that timed out.
+
+Real sockets, a real nginx.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Properties of the engine: it answers every snapshot, the same whatever the order of its parts, and `unknown` where nothing is known."""
+"""Properties of the engine: it answers every snapshot, the same whatever the order of its parts,
+and `unknown` where nothing is known.
+"""
 
 from __future__ import annotations
 

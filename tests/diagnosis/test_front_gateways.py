@@ -1,4 +1,6 @@
-"""What a gateway in front shows of itself: checks that ask wrongly, a full HAProxy, requests that come back, names, other protocols."""
+"""What a gateway in front shows of itself: checks that ask wrongly, a full HAProxy, requests that come back, names,
+other protocols.
+"""
 
 from __future__ import annotations
 

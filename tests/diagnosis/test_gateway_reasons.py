@@ -1,4 +1,6 @@
-"""Which of two near causes it is: another program's socket is not PHP's; a host that answers ARP rejects; a check names an errno."""
+"""Which of two near causes it is: another program's socket is not PHP's; a host that answers ARP rejects;
+a check names an errno.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,9 @@ def test_too_few_workers_for_a_rush_are_no_slow_path(
 
 
 def _queues_itself(*, entrance: Symptom | None, direct: Symptom | None, closed: int = 6) -> Snapshot:
-    """Return a machine whose backend accepts every connection, and lets them wait in a queue of its own: AJP, which is not asked."""
+    """Return a machine whose backend accepts every connection, and lets them wait in a queue of its own: AJP,
+    which is not asked.
+    """
     here = _backend({"GET /slow.jsp": {"200": 18, "504": 30}}, {"GET /slow.jsp": 30})
     through = Probe(
         target=Target(host="127.0.0.1", port=80), protocol="http", through_proxy=True, symptom=entrance, route_at=PLACE, at=AT

@@ -95,7 +95,9 @@ def test_uwsgi_names_the_protocol_that_it_reads(protocol: str, parser: str, seco
 @pytest.mark.parametrize(("last_s", "expected"), [(-5, False), (0, False), (3, True)])
 @pytest.mark.parametrize("by_path", [False, True])
 def test_what_answered_only_before_it_broke_off_may_be_greeted(last_s: int, expected: bool, by_path: bool) -> None:
-    """A server that speaks another protocol since a deploy answered before: nothing of it shows that it understands this one now."""
+    """A server that speaks another protocol since a deploy answered before:
+    nothing of it shows that it understands this one now.
+    """
     here = _broken("uwsgi")
     assert here.logs is not None and here.proxies is not None
     last = AT + timedelta(seconds=last_s)

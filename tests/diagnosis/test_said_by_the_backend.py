@@ -1,4 +1,6 @@
-"""What a backend, a socket or a configuration shows beside the gateway's own error lines: 431, a lost socket file, files that changed."""
+"""What a backend, a socket or a configuration shows beside the gateway's own error lines: 431, a lost socket file,
+files that changed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What fails now goes before what is over: restarts, deaths at a start, groups, and servers that answer nothing. Times are of recorded machines."""
+"""What fails now goes before what is over: restarts, deaths at a start, groups, and servers that answer nothing.
+
+Times are of recorded machines.
+"""
 
 from __future__ import annotations
 
@@ -269,7 +272,9 @@ def test_a_target_without_traffic_is_left_alone() -> None:
 
 
 def chain(*, starts: bool) -> Snapshot:
-    """Return a machine whose nginx passes requests to an HAProxy that does not run, and that its configuration keeps from starting, or not."""
+    """Return a machine whose nginx passes requests to an HAProxy that does not run,
+    and that its configuration keeps from starting, or not.
+    """
     backend = route(APP, 3, f"127.0.0.1:{INNER.port}", proxy="haproxy")
     inner = Proxy(kind="haproxy", unit="haproxy.service", unit_state="enabled", listens=(INNER,), routes=(backend,))
     message = "parsing [/etc/haproxy/haproxy.cfg:24] : unknown option 'httpcheck'"
@@ -394,7 +399,9 @@ def again(count: int, since_s: float) -> Event:
 
 @pytest.mark.parametrize(("count", "expected"), [(2, "backend-crash-loop"), (1, "deploy-termination-race")])
 def test_a_server_that_ends_in_order_again_and_again_is_a_loop(count: int, expected: str) -> None:
-    """uvicorn's --limit-max-requests ends with status 0; a unit that is started again once may have been restarted by a deploy."""
+    """uvicorn's --limit-max-requests ends with status 0; a unit that is started again once may have been restarted
+    by a deploy.
+    """
     here = living(cut(Symptom.CONNECT_REFUSED, 13, 6, 40), events=(*STOPS, STARTS, again(count, 7)), started_s=5.9)
     assert first(here).cause == expected
 

@@ -1,4 +1,6 @@
-"""Which of several listeners is the application: its own service's, then the nearest by family and by digits; never PHP-FPM for HTTP."""
+"""Which of several listeners is the application: its own service's, then the nearest by family and by digits;
+never PHP-FPM for HTTP.
+"""
 
 from __future__ import annotations
 

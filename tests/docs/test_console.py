@@ -1,7 +1,7 @@
 """Console blocks of the documentation: every `$ why502 …` in them is run, and what it prints is what stands there.
 
-A comment before a block tells what the machine of the block is: `<!-- bundle: PATH -->` has `why502 diagnose` (with or without sudo) read that
-recorded bundle. A block without one runs as it stands. `[…]` in a block stands for any lines.
+A comment before a block tells what the machine of the block is: `<!-- bundle: PATH -->` has `why502 diagnose` (with or without
+sudo) read that recorded bundle. A block without one runs as it stands. `[…]` in a block stands for any lines.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ def again(shop: Shop, script: str) -> Plan:
 
 
 def volume(shop: Shop) -> tuple[Plan, Path]:
-    """Have nginx see another directory in the place of its sites, as a container's volume; return the file as it lies here, too."""
+    """Have nginx see another directory in the place of its sites, as a container's volume; return the file as it lies here,
+    too.
+    """
     elsewhere = shop.root / "a volume"
     elsewhere.mkdir()
     (elsewhere / "shop").write_bytes(shop.old)

@@ -35,7 +35,9 @@ def die() -> None:
 
 
 def killed(act: Callable[[Progress], object], *, at: str = "", call: int = -1) -> bool:
-    """Do something in a child that kills itself at a checkpoint, or before a call to the system; return whether it came to that."""
+    """Do something in a child that kills itself at a checkpoint, or before a call to the system;
+    return whether it came to that.
+    """
     child = os.fork()
     if child == 0:
         count = 0

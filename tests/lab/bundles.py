@@ -1,4 +1,6 @@
-"""Where the recorded scenes lie: tests/bundles/CAUSE/FAULT.why502, and what only looks like that cause as look-alike-FAULT.why502."""
+"""Where the recorded scenes lie: tests/bundles/CAUSE/FAULT.why502, and what only looks like that cause
+as look-alike-FAULT.why502.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ THERE = ".there.why502"
 
 
 def keep(fault: Fault, bundle: bytes, there: bytes = b"") -> None:
-    """Write the bundle of a fault to its own cause, and to those that it only looks like; beside it that of the backend's machine."""
+    """Write the bundle of a fault to its own cause, and to those that it only looks like;
+    beside it that of the backend's machine.
+    """
     write(DIRECTORY / fault.cause / f"{fault.name}.why502", bundle)
     if there:
         write(DIRECTORY / fault.cause / f"{fault.name}{THERE}", there)

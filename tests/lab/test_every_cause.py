@@ -1,4 +1,5 @@
-"""Every cause is shown to come first somewhere: in a recorded bundle (with a look-alike beside it), a scene, or a line that names it.
+"""Every cause is shown to come first somewhere: in a recorded bundle (with a look-alike beside it), a scene,
+or a line that names it.
 
 `test_bundles` holds the bundles to it, and the stacks their scenes; here is that no cause has none of them.
 """

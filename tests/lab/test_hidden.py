@@ -1,4 +1,6 @@
-"""The recorded scenes with one part of the machine not looked at: what cannot be seen makes an answer less sure, not surely wrong."""
+"""The recorded scenes with one part of the machine not looked at: what cannot be seen makes an answer less sure,
+not surely wrong.
+"""
 
 from __future__ import annotations
 

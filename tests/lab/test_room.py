@@ -75,7 +75,9 @@ def wait_until_gone(pids: set[int]) -> None:
 
 
 def heed() -> None:
-    """Let SIGINT end the program: a shell's background job, and all below it, ignores it (POSIX, 2.11), which is not tested here."""
+    """Let SIGINT end the program: a shell's background job, and all below it, ignores it (POSIX, 2.11),
+    which is not tested here.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

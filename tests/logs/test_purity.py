@@ -1,4 +1,6 @@
-"""Parsers hold no state: what a line says depends on it alone, and what needs the lines before is an object made for each stream."""
+"""Parsers hold no state: what a line says depends on it alone, and what needs the lines before is an object made
+for each stream.
+"""
 
 from __future__ import annotations
 

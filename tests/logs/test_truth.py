@@ -1,4 +1,6 @@
-"""What `logs` reports of written logs equals the truth that they were written from, for every format in every wrapper, without a flag."""
+"""What `logs` reports of written logs equals the truth that they were written from, for every format in every wrapper,
+without a flag.
+"""
 
 from __future__ import annotations
 

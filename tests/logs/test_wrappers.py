@@ -1,4 +1,6 @@
-"""Wrappers: found for a whole log, removed from each line, their time only where the line has none; parts of long lines are joined."""
+"""Wrappers: found for a whole log, removed from each line, their time only where the line has none;
+parts of long lines are joined.
+"""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ A reader is a module that reasons or shows. What collects (and works on what ano
 
 What this test cannot see: it reads source text and does not run it, so a read that no call ever reaches counts; a read through an
 expression whose type it cannot follow counts for every class that has a field of that name; and a name that `getattr` takes from
-a table counts when the string stands anywhere in the same module. See `field_reads`. So a field without a reader may pass, but one
-with a reader never fails, unless it is read in a way that has no text at all (`msgspec.structs.astuple`).
+a table counts when the string stands anywhere in the same module. See `field_reads`. So a field without a reader may pass, but
+one with a reader never fails, unless it is read in a way that has no text at all (`msgspec.structs.astuple`).
 """
 
 from __future__ import annotations

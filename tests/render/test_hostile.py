@@ -1,4 +1,6 @@
-"""Whatever stands in a diagnosis, no output lets it steer a terminal, a page, a ticket or the reader of JSON, or shows a secret."""
+"""Whatever stands in a diagnosis, no output lets it steer a terminal, a page, a ticket or the reader of JSON,
+or shows a secret.
+"""
 
 from __future__ import annotations
 

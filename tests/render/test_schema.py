@@ -1,4 +1,6 @@
-"""The JSON contract: what is written validates against the schemas that `why502 schema` prints, and these say what was promised."""
+"""The JSON contract: what is written validates against the schemas that `why502 schema` prints,
+and these say what was promised.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Apache 2.4: access logs by eight `LogFormat`s, and the error log of mod_proxy.
 
-mod_log_config documents the directives. Seen of 2.4: `"` and `\\` get a backslash, other bytes are `\\xhh` in small letters; the time
-is the request's start; a backend that does not answer in time is AH01102 and **502**, one that refuses is AH00957 and 503;
+mod_log_config documents the directives. Seen of 2.4: `"` and `\\` get a backslash, other bytes are `\\xhh` in small letters; the
+time is the request's start; a backend that does not answer in time is AH01102 and **502**, one that refuses is AH00957 and 503;
 each failed request has two lines in the error log, and only one of them names the client.
 """
 

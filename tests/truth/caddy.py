@@ -1,8 +1,8 @@
 """Caddy 2: the JSON access log among the lines of its other loggers.
 
-Seen of Caddy 2.6: `ts` is a float of the request's end, `duration` seconds, `status` 0 when the client went away, and for each request
-that fails a second line of `http.log.error` with the same request, status and duration; statuses from 400 are of level `error`.
-`client_ip` came with 2.7. No line names the upstream.
+Seen of Caddy 2.6: `ts` is a float of the request's end, `duration` seconds, `status` 0 when the client went away, and for each
+request that fails a second line of `http.log.error` with the same request, status and duration; statuses from 400 are of level
+`error`. `client_ip` came with 2.7. No line names the upstream.
 """
 
 from .product import HOST, Format, Lines, json_text, port_of

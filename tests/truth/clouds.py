@@ -1,8 +1,8 @@
 """Load balancers and CDNs as a service: AWS ALB and CloudFront, Cloudflare Logpush, Google Cloud's load balancer.
 
 Field orders and meanings are of the providers' documentation. ALB's first time is the answer's, a time of its target is -1 when
-there was no answer, 460 is a client that gave up. CloudFront writes 000 for that, percent-encodes the user agent, and has no origin.
-Cloudflare's `OriginResponseStatus` is 0 when the origin did not answer.
+there was no answer, 460 is a client that gave up. CloudFront writes 000 for that, percent-encodes the user agent, and has no
+origin. Cloudflare's `OriginResponseStatus` is 0 when the origin did not answer.
 """
 
 from functools import partial

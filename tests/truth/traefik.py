@@ -1,8 +1,8 @@
 """Traefik: the access log as CLF and as JSON.
 
 The format strings are of Traefik's documentation and of its accesslog package: CLF escapes nothing, neither quotes nor tabs, so a
-user agent may break the quoting; its time is the request's start in UTC; its duration is cut to whole ms. JSON has sorted keys and
-is fit for HTML (`&` is `\\u0026`), `time` is when the line was written, `StartUTC` when the request came.
+user agent may break the quoting; its time is the request's start in UTC; its duration is cut to whole ms. JSON has sorted keys
+and is fit for HTML (`&` is `\\u0026`), `time` is when the line was written, `StartUTC` when the request came.
 """
 
 from functools import partial

@@ -1,7 +1,8 @@
 """Varnish: what varnishncsa writes by default.
 
-Seen of Varnish 7.1: the request line has a whole URL, made of the Host header; `"` and bytes that are not ASCII are escaped as Apache
-does it; a backend that fails in any way is 503; a request that nobody could read has `-` for the client and for the method.
+Seen of Varnish 7.1: the request line has a whole URL, made of the Host header; `"` and bytes that are not ASCII are escaped as
+Apache does it; a backend that fails in any way is 503; a request that nobody could read has `-` for the client and for the
+method.
 """
 
 from .apache import escape

@@ -42,8 +42,8 @@ class Commands(click.Group):
 def cli() -> None:
     """Why does my reverse proxy return 502 (or 503, 504, 499)?
 
-    Finds the proxies on this machine, reads their configuration and logs, probes every backend, and names the cause with its evidence, the fault domain
-    and the fix.
+    Finds the proxies on this machine, reads their configuration and logs, probes every backend, and names the cause with its
+    evidence, the fault domain and the fix.
 
     \b
     Example: why502 diagnose

@@ -64,7 +64,9 @@ def _others(plans: tuple[Plan, ...]) -> str:
 
 
 def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool = False) -> Work:
-    """Return what a repair works with here: progress on stderr, each plan shown before it is applied, and confirmed if `is_asked`."""
+    """Return what a repair works with here: progress on stderr, each plan shown before it is applied,
+    and confirmed if `is_asked`.
+    """
     from why502.session.fixing import Work
 
     def confirm(plan: Plan) -> None:

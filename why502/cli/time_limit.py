@@ -1,7 +1,7 @@
 """A limit on the CPU time of a command that reads untrusted files.
 
-What a bundle may hold is bounded (model/bounds.py), and what a diagnosis does with it is meant to grow with it in proportion. This is for
-what neither foresaw. Processor time is counted, so that a busy machine ends no command.
+What a bundle may hold is bounded (model/bounds.py), and what a diagnosis does with it is meant to grow with it in proportion.
+This is for what neither foresaw. Processor time is counted, so that a busy machine ends no command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Reads log parts on the workers of a Dask cluster. The function and the bytes are the same, so the result is identical bit for bit.
+"""Reads log parts on the workers of a Dask cluster.
 
-The paths must mean the same there: a shared directory, or a remote address that fsspec reaches. A task whose worker dies is run again by
-the scheduler, and so is one whose result died with it.
+The function and the bytes are the same, so the result is identical bit for bit.
+
+The paths must mean the same there: a shared directory, or a remote address that fsspec reaches. A task whose worker dies is run
+again by the scheduler, and so is one whose result died with it.
 """
 
 from __future__ import annotations

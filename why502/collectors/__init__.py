@@ -1,9 +1,9 @@
 """Collectors: each file reads one section of the snapshot. collect() runs them in order.
 
-A source is a module of this directory that offers `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that must
-have ended before it begins; `LIMIT_S`, the time that it gets; and `collect(host, known, ask) -> Found`, where `known` is what the
-stages before it found. It may offer `parts`, which yields what it has found so far
-each time that it turns to what another user supplies: whoever lets it wait then costs only what comes after, never root's own facts.
+A source is a module of this directory that offers `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that
+must have ended before it begins; `LIMIT_S`, the time that it gets; and `collect(host, known, ask) -> Found`, where `known` is
+what the stages before it found. It may offer `parts`, which yields what it has found so far each time that it turns to what
+another user supplies: whoever lets it wait then costs only what comes after, never root's own facts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ def sources() -> tuple[dict[str, ModuleType], tuple[Gap, ...]]:
 
 
 def is_source(module: ModuleType) -> bool:
-    """Return whether a module is a source. Raises TypeError for one that states only a part of what a source states, or a wrong one."""
+    """Return whether a module is a source.
+
+    Raises TypeError for one that states only a part of what a source states, or a wrong one.
+    """
     missing = [part for part in PROTOCOL if not hasattr(module, part)]
     if {"SECTION", "NEEDS", "collect"} <= {*missing}:
         return False

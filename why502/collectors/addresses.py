@@ -17,7 +17,7 @@ NEEDS = ()
 LIMIT_S = 2.5
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:
     """Return the addresses of every interface, by ip(8), else from /proc/net. Raises HostError where neither tells."""
     try:
         done = host.run("ip", "-j", "address", timeout_s=1.5)

@@ -54,7 +54,9 @@ def processors(before: dict[tuple[str, int], Ticks], after: dict[tuple[str, int]
 
 
 def blocked(host: Host, known: Snapshot) -> dict[str, int]:
-    """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5)); at most 64 of a process."""
+    """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5));
+    at most 64 of a process.
+    """
     found: Counter[str] = Counter()
     for target, pid in _processes(known):
         for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:_THREADS]:

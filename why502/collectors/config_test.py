@@ -2,8 +2,9 @@
 
 `nginx -t` writes: it makes missing log files, pid file and directories, and gives temporary directories to the workers' user
 (ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox
-where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with that
-user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds its free ports for a millisecond.
+where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with
+that user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds
+its free ports for a millisecond.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
 def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
     """Return what the test of root's nginx is run with. Raises HostError where it would do more than root alone has it do.
 
-    What root's configuration names is root's; what a file says that others can change is theirs, and code in it would run as root.
+    What root's configuration names is root's; what a file says that others can change is theirs, and code in it would run as
+    root.
     """
     if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
         raise HostError(

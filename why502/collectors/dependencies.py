@@ -58,7 +58,9 @@ _PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on, or are connected to."""
+    """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on,
+    or are connected to.
+    """
 
     rows: dict[int, Socket]
     accepted: dict[int, str]
@@ -81,7 +83,7 @@ class Waits:
 _CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server does for it
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:
     """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
     _, directories = kernel.tables_of(known)
     tables = [table for directory in directories if (table := attempt(partial(sockets.read_tcp, host, directory)))]
@@ -121,7 +123,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
 
 
 def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
-    """Return our ports of the connections to some peers on which we sent last, a while ago: the other end owes an answer (tcp(7), TCP_INFO)."""
+    """Return our ports of the connections to some peers on which we sent last, a while ago: the other end owes an answer (tcp(7),
+    TCP_INFO).
+    """
     wanted = sorted((peer for peer in peers if not peer.is_unix and peer.is_address), key=str)[:PEERS]
     if not wanted:
         return {}
@@ -135,7 +139,8 @@ def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
 
 
 def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]:
-    """Yield both ends of each connection that data was sent on, as `ss -ti` shows it; how many milliseconds ago that was, and data was received last.
+    """Yield both ends of each connection that data was sent on, as `ss -ti` shows it; how many milliseconds ago that was,
+    and data was received last.
 
     None where nothing ever was received: the kernel counts from when it was established, and no bytes (ss(8)).
     """
@@ -226,7 +231,9 @@ def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], 
 
 
 def _is_accepted(known: Snapshot, row: Socket) -> bool:
-    """Return whether a socket is the end of a server: a client of another listener of the same process, which it needs nothing of."""
+    """Return whether a socket is the end of a server: a client of another listener of the same process,
+    which it needs nothing of.
+    """
     local = sockets.place(row.local)
     return local is not None and any(takes(one, local) for one in known.listeners or ())
 
@@ -247,7 +254,9 @@ def _descriptors(host: Host, pid: int) -> dict[int, int]:
 
 
 def _calls(host: Host, pid: int) -> Iterator[tuple[int, int]]:
-    """Yield the system call that each thread waits in, with its first argument; nothing for one that runs, or where it is hidden."""
+    """Yield the system call that each thread waits in, with its first argument; nothing for one that runs,
+    or where it is hidden.
+    """
     for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:THREADS]:
         words = (attempt(partial(host.read, f"/proc/{pid}/task/{thread}/syscall", limit_bytes=512)) or b"").split()
         if len(words) > 1 and words[0].isdigit():
@@ -362,7 +371,9 @@ def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
 
 
 def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[str, ...]:
-    """Return the titles of the processes at the other ends, where these name the client's port: `postgres: user base HOST(PORT) SELECT`."""
+    """Return the titles of the processes at the other ends, where these name the client's port: `postgres:
+    user base HOST(PORT) SELECT`.
+    """
     found = []
     for process in known.processes or ():
         title = " ".join(process.argv)
@@ -373,7 +384,9 @@ def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[s
 
 
 def _hurt(known: Snapshot) -> tuple[Target, ...]:
-    """Return the targets on this machine that answered with an error of their own, or late: something that they need may have ended."""
+    """Return the targets on this machine that answered with an error of their own, or late:
+    something that they need may have ended.
+    """
     failing = {
         tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
     }

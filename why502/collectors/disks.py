@@ -16,7 +16,7 @@ NEEDS = ("config_test",)
 LIMIT_S = 2.5
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:
     """Return the file system of each directory that a proxy writes to, one entry for a directory."""
     disks: dict[str, Disk] = {}
     gaps: list[Gap] = []

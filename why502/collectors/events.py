@@ -1,6 +1,7 @@
 """Events in the time window: from the services behind the targets, the kernel and the security modules.
 
-From the journal, the kernel's log, the audit log, and the log files that the services' managers name or their processes hold open.
+From the journal, the kernel's log, the audit log, and the log files that the services' managers name or their processes hold
+open.
 """
 
 from __future__ import annotations
@@ -58,13 +59,14 @@ _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
-    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust socket_proxyd stunnel supervisord unicorn"
+    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust "
+    "socket_proxyd stunnel supervisord unicorn"
     " uvicorn uwsgi".split()
 )
 Look = Callable[[], list[Event]]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:
     """Return what happened from 5 minutes before the window to its end, in order of time. Events without a time come first."""
     until = known.until or known.taken_at
     since = (known.since or until - WINDOW) - BEFORE
@@ -136,7 +138,10 @@ class Window:
         return [event for line in lines if (event := self._event(audit.parse(line), AUDIT_LOG, None)) and event.at]
 
     def journals(self) -> list[Event]:
-        """Return what the journals of the units behind the targets, and the audit messages of the journal, say. Raises HostError."""
+        """Return what the journals of the units behind the targets, and the audit messages of the journal, say.
+
+        Raises HostError.
+        """
         if attempt(partial(self._host.stat, "/run/systemd/system")) is None:
             return []
         units = self._units()
@@ -246,7 +251,8 @@ class Window:
         return kept[:FILES]
 
     def _dated(self, content: Tail, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
-        """Yield the records with their times: of a line without one that of a line before, at the end of the log that of its file.
+        """Yield the records with their times: of a line without one that of a line before,
+        at the end of the log that of its file.
 
         A log without any times tells what happened last, and that is dated by the file.
         """
@@ -301,7 +307,8 @@ def _gap_of_deleted(path: str, pid: int) -> Gap:
 
 
 def _open_logs(host: Host, pid: int) -> Iterator[tuple[str, str]]:
-    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal), and the former path of a deleted one.
+    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal),
+    and the former path of a deleted one.
 
     That is read through the descriptor.
     """
@@ -322,7 +329,9 @@ def _of_service(event: Event, service: Service | None) -> Event:
 
 
 def _frame(lines: Iterable[str]) -> str:
-    """Return the innermost function of a trace in PHP-FPM's slow log with its place, "sleep() /srv/index.php:12"; "" where there is none."""
+    """Return the innermost function of a trace in PHP-FPM's slow log with its place, "sleep() /srv/index.php:12";
+    "" where there is none.
+    """
     for line in lines:
         if match := _FRAME.match(line):
             return match[1]

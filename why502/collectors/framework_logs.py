@@ -1,7 +1,8 @@
 """Log files that web frameworks write by convention and that no server configuration names.
 
-Laravel: storage/logs/*.log; Symfony: var/log/prod.log; Rails: log/production.log; WordPress: wp-content/debug.log. They open the file for
-a request and close it, so no descriptor leads there. Where the application lies is known from the web root, or from its process.
+Laravel: storage/logs/*.log; Symfony: var/log/prod.log; Rails: log/production.log; WordPress: wp-content/debug.log. They open the
+file for a request and close it, so no descriptor leads there. Where the application lies is known from the web root, or from its
+process.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _DATED = "storage/logs"  # one file, or one for each day
 
 
 def framework_logs(host: Host, known: Snapshot, listening: dict[Target, tuple[int, ...]]) -> Iterator[tuple[str, Target, int]]:
-    """Yield the logs that are there, with the target whose application writes it and the user with whose rights it is to be read."""
+    """Yield the logs that are there, with the target whose application writes it and the user with whose rights it is
+    to be read.
+    """
     bases = list(dict.fromkeys((*_of_roots(known), *_of_processes(host, listening))))[:DIRECTORIES]
     for base, target in bases:
         for path in (*(f"{base}/{name}" for name in _FILES), *_newest(host, f"{base}/{_DATED}")):

@@ -33,7 +33,7 @@ _ALLOW = "run why502 as root"
 _PARTS = 3  # of a context of SELinux at least: user, role, type
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
     gaps: list[Gap] = []
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
@@ -66,8 +66,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:  # noqa: AR
 def security_modules(host: Host) -> tuple[str, ...] | None:
     """Return the active security modules; None where that cannot be seen.
 
-    Where securityfs is not mounted, as in a container, a process's own label tells: without any module that gives labels, reading it is
-    an invalid argument (proc_pid_attr(5)).
+    Where securityfs is not mounted, as in a container, a process's own label tells: without any module that gives labels, reading
+    it is an invalid argument (proc_pid_attr(5)).
     """
     try:
         return tuple(host.read("/sys/kernel/security/lsm", limit_bytes=4096).decode("ascii", "replace").strip().split(","))

@@ -1,8 +1,8 @@
 """Listening sockets: TCP of both address families and unix sockets, with their accept queues and owners.
 
-The kernel is asked by netlink (sock_diag(7)): it alone knows the limit of an accept queue, and its answers cannot be forged by the
-name of a socket. Without it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked at
-through a process in them.
+The kernel is asked by netlink (sock_diag(7)): it alone knows the limit of an accept queue, and its answers cannot be forged by
+the name of a socket. Without it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked
+at through a process in them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOTS = 16  # of proxies in other mount namespaces, below which paths are looked
 _KERNEL_THREADS = 2  # parent of all of them
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
     """Return every listening socket of our network namespace and of those of other processes. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()
@@ -64,7 +64,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
 def _owners(host: Host, stats: Mapping[int, Stat], inodes: frozenset[int]) -> tuple[dict[int, tuple[int, ...]], int]:
     """Return the processes that hold each socket, and for how many processes there was no time.
 
-    The many children of one process are looked at where that holds a socket, which they inherit, or where a socket has no owner yet.
+    The many children of one process are looked at where that holds a socket, which they inherit, or where a socket has no owner
+    yet.
     """
     if not inodes:
         return {}, 0
@@ -86,7 +87,9 @@ def _candidates(stats: Mapping[int, Stat]) -> list[int]:
 
 
 def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], gaps: list[Gap]) -> dict[str, int]:
-    """Return the other network namespaces, each with a process in it: those of proxies first, those of other user namespaces last."""
+    """Return the other network namespaces, each with a process in it: those of proxies first,
+    those of other user namespaces last.
+    """
     networks = {proxy.network: proxy.pid for proxy in known.proxies or () if proxy.network and proxy.pid}
     for pid, network in table.networks(without_crowds({pid: stats[pid] for pid in _candidates(stats)})).items():
         if network:
@@ -241,8 +244,8 @@ def _whole(host: Host, listener: Listener) -> Listener:
 def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap]) -> list[Listener]:
     """Return the listeners, of unix sockets with whether their path leads to them: seen from here, or by a proxy in another root.
 
-    A path alone says little: whoever has a mount namespace of his own can bind any path in it, and a file may be replaced while an
-    older socket still listens.
+    A path alone says little: whoever has a mount namespace of his own can bind any path in it, and a file may be replaced while
+    an older socket still listens.
     """
     roots = list(dict.fromkeys(("", *(proxy.root for proxy in known.proxies or () if proxy.root))))
     if len(roots) > ROOTS:

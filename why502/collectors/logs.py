@@ -119,7 +119,9 @@ def _of_all_owners(
 
 
 def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[Tally]:
-    """Yield the tallies, without those by which another user's log speaks of targets that root's files name, or of none at all."""
+    """Yield the tallies, without those by which another user's log speaks of targets that root's files name,
+    or of none at all.
+    """
     roots = [route for proxy in proxies if not proxy.owner_uid for route in proxy.routes if proxy.supplier(route.at) == ROOT]
     targets = {peer.target for peers in peer_sets(roots) for peer in peers}
     for tally in tallies:
@@ -214,7 +216,8 @@ def _configured(
 
 
 def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
-    """Return the user with whose rights a log is read: of whoever can write where it is named, of root where root's master has it open.
+    """Return the user with whose rights a log is read: of whoever can write where it is named,
+    of root where root's master has it open.
 
     A file that root's own master holds open for writing is its log, whoever may edit the configuration by now.
     """

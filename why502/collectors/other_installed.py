@@ -1,7 +1,8 @@
-"""A gateway besides nginx that is expected to run and does not: its configuration, its unit's state, and where its last words are.
+"""A gateway besides nginx that is expected to run and does not: its configuration, its unit's state,
+and where its last words are.
 
-Expected is one whose unit is enabled, or failed: what is installed and was never switched on is nobody's gateway. Sources: systemd.unit(5),
-systemctl(1); configuration manual of HAProxy; core documentation of httpd (Listen).
+Expected is one whose unit is enabled, or failed: what is installed and was never switched on is nobody's gateway. Sources:
+systemd.unit(5), systemctl(1); configuration manual of HAProxy; core documentation of httpd (Listen).
 """
 
 from __future__ import annotations

@@ -127,7 +127,9 @@ def _sole_members(proxies: tuple[Proxy, ...]) -> dict[str, Target]:
 
 
 def _caught(tallies: list[Tally], targets: Iterable[TargetTraffic]) -> list[Tally]:
-    """Return the tallies, of HAProxy's failed checks as notices where they did their work: no request failed, and the server serves again."""
+    """Return the tallies, of HAProxy's failed checks as notices where they did their work: no request failed,
+    and the server serves again.
+    """
     is_felt = any(tally.proxy == "haproxy" and is_failure(tally) and tally.code not in _CHECKS for tally in tallies)
     served = {each.target: each.last_success for each in targets if each.last_success is not None and not each.failures}
 
@@ -141,7 +143,8 @@ def _caught(tallies: list[Tally], targets: Iterable[TargetTraffic]) -> list[Tall
 def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
     """Return the tallies with the failed connections of HAProxy's requests named as its checks of the same server name theirs.
 
-    A line of a request holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at disconnection").
+    A line of a request holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at
+    disconnection").
     """
     told: dict[Target, set[Symptom]] = {}
     for tally in tallies:
@@ -163,9 +166,9 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
 def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
     """Return the tallies with what the configuration tells of the requests that HAProxy sent to no server.
 
-    A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend: the
-    name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate, that
-    was the limit.
+    A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend:
+    the name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate,
+    that was the limit.
     """
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
     groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
@@ -246,7 +249,9 @@ def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
 
 
 def _is_of_ajp(told: Tally, tally: Tally) -> bool:
-    """Return whether an access line of a 500 may be of a broken exchange with an AJP backend (mod_proxy_ajp.c, ap_proxy_ajp_request)."""
+    """Return whether an access line of a 500 may be of a broken exchange with an AJP backend (mod_proxy_ajp.c,
+    ap_proxy_ajp_request).
+    """
     return told.protocol == "ajp" and tally.status == 500 and tally.target == told.target and tally.proxy == told.proxy
 
 

@@ -1,4 +1,6 @@
-"""The gateways besides nginx that run and pass requests on, with the files that their command lines name: see `gateways/*/running.py`."""
+"""The gateways besides nginx that run and pass requests on, with the files that their command lines name:
+see `gateways/*/running.py`.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,11 @@ def others(host: Host, table: ProcessTable, allowances: dict[int, Allowance], ga
 
 
 def that_serve(running: list[Proxy]) -> list[Proxy]:
-    """Return the gateways among what runs: those that lead somewhere; where none does, the servers of this machine in their stead.
+    """Return the gateways among what runs: those that lead somewhere; where none does,
+    the servers of this machine in their stead.
 
-    An Apache may run applications by itself (mod_wsgi, Passenger, mod_php, CGI), without any route. Behind a gateway it is a backend.
+    An Apache may run applications by itself (mod_wsgi, Passenger, mod_php, CGI), without any route. Behind a gateway it is a
+    backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
     if any(proxy.routes for proxy in leading):
@@ -65,7 +69,8 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return what a main process of this user makes; None where it leads nowhere, unless it is of a product that also serves by itself.
+    """Return what a main process of this user makes; None where it leads nowhere,
+    unless it is of a product that also serves by itself.
 
     Where its files cannot be read, that is a gap of a product that always is a proxy; an Apache may only serve files.
     """

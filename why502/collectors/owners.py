@@ -15,7 +15,9 @@ _last: dict[object, tuple[tuple[object, ...], object]] = {}
 
 
 def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object, ...]) -> T:
-    """Return what a function derives from these sections of a snapshot, from the last answer where they are the very same objects."""
+    """Return what a function derives from these sections of a snapshot, from the last answer
+    where they are the very same objects.
+    """
     before, answer = _last.get(derive, ((), None))
     if len(before) == len(parts) and all(one is other for one, other in zip(before, parts, strict=True)):
         return cast(T, answer)
@@ -25,7 +27,9 @@ def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object,
 
 
 def wanted(known: Snapshot) -> tuple[Target, ...]:
-    """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn, since there may be thousands."""
+    """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn,
+    since there may be thousands.
+    """
     return _once(targets, known, (known.proxies, known.names, known.logs, known.asked))
 
 

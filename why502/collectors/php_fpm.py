@@ -61,8 +61,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]
     return list(parts(host, known, ask))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool, ...]]]:  # noqa: ARG001
-    """Yield the pools of root's masters and configurations, then again with each of another user. Raises HostError without /proc."""
+def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool, ...]]]:
+    """Yield the pools of root's masters and configurations, then again with each of another user.
+
+    Raises HostError without /proc.
+    """
     gaps: list[Gap] = []
     allowances: dict[int, Allowance] = {}
     found: list[PhpPool] = []

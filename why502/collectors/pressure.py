@@ -46,7 +46,7 @@ class Counters:
     disks: Mapping[str, int]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]]:
     """Return the pressure on the machine, and on the cgroup of every process that owns a target."""
     gaps: list[Gap] = []
     mounts = cgroups.parse_mounts(attempt(partial(host.read, "/proc/self/mountinfo")) or b"")

@@ -83,7 +83,9 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
 
 
 def activated(known: Snapshot) -> frozenset[Target]:
-    """Return the targets that systemd alone listens on, for a service that does not run: a connection would start it (systemd.socket(5))."""
+    """Return the targets that systemd alone listens on, for a service that does not run:
+    a connection would start it (systemd.socket(5)).
+    """
     doors = Doors(known.listeners or ())
     found = {target: [one for one in doors.near(target) if takes(one, target)] for target in wanted(known)}
     return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
@@ -187,7 +189,9 @@ class _Tallies:
                 self.by_group.setdefault(tally.group, []).append(tally)
 
     def failures(self, route: Route, target: Target) -> Iterator[Tally]:
-        """Yield the failures that may be a route's: of its target or group, and of its server and location where these are told."""
+        """Yield the failures that may be a route's: of its target or group, and of its server and location
+        where these are told.
+        """
         for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
             paths = [request.partition(" ")[2] for request, _ in tally.requests]
             is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
@@ -256,7 +260,8 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
                 request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
             ):  # what the proxy's workers may do is not known by that
                 raise Denied(
-                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to connect to it"
+                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to "
+                    "connect to it"
                 )
             return found
         except HostError as error:

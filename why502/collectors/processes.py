@@ -20,7 +20,7 @@ CHILDREN = 64  # of one process that are looked at; all are counted
 PROCESSES = 512
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:
     """Return the processes around every listener and proxy, by number. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()

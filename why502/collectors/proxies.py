@@ -60,7 +60,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
     return list(parts(host, known, ask))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:  # noqa: ARG001
+def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:
     """Yield root's proxies and ours, then again with each of another user. Raises HostError where no process can be seen."""
     gaps: list[Gap] = []
     if ask.offline:
@@ -166,7 +166,9 @@ def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Mas
 
 
 def _is_sent_here(host: Host, table: ProcessTable) -> bool:
-    """Return whether somebody put us into our network namespace (`ip netns exec`, nsenter): a process that we come from is in another."""
+    """Return whether somebody put us into our network namespace (`ip netns exec`, nsenter):
+    a process that we come from is in another.
+    """
     pid = attempt(partial(host.link, "/proc/self")) or ""
     stats = table.stats()
     above = stats.get(int(pid)) if pid.isdigit() else None
@@ -274,7 +276,9 @@ def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) 
 
 
 def _loaded_at(table: ProcessTable, master: Master) -> datetime | None:
-    """Return when its oldest worker that is not leaving began: at the last load or after; a little later, for what the clocks differ by."""
+    """Return when its oldest worker that is not leaving began: at the last load or after; a little later,
+    for what the clocks differ by.
+    """
     workers = [stat for _, stat, title in master.workers if title.role == _WORKER and not title.is_leaving]
     awake = [stat for stat in workers if stat.state not in "TtD"]  # one that hangs may be of an earlier load, and not know it
     oldest = min(awake or workers, key=lambda stat: stat.started_s, default=master.stat)

@@ -40,7 +40,7 @@ LIMIT_S = PATIENCE_S + 0.4
 _Answers = Answers[tuple[Service, ...] | HostError]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:
     """Return the services behind the targets on this machine; none for targets elsewhere. Raises HostError."""
     look = look_of(host, known)
     if not look.owners:
@@ -118,8 +118,9 @@ def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
 def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
     """Yield the services; those of other users without the silent targets that root's name, and without a command.
 
-    Anybody can run a manager of his own that names any target and calls its services what he likes. What runs there is started with
-    its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME is `all`.
+    Anybody can run a manager of his own that names any target and calls its services what he likes. What runs there is started
+    with its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME
+    is `all`.
     """
     ours = (suppliers.ROOT, os.geteuid())
     taken: dict[Target, set[str]] = {}
@@ -136,7 +137,9 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
 
 
 def _without_others(look: Look, service: Service) -> Service:
-    """Return a service that listens nowhere without the targets that others listen on, unless it says that its address is taken."""
+    """Return a service that listens nowhere without the targets that others listen on,
+    unless it says that its address is taken.
+    """
     is_other = service.is_running is False or " names " in service.link
     if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.reason):
         return service

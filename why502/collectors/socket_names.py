@@ -1,7 +1,7 @@
 """One identity for each unix socket: its listener with every path under which routes and logs name it.
 
-A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory of
-releases, /var/run), a bind mount. Device and inode tell that these are one.
+A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory
+of releases, /var/run), a bind mount. Device and inode tell that these are one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LISTENERS = 256
 Identity = tuple[int, int]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
     """Return the listeners, those of unix sockets with the other paths that lead to them; None where listeners are unknown."""
     if known.listeners is None:
         return Found(None)

@@ -32,7 +32,10 @@ _TMP = ("/tmp", "/var/tmp")
 
 
 class Viewer:
-    """A proxy's worker: its view of the file system, its user, and its account names. It reads only what `supplier_uid` may read."""
+    """A proxy's worker: its view of the file system, its user, and its account names.
+
+    It reads only what `supplier_uid` may read.
+    """
 
     def __init__(self, host: Host, proxy: Proxy, supplier_uid: int = 0) -> None:
         worker = next(iter(proxy.workers), None)
@@ -68,7 +71,7 @@ class Viewer:
         return attempt(partial(self.seen.read, path)) or b""
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:  # noqa: ARG001
+def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:
     """Return the way to every unix socket in routes and in logs, once for each proxy that uses it."""
     gaps: list[Gap] = []
     found: list[SocketPath] = []

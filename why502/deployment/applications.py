@@ -1,4 +1,5 @@
-"""The applications of a deployment: what its systemd units and PHP-FPM pools serve, on which address, and their request time limits.
+"""The applications of a deployment: what its systemd units and PHP-FPM pools serve, on which address,
+and their request time limits.
 
 Only options that these servers document are read; a program that we do not know listens nowhere that we know of.
 """

@@ -68,8 +68,10 @@ class Level:
 
 
 class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
-    """`version`: of the nginx that will run it, "" for the newest. `is_whole`: false for a fragment, whose surroundings
-    (upstream groups, `resolver`, inherited settings) are not known. `is_here`: the files lie where this machine's nginx reads them.
+    """`version`: of the nginx that will run it, "" for the newest.
+
+    `is_whole`: false for a fragment, whose surroundings (upstream groups, `resolver`, inherited settings) are not known.
+    `is_here`: the files lie where this machine's nginx reads them.
     """
 
     configuration: Configuration = Configuration()

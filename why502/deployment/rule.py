@@ -15,7 +15,10 @@ Looks = Callable[[Deployment], Iterator[Risk]]
 
 
 class Rule(Value, frozen=True, kw_only=True):
-    """One rule. `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees."""
+    """One rule.
+
+    `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees.
+    """
 
     id: str
     name: str
@@ -27,7 +30,7 @@ class Rule(Value, frozen=True, kw_only=True):
 
 
 def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callable[[Looks], Rule]:
-    """Return what makes a rule of a function; the first line of its docstring is what the rule says, the rest why."""
+    """Return what makes a rule of a function; the first paragraph of its docstring is the message, the rest the reason."""
 
     def made(looks: Looks) -> Rule:
         message, _, reason = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
@@ -36,7 +39,7 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
             name=name,
             severity=severity,
             cause=cause,
-            message=message,
+            message=" ".join(message.split()),
             reason=" ".join(reason.split()),
             looks=looks,
         )

@@ -143,7 +143,8 @@ class Attribution(Place):
         )
 
     def ended_at_start(self, death: Event) -> bool:
-        """Return whether what died last had not begun to listen: nothing was answered or broken off since the life before it was over.
+        """Return whether what died last had not begun to listen: nothing was answered or broken off since the life
+        before it was over.
 
         A program that says when it listens said so before it was stopped, or before it died first, and never after that.
         """
@@ -190,7 +191,8 @@ class Attribution(Place):
         return tuple(filter(self.ended_at_start, self.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)))
 
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return what died on the target's machine at the moment when connections to it began to break, or to be refused, where nothing is left of it.
+        """Return what died on the target's machine at the moment when connections to it began to break, or to be refused,
+        where nothing is left of it.
 
         For a target without a known service or process, of which no name is known.
         """
@@ -224,7 +226,8 @@ class Attribution(Place):
     def kills_at_death(self) -> tuple[Event, ...]:
         """Return the kernel's kills for memory of the target's program at the moments when its manager saw it die by SIGKILL.
 
-        The kernel tells neither unit nor a process id that another process namespace knows; version 1 cgroups tell systemd nothing.
+        The kernel tells neither unit nor a process id that another process namespace knows; version 1 cgroups tell systemd
+        nothing.
         """
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
         deaths = [
@@ -265,7 +268,9 @@ class Attribution(Place):
 
 
 def _died_otherwise(service: Service) -> bool:
-    """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9: what a shell makes of that)."""
+    """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9:
+    what a shell makes of that).
+    """
     ended = service.signal not in (None, signal.SIGKILL) or service.exit_code not in (None, 0, 128 + signal.SIGKILL)
     return service.is_running is False and ended
 

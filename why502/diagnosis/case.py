@@ -41,7 +41,9 @@ class Case(Attribution):
 
     @cached_property
     def hosted_break(self) -> Tally | None:
-        """What tells that a daemon of an application that the gateway itself starts (mod_wsgi) sent no whole response header; None where none does."""
+        """What tells that a daemon of an application that the gateway itself starts (mod_wsgi) sent no whole response header;
+        None where none does.
+        """
         found = [t for t in self.tallies if t.symptom is Symptom.CLOSED_BEFORE_HEADER and t.code == "mod_wsgi"]
         return found[0] if self.target is None and found else None
 
@@ -77,7 +79,9 @@ class Case(Attribution):
 
     @cached_property
     def explains_notices(self) -> bool:
-        """True where lines that are no failure of the gateway may be the answer: files were given, and nothing else is in them."""
+        """True where lines that are no failure of the gateway may be the answer: files were given,
+        and nothing else is in them.
+        """
         return self.offline and not self.has_failed
 
     @cached_property
@@ -88,6 +92,8 @@ class Case(Attribution):
 
 
 def is_of_the_web(probe: Probe) -> bool:
-    """Return whether what a probe got is the text of a web server whose framing is wrong: HTTP, HTML or JSON without a valid status line."""
+    """Return whether what a probe got is the text of a web server whose framing is wrong: HTTP,
+    HTML or JSON without a valid status line.
+    """
     is_unframed = probe.symptom is Symptom.NO_STATUS_LINE or not probe.speaks  # that is asked in HTTP only
     return is_unframed and probe.first_bytes.strip('"').startswith(("HTTP/", "<", "{"))

@@ -1,7 +1,7 @@
 """The checklist: the steps that a careful person would check, each passed, failed, warned or skipped.
 
-It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket, its answer,
-the machine. A step that could not be looked at is skipped and says what would let us look.
+It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket,
+its answer, the machine. A step that could not be looked at is skipped and says what would let us look.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _LIMITS = {
     "431": "header too large",
     "494": "header too large",
 }
-UNREAD = 0.5  # share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log
+# Share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log.
+UNREAD = 0.5
 _LOW_SPACE = 0.02  # share of a file system below which it is as good as full
 
 

@@ -1,4 +1,7 @@
-"""Compares failing with successful requests. If only one path fails, the fault is in what serves that path, not in the whole target."""
+"""Compares failing with successful requests.
+
+If only one path fails, the fault is in what serves that path, not in the whole target.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,8 @@ def alone(case: Case) -> str:
 
 
 def never_answered(case: Case) -> Apart | None:
-    """Return the path that is slow by itself: each request for it timed out, and most others were answered, also since it was asked for.
+    """Return the path that is slow by itself: each request for it timed out, and most others were answered,
+    also since it was asked for.
 
     Those others that failed waited behind it for a worker: each of their paths was answered at other times.
     """

@@ -1,4 +1,5 @@
-"""diagnose(): every cause examines every target, the evidence is weighed, effects are explained by their causes, and the rest is ranked.
+"""diagnose(): every cause examines every target, the evidence is weighed, effects are explained by their causes,
+and the rest is ranked.
 
 Weights are log-odds. A cause starts from PRIOR and adds what its symptoms and its examination say; the sum's logistic
 value is the confidence. No cause states a confidence of its own, so causes are comparable and every answer shows its sum.
@@ -339,7 +340,9 @@ def _aimed(cause: Cause, case: Case) -> Target | None:
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
-    """Return the name of the configured group that all of a finding's failures are of; "" where a target is known, or there are several."""
+    """Return the name of the configured group that all of a finding's failures are of; "" where a target is known,
+    or there are several.
+    """
     names = {tally.group for tally in tallies} if case.target is None else set()
     return next(iter(names)) if len(names) == 1 and names <= case.joins.groups.keys() else ""
 
@@ -407,7 +410,8 @@ def _is_left_behind(case: Case, last: datetime) -> bool:
 
 
 def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
-    """Return whether the target's own words tell of the cause of late: again and again after the last failure that the proxy told, or failures go on.
+    """Return whether the target's own words tell of the cause of late: again and again after the last failure
+    that the proxy told, or failures go on.
 
     Of one path that kills its worker a probe of another one shows nothing.
     """
@@ -422,7 +426,9 @@ def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
 
 
 def _effects(cause: Cause) -> frozenset[Symptom]:
-    """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect, but of restarts."""
+    """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect,
+    but of restarts.
+    """
     effects = (CAUSES[name] for name in cause.explains)
     usual = {symptom for other in effects for symptom, weight in other.symptoms.items() if weight >= LIKELY}
     return frozenset({*cause.symptoms, *usual} - {*GAP, *NOTICES})
@@ -452,7 +458,10 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
 
 
 def _is_gap(case: Case, tallies: list[Tally]) -> bool:
-    """Return whether all that failed ended as what listens now began to: the gap of a restart. What our probe meets since is another fault."""
+    """Return whether all that failed ended as what listens now began to: the gap of a restart.
+
+    What our probe meets since is another fault.
+    """
     born, first = case.born, min((tally.first for tally in tallies if tally.first and tally.last), default=None)
     if not case.listeners or born is None or first is None or case.probe(*GAP):
         return False
@@ -469,7 +478,9 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
 
 
 def _is_of_one_path(case: Case) -> bool:
-    """Return whether all that failed asked for one path, other than the start page: that others are answered says nothing of it."""
+    """Return whether all that failed asked for one path, other than the start page:
+    that others are answered says nothing of it.
+    """
     paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
     return len(paths) == 1 and not paths & {"", "/"}
 
@@ -522,7 +533,9 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
 
 
 def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
-    """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that; None where not."""
+    """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that;
+    None where not.
+    """
     if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.UPSTREAM:  # others are of the way to the gateway
         return None
     behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
@@ -532,7 +545,10 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
     if not found:
         return None
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
-    message = f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on {where} behind it"
+    message = (
+        f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on "
+        f"{where} behind it"
+    )
     note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
@@ -570,7 +586,9 @@ def _checked_out(case: Case) -> set[Target]:
 
 
 def _doubted(weighed: _Weighed) -> _Weighed:
-    """Return it no surer than LIKELY where a cause whose effect it would be could not be seen: what that needs was not looked at."""
+    """Return it no surer than LIKELY where a cause whose effect it would be could not be seen:
+    what that needs was not looked at.
+    """
     cause, case = weighed.cause, weighed.case
     late = _late(case)
     needed = {part for id_ in (cause.id, *EXPLAINED_BY[cause.id]) for part in CAUSES[id_].needs}

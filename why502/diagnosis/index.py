@@ -67,10 +67,11 @@ def is_passed_on(tally: Tally) -> bool:
 
 
 def serving(snapshot: Snapshot) -> str:
-    """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run; "" where that is not so.
+    """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run;
+    "" where that is not so.
 
-    That is: no gateway whose configuration is known runs, none of those failed or is missed, and another program listens where it would,
-    or on a port of the web, or all logs are another's.
+    That is: no gateway whose configuration is known runs, none of those failed or is missed, and another program listens where it
+    would, or on a port of the web, or all logs are another's.
     """
     proxies = snapshot.proxies or ()
     tallies = snapshot.logs.tallies if snapshot.logs else ()
@@ -105,7 +106,9 @@ def _has_failed(proxy: Proxy) -> bool:
 
 
 def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
-    """Return the tallies of failures that clients felt, without the requests that a few impatient ones gave up (499): these happen everywhere."""
+    """Return the tallies of failures that clients felt, without the requests that a few impatient ones gave up (499):
+    these happen everywhere.
+    """
     spared = made_good(snapshot)
     found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally))
     return tuple(
@@ -117,10 +120,11 @@ def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
 
 
 def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
-    """Return whether the requests that clients gave up on a target are few, or were answered already (a download that was cancelled).
+    """Return whether the requests that clients gave up on a target are few,
+    or were answered already (a download that was cancelled).
 
-    Many are an alarm; fewer are one where the clients had waited for long. Where nobody knows of how many they are, one or two are none
-    while our own requests are answered.
+    Many are an alarm; fewer are one where the clients had waited for long. Where nobody knows of how many they are, one or two
+    are none while our own requests are answered.
     """
     logs = snapshot.logs
     tallies = [t for t in (logs.tallies if logs else ()) if t.symptom is Symptom.CLIENT_CLOSED and t.target == target]
@@ -140,7 +144,8 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
 def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
     """Return the addresses that are nothing but backup members or one of several values of a variable, and that nobody needs now.
 
-    That is: no request failed on them. What our own request through the proxy meets there says nothing of clients: its Host is made up.
+    That is: no request failed on them. What our own request through the proxy meets there says nothing of clients: its Host is
+    made up.
     """
     every = routes(snapshot)
     possible = {id(route.peers) for route in every if is_choice(route)} if _is_used(snapshot) else set()
@@ -165,8 +170,8 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
 def made_good(snapshot: Snapshot) -> frozenset[Target]:
     """Return the addresses that refuse connections, while another address of the same name serves every request in their stead.
 
-    The name is one peer to whoever wrote it (`localhost` is ::1 and 127.0.0.1): nginx asks its next address at once, and no client
-    notices. The access log tells that: it holds those requests, and no 502 that nothing else explains.
+    The name is one peer to whoever wrote it (`localhost` is ::1 and 127.0.0.1): nginx asks its next address at once, and no
+    client notices. The access log tells that: it holds those requests, and no 502 that nothing else explains.
     """
     logs = snapshot.logs
     if logs is None or not logs.has_access:
@@ -184,7 +189,9 @@ def made_good(snapshot: Snapshot) -> frozenset[Target]:
 def _is_made_good(
     target: Target, ways: list[Route], snapshot: Snapshot, failures: Mapping[Target, list[Tally]], alive: frozenset[Target]
 ) -> bool:
-    """Return whether other addresses of the same names answer us, and the access log shows no client that got a 502 for that one."""
+    """Return whether other addresses of the same names answer us, and the access log shows no client that got a 502 for
+    that one.
+    """
     places, others = set[Position | None](), set[Target]()
     for route in ways:
         for peer in route.peers:
@@ -291,7 +298,9 @@ def answered(snapshot: Snapshot) -> frozenset[Target]:
 
 
 def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return the targets on this machine that only stopped processes (state T) listen on: these connect, and are answered nothing."""
+    """Return the targets on this machine that only stopped processes (state T) listen on: these connect,
+    and are answered nothing.
+    """
     stopped = {process.pid for process in snapshot.processes or () if process.is_stopped}
     if not stopped or snapshot.listeners is None:
         return ()
@@ -306,7 +315,9 @@ def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
 
 
 def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
-    """Return the targets that ask for an upgrade (426) on paths whose route passes none on, each with the path where that was seen most."""
+    """Return the targets that ask for an upgrade (426) on paths whose route passes none on,
+    each with the path where that was seen most.
+    """
     plain = {route.at: route for route in routes(snapshot) if route.at and not passes_upgrade(route)}
     found: dict[Target, PathTraffic] = {}
     for path in snapshot.logs.paths if snapshot.logs else ():
@@ -410,7 +421,9 @@ def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
 
 
 def _balancer(tally: Tally, ways: Ways) -> str:
-    """Return the one balancer of httpd that the requests of a tally lead to; "" where there are several, or httpd may answer so itself."""
+    """Return the one balancer of httpd that the requests of a tally lead to; "" where there are several,
+    or httpd may answer so itself.
+    """
     if tally.status in ways.own or not tally.requests:
         return ""
     found: set[str] = set()
@@ -430,7 +443,9 @@ def _is_unplaced(tally: Tally, ways: Ways) -> bool:
 
 
 def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:
-    """Return the only address that the requests of a tally lead to, by their paths, else by their protocol; None where there are several."""
+    """Return the only address that the requests of a tally lead to, by their paths, else by their protocol;
+    None where there are several.
+    """
     found: set[Target | None] = set()
     for request, _ in tally.requests:
         path = request if request.startswith("/") else request.partition(" ")[2]
@@ -460,7 +475,8 @@ def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
 
 
 def by_route(paths: Iterable[PathTraffic], known: Mapping[str, Ways]) -> tuple[PathTraffic, ...]:
-    """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed, only the sum of each route.
+    """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed,
+    only the sum of each route.
 
     Where the log does not name the server, a path has a route only if all servers that know it agree.
     """
@@ -679,7 +695,9 @@ class Joins:
         return {}
 
     def paths_to(self, target: Target) -> tuple[PathTraffic, ...]:
-        """Return what clients were answered on the routes to a target, and where several servers have the path; once for each group."""
+        """Return what clients were answered on the routes to a target, and where several servers have the path;
+        once for each group.
+        """
         key = tuple(self._sets_to.get(target, ()))
         if key not in self._paths_of:
             places = {route.at for route in self.routes_to(target) if route.at is not None}

@@ -60,21 +60,24 @@ _DOWN = (
     (
         "does not answer connection attempts",
         re.compile(
-            r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT|no route to host|EHOSTUNREACH"
+            r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT"
+            r"|no route to host|EHOSTUNREACH"
             r"|TIMEOUTconnect exceeded|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
         ),
     ),
     (
         "takes no more connections",
         re.compile(
-            r"(?i)too many (?:clients|connections)|remaining connection slots are reserved|max number of clients reached|max_user_connections"
+            r"(?i)too many (?:clients|connections)|remaining connection slots are reserved|max number of clients reached"
+            r"|max_user_connections"
             r"|no more connections allowed"
         ),
     ),
     (
         "does not resolve",
         re.compile(
-            r"(?i)could not translate host name|getaddrinfo|name or service not known|name resolution|unknown (?:mysql server )?host|no such host"
+            r"(?i)could not translate host name|getaddrinfo|name or service not known|name resolution"
+            r"|unknown (?:mysql server )?host|no such host"
         ),
     ),
     (
@@ -94,8 +97,10 @@ _DOWN = (
     (
         "rejects the login",
         re.compile(
-            r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry|no such user"
-            r"|SASL authentication failed|(?:issue connecting to|access) your database with your username|authentication failed\.?$|ACCESS_REFUSED"
+            r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"
+            r"|no such user"
+            r"|SASL authentication failed|(?:issue connecting to|access) your database with your username"
+            r"|authentication failed\.?$|ACCESS_REFUSED"
         ),
     ),
     (
@@ -163,7 +168,8 @@ _SLOW = (
     ),
 )
 _OF_A_POOL = re.compile(
-    r"(?i)acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection|pool time-?out"
+    r"(?i)acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection"
+    r"|pool time-?out"
 )
 
 

@@ -58,7 +58,8 @@ class Vantage:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One target as the proxy's machine (`here`) shows it, and those that have its address where they were looked at (`vantages`).
+    """One target as the proxy's machine (`here`) shows it, and those that have its address
+    where they were looked at (`vantages`).
 
     `target` None is the case of the proxy itself: what concerns no single address.
     """
@@ -98,7 +99,9 @@ class Place:
 
     @cached_property
     def orphans(self) -> tuple[Listener, ...]:
-        """The sockets that were bound to the target's path and still listen, although that file is gone; () where its service is stopped."""
+        """The sockets that were bound to the target's path and still listen, although that file is gone;
+        () where its service is stopped.
+        """
         is_stopped = any(service.is_running is False for service in self.services)
         if self.target is None or not self.target.is_unix or is_stopped:
             return ()
@@ -294,7 +297,8 @@ class Place:
 
     @cached_property
     def has_stray(self) -> bool:
-        """True where some application listens on a socket of any kind that no route names, or of which its owner could not be seen.
+        """True where some application listens on a socket of any kind that no route names,
+        or of which its owner could not be seen.
 
         Not where it did so beside the target while that still answered: it is another application.
         """
@@ -347,7 +351,9 @@ class Place:
 
     @cached_property
     def behind_inner(self) -> frozenset[Target]:
-        """The addresses that the gateway which listens on the target passes on to; none where that is no gateway, or not known."""
+        """The addresses that the gateway which listens on the target passes on to; none where that is no gateway,
+        or not known.
+        """
         gateway = self.inner_gateway
         if gateway is None or self.target is None:
             return frozenset()
@@ -441,7 +447,9 @@ class Place:
 
     @cached_property
     def last_served(self) -> datetime | None:
-        """When the target last answered, or at least held a connection that then broke; None where nothing tells that it ever did."""
+        """When the target last answered, or at least held a connection that then broke;
+        None where nothing tells that it ever did.
+        """
         moments = [tally.first for tally in self.tallies if tally.symptom in BROKEN]
         return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
 
@@ -454,7 +462,8 @@ class Place:
 
     @cached_property
     def errs_since(self) -> int | None:
-        """The error that its application answers with to requests of ours like those that failed, where nobody was served since; None where it is not so.
+        """The error that its application answers with to requests of ours like those that failed, where nobody was served since;
+        None where it is not so.
 
         Then what failed was no gap that is over, whatever was restarted.
         """
@@ -467,7 +476,9 @@ class Place:
 
     @cached_property
     def last_error(self) -> datetime | None:
-        """When its application answered 500 last, to a client or to a request of ours like those that failed; None where nothing tells that it did."""
+        """When its application answered 500 last, to a client or to a request of ours like those that failed;
+        None where nothing tells that it did.
+        """
         places = {route.at for route in self.routes if route.at is not None}
         paths = self.here.logs.paths if self.here.logs else ()
         moments = [path.last_refused for path in paths if path.at in places and str(APPLICATION_ERROR) in path.statuses]
@@ -486,7 +497,9 @@ class Place:
 
     @cached_property
     def born(self) -> datetime | None:
-        """When what listens on the target now began to: the oldest process of it, or the unix socket; None where that is unknown."""
+        """When what listens on the target now began to: the oldest process of it, or the unix socket;
+        None where that is unknown.
+        """
         path = self.socket_path
         begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
         made = path.modified_at if path is not None and path.kind is FileKind.SOCKET else None

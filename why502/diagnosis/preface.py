@@ -56,7 +56,9 @@ def _is_loaded(proxy: Proxy) -> bool:
 
 
 def _sends(route: Route) -> bool | None:
-    """Return whether the gateway sends a PROXY header on a route; None where that is not known, or not the same for all servers."""
+    """Return whether the gateway sends a PROXY header on a route; None where that is not known,
+    or not the same for all servers.
+    """
     if route.proxy == "nginx":
         if route.protocol != "tcp":
             return False
@@ -69,7 +71,9 @@ def _sends(route: Route) -> bool | None:
 
 
 class _Listens:
-    """What a gateway listens on, with the route where one says so, by port or path: an address of a target is looked for among few."""
+    """What a gateway listens on, with the route where one says so, by port or path:
+    an address of a target is looked for among few.
+    """
 
     def __init__(self, proxy: Proxy) -> None:
         self._all: dict[str, list[tuple[str, Route | None]]] = {}
@@ -95,7 +99,9 @@ def _end(word: str) -> str:
 
 
 def _wanted(target: Target, network: str, here: Snapshot, listening: Mapping[int, _Listens]) -> tuple[bool, str] | None:
-    """Return whether the gateway that listens on a target requires a PROXY header there, and where that is said; None where unknown."""
+    """Return whether the gateway that listens on a target requires a PROXY header there, and where that is said;
+    None where unknown.
+    """
     for proxy in here.proxies or ():
         if not proxy.is_running or proxy.network != network or not _is_loaded(proxy):
             continue
@@ -149,7 +155,9 @@ def _host(word: str) -> str:
 
 
 def _is_at(word: str, target: Target) -> bool:
-    """Return whether an address as listened on ("8443 ssl", "127.0.0.1:8443", "unix:/run/x.sock") takes connections to a target."""
+    """Return whether an address as listened on ("8443 ssl", "127.0.0.1:8443",
+    "unix:/run/x.sock") takes connections to a target.
+    """
     address = word.split(" ")[0]
     if target.is_unix:
         return address.removeprefix("unix:").removeprefix("unix@") == target.path

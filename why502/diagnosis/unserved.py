@@ -1,7 +1,8 @@
 """Whether clients are served: finds routes that reject most requests although the backend is reachable.
 
-That is no failure of the gateway, but nobody whose requests are answered 500 calls the machine healthy. Shares and numbers decide, per route:
-scanners ask for what never existed, robots for what is gone, and some clients make mistakes. None of that is most of a route's traffic.
+That is no failure of the gateway, but nobody whose requests are answered 500 calls the machine healthy. Shares and numbers
+decide, per route: scanners ask for what never existed, robots for what is gone, and some clients make mistakes. None of that is
+most of a route's traffic.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Unserved:
 
     @property
     def is_of_backend_limit(self) -> bool:
-        """Return whether the backend finds request headers too large now (431): the gateways whose routes are known by path never say that."""
+        """Return whether the backend finds request headers too large now (431):
+        the gateways whose routes are known by path never say that.
+        """
         return (
             self.reason is Reason.LIMIT and self.statuses[:1] == (HEADERS_TOO_LARGE,) and self.at is not None and not self.is_over
         )
@@ -129,7 +132,9 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
 
 
 def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
-    """Return it with the one backend whose application reports about as many errors of its own, where the routes lead to several."""
+    """Return it with the one backend whose application reports about as many errors of its own,
+    where the routes lead to several.
+    """
     if one.target is not None or one.reason is not Reason.APPLICATION:
         return one
     ends = {peer.target for each in ((route,) if route else routes(here)) for peer in each.peers}
@@ -184,7 +189,9 @@ def _is_bad(path: PathTraffic) -> bool:
 
 
 def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
-    """Yield that nearly everything is refused, in a place that no rule of the proxy itself closes: the same paths, again and again."""
+    """Yield that nearly everything is refused, in a place that no rule of the proxy itself closes: the same paths,
+    again and again.
+    """
     if route is None or _RULES & route.settings.keys() or route.if_conditions:
         return
     is_script = route.protocol == "fastcgi"
@@ -198,7 +205,9 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
 
 
 def _of_failures(here: Snapshot) -> Iterator[Unserved]:
-    """Yield the requests that applications answer with an error, where the only log holds failures alone: how many were served is not known."""
+    """Yield the requests that applications answer with an error, where the only log holds failures alone:
+    how many were served is not known.
+    """
     if here.logs is None or here.logs.paths or here.logs.requests:
         return
     counts: Counter[str] = Counter()
@@ -270,7 +279,9 @@ def _answered(path: PathTraffic) -> int:
 
 
 def refusing(joins: Joins) -> frozenset[Target]:
-    """Return the targets whose routes' clients got 400 while some application of the machine says that request headers are too big."""
+    """Return the targets whose routes' clients got 400 while some application of the machine says
+    that request headers are too big.
+    """
     return joins.once(_refusing)
 
 

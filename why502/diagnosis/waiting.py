@@ -67,7 +67,9 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
 
 
 def called(case: Case, need: Need) -> str:
-    """Return what the application's words name, with its address where it is connected to one database only and they name none."""
+    """Return what the application's words name, with its address where it is connected to one database only
+    and they name none.
+    """
     if need.product == FORWARDED:
         return next((service.argv[-1] for service in case.services if is_forwarder(service.argv)), need.name)
     if need.place is None and need.product in _DATABASES:

@@ -21,9 +21,10 @@ ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
 _COMMAND = re.compile(r"`([^`\n]+)`")
 _TOOLS = frozenset(
-    "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm iptables nft docker"
-    " kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof free top vmstat iostat mtr traceroute ip"
-    " haproxy apachectl varnishadm varnishlog istioctl aws gcloud az caddy echo strace py-spy pm2 nproc ping ulimit prlimit stat why502 istioctl journalctl".split()
+    "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm"
+    " iptables nft docker kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof"
+    " free top vmstat iostat mtr traceroute ip haproxy apachectl varnishadm varnishlog istioctl aws gcloud az caddy"
+    " echo strace py-spy pm2 nproc ping ulimit prlimit stat why502 istioctl journalctl".split()
 )
 
 
@@ -90,7 +91,8 @@ def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
 
 @lru_cache(4096)
 def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
-    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about; else what the page says.
+    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about;
+    else what the page says.
 
     Where nothing of a connection is known, they keep the page's words in capital letters.
     """

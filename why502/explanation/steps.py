@@ -1,6 +1,7 @@
 """The commands of a cause's page, made to run as they are printed: with the address and protocol of the line that is explained.
 
-A page says `curl http://TARGET/PATH`. Behind a unix socket that is `curl --unix-socket`, and a FastCGI socket does not speak HTTP at all.
+A page says `curl http://TARGET/PATH`. Behind a unix socket that is `curl --unix-socket`, and a FastCGI socket does not speak HTTP
+at all.
 """
 
 from __future__ import annotations

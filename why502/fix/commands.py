@@ -125,7 +125,9 @@ def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None
 
 
 def _may_signal(master: Master) -> None:
-    """Raise Why502Error unless the pid file names a process of a trusted user and program, and nobody else can change the file."""
+    """Raise Why502Error unless the pid file names a process of a trusted user and program,
+    and nobody else can change the file.
+    """
     try:
         if master.pid_file and (reason := trust.stranger(master.pid_file)):
             raise Why502Error(reason, "No signal was sent.")

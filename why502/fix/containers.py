@@ -1,4 +1,6 @@
-"""Proxies with their own root file system, such as in a container: why they are not changed from outside, and what to do instead."""
+"""Proxies with their own root file system, such as in a container: why they are not changed from outside,
+and what to do instead.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def _is_same(path: str, seen: Stat, host: Host) -> bool:
 
 
 def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
-    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences, and commands after two spaces."""
+    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences,
+    and commands after two spaces.
+    """
     proxy = plan.proxy or Proxy()
     container = next((worker.container for worker in proxy.workers if worker.container), "")
     where = f"runs in container {container[:12]}, whose files are" if container else "has its own files, which are"
@@ -75,11 +79,13 @@ def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
     for file in dict.fromkeys(change.file for change in plan.edits):
         if here := source(proxy.pid or 0, file, host):
             todo.append(
-                f"Make the change in {here} on this machine, which is {file} in the container (edit it in place, do not replace it)."
+                f"Make the change in {here} on this machine, which is {file} in the container (edit it in place, do not "
+                "replace it)."
             )
         else:
             todo.append(
-                f"{file} belongs to its image or its own layer: change the source of the image. Until then, edit it in this container:"
+                f"{file} belongs to its image or its own layer: change the source of the image. Until then, edit it in this "
+                "container:"
             )
             todo.append(f"  {shlex.join(('vi', f'/proc/{proxy.pid}/root{file}'))}")
     todo += ["Then:"] if todo and plan.runs else []

@@ -1,4 +1,6 @@
-"""Atomic file writes: at any moment, even after a power loss, the file has either the complete old or the complete new content."""
+"""Atomic file writes: at any moment, even after a power loss, the file has either the complete old
+or the complete new content.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,10 @@ def may_change(path: str) -> None:
 
 
 def temporary(path: str) -> str:
-    """Return the name beside a file under which its new content is written. It begins with a dot: no glob of an include finds it."""
+    """Return the name beside a file under which its new content is written.
+
+    It begins with a dot: no glob of an include finds it.
+    """
     directory, name = os.path.split(path)
     return os.path.join(directory, f".{name}{SUFFIX}")
 

@@ -1,7 +1,8 @@
-"""Checks before a program is run, a process signalled or a file edited: who else could change the program, the configuration or the command line.
+"""Checks before a program is run, a process signalled or a file edited: who else could change the program,
+the configuration or the command line.
 
-Asked of the whole plan before anything starts, and again of each command and each file right before it: a journal may be older than
-the machine's owners, and an undo may come days later.
+Asked of the whole plan before anything starts, and again of each command and each file right before it: a journal may be older
+than the machine's owners, and an undo may come days later.
 """
 
 from __future__ import annotations
@@ -161,7 +162,10 @@ def send(argv: tuple[str, ...], since: datetime | None) -> None:
 
 
 def _started(pid: int) -> float:
-    """Return when a process started, in seconds since the epoch (proc_pid_stat(5), field 22; proc_stat(5), btime). Raises OSError."""
+    """Return when a process started, in seconds since the epoch (proc_pid_stat(5), field 22; proc_stat(5), btime).
+
+    Raises OSError.
+    """
     with open(f"/proc/{pid}/stat", "rb") as seen, open("/proc/stat", "rb") as machine:
         ticks = int(seen.read(4096).rpartition(b")")[2].split()[19])
         boot = next(int(line.split()[1]) for line in machine if line.startswith(b"btime "))

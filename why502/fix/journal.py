@@ -75,7 +75,9 @@ class Entry(Value, frozen=True, kw_only=True):
 
 
 def directory(path: str | None = None) -> Path:
-    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's state directory."""
+    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root,
+    else XDG's state directory.
+    """
     if path:
         where = Path(path)
     elif os.geteuid() == 0:

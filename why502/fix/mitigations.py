@@ -48,7 +48,10 @@ def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
 
 
 def standby(snapshot: Snapshot, text: str, *, group: str = "", is_backup: bool = False) -> Plan:
-    """Bring a server into service: without its `down` or `backup`, or as a new member. `is_backup`: only used if the others fail."""
+    """Bring a server into service: without its `down` or `backup`, or as a new member.
+
+    `is_backup`: only used if the others fail.
+    """
     found = [member for member in _every(snapshot) if _is(member[2], text) and group in ("", member[1].name)]
     if found:
         return _changed(found, text, is_backup=is_backup)
@@ -175,7 +178,10 @@ def label(route: Route) -> str:
 
 
 def route_of(snapshot: Snapshot, text: str) -> tuple[Proxy, Route]:
-    """Return the one route that a text means: its location, or server name and location. Raises Why502Error where it is not one."""
+    """Return the one route that a text means: its location, or server name and location.
+
+    Raises Why502Error where it is not one.
+    """
     every = [(p, r) for p in snapshot.proxies or () if p.kind == "nginx" for r in p.routes if r.location_at is not None]
     found: dict[Position, tuple[Proxy, Route]] = {}
     for proxy, route in every:
@@ -241,8 +247,8 @@ def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], rou
     if not proxy.is_running:
         raise Why502Error(f"{proxy.kind} with {proxy.config} is not running", "Start it first: why502 fix proxy-not-running")
     return Plan(
-        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes), runs=reload(proxy),
-        proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
+        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes),
+        runs=reload(proxy), proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 
 

@@ -18,7 +18,10 @@ PROGRAMS = ("chown", "chgrp", "chmod", "setfacl")
 
 
 def exact(run: Run) -> Run:
-    """Return the command with the undo that restores what is there now; without any where one command cannot. Raises Why502Error."""
+    """Return the command with the undo that restores what is there now; without any where one command cannot.
+
+    Raises Why502Error.
+    """
     program, path = run.argv[0], run.argv[-1]
     if program not in PROGRAMS or not path.startswith("/"):
         return run

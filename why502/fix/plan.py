@@ -27,7 +27,10 @@ class NothingToDo(Why502Error):
 
 
 class Plan(Value, frozen=True, kw_only=True):
-    """The steps for one finding or one mitigation. `warnings` are for the person who decides; `at` is the position of the route."""
+    """The steps for one finding or one mitigation.
+
+    `warnings` are for the person who decides; `at` is the position of the route.
+    """
 
     cause: str
     message: str
@@ -53,7 +56,9 @@ class Plan(Value, frozen=True, kw_only=True):
 
 
 def name(finding: Finding) -> str:
-    """Return what a finding is called for `why502 fix`: `wrong-port@127.0.0.1:3001`, or the cause alone where it has no target."""
+    """Return what a finding is called for `why502 fix`: `wrong-port@127.0.0.1:3001`,
+    or the cause alone where it has no target.
+    """
     return f"{finding.cause}@{finding.target}" if finding.target else finding.cause
 
 
@@ -101,7 +106,8 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
     if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: {first.message}",
+            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: "
+            f"{first.message}",
             f"See the steps with: why502 fix {first.cause}",
         )
     return Why502Error(f"{first.cause} cannot be fixed from here: {first.message}", _helps(first))

@@ -77,7 +77,8 @@ def apply(
     entry = Entry(
         id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, message=plan.remedy, phase=Phase.PLANNED,
         changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
-        master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(), before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
+        master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
+        before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
     for number, (old, new) in enumerate(contents):
         disk.keep(journal.contents_path(where, entry.id, number, is_new=False), old)
@@ -211,7 +212,10 @@ def _restore(where: Path, entry: Entry, number: int, change: Change, progress: P
 
 
 def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
-    """Return a file that was changed since, without our change. Raises Why502Error where that cannot be told apart, or is invalid."""
+    """Return a file that was changed since, without our change.
+
+    Raises Why502Error where that cannot be told apart, or is invalid.
+    """
     old, new = (journal.content(where, entry, number, is_new=is_new) for is_new in (False, True))
     merged = merge.without(old, new, disk.read(change.real))
     kept = journal.contents_path(where, entry.id, number, is_new=False)

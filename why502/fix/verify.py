@@ -53,8 +53,8 @@ def requests(
     """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
 
     Of a route those that failed and may be repeated (GET and HEAD that had no query, and did not cause their failure themselves),
-    else one of its location. A group with several peers is asked more often, so that each of them gets its turn. `proxy` may be one
-    that is to be started. Raises Why502Error for a URL that leads to no proxy.
+    else one of its location. A group with several peers is asked more often, so that each of them gets its turn. `proxy` may be
+    one that is to be started. Raises Why502Error for a URL that leads to no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
@@ -147,7 +147,8 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     if not concerned:
         return Verdict(
             helps=True,
-            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch live traffic",
+            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch "
+            "live traffic",
         )
     healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
     if not healed:

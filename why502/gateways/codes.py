@@ -1,6 +1,7 @@
 """The products' own codes (AH01102, sH, UF, 522…) and their meaning. Each product has one module `codes.py`.
 
-A module defines PRODUCT. Log formats parse lines with these tables, `why502 explain CODE` shows them, and the documentation lists them.
+A module defines PRODUCT. Log formats parse lines with these tables, `why502 explain CODE` shows them, and the documentation lists
+them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Code(Value, frozen=True, kw_only=True):
 class Product(Value, frozen=True, kw_only=True):
     """A gateway. `next` are commands to run or places to check when it fails; `about` is the text of its page, in Markdown.
 
-    `aliases` maps other spellings to its codes. `also`: other names that people use for it. `formats`: the log formats of its lines.
+    `aliases` maps other spellings to its codes. `also`: other names that people use for it. `formats`: the log formats of its
+    lines.
     """
 
     name: str

@@ -7,13 +7,19 @@ import re
 _SIZE = 256 << 10
 _MARKS = {
     "nginx": (
-        r"^[ \t]*(?:http|events|stream|server|upstream[ \t]++[^\s{]++|location[ \t]++[^\n{]++|map[ \t]++\S++[ \t]++\$\w++)\s{0,64}+\{",
+        (
+            r"^[ \t]*(?:http|events|stream|server|upstream[ \t]++[^\s{]++|location[ \t]++[^\n{]++"
+            r"|map[ \t]++\S++[ \t]++\$\w++)\s{0,64}+\{"
+        ),
         r"^[ \t]*(?:(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|server_name|worker_(?:processes|connections)|listen|root)[ \t][^\n]*;",
         r"^# configuration file /.*:$",
     ),
     "haproxy": (
         r"^(?:global|defaults|(?:frontend|backend|listen)[ \t]++\S++)(?:[ \t][^\n{;]*+)?$",
-        r"^[ \t]+(?:bind|balance|default_backend|use_backend|mode[ \t]+(?:http|tcp)|timeout[ \t]+(?:connect|client|server))[ \t]?[^\n;]*$",
+        (
+            r"^[ \t]+(?:bind|balance|default_backend|use_backend|mode[ \t]+(?:http|tcp)|timeout[ \t]+(?:connect|client"
+            r"|server))[ \t]?[^\n;]*$"
+        ),
     ),
     "apache": (
         r"^[ \t]*<(?:VirtualHost|Directory|Location|Proxy|IfModule|Files)(?:Match)?\b[^>\n]*>",

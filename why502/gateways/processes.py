@@ -9,11 +9,22 @@ from msgspec.structs import replace
 from why502.model.logs import LogRecord, Phase, Symptom
 
 # Not httpd: behind another proxy it is as often the application.
-_PROGRAMS = {"nginx": "nginx", "openresty": "nginx", "haproxy": "haproxy", "envoy": "envoy", "traefik": "traefik", "caddy": "caddy", "varnishd": "varnish", "varnish": "varnish", "cache-main": "varnish"}  # fmt: skip
+_PROGRAMS = {
+    "nginx": "nginx",
+    "openresty": "nginx",
+    "haproxy": "haproxy",
+    "envoy": "envoy",
+    "traefik": "traefik",
+    "caddy": "caddy",
+    "varnishd": "varnish",
+    "varnish": "varnish",
+    "cache-main": "varnish",
+}
 # The names that distributions give the units, which is all that systemd before 246 says of a start that failed.
 _DESCRIPTION = re.compile(
     r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*"
-    r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit|controller|log))"
+    r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit"
+    r"|controller|log))"
     r"|high performance web server and a reverse proxy)",
     re.IGNORECASE,
 )

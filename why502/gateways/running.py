@@ -95,7 +95,8 @@ def decoded(content: bytes) -> str:
 def included(rights: Rights, main: str, names: Callable[[str, str], Iterable[str]]) -> Iterator[tuple[str, str]]:
     """Yield the main file and what it includes, each once, each read with the rights of whoever supplies the file that names it.
 
-    names: returns the paths and patterns that a file includes, from its path and text. Raises HostError where the main file cannot be read.
+    names: returns the paths and patterns that a file includes, from its path and text. Raises HostError where the main file
+    cannot be read.
     """
     left, done = [(main, "")], set[str]()
     while left and len(done) < MOST_FILES:

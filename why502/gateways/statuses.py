@@ -1,6 +1,9 @@
-"""Which gateway returns which HTTP status for which reason. A status alone does not show the cause: first find out which server returned it.
+"""Which gateway returns which HTTP status for which reason.
 
-Sources: nginx src/http/ngx_http_upstream.c ngx_http_upstream_next and ngx_http_request.h; the tables of the other products in this package.
+A status alone does not show the cause: first find out which server returned it.
+
+Sources: nginx src/http/ngx_http_upstream.c ngx_http_upstream_next and ngx_http_request.h; the tables of the other products in
+this package.
 """
 
 from __future__ import annotations

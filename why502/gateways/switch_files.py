@@ -1,4 +1,6 @@
-"""Switch files that make a gateway answer by itself: `RewriteCond /srv/maintenance -f` (mod_rewrite), `if (-f /srv/maintenance)` (nginx)."""
+"""Switch files that make a gateway answer by itself: `RewriteCond /srv/maintenance -f` (mod_rewrite),
+`if (-f /srv/maintenance)` (nginx).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
 
 
 def in_force_of_nginx(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Return nginx's answers without those whose switch is known to be off; what other conditions ask for is not known, and may be."""
+    """Return nginx's answers without those whose switch is known to be off; what other conditions ask for is not known,
+    and may be.
+    """
     is_there = _looks(host)
 
     def is_off(condition: str) -> bool:

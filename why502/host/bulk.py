@@ -1,4 +1,6 @@
-"""Runs thousands of short reads in few hand-overs to another thread, because a hand-over for each would cost more than the read."""
+"""Runs thousands of short reads in few hand-overs to another thread, because a hand-over for each would cost more
+than the read.
+"""
 
 from __future__ import annotations
 

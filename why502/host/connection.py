@@ -22,7 +22,10 @@ class SocketConnection:
 
     @classmethod
     def to(cls, target: Target, timeout_s: float, path: str = "") -> SocketConnection:
-        """Return an open connection. Raises HostError with its errno, Expired after `timeout_s`. `path`: where a unix socket lies."""
+        """Return an open connection.
+
+        Raises HostError with its errno, Expired after `timeout_s`. `path`: where a unix socket lies.
+        """
         until = time.monotonic() + timeout_s
         family, address = (socket.AF_UNIX, path) if path else address_of(target, timeout_s)
         try:

@@ -36,15 +36,15 @@ class DirectoryHost(DescriptorHost):
         self.name = name or root
         self._patience_s = patience_s
 
-    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError: nothing of a directory is ever run."""
         self._refuse(f"{argv[0]}: no program runs")
 
-    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         self._refuse(f"{argv[0]}: no program runs")
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Raise HostError: a directory has no network."""
         self._refuse(f"{target}: no connection is possible")
 
@@ -56,7 +56,7 @@ class DirectoryHost(DescriptorHost):
         """Return what many symbolic links hold, None where one cannot be read."""
         return link_all(self, paths)
 
-    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
         """Raise HostError: a directory has no kernel to ask."""
         self._refuse("sockets: no kernel to query")
 
@@ -70,7 +70,7 @@ class DirectoryHost(DescriptorHost):
         """Return what can be seen below a directory of this directory."""
         return DirectoryHost(self.root + "/" + root.lstrip("/"), self.name)
 
-    def acting_as(self, uid: int) -> DirectoryHost:  # noqa: ARG002
+    def acting_as(self, uid: int) -> DirectoryHost:
         """Return this host: what lies in the directory is read and nothing else is done with it."""
         return self
 
@@ -90,7 +90,7 @@ class DirectoryHost(DescriptorHost):
     def _refuse(self, what: str) -> NoReturn:
         raise HostError(f"{what} in the directory {self.root}", "run why502 on the machine itself")
 
-    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:  # noqa: ARG002
+    def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
         def look() -> T:
             with self._found(path, follow=follow) as descriptor:
                 return call(descriptor)

@@ -174,7 +174,10 @@ class LocalHost(DescriptorHost):
         return supplier(below[2], below[1]) if below else supplier(path)
 
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
-        """Return what `call` returns, within the time limit. What others than root placed there is looked at with their rights."""
+        """Return what `call` returns, within the time limit.
+
+        What others than root placed there is looked at with their rights.
+        """
         if below := _BELOW.fullmatch(path):
             return DirectoryHost(below[1], patience_s=self._patience_s)._look(below[2], call, again, follow=follow)
         try:

@@ -16,7 +16,7 @@ class NowhereHost:
     def __init__(self, name: str = "") -> None:
         self.name = name
 
-    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:  # noqa: ARG002
+    def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
         """Raise HostError."""
         self._refuse(path)
 
@@ -28,7 +28,7 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(path)
 
-    def stat(self, path: str, *, follow: bool = True) -> Stat:  # noqa: ARG002
+    def stat(self, path: str, *, follow: bool = True) -> Stat:
         """Raise HostError."""
         self._refuse(path)
 
@@ -44,15 +44,15 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(path)
 
-    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         self._refuse(argv[0])
 
-    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         self._refuse(argv[0])
 
-    def acting_as(self, uid: int) -> Host:  # noqa: ARG002
+    def acting_as(self, uid: int) -> Host:
         """Return this host."""
         return self
 
@@ -60,11 +60,11 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(path)
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Raise HostError."""
         self._refuse(str(target))
 
-    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:  # noqa: ARG002
+    def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
         """Raise HostError."""
         self._refuse(next(iter(paths), "files"))
 
@@ -72,16 +72,16 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(next(iter(paths), "links"))
 
-    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
         """Raise HostError."""
         self._refuse("sockets")
 
     def holders(
         self,
-        inodes: frozenset[int],  # noqa: ARG002
-        pids: Sequence[int],  # noqa: ARG002
+        inodes: frozenset[int],
+        pids: Sequence[int],
         *,
-        timeout_s: float = 1.5,  # noqa: ARG002
+        timeout_s: float = 1.5,
     ) -> tuple[dict[int, tuple[int, ...]], int]:
         """Raise HostError."""
         self._refuse("sockets")

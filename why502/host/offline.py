@@ -49,15 +49,15 @@ class OfflineHost:
         """Raise HostError: how full a disk is says nothing of the given files."""
         raise _refusal(path)
 
-    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         raise _refusal(argv[0])
 
-    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         raise _refusal(argv[0])
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:  # noqa: ARG002
+    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Raise HostError."""
         raise _refusal(str(target))
 
@@ -69,16 +69,16 @@ class OfflineHost:
         """Return what many symbolic links hold, None where one cannot be read."""
         return link_all(self, paths)
 
-    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
         """Raise HostError."""
         raise _refusal("sockets")
 
     def holders(
         self,
-        inodes: frozenset[int],  # noqa: ARG002
-        pids: Sequence[int],  # noqa: ARG002
+        inodes: frozenset[int],
+        pids: Sequence[int],
         *,
-        timeout_s: float = 1.5,  # noqa: ARG002
+        timeout_s: float = 1.5,
     ) -> tuple[dict[int, tuple[int, ...]], int]:
         """Raise HostError."""
         raise _refusal("/proc")
@@ -87,11 +87,11 @@ class OfflineHost:
         """Raise HostError."""
         raise _refusal(root)
 
-    def acting_as(self, uid: int) -> Host:  # noqa: ARG002
+    def acting_as(self, uid: int) -> Host:
         """Return this host: the user named the files, and nothing else is looked at."""
         return self
 
-    def supplier(self, path: str) -> int:  # noqa: ARG002
+    def supplier(self, path: str) -> int:
         """Return 0: the user named the files."""
         return 0
 

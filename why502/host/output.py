@@ -1,8 +1,8 @@
 """Output files named by the user: written completely or not at all, private, and never through a link of another user.
 
-Everything happens below an open descriptor of the directory, so nobody can put another one in its place meanwhile: a new name (O_EXCL),
-the content, fsync(2), rename(2). What stands there is replaced, not written into, and only where it is ours. A link on the way counts
-as the user's own only where root or the user made it.
+Everything happens below an open descriptor of the directory, so nobody can put another one in its place meanwhile: a new name
+(O_EXCL), the content, fsync(2), rename(2). What stands there is replaced, not written into, and only where it is ours. A link on
+the way counts as the user's own only where root or the user made it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _HINT = "Give a file in a directory that you can write to."
 def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
     """Write a file; an older one of ours stays as it is until the new one is complete. Raises Why502Error.
 
-    An open stream (`/dev/stdout`, `/dev/fd/3`), a character device (`/dev/null`) or a pipe of ours is written to. Links, pipes and
-    files of other users are refused, and so are sockets, block devices and directories.
+    An open stream (`/dev/stdout`, `/dev/fd/3`), a character device (`/dev/null`) or a pipe of ours is written to. Links, pipes
+    and files of other users are refused, and so are sockets, block devices and directories.
     """
     try:
         if (number := _stream(name)) is not None:
@@ -120,7 +120,10 @@ def _place(name: str) -> Iterator[tuple[int, str]]:
 
 
 def _present(directory: int, last: str, name: str) -> int | None:
-    """Return the mode of what stands there and may be replaced or written to; None where nothing is. Raises HostError, OSError."""
+    """Return the mode of what stands there and may be replaced or written to; None where nothing is.
+
+    Raises HostError, OSError.
+    """
     try:
         seen = os.stat(last, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:

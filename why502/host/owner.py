@@ -110,7 +110,7 @@ class OwnerHost:
         texts = (content[:cut].decode("utf-8", "replace"), content[cut:].decode("utf-8", "replace"))
         return Finished(status=int(fields["status"]), stdout=texts[0], stderr=texts[1])
 
-    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:  # noqa: ARG002
+    def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
         """Raise HostError."""
         raise HostError(f"{argv[0]}: only root can test a program")
 
@@ -133,7 +133,7 @@ class OwnerHost:
         """Return what many symbolic links hold, None where one cannot be read."""
         return link_all(self, paths)
 
-    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:  # noqa: ARG002
+    def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
         """Raise HostError: the kernel's sockets are asked for by root."""
         raise HostError("kernel sockets are not queried with a user's rights")
 
@@ -153,7 +153,7 @@ class OwnerHost:
         """Return this host: nobody gets other rights back."""
         return self if uid == self.uid else OwnerHost(NOBODY, self.name, self._root, patience_s=self._patience_s)
 
-    def supplier(self, path: str) -> int:  # noqa: ARG002
+    def supplier(self, path: str) -> int:
         """Return the user: all that it finds counts as this user's."""
         return self.uid
 

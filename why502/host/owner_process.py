@@ -4,9 +4,9 @@ It is a program of its own, and imports the standard library alone, all of it be
 that is the user's to choose. The user can end or stop it, and no more: it cannot be traced (PR_SET_DUMPABLE), gains nothing from
 set-user-id programs (PR_SET_NO_NEW_PRIVS), has no variables, no terminal and no descriptors but its channel.
 
-Arguments: uid, gid, other groups with commas, the descriptor of the channel, and that of a directory which becomes "/" (chroot(2);
--1: none). Each message is 4 bytes of length and JSON; a content follows whose length `size` tells. Descriptors travel with the
-first byte (SCM_RIGHTS, unix(7)).
+Arguments: uid, gid, other groups with commas, the descriptor of the channel, and that of a directory which becomes "/"
+(chroot(2); -1: none). Each message is 4 bytes of length and JSON; a content follows whose length `size` tells. Descriptors travel
+with the first byte (SCM_RIGHTS, unix(7)).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Runs a program as root on a machine that it cannot change: all file systems are read-only, some directories have overlays.
 
-Run as root by `LocalHost.try_out`, as a script that imports the standard library alone. Its argument is JSON: `program` (descriptor of
-the program, which the caller has checked), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`, `network` (which of
-them), `directories` and `files` that the program may write to or make.
+Run as root by `LocalHost.try_out`, as a script that imports the standard library alone. Its argument is JSON: `program`
+(descriptor of the program, which the caller has checked), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`,
+`network` (which of them), `directories` and `files` that the program may write to or make.
 
-In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so nothing that the program is
-led to by a configuration can be changed. Directories get an overlay (tmpfs) that ends with the namespace. They are found component by
-component and held by descriptors: no link is followed that others than root could have placed, and no path is looked up twice.
-Exit status NO_ROOM: the sandbox could not be made, and nothing was run.
+In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so nothing that the program
+is led to by a configuration can be changed. Directories get an overlay (tmpfs) that ends with the namespace. They are found
+component by component and held by descriptors: no link is followed that others than root could have placed, and no path is looked
+up twice. Exit status NO_ROOM: the sandbox could not be made, and nothing was run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The kernel's list of sockets, queried by netlink (sock_diag(7), linux/inet_diag.h, linux/unix_diag.h).
 
 Answers are records with lengths: no name of a socket can look like another record, as a line feed in one makes of the rows of
-/proc/net/unix and of ss(8). Another network namespace is entered by a process of its own, which passes a netlink socket out of each.
+/proc/net/unix and of ss(8). Another network namespace is entered by a process of its own, which passes a netlink socket out of
+each.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ There is no gap between the check and the use. `Held.descriptor` is open (O_PATH
 trusted can write to any directory on the way, `Held.real` leads to the same file until one of them changes it.
 
 Group write counts as a stranger's, but for group 0 and the group of the same name that a trusted user has alone (USERGROUPS_ENAB,
-login.defs(5)). Write access to a sticky directory (/tmp) does not count, since others' entries stay safe there (inode(7)); the owner of
-the directory and of each entry counts. An ordinary user's FUSE mount can claim any owner, so the user who mounted it counts
-(`user_id`, mount.fuse3(8)). Access lists count as the kernel applies them (acl(5)).
+login.defs(5)). Write access to a sticky directory (/tmp) does not count, since others' entries stay safe there (inode(7)); the
+owner of the directory and of each entry counts. An ordinary user's FUSE mount can claim any owner, so the user who mounted it
+counts (`user_id`, mount.fuse3(8)). Access lists count as the kernel applies them (acl(5)).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Writer:
 class Held:
     """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist.
 
-    `leaders` are those of the writers who could choose where it leads: by a link that was followed, or by a second name of the file
-    (fs.protected_symlinks, fs.protected_hardlinks, proc_sys_fs(5)).
+    `leaders` are those of the writers who could choose where it leads: by a link that was followed, or by a second name of the
+    file (fs.protected_symlinks, fs.protected_hardlinks, proc_sys_fs(5)).
     """
 
     path: str
@@ -75,7 +75,9 @@ class Held:
 
     @property
     def program(self) -> str:
-        """Return a path that runs or opens this very file while it is held, also from a child process of ours (proc_pid_fd(5))."""
+        """Return a path that runs or opens this very file while it is held, also from a child process
+        of ours (proc_pid_fd(5)).
+        """
         return f"/proc/{os.getpid()}/fd/{self.descriptor}"
 
     def stranger(self, uids: Collection[int] | None = None) -> str:
@@ -100,7 +102,8 @@ def writers(path: str, root: str = "/") -> frozenset[int]:
 
 
 def supplier(path: str, root: str = "/") -> int:
-    """Return the user who decides what a file says: 0 where only root or we can write or replace it; NOBODY for several, or a group.
+    """Return the user who decides what a file says: 0 where only root or we can write or replace it; NOBODY for several,
+    or a group.
 
     Raises HostError.
     """

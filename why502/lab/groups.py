@@ -1,4 +1,7 @@
-"""Control groups of a scene: limits for a backend, of version 1 or 2 (cgroups(7)). They are named after the scene and removed with it."""
+"""Control groups of a scene: limits for a backend, of version 1 or 2 (cgroups(7)).
+
+They are named after the scene and removed with it.
+"""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
 
     Return what was said each time, the clients' statuses, and the files' digests.
 
-    `before`, `planned`, `fixed`, `undone`: the digests of every file that the fix may change, with modes and owners. `statuses`: of
-    the requests that had failed (all, where none did), sent again once repaired.
+    `before`, `planned`, `fixed`, `undone`: the digests of every file that the fix may change, with modes and owners. `statuses`:
+    of the requests that had failed (all, where none did), sent again once repaired.
     """
     state = stage.path("/run/lab/state")
     found: dict[str, Any] = {"before": digests(stage)}
@@ -93,7 +93,9 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
 
 
 def digests(stage: Stage) -> dict[str, str]:
-    """Return of every configuration file, and of every socket and its directory, what it is: mode, owner, and the digest of its content."""
+    """Return of every configuration file, and of every socket and its directory, what it is: mode, owner,
+    and the digest of its content.
+    """
     found = {}
     for top in CONFIGURATION:
         for directory, _, names in os.walk(stage.path(top)):
@@ -201,7 +203,9 @@ def show(fault: Fault, stage: Stage, target: str | None, told: argparse.Namespac
 
 
 def adopt() -> None:
-    """Become the parent of every orphan of the scene, as the first process of a namespace is (PR_SET_CHILD_SUBREAPER, prctl(2))."""
+    """Become the parent of every orphan of the scene, as the first process of a namespace is (PR_SET_CHILD_SUBREAPER,
+    prctl(2)).
+    """
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 

@@ -119,7 +119,9 @@ def _leader(container: subprocess.Popen[bytes], directory: Path) -> int:
 
 
 def _elsewhere() -> list[str]:
-    """Return the directories of this program and its Python that the overlay does not show: of other file systems, below covered ones."""
+    """Return the directories of this program and its Python that the overlay does not show: of other file systems,
+    below covered ones.
+    """
     own = {str(Path(why502.__file__).parent.parent), sys.prefix, sys.base_prefix}
     covered = ("/tmp/", "/run/", "/dev/", *(f"{path}/" for path in EMPTY))
     return sorted(path for path in own if os.stat(path).st_dev != os.stat("/").st_dev or f"{path}/".startswith(covered))

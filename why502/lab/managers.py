@@ -31,7 +31,10 @@ def shown(stage: Stage, property_: str, name: str = "shop.service") -> str:
 
 
 def journal(stage: Stage, name: str = "shop.service") -> str:
-    """Return what the journal has of a unit so far. It is written after what it tells of: wait for a line before you count on it."""
+    """Return what the journal has of a unit so far.
+
+    It is written after what it tells of: wait for a line before you count on it.
+    """
     return stage.sh("journalctl", "--no-pager", "-o", "cat", "-u", name)
 
 

@@ -8,7 +8,8 @@ from why502.lab.stage import Stage
 def variable_target(stage: Stage, *, rcode: str | None, is_known: bool = False) -> str:
     """Have nginx resolve a name at each request; the name server answers with a response code, or (None) does not run.
 
-    No address is ever connected to, so the target is the name with its port. `is_known`: the machine's own name server knows the name.
+    No address is ever connected to, so the target is the name with its port. `is_known`: the machine's own name server knows the
+    name.
     """
     server = f"127.0.0.1:{stage.port(5353)}"
     if is_known:

@@ -47,7 +47,8 @@ def passes(stage: Stage, target: str) -> str:
     """Return the directives of a location that passes to PHP-FPM."""
     return (
         f"fastcgi_pass {target};\nfastcgi_param SCRIPT_FILENAME {stage.path(FILE)};\n"
-        "fastcgi_param REQUEST_METHOD $request_method;\nfastcgi_param QUERY_STRING $query_string;\nfastcgi_param REQUEST_URI $request_uri;"
+        "fastcgi_param REQUEST_METHOD $request_method;\nfastcgi_param QUERY_STRING $query_string;\nfastcgi_param REQUEST_URI "
+        "$request_uri;"
     )
 
 

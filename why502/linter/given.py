@@ -259,7 +259,9 @@ class _Reader:
         raise Missing("it is outside the given paths")
 
     def _beside(self, name: str, home: str) -> str:
-        """Return the path itself, or where nothing is there the same name in the directory above: a fragment's names mean the main's."""
+        """Return the path itself, or where nothing is there the same name in the directory above:
+        a fragment's names mean the main's.
+        """
         if not name.startswith(f"{home}/"):
             return name
         rest = name.removeprefix(f"{home}/")

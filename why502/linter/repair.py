@@ -1,7 +1,7 @@
 """`why502 lint --fix`: applies the safe repairs. Each file is written once, and restored if nginx rejects the result.
 
-A repair is kept only where its finding is gone afterwards and no error is new. Files are replaced as a whole (rename(2)), with their
-mode and owner; a link stays a link.
+A repair is kept only where its finding is gone afterwards and no error is new. Files are replaced as a whole (rename(2)), with
+their mode and owner; a link stays a link.
 """
 
 from __future__ import annotations

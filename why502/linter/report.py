@@ -10,7 +10,10 @@ from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`suppressed` and `known`: findings covered by comments and by the baseline. `base`: the directory that file names are relative to."""
+    """`suppressed` and `known`: findings covered by comments and by the baseline.
+
+    `base`: the directory that file names are relative to.
+    """
 
     risks: tuple[Risk, ...] = ()
     gaps: tuple[Gap, ...] = ()

@@ -24,7 +24,9 @@ class Answers(Generic[T]):
         self._queue.put(None)
 
     def last(self, deadline: float) -> tuple[T | None, bool]:
-        """Return the last answer that comes before the deadline (monotonic), None where there is none, and whether it is whole."""
+        """Return the last answer that comes before the deadline (monotonic), None where there is none,
+        and whether it is whole.
+        """
         found: T | None = None
         while True:
             try:

@@ -1,7 +1,7 @@
 """The file that a unix socket is bound to: sock_diag(7)'s answer compared with what its path leads to now.
 
-The kernel tells the device of the superblock and the inode that it holds itself (net/unix/diag.c, sk_diag_dump_vfs). stat(2) may tell
-other numbers of the same file: overlayfs, which most containers run on, those of the layer below it (the kernel's
+The kernel tells the device of the superblock and the inode that it holds itself (net/unix/diag.c, sk_diag_dump_vfs). stat(2) may
+tell other numbers of the same file: overlayfs, which most containers run on, those of the layer below it (the kernel's
 Documentation/filesystems/overlayfs.rst, "Inode properties"), btrfs a device of each subvolume. mountinfo has the superblock's.
 """
 
@@ -84,7 +84,9 @@ class View:
 
 
 def parse(mountinfo: bytes) -> Mapping[str, Mount]:
-    """Return the mounts of /proc/PID/mountinfo (proc_pid_mountinfo(5)) by their place; of several at one place the last, which covers the others."""
+    """Return the mounts of /proc/PID/mountinfo (proc_pid_mountinfo(5)) by their place; of several at one place the last,
+    which covers the others.
+    """
     found: dict[str, Mount] = {}
     for line in mountinfo.decode("utf-8", "surrogateescape").split("\n"):
         fields, dash, rest = line.partition(" - ")

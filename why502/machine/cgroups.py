@@ -1,4 +1,6 @@
-"""The control groups of a process, and the contents of their files (cgroups(7), Documentation/admin-guide/cgroup-v2.rst, cgroup-v1)."""
+"""The control groups of a process, and the contents of their files (cgroups(7), Documentation/admin-guide/cgroup-v2.rst,
+cgroup-v1).
+"""
 
 from __future__ import annotations
 

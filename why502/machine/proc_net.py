@@ -1,4 +1,5 @@
-"""Strict parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5)): each row is matched completely; only a row that does not match is lost.
+"""Strict parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5)): each row is matched completely;
+only a row that does not match is lost.
 
 The names in /proc/net/unix are as their makers chose them, line feeds too: a row there may be forged. See `parse_unix`.
 """

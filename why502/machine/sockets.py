@@ -59,7 +59,10 @@ def read_tcp(host: Host, directory: str = "/proc/net") -> tuple[list[Socket], bo
 
 
 def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
-    """Return the unix stream sockets that have a name: those that listen, are connected, or wait to be accepted. Raises HostError."""
+    """Return the unix stream sockets that have a name: those that listen, are connected, or wait to be accepted.
+
+    Raises HostError.
+    """
     return [row for one in _unix(host, directory) for row in _rows(one)]
 
 
@@ -98,7 +101,8 @@ def parse_tcp(content: bytes) -> Iterator[Socket]:
 def _retries(words: list[bytes]) -> int:
     """Return how often a connection sent in vain what waits longest (net/ipv4/tcp_ipv4.c, get_tcp4_sock).
 
-    Timer 1 sends again, 4 probes whether anything can be sent: also where a rule of this machine drops it. Each has its own count.
+    Timer 1 sends again, 4 probes whether anything can be sent: also where a rule of this machine drops it. Each has its own
+    count.
     """
     count = words[6] if words[5].startswith(b"01") else words[8] if words[5].startswith(b"04") else b"0"
     try:

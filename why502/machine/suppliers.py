@@ -1,7 +1,7 @@
 """Who supplied a fact: what a user's process or file names is read with that user's rights (`Host.acting_as`).
 
-A process supplies its title and command line. A configuration file supplies what it includes, where logs lie and what a route leads
-to; where others than root can change it, it is theirs, whoever reads it.
+A process supplies its title and command line. A configuration file supplies what it includes, where logs lie and what a route
+leads to; where others than root can change it, it is theirs, whoever reads it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ALLOWED_BYTES = 2 << 20
 def of_process(host: Host, pid: int) -> int:
     """Return the user who supplies what a process says of itself: root only where all of its users are root. Raises HostError.
 
-    The caller of a set-user-id program chooses its arguments, so the real user counts too (credentials(7)). Some, such as sudo(8),
-    become root in every respect before they do anything: nobody knows who called those, so they count as NOBODY's.
+    The caller of a set-user-id program chooses its arguments, so the real user counts too (credentials(7)). Some, such as
+    sudo(8), become root in every respect before they do anything: nobody knows who called those, so they count as NOBODY's.
     """
     status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
     words = status.get("Uid", "").split()

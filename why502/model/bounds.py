@@ -1,7 +1,8 @@
-"""Size limits of a snapshot from a file: its text is checked before decoding, and its rows are cut to what a diagnosis can handle.
+"""Size limits of a snapshot from a file: its text is checked before decoding,
+and its rows are cut to what a diagnosis can handle.
 
-A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted first,
-by passes over it that take time in proportion to its length and make no values.
+A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted
+first, by passes over it that take time in proportion to its length and make no values.
 """
 
 from __future__ import annotations
@@ -44,7 +45,17 @@ ROWS = {
 }
 _LOG_ROWS = {"files": 1024, "tallies": 2048, "targets": 2048}
 # Of all proxies together: rows of one kind.
-_PROXY_ROWS = {"routes": 8192, "upstreams": 4096, "servers": 8192, "answers": 1024, "files": 4096, "logs": 2048, "problems": 256, "workers": 512, "listens": 4096}  # fmt: skip
+_PROXY_ROWS = {
+    "routes": 8192,
+    "upstreams": 4096,
+    "servers": 8192,
+    "answers": 1024,
+    "files": 4096,
+    "logs": 2048,
+    "problems": 256,
+    "workers": 512,
+    "listens": 4096,
+}
 PEERS = 16_384  # of all routes and upstreams together
 CONFIG_CHARACTERS = 24 << 20
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)

@@ -136,7 +136,9 @@ class Route(Value, frozen=True, kw_only=True):
 
     @property
     def read_limit_s(self) -> float:
-        """How long the proxy waits for an answer; infinite where nothing limits it (no `timeout server`, no `response_header_timeout`)."""
+        """How long the proxy waits for an answer; infinite where nothing limits it (no `timeout server`,
+        no `response_header_timeout`).
+        """
         return self.read_timeout_s if self.read_timeout_s > 0 or self.proxy == "nginx" else math.inf
 
     @property

@@ -307,7 +307,10 @@ class TargetTraffic(Value, frozen=True, kw_only=True):
 
 
 class PathTraffic(Value, frozen=True, kw_only=True):
-    """What clients were answered on one path. `request` is its method and path with `*` for numbers; "" sums paths that were never refused."""
+    """What clients were answered on one path.
+
+    `request` is its method and path with `*` for numbers; "" sums paths that were never refused.
+    """
 
     server: str = ""  # as the log names it; "" where it does not
     request: str = ""

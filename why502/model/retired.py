@@ -16,7 +16,9 @@ RETIRED: dict[str, frozenset[str]] = {
         "PathStep": "acl",
         "Peer": "weight",
         "PhpPool": "listen user version",
-        "Pressure": "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes",
+        "Pressure": (
+            "blocked io_full load_1m memory_full memory_total_bytes memory_used_bytes oom_kills swap_total_bytes swap_used_bytes"
+        ),
         "Probe": "connect_s sni tls_s",
         "Process": "gid rss_bytes threads",
         "Proxy": "started_at worker_files_limit",
@@ -28,7 +30,10 @@ RETIRED: dict[str, frozenset[str]] = {
 
 
 def without_retired(snapshot: object) -> object:
-    """Return the plain data of a snapshot without the fields that its values had once. What is of another shape stays as it is."""
+    """Return the plain data of a snapshot without the fields that its values had once.
+
+    What is of another shape stays as it is.
+    """
     return _kept(snapshot, inspect.type_info(Snapshot))
 
 

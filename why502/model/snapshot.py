@@ -104,7 +104,9 @@ class Process(Value, frozen=True, kw_only=True):
 
     @property
     def is_init(self) -> bool:
-        """Whether it is the machine's init: every daemon's parent, which holds the sockets of services that it starts on demand."""
+        """Whether it is the machine's init: every daemon's parent, which holds the sockets of services that it starts
+        on demand.
+        """
         return self.pid == 1 and self.name in ("systemd", "init")
 
 
@@ -148,7 +150,9 @@ class Proxy(Value, frozen=True, kw_only=True):
         return self.pid is not None
 
     def supplier(self, at: Position | None) -> int:
-        """Return the user who supplies what stands at a place of its configuration: its own, or of root's one who can write there."""
+        """Return the user who supplies what stands at a place of its configuration: its own,
+        or of root's one who can write there.
+        """
         if self.owner_uid or at is None or not any(file.owner_uid for file in self.files):
             return self.owner_uid
         return next((file.owner_uid for file in self.files if file.path == at.file), 0)
@@ -427,8 +431,8 @@ class Dependency(Value, frozen=True, kw_only=True):
     """One address that the processes behind a target are connected to, or say that they need.
 
     `connecting` and `waiting` count the backend's threads: that wait for the connection, or for an answer while they hold a
-    request of the proxy's; `busy` are all that hold such a request. `unacknowledged` counts connections on which the other end does
-    not even acknowledge what was sent.
+    request of the proxy's; `busy` are all that hold such a request. `unacknowledged` counts connections on which the other end
+    does not even acknowledge what was sent.
     """
 
     target: Target
@@ -478,7 +482,10 @@ class Snapshot(Value, frozen=True, kw_only=True):
 
 
 class LiveSnapshot(Snapshot, frozen=True, kw_only=True):
-    """A snapshot of this machine, taken just now by this program. No file can claim to be one: bundles are decoded as `Snapshot`."""
+    """A snapshot of this machine, taken just now by this program.
+
+    No file can claim to be one: bundles are decoded as `Snapshot`.
+    """
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> LiveSnapshot:

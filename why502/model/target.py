@@ -65,7 +65,9 @@ class Target(Value, frozen=True, kw_only=True, order=True):
 
     @classmethod
     def unix(cls, path: str) -> Target:
-        """Return the unix socket of a path; repeated slashes mean one (path_resolution(7)), so that `unix:///run/x` is `unix:/run/x`."""
+        """Return the unix socket of a path; repeated slashes mean one (path_resolution(7)),
+        so that `unix:///run/x` is `unix:/run/x`.
+        """
         return cls(path=re.sub("/{2,}", "/", path))
 
     @classmethod

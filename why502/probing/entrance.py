@@ -21,7 +21,9 @@ LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Request | None:
-    """Return the request that leads to the route, as a visitor sends it; None where none can be sent, or none should (see `asked`)."""
+    """Return the request that leads to the route, as a visitor sends it; None where none can be sent,
+    or none should (see `asked`).
+    """
     name = server_name(route)
     choice = asked(route, failures, harmful)
     path = choice.path

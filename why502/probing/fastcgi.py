@@ -19,7 +19,10 @@ NO_SCRIPT = b"Primary script unknown"
 
 
 class Stream(Value, frozen=True, kw_only=True):
-    """What the records hold so far. `spans`: where parts of stdout begin, there and in the raw bytes; `led_by`: bytes before them."""
+    """What the records hold so far.
+
+    `spans`: where parts of stdout begin, there and in the raw bytes; `led_by`: bytes before them.
+    """
 
     stdout: bytes = b""
     stderr: bytes = b""

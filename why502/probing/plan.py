@@ -94,7 +94,10 @@ def _answered_so(tally: Tally) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is asked of a route. `path` "": nothing, it is only connected. `spared`: a request of visitors' that is not repeated."""
+    """What is asked of a route.
+
+    `path` "": nothing, it is only connected. `spared`: a request of visitors' that is not repeated.
+    """
 
     method: str
     path: str
@@ -139,7 +142,9 @@ def harmful(known: Snapshot, target: Target) -> frozenset[str]:
 
 
 def only_upgrades(known: Snapshot, route: Route) -> bool:
-    """Return whether all that clients were answered on a route is 101: a server of WebSockets alone may close on any other request."""
+    """Return whether all that clients were answered on a route is 101: a server of WebSockets alone may close
+    on any other request.
+    """
     found = [path for path in (known.logs.paths if known.logs else ()) if route.at is not None and path.at in (route.at, None)]
     answered = {status for path in found for status, count in path.statuses.items() if count and status not in FAILED}
     return "101" in answered and answered <= {"101", "000"}

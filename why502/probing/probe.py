@@ -243,7 +243,9 @@ def _answer_to(name: str, host: Host, request: Request) -> str:
 
 
 def _answers_nonsense(host: Host, request: Request) -> bool:
-    """Return whether the peer answers what is of no protocol like an HTTP server: some say 403 or 404 to any bytes, uWSGI to none."""
+    """Return whether the peer answers what is of no protocol like an HTTP server: some say 403 or 404 to any bytes,
+    uWSGI to none.
+    """
     line: Line | None = None
     try:
         line = connect(host, msgspec.structs.replace(request, connect_s=SECOND_LOOK_S))

@@ -18,7 +18,10 @@ GATEWAY = (502, 503, 504)  # the application's own 500 is its own affair
 
 
 class Tls(Value, frozen=True, kw_only=True):
-    """How the proxy does TLS towards its backend (ngx_http_upstream_ssl_init_connection). `name` is what it verifies; "": any name will do."""
+    """How the proxy does TLS towards its backend (ngx_http_upstream_ssl_init_connection).
+
+    `name` is what it verifies; "": any name will do.
+    """
 
     sni: str = ""
     verifies: bool = False

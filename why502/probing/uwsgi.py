@@ -18,7 +18,9 @@ def ask(line: Line, request: Request) -> Answer:
 
 
 def compose(request: Request) -> bytes:
-    """Return the packet (https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html): modifier 0, its size, then all sized strings."""
+    """Return the packet (https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html): modifier 0, its size,
+    then all sized strings.
+    """
     words = [word.encode("latin-1", "replace") for pair in variables(request) for word in pair]
     packed = b"".join(len(word).to_bytes(2, "little") + word for word in words)
     return b"\x00" + len(packed).to_bytes(2, "little") + b"\x00" + packed

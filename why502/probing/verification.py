@@ -1,4 +1,6 @@
-"""The change that would make a backend's certificate verify: the route's TLS settings with one setting changed, one handshake for each."""
+"""The change that would make a backend's certificate verify: the route's TLS settings with one setting changed,
+one handshake for each.
+"""
 
 from __future__ import annotations
 

@@ -20,20 +20,24 @@ _EMAIL = re.compile(
 )
 # A name of one label, where an address stands: //app, app:3000, server app;
 _SINGLE = re.compile(
-    r"(?://|\bserver\s{1,8}|\bhost: \"|\bfor host )(?P<one>[A-Za-z0-9][\w-]{0,62})(?![\w.-])|(?<![\w./:-])(?P<two>[A-Za-z][\w-]{0,62})(?=:\d{2,5}\b)"
+    r"(?://|\bserver\s{1,8}|\bhost: \"|\bfor host )(?P<one>[A-Za-z0-9][\w-]{0,62})(?![\w.-])"
+    r"|(?<![\w./:-])(?P<two>[A-Za-z][\w-]{0,62})(?=:\d{2,5}\b)"
 )
 _USERS = re.compile(
-    r"/home/(?P<home>[\w.-]{1,32})|(?i:\buser(?:name)?[ \t]{0,2}[=:]?[ \t]{0,2})[\"'(]?(?P<named>[\w.-]{1,32})|\bfor (?P<by>[\w.-]{1,32}) from"
+    r"/home/(?P<home>[\w.-]{1,32})|(?i:\buser(?:name)?[ \t]{0,2}[=:]?[ \t]{0,2})[\"'(]?(?P<named>[\w.-]{1,32})"
+    r"|\bfor (?P<by>[\w.-]{1,32}) from"
     r"|(?<= - )(?P<remote>[\w.-]{1,32})(?= \[\d)|\buid=\d{1,10}\((?P<uid>[\w.-]{1,32})\)|\bowned by (?P<owner>[\w.-]{1,32})"
 )
 _KEPT_HOSTS = frozenset("localhost localhost.localdomain ip6-localhost ip6-loopback".split())
 _KEPT_USERS = frozenset(
-    "root nobody nogroup daemon bin sys www-data www wwwrun apache apache2 httpd http nginx haproxy caddy traefik varnish envoy proxy postgres mysql redis"
-    " mongodb rabbitmq systemd-network systemd-resolve messagebus syslog adm node app nobody4 php-fpm fpm tomcat jetty gunicorn uwsgi docker podman - _".split()
+    "root nobody nogroup daemon bin sys www-data www wwwrun apache apache2 httpd http nginx haproxy caddy traefik"
+    " varnish envoy proxy postgres mysql redis mongodb rabbitmq systemd-network systemd-resolve messagebus syslog adm"
+    " node app nobody4 php-fpm fpm tomcat jetty gunicorn uwsgi docker podman - _".split()
 )
 _ENDS = frozenset(
-    "com net org edu gov mil int io dev cloud internal intranet local localdomain lan corp home private example test invalid arpa info biz de fr uk"
-    " nl ch at it es eu us ca au jp cn in br ru se no dk fi cz be pl tech online site shop store xyz".split()
+    "com net org edu gov mil int io dev cloud internal intranet local localdomain lan corp home private example test"
+    " invalid arpa info biz de fr uk nl ch at it es eu us ca au jp cn in br ru se no dk fi cz be pl tech online site"
+    " shop store xyz".split()
 )
 _USER_FIELDS = frozenset({"user", "owner", "group", "acl_users"})
 _HOST_FIELDS = frozenset({"host", "server", "server_names", "names", "sni", "sni_name", "hosts"})
@@ -48,7 +52,9 @@ def anonymous(snapshot: Snapshot) -> Snapshot:
 
 
 class Pseudonyms:
-    """Replaces IPv4 addresses by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849), names by n1.n2 and u1; loopback stays."""
+    """Replaces IPv4 addresses by 198.18.0.0/15 (RFC 2544), IPv6 by 2001:db8::/32 (RFC 3849), names by n1.n2 and u1;
+    loopback stays.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._addresses: dict[str, str] = {}

@@ -41,7 +41,9 @@ def knowing(values: Iterable[str]) -> Iterator[None]:
 
 
 def values_of(masked: Iterable[str]) -> Iterator[str]:
-    """Yield what is worth to be looked for elsewhere, of texts that were masked: themselves, or the words that they consist of."""
+    """Yield what is worth to be looked for elsewhere, of texts that were masked: themselves,
+    or the words that they consist of.
+    """
     for text in masked:
         for part in _PART.findall(text):
             value = part.strip("\\").rpartition("=")[2] if "=" in part.rstrip("=") else part.strip("\\")

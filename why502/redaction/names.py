@@ -1,7 +1,7 @@
 """Classifies names: whether the value of a name is a secret, may be one, or is not.
 
-A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so a
-word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the
+A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so
+a word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the
 value itself shows that it is none.
 """
 
@@ -27,39 +27,44 @@ class Promise(IntEnum):
 
 # Words that mean a secret where they end a name.
 _SECRETS = frozenset(
-    "password passwd passwort pass pwd passphrase pw passcode secret secrets token apikey apikeys jwt otp totp pin csrf xsrf csrftoken sessid"
-    " phpsessid jsessionid aspsessionid sessionid sid credential credentials creds cred bearer signature sig hmac salt pepper psk authtoken"
-    " accesstoken refreshtoken clientsecret privatekey secretkey signkey passkey cookies cookie authorization requirepass masterauth"
-    " keypass storepass userpass rootpass dbpass mypass bindpw remembertoken auth webhook hook csrfmiddlewaretoken viewstate samlresponse"
-    " samlrequest assertion verifier pat apitoken sessionkey laravel_session mfa".split()
+    "password passwd passwort pass pwd passphrase pw passcode secret secrets token apikey apikeys jwt otp totp pin"
+    " csrf xsrf csrftoken sessid phpsessid jsessionid aspsessionid sessionid sid credential credentials creds cred"
+    " bearer signature sig hmac salt pepper psk authtoken accesstoken refreshtoken clientsecret privatekey secretkey"
+    " signkey passkey cookies cookie authorization requirepass masterauth keypass storepass userpass rootpass dbpass"
+    " mypass bindpw remembertoken auth webhook hook csrfmiddlewaretoken viewstate samlresponse samlrequest assertion"
+    " verifier pat apitoken sessionkey laravel_session mfa".split()
 )
 # The same, of which there are often several or a number.
 _SEVERAL = frozenset("tokens passwords keys sessions".split())
 # Words before `key` (or `keys`) that make it a secret's name.
 _OF_KEYS = frozenset(
-    "api secret private access auth app application signing sign encryption encrypt crypt crypto master license account shared storage session"
-    " cookie jwt hmac webhook stripe aws azure gcp google openai subscription service server client internal admin deploy security hash license"
-    " licence signature token apikey sas user root dynamic ocsp mailgun sendgrid consumer bearer x arg http hdr header ssh logged nonce integration ingest write".split()
+    "api secret private access auth app application signing sign encryption encrypt crypt crypto master license"
+    " account shared storage session cookie jwt hmac webhook stripe aws azure gcp google openai subscription service"
+    " server client internal admin deploy security hash license licence signature token apikey sas user root dynamic"
+    " ocsp mailgun sendgrid consumer bearer x arg http hdr header ssh logged nonce integration ingest write".split()
 )
 _HEADERS = frozenset("authorization cookie".split())
 # Ends of a name that change nothing: SECRET_KEY_BASE, password_confirmation, TOKEN_V2, api_key_prod.
 _PASSED_OVER = frozenset(
-    "base base64 b64 hash hashed value val raw old new current previous next prod production dev staging live test default confirmation"
-    " confirm again plain plaintext text encrypted enc string str data v main primary secondary backup inline".split()
+    "base base64 b64 hash hashed value val raw old new current previous next prod production dev staging live test"
+    " default confirmation confirm again plain plaintext text encrypted enc string str data v main primary secondary"
+    " backup inline".split()
 )
 # Ends of a name that make it another thing than a secret: a place, a size, a time, a switch, a name.
 _OTHER_ENDS = frozenset(
-    "file files path paths dir directory directory ttl timeout time length len min max size bytes count total limit name names type types kind"
-    " url uri host hostname port enabled enable disabled required expires expire expiry expiration age policy driver provider domain service"
-    " services server endpoint realm header headers prefix suffix algorithm alg algo rotation reset field fields param method methods cache"
-    " bucket used usage version parallelism mode format encoding lifetime maxlifetime minutes seconds interval retries store storage backend"
-    " table column class controller model module filter handler middleware interceptor validator provider manager factory exception error"
-    " errors config conf settings options java php py rb js ts go jar so log logs html css json yml yaml pem crt cert certificate"
-    " httponly samesite secure strict path flags bits strength complexity attempts tries status state result required valid missing"
-    " rate zone threads user username login email role scope scopes audience issuer group owner member template view page form route"
-    " enabled address bean attr attribute position location lock check checker test tests review binding ref reference selector"
-    " socket sock agent command cmd program console wall conditions dialog module request requests budget per"
-    " id ids number no index order label description title hint policy at on by from to with is".split()
+    "file files path paths dir directory directory ttl timeout time length len min max size bytes count total limit"
+    " name names type types kind url uri host hostname port enabled enable disabled required expires expire expiry"
+    " expiration age policy driver provider domain service services server endpoint realm header headers prefix suffix"
+    " algorithm alg algo rotation reset field fields param method methods cache bucket used usage version parallelism"
+    " mode format encoding lifetime maxlifetime minutes seconds interval retries store storage backend table column"
+    " class controller model module filter handler middleware interceptor validator provider manager factory exception"
+    " error errors config conf settings options java php py rb js ts go jar so log logs html css json yml yaml pem crt"
+    " cert certificate httponly samesite secure strict path flags bits strength complexity attempts tries status state"
+    " result required valid missing rate zone threads user username login email role scope scopes audience issuer"
+    " group owner member template view page form route enabled address bean attr attribute position location lock"
+    " check checker test tests review binding ref reference selector socket sock agent command cmd program console"
+    " wall conditions dialog module request requests budget per id ids number no index order label description title"
+    " hint policy at on by from to with is".split()
 )
 _FIRST_WORDS = frozenset("max min num number total count has is use uses no without allow allows enable require requires".split())
 _WEAK = frozenset("key keys session sessions code state nonce hash license cert dsn private access sign".split())
@@ -110,7 +115,8 @@ _EMPTY = re.compile(
     r"|\$\$?|&|changeit\?)"
 )
 _PLACEHOLDER = re.compile(
-    r"\$[A-Za-z_]\w{0,80}|\$\{[^}]{0,80}\}|\$\((?:cat|pass|vault|aws|op|gcloud|kubectl)\s[^)]{0,200}\)|%\{[^}]{0,80}\}|%\[[^\]]{0,120}\]|\{\{[^}]{0,80}\}\}|%[\w.]{1,40}%?|<[\w -]{1,40}>|expr=%\{.{0,80}"
+    r"\$[A-Za-z_]\w{0,80}|\$\{[^}]{0,80}\}|\$\((?:cat|pass|vault|aws|op|gcloud|kubectl)\s[^)]{0,200}\)|%\{[^}]{0,80}\}"
+    r"|%\[[^\]]{0,120}\]|\{\{[^}]{0,80}\}\}|%[\w.]{1,40}%?|<[\w -]{1,40}>|expr=%\{.{0,80}"
 )
 _VARIABLES = re.compile(r"(?:\$\w{1,80}|\$\{[^}\s]{1,80}\}|[\s/:?&=.,;|_^$-]|%\{[^}]{1,80}\}|%\[[^\]]{1,120}\]){1,4096}")
 _PATH = re.compile(r"(?:file:)?(?:/|\./|\.\./|~/)[\w./@+-]{0,255}")
@@ -154,7 +160,9 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?")
 
 @lru_cache(8192)
 def looks_random(value: str) -> bool:
-    """Return whether a value looks made by a machine: a long one of letters and digits, or of both cases, that is no word or address."""
+    """Return whether a value looks made by a machine: a long one of letters and digits, or of both cases,
+    that is no word or address.
+    """
     if len(value) < 8 or is_empty(value) or _WORDS.fullmatch(value) or _ADDRESS.fullmatch(value) or _DATE.fullmatch(value):
         return False
     if _PIECES.fullmatch(value) and not value.isalnum():

@@ -1,4 +1,5 @@
-"""Secrets after a name: `password=x`, `"token": "x"`, `X-Api-Key: x`, `set $backend_token x`, `--secret x`, YAML over several lines.
+"""Secrets after a name: `password=x`, `"token": "x"`, `X-Api-Key: x`, `set $backend_token x`, `--secret x`,
+YAML over several lines.
 
 The text is read word by word; where a word is the name of a secret, what follows it is read as separator and value. Every look to
 the left or right is bounded, so the whole is linear in the text.
@@ -61,11 +62,13 @@ _SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _HEX_SIGN = re.compile(r"(?:25)?[0-9A-Fa-f]{2}")
 _AFTER = re.compile(
     r"(?P<close>\\{0,7}[\"'`]|%22|%27)?(?P<bracket>\]|\)|\}|%5D)?(?P<more>[\"'])?"
-    r"(?P<space>[ \t]{0,8})(?P<op>=>|:=|={1,3}|!==?|!?~\*?|=~|:|%(?:25)?3[AaDd]|,?\s{0,4}\\{0,7}[\"']?[vV]alue\\{0,7}[\"']?\s{0,4}[=:]|,|)"
+    r"(?P<space>[ \t]{0,8})(?P<op>=>|:=|={1,3}|!==?|!?~\*?|=~|:"
+    r"|%(?:25)?3[AaDd]|,?\s{0,4}\\{0,7}[\"']?[vV]alue\\{0,7}[\"']?\s{0,4}[=:]|,|)"
     r"(?P<rest>[ \t]{0,64}(?:\\{1,2}\r?\n[ \t]{0,64}|(?<==>)\r?\n[ \t]{0,64})?)"
 )
 _OPENING = re.compile(
-    r"(?:(?:string|str|bytes|bool|b64dec)\(\d{0,6}\)?\s{0,4}|!\w{1,20}[ \t]|-[imf][ \t]{1,4}(?:(?:str|beg|end|sub|reg|dir|dom|bin)[ \t]{1,4})?|[!~=]{1,2}[ \t]|[\[(][ \t]{0,4}|[!^]{1,3}){0,4}"
+    r"(?:(?:string|str|bytes|bool|b64dec)\(\d{0,6}\)?\s{0,4}|!\w{1,20}[ \t]|-[imf][ \t]{1,4}(?:(?:str|beg|end|sub|reg|dir|dom"
+    r"|bin)[ \t]{1,4})?|[!~=]{1,2}[ \t]|[\[(][ \t]{0,4}|[!^]{1,3}){0,4}"
 )
 _QUOTE = re.compile(r"[bruf]?(?P<quote>\\{0,7}[\"'`]|%22)")
 _BARE = re.compile(r"(?:[^\s&;,\"'`\\<>|)}\]]|[)}\]](?=[\w!?#*+]))+")
@@ -77,10 +80,11 @@ _HEADER_ENDS = re.compile(r"[\r\n]|\\r|\\n|, (?:client|server|request|upstream|h
 _STATEMENT = re.compile(r"[\n;{}]")
 # Directives that name something and then give its value, without any sign between the two.
 _HOLDERS = frozenset(
-    "proxy_set_header grpc_set_header add_header add_trailer more_set_headers more_set_input_headers fastcgi_param uwsgi_param scgi_param set"
-    " set_by_lua env setenv presetenv setenvif setenvifnocase passenv define requestheader header http-request http-response http-check"
-    " http-after-response tcp-check user server default-server option acl php_value php_admin_value php_flag js_var js_set perl_set export"
-    " arg stats rewritecond proxy_add_header arr sub_filter postgres_server header_up header_down request_header environment".split()
+    "proxy_set_header grpc_set_header add_header add_trailer more_set_headers more_set_input_headers fastcgi_param"
+    " uwsgi_param scgi_param set set_by_lua env setenv presetenv setenvif setenvifnocase passenv define requestheader"
+    " header http-request http-response http-check http-after-response tcp-check user server default-server option acl"
+    " php_value php_admin_value php_flag js_var js_set perl_set export arg stats rewritecond proxy_add_header arr"
+    " sub_filter postgres_server header_up header_down request_header environment".split()
 )
 _NOT_HOLDING = re.compile(
     r"(?i)(?:request)?header\s{1,8}(?:always\s{1,8}|onsuccess\s{1,8})?(?:edit\*?|unset|echo|note)\b|http-\w{1,20}\s{1,8}(?:del|replace)-"
@@ -88,15 +92,17 @@ _NOT_HOLDING = re.compile(
 _ENV_LINE = re.compile(r"(?:^|\n)[ \t]{0,64}(?:- |export |set |Environment=|env )?[ \t]{0,8}\Z")
 # What follows the name of a secret in a sentence about it.
 _PROSE = frozenset(
-    "is was are were be been has had have must should may can could will would does did do not no in on at of for from by to with and or but as"
-    " reset mismatch missing expired invalid required changed change authentication authenticated auth authorization refresh refreshed bucket"
-    " rotation rotated validation verification verified failed failure failures error errors expires expiry found given set unset provided"
-    " protected setting settings service server file files path manager store storage type field name names values value key keys id length"
-    " limit count size user users session sessions token tokens header headers cookie cookies hash check policy update updated accepted"
-    " rejected denied incorrect wrong empty null none ok used using use based request requests response endpoint handler middleware module"
-    " validator generator provider plugin client opened closed created deleted removed revoked signed signing signature exchange pair pairs"
-    " string number object property argument parameter attribute config configuration element member index data the a an this that your"
-    " prompt login logout access via per does cannot could exceeded quota read write len required match matches never already again".split()
+    "is was are were be been has had have must should may can could will would does did do not no in on at of for"
+    " from by to with and or but as reset mismatch missing expired invalid required changed change authentication"
+    " authenticated auth authorization refresh refreshed bucket rotation rotated validation verification verified"
+    " failed failure failures error errors expires expiry found given set unset provided protected setting settings"
+    " service server file files path manager store storage type field name names values value key keys id length limit"
+    " count size user users session sessions token tokens header headers cookie cookies hash check policy update"
+    " updated accepted rejected denied incorrect wrong empty null none ok used using use based request requests"
+    " response endpoint handler middleware module validator generator provider plugin client opened closed created"
+    " deleted removed revoked signed signing signature exchange pair pairs string number object property argument"
+    " parameter attribute config configuration element member index data the a an this that your prompt login logout"
+    " access via per does cannot could exceeded quota read write len required match matches never already again".split()
 )
 _UNEXPECTED = re.compile(r"(?i)(?:unexpected|illegal|bad|unknown|next|current|missing|offending)\s{1,4}\Z")
 _GIVEN = re.compile(r"(?i)(?:with|using|use|password is|new|generated)(?: (?:security|the|an?|api|wrong|invalid)){0,2}\s{1,4}\Z")

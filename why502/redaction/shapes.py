@@ -23,8 +23,10 @@ _TOKENS = re.compile(
     r")"
 )
 TOKEN_BEGINS = (
-    "eyJ AKIA ASIA ABIA ACCA AROA AIDA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- gldt- glptt- glsoat- glrt- glcbt- glft- glagent- gloas- xox xapp- k_live_ k_test_ k_prod_ whsec_"
-    " AIza ya29. 1//0 GOCSPX- SG. npm_ pypi- dop_v1 doo_v1 dor_v1 shpat_ shpca_ shppa_ shpss_ shptka_ hf_ sk- hvs. hvb. hvr. AGE-SECRET pat- EAA dckr_ glsa_ glc_ sq0 lin_ PMAK-"
+    "eyJ AKIA ASIA ABIA ACCA AROA AIDA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- gldt- glptt- glsoat- glrt- glcbt- glft- "
+    "glagent- gloas- xox xapp- k_live_ k_test_ k_prod_ whsec_"
+    " AIza ya29. 1//0 GOCSPX- SG. npm_ pypi- dop_v1 doo_v1 dor_v1 shpat_ shpca_ shppa_ shpss_ shptka_ hf_ sk- hvs. hvb. hvr. "
+    "AGE-SECRET pat- EAA dckr_ glsa_ glc_ sq0 lin_ PMAK-"
     " tskey- key- NRAL NRAK- dapi r8_ rubygems_ atlasv1. sntr phc_ figd_ nfp_ secret_ ATATT3 vlt_ xkeysib- BBDC- :AA"
 ).split()
 # Hashes of passwords (crypt(5), LDAP's userPassword).
@@ -68,7 +70,8 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (
         ("login",),
         re.compile(
-            r"\b(?:docker|podman|helm|skopeo|buildah|oc|az|cf)\b[^\n|;&]{0,40}\blogin\b[^\n|;&]{0,200}?\s-p[= ]{1,4}['\"]?(?P<v>[^\s'\"]{1,256})"
+            r"\b(?:docker|podman|helm|skopeo|buildah|oc|az|cf)\b[^\n|;&]{0,40}"
+            r"\blogin\b[^\n|;&]{0,200}?\s-p[= ]{1,4}['\"]?(?P<v>[^\s'\"]{1,256})"
         ),
     ),
     (
@@ -80,7 +83,8 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "--proxy-user",
         ),
         re.compile(
-            r"\b(?:curl|wget|http|https|etcdctl|smbclient|elasticdump|lftp|svn|rclone)\b[^\n|;&]{0,300}?\s(?:-u|-U|-a|--auth|--user|--proxy-user)[= ]{0,4}['\"]?[^\s:%'\"]{1,80}[:%](?P<v>[^\s'\"]{1,256})"
+            r"\b(?:curl|wget|http|https|etcdctl|smbclient|elasticdump|lftp|svn|rclone)\b[^\n|;&]{0,300}?\s(?:-u|-U|-a|--auth"
+            r"|--user|--proxy-user)[= ]{0,4}['\"]?[^\s:%'\"]{1,80}[:%](?P<v>[^\s'\"]{1,256})"
         ),
     ),
     (("redis-cli",), re.compile(r"\bredis-cli\b[^\n|;&]{0,200}?\s-a\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})")),
@@ -127,7 +131,8 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "mysqli(",
         ),
         re.compile(
-            r"(?i)(?:__construct|connect|\bpdo|authenticate|bind|new mysqli)\((?:'[^'\n]{0,256}'|\"[^\"\n]{0,256}\"|[\w\[\]]{1,80})\s{0,4},\s{0,4}(?:'[^'\n]{0,128}'|\"[^\"\n]{0,128}\"|[\w\[\]]{1,80})\s{0,4},\s{0,4}['\"](?P<v>[^'\"\n]{1,256})"
+            r"(?i)(?:__construct|connect|\bpdo|authenticate|bind|new mysqli)\((?:'[^'\n]{0,256}'|\"[^\"\n]{0,256}\""
+            r"|[\w\[\]]{1,80})\s{0,4},\s{0,4}(?:'[^'\n]{0,128}'|\"[^\"\n]{0,128}\"|[\w\[\]]{1,80})\s{0,4},\s{0,4}['\"](?P<v>[^'\"\n]{1,256})"
         ),
     ),
     # nginx
@@ -191,17 +196,20 @@ _AFTER_SEGMENT = re.compile(
     r"/(?P<v>[\w.~%=+-]{7,512})(?=[/?#\s\"';&,)]|\Z)"
 )
 SEGMENT_HINTS = tuple(
-    "/reset /invit /verif /confirm /activat /unsub /magic /share /s/ /t/ /k/ /callback /github/ /gitlab/ /bitbucket/ /feed/ /ical/ /calendar/ /join/"
-    " /preview/ /download/ /unlock/ /recover /accept/ /trigger/ /ping/ /ingest/ /deploy/ /signup/ /register/ /approve/ /optout/ /opt-out/".split()
+    "/reset /invit /verif /confirm /activat /unsub /magic /share /s/ /t/ /k/ /callback /github/ /gitlab/ /bitbucket/"
+    " /feed/ /ical/ /calendar/ /join/ /preview/ /download/ /unlock/ /recover /accept/ /trigger/ /ping/ /ingest/"
+    " /deploy/ /signup/ /register/ /approve/ /optout/ /opt-out/".split()
 )
 _QUERY = re.compile(r"[?&;](?P<name>[\w.\[\]%-]{1,80})=(?P<v>[\w.~%+/=-]{30,4096})")
 _NOT_SECRET_PARAMETERS = frozenset(
-    "v ver version rev revision commit sha sha1 sha256 etag id uuid guid request_id requestid trace traceid trace_id span build hash file name path"
-    " url redirect redirect_uri return next q query search from to since until date time ids cursor filter fields expand include sort digest image".split()
+    "v ver version rev revision commit sha sha1 sha256 etag id uuid guid request_id requestid trace traceid trace_id"
+    " span build hash file name path url redirect redirect_uri return next q query search from to since until date"
+    " time ids cursor filter fields expand include sort digest image".split()
 )
 _MAP = re.compile(r"\b(?:map|geo)\s{1,8}(?P<from>\S{1,200})\s{1,8}(?P<to>\$\w{1,80})\s{0,8}\{(?P<body>[^{}]{0,65536})\}")
 _ROW = re.compile(
-    r"(?<![^\s;])(?P<key>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})[ \t]{1,64}(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})\s{0,64};"
+    r"(?<![^\s;])(?P<key>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})[ \t]{1,64}"
+    r"(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})\s{0,64};"
 )
 _LITERAL = re.compile(r"\$\{\w{1,80}\}|\$\w{1,80}|[^\s\"'$]{1,1024}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

@@ -12,6 +12,7 @@ from why502.redaction.shapes import SEGMENT_HINTS, SHAPE_HINTS, TOKEN_BEGINS, sh
 
 Span = tuple[int, int]
 HIDDEN = "[removed]"
+SHORT = 200  # characters of names, words and addresses, of which a snapshot repeats most many times
 LONGEST = 1 << 20  # characters that are looked at together; a longer text is taken in pieces of whole lines
 
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -56,11 +57,17 @@ def spans(text: str) -> list[Span]:
     """Return where secrets stand in a text, in order, none overlapping another."""
     if len(text) > LONGEST:
         return [(start + offset, end + offset) for offset, piece in _pieces(text) for start, end in spans(piece)]
-    lower = text.lower() if text.isascii() else text.translate(_SMALL)
-    found = [*pairs(text, lower), *shapes(text, lower)]
-    if known():
-        found += occurrences(text)
+    found = [*(_own_of_short(text) if len(text) <= SHORT else _own(text)), *occurrences(text)]
     return merged(found, text) if found else []
+
+
+def _own(text: str) -> tuple[Span, ...]:
+    """Return where a text by itself shows secrets: what is known of other places is not looked for."""
+    lower = text.lower() if text.isascii() else text.translate(_SMALL)
+    return (*pairs(text, lower), *shapes(text, lower))
+
+
+_own_of_short = lru_cache(1 << 13)(_own)
 
 
 def merged(found: Iterable[Span], text: str) -> list[Span]:

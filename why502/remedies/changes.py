@@ -1,7 +1,7 @@
 """Edits of the proxy's configuration files, as the snapshot contains them, and the commands that load them.
 
-Pure: nothing is written here. Each function gives None where the snapshot does not hold what the change needs, so that a remedy falls
-back to words.
+Pure: nothing is written here. Each function gives None where the snapshot does not hold what the change needs, so that a remedy
+falls back to words.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def own_servers(case: Case) -> tuple[str, ...]:
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
     """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
 
-    Of a proxy in a container both run in there (nsenter(1)): here, the same path is another binary with other files. The reload takes
-    itself back: once the files are as before, it loads those.
+    Of a proxy in a container both run in there (nsenter(1)): here, the same path is another binary with other files. The reload
+    takes itself back: once the files are as before, it loads those.
     """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
@@ -86,8 +86,8 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
 def repoint(case: Case, to: Target) -> Edit | None:
     """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
 
-    Where a variable stands there, the `set` that gives it that address is changed instead. None where another user than root listens
-    there (see `stranger_at`): whoever listens first would get the gateway's requests.
+    Where a variable stands there, the `set` that gives it that address is changed instead. None where another user than root
+    listens there (see `stranger_at`): whoever listens first would get the gateway's requests.
     """
     peer, route, target = case.peer, case.route, case.target
     if stranger_at(case, to):
@@ -101,7 +101,8 @@ def repoint(case: Case, to: Target) -> Edit | None:
 
 
 def stranger_at(case: Case, to: Target) -> int:
-    """Return the user who listens on an address of the machine without anything of root's that speaks for it; 0 where that is not so.
+    """Return the user who listens on an address of the machine without anything of root's that speaks for it;
+    0 where that is not so.
 
     Root's word stands for what root or the gateway's own user listens on, and for what runs in a service or container that root
     started: no other user can put a process into their control groups (cgroups(7)).

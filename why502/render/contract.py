@@ -1,6 +1,7 @@
 """The JSON objects why502.diagnosis/1 and why502.explanation/1 as types. Their JSON Schemas are generated from these.
 
-Fields may be added; none is renamed or gets another meaning without a new schema number. Times are RFC 3339 in UTC, to the second.
+Fields may be added; none is renamed or gets another meaning without a new schema number. Times are RFC 3339 in UTC, to the
+second.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Finding(msgspec.Struct):
         Annotated[
             str,
             Meta(
-                description="the address really connected to: host:port or unix:/path; the group's name for findings about a whole group"
+                description="the address really connected to: host:port or unix:/path; "
+                "the group's name for findings about a whole group"
             ),
         ]
         | None

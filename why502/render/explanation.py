@@ -70,7 +70,8 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
     if explanation.kind is Kind.UNRECOGNISED:
         page.say(f"not recognised: {explanation.input[:200]}")
         page.say(
-            "Give a line of a proxy's log, a status (502), a code (AH01102, sH--, UF, 522) or a cause; `why502 explain` lists them.",
+            "Give a line of a proxy's log, a status (502), a code (AH01102, sH--, UF, 522) or a cause; "
+            "`why502 explain` lists them.",
             2,
         )
         return page.text()

@@ -1,8 +1,8 @@
 """Explains many lines as jsonl, at about the speed of a regular expression: repeated messages are explained once.
 
-What is left of a line of nginx when time, client, server, request, host, and what differs in the message are taken out is the key under
-which its answer is kept: all of the JSON object but these. Only lines of plain ASCII that JSON writes as they are (but for quotation
-marks) go that way; all else is explained anew.
+What is left of a line of nginx when time, client, server, request, host, and what differs in the message are taken out is the key
+under which its answer is kept: all of the JSON object but these. Only lines of plain ASCII that JSON writes as they are (but for
+quotation marks) go that way; all else is explained anew.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ _ALIKE = attrgetter(  # what decides an answer, but for the varying fields
     *"format proxy program is_gateway_failure level errno phase symptom causes code detail target group protocol".split(),
     *"status upstream_status process unit file line".split(),
 )
-# What an answer is kept under: level, message, address of the backend, whether no client is named, method, whether no host is named.
+# What an answer is kept under: level, message, address of the backend, whether no client is named, method,
+# whether no host is named.
 _Key = tuple[str, str, str | None, bool, str | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """An answer but for its input and varying fields: `begin` ends within the fields. `has_file`: the message's path is one, too."""
+    """An answer but for its input and varying fields: `begin` ends within the fields.
+
+    `has_file`: the message's path is one, too.
+    """
 
     begin: str
     has_file: bool = False

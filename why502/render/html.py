@@ -30,7 +30,8 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 .problem, .fail { color: light-dark(#b3141c, #ff7b72) } .healthy, .pass { color: light-dark(#126329, #56d364) }
 .unknown, .warn { color: light-dark(#8a5300, #e3b341) } .skip, small { color: var(--dim) }
 pre { border: 1px solid var(--line); border-radius: 6px; padding: .7rem; overflow-x: auto }
-table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top }
+table { border-collapse: collapse; width: 100% }
+td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top }
 td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right: 1rem }
 td:first-child { white-space: nowrap; width: 1% }
 h2 small { font-weight: normal }
@@ -40,24 +41,38 @@ h2 small { font-weight: normal }
 {% endfor %}
 <p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
 {% for finding in found %}
-<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %} <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ fault_domains[finding.layer] }}</small></h2>
+<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %}
+ <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ fault_domains[finding.layer] }}</small></h2>
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
-<table>{% for item in finding.evidence %}<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td><td>{{ item.message|safe_text }}{% if item.source %} <small>{{ item.source|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
+<table>{% for item in finding.evidence %}
+<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td>
+<td>{{ item.message|safe_text }}{% if item.source %} <small>{{ item.source|safe_text }}</small>{% endif %}</td></tr>
+{% endfor %}</table>
 {% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.message|safe_text }}</p>
-{% if remedy.steps %}<pre>{% for line in remedy.steps|lines %}{% if line[0] in "+-" %}<span class="{{ "pass" if line[0] == "+" else "fail" }}">{{ line }}</span>
+{% if remedy.steps %}<pre>{% for line in remedy.steps|lines %}{% if line[0] in "+-" -%}
+<span class="{{ "pass" if line[0] == "+" else "fail" }}">{{ line }}</span>
 {% else %}{{ line }}
 {% endif %}{% endfor %}</pre>
 {% endif %}{% endfor %}
 {% endfor %}
-{% if others %}<p><small>Also considered: {% for finding in others %}{{ finding.cause|safe_text }} ({{ "%.0f"|format(finding.confidence * 100) }} %){{ ", " if not loop.last }}{% endfor %}</small></p>{% endif %}
+{% if others %}<p><small>Also considered:
+{% for finding in others %}{{ finding.cause|safe_text }} ({{ "%.0f"|format(finding.confidence * 100) }} %)
+{{- "," if not loop.last }}
+{% endfor %}</small></p>{% endif %}
 <h2>Checked</h2>
-<table>{% for check in diagnosis.checks %}<tr><td class="{{ check.status.value }}">{{ check.status.value }}</td><td>{{ check.title|safe_text }}{% if check.detail %}<br><small>{{ check.detail|safe_text }}</small>{% endif %}</td></tr>{% endfor %}</table>
-{% if diagnosis.gaps %}<h2>Not checked</h2><ul>{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}{% if gap.hint %} <small>{{ gap.hint|safe_text }}</small>{% endif %}</li>{% endfor %}</ul>{% endif %}
+<table>{% for check in diagnosis.checks %}
+<tr><td class="{{ check.status.value }}">{{ check.status.value }}</td>
+<td>{{ check.title|safe_text }}{% if check.detail %}<br><small>{{ check.detail|safe_text }}</small>{% endif %}</td></tr>
+{% endfor %}</table>
+{% if diagnosis.gaps %}<h2>Not checked</h2><ul>
+{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}
+{% if gap.hint %}<small>{{ gap.hint|safe_text }}</small>{% endif %}</li>
+{% endfor %}</ul>{% endif %}
 </html>
 """
 
 
-def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
     """Return the page; every text in it is escaped."""
     import jinja2
 

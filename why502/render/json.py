@@ -14,12 +14,12 @@ from why502.render.words import Terminal, printable
 from why502.version import __version__
 
 
-def render(diagnosis: model.Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(diagnosis: model.Diagnosis, terminal: Terminal) -> str:
     """Return one JSON object, indented, with a line feed."""
     return msgspec.json.format(msgspec.json.encode(document(diagnosis)), indent=2).decode() + "\n"
 
 
-def render_line(diagnosis: model.Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render_line(diagnosis: model.Diagnosis, terminal: Terminal) -> str:
     """Return the object on one line (jsonl)."""
     return msgspec.json.encode(document(diagnosis)).decode() + "\n"
 

@@ -24,7 +24,7 @@ from why502.render.words import (
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
-def render(diagnosis: Diagnosis, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
     """Return the report as CommonMark with tables (GitHub's)."""
     return "\n".join(_lines(diagnosis)) + "\n"
 
@@ -48,7 +48,10 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield ""
         yield f"Also: {_plain(also)}"
     yield ""
-    yield f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} failures."
+    yield (
+        f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} "
+        "failures."
+    )
     for finding in asserted(diagnosis):
         yield ""
         yield from _finding(finding)

@@ -34,7 +34,9 @@ class Terminal(Value, frozen=True, kw_only=True):
 
 
 def safe(text: str) -> str:
-    """Return text without secrets that cannot steer a terminal: every control character as `\\xNN`; tabs and line feeds as spaces."""
+    """Return text without secrets that cannot steer a terminal: every control character as `\\xNN`;
+    tabs and line feeds as spaces.
+    """
     return _UNSAFE.sub(_escaped, redact(text).replace("\n", " ").replace("\t", " "))
 
 
@@ -76,7 +78,10 @@ def span(first: datetime, last: datetime) -> str:
 
 
 def headlines(diagnosis: Diagnosis) -> list[str]:
-    """Return the answer in one sentence, and what else is asserted in one each. What clients suffer now goes before what is over."""
+    """Return the answer in one sentence, and what else is asserted in one each.
+
+    What clients suffer now goes before what is over.
+    """
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
     findings = asserted(diagnosis)
     leads = 1 if findings and findings[0].ongoing else 0

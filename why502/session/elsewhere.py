@@ -1,4 +1,6 @@
-"""Remote machines: runs `why502 collect` there, through this machine's own `ssh` with its keys, agent, jump hosts and known hosts."""
+"""Remote machines: runs `why502 collect` there, through this machine's own `ssh` with its keys, agent,
+jump hosts and known hosts.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def look_elsewhere(hosts: Sequence[str], options: Sequence[str], known: Sequence
 
 
 def window(since: str, until: str) -> tuple[str, ...]:
-    """Return the options of a window for another machine: a time without zone is this one's local time, a duration is the same."""
+    """Return the options of a window for another machine: a time without zone is this one's local time,
+    a duration is the same.
+    """
     return "--since", _with_zone(since), "--until", _with_zone(until)
 
 

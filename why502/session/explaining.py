@@ -20,7 +20,9 @@ class Lines:
         self._explainer = Explainer(proxy)
 
     def explain(self, chunks: Iterator[bytes], is_waiting: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield one JSON object for each line of the chunks, in order; `is_waiting` says whether another chunk is there at once."""
+        """Yield one JSON object for each line of the chunks, in order; `is_waiting` says whether another chunk
+        is there at once.
+        """
         gc.disable()  # millions of short strings and no cycles among them: reference counts free them all
         explainer = self._explainer
         second: Second | None = None

@@ -1,4 +1,6 @@
-"""A fix from its plans to its end: the next remedy where one did not help, what an interruption left, and what is to be undone."""
+"""A fix from its plans to its end: the next remedy where one did not help, what an interruption left,
+and what is to be undone.
+"""
 
 from __future__ import annotations
 

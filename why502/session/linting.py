@@ -43,7 +43,9 @@ def check(
     baseline: str | None = None,
     write_baseline: str | None = None,
 ) -> tuple[Report, tuple[str, ...]]:
-    """Return the report, and notices about comments that suppress nothing known. `base`: the directory that file names are relative to.
+    """Return the report, and notices about comments that suppress nothing known.
+
+    `base`: the directory that file names are relative to.
 
     `baseline`: a file of findings that are not reported; `write_baseline`: where to write the current ones. Raises Why502Error.
     """

@@ -82,7 +82,9 @@ def read(path: str) -> Told:
 
 
 def _apache(main: str) -> dict[str, Form]:
-    """Return the forms of the logs that Apache's configuration names: of its main file, and of the directories that distributions include."""
+    """Return the forms of the logs that Apache's configuration names: of its main file,
+    and of the directories that distributions include.
+    """
     directory = Path(main).parent
     included = [path for pattern in APACHE_DIRECTORIES for path in sorted(directory.glob(pattern))[:200]]
     texts = [_read(str(path)).decode("utf-8", "replace") for path in (Path(main), *included) if path.is_file()]

@@ -30,7 +30,9 @@ class Machine:
     stdin: Callable[[], BinaryIO]
 
     def of(self, snapshot: Snapshot) -> Host:
-        """Return the machine that a snapshot is of: this one where it was taken here just now, else one that refuses everything."""
+        """Return the machine that a snapshot is of: this one where it was taken here just now,
+        else one that refuses everything.
+        """
         from why502.host.nowhere import NowhereHost
 
         return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
@@ -40,7 +42,8 @@ class Machine:
 class Scope:
     """What to examine. `configs` and `logs` are paths, or `-` for standard input; without them both are found.
 
-    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock of its own.
+    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock
+    of its own.
     """
 
     now: datetime
@@ -88,7 +91,7 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
     from why502.collectors import collect
     from why502.collectors.base import Ask
 
-    gc.disable()  # a large configuration is a million objects without cycles, which the collector would look through again and again
+    gc.disable()  # a large configuration is a million objects without cycles, which it would look through again and again
     ask = Ask(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),

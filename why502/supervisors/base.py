@@ -120,7 +120,8 @@ class Look:
 
 
 def named(host: Host, look: Look, what: Described, *, listens: bool, network: str = "") -> list[tuple[Target, str]]:
-    """Return the targets that a description names, and how: those that nothing listens on, and, where it listens on none, others'.
+    """Return the targets that a description names, and how: those that nothing listens on, and, where it listens on none,
+    others'.
 
     Whether the service lost its address to the one that listens there, its last words must tell: it may try again for long.
     `network` is the namespace of its manager, whose loopback is another than that of proxies elsewhere.
@@ -239,7 +240,9 @@ def _path_link(host: Host, path: str, what: Described) -> str:
 
 
 def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
-    """Return whether a line of a file, other than a comment, names the socket: as it is, or as its name in the service's directory."""
+    """Return whether a line of a file, other than a comment, names the socket: as it is,
+    or as its name in the service's directory.
+    """
     content = attempt(partial(host.read, file, limit_bytes=CONFIG_BYTES))
     names = [path] + ([path.removeprefix(f"{cwd}/")] if cwd not in ("", "/") and path.startswith(f"{cwd}/") else [])
     if not content or not any(name.encode() in content for name in names):

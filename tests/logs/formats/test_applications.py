@@ -1,4 +1,7 @@
-"""Lines of application servers and container engines beside the recorded logs. Those of .NET, Go, Rust, Tomcat and containers are written, not recorded."""
+"""Lines of application servers and container engines beside the recorded logs.
+
+Those of .NET, Go, Rust, Tomcat and containers are written, not recorded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SELinux, AppArmor and seccomp records in every form in which they are kept. Those of ausearch -i, setroubleshoot and seccomp are written, not recorded."""
+"""SELinux, AppArmor and seccomp records in every form in which they are kept.
+
+Those of ausearch -i, setroubleshoot and seccomp are written, not recorded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The formats of gateways other than nginx, on recorded lines (Apache 2.4.71, HAProxy 2.6, Caddy 2.6, Varnish 7.1) and on such as the documentation shows."""
+"""The formats of gateways other than nginx, on recorded lines (Apache 2.4.71, HAProxy 2.6, Caddy 2.6,
+Varnish 7.1) and on such as the documentation shows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Lines of gateways as people post them: mod_jk, mod_fastcgi, Kong and APISIX, API Gateway, Fastly, Caddy's older and cut forms, HAProxy's `show errors`."""
+"""Lines of gateways as people post them: mod_jk, mod_fastcgi, Kong and APISIX, API Gateway, Fastly, Caddy's older and cut forms,
+HAProxy's `show errors`.
+"""
 
 from __future__ import annotations
 

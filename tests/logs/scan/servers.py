@@ -1,4 +1,6 @@
-"""Real servers that hold logs: S3 (moto), Google Cloud Storage (its emulator), OpenSSH, a plain web server; with what crossed the wire."""
+"""Real servers that hold logs: S3 (moto), Google Cloud Storage (its emulator), OpenSSH, a plain web server;
+with what crossed the wire.
+"""
 
 from __future__ import annotations
 

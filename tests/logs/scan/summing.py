@@ -20,15 +20,16 @@ from why502.logs.scan.work import Ask, Part
 def plain(counts: Counts) -> dict[str, Any]:
     """Return everything that was counted, comparable."""
     found = dict(vars(counts))
-    for name in ("routes", "clients", "servers"):
+    for name in ("routes", "clients", "servers", "asked"):
         found[name] = (
             dict(found[name].total),
             {key: count for key, count in found[name].failed.items() if count},
             found[name].lost,
         )
-    found["said"] = {
-        said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in counts.said.items()
-    }
+    for name in ("said", "wordings"):
+        found[name] = {
+            said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in found[name].items()
+        }
     found["paths"] = counts.paths.value()
     for name in ("errors", "failed"):
         held = found[name].in_order()

@@ -1,4 +1,7 @@
-"""Logs as they should not be: of several formats, out of order, cut, emptied, bombs. What can be read counts; what cannot is said."""
+"""Logs as they should not be: of several formats, out of order, cut, emptied, bombs.
+
+What can be read counts; what cannot is said.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Logs on real servers: read whole, by directory and pattern, compressed, and only the window; what goes wrong is told in two lines."""
+"""Logs on real servers: read whole, by directory and pattern, compressed, and only the window;
+what goes wrong is told in two lines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Messages that Node.js and npm write to standard error when a process dies or cannot start (lib/internal/errors.js, lib/net.js, V8).
+"""Messages that Node.js and npm write to standard error when a process dies or cannot start (lib/internal/errors.js, lib/net.js,
+V8).
 
 A stack of an uncaught exception ends with the line `Node.js v20…` (from Node 17 on): only it, or the line before the stack, says
 that the process ended. `Error: …` alone may have been caught and logged.

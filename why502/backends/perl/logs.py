@@ -1,4 +1,6 @@
-"""What Perl says where it ends a program, and where its servers listen (perldiag; Mojo::Server::Daemon, HTTP::Server::PSGI, Net::Server)."""
+"""What Perl says where it ends a program, and where its servers listen (perldiag; Mojo::Server::Daemon, HTTP::Server::PSGI,
+Net::Server).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""PHP's own error log (main/main.c, php_error_cb). Lines forwarded by nginx or PHP-FPM (`PHP message: …`) belong to those formats."""
+"""PHP's own error log (main/main.c, php_error_cb).
+
+Lines forwarded by nginx or PHP-FPM (`PHP message: …`) belong to those formats.
+"""
 
 from __future__ import annotations
 

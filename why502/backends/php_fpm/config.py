@@ -85,7 +85,8 @@ def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[s
 
 
 def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
-    """Return what a `listen` or `pm.status_listen` names: `9000` is that port of every address, a relative path starts at `prefix`.
+    """Return what a `listen` or `pm.status_listen` names: `9000` is that port of every address,
+    a relative path starts at `prefix`.
 
     A host name is kept as one. None where nothing can listen there: `:9000` passes FPM's own test, then it does not start.
     """

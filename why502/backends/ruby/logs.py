@@ -1,4 +1,6 @@
-"""Uncaught Ruby exceptions (`file:line:in 'method': message (Class)`), and start errors of Bundler, Rails and Passenger (error.c, bundler)."""
+"""Uncaught Ruby exceptions (`file:line:in 'method': message (Class)`), and start errors of Bundler, Rails and Passenger (error.c,
+bundler).
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,17 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--since", metavar="TIME", help="Start of the time window: 15m, 2h, or an ISO time. Default: everything.")
 @click.option("--until", metavar="TIME", help="End of the time window.")
-@click.option("--by", type=click.Choice(BY), help="Show only this table, in full.")
+@click.option(
+    "--by",
+    metavar="FIELD",
+    help=f"Show only this table, in full: {', '.join(BY)}; or count the values of any other field of the lines.",
+)
+@click.option(
+    "--where",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Read only the lines whose field has this value; != for any other value. May be given several times.",
+)
 @click.option(
     "--only",
     type=click.Choice(ONLY),
@@ -64,26 +74,39 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
 @click.option("--jobs", type=click.IntRange(1, 256), help="Number of threads. Default: one per CPU.")
 @click.option("--pure", is_flag=True, help="Read every line in Python, without the compiled reader.")
 @click.option("--parquet", metavar="DIR", help="Also write the parsed records to this directory, for SQL.")
+@click.option("--sql", metavar="QUERY", help="Answer this SQL query over the table `records` instead of a report.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows per table.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only the summary, and no progress bar.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the detected format of each file.")
 @click.pass_obj
-def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, verbose: bool, format_: str, **asked: Any) -> int:
+def logs(
+    env: Env,
+    /,
+    paths: tuple[str, ...],
+    parquet: str | None,
+    sql: str | None,
+    quiet: bool,
+    verbose: bool,
+    format_: str,
+    **asked: Any,
+) -> int:
     """Report failures in logs by time, status, route and target.
 
-    Access and error logs are read together. PATH is a file (plain or .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://, ssh:// or `-`.
-    Formats are detected automatically.
+    Access and error logs are read together. PATH is a file (plain or .gz .bz2 .xz .zst), a directory, a pattern, s3://, gs://,
+    ssh:// or `-`. Formats are detected automatically.
 
     Exit status: 0 no failures, 1 failures, 2 it could not run, or more than a tenth of the lines were unparsed.
 
     \b
     Example: why502 logs /var/log/nginx
+    Example: why502 logs access.log --where status=502 --by http_user_agent
     Example: why502 logs access.log error.log --since 2h --by target
     Example: why502 logs 's3://logs/nginx/*.gz' --format html > report.html
     """
     engine = _engine(asked)
     from why502.cli.env import Exit
+    from why502.logs.scan import fields
     from why502.logs.scan.job import Job
     from why502.logs.scan.run import run
 
@@ -91,6 +114,8 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
     with _watched(env, job, quiet=quiet):
         if parquet:
             _write_parquet(job, parquet)
+        if sql is not None:
+            return _answer(env, job, sql, format_)
         is_short = quiet and format_ == "text"
         means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
@@ -99,6 +124,8 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
             env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
     if found.files and all(file.reason for file in found.files) and not found.lines:
         raise Why502Error("no log could be read", "The reasons are listed above.")
+    if job.ask.by and found.requests and not any(row.name for row in found.asked):
+        raise Why502Error(f"--by {asked['by']}: no line has this field", fields.hint())
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
     if found.unfit_share > UNFIT:
@@ -111,6 +138,7 @@ def logs(env: Env, /, paths: tuple[str, ...], parquet: str | None, quiet: bool, 
 
 def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     from why502.cli.window import moment
+    from why502.logs.scan import fields
     from why502.logs.scan.work import Ask
 
     now = env.now()
@@ -122,7 +150,9 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     with contextlib.suppress(HostError):
         localtime = env.host().read("/etc/localtime", limit_bytes=1 << 18)
     only = asked["only"].replace("all", "")
-    ask = Ask(localtime=localtime, only=only, is_exact=asked["exact"], is_fast=not asked["pure"])
+    where = tuple(map(fields.condition, asked["where"]))
+    by = fields.name_of(asked["by"]) if asked["by"] and asked["by"] not in BY else ""
+    ask = Ask(localtime=localtime, only=only, where=where, by=by, is_exact=asked["exact"], is_fast=not asked["pure"])
     limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
     return structs.replace(ask, **limits)
 
@@ -197,6 +227,18 @@ def _write_parquet(job: Job, directory: str) -> None:
             f"--parquet {directory}: {(error.strerror or str(error)).lower()}",
             "Give a writable directory with free space.",
         ) from error
+
+
+def _answer(env: Env, job: Job, query: str, format_: str) -> int:
+    """Write the answer to a query."""
+    from why502.cli.env import Exit
+    from why502.logs.scan import sql
+    from why502.render.logs import answer
+
+    if format_ not in answer.FORMATS:
+        raise Why502Error(f"--sql writes no {format_}", f"Use --format {' or --format '.join(answer.FORMATS)}.")
+    env.write(answer.render(sql.ask(job, query), format_))
+    return Exit.HEALTHY
 
 
 def _load(format_: str) -> None:

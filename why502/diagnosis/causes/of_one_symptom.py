@@ -1,4 +1,7 @@
-"""Causes with exactly one explanation: what a gateway's own words say, nothing weighs for or against. Each row is a cause and its page."""
+"""Causes with exactly one explanation: what a gateway's own words say, nothing weighs for or against.
+
+Each row is a cause and its page.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +91,8 @@ Varnish logs "Could not get storage". n_lru_nuked grows, nuke_limit is reached, 
         ),
         """A setting at the CDN in front (TLS mode, origin rule, worker) makes the request fail.
 
-Typical: a TLS mode that does not match the origin, an origin rule with another port, a worker that throws an exception (1101), a redirect loop
-caused by Flexible TLS.
+Typical: a TLS mode that does not match the origin, an origin rule with another port, a worker that throws an exception (1101), a
+redirect loop caused by Flexible TLS.
 
 ## Do not confuse with
 - `tls-verify-failed`, `tls-handshake-failed`: the origin's certificate or protocol is wrong.
@@ -113,8 +116,8 @@ caused by Flexible TLS.
         ),
         """A circuit breaker or outlier detection of the proxy rejects requests.
 
-The client gets 503 immediately and the backend is not contacted. Envoy logs UO (upstream overflow). Traefik has circuitBreaker, Istio has
-outlier detection.
+The client gets 503 immediately and the backend is not contacted. Envoy logs UO (upstream overflow). Traefik has circuitBreaker,
+Istio has outlier detection.
 
 ## Do not confuse with
 - `all-upstreams-down`: no usable member is left.
@@ -162,8 +165,8 @@ Typical: 403 from a deny rule or a WAF, HAProxy PR, Envoy RBAC.
         ),
         """The local address that the proxy should connect from is not available, or belongs to another address family.
 
-proxy_bind names an address that this machine does not have, or no longer has. nginx logs "bind(…) failed (99: Cannot assign requested
-address)" and answers 500.
+proxy_bind names an address that this machine does not have, or no longer has. nginx logs "bind(…) failed (99: Cannot assign
+requested address)" and answers 500.
 
 ## Do not confuse with
 - `ephemeral-ports-exhausted`: connect() fails with 99, not bind().
@@ -209,8 +212,8 @@ address)" and answers 500.
         ),
         """A worker process of the proxy itself was killed by a signal.
 
-nginx logs "worker process N exited on signal 11". All requests of that worker are lost without a line in the access log. A new worker starts
-immediately. The cause is nearly always a third-party module.
+nginx logs "worker process N exited on signal 11". All requests of that worker are lost without a line in the access log. A new
+worker starts immediately. The cause is nearly always a third-party module.
 
 ## Do not confuse with
 - `backend-crashed`: the backend crashed, not the proxy.
@@ -234,7 +237,8 @@ immediately. The cause is nearly always a third-party module.
         ),
         """Two routes share one backend definition, and the settings of the first one apply to both.
 
-Apache logs AH01146. It selects a worker by the longest common URL prefix, so the timeouts and keepalive settings of another ProxyPass apply.
+Apache logs AH01146. It selects a worker by the longest common URL prefix, so the timeouts and keepalive settings of another
+ProxyPass apply.
 
 ## Do not confuse with
 - `proxy-timeout-too-short`: the route's own setting is too short.
@@ -301,7 +305,8 @@ Envoy logs NC (cluster_not_found), HAProxy "unable to find required use_backend"
         Cause(
             id="stale-endpoint",
             layer=Layer.PROXY,
-            message="the proxy still sends requests to a member that is gone: service discovery or its configuration generator lags behind",
+            message="the proxy still sends requests to a member that is gone: "
+            "service discovery or its configuration generator lags behind",
             symptoms={Symptom.STALE_ENDPOINT: LIKELY},
         ),
         """The proxy still sends requests to a member that is gone: service discovery or its configuration generator lags behind.
@@ -356,8 +361,8 @@ ALB returns 502 with an error_reason that starts with Lambda. CloudFront logs La
         ),
         """An HTTP/2 or gRPC backend reset the stream (REFUSED_STREAM, INTERNAL_ERROR, ENHANCE_YOUR_CALM).
 
-nginx logs "upstream rejected request with error N while reading response header from upstream" and answers 502. The error code (RFC 9113) gives
-the reason: 1 protocol error, 2 internal error, 7 refused stream, 11 enhance your calm (too many requests).
+nginx logs "upstream rejected request with error N while reading response header from upstream" and answers 502. The error code
+(RFC 9113) gives the reason: 1 protocol error, 2 internal error, 7 refused stream, 11 enhance your calm (too many requests).
 
 ## Do not confuse with
 - `wrong-protocol`: the port does not speak HTTP/2.
@@ -381,15 +386,16 @@ the reason: 1 protocol error, 2 internal error, 7 refused stream, 11 enhance you
         ),
         """An established connection went silent: the host is gone, or a NAT or firewall dropped its state.
 
-nginx logs "recv() failed (110: Connection timed out)" and answers 502. Retransmissions stayed unanswered until the kernel gave up. This is not
-the proxy's own timer.
+nginx logs "recv() failed (110: Connection timed out)" and answers 502. Retransmissions stayed unanswered until the kernel gave
+up. This is not the proxy's own timer.
 
 ## Do not confuse with
 - `connect-timeout`: the connection was never established.
 - `backend-too-slow`: the proxy's own timer expired (504).
 
 ## Confirm
-- `tcpdump` shows retransmissions without an answer. Check the idle timeouts of NAT gateways and firewalls on the path (often 350 s or 5 min).
+- `tcpdump` shows retransmissions without an answer. Check the idle timeouts of NAT gateways and firewalls on the path (often
+  350 s or 5 min).
 
 ## Fix
 - Set `proxy_socket_keepalive on` with short kernel intervals, and a keepalive_timeout shorter than the firewall's idle timeout.
@@ -431,7 +437,8 @@ Cloudflare shows 1033 (530), ngrok shows ERR_NGROK_3200. An `ssh -R` session tha
         ),
         """The cloud or CDN provider itself has a fault.
 
-The gateway's own infrastructure failed. Its log has an internal code, its status page may report an incident, and the origin shows no error.
+The gateway's own infrastructure failed. Its log has an internal code, its status page may report an incident, and the origin
+shows no error.
 
 ## Do not confuse with
 - `cdn-setting`: a setting of the customer is wrong.
@@ -456,8 +463,8 @@ The gateway's own infrastructure failed. Its log has an internal code, its statu
         ),
         """A sandbox (systemd, snap, seccomp) denies the proxy a socket.
 
-RestrictAddressFamilies=, IPAddressDeny=, PrivateNetwork= or a seccomp filter makes socket() or connect() fail with EPERM, EACCES or
-EAFNOSUPPORT. No file mode or firewall explains the error.
+RestrictAddressFamilies=, IPAddressDeny=, PrivateNetwork= or a seccomp filter makes socket() or connect() fail with EPERM, EACCES
+or EAFNOSUPPORT. No file mode or firewall explains the error.
 
 ## Do not confuse with
 - `selinux-denied`, `apparmor-denied`: these denials are logged.

@@ -48,7 +48,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
     yield from included(rights, mains[0], names)
 
 
-def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001 - all gateways are called alike
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
     """Yield the logs that its files name."""
     base = posixpath.dirname(texts[0][0])
     if root := _ROOT.search(texts[0][1]):
@@ -61,7 +61,7 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
                 yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
 
 
-def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:
     """Return the arguments of `Listen`."""
     return [match[1] for _, text in texts for match in _LISTEN.finditer(text)]
 
@@ -73,6 +73,6 @@ def _named(path: str, process: Process) -> str:
     return _VARIABLE.sub(lambda match: known.get(match[1], match[0]), path)
 
 
-def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
     """Return none: it does not start with such a route, or answers for it in words of its own."""
     return ()

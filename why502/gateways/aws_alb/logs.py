@@ -10,10 +10,20 @@ import re
 from why502.gateways.aws_alb.codes import PRODUCT
 from why502.gateways.codes import Code, code
 from why502.logs.coded import LIMIT, iso, number, path_of, said, seconds, target
+from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
 
 NAME = "aws_alb"
+LAYOUTS = tuple(
+    Text(
+        template='{key} {time} {_} {client} {address} {key2} {response} {_} {status} {answer} {_} {_} "{request}" "{_}" {_} {_} {group} "{_}" "{server}" "{_}" '
+        '{_} {other} "{key3}" "{_}" "{key4}"' + rest,
+        clock="iso", flags=("grouped", "port", "url", "escaped"), after={"group": ":"}, same={"header": "response"}, where=address_of,
+        asks=("text key", "sign key2", "sign response", "bands took 9500000 11500001", "text key3", "text key4"),  # what `_row` looks at
+    )
+    for rest in ("{_}", ' "{_}"')  # fields that were appended over the years
+)  # fmt: skip
 MARKS = (b"app/", b" 502 ", b" 503 ", b" 504 ", b" 460 ", b" 463 ", b" 464 ", b" 561 ", b"-1 -1 -1", b"Target.", b"Elb.")
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z"

@@ -1,4 +1,7 @@
-"""A Caddy on this machine: its files and its logs. Source: caddyserver.com/docs/command-line, caddyserver.com/docs/caddyfile/directives/import."""
+"""A Caddy on this machine: its files and its logs.
+
+Source: caddyserver.com/docs/command-line, caddyserver.com/docs/caddyfile/directives/import.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ IS_ALWAYS_PROXY = False
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
 
 
-def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the main file and what it imports. Raises HostError."""
 
     def names(path: str, text: str) -> Iterator[str]:
@@ -35,12 +38,12 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
     yield from included(rights, mains[0], names)
 
 
-def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
     """Yield the logs that its files name, and its own output."""
     yield from (log for each in read for log in each.logs)
     yield LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)
 
 
-def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
     """Return none: it does not start with such a route, or answers for it in words of its own."""
     return ()

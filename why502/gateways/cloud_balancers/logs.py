@@ -13,10 +13,27 @@ from why502.gateways.cloudfront import codes as cloudfront
 from why502.gateways.codes import Code
 from why502.gateways.gcp import codes as gcp
 from why502.logs.coded import LIMIT, iso, members, number, path_of, peer, said, seconds, target, text_of
+from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "cloud_balancers"
+
+
+def _of_server(text: str, like: LogRecord) -> str:  # noqa: ARG001 - names are made alike
+    return str(peer(text))
+
+
+LAYOUTS = (
+    Members(
+        members={
+            "timestamp": "time", "httpRequest.status": "status", "httpRequest.remoteIp": "client", "httpRequest.requestMethod": "method",
+            "httpRequest.requestUrl": "uri", "httpRequest.serverIp": "address", "httpRequest.latency": "total",
+            "jsonPayload.statusDetails": "key",
+        },
+        clock="iso", flags=("grouped", "url"), suffixes={"total": "s"}, asks=("text key",), where=_of_server,
+    ),
+)  # fmt: skip
 MARKS = (b"statusDetails", b"ERRORINFO_", b"httpStatus", b"Origin", b"ClientCommError", b"\tError\t", b"failed_to_", b"backend_")
 _CLOUDFRONT = re.compile(r"^(?P<date>\d{4}-\d\d-\d\d)\t(?P<time>\d\d:\d\d:\d\d)\t(?P<more>[^\n]{20,})")
 _NAMES = re.compile(

@@ -14,10 +14,28 @@ from why502.gateways.codes import Code, code
 from why502.logs import stamps
 from why502.logs.coded import LIMIT, epoch, iso, members, number, peer, said, seconds, target, text_of
 from why502.logs.go_errors import understand
+from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
 
 NAME = "cloudflare"
+
+
+def _origin(text: str, like: LogRecord) -> str:
+    return str(peer(text, like.target.port)) if like.target else ""
+
+
+LAYOUTS = tuple(
+    Members(
+        members={
+            "EdgeStartTimestamp": "time", "EdgeEndTimestamp": "other", "EdgeResponseStatus": "status", "OriginResponseStatus": "answer",
+            "OriginIP": "address", "OriginSSLProtocol": "key", "WorkerStatus": "key2", "OriginResponseDurationMs": "response",
+            "ClientIP": "client", "ClientRequestHost": "server", "ClientRequestMethod": "method", "ClientRequestURI": "uri",
+        },
+        clock=clock, units={"response": 10**6}, flags=("fine",), asks=("text key", "text key2", "text answer"), where=_origin,
+    )
+    for clock in ("iso", "nanos")
+)  # fmt: skip
 MARKS = (
     b"EdgeResponseStatus",
     b"Unable to reach the origin service",

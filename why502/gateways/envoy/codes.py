@@ -1,6 +1,8 @@
-"""Envoy and gateways built on it (Istio, Contour, Emissary, Envoy Gateway, App Mesh, Consul): response flags and response code details.
+"""Envoy and gateways built on it (Istio, Contour, Emissary, Envoy Gateway, App Mesh, Consul):
+response flags and response code details.
 
-Source: docs/root/configuration/observability/access_log/usage.rst and docs/root/configuration/http/http_conn_man/response_code_details.rst
+Source: docs/root/configuration/observability/access_log/usage.rst and
+docs/root/configuration/http/http_conn_man/response_code_details.rst
 """
 
 from __future__ import annotations

@@ -21,23 +21,25 @@ from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "envoy"
-_MS = {"total": 10**6}
+_FLAGS = ("grouped", "numeric")
+_ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000")  # what `_meaning` and `_record` look at
+_STYLE: dict[str, Any] = {"clock": "iso", "units": {"total": 10**6}, "asks": _ASKS, "where": address_of}
 LAYOUTS = (
     Text(
-        template='[{time}] "{request}" {status} {key} {_} {_} {total} {_} "{client}" "{_}" "{_}" "{server}" "{address}"',
-        clock="iso", units=_MS, flags=("addressed",), where=address_of,
+        template='[{time}] "{request}" {status} {key} {_} {_} {total} {key4} "{client}" "{_}" "{_}" "{server}" "{address}"', flags=_FLAGS, **_STYLE
     ),
     Text(
-        template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {_} {_} {total} {_} "{_}" "{_}" "{_}" "{server}" "{address}" {_} {_} {_} {client} {_} {_}',
-        clock="iso", units=_MS, flags=("addressed", "port"), where=address_of,
+        template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {_} {_} {total} {key4} "{_}" "{_}" "{_}" "{server}" "{address}" {group} {_} {_} {client} {_} {_}',
+        flags=(*_FLAGS, "port", "brackets"), **_STYLE,
     ),
     Members(
         members={
             "start_time": "time", "method": "method", "path": "uri", "response_code": "status", "response_flags": "key",
-            "response_code_details": "key2", "upstream_transport_failure_reason": "key3", "duration": "total",
-            "upstream_host": "address", "downstream_remote_address": "client", "authority": "server",
+            "response_code_details": "key2", "upstream_transport_failure_reason": "key3", "upstream_service_time": "key4",
+            "duration": "total", "upstream_host": "address", "upstream_cluster": "group", "downstream_remote_address": "client",
+            "authority": "server",
         },
-        clock="iso", units=_MS, flags=("addressed", "port"), where=address_of,
+        foreign=("x_envoy_upstream_service_time",), flags=(*_FLAGS, "port", "brackets"), **_STYLE,
     ),
 )  # fmt: skip
 MARKS = (

@@ -1,4 +1,6 @@
-"""HAProxy: the first two letters of the termination state (doc/configuration.txt, "Session state at disconnection"), check results."""
+"""HAProxy: the first two letters of the termination state (doc/configuration.txt, "Session state at disconnection"),
+check results.
+"""
 
 from __future__ import annotations
 

@@ -232,7 +232,9 @@ def _route(
 def _towards(
     settings: dict[str, tuple[str, ...]], given: list[dict[str, str]], at: Position | None
 ) -> dict[str, tuple[Setting, ...]]:
-    """Return the address that connections are made from (`source`), and the protocol that all servers are said to speak (`proto`)."""
+    """Return the address that connections are made from (`source`), and the protocol that all servers are said
+    to speak (`proto`).
+    """
     sources = {each.get("source", settings.get("source", ("",))[0] if settings.get("source") else "") for each in given}
     protocols = {each.get("proto", "") for each in given}
     said = {SOURCE: sources, PROTOCOL: protocols}

@@ -7,6 +7,7 @@ without zone, except in CLF. What was really connected to stands nowhere: `group
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,17 +16,28 @@ from msgspec.structs import replace
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
 from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, text_of
-from why502.logs.native.described import Text
+from why502.logs.native.described import Described, Members, Text
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "haproxy"
 _HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {_} {_} {_} {key} {_} {_} "
-_MS = dict.fromkeys(("connect", "header", "total"), 10**6)
-LAYOUTS = tuple(
-    Text(template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~")
-    for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # headers that are captured stand in braces
-)
+_MS = dict.fromkeys(("connect", "header", "total", "wait", "wait2"), 10**6)
+_ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # what `_meaning` looks at
+_TCP = Text(
+    template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {_} {key} {_} {_}",
+    clock="haproxy", units=_MS, flags=("said",), strips="~", asks=(*_ASKS, "text address", "text server"),
+)  # fmt: skip
+LAYOUTS = (
+    *(
+        Text(
+            template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~",
+            asks=(*_ASKS, "within server address"), also=(_TCP,),
+        )
+        for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # headers that are captured stand in braces
+    ),
+    _TCP,
+)  # fmt: skip
 MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
     *(b"going DOWN", b"could not resolve address", b"cannot bind socket", b"Connect() failed for backend", b"before connect() for", b"Layer4 ", b"Layer6 ", b"Layer7 "),
@@ -124,6 +136,32 @@ _MESSAGES = tuple(
         (r"\[ALERT\].{0,60}Current worker .{0,60}exited with code (?P<detail>\d{1,3} \((?:Segmentation fault|Aborted|Killed)\))", Symptom.PROXY_WORKER_DIED, "proxy-worker-crashed"),
     )
 )  # fmt: skip
+
+
+def layouts(sample: Sequence[str]) -> Iterator[Described]:
+    """Yield the layout of JSON objects that name their values as the first of a sample does."""
+    entry = next((entry for line in sample if "ermination_state" in line and (entry := members(line))), {})
+    found: dict[str, str] = {}
+    for value, role in _ROLES.items():
+        if (name := next((name for name in _NAMES[value] if text_of(entry, name)), None)) is not None:
+            found[name] = role
+    if "request" in found.values():
+        found = {name: role for name, role in found.items() if role not in ("method", "uri")}
+    if "key" in found.values():
+        yield Members(
+            members=found, foreign=tuple(sorted({name for names in _NAMES.values() for name in names} - found.keys())), clock="haproxy",
+            units=_MS, flags=("bare", "summed"), strips="~", asks=(*_ASKS, "text key2", "same key2 server"), where=_named,
+        )  # fmt: skip
+
+
+def _named(server: str, like: LogRecord) -> str:
+    return f"{like.group.partition('/')[0]}/{server}"
+
+
+_ROLES = {
+    "ts": "key", "at": "time", "ST": "status", "b": "key2", "s": "address", "ft": "server", "client": "client", "TR": "wait", "Tw": "wait2",
+    "Tc": "connect", "Tr": "header", "Ta": "total", "method": "method", "uri": "uri", "request": "request",
+}  # fmt: skip
 
 
 def fits(sample: list[str]) -> float:

@@ -36,7 +36,9 @@ class Lookup:
 
 
 def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Answer]:
-    """Yield the rules of a section by which it denies requests itself, with their conditions; named conditions (`acl`) are written out."""
+    """Yield the rules of a section by which it denies requests itself, with their conditions;
+    named conditions (`acl`) are written out.
+    """
     found = list(lines)
     named: dict[str, list[str]] = {}
     for words, _ in found:
@@ -83,7 +85,9 @@ def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) ->
 
 
 def missing(lookup: Lookup, text: str, known: Container[str]) -> Iterator[Route]:
-    """Yield a route for each backend that a map names, or has as its default, and that no section is; HAProxy skips such a rule."""
+    """Yield a route for each backend that a map names, or has as its default, and that no section is;
+    HAProxy skips such a rule.
+    """
     names: dict[str, Position] = {}
     if lookup.default:
         names[lookup.default] = lookup.at

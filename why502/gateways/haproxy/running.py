@@ -31,7 +31,7 @@ _MOST_MAPS = 16
 _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 
 
-def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each file with its text; a directory stands for its `*.cfg`, in the order of their names. Raises HostError."""
     for main in mains:
         names = attempt(partial(rights.own.list, main))
@@ -40,7 +40,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
             yield path, decoded(rights.read(path))
 
 
-def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:
     """Return where syslog keeps its lines: HAProxy itself writes no file."""
     found = (path for path in _LOGS if attempt(partial(host.stat, path)) is not None)
     return tuple(LogTarget(kind=LogKind.ACCESS, path=path) for path in found) or (
@@ -48,7 +48,7 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
     )
 
 
-def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:
     """Return the arguments of `bind`."""
     return [words for each in read for route in each.routes for words in route.listens]
 

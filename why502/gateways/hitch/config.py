@@ -1,4 +1,5 @@
-"""The parts of a hitch.conf that a diagnosis needs: where it listens, where it passes connections on, and with which PROXY header.
+"""The parts of a hitch.conf that a diagnosis needs: where it listens, where it passes connections on,
+and with which PROXY header.
 
 Source: hitch.conf(5). Only read; what is not known is passed over.
 """

@@ -23,22 +23,22 @@ UNITS = {"hitch": "hitch.service"}
 IS_ALWAYS_PROXY = True
 
 
-def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - all gateways are called alike
+def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield its files. Raises HostError."""
     for main in mains:
         yield main, decoded(rights.read(main))
 
 
-def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:  # noqa: ARG001
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:
     """Return that it writes to syslog: it has no log of requests."""
     return (LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG),)
 
 
-def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:
     """Return the addresses of its frontends."""
     return [words for each in read for route in each.routes for words in route.listens]
 
 
-def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
     """Return none: it has one backend."""
     return ()

@@ -1,7 +1,9 @@
-"""IIS, Application Request Routing and the ASP.NET Core module: statuses with their sub-status, and Windows' error numbers for connections.
+"""IIS, Application Request Routing and the ASP.NET Core module: statuses with their sub-status,
+and Windows' error numbers for connections.
 
-Source: "HTTP status codes in IIS", "Troubleshooting 502 errors in ARR" and "Common error troubleshooting for Azure App Service and IIS
-with ASP.NET Core" (learn.microsoft.com), winhttp.h. The field sc-win32-status shows a WinHTTP error as a number, a trace as hexadecimal.
+Source: "HTTP status codes in IIS", "Troubleshooting 502 errors in ARR" and "Common error troubleshooting for Azure App Service
+and IIS with ASP.NET Core" (learn.microsoft.com), winhttp.h. The field sc-win32-status shows a WinHTTP error as a number, a trace
+as hexadecimal.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from why502.model.logs import Attempt, LogRecord, Symptom
 NAME = "ingress_nginx"
 LAYOUTS = (
     Text(
-        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} {total} [{_}] [{_}] {address} {_} {response} {answer} {_}',
-        clock="common", flags=("addressed",), where=address_of,
+        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} {total} [{group}] [{_}] {address} {length} {response} {answer} {_}',
+        clock="common", flags=("grouped",), where=address_of,
+        asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),  # see `_row`
     ),
 )  # fmt: skip
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")

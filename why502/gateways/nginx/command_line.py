@@ -17,7 +17,10 @@ _SHUTTING_DOWN = "is shutting down"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options that nginx was started with, as given; "" for those that were not. `is_action`: it tests or signals, it does not serve."""
+    """The options that nginx was started with, as given; "" for those that were not.
+
+    `is_action`: it tests or signals, it does not serve.
+    """
 
     config: str = ""
     prefix: str = ""

@@ -109,7 +109,9 @@ def parse_show(output: str) -> str:
 
 
 def parse_state(output: str) -> str:
-    """Return "failed" of a service that failed, or is only kept alive by new attempts, else whether its unit is enabled, disabled or masked."""
+    """Return "failed" of a service that failed, or is only kept alive by new attempts, else whether its unit is enabled,
+    disabled or masked.
+    """
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     has_failed = values.get("ActiveState") == "failed" or values.get("SubState") == "auto-restart"
     return "failed" if has_failed else values.get("UnitFileState", "")

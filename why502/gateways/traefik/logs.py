@@ -19,18 +19,21 @@ NAME = "traefik"
 _NS = {"total": 1, "response": 1}
 LAYOUTS = (
     Text(
-        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} "{_}" "{address}" {total}ms',
-        clock="common", units={"total": 10**6}, flags=("addressed", "escaped"), where=address_of,
+        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} "{group}" "{address}" {total}ms',
+        clock="common", units={"total": 10**6}, flags=("grouped", "escaped"), asks=("has address",), where=address_of,
     ),
     *(
         Members(
             members={
                 time: "time", "RequestMethod": "method", "RequestPath": "uri", "DownstreamStatus": "status", "OriginStatus": "answer",
-                "ServiceAddr": "address", "ClientHost": "client", "RequestHost": "server", "Duration": "total", "OriginDuration": "response",
+                "OriginContentSize": "key", "ServiceAddr": "address", "ServiceURL": "key2", service: "group", "ClientHost": "client",
+                "RequestHost": "server", "Duration": "total", "OriginDuration": "response",
             },
-            clock="iso", units=_NS, flags=("addressed",), where=address_of,
+            clock="iso", units=_NS, flags=("grouped", "nought"), asks=("text answer", "oneof key 11|15|21", "has address", "has key2"),
+            where=address_of,
         )
         for time in ("StartUTC", "time")
+        for service in ("ServiceName", "RouterName")
     ),
 )  # fmt: skip
 MARKS = (

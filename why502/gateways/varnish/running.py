@@ -43,16 +43,16 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
     yield from included(rights, mains[0], names)
 
 
-def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:  # noqa: ARG001 - all gateways are called alike
+def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
     """Yield its log in memory: it works in the directory that -n names."""
     yield LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.MEMORY, path=process.cwd)
 
 
-def listens(texts: Texts, read: list[Configuration]) -> list[str]:  # noqa: ARG001
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:
     """Return none: its command line says where it listens, and no file."""
     return []
 
 
-def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:  # noqa: ARG001 - all gateways are called alike
+def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
     """Return none: it does not start with such a route, or answers for it in words of its own."""
     return ()

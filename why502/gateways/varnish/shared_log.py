@@ -1,4 +1,5 @@
-"""The shared memory log of a running varnishd: failures within the window, one line per request, and the latest results of its probes.
+"""The shared memory log of a running varnishd: failures within the window, one line per request,
+and the latest results of its probes.
 
 Varnish writes no file: varnishlog(1) reads its ring of 80 MB. That is memory of the worker's user, so it is read with that user's
 rights, and nothing is asked of the management port. Sources: vsl(7), vsl-query(7).
@@ -20,7 +21,10 @@ from why502.model.times import of_epoch
 
 LIMIT_S = 6.0
 WHOLE_BYTES = 4 << 20  # of the output of a program: what is beyond is cut
-_TAGS = "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,RespStatus,VCL_call,VCL_Error,End"
+_TAGS = (
+    "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,"
+    "RespStatus,VCL_call,VCL_Error,End"
+)
 _HEAD = re.compile(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
 _RECORD = re.compile(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
 _HEALTH = re.compile(
@@ -30,7 +34,10 @@ _SERVER_ERROR = 500
 
 
 def read(host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, *, is_now: bool) -> tuple[bytes, bool]:
-    """Return the lines of the window, and whether these are all. `is_now`: the window ends now. Raises HostError where its memory cannot be read."""
+    """Return the lines of the window, and whether these are all.
+
+    `is_now`: the window ends now. Raises HostError where its memory cannot be read.
+    """
     if proxy.owner_uid != ROOT:
         raise HostError("its log lies in the memory of a process of another user", "run why502 as that user")
     worker = next((worker for worker in proxy.workers if worker.uid is not None), None)
@@ -100,7 +107,9 @@ def _with_backend(records: dict[str, list[str]], transactions: list[tuple[str, d
 
 
 def _refused_header(records: dict[str, list[str]]) -> str:
-    """Return why a header was refused (cache_http1_proto.c: "Header too long: Set-Cookie: …"), without the header itself; "" where that is not told."""
+    """Return why a header was refused (cache_http1_proto.c: "Header too long: Set-Cookie: …"), without the header itself;
+    "" where that is not told.
+    """
     told = next(iter(records.get("BogoHeader", [])), "").partition(":")[0]
     return f": {told[:60]}" if told else ""
 

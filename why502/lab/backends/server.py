@@ -81,7 +81,8 @@ def write(path: str, mebibytes: int) -> bytes:
 def app(client: socket.socket, told: argparse.Namespace) -> None:
     """Serve HTTP/1.1 with keepalive. Paths: /sleep/SECONDS, /status/CODE, /missing…, /big, /login (a big header), /crash,
 
-    /exit/CODE, /hog/MIB (of memory, kept), /burn/SECONDS (of processor time), /write/MIB (to the file of --file, at once to the disk).
+    /exit/CODE, /hog/MIB (of memory, kept), /burn/SECONDS (of processor time), /write/MIB (to the file of --file, at once to the
+    disk).
     """
     rest, began = b"", True
     while True:
@@ -215,7 +216,9 @@ def big_header(client: socket.socket, _: argparse.Namespace) -> None:
 
 
 def h2(client: socket.socket, _: argparse.Namespace) -> None:
-    """Speak HTTP/2 only (RFC 9113): SETTINGS at once, GOAWAY with PROTOCOL_ERROR for another preface, else 200 for each request."""
+    """Speak HTTP/2 only (RFC 9113): SETTINGS at once, GOAWAY with PROTOCOL_ERROR for another preface,
+    else 200 for each request.
+    """
     client.sendall(b"\0\0\0\x04\0\0\0\0\0")
     data = client.recv(1 << 16)
     if not data.startswith(b"PRI * HTTP/2.0"):

@@ -174,7 +174,8 @@ FAULTS = (
         message="nothing; a busy dynamic PHP-FPM pool",
         build=partial(
             pool_busy,
-            settings="pm = dynamic\npm.max_children = 3\npm.start_servers = 1\npm.min_spare_servers = 1\npm.max_spare_servers = 2",
+            settings="pm = dynamic\npm.max_children = 3\npm.start_servers = 1\npm.min_spare_servers = "
+            "1\npm.max_spare_servers = 2",
         ),
         needs=frozenset({"isolation", "php-fpm"}),
     ),

@@ -12,7 +12,8 @@ from why502.model.finding import Layer
 def build(stage: Stage, *, log: str = "upstream") -> str:
     """Break it: clients of an application that takes its time, and eleven connections for a worker.
 
-    It listens on one and talks to its master on another; of the other nine, the fifth client's request finds none for the backend.
+    It listens on one and talks to its master on another; of the other nine, the fifth client's request finds none for the
+    backend.
     """
     target = f"127.0.0.1:{stage.port(3000)}"
     stage.backend(3000, "--delay", "0.3")

@@ -30,7 +30,10 @@ def of_uwsgi(stage: Stage) -> str:
     """Break it: uWSGI's harakiri."""
     target = f"127.0.0.1:{stage.port(3000)}"
     uwsgi(stage, target, "--processes", "2", "--harakiri", "1")
-    params = "uwsgi_param REQUEST_METHOD $request_method;\nuwsgi_param PATH_INFO $document_uri;\nuwsgi_param QUERY_STRING $query_string;"
+    params = (
+        "uwsgi_param REQUEST_METHOD $request_method;\nuwsgi_param PATH_INFO $document_uri;\nuwsgi_param QUERY_STRING "
+        "$query_string;"
+    )
     stage.nginx.start(f"uwsgi_pass {target};\n{params}\nuwsgi_param SERVER_NAME $server_name;\nuwsgi_param SERVER_PORT 80;")
     _send(stage, 8)
     return target

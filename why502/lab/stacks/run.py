@@ -33,7 +33,7 @@ def run(scenes: list[tuple[Stack, Fault | Calm]], jobs: int, bundles: Path | Non
 
 def play(stack: Stack, scene: Fault | Calm, bundles: Path | None = None) -> dict[str, Any]:
     """Stage one scene in namespaces of its own, and return its judged result."""
-    name = f"why502-stack{os.getpid() % 100000}-{next(_numbers)}"  # its last ten characters name the machine, and begin with no hyphen
+    name = f"why502-stack{os.getpid() % 100000}-{next(_numbers)}"  # its last ten characters name the machine; no hyphen first
     module = "why502.lab.stacks.scene"
     argv = [*container.NAMESPACES, sys.executable, "-m", module, stack.name, scene.id, name]
     if bundles is not None:

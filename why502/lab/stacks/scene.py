@@ -25,7 +25,10 @@ SOURCE = "/opt/why502"
 BUNDLE = "/root/scene.why502"
 WARM_REQUESTS = 40
 DIAGNOSE_S = 150.0
-SERVICES = "systemctl show --no-pager -p Id,MainPID,NRestarts,ActiveState $(systemctl list-units --no-legend --plain --type=service --all | awk '{print $1}')"
+SERVICES = (
+    "systemctl show --no-pager -p Id,MainPID,NRestarts,ActiveState $(systemctl list-units --no-legend --plain --type=service "
+    "--all | awk '{print $1}')"
+)
 WORKERS = "ps -eo pid=,ppid=,comm= | grep -Ev ' (ps|grep|bash|sleep|systemd-journal|systemd)$' | awk '{print $1, $3}'"
 
 
@@ -62,7 +65,8 @@ def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None) -> di
 
 # Logs lie where the configuration says: those that a gateway holds open.
 _EMPTY_LOGS = """
-for pid in $(pidof nginx apache2); do readlink /proc/$pid/fd/*; done | grep -E '^/.*[.](log|json)$' | sort -u | xargs -r truncate -s 0
+for pid in $(pidof nginx apache2); do readlink /proc/$pid/fd/*; done |
+  grep -E '^/.*[.](log|json)$' | sort -u | xargs -r truncate -s 0
 truncate -s 0 /var/log/nginx/*.log /var/log/apache2/*.log
 """
 

@@ -1,4 +1,6 @@
-"""Directives that the nginx version does not support, or not in that block: nginx rejects the reload and keeps the old configuration."""
+"""Directives that the nginx version does not support, or not in that block:
+nginx rejects the reload and keeps the old configuration.
+"""
 
 from __future__ import annotations
 
@@ -156,8 +158,8 @@ def _is_rooted(level: Level, deployment: Deployment) -> bool:
 def other_module(deployment: Deployment) -> Iterator[Risk]:
     """A directive belongs to nginx Plus or to a patched build, not to the nginx of the packages.
 
-    The packaged nginx refuses the configuration with `unknown directive`. Active health checks are the usual case: the open source
-    server has passive ones only.
+    The packaged nginx refuses the configuration with `unknown directive`. Active health checks are the usual case: the open
+    source server has passive ones only.
     """
     seen = set()
     for level, directive in _all(deployment):

@@ -16,7 +16,8 @@ _HIDING = frozenset({"crit", "alert", "emerg"})
 def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
     """The access log of proxied requests does not show which backend answered, how, and how fast.
 
-    Without `$upstream_addr`, `$upstream_status` and `$upstream_response_time` a 502 of the proxy and one of the backend look alike.
+    Without `$upstream_addr`, `$upstream_status` and `$upstream_response_time` a 502 of the proxy and one of the backend look
+    alike.
     """
     used = {
         setting.args[1]
@@ -37,8 +38,8 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
 def error_log_off(deployment: Deployment) -> Iterator[Risk]:
     """The error log goes nowhere.
 
-    It is the only place that records why a request became a 502. `error_log off` does not even turn it off: it writes to a file of that
-    name.
+    It is the only place that records why a request became a 502. `error_log off` does not even turn it off: it writes to a file
+    of that name.
     """
     for level in deployment.levels:
         for directive in level.own("error_log"):

@@ -81,7 +81,8 @@ def _at(pool: PhpPool, *names: str) -> Position | None:
 def shared(deployment: Deployment) -> Iterator[Risk]:
     """Two pools listen on the same address.
 
-    PHP-FPM gives the socket to one of them; requests meant for the other run with the wrong user and limits, or it does not start.
+    PHP-FPM gives the socket to one of them; requests meant for the other run with the wrong user and limits, or it does not
+    start.
     """
     seen: dict[object, PhpPool] = {}
     for pool in deployment.pools:

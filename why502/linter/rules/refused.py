@@ -35,8 +35,8 @@ _ZONES = (
 def buffers(deployment: Deployment) -> Iterator[Risk]:
     """The sizes of the response buffers contradict each other.
 
-    busy_buffers_size must be at least the larger of buffer_size and one buffer, and at most all buffers but one. By default it
-    is twice that larger size, so raising only proxy_buffer_size to 16k is refused already. The message names the end of the block,
+    busy_buffers_size must be at least the larger of buffer_size and one buffer, and at most all buffers but one. By default it is
+    twice that larger size, so raising only proxy_buffer_size to 16k is refused already. The message names the end of the block,
     not the directive.
     """
     seen = set()

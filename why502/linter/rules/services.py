@@ -1,4 +1,5 @@
-"""systemd units of applications behind the proxy: settings that systemd ignores, and settings that prevent a restart or a connection.
+"""systemd units of applications behind the proxy: settings that systemd ignores,
+and settings that prevent a restart or a connection.
 
 Sources: systemd.unit(5), systemd.service(5), systemd.exec(5); src/core/load-fragment-gperf.gperf.in for the sections of keys.
 """
@@ -16,16 +17,18 @@ from why502.model.remedy import Edit, Remedy
 from why502.supervisors.systemd.unit_files import Unit, UnitEntry
 
 _OF_UNIT = frozenset({
-    "Description", "Documentation", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Conflicts", "Before", "After", "OnFailure",
-    "OnSuccess", "StartLimitIntervalSec", "ConditionPathExists", "AssertPathExists", "DefaultDependencies", "RequiresMountsFor",
+    "Description", "Documentation", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Conflicts", "Before", "After",
+    "OnFailure", "OnSuccess", "StartLimitIntervalSec", "ConditionPathExists", "AssertPathExists", "DefaultDependencies",
+    "RequiresMountsFor",
 })  # fmt: skip
 _OF_SERVICE = frozenset({
-    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost", "Restart", "RestartSec", "User",
-    "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "PrivateTmp", "RuntimeDirectory", "PIDFile", "TimeoutStartSec",
-    "TimeoutStopSec", "LimitNOFILE", "KillMode", "KillSignal", "RemainAfterExit", "StandardOutput", "StandardError",
+    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost", "Restart", "RestartSec",
+    "User", "Group", "WorkingDirectory", "Environment", "EnvironmentFile", "PrivateTmp", "RuntimeDirectory", "PIDFile",
+    "TimeoutStartSec", "TimeoutStopSec", "LimitNOFILE", "KillMode", "KillSignal", "RemainAfterExit", "StandardOutput",
+    "StandardError",
 })  # fmt: skip
-_SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "puma", "unicorn", "node", "java", "flask", "waitress-serve",
-    "granian", "dotnet", "deno", "bun", "python", "ruby", "rails"})  # fmt: skip
+_SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "puma", "unicorn", "node", "java", "flask",
+    "waitress-serve", "granian", "dotnet", "deno", "bun", "python", "ruby", "rails"})  # fmt: skip
 
 
 @rule(150, "unit-key-in-wrong-section", Severity.WARNING, "backend-crash-loop")
@@ -81,7 +84,8 @@ def _is_started_by_others(unit: Unit) -> bool:
 def private_tmp(deployment: Deployment) -> Iterator[Risk]:
     """A service has a /tmp of its own, and its socket there is invisible to the proxy.
 
-    PrivateTmp=yes gives it another /tmp and /var/tmp: nginx finds `No such file or directory` although the file is there for the service.
+    PrivateTmp=yes gives it another /tmp and /var/tmp: nginx finds `No such file or directory` although the file is there for the
+    service.
     """
     for unit, application in _services(deployment):
         entry = unit.get("PrivateTmp")
@@ -121,7 +125,8 @@ def no_directory(deployment: Deployment) -> Iterator[Risk]:
 def in_tmp(deployment: Deployment) -> Iterator[Risk]:
     """The socket of a backend lies in /tmp.
 
-    Cleaners remove it there, and a service with PrivateTmp, the proxy's own included, sees another /tmp: `No such file or directory`.
+    Cleaners remove it there, and a service with PrivateTmp, the proxy's own included, sees another /tmp:
+    `No such file or directory`.
     """
     seen = set()
     for route in deployment.routes:

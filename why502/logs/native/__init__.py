@@ -11,18 +11,21 @@ import platform
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from why502.logs.join import Suspects
 from why502.logs.native.layout import Layout
 from why502.logs.paths import MOST_STEPS
-from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Ranking, Tried
+from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Order, Ranking, Tried
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
+from why502.logs.scan.told import is_request, said, shown
 from why502.logs.verdicts import NOTED, REFUSALS
+from why502.model.logs import LogRecord
 
 CAPACITY = 1 << 20
 _PAD = 64  # bytes that are read beyond the text, whatever they are
@@ -55,6 +58,7 @@ def loaded() -> Any:
     for name, result, arguments in (
         ("new", pointer, [ctypes.c_char_p, size]),
         ("free", None, [pointer]),
+        ("place", None, [pointer, number, number]),
         ("scan", number, [pointer, pointer, size]),
         ("rejected", pointer, [pointer]),
         ("lines", number, [pointer]),
@@ -89,13 +93,13 @@ class Reader:
     ) -> None:
         self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
-        text = [*layout.program, f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}"]
-        text += _offsets(zone, until)
-        text += [f"most {most}"] if most else []
-        text += ["exact"] if is_exact else []
-        text += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
-        text += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
-        program = "\n".join(text).encode()
+        common = [f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}", *_offsets(zone, until)]
+        common += [f"most {most}"] if most else []
+        common += ["exact"] if is_exact else []
+        common += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
+        common += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
+        text = "\n".join(layout.program).split("\nnext\n")
+        program = "\nnext\n".join("\n".join((each, *common)) for each in text).encode()
         self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
         if not self._reader:
             raise ReaderError("it does not know such a layout")
@@ -112,6 +116,10 @@ class Reader:
     def lines(self) -> int:
         """Return how many lines were counted."""
         return int(self._library.reader_lines(self._reader))
+
+    def stands(self, part: int, byte: int) -> None:
+        """Say where the text in the buffer stands: the number of its part, and the byte."""
+        self._library.reader_place(self._reader, part, byte)
 
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed; return where those stand that it left."""
@@ -136,17 +144,22 @@ class Reader:
         """Add what another reader of the same layout counted."""
         self._checked(self._library.reader_absorb(self._reader, other._reader))
 
-    def counts(self, most: int, wanted: Counts) -> Counts:
-        """Return what was counted: of routes, clients and servers the `most` frequent and failing, and those that `wanted` has."""
+    def counts(self, most: int, wanted: Counts, place: Callable[[Order], str] = str) -> Counts:
+        """Return what was counted: of routes, clients and servers the `most` frequent and failing, and those that `wanted` has.
+
+        `place` names where a line stands.
+        """
         for kind in _KINDS:
             for name in wanted.rankings()[kind].total:
                 raw = name.encode("utf-8", "surrogateescape")
                 self._library.reader_want(self._reader, kind, raw, len(raw))
         size = self._checked(self._library.reader_export(self._reader, most))
         length = ctypes.c_uint64()
-        place = self._library.reader_blob(self._reader, ctypes.byref(length))
-        blob = ctypes.string_at(place, length.value) if length.value else b""
-        return _Export(_array("Q", self._library.reader_words(self._reader), size), blob, self.layout, self._is_exact).counts()
+        begin = self._library.reader_blob(self._reader, ctypes.byref(length))
+        blob = ctypes.string_at(begin, length.value) if length.value else b""
+        return _Export(
+            _array("Q", self._library.reader_words(self._reader), size), blob, self.layout, self._is_exact, place
+        ).counts()
 
     def _checked(self, answer: int) -> int:
         if answer == _FAILED:
@@ -154,51 +167,80 @@ class Reader:
         return int(answer)
 
 
+class _Ended(NamedTuple):
+    """One way in which requests ended, and a record of one of them."""
+
+    outcome: Outcome
+    like: LogRecord
+
+
 class _Export:
     """Reads what a reader wrote down, number by number: see `export` in src/reader.rs."""
 
-    def __init__(self, words: array[int], blob: bytes, layout: Layout, is_exact: bool) -> None:
+    def __init__(self, words: array[int], blob: bytes, layout: Layout, is_exact: bool, place: Callable[[Order], str]) -> None:
         self._words, self._blob, self._layout = words, blob, layout
         self._is_exact = is_exact
+        self._place = place
         self._at = 0
 
     def counts(self) -> Counts:
         found = Counts(is_exact=self._is_exact)
-        found.lines, first, last, number = (self._next() for _ in range(4))
+        found.lines, number = (self._next() for _ in range(2))
         if not found.lines:
             return found
         found.fields = self._layout.fields
-        found.span(_signed(first), _signed(last))
-        outcomes = [self._outcome(found) for _ in range(number)]
+        ended = [self._shape(found) for _ in range(number)]
         for _ in range(self._next()):
-            self._tried(found, outcomes)
+            self._tried(found, ended)
         for kind in _KINDS:
             self._ranking(found, found.rankings()[kind], is_route=kind == ROUTES)
         for _ in range(self._next()):
             self._path(found)
         return found
 
-    def _outcome(self, found: Counts) -> Outcome | None:
-        """Read one way in which requests ended, of which a sample line tells."""
-        record = self._layout.parse(self._text())
+    def _shape(self, found: Counts) -> _Ended | None:
+        """Read one kind of lines, of which the first tells what all mean. Raises ReaderError where a later one tells something else."""
+        first, later = self._text(), self._text()
+        part, byte, is_said, since, until, _ = (self._next() for _ in range(6))
         minutes = _minutes(self._map())
-        if record is None:
+        record, other = self._record(first), self._record(later or first)
+        if is_said == is_request(record) or is_said == is_request(other):
             raise ReaderError("Python does not read what it read")
-        outcome = of(record)[0]
-        found.outcomes.setdefault(outcome, Minutes()).update(minutes)
-        return outcome
+        if not is_said:
+            outcome = of(record)[0]
+            if outcome != of(other)[0]:
+                raise ReaderError("lines that it takes for alike are not")
+            found.span(_signed(since), _signed(until))
+            found.outcomes.setdefault(outcome, Minutes()).update(minutes)
+            return _Ended(outcome, record)
+        if (told := said(record)) != said(other):
+            raise ReaderError("lines that it takes for alike are not")
+        if told is not None:
+            found.span(_signed(since), _signed(until))
+            found.hear(told, (part, byte), self._place((part, byte)), shown(first)).minutes.update(minutes)
+        return None
 
-    def _tried(self, found: Counts, outcomes: list[Outcome | None]) -> None:
+    def _record(self, line: str) -> LogRecord:
+        record = self._layout.parse(line.rstrip("\r"))
+        if record is None or record.at is None:
+            raise ReaderError("Python does not read what it read")
+        return record
+
+    def _tried(self, found: Counts, ended: list[_Ended | None]) -> None:
         name, total, last, times, fails = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
-        number, place = int.from_bytes(name[:2], "little"), name[2]
-        outcome = outcomes[number] if number < len(outcomes) else None
-        if outcome is None or place >= len(outcome.tries):
+        number, place = int.from_bytes(name[:2], "little"), name[2] & 127
+        end = ended[number] if number < len(ended) else None
+        if end is None or place >= len(end.outcome.tries):
             return
-        where = self._layout.where(name[3:].decode("utf-8", "surrogateescape"))
-        tried = found.tries.setdefault((outcome, place, where), Tried())
+        text = name[3:].decode("utf-8", "surrogateescape")
+        where = text if name[2] & 128 else self._layout.where(text, end.like)
+        tried = found.tries.setdefault((end.outcome, place, where), Tried())
         tried.count += total
         tried.last = max(tried.last, last)
-        tried.minutes.update(_minutes(fails))
+        if end.outcome.counts_as_failed(place):
+            if sum(fails.values()) != total:
+                raise ReaderError("an attempt failed that it took for a good one")
+            tried.minutes.update(_minutes(fails))
         for key, count in times.items():
             bucket, whose = key & ((1 << 34) - 1), key >> 34
             found.times.setdefault((_WHOSE[whose], where), Counter())[bucket] += count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,13 +58,13 @@ _NUMBERS = frozenset(
 class Layout:
     """What the reader is told (`program`, see src/program.rs), and how Python reads the line that it keeps of each outcome.
 
-    `where` turns an address as it stands in the log into the name of a target.
+    `where` turns an address as it stands in the log into the name of a target, given the record of a line that ended alike.
     """
 
     program: tuple[str, ...]
     parse: Callable[[str], LogRecord | None]
     fields: Fields
-    where: Callable[[str], str]
+    where: Callable[[str, LogRecord], str]
 
 
 _WRAPPERS = {  # how what a line stands in is taken off (why502/logs/wrappers.py)
@@ -89,8 +89,11 @@ _W3C = {
 }
 
 
-def of_form(form: Form) -> Iterator[Layout]:
-    """Yield the layouts that lines of a form may have, to be compared with what its parser says; none where only Python can read it."""
+def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
+    """Yield the layouts that lines of a form may have, to be compared with what its parser says; none where only Python can read it.
+
+    `sample` are some of the lines.
+    """
     wrapper = _WRAPPERS.get(form.wrapper)
     if wrapper is None:
         return
@@ -99,19 +102,23 @@ def of_form(form: Form) -> Iterator[Layout]:
         if program is not None:
             yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
         return
-    for one in _described(form):
-        yield Layout((*wrapper, *one.program()), form.parser(), Fields(), one.where)
+    for one in _described(form, sample):
+        yield Layout(tuple(one.program(wrapper)), form.parser(), Fields(), one.where)
 
 
-def _described(form: Form) -> Iterable[Described]:
+def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:
+    """Return what may describe the lines: the format's own layouts, and those that it makes of some lines (`layouts`)."""
     if form.w3c:
         return (columns(form.w3c, _W3C, clock="iso"),)
-    from why502.logs import detect
+    from why502.logs import detect, wrappers
 
-    return getattr(detect.named(form.name), "LAYOUTS", ())
+    module = detect.named(form.name)
+    of_sample = getattr(module, "layouts", None)
+    inner = wrappers.removed(form.wrapper, list(sample)) if form.wrapper else sample
+    return (*getattr(module, "LAYOUTS", ()), *(of_sample(inner) if of_sample else ()))
 
 
-def nginx_target(address: str) -> str:
+def nginx_target(address: str, like: LogRecord | None = None) -> str:  # noqa: ARG001 - names are made alike
     """Return the target that an entry of $upstream_addr means; "" for none."""
     target, group = target_or_group(address)
     return str(target) if target is not None else group

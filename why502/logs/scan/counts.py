@@ -137,6 +137,8 @@ class Counts:
         self.route_minutes: dict[str, Minutes] = {}  # of failures
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
         self.said: dict[Said, Heard] = {}
+        self.asked = Ranking()  # the values of the field that is asked for
+        self.wordings: dict[str, Heard] = {}  # of messages that no rule knows
         self.errors: Errors = Held()  # error lines of requests
         self.failed: Held[Ended] = Held()  # access lines that they may be of
         self.paths = Paths()
@@ -160,8 +162,7 @@ class Counts:
             tried.count += 1
             if not is_doubtful:
                 tried.last = max(tried.last, at)
-            status = outcome.tries[number].status
-            if failed or status is None or is_failure(status):
+            if outcome.counts_as_failed(number):
                 tried.minutes.add(minute)
         for where, attempt in zip(targets, timed, strict=False):
             for whose, value in ((CONNECT, attempt.connect_s), (HEADER, attempt.header_s), (RESPONSE, attempt.response_s)):
@@ -187,7 +188,15 @@ class Counts:
             self.note(at)
         else:
             self.lines += 1
-        self._heard(said, order, place, text).minutes.add(-1 if at is None else at // 60)
+        self.hear(said, order, place, text).minutes.add(-1 if at is None else at // 60)
+
+    def wonder(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
+        """Note a message that no rule knows; its line is counted already."""
+        if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
+            wording = REST
+        _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text).minutes.add(
+            -1 if at is None else at // 60
+        )
 
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that nobody can read."""
@@ -212,7 +221,11 @@ class Counts:
         self.route_statuses.update(other.route_statuses)
         _merge(self.times, other.times)
         for said, heard in other.said.items():
-            self._heard(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+            self.hear(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+        self.asked.merge(other.asked)
+        for wording, heard in other.wordings.items():
+            found = self.wordings.setdefault(wording, Heard(heard.order, heard.place, heard.text))
+            _first(found, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
         self.errors.merge(other.errors)
         self.failed.merge(other.failed)
         self.paths.merge(other.paths)
@@ -233,6 +246,7 @@ class Counts:
                 _merge(self.route_minutes, {REST: self.route_minutes.pop(name)})
         self.clients.prune(MOST_KEYS)
         self.servers.prune(MOST_KEYS // 5)
+        self.asked.prune(MOST_KEYS)
 
     def rankings(self) -> tuple[Ranking, Ranking, Ranking]:
         """Return routes, clients, servers."""
@@ -253,13 +267,11 @@ class Counts:
             found = self.tries[key] = Tried()
         return found
 
-    def _heard(self, said: Said, order: Order, place: str, text: str) -> Heard:
+    def hear(self, said: Said, order: Order, place: str, text: str) -> Heard:
+        """Return when it was said, of which this is one line."""
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
-        heard = self.said.setdefault(said, Heard(order, place, text))
-        if order < heard.order:
-            heard.order, heard.place, heard.text = order, place, text
-        return heard
+        return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
 
     def note(self, at: int) -> None:
         """Count a line that is of no request."""
@@ -271,6 +283,13 @@ class Counts:
         if (times := self.times.get((whose, name))) is None:
             times = self.times[whose, name] = Counter()
         times[micros if self.is_exact else bucket(micros)] += 1
+
+
+def _first(heard: Heard, order: Order, place: str, text: str) -> Heard:
+    """Keep where a thing was said first."""
+    if order < heard.order:
+        heard.order, heard.place, heard.text = order, place, text
+    return heard
 
 
 _Sum = TypeVar("_Sum", Minutes, Counter[int], Tried)

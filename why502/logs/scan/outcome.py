@@ -33,6 +33,11 @@ class Outcome(NamedTuple):
         """Return whether the client got a failure."""
         return is_failure(self.status) or bool(self.cause and self.status is None)
 
+    def counts_as_failed(self, number: int) -> bool:
+        """Return whether the minutes of an attempt count: it failed, or the request did."""
+        status = self.tries[number].status
+        return status is None or is_failure(status) or is_failure(self.status)
+
     @property
     def hidden(self) -> int:
         """Return how many attempts failed although the client got a good answer."""

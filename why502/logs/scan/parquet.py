@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from why502.logs.lines import Window
+from why502.logs.scan import fields
 from why502.logs.scan.engine import cores
 from why502.logs.scan.outcome import of, reasons
 from why502.logs.scan.pieces import chunks
-from why502.logs.scan.reading import is_request, zone
+from why502.logs.scan.reading import zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
+from why502.logs.scan.told import is_request
 from why502.logs.scan.work import Ask, Part
 from why502.logs.stitching import whole_lines
 from why502.logs.verdicts import Fields
@@ -96,17 +98,21 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
     from why502.redaction import clean, redact
 
     parse = part.form.parser()
+    conditions = fields.Conditions(ask.where, part.form)
     window = Window(ask.since, ask.until, zone(ask.localtime))
-    fields = Fields.of(part.form.log_format)
+    told = Fields.of(part.form.log_format)
     with open_(part.path) as stream:
         for chunk in whole_lines(chunks(stream, part), part.form.wrapper):
             for raw in chunk.data.split(b"\n"):
-                record = parse(raw.decode("utf-8", "surrogateescape").rstrip("\r")) if raw.strip() else None
-                if record is None or record.at is None or not is_request(record):
+                if not raw.strip() or conditions.exclude(raw):
+                    continue
+                text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
+                record = parse(text)
+                if record is None or record.at is None or not is_request(record) or not conditions.hold(record, text):
                     continue
                 at = window.seconds(record.at)
                 if ask.since <= at <= ask.until:
-                    yield _row(record, at, part.path, fields, lambda text: clean(redact(text)))
+                    yield _row(record, at, part.path, told, lambda text: clean(redact(text)))
 
 
 def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callable[[str], str]) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import BinaryIO
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
 from why502.logs.held import Origin
 from why502.logs.join import Suspects
-from why502.logs.lines import Window
+from why502.logs.lines import Window, place
 from why502.logs.native import layout
-from why502.logs.scan.counts import MOST_KEYS, Counts
+from why502.logs.scan.counts import MOST_KEYS, Counts, Order
 from why502.logs.scan.line_format import Form, Parse
-from why502.logs.scan.reading import Reader, is_request
+from why502.logs.scan.reading import Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
+from why502.logs.scan.told import is_request, said, shown
 from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
@@ -36,6 +38,7 @@ class Session:
         self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
         self._compiled: dict[Form, native.Reader | None] = {}
+        self._paths: dict[int, str] = {}  # of the parts, by their numbers
 
     def read(self, part: Part, progress: Progress = lambda _: None) -> tuple[int, int, str]:
         """Read a part. Return how many lines it has, how many were not read, and why its end is missing, or "".
@@ -59,6 +62,7 @@ class Session:
         parse: Parse | None = None,
     ) -> tuple[int, int, str]:
         """Read a part of an open stream, and return the same. `parse`: in place of the form's parser."""
+        self._paths[part.index] = part.path
         before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
             Reader(self, part, progress, origin, parse).read(stream)
@@ -80,6 +84,7 @@ class Session:
         """Add the sum of another session."""
         self.counts.merge(other.counts)
         self.check()
+        self._paths |= other._paths
         for form, its in other._compiled.items():
             mine = self._compiled.get(form)
             if its is None:
@@ -89,8 +94,7 @@ class Session:
             elif mine.layout.program == its.layout.program:
                 mine.absorb(its)
             else:
-                self.counts.merge(its.counts(_ALL if self.ask.is_exact else MOST_KEYS, self.counts))
-                self.check()
+                self._take(its, MOST_KEYS)
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
         """Return the compiled reader of such lines, if there is one; it may hold counts of earlier parts. `sample`: some of them."""
@@ -109,8 +113,14 @@ class Session:
 
     def _flush(self, form: Form, most: int) -> None:
         if (reader := self._compiled.pop(form)) is not None:
-            self.counts.merge(reader.counts(_ALL if self.ask.is_exact else most, self.counts))
-            self.check()
+            self._take(reader, most)
+
+    def _take(self, reader: native.Reader, most: int) -> None:
+        self.counts.merge(reader.counts(_ALL if self.ask.is_exact else most, self.counts, self._place))
+        self.check()
+
+    def _place(self, order: Order) -> str:
+        return place(named(self._paths.get(order[0], "")), order[1], None)
 
     def _lines(self) -> int:
         return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
@@ -122,12 +132,16 @@ def _why(error: Exception) -> str:
 
 def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader | None:
     """Return the compiled reader of a form whose layout says of the sample what Python says."""
-    if not ask.is_fast or native.loaded() is None:
+    if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
         return None
+    if ask.most_held and form.is_error_log:
+        return None  # each line is held
     most = 1 << 31 if ask.is_exact else 0
-    for made in layout.of_form(form):
+    lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
+    texts = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in lines]
+    for made in layout.of_form(form, texts):
         with contextlib.suppress(native.ReaderError):
-            if _agrees(made, sample, Window(ask.since, ask.until, local)):
+            if _agrees(made, lines, texts, Window(ask.since, ask.until, local)):
                 return native.Reader(
                     made,
                     since=ask.since,
@@ -135,29 +149,36 @@ def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader
                     zone=local,
                     only=ask.only,
                     is_exact=ask.is_exact,
-                    is_careful=bool(ask.most_held),
+                    is_careful=bool(ask.most_held) and form.name == NGINX_ACCESS,
                     has_paths=ask.is_summary,
                     most=most,
                 )
     return None
 
 
-def _agrees(made: layout.Layout, sample: bytes, window: Window) -> bool:
+def _agrees(made: layout.Layout, lines: Sequence[bytes], texts: Sequence[str], window: Window) -> bool:
     """Return whether the compiled reader reads a fair share of some lines, and all of these as Python does."""
-    lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
     reader = native.Reader(made, since=-(1 << 60), until=1 << 60, zone=window.zone, is_exact=True)
     text = b"".join(line + b"\n" for line in lines)[: len(reader.buffer)]
     text = text[: text.rfind(b"\n") + 1]
     reader.buffer[: len(text)] = text
     left = {begin for begin, _ in reader.scan(len(text))} if text else set()
     slow, begin = Counts(is_exact=True), 0
-    for line in text.split(b"\n")[:-1]:
+    for raw, line in zip(lines, texts, strict=True):
+        if begin >= len(text):
+            break
         if begin not in left:
-            record = made.parse(line.decode("utf-8", "surrogateescape").rstrip("\r"))
-            if record is None or record.at is None or not is_request(record):
+            record = made.parse(line)
+            if record is None or record.at is None:
                 return False
-            slow.add(record, int(window.seconds(record.at) // 1))
-        begin += len(line) + 1
+            at = int(window.seconds(record.at) // 1)
+            if is_request(record):
+                slow.add(record, at)
+            elif (found := said(record)) is not None:
+                slow.say(found, at, (0, begin), "", shown(line))
+            else:
+                slow.lines += 1
+        begin += len(raw) + 1
     if slow.lines < _FITTING * len(lines):
         return False
     fast = reader.counts(1 << 30, slow)
@@ -168,4 +189,5 @@ def _comparable(counts: Counts) -> tuple[object, ...]:
     rankings = tuple((dict(one.total), {name: count for name, count in one.failed.items() if count}) for one in counts.rankings())
     tries = {key: (tried.count, tried.minutes) for key, tried in counts.tries.items()}
     times = {key: dict(found) for key, found in counts.times.items()}
-    return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses
+    told = {key: (heard.order, heard.text, heard.minutes) for key, heard in counts.said.items()}
+    return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses, told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
@@ -13,10 +13,13 @@ from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
 from why502.logs.held import Origin, is_noted, line_of, mark, of_access, order_of
 from why502.logs.lines import Entry, Window, grouped, place, sample_of, waiting_of
-from why502.logs.scan.counts import Said, name_of
+from why502.logs.scan import fields, messages
+from why502.logs.scan.counts import Order
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled, line_begin
+from why502.logs.scan.told import is_request, said, shown
 from why502.logs.stitching import Lines, Records
+from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError
@@ -62,7 +65,7 @@ class Reader:
         self.part = part
         self.ask = session.ask
         self.progress = progress
-        self.origin = origin or Origin("standard input" if part.path == "-" else part.path)
+        self.origin = origin or Origin(named(part.path))
         self.parse = parse or part.form.parser()
         self.block = Chunk(b"", 0, None)
         self.counts = session.counts
@@ -71,6 +74,10 @@ class Reader:
         self.first: int | None = None  # number of the first line, where it is known
         self.lines = Lines(part.form.wrapper)
         self.records = Records()
+        form = part.form
+        self.conditions = fields.Conditions(self.ask.where, form)
+        self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
+        self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     def read(self, stream: BinaryIO) -> None:
@@ -83,10 +90,12 @@ class Reader:
         self.lines.begin_after(before)
         for raw in before:
             self._remember(raw)
-        if form.is_error_log or not form.name:
+        if not form.name:
             self._entries(stream)
         elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
             self._fast(stream, fast)
+        elif form.is_error_log:
+            self._entries(stream)
         else:
             self._plain(stream)
 
@@ -143,47 +152,59 @@ class Reader:
             end += len(raw) + 1
 
     def _fast(self, stream: BinaryIO, fast: native.Reader) -> None:
+        left = self._left(stream, fast)
+        if self.part.form.is_error_log:
+            self._grouped(left)
+        else:
+            for start, raw in left:
+                self._line(raw, start)
+        self.session.check()
+
+    def _left(self, stream: BinaryIO, fast: native.Reader) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that the compiled reader leaves and where each begins; long messages joined again."""
         for start, length in filled(stream, self.part, fast):
             text = fast.buffer
+            fast.stands(self.part.index, start)
             self._begin(text[:length], start)
-            after = 0
+            done = 0
             for begin, end in fast.scan(length):
-                if begin != after:  # the line before was not left
-                    self._look_back(text, begin)
-                after = end
-                self._left(bytes(text[begin:end]).rstrip(b"\n"), start + begin)
-            if length != after:
-                self._look_back(text, length)
+                if begin > done:
+                    self._before_it = partial(_last_line, bytes(text[max(begin - LINE_BYTES, 0) : begin]))
+                done = end
+                raw = bytes(text[begin:end]).rstrip(b"\n")
+                if raw and (found := self.lines.feed(start + begin, raw)) is not None:
+                    yield found
+            if length > done:
+                self._before_it = partial(_last_line, bytes(text[max(length - LINE_BYTES, 0) : length]))
             self.progress(length)
             if self.counts.failed.is_full:
                 fast.relax()
         if self.lines.is_open:
-            for begin, raw in self.lines.close(self._after(stream, self.part.end or 0)):
-                self._line(raw, begin)
-        self.session.check()
+            yield from self.lines.close(self._after(stream, self.part.end or 0))
 
-    def _left(self, raw: bytes, start: int) -> None:
-        """Read a line that the compiled reader left; one that is a part of a message waits for the others."""
-        if raw and (found := self.lines.feed(start, raw)) is not None:
-            self._line(found[1], found[0])
-
-    def _look_back(self, text: memoryview, begin: int) -> None:
-        """Take the time of the line before, which the compiled reader read: one that tells none belongs to it, in the window or not."""
-        if self.ask.is_windowed and begin:
-            before = bytes(text[max(begin - LINE_BYTES, 0) : begin]).rstrip(b"\n")
-            record = self.parse(before[before.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape"))
-            if record is not None and record.at is not None:
-                self.at = int(self.window.seconds(record.at) // 1)
+    def _look_back(self) -> None:
+        """Take note of the line before this one where the compiled reader read it: a line that tells no time has that of the one before."""
+        before, self._before_it = self._before_it, None
+        record = self.parse(before()) if before is not None else None
+        if record is not None:
+            self.at = self.at if record.at is None else int(self.window.seconds(record.at) // 1)
+            self.is_prose = bool(record.format) and not is_request(record)
 
     def _line(self, raw: bytes, start: int) -> None:
+        if self.conditions.exclude(raw):
+            self.counts.lines += 1
+            return
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
         if not text.strip() or (text[0] == "#" and self.part.form.w3c):
             return
         self._record(self.parse(text), text, start)
 
     def _entries(self, stream: BinaryIO) -> None:
+        self._grouped(self._whole(stream, self.part.form.continues()))
+
+    def _grouped(self, lines: Iterator[tuple[int, bytes]]) -> None:
         goes_on = self.part.form.continues()
-        for number, entry in enumerate(grouped(self._whole(stream, goes_on), goes_on)):
+        for number, entry in enumerate(grouped(lines, goes_on)):
             if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
                 continue  # the part before read it
             self._entry(entry)
@@ -197,13 +218,18 @@ class Reader:
         if record is not None:
             record = self.records.follow(record)
         form = self.part.form
+        if record is None or record.at is None:
+            self._look_back()
+        self._before_it = None
         if record is None or (not record.format and (not form.name or form.log_format)):
             if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
                 return
             if self.is_prose:
                 self.counts.lines += 1
-            elif not self.ask.only:
+            elif not self.ask.only and not self.ask.where:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
+                if not form.log_format:
+                    self._unknown(record, text, order, where)
             return
         if record.at is not None:
             self.at = int(self.window.seconds(record.at) // 1)
@@ -211,6 +237,9 @@ class Reader:
         if at is not None and not self.ask.since <= at <= self.ask.until:
             return
         self.is_prose = bool(record.format) and not is_request(record)
+        if not self.conditions.hold(record, text):
+            self.counts.lines += 1
+            return
         if is_request(record):
             if at is None or (record.at is None and self.part.form.log_format):  # its own time is none
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
@@ -221,22 +250,23 @@ class Reader:
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self._request(record, at, text, start)
             return
-        if record.symptom is None or record.is_repeat:
+        if (found := said(record)) is None:
             self.counts.lines += 1
+            if not record.is_repeat and record.proxy is None:  # an application's
+                self._unknown(record, text, order, where)
             return
-        if self.ask.most_held and (waiting := waiting_of(record)) is not None and at is not None:
+        if self.ask.most_held and at is not None and (waiting := waiting_of(record)) is not None:
             number = self.counts.errors.number(waiting)
             if number is not None:
                 self.counts.errors.add(number, line_of(record, at, order_of(*order)))
-        said = Said(
-            record.symptom.value,
-            record.proxy or record.program or record.format,
-            name_of(record.target, record.group),
-            clean(record.server[:255]),
-            record.causes[0] if record.causes else "",
-            record.is_gateway_failure,
-        )
-        self.counts.say(said, at, order, place(where, start, None), clean(redact(" ".join(text[:600].split())))[:400])
+        self.counts.say(found, at, order, place(where, start, None), shown(text))
+
+    def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
+        """Count a message that no rule knows by its wording, if it sounds like an error."""
+        if (wording := messages.wording(record, text)) is None:
+            return
+        at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
+        self.counts.wonder(wording, at, order, place(where, order[1], None), shown(text))
 
     def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
         """Count an access line; hold it where an error line may tell more of its request."""
@@ -246,6 +276,8 @@ class Reader:
             if has_note or is_suspect:
                 is_doubtful = self._hold(record, at, text, start, is_suspect=is_suspect)
         self.counts.add(record, at, is_doubtful=is_doubtful)
+        if self.asked is not None:
+            self.counts.asked.add(self.asked(record, text), is_failure(record.status))
         if self.ask.is_summary and record.status is not None:
             server = self.origin.server or record.server or record.host
             self.counts.paths.add(server, record.request, record.status, at, clients=(mark(record.client),))
@@ -283,6 +315,16 @@ class Reader:
         return block.line + block.data.count(b"\n", 0, start - block.start)
 
 
+def named(path: str) -> str:
+    """Return the name of a log as people are told it."""
+    return "standard input" if path == "-" else path
+
+
+def _last_line(text: bytes) -> str:
+    text = text.rstrip(b"\n")
+    return text[text.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape").rstrip("\r")
+
+
 def request_line(record: LogRecord) -> str:
     """Return the request line; "" where the log has only a part of it, which no error line is found by."""
     return record.request if " " in record.request else ""
@@ -297,15 +339,7 @@ def _sample(stream: BinaryIO, part: Part) -> bytes:
     return found[found.find(b"\n") + 1 :]
 
 
-def is_request(record: LogRecord) -> bool:
-    """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
-    is_access = record.format == NGINX_ACCESS or record.is_final or record.request or record.attempts or record.target
-    return record.status is not None and not record.level and bool(is_access)
-
-
 def _is_wanted(status: int | None, only: str) -> bool:
-    from why502.logs.verdicts import is_failure
-
     return is_failure(status) and (only != "5xx" or (status or 0) >= 500)
 
 

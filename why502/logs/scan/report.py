@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from why502.model.base import Value
 
@@ -88,6 +89,17 @@ class CauseRow(Value, frozen=True, kw_only=True):
     text: str = ""
 
 
+class Wording(Value, frozen=True, kw_only=True):
+    """Messages that no rule knows, alike but for what `*` stands for. `place` and `text`: of the first; times where they tell one."""
+
+    text: str
+    count: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    place: str = ""
+    sample: str = ""
+
+
 class Burst(Value, frozen=True, kw_only=True):
     """Minutes with far more failures than the log has otherwise. `usual`: failures a minute outside of it."""
 
@@ -122,6 +134,7 @@ class Report(Value, frozen=True, kw_only=True):
     last: datetime | None = None
     is_partial: bool = False
     only: str = ""
+    where: tuple[str, ...] = ()  # the conditions of the lines that everything is about; none: all lines
     lines: int = 0
     unfit: int = 0
     unfit_first: tuple[tuple[str, str], ...] = ()
@@ -139,6 +152,9 @@ class Report(Value, frozen=True, kw_only=True):
     routes: tuple[Row, ...] = ()
     servers: tuple[Row, ...] = ()
     clients: tuple[Row, ...] = ()
+    by: str = ""  # the field that `asked` is about, by a name that no other table has
+    asked: tuple[Row, ...] = ()
+    wordings: tuple[Wording, ...] = ()
     has_upstream_fields: bool = False
     time_error: float = 0.0  # how far a percentile may be off, as a share of itself
     lost: dict[str, int] = {}  # routes, clients, servers -> how many requests the count of one may lack
@@ -152,3 +168,11 @@ class Report(Value, frozen=True, kw_only=True):
     def unfit_share(self) -> float:
         """Return which share of the lines nobody could read."""
         return self.unfit / self.lines if self.lines else 0.0
+
+
+class Answer(Value, frozen=True, kw_only=True):
+    """The rows that a query gave, cut where there are very many, with the names of their columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    is_cut: bool = False

@@ -11,12 +11,13 @@ from why502.logs.scan.breakdown import Seen, by_step, status_name, summed
 from why502.logs.scan.cause_rows import Meaning, Means, reasons
 from why502.logs.scan.counts import REST, ROUTE, Counts, Ranking
 from why502.logs.scan.histogram import ERROR
-from why502.logs.scan.report import File, Minute, Report, Row
+from why502.logs.scan.report import File, Minute, Report, Row, Wording
 from why502.logs.scan.targets import Known, compared
 from why502.logs.scan.times import times
 from why502.model.times import of_epoch
 
 MOST_ROWS = 1000
+MOST_WORDINGS = 100
 MOST_MINUTES = 45 * 1440  # of a longer log the hours are told
 
 
@@ -27,6 +28,8 @@ def report(
     since: datetime | None = None,
     until: datetime | None = None,
     only: str = "",
+    where: tuple[str, ...] = (),
+    by: str = "",
     known: Mapping[str, Known] | None = None,
     means: Means = lambda _symptom, _cause: Meaning(),
     is_partial: bool = False,
@@ -43,6 +46,7 @@ def report(
         last=_moment(counts.last),
         is_partial=is_partial or counts.is_partial,
         only=only,
+        where=where,
         lines=counts.lines,
         unfit=counts.unfit,
         unfit_first=tuple((place, text) for _, place, text in counts.unfit_first),
@@ -62,11 +66,17 @@ def report(
         routes=_rows(counts.routes, _statuses(counts), counts),
         servers=_rows(counts.servers, {}, None),
         clients=_rows(counts.clients, {}, None),
+        by=by,
+        asked=_rows(counts.asked, {}, None) if by else (),
+        wordings=_wordings(counts),
         has_upstream_fields=counts.fields.upstream or any(outcome.tries for outcome in counts.outcomes),
         time_error=0.0 if counts.is_exact else ERROR,
         lost={
             name: ranking.lost
-            for name, ranking in (("routes", counts.routes), ("clients", counts.clients), ("servers", counts.servers))
+            for name, ranking in (
+                *zip(("routes", "clients", "servers"), counts.rankings(), strict=True),
+                ("values", counts.asked),
+            )
             if ranking.lost
         },
     )
@@ -103,6 +113,15 @@ def _rows(ranking: Ranking, statuses: Mapping[str, dict[str, int]], counts: Coun
         )
         for name in sorted(names, key=lambda name: (name == REST, -ranking.failed[name], -ranking.total[name], name))
     )
+
+
+def _wordings(counts: Counts) -> tuple[Wording, ...]:
+    rows = []
+    for text, heard in counts.wordings.items():
+        timed = [minute for minute, _ in heard.minutes.items() if minute >= 0]
+        first, last = (datetime.fromtimestamp(60 * minute, UTC) for minute in (timed[0], timed[-1])) if timed else (None, None)
+        rows.append(Wording(text=text, count=heard.minutes.total(), first=first, last=last, place=heard.place, sample=heard.text))
+    return tuple(sorted(rows, key=lambda row: (-row.count, row.text))[:MOST_WORDINGS])
 
 
 def _statuses(counts: Counts) -> dict[str, dict[str, int]]:

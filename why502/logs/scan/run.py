@@ -74,6 +74,8 @@ def run(
         since=_moment(job.ask.since),
         until=_moment(job.ask.until),
         only=job.ask.only,
+        where=tuple(map(str, job.ask.where)),
+        by=job.ask.by,
         known=job.formats.known,
         means=means,
         is_partial=len(reads) < len(parts) or job.is_over,

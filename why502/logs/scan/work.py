@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from why502.logs.scan.counts import Counts
+from why502.logs.scan.fields import Condition
 from why502.logs.scan.line_format import Form
 from why502.model.base import Value
 
@@ -13,12 +14,17 @@ Progress = Callable[[int], None]
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """What is wanted of every line. `since`, `until`: seconds since the epoch, both count. `only`: "", "failures" or "5xx"."""
+    """What is wanted of every line. `since`, `until`: seconds since the epoch, both count. `only`: "", "failures" or "5xx".
+
+    `where`: the conditions that a line must fulfil; `by`: a field whose values are counted, by a name that no table of the report has.
+    """
 
     since: int = -(1 << 60)
     until: int = 1 << 60
     localtime: bytes = b""  # the tzfile(5) that times without zone are in
     only: str = ""
+    where: tuple[Condition, ...] = ()
+    by: str = ""
     is_exact: bool = False
     is_fast: bool = True  # with the compiled reader, where it loads
     most_held: int = 0  # access lines that are held for the error lines of their requests
@@ -28,6 +34,11 @@ class Ask(Value, frozen=True, kw_only=True):
     def is_windowed(self) -> bool:
         """Return whether lines may lie outside."""
         return self.since > -(1 << 60) or self.until < 1 << 60
+
+    @property
+    def is_of_fields(self) -> bool:
+        """Return whether fields are asked for that the compiled reader does not know."""
+        return bool(self.where or self.by)
 
 
 class Part(Value, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from why502.render.words import Terminal, safe
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
-def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal) -> str:
     """Return a workflow command for each finding; "" for none."""
     return "".join(f"{_command(risk, report)}\n" for risk in report.risks)
 

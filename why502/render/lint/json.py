@@ -18,7 +18,7 @@ from why502.version import __version__
 SCHEMA = "why502.lint/1"
 
 
-def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal) -> str:
     """Return one JSON object, indented, with a line feed."""
     return msgspec.json.format(msgspec.json.encode(fields(report)), indent=2).decode() + "\n"
 

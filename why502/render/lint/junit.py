@@ -17,7 +17,7 @@ from why502.render.words import Terminal
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
-def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal) -> str:
     """Return one XML document with a line feed."""
     suites = ET.Element("testsuites", name="why502 lint")
     by_file: dict[str, list[Risk]] = {}

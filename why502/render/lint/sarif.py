@@ -25,7 +25,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema
 _RANKS = {Severity.ERROR: 90.0, Severity.WARNING: 60.0, Severity.NOTE: 20.0}
 
 
-def render(report: Report, terminal: Terminal) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal) -> str:
     """Return one SARIF log with one run, indented, with a line feed."""
     return msgspec.json.format(msgspec.json.encode(without_secrets(fields(report))), indent=2).decode() + "\n"
 

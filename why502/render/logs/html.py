@@ -19,7 +19,7 @@ _CAUSES = 6
 _TARGETS = 24
 
 
-def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
     """Return the page; every text in it is escaped."""
     import jinja2
     from markupsafe import Markup
@@ -83,7 +83,10 @@ def data(report: Report) -> dict[str, Any]:
 
 
 def _summed(minutes: tuple[Minute, ...]) -> tuple[int, list[tuple[int, Counter[str]]]]:
-    """Return the width of a point in seconds, and the points: their begin and the failures by symptom. Empty minutes are points, too."""
+    """Return the width of a point in seconds, and the points: their begin and the failures by symptom.
+
+    Empty minutes are points, too.
+    """
     if not minutes:
         return 60, []
     first, last = (int(at.timestamp()) for at in (minutes[0].at, minutes[-1].at))

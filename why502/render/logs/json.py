@@ -16,7 +16,7 @@ from why502.version import __version__
 SCHEMA = "why502.logs/1"
 
 
-def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
     """Return one JSON object."""
     return json.dumps(without_secrets(value(report, by=by, top=top)), indent=2, ensure_ascii=False) + "\n"
 
@@ -31,6 +31,7 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
         "last": _time(report.last),
         "partial": report.is_partial,
         "only": report.only or "all",
+        "where": [_text(condition) for condition in report.where],
         "files": [
             {
                 "path": _text(file.path),
@@ -106,6 +107,16 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
             "failing": [_row(row, "client") for row in tables.failing(report.clients, top)],
             "busiest": [_row(row, "client") for row in tables.busiest(report.clients, top)],
         },
+        "unknown_messages": [
+            {
+                "message": _text(row.text),
+                "count": row.count,
+                "first": _time(row.first),
+                "last": _time(row.last),
+                "sample": {"source": _text(row.place), "text": _text(row.sample)},
+            }
+            for row in report.wordings[: max(top, 10)]
+        ],
         "attempts": [_row(row, "attempts") for row in report.by_attempts.values()],
         "step_s": report.step_s,
         "minutes": [

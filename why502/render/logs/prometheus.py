@@ -12,7 +12,7 @@ from why502.render.words import Terminal, safe
 Sample = tuple[dict[str, str], float]
 
 
-def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:  # noqa: ARG001 - all outputs are called alike
+def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
     """Return the exposition. Routes and clients are only the `top` ones, so that the number of series is bounded."""
     return "".join(_lines(report, top))
 

@@ -26,7 +26,9 @@ def table(report: Report, by: str) -> tuple[Row, ...]:
         return tuple(report.by_attempts.values())
     if by == "method":
         return tuple(_methods(report.routes))
-    return tuple(_minutes(report.minutes, 16 if by == "minute" else 13))
+    if by in ("minute", "hour"):
+        return tuple(_minutes(report.minutes, 16 if by == "minute" else 13))
+    return report.asked
 
 
 def _minutes(minutes: tuple[Minute, ...], characters: int) -> Iterator[Row]:

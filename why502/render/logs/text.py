@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from why502.logs.scan.report import Burst, CauseRow, Report, Row, TargetRow, Times
-from why502.render.logs import tables
+from why502.logs.scan.report import Burst, CauseRow, Report, Row, TargetRow, Times, Wording
+from why502.render.logs import histogram, tables
 from why502.render.terminal import paint
 from why502.render.words import Terminal, clock, safe
 
 _NAME = 48
+_LEAST_MINUTES = 3  # that make a chart
+_LEAST_COLUMNS = 20
+_BESIDE = 50  # columns for what stands beside the bars
 
 
 def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -> str:
@@ -35,11 +38,15 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
         said = "No lines in the window" if report.since or report.until else "No lines"
     if report.only:
         said = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
+    if report.where:
+        said += f", where {' and '.join(map(safe, report.where))}"
     yield paint(said, color, terminal)
     if report.hidden_requests:
         yield f"{report.hidden_requests} more were recovered by a retry after {report.hidden_attempts} failed attempts"
     if report.first and report.last:
-        yield f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
+        yield (
+            f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
+        )
 
 
 def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
@@ -49,9 +56,13 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
             yield from _burst(burst)
     elif report.failures and len(report.minutes) > 1 and not report.is_partial:
         yield from ("", "No bursts: no minute has far more failures than the rest")
+    yield from _over_time(report, terminal)
     if report.causes:
         yield from ("", paint("Causes", "bold", terminal))
         yield from _why(report.causes[: top if not terminal.is_verbose else None])
+    if report.wordings:
+        yield from ("", paint("Other error messages, by wording", "bold", terminal))
+        yield from _wordings(report.wordings[:top])
     if report.by_status:
         yield from ("", paint("Statuses", "bold", terminal))
         yield "  " + ", ".join(f"{status} × {count}" for status, count in _most(report.by_status, 20))
@@ -107,6 +118,25 @@ def _why(causes: Sequence[CauseRow]) -> Iterator[str]:
             yield f"  {row.symptom}: {row.message}"
 
 
+def _over_time(report: Report, terminal: Terminal) -> Iterator[str]:
+    """Yield the failures and requests over time, each as one row of bars."""
+    if len(report.minutes) < _LEAST_MINUTES or not report.failures:
+        return
+    chart = histogram.of(report, max(terminal.width - _BESIDE, _LEAST_COLUMNS))
+    yield from ("", paint(f"Over time, {chart.width} per column", "bold", terminal))
+    rows = [("failed", chart.failures)] + ([] if report.only else [("requests", chart.requests)])
+    for name, counts in rows:
+        peak = max(counts)
+        yield f"  {name.ljust(8)}  {histogram.bars(counts)}  peak {peak} at {clock(chart.at(counts.index(peak)))}"
+    yield f"  {'':8}  {chart.axis()}"
+
+
+def _wordings(rows: Sequence[Wording]) -> Iterator[str]:
+    body = [[str(row.count), clock(row.first), clock(row.last), safe(row.text)[:120]] for row in rows]
+    yield from _grid(["count", "first", "last", "message"], body, "<")
+    yield f"  the first: {safe(rows[0].place)}: {safe(rows[0].sample)[:200]}"
+
+
 def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> Iterator[str]:
     counts = ["failed"] if report.only else ["attempts", "failed", "share", "recovered"]
     head = ["target", *counts, "connect p95", "header p95", "resp. p50", "p95", "p99", "max"]
@@ -130,7 +160,10 @@ def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> I
     yield from _grid(head, body)
     for row in rows:
         if row.is_bad:
-            message = f"  {safe(row.target)} stands out: {row.share:.2%} of attempts fail, against {row.others_share or 0:.2%} on its peers"
+            message = (
+                f"  {safe(row.target)} stands out: {row.share:.2%} of attempts fail, against {row.others_share or 0:.2%} on "
+                "its peers"
+            )
             yield paint(message, "problem", terminal)
         if message := tables.close(row):
             yield paint(f"  {safe(row.target)}: {message}", "warn", terminal)
@@ -161,7 +194,7 @@ def _rows(rows: Iterable[Row], report: Report, name: str = "") -> Iterator[str]:
     )
     body = []
     for row in rows:
-        line = [_short(safe(row.name))]
+        line = [_short(safe(row.name)) or "-"]
         line += [str(row.failures)] if report.only else [str(row.requests), str(row.failures), f"{row.share:.2%}"]
         line += [_seconds(row.times, one) for one in ("p50_s", "p95_s", "p99_s", "max_s")] if has_times else []
         line += [", ".join(f"{status} × {count}" for status, count in _most(row.statuses, 6))] if has_statuses else []

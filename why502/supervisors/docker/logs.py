@@ -1,6 +1,7 @@
 """Messages of Docker, podman, compose and Kubernetes about containers: `ps`, `inspect`, `events`, daemon errors, kubelet reasons.
 
-Exit code 137 is 128 + SIGKILL: by the OOM killer, by `docker kill`, or after the grace time of `stop`; only OOMKilled tells which.
+Exit code 137 is 128 + SIGKILL: by the OOM killer, by `docker kill`, or after the grace time of `stop`; only OOMKilled tells
+which.
 """
 
 from __future__ import annotations

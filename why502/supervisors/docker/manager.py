@@ -96,14 +96,17 @@ def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]
 
 
 def _is_in(process: Process, identity: str) -> bool:
-    """Return whether a process runs in a container of root's engine: below their own manager users call their groups what they like."""
+    """Return whether a process runs in a container of root's engine: below their own manager users call their groups what they
+    like.
+    """
     return process.container == identity and "/user@" not in process.cgroup
 
 
 def _was_stopped(host: Host, path: str, identity: str, service: Service, until: datetime) -> bool:
     """Return whether the engine was told to stop or kill a container when it ended: then it did not die of itself.
 
-    Its events tell (Docker Engine API, SystemEvents): `kill` and `stop` are orders, a crash or a kill of the kernel's is a `die` alone.
+    Its events tell (Docker Engine API, SystemEvents): `kill` and `stop` are orders, a crash or a kill of the kernel's is a `die`
+    alone.
     """
     if service.stopped_at is None:
         return False

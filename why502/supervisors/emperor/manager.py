@@ -1,7 +1,8 @@
-"""Vassals of a uWSGI Emperor: one file each in a directory; the Emperor starts what a file describes, again and again where it ends.
+"""Vassals of a uWSGI Emperor: one file each in a directory; the Emperor starts what a file describes,
+again and again where it ends.
 
-uwsgi-docs, Emperor.rst; core/emperor.c ("[emperor] curse the uwsgi instance %s", "… throttling it"). It offers no interface that is on by
-default: the files tell the address and the log of a vassal, and the Emperor's own journal how often it ended.
+uwsgi-docs, Emperor.rst; core/emperor.c ("[emperor] curse the uwsgi instance %s", "… throttling it"). It offers no interface that
+is on by default: the files tell the address and the log of a vassal, and the Emperor's own journal how often it ended.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def directories(argv: list[str]) -> list[str]:
 
 
 def settings(text: str, name: str) -> list[tuple[str, str]]:
-    """Return the options in the section `uwsgi` of a vassal's file, with %n, %N and %s filled in (Configuration.rst, magic variables)."""
+    """Return the options in the section `uwsgi` of a vassal's file, with %n, %N and %s filled in (Configuration.rst,
+    magic variables).
+    """
     stem = name.partition(".")[0]
     found, section = [], ""
     for raw in text.splitlines():

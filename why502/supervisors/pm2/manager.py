@@ -33,7 +33,10 @@ NAME = "pm2"
 TIMEOUT_S = 3.0
 LIMIT_BYTES = 8 << 20
 HOMES = 64
-KEPT = "autorestart max_restarts min_uptime max_memory_restart kill_timeout exec_mode instances username wait_ready unstable_restarts".split()
+KEPT = (
+    "autorestart max_restarts min_uptime max_memory_restart kill_timeout exec_mode instances username wait_ready "
+    "unstable_restarts"
+).split()
 _TITLE = re.compile(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
 _ENDED = frozenset({"stopped", "errored", "waiting restart"})
 

@@ -272,7 +272,9 @@ UNITS = ("supervisor.service", "supervisord.service")
 
 
 def _why_stopped(host: Host, look: Look) -> tuple[str, ...]:
-    """Return the last words of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'"; () where it has none."""
+    """Return the last words of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'";
+    () where it has none.
+    """
     entries = attempt(partial(journal.of_units, host, UNITS, look.since - timedelta(minutes=2), look.until, lines=200)) or ()
     said = [
         entry.message for entry in entries if entry.identifier != "systemd" and entry.message.startswith(("Error:", "error:"))

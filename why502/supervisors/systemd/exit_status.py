@@ -42,7 +42,10 @@ _RESULTS = {
 
 
 def exit_message(code: int, status: int, result: str) -> str:
-    """Return the end of a unit's main process in words. `code` is ExecMainCode: CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3 (wait(2))."""
+    """Return the end of a unit's main process in words.
+
+    `code` is ExecMainCode: CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3 (wait(2)).
+    """
     reason = _RESULTS.get(result, "")
     if code in (2, 3):
         name = signal_name(str(status))

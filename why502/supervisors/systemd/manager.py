@@ -1,4 +1,5 @@
-"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for the messages of a failed unit.
+"""systemd's units: `systemctl show` for all at once, unit files that are not loaded,
+and the journal for the messages of a failed unit.
 
 org.freedesktop.systemd1(5) has the properties. Times are taken from the monotonic ones: those in words are local.
 """
@@ -45,9 +46,11 @@ KEPT = (
     " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE RuntimeDirectory"
 ).split()
 ASKED = (
-    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles ExecStart"
+    "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles "
+    "ExecStart"
     " RootDirectory StandardOutput StandardError Triggers TriggeredBy Listen StateChangeTimestampMonotonic"
-    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic"
+    " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic "
+    "InactiveEnterTimestampMonotonic"
 ).split()
 _ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
 _ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
@@ -362,7 +365,9 @@ def _number(text: str | None) -> int | None:
 
 
 def _never_ran(service: Service) -> bool:
-    """Return whether systemd knows of no life of a unit since boot, or has forgotten it: a file of it may name what another one has."""
+    """Return whether systemd knows of no life of a unit since boot, or has forgotten it:
+    a file of it may name what another one has.
+    """
     return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
 
 

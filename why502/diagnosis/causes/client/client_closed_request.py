@@ -1,7 +1,7 @@
 """The client, or a balancer in front, gave up first (nginx 499); often a symptom of a slow backend.
 
-If all of them took the same time, that time is the timeout of the caller in front (10, 15, 30 or 60 s). HAProxy logs CH or CC, ALB logs 460.
-The proxy itself works correctly.
+If all of them took the same time, that time is the timeout of the caller in front (10, 15, 30 or 60 s). HAProxy logs CH or CC,
+ALB logs 460. The proxy itself works correctly.
 
 ## Do not confuse with
 - `backend-too-slow` and similar causes: they explain why the client had to wait.
@@ -10,7 +10,8 @@ The proxy itself works correctly.
 - Look at the distribution of `$request_time` among the 499 responses.
 
 ## Fix
-- Make the backend faster, or make the caller's timeout longer than the proxy's. Use `proxy_ignore_client_abort on` if the work must be finished.
+- Make the backend faster, or make the caller's timeout longer than the proxy's. Use `proxy_ignore_client_abort on` if the work
+  must be finished.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection
@@ -50,8 +51,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
     """Retries on many servers can add up to many times the read timeout.
 
-    nginx tries a slow request on each server in turn before it answers with 504. By then the client has left (499), and every server has
-    done the work.
+    nginx tries a slow request on each server in turn before it answers with 504. By then the client has left (499), and every
+    server has done the work.
     """
     seen = set()
     for route in deployment.routes:

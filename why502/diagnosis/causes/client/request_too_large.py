@@ -35,8 +35,8 @@ _PHP_VALUE = re.compile(r"(upload_max_filesize|post_max_size)\s{0,64}=\s{0,64}\"
 def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
     """The buffers for the request header are smaller than the default.
 
-    nginx rejects a cookie or a URL longer than one buffer with 400 or 414, before it contacts a backend. Some hardening guides recommend
-    such values.
+    nginx rejects a cookie or a URL longer than one buffer with 400 or 414, before it contacts a backend. Some hardening guides
+    recommend such values.
     """
     seen = set()
     for level in deployment.levels:

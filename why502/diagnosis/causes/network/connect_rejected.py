@@ -1,7 +1,7 @@
 """A firewall or host actively rejected the connection: REJECT, administratively prohibited, a prohibiting route.
 
-A `REJECT` rule answers with a TCP reset (ECONNREFUSED) or with an ICMP message. "Host prohibited" and "administratively prohibited" appear
-as EHOSTUNREACH within a millisecond, "net prohibited" as ENETUNREACH.
+A `REJECT` rule answers with a TCP reset (ECONNREFUSED) or with an ICMP message. "Host prohibited" and "administratively
+prohibited" appear as EHOSTUNREACH within a millisecond, "net prohibited" as ENETUNREACH.
 
 ## Do not confuse with
 - `backend-not-running`: the same ECONNREFUSED, but nothing listens.
@@ -9,7 +9,8 @@ as EHOSTUNREACH within a millisecond, "net prohibited" as ENETUNREACH.
 - `connect-timeout`: a `DROP` rule sends no answer.
 
 ## Confirm
-- `ss -ltn` on the target's host shows the listener although connections are refused. `nft list ruleset` or `iptables -S` shows the rule.
+- `ss -ltn` on the target's host shows the listener although connections are refused. `nft list ruleset` or `iptables -S` shows
+  the rule.
 
 ## Fix
 - Allow connections from the proxy's address to the target's port in the rule set that rejects them.
@@ -75,7 +76,10 @@ def examine(case: Case) -> Iterator[Evidence]:
                 FAIR,
             )
             if unreachable and unreachable.errno == NO_ROUTE and not path.gateway and case.tally(Symptom.CONNECT_TIMED_OUT):
-                message = f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel rate-limits these messages"
+                message = (
+                    f"{target.host} itself answers ARP; it reports the rejection for only some attempts, because the kernel "
+                    "rate-limits these messages"
+                )
                 yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
             yield refutes(f"the path ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
@@ -103,7 +107,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether the listening process was restarted a moment ago, after the first failure, or ended: it may not have listened during the probe."""
+    """Return whether the listening process was restarted a moment ago, after the first failure, or ended:
+    it may not have listened during the probe.
+    """
     if case.has_left:
         return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)

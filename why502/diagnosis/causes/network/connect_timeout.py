@@ -1,7 +1,7 @@
 """No answer to the connection attempt: packets dropped by a firewall, host down, wrong route.
 
-nginx answers 504 when its own proxy_connect_timeout expires, and 502 when the kernel gives up first. The default of 60 s hides a dead peer.
-A few seconds are enough inside one network.
+nginx answers 504 when its own proxy_connect_timeout expires, and 502 when the kernel gives up first. The default of 60 s hides a
+dead peer. A few seconds are enough inside one network.
 
 ## Do not confuse with
 - `listen-backlog-overflow`: the listener exists, but its queue is full and the kernel drops the SYN.
@@ -59,8 +59,8 @@ _CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", 
 def too_long(deployment: Deployment) -> Iterator[Risk]:
     """The connect timeout is longer than a connection attempt can last.
 
-    According to nginx's documentation the timeout cannot usually exceed 75 s. A peer that does not answer within a few seconds is down.
-    A long timeout hides that and keeps the client and the worker waiting.
+    According to nginx's documentation the timeout cannot usually exceed 75 s. A peer that does not answer within a few seconds is
+    down. A long timeout hides that and keeps the client and the worker waiting.
     """
     seen = set()
     for level in deployment.levels:
@@ -80,7 +80,8 @@ CAUSE = Cause(
     layer=Layer.NETWORK,
     transport=Transport.TCP,
     message="no answer to the connection attempt: packets dropped by a firewall, host down, wrong route",
-    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, or the host is down",
+    headline="{proxy} gets no answer to its connection attempts to {target}: packets are dropped on the path, "
+    "or the host is down",
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"client-closed-request"}),
     examine=examine,

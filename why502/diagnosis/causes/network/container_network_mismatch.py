@@ -45,7 +45,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     """A proxy in a container passes to 127.0.0.1, which is the container itself.
 
-    Docker's name server (127.0.0.11) shows that the proxy runs in a container. Nothing else listens there, so the connection is refused.
+    Docker's name server (127.0.0.11) shows that the proxy runs in a container. Nothing else listens there, so the connection is
+    refused.
     """
     ports = {target.port for target in deployment.configuration.listens}
     seen = set()
@@ -63,7 +64,8 @@ CAUSE = Cause(
     id="container-network-mismatch",
     layer=Layer.NETWORK,
     transport=Transport.TCP,
-    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself)",
+    message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the "
+    "container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),
     examine=examine,

@@ -1,7 +1,7 @@
 """The name server itself failed or did not answer.
 
-nginx logs "could not be resolved" with "(110: Operation timed out)", "(2: Server failure)" or "(5: Operation refused)". The client gets 502,
-immediately or after resolver_timeout (30 s).
+nginx logs "could not be resolved" with "(110: Operation timed out)", "(2: Server failure)" or "(5: Operation refused)". The
+client gets 502, immediately or after resolver_timeout (30 s).
 
 ## Do not confuse with
 - `dns-host-not-found`: the name server answers that the name does not exist.

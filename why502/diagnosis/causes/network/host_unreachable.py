@@ -1,7 +1,7 @@
 """No route to the host or network.
 
-connect() fails with EHOSTUNREACH (no answer to ARP, or a router reports it) or ENETUNREACH (no route in the proxy's own routing table).
-nginx answers 502.
+connect() fails with EHOSTUNREACH (no answer to ARP, or a router reports it) or ENETUNREACH (no route in the proxy's own routing
+table). nginx answers 502.
 
 ## Do not confuse with
 - `connect-rejected`: a firewall's rejection causes the same error, but immediately.
@@ -55,8 +55,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
     """The resolver returns IPv6 addresses although nothing here listens or resolves on IPv6.
 
-    On a machine without IPv6 each such address costs a failed attempt (`Network is unreachable`). If only such addresses are left, the client
-    gets 502.
+    On a machine without IPv6 each such address costs a failed attempt (`Network is unreachable`). If only such addresses are
+    left, the client gets 502.
     """
     is_used = any(route.has_variables and route.resolver for route in deployment.routes)
     if not is_used or not deployment.is_whole or any("[" in listen for server in deployment.servers for listen in server.listens):

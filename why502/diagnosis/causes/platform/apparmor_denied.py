@@ -1,7 +1,7 @@
 """AppArmor denied access to the proxy or the backend.
 
-If an address family is denied, socket() fails ("socket() failed (13: Permission denied)", status 500 in nginx). If a file or socket path is
-denied, the error is EACCES although the file modes are right.
+If an address family is denied, socket() fails ("socket() failed (13: Permission denied)", status 500 in nginx). If a file or
+socket path is denied, the error is EACCES although the file modes are right.
 
 ## Do not confuse with
 - `unix-socket-permission`: the file modes deny access.
@@ -11,8 +11,8 @@ denied, the error is EACCES although the file modes are right.
 - `journalctl -k -g apparmor=` or `ausearch -m avc` shows lines with apparmor="DENIED" and the proxy's profile.
 
 ## Fix
-- Add the missing rule to the profile (local override in /etc/apparmor.d/local/), then run `apparmor_parser -r PROFILE`. Do not disable the
-  profile.
+- Add the missing rule to the profile (local override in /etc/apparmor.d/local/), then run `apparmor_parser -r PROFILE`. Do not
+  disable the profile.
 
 ## References
 - https://man7.org/linux/man-pages/man7/capabilities.7.html

@@ -1,13 +1,14 @@
 """The CPUs, or a cgroup quota, are the bottleneck.
 
-Every request takes longer than it should, until some run into a timeout. In a container the quota throttles long before the host is busy.
+Every request takes longer than it should, until some run into a timeout. In a container the quota throttles long before the host
+is busy.
 
 ## Do not confuse with
 - `workers-exhausted`: the workers wait for something other than CPU time.
 
 ## Confirm
-- `cat /proc/pressure/cpu` shows waiting tasks. In the cgroup's `cpu.stat`, nr_throttled grows. In `vmstat 1`, r exceeds the number of CPUs, or
-  st is high.
+- `cat /proc/pressure/cpu` shows waiting tasks. In the cgroup's `cpu.stat`, nr_throttled grows. In `vmstat 1`, r exceeds the
+  number of CPUs, or st is high.
 
 ## Fix
 - Raise CPUQuota= or the container's limit, add CPUs, or reduce the work for each request.

@@ -1,7 +1,7 @@
 """SELinux denied the proxy's connection.
 
-nginx runs in the domain httpd_t. Unless a boolean is set, it may connect only to ports with certain labels and to unix sockets of certain
-types. The log shows "(13: Permission denied)" although the file modes are right.
+nginx runs in the domain httpd_t. Unless a boolean is set, it may connect only to ports with certain labels and to unix sockets of
+certain types. The log shows "(13: Permission denied)" although the file modes are right.
 
 ## Do not confuse with
 - `unix-socket-permission`: the file modes deny access, and there is no AVC line.
@@ -11,8 +11,8 @@ types. The log shows "(13: Permission denied)" although the file modes are right
 - `ausearch -m avc -c nginx -ts recent` shows the denial; `getenforce` shows Enforcing.
 
 ## Fix
-- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket: label its directory
-  with the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Do not disable SELinux.
+- TCP: `setsebool -P httpd_can_network_connect 1`, or label the port (`semanage port -a -t http_port_t -p tcp PORT`). Unix socket:
+  label its directory with the type httpd_var_run_t (`semanage fcontext`, `restorecon`). Do not disable SELinux.
 
 ## References
 - https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9/html/using_selinux/index
@@ -69,7 +69,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Set the boolean that lets the proxy connect, or label the port. Label the socket, and its directory if the directory holds only that socket."""
+    """Set the boolean that lets the proxy connect, or label the port.
+
+    Label the socket, and its directory if the directory holds only that socket.
+    """
     target = case.target
     if target is None:
         return

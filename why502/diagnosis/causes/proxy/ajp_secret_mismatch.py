@@ -1,6 +1,7 @@
 """The AJP secret is missing or wrong.
 
-Since 9.0.31 Tomcat sets secretRequired by default. It answers 403 or closes the connection. Apache then answers 503 and logs AH00992.
+Since 9.0.31 Tomcat sets secretRequired by default. It answers 403 or closes the connection. Apache then answers 503 and logs
+AH00992.
 
 ## Do not confuse with
 - `premature-close`: the backend closed the connection for another reason.
@@ -38,7 +39,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         flips = path.at in places and path.last_served and path.last_refused and path.last_served < began < path.last_refused
         if flips and path.statuses.get(str(FORBIDDEN), 0) >= MANY and path.refused_since >= MANY:
             if any(probe.status == FORBIDDEN for probe in case.entrances):
-                message = f"{path.request} was answered until {path.last_served:%H:%M:%S}; since the server behind AJP was restarted, it gets 403"
+                message = (
+                    f"{path.request} was answered until {path.last_served:%H:%M:%S}; since the server behind AJP was "
+                    "restarted, it gets 403"
+                )
                 yield supports(f"{message}, and so is a probe of another path", "probe, access log", LIKELY)
             return
 

@@ -1,6 +1,7 @@
 """The authentication or authorisation subrequest failed or returned an unexpected status.
 
-auth_request accepts 2xx, 401 and 403. Any other status becomes 500 ("auth request unexpected status"). ALB returns 561, Envoy logs UAEX.
+auth_request accepts 2xx, 401 and 403. Any other status becomes 500 ("auth request unexpected status"). ALB returns 561, Envoy
+logs UAEX.
 
 ## Do not confuse with
 - the causes of the auth backend's own failure: they are reported next to this one.
@@ -32,7 +33,8 @@ from why502.model.target import Target
 def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
     """The location of an authentication subrequest announces a body that it does not send.
 
-    The subrequest carries the client's Content-Length without the body. The service waits for the body until a timeout, so every POST fails.
+    The subrequest carries the client's Content-Length without the body. The service waits for the body until a timeout, so every
+    POST fails.
     """
     asked = {
         setting.args[0].partition("?")[0]

@@ -1,15 +1,16 @@
 """The upstream host name does not resolve.
 
-If the target contains a variable, nginx asks its `resolver` during each request: "could not be resolved (3: Host not found)", 502. Without a
-variable nginx resolves the name when it loads the configuration: "host not found in upstream". Then it does not start, or keeps the old
-configuration.
+If the target contains a variable, nginx asks its `resolver` during each request: "could not be resolved (3: Host not found)",
+502. Without a variable nginx resolves the name when it loads the configuration: "host not found in upstream". Then it does not
+start, or keeps the old configuration.
 
 ## Do not confuse with
 - `dns-resolver-failure`: the name server itself does not answer.
 - `resolver-missing`: no name server is configured.
 
 ## Confirm
-- `dig NAME @RESOLVER` returns NXDOMAIN, or an answer without addresses. nginx's resolver does not use /etc/hosts or search domains.
+- `dig NAME @RESOLVER` returns NXDOMAIN, or an answer without addresses. nginx's resolver does not use /etc/hosts or search
+  domains.
 
 ## Fix
 - Correct the name (use the fully qualified one), or add the record. For names in /etc/hosts do not use a variable.
@@ -63,8 +64,8 @@ _PRIVATE = (".local", ".internal", ".lan", ".svc", ".consul", ".home.arpa", ".lo
 def private_name(deployment: Deployment) -> Iterator[Risk]:
     """A name from a private network is resolved by a public name server only.
 
-    Public servers do not know the names of containers, clusters or companies. Every request gets 502 (`could not be resolved (3: Host not
-    found)`).
+    Public servers do not know the names of containers, clusters or companies. Every request gets 502
+    (`could not be resolved (3: Host not found)`).
     """
     for route in deployment.routes:
         if not route.resolver or not {word.partition(":")[0] for word in route.resolver} <= _PUBLIC:

@@ -1,7 +1,7 @@
 """No local port is left for new connections to the target, usually because connections are not kept alive.
 
-Each connection to one address and port needs its own local port, and holds it for a minute in TIME-WAIT after it is closed. When none is
-free, connect() fails with EADDRNOTAVAIL (99) and nginx answers 502 immediately.
+Each connection to one address and port needs its own local port, and holds it for a minute in TIME-WAIT after it is closed. When
+none is free, connect() fails with EADDRNOTAVAIL (99) and nginx answers 502 immediately.
 
 ## Do not confuse with
 - `proxy-bind-failed`: proxy_bind names an address that this machine does not have.
@@ -10,8 +10,8 @@ free, connect() fails with EADDRNOTAVAIL (99) and nginx answers 502 immediately.
 - Compare `ss -Htan dst ADDRESS:PORT | wc -l` with `sysctl net.ipv4.ip_local_port_range`.
 
 ## Fix
-- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (the default since nginx 1.29.7).
-  Otherwise add peers or local addresses.
+- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (the default since nginx
+  1.29.7). Otherwise add peers or local addresses.
 
 ## References
 - https://man7.org/linux/man-pages/man7/ip.7.html (ip_local_port_range, EADDRNOTAVAIL)
@@ -79,8 +79,8 @@ def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> I
 def keepalive_version(deployment: Deployment) -> Iterator[Risk]:
     """A group keeps connections alive, but the route uses HTTP/1.0, so none is kept.
 
-    Before nginx 1.29.7 proxy_http_version is 1.0 and nginx sends `Connection: close`. Each request opens a connection, and under load the local
-    ports run out.
+    Before nginx 1.29.7 proxy_http_version is 1.0 and nginx sends `Connection: close`. Each request opens a connection, and under
+    load the local ports run out.
     """
     for route, level in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version == "1.0":
@@ -104,8 +104,8 @@ def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
 def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
     """A group keeps connections alive, but the request asks the backend to close them.
 
-    Before nginx 1.29.7 nginx sends `Connection: close` by default. The usual map for WebSockets sends `close` for all other requests, in any
-    version.
+    Before nginx 1.29.7 nginx sends `Connection: close` by default. The usual map for WebSockets sends `close` for all other
+    requests, in any version.
     """
     for route, _ in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version != "1.1":
@@ -124,7 +124,8 @@ def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
 def keepalive_order(deployment: Deployment) -> Iterator[Risk]:
     """`keepalive` is placed before the balancing method, which disables it.
 
-    Before nginx 1.29.7 the balancing method overrides keepalive (warning: `load balancing method redefined`), and no connection is kept.
+    Before nginx 1.29.7 the balancing method overrides keepalive (warning: `load balancing method redefined`), and no connection
+    is kept.
     """
     for level in () if deployment.since(1, 29, 7) else deployment.blocks("upstream"):
         names = [directive.name for directive in level.directives]

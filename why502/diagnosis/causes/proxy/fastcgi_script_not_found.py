@@ -1,7 +1,7 @@
 """SCRIPT_FILENAME names a file that PHP-FPM cannot see.
 
-PHP-FPM reports "Primary script unknown" and answers 404 "File not found." The path is built from root and the script's name. If PHP-FPM runs
-in a container or chroot, the path must exist there, not where nginx runs.
+PHP-FPM reports "Primary script unknown" and answers 404 "File not found." The path is built from root and the script's name. If
+PHP-FPM runs in a container or chroot, the path must exist there, not where nginx runs.
 
 ## Do not confuse with
 - `php-fpm-socket-mismatch`: PHP-FPM is not reached at all.
@@ -32,7 +32,10 @@ _FRONT = frozenset({"/", "/index.php"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield the evidence. Scanners request many scripts that do not exist, so this applies only if the front page is missing too."""
+    """Yield the evidence.
+
+    Scanners request many scripts that do not exist, so this applies only if the front page is missing too.
+    """
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
     if tally is None or case.target is None or case.explains_notices:
         return
@@ -85,8 +88,8 @@ def no_script(deployment: Deployment) -> Iterator[Risk]:
 def params_lost(deployment: Deployment) -> Iterator[Risk]:
     """A block sets one parameter, and therefore loses all parameters that the enclosing blocks set.
 
-    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only if a block has none of its own. The application sees neither the method nor
-    the URI.
+    nginx inherits fastcgi_param (uwsgi_param, scgi_param) only if a block has none of its own. The application sees neither the
+    method nor the URI.
     """
     seen: set[Position] = set()
     for route in deployment.routes:

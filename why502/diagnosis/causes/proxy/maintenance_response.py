@@ -1,7 +1,7 @@
 """The proxy is configured to return this status: `return 503`, a maintenance switch, or every server marked down.
 
-The access log shows the status without an upstream attempt. The error log is silent (`return`), or shows "no live upstreams" while every
-member is marked `down`.
+The access log shows the status without an upstream attempt. The error log is silent (`return`), or shows "no live upstreams"
+while every member is marked `down`.
 
 ## Do not confuse with
 - `rate-limited`: an error-log line names the zone.
@@ -108,8 +108,8 @@ def all_down(deployment: Deployment) -> Iterator[Risk]:
 def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
     """A server answers every request itself, before it matches a location.
 
-    nginx executes `return` outside of a location first. It never reaches the locations that lead to a backend. Typical: a forgotten maintenance
-    switch, or a redirect meant for one location.
+    nginx executes `return` outside of a location first. It never reaches the locations that lead to a backend. Typical: a
+    forgotten maintenance switch, or a redirect meant for one location.
     """
     passing = {route.server_at for route in deployment.routes}
     for level in deployment.blocks("server"):

@@ -1,7 +1,7 @@
 """The upstream group is empty: no endpoint, no registered target, or a selector or service name that matches nothing.
 
-The proxy answers 503 immediately and logs no address: ingress-nginx upstream `-`, ALB target `-`, HAProxy <NOSRV>, Envoy UH, Traefik
-"no available server".
+The proxy answers 503 immediately and logs no address: ingress-nginx upstream `-`, ALB target `-`, HAProxy <NOSRV>, Envoy UH,
+Traefik "no available server".
 
 ## Do not confuse with
 - `health-check-misconfigured`: members exist but are marked unhealthy.
@@ -32,8 +32,8 @@ from why502.model.logs import Symptom
 def backup_never(deployment: Deployment) -> Iterator[Risk]:
     """A backup server can never be selected.
 
-    nginx selects a backup only if no other server is available: during a retry, or while the others are marked as failed. Neither happens here,
-    because retries are off and max_fails is 0.
+    nginx selects a backup only if no other server is available: during a retry, or while the others are marked as failed. Neither
+    happens here, because retries are off and max_fails is 0.
     """
     seen = set()
     for route in deployment.routes:

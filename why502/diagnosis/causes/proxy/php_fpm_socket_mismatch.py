@@ -1,7 +1,7 @@
 """fastcgi_pass and the pool's listen name different sockets or ports.
 
-This is common after a PHP upgrade: nginx still names php8.1-fpm.sock, but the pool listens on php8.2-fpm.sock. connect() fails with ENOENT
-or ECONNREFUSED, and nginx answers 502 immediately.
+This is common after a PHP upgrade: nginx still names php8.1-fpm.sock, but the pool listens on php8.2-fpm.sock. connect() fails
+with ENOENT or ECONNREFUSED, and nginx answers 502 immediately.
 
 ## Do not confuse with
 - `backend-not-running`: no pool runs at all.

@@ -1,7 +1,7 @@
 """The certificate or key that the proxy should present to the backend cannot be loaded.
 
-If proxy_ssl_certificate contains a variable, each request fails with 500. Otherwise the configuration does not load: a reload is rejected,
-and after a restart the proxy does not run.
+If proxy_ssl_certificate contains a variable, each request fails with 500. Otherwise the configuration does not load: a reload is
+rejected, and after a restart the proxy does not run.
 
 ## Do not confuse with
 - `tls-client-certificate-required`: no certificate is configured.
@@ -30,7 +30,8 @@ from why502.model.snapshot import Proxy
 
 # ngx_ssl_certificate() in src/event/ngx_event_openssl.c
 _REFUSED = re.compile(
-    r"(?:cannot load certificate(?: key)?|SSL_CTX_use_(?:certificate|PrivateKey)(?:_file)?|PEM_read_bio_X509\w{0,16}) ?\(?\"(?P<file>[^\"]{1,1000})\""
+    r"(?:cannot load certificate(?: key)?|SSL_CTX_use_(?:certificate|PrivateKey)(?:_file)?"
+    r"|PEM_read_bio_X509\w{0,16}) ?\(?\"(?P<file>[^\"]{1,1000})\""
 )
 _SETTINGS = re.compile(r"(?:proxy|grpc|uwsgi|server)_ssl_certificate(?:_key)?")
 
@@ -53,7 +54,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _shown(proxy: Proxy, file: str) -> tuple[str, Setting | None]:
-    """Return the setting, with its name, by which a file is shown to a backend; none where the file is also the proxy's own for its clients."""
+    """Return the setting, with its name, by which a file is shown to a backend;
+    none where the file is also the proxy's own for its clients.
+    """
     found: tuple[str, Setting | None] = ("", None)
     for route in proxy.routes:
         for name, settings in route.settings.items():

@@ -48,7 +48,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         newest = next((f for f in proxy.files if f.modified_at == proxy.changed_at), None)
         where = newest.path if newest else proxy.config
         yield supports(
-            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, but the running configuration was loaded at {proxy.loaded_at:%H:%M:%S}",
+            f"{where} was changed at {proxy.changed_at:%H:%M:%S}, but the running configuration was loaded at "
+            f"{proxy.loaded_at:%H:%M:%S}",
             where,
             FAIR,
         )
@@ -58,7 +59,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         timed = case.tally(Symptom.READ_TIMED_OUT)
         if timed and case.route and timed.duration_max_s is not None and timed.duration_max_s < 0.8 * case.route.read_timeout_s:
             yield supports(
-                f"the proxy gave up on requests after {timed.duration_max_s:.1f} s, but the files specify {case.route.read_timeout_s:g} s",
+                f"the proxy gave up on requests after {timed.duration_max_s:.1f} s, but the files specify "
+                f"{case.route.read_timeout_s:g} s",
                 where,
                 PROOF,
             )
@@ -66,7 +68,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _not_on_disk(case: Case) -> Proxy | None:
-    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded; None where there is none.
+    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded;
+    None where there is none.
 
     A worker of an older configuration that still ends its requests does that rightly.
     """

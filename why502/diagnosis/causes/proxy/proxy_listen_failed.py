@@ -1,7 +1,7 @@
 """The proxy cannot listen: the address is in use or not on this machine, or the port is privileged.
 
-nginx logs "bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()", and does not start. During a
-reload it keeps the old configuration.
+nginx logs "bind() to 0.0.0.0:80 failed (98: Address already in use)" five times, then "still could not bind()", and does not
+start. During a reload it keeps the old configuration.
 
 ## Do not confuse with
 - `port-conflict`: the backend's port is in use.

@@ -1,8 +1,8 @@
 """The proxy passes requests to itself.
 
-The target is one of the proxy's own listeners, and the server block there passes the request to the same target again. This ends when
-worker_connections are used up, when the header grows too large, or at a timeout. The log shows many lines whose client is the proxy's own
-address.
+The target is one of the proxy's own listeners, and the server block there passes the request to the same target again. This ends
+when worker_connections are used up, when the header grows too large, or at a timeout. The log shows many lines whose client is
+the proxy's own address.
 
 ## Do not confuse with
 - `worker-connections-exhausted`: real clients use up the connections.
@@ -66,7 +66,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_back(case: Case, target: Target) -> str:
-    """Return a message that HAProxy itself binds the target and passes everything it accepts there to the target again; "" otherwise."""
+    """Return a message that HAProxy itself binds the target and passes everything it accepts there to the target again;
+    "" otherwise.
+    """
     proxy = case.proxy
     if proxy is None or proxy.kind != "haproxy" or not case.is_local or not case.failures:
         return ""
@@ -118,7 +120,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if len(case.strays) == 1 and case.target is not None:
         listener = case.strays[0]
         change = repoint(case, listener.target)
-        message = f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended application{doubt(case, listener.target)}"
+        message = (
+            f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended "
+            f"application{doubt(case, listener.target)}"
+        )
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 

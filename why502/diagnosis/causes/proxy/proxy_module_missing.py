@@ -1,8 +1,8 @@
 """The module for this scheme or feature is not loaded.
 
-Apache logs AH01144 "No protocol handler was valid for the URL" and answers 500. nginx reports "unknown directive" for a module that is not
-built in. A directive in `.htaccess` whose module is not enabled ("Invalid command 'Header', perhaps misspelled or defined by a module not
-included") makes Apache answer 500 to every request below that directory.
+Apache logs AH01144 "No protocol handler was valid for the URL" and answers 500. nginx reports "unknown directive" for a module
+that is not built in. A directive in `.htaccess` whose module is not enabled ("Invalid command 'Header', perhaps misspelled or
+defined by a module not included") makes Apache answer 500 to every request below that directory.
 
 ## Do not confuse with
 - `proxy-config-invalid`: the configuration is rejected for another reason.

@@ -70,7 +70,9 @@ def _inner(case: Case) -> list[Proxy]:
 
 
 def _missing(case: Case) -> list[Proxy]:
-    """Return the gateways that should run but do not, enabled or failed ones first; if other gateways run, only those that failed."""
+    """Return the gateways that should run but do not, enabled or failed ones first; if other gateways run,
+    only those that failed.
+    """
     inner = _inner(case)
     stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
     kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}

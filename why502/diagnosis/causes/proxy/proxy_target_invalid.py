@@ -36,7 +36,8 @@ def _is_wide(location: str) -> bool:
 def uri_lost(deployment: Deployment) -> Iterator[Risk]:
     """A target with a variable has a fixed URI, which replaces the URI of every request.
 
-    With variables nginx passes the URI exactly as written: `proxy_pass $app/api/;` requests `/api/` whatever URI the client requested.
+    With variables nginx passes the URI exactly as written: `proxy_pass $app/api/;` requests `/api/` whatever URI the client
+    requested.
     """
     for route in deployment.routes:
         uri = route.uri

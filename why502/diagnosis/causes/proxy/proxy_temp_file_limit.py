@@ -1,7 +1,7 @@
 """The response is truncated at the limit of the proxy's temporary file.
 
-The limit is proxy_max_temp_file_size (1 GiB by default). With a slow client a larger response stalls, and the backend closes the connection
-meanwhile.
+The limit is proxy_max_temp_file_size (1 GiB by default). With a slow client a larger response stalls, and the backend closes the
+connection meanwhile.
 
 ## Do not confuse with
 - `truncated-response`: responses are truncated at any size.
@@ -55,8 +55,8 @@ _LEAST = 64 << 20
 def temp_small(deployment: Deployment) -> Iterator[Risk]:
     """The limit for the temporary file of a response is small.
 
-    Above it the backend must wait for the slowest client. A backend that does not wait that long closes the connection, and the download is
-    truncated although its status is 200.
+    Above it the backend must wait for the slowest client. A backend that does not wait that long closes the connection, and the
+    download is truncated although its status is 200.
     """
     seen = set()
     for level in deployment.levels:

@@ -1,14 +1,15 @@
 """The proxy cannot write to its temporary or cache directory.
 
-nginx writes a response that does not fit into its buffers to proxy_temp_path. If it cannot, the response is truncated (200 in the log). For
-a request body the client gets 500. Small responses work, large ones do not.
+nginx writes a response that does not fit into its buffers to proxy_temp_path. If it cannot, the response is truncated (200 in the
+log). For a request body the client gets 500. Small responses work, large ones do not.
 
 ## Do not confuse with
 - `disk-full`: the permissions are right, but no space is left.
 - `truncated-response`: the backend truncated the response.
 
 ## Confirm
-- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*` must show the worker's user as owner. `ro` in `findmnt -T DIRECTORY` means read-only.
+- `ls -ld /var/lib/nginx/proxy /var/cache/nginx/*` must show the worker's user as owner. `ro` in `findmnt -T DIRECTORY` means
+  read-only.
 
 ## Fix
 - `chown` the directory to the worker's user, and give that user search permission (x) on its parent directories.

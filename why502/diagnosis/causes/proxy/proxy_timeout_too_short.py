@@ -7,12 +7,12 @@ nginx answers 504 after exactly the configured time, while the application's own
 - `worker-timeout`: the application server's own limit is shorter.
 
 ## Confirm
-- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout. Send the same request directly to the backend and
-  measure it.
+- Compare the duration of the failing requests (`$request_time`) with proxy_read_timeout. Send the same request directly to the
+  backend and measure it.
 
 ## Fix
-- Raise the read timeout of that one route to what the work needs. The client's limit must be longer than the proxy's, and the proxy's longer
-  than the backend's.
+- Raise the read timeout of that one route to what the work needs. The client's limit must be longer than the proxy's, and the
+  proxy's longer than the backend's.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
@@ -126,7 +126,9 @@ def nothing_answered(case: Case) -> bool:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise the read timeout of that route to twice the measured time, or to the default if it was not measured."""
+    """Return the remedy: raise the read timeout of that route to twice the measured time,
+    or to the default if it was not measured.
+    """
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
@@ -177,7 +179,8 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
                 if limit and backend.is_timeout_set and limit > route.read_limit_s and (route.at, backend.name) not in seen:
                     seen.add((route.at, backend.name))
                     yield risk(
-                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",
+                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s "
+                        f"({backend.timeout_at})",
                         route.at,
                         f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
                     )

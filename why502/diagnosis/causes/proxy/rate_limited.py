@@ -1,7 +1,7 @@
 """The proxy itself rejected the request by limit_req, limit_conn or similar.
 
-The status is 503 by default (limit_req_status, limit_conn_status). nginx logs "limiting requests, excess" or "limiting connections by zone" at
-level error. This is the configured behaviour, not a failure of the backend.
+The status is 503 by default (limit_req_status, limit_conn_status). nginx logs "limiting requests, excess" or "limiting
+connections by zone" at level error. This is the configured behaviour, not a failure of the backend.
 
 ## Do not confuse with
 - `upstream-error-status`: the application limits the rate.
@@ -78,7 +78,8 @@ def _logs(route: Route, name: str) -> bool:
 def told_as_503(deployment: Deployment) -> Iterator[Risk]:
     """A limit rejects with 503, as if the service were unavailable.
 
-    503 is the default of limit_req_status and limit_conn_status. Monitoring reports it as an outage, and clients retry immediately.
+    503 is the default of limit_req_status and limit_conn_status. Monitoring reports it as an outage, and clients retry
+    immediately.
     """
     seen = set()
     for route in deployment.routes:

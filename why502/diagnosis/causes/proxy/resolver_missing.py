@@ -1,7 +1,7 @@
 """The target contains a variable, but no resolver is configured.
 
-nginx logs "no resolver defined to resolve NAME" and answers 502. A name without a variable needs no resolver: nginx resolves it when it loads
-the configuration.
+nginx logs "no resolver defined to resolve NAME" and answers 502. A name without a variable needs no resolver: nginx resolves it
+when it loads the configuration.
 
 ## Do not confuse with
 - `dns-host-not-found`, `dns-resolver-failure`: a resolver is configured, but it does not know the name or does not answer.
@@ -32,7 +32,9 @@ from why502.remedies.changes import own_servers, reload, rename, set_in_route
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: the address from the machine's hosts file if that has the name, else the machine's own name servers as resolver."""
+    """Return the remedy: the address from the machine's hosts file if that has the name,
+    else the machine's own name servers as resolver.
+    """
     for route in case.routes:
         if not route.has_variables or route.resolver:
             continue
@@ -60,8 +62,9 @@ _FROM_CLIENT = re.compile(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl
 def without_resolver(deployment: Deployment) -> Iterator[Risk]:
     """The target contains a variable, but no `resolver` is in force.
 
-    nginx loads the configuration, but every request to that route gets 502 (`no resolver defined to resolve`), even for `localhost`. Only
-    addresses, upstream groups and names that another pass directive contains without a variable need no resolver.
+    nginx loads the configuration, but every request to that route gets 502 (`no resolver defined to resolve`), even for
+    `localhost`. Only addresses, upstream groups and names that another pass directive contains without a variable need no
+    resolver.
     """
     static = {(host_name(p), p.target.port) for r in deployment.routes if not r.has_variables for p in r.peers if p.target}
     for route in deployment.routes:

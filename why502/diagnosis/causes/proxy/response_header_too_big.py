@@ -1,7 +1,8 @@
 """The response header does not fit proxy_buffer_size (or fastcgi_, uwsgi_, scgi_, grpc_buffer_size).
 
-The whole header must fit into one buffer, 4 KiB by default (one memory page). Large cookies and Content-Security-Policy headers exceed it,
-often on login pages only. `proxy_buffers` does not help. HAProxy logs PH above tune.bufsize (16 KiB). ALB returns 502 above 32 KiB.
+The whole header must fit into one buffer, 4 KiB by default (one memory page). Large cookies and Content-Security-Policy headers
+exceed it, often on login pages only. `proxy_buffers` does not help. HAProxy logs PH above tune.bufsize (16 KiB). ALB returns 502
+above 32 KiB.
 
 ## Do not confuse with
 - `request-too-large`: the client's header exceeds large_client_header_buffers (400, 414).
@@ -11,8 +12,8 @@ often on login pages only. `proxy_buffers` does not help. HAProxy logs PH above 
 - `curl -s -D - -o /dev/null -H 'Host: NAME' http://TARGET/PATH | wc -c` shows the header size; compare it with the buffer size.
 
 ## Fix
-- Raise the buffer size to the measured header plus a reserve. Adjust busy_buffers_size with it: it may not be smaller than the buffer size,
-  nor larger than all buffers minus one. Otherwise send smaller cookies.
+- Raise the buffer size to the measured header plus a reserve. Adjust busy_buffers_size with it: it may not be smaller than the
+  buffer size, nor larger than all buffers minus one. Otherwise send smaller cookies.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c ("upstream sent too big header"); ngx_http_proxy_module.c, ngx_http_proxy_merge_loc_conf
@@ -52,7 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _daemons_lived(case: Case, hosted: Tally) -> str:
-    """Return a message that responses of mod_wsgi's daemons broke off although each daemon is older than that; "" where one is not, or unknown.
+    """Return a message that responses of mod_wsgi's daemons broke off although each daemon is older than that;
+    "" where one is not, or unknown.
 
     The daemons have names of their own where WSGIDaemonProcess has a display-name.
     """
@@ -63,7 +65,10 @@ def _daemons_lived(case: Case, hosted: Tally) -> str:
         return ""
     if not all(daemon.started_at and daemon.started_at < first - CLOCK for daemon in daemons):
         return ""
-    return f"{hosted.count} response headers of mod_wsgi's daemons were cut off, and no daemon died: they are larger than header-buffer-size (32 KiB by default)"
+    return (
+        f"{hosted.count} response headers of mod_wsgi's daemons were cut off, and no daemon died: they are larger than "
+        "header-buffer-size (32 KiB by default)"
+    )
 
 
 def tell(case: Case) -> str:
@@ -76,7 +81,10 @@ def tell(case: Case) -> str:
     if case.route.proxy != "nginx":
         takes = f"{case.route.proxy} takes {case.route.buffer_size_bytes}"
         return f"{case.target} sends a response header of {max(sizes)} bytes, and {takes}"
-    return f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds {case.route.buffer_size_bytes}"
+    return (
+        f"{case.target} sends a response header of {max(sizes)} bytes, and {family(case.route)}_buffer_size holds "
+        f"{case.route.buffer_size_bytes}"
+    )
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -108,8 +116,8 @@ _MODULES = ("proxy", "fastcgi", "uwsgi", "scgi", "grpc")
 def buffer_small(deployment: Deployment) -> Iterator[Risk]:
     """The buffer for the response header is smaller than the default.
 
-    The whole header must fit into it. A session cookie and a few more cookies, or a Content-Security-Policy, fill 4k. Then nginx logs `upstream
-    sent too big header`, and logged-in users get 502.
+    The whole header must fit into it. A session cookie and a few more cookies, or a Content-Security-Policy, fill 4k. Then nginx
+    logs `upstream sent too big header`, and logged-in users get 502.
     """
     seen = set()
     for level in deployment.levels:

@@ -42,8 +42,8 @@ def _paths(server: Server) -> list[tuple[str, ...]]:
 def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
     """The error page for a failing backend is fetched from that backend.
 
-    `error_page 502 /502.html` starts a new request within the server. If no separate location serves the file, the request goes to the same
-    backend and fails again. Clients see nginx's default page.
+    `error_page 502 /502.html` starts a new request within the server. If no separate location serves the file, the request goes
+    to the same backend and fails again. Clients see nginx's default page.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:

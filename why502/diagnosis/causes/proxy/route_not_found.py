@@ -33,7 +33,8 @@ _STATIC = re.compile(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|w
 def slash_lost(deployment: Deployment) -> Iterator[Risk]:
     """A location ends with a slash, but the URI of its proxy_pass does not.
 
-    nginx replaces the location prefix with that URI: with `location /api/` and `proxy_pass http://app/v1`, `/api/users` becomes `/v1users`.
+    nginx replaces the location prefix with that URI: with `location /api/` and `proxy_pass http://app/v1`, `/api/users` becomes
+    `/v1users`.
     """
     for route in deployment.routes:
         name = route.location.removeprefix("^~ ")
@@ -48,8 +49,8 @@ def slash_lost(deployment: Deployment) -> Iterator[Risk]:
 def static_not_proxied(deployment: Deployment) -> Iterator[Risk]:
     """A location for images and scripts matches them before they reach the backend, but has no directory to serve them from.
 
-    A regular expression takes precedence over `location /`, which passes everything else. Without a pass directive or root, nginx looks for such
-    files in its default directory: 404.
+    A regular expression takes precedence over `location /`, which passes everything else. Without a pass directive or root, nginx
+    looks for such files in its default directory: 404.
     """
     roots = {
         route.server_at for route in deployment.routes if route.location in ("", "/") and route.protocol in ("http", "https")

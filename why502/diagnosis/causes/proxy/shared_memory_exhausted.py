@@ -1,7 +1,7 @@
 """A shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone).
 
-nginx logs "could not allocate node", "could not allocate new session" or "no memory in … zone". Requests are rejected, or the feature stops
-working.
+nginx logs "could not allocate node", "could not allocate new session" or "no memory in … zone". Requests are rejected, or the
+feature stops working.
 
 ## Do not confuse with
 - `memory-pressure`: the machine is short of memory.

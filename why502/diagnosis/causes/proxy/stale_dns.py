@@ -1,7 +1,7 @@
 """The name was resolved when the configuration was loaded, and now points to another address.
 
-nginx resolves a name without a variable once, when it loads its configuration. Containers and cloud balancers change their addresses. The old
-address refuses connections, does not answer, is unreachable, or belongs to another host by now.
+nginx resolves a name without a variable once, when it loads its configuration. Containers and cloud balancers change their
+addresses. The old address refuses connections, does not answer, is unreachable, or belongs to another host by now.
 
 ## Do not confuse with
 - `stale-endpoint`: service discovery or a controller lags behind.
@@ -11,8 +11,8 @@ address refuses connections, does not answer, is unreachable, or belongs to anot
 - Compare `getent ahosts NAME` with the address in the log line.
 
 ## Fix
-- Immediate fix: reload. Permanent fix: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or a variable and a
-  `resolver`.
+- Immediate fix: reload. Permanent fix: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or
+  a variable and a `resolver`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
@@ -63,7 +63,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     lives = {name.host: _lives_s(case, name.host) for name in case.joins.names_at_start}
     short = min((name for name, ttl_s in lives.items() if ttl_s is not None and ttl_s <= SHORT_S), default=None)
     if short is not None:
-        message = f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid for only {lives[short]:g} s"
+        message = (
+            f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid "
+            f"for only {lives[short]:g} s"
+        )
         yield Remedy(message=message)
 
 
@@ -84,8 +87,8 @@ _FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$"
 def resolved_once(deployment: Deployment) -> Iterator[Risk]:
     """A host name is resolved only when the configuration is loaded.
 
-    When its address changes (a restarted container, a cloud balancer), nginx keeps sending to the old one until a reload. If the name does not
-    resolve at a start, nginx does not start.
+    When its address changes (a restarted container, a cloud balancer), nginx keeps sending to the old one until a reload. If the
+    name does not resolve at a start, nginx does not start.
     """
     way = (
         "`server NAME resolve;` with `zone` and `resolver`"
@@ -113,7 +116,8 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(24, "variable-not-resolved-again", Severity.WARNING)
 def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
-    """A variable is used so that a name is resolved periodically, but another pass directive contains the same name without a variable.
+    """A variable is used so that a name is resolved periodically, but another pass directive contains the same name without a
+    variable.
 
     nginx then uses the addresses of that one, resolved when the configuration was loaded, for both.
     """

@@ -1,7 +1,7 @@
 """The backend requires a client certificate, but the proxy sends none.
 
-The proxy logs "alert certificate required" (TLS 1.3), "handshake failure" or "bad certificate" and answers 502. If the backend is nginx, it
-answers 400 "No required SSL certificate was sent".
+The proxy logs "alert certificate required" (TLS 1.3), "handshake failure" or "bad certificate" and answers 502. If the backend is
+nginx, it answers 400 "No required SSL certificate was sent".
 
 ## Do not confuse with
 - `tls-handshake-failed`: protocol, cipher or SNI do not match.

@@ -1,7 +1,7 @@
 """The TLS handshake with the backend failed: protocol, cipher or missing SNI.
 
-nginx logs "SSL_do_handshake() failed" and answers 502. It sends no SNI unless proxy_ssl_server_name is on. Many backends and every CDN then
-answer with an alert (unrecognized name, handshake failure) or with another host's certificate.
+nginx logs "SSL_do_handshake() failed" and answers 502. It sends no SNI unless proxy_ssl_server_name is on. Many backends and
+every CDN then answer with an alert (unrecognized name, handshake failure) or with another host's certificate.
 
 ## Do not confuse with
 - `wrong-protocol`: "wrong version number", the port does not speak TLS.
@@ -43,7 +43,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: remove the route's own restriction (TLS versions, ciphers) or send the server name; what the error names comes first."""
+    """Return the remedies: remove the route's own restriction (TLS versions, ciphers) or send the server name;
+    what the error names comes first.
+    """
     route = case.route
     if route is None or route.protocol not in ("https", "grpcs"):
         return
@@ -69,7 +71,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def without_sni(deployment: Deployment) -> Iterator[Risk]:
     """A backend is addressed by host name over TLS, but the handshake does not send that name.
 
-    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) reject the handshake or present another certificate:
+    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) reject the handshake or present another
+    certificate:
     502.
     """
     seen = set()

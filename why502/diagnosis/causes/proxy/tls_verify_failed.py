@@ -1,13 +1,14 @@
 """Verification of the backend's certificate failed: expired, wrong name or unknown issuer.
 
-This happens only with `proxy_ssl_verify on` (off by default in nginx). nginx logs "upstream SSL certificate verify error" or "does not match"
-and answers 502. Cloudflare returns 526.
+This happens only with `proxy_ssl_verify on` (off by default in nginx). nginx logs "upstream SSL certificate verify error" or
+"does not match" and answers 502. Cloudflare returns 526.
 
 ## Do not confuse with
 - `tls-handshake-failed`: the handshake fails before verification.
 
 ## Confirm
-- `openssl s_client -connect HOST:PORT -servername NAME -CAfile FILE </dev/null | openssl x509 -noout -dates -subject -ext subjectAltName`
+- `openssl s_client -connect HOST:PORT -servername NAME -CAfile FILE </dev/null` prints the verification's result. Piped into
+  `openssl x509 -noout -dates -subject -ext subjectAltName` it prints the certificate's dates and names.
 
 ## Fix
 - Expired: renew it. Wrong name: set proxy_ssl_name to a name in the certificate. Unknown issuer: add the issuer to
@@ -125,8 +126,8 @@ def without_ca(deployment: Deployment) -> Iterator[Risk]:
 def not_verified(deployment: Deployment) -> Iterator[Risk]:
     """The certificate of a remote TLS backend is not verified.
 
-    proxy_ssl_verify is off by default. An expired certificate, or another server at that address, stays unnoticed until verification is
-    turned on.
+    proxy_ssl_verify is off by default. An expired certificate, or another server at that address, stays unnoticed until
+    verification is turned on.
     """
     seen = set()
     for route in deployment.routes:

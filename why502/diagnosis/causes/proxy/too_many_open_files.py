@@ -1,7 +1,7 @@
 """The proxy ran out of file descriptors.
 
-nginx logs "socket() failed (24: Too many open files)" and answers 500. With "accept4() failed (24: …)" clients wait in the kernel's accept
-queue.
+nginx logs "socket() failed (24: Too many open files)" and answers 500. With "accept4() failed (24: …)" clients wait in the
+kernel's accept queue.
 
 ## Do not confuse with
 - `worker-connections-exhausted`: nginx reached its own limit first.
@@ -58,7 +58,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _of_machine(case: Case) -> str:
-    """Return a message that the whole machine is at its limit of open files (ENFILE, open(2)); "" if it is not, or if that is unknown."""
+    """Return a message that the whole machine is at its limit of open files (ENFILE, open(2)); "" if it is not,
+    or if that is unknown.
+    """
     kernel = case.here.kernel
     if kernel is None or kernel.files_open is None or not kernel.files_max or kernel.files_open < FULL * kernel.files_max:
         return ""
@@ -66,7 +68,9 @@ def _of_machine(case: Case) -> str:
 
 
 def _said_by_application(case: Case) -> Event | None:
-    """Return what the target's own processes logged about their limit of open files since requests began to fail; None if nothing."""
+    """Return what the target's own processes logged about their limit of open files since requests began to fail;
+    None if nothing.
+    """
     last = _broke_last(case)
     if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
         return None
@@ -87,7 +91,9 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: double the application's limit of open files, or raise the proxy's well above two for each connection."""
+    """Return the remedy: double the application's limit of open files, or raise the proxy's well above two
+    for each connection.
+    """
     if _said_by_application(case):
         limits = [process.limits.files_limit for process in case.processes if process.limits and process.limits.files_limit]
         wanted = max(8192, 2 * max(limits, default=0))
@@ -119,8 +125,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def above_files(deployment: Deployment) -> Iterator[Risk]:
     """The connection limit of a worker is higher than its limit of open files.
 
-    Each connection is an open file, and a proxied request has two. At the limit nginx stops accepting (`accept4() failed (24: Too many open
-    files)`) and answers 500. Without worker_rlimit_nofile, the limit from systemd is 1024.
+    Each connection is an open file, and a proxied request has two. At the limit nginx stops accepting
+    (`accept4() failed (24: Too many open files)`) and answers 500. Without worker_rlimit_nofile, the limit from systemd is 1024.
     """
     configuration = deployment.configuration
     connections, limit = configuration.worker_connections or 512, configuration.worker_files_limit

@@ -1,7 +1,8 @@
 """The path of the unix socket does not exist, or is not visible to the proxy.
 
-connect() fails with ENOENT, and the proxy answers 502 immediately (Apache 503). Three reasons are common: the application uses another path,
-it removed the socket when it stopped, or the proxy sees a different directory under that name (systemd's PrivateTmp=, a container).
+connect() fails with ENOENT, and the proxy answers 502 immediately (Apache 503). Three reasons are common: the application uses
+another path, it removed the socket when it stopped, or the proxy sees a different directory under that name (systemd's
+PrivateTmp=, a container).
 
 ## Do not confuse with
 - `php-fpm-socket-mismatch`: a PHP-FPM pool listens elsewhere.
@@ -9,7 +10,8 @@ it removed the socket when it stopped, or the proxy sees a different directory u
 - `backend-not-running`: the file exists but no process listens on it (ECONNREFUSED), or the service is known to be stopped.
 
 ## Confirm
-- `ls -l PATH` finds nothing. `ss -Hlxp` shows the path on which the application listens. See also `systemctl show -p PrivateTmp UNIT`.
+- `ls -l PATH` finds nothing. `ss -Hlxp` shows the path on which the application listens. See also
+  `systemctl show -p PrivateTmp UNIT`.
 
 ## Fix
 - Use the same path in both, in a directory under /run that both can access; not in /tmp.
@@ -77,7 +79,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _orphan(case: Case) -> Process | None:
-    """Return the process that listens on a socket whose file is gone; None where there is none, or where the file is elsewhere."""
+    """Return the process that listens on a socket whose file is gone; None where there is none,
+    or where the file is elsewhere.
+    """
     if case.socket_path is not None and case.socket_path.seen_elsewhere:
         return None
     processes = case.joins.processes
@@ -85,7 +89,9 @@ def _orphan(case: Case) -> Process | None:
 
 
 def _owner(case: Case, orphan: Process) -> str:
-    """Return which other unit has the socket's directory as its RuntimeDirectory, too: systemd removes it when that stops (systemd.exec(5))."""
+    """Return which other unit has the socket's directory as its RuntimeDirectory, too:
+    systemd removes it when that stops (systemd.exec(5)).
+    """
     directory = posixpath.dirname(case.target.path) if case.target else ""
     units = [s for s in case.here.services or () if directory in _made(s.settings.get("RuntimeDirectory", ""))]
     if not any(service.name == orphan.unit for service in units):
@@ -97,7 +103,10 @@ def _owner(case: Case, orphan: Process) -> str:
         return ""
     event = stopped.get(last.name)
     when = f", which stopped at {event.ended_at:%H:%M:%S}" if event and event.ended_at else ""
-    return f"{directory} is also the RuntimeDirectory of {last.name}{when}: systemd removes it with everything in it when one of them stops"
+    return (
+        f"{directory} is also the RuntimeDirectory of {last.name}{when}: systemd removes it with everything in it when one of "
+        "them stops"
+    )
 
 
 def _when(event: Event | None) -> float:
@@ -109,7 +118,9 @@ def _made(names: str) -> list[str]:
 
 
 def _private(elsewhere: Sequence[str]) -> str:
-    """Return the path of a socket inside the private /tmp of a systemd unit (systemd.exec(5), PrivateTmp=); "" if there is none."""
+    """Return the path of a socket inside the private /tmp of a systemd unit (systemd.exec(5), PrivateTmp=);
+    "" if there is none.
+    """
     return next((path for path in elsewhere if _PRIVATE.match(path)), "")
 
 
@@ -128,7 +139,10 @@ def tell(case: Case) -> str:
         owner = _owner(case, orphan)
         return f"{path.path} was removed while {orphan.unit or orphan.name} still listens on it{f': {owner}' if owner else ''}"
     if private := _private(path.seen_elsewhere):
-        return f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is {private}"
+        return (
+            f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is "
+            f"{private}"
+        )
     return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
 
 

@@ -1,7 +1,7 @@
 """The proxy's worker user cannot write to the unix socket or traverse one of its directories.
 
-connect() to a unix socket needs write permission on the socket and search permission on every directory of its path. Otherwise it fails with
-EACCES, and nginx answers 502 immediately. The user of the workers counts, not the master process, which runs as root.
+connect() to a unix socket needs write permission on the socket and search permission on every directory of its path. Otherwise it
+fails with EACCES, and nginx answers 502 immediately. The user of the workers counts, not the master process, which runs as root.
 
 ## Do not confuse with
 - `selinux-denied`, `apparmor-denied`: the file modes are right, but the security policy denies access.
@@ -10,8 +10,8 @@ EACCES, and nginx answers 502 immediately. The user of the workers counts, not t
 - Check `namei -l PATH` and `sudo -u www-data test -w PATH`.
 
 ## Fix
-- Give the socket a group that the worker's user belongs to, and mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode). Give that user
-  search permission (x) on its directories. Do not use 0777.
+- Give the socket a group that the worker's user belongs to, and mode 0660 (PHP-FPM: listen.owner, listen.group, listen.mode).
+  Give that user search permission (x) on its directories. Do not use 0777.
 
 ## References
 - https://man7.org/linux/man-pages/man7/unix.7.html (Pathname socket ownership and permissions)
@@ -77,15 +77,18 @@ def remedies(case: Case) -> Iterator[Remedy]:
         pool, user = case.pool, path.user
         wanted = {"listen.owner": user, "listen.mode": "0660"}
         changes, test = edits(pool, wanted), test_php(case, pool)
-        # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand, so nothing is restarted.
+        # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand,
+        # so nothing is restarted.
         now = (Run(argv=("chown", user, path.path)), Run(argv=("chmod", "0660", path.path)))
         yield Remedy(
-            message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and chown the existing socket to {user}",
+            message=f"set {', '.join(f'{name} = {value}' for name, value in wanted.items())} in {pool.file}, and chown the "
+            f"existing socket to {user}",
             steps=(*changes, *test, *now) if test and changes and not pool.acl_users else (),
         )
     elif step is not None and step.kind is FileKind.SOCKET:
         yield Remedy(
-            message=f"make the application create its socket with the group of {path.user} and mode 0660; until it restarts, apply now:",
+            message=f"make the application create its socket with the group of {path.user} and mode 0660; until it restarts, "
+            "apply now:",
             steps=(
                 Run(argv=("chgrp", path.user, step.path), undo=("chgrp", step.group, step.path)),
                 Run(argv=("chmod", "g+rw", step.path), undo=("chmod", step.mode, step.path)),

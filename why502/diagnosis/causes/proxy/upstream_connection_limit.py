@@ -48,7 +48,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     members = {target for peer in group.peers for target in addresses(peer, case.here)}
     logs = case.here.logs
     if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
-        message = f"{limited[0].name} accepts {limited[0].max_conns} connections at a time (max_conns), and no server of {group.name} failed"
+        message = (
+            f"{limited[0].name} accepts {limited[0].max_conns} connections at a time (max_conns), and no server of "
+            f"{group.name} failed"
+        )
         yield supports(message, str(limited[0].at or ""), PROOF)
 
 

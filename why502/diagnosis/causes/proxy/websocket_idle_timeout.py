@@ -1,6 +1,7 @@
 """An upgraded connection was idle for longer than the proxy's read or send timeout.
 
-proxy_read_timeout (60 s) also applies between two reads on an upgraded connection. nginx logs the timeout at level info. The status stays 101.
+proxy_read_timeout (60 s) also applies between two reads on an upgraded connection. nginx logs the timeout at level info. The
+status stays 101.
 
 ## Do not confuse with
 - `backend-too-slow`: the connection was not upgraded.

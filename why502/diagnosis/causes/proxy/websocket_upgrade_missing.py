@@ -6,12 +6,12 @@ Both headers are hop-by-hop, so a proxy drops them by default. The backend sees 
 - `websocket-idle-timeout`: the handshake worked.
 
 ## Confirm
-- `curl -si -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' URL`
-  returns a status other than 101.
+- `curl -si -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key:
+  AAAAAAAAAAAAAAAAAAAAAA==' URL` returns a status other than 101.
 
 ## Fix
-- Set `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;` with a map that defines
-  `$connection_upgrade`.
+- Set `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection
+  $connection_upgrade;` with a map that defines `$connection_upgrade`.
 
 ## References
 - https://nginx.org/en/docs/http/websocket.html
@@ -73,7 +73,8 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
 def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     """Upgrade is forwarded without `Connection: upgrade`.
 
-    Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores Upgrade.
+    Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
+    Upgrade.
     """
     for route in deployment.routes:
         if route.protocol not in ("http", "https") or not _upgrade(route):
@@ -91,7 +92,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path is None:
         return
     count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
-    message = f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not forward Upgrade"
+    message = (
+        f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not "
+        "forward Upgrade"
+    )
     yield supports(message, str(path.at or ""), LIKELY)
     if opened and path.last_refused is not None:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
@@ -107,7 +111,10 @@ def tell(case: Case) -> str:
     where = ", ".join(
         part for part in (path.server or (case.route.server if case.route else ""), f"location {path.location}") if part
     )
-    return f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, because the route does not forward Upgrade"
+    return (
+        f"WebSockets do not open: {refused} of {asked} requests to {where} are answered 426 instead of 101, because the route "
+        "does not forward Upgrade"
+    )
 
 
 CAUSE = Cause(

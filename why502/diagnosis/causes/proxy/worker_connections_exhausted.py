@@ -1,10 +1,10 @@
 """The proxy's own limit on connections or workers is too low for the load: worker_connections, MaxRequestWorkers, maxconn.
 
-nginx logs "N worker_connections are not enough". If the line has no request fields, the new client was dropped. With "while connecting to
-upstream" the client gets 500. Each proxied request needs two of its worker's connections.
+nginx logs "N worker_connections are not enough". If the line has no request fields, the new client was dropped. With "while
+connecting to upstream" the client gets 500. Each proxied request needs two of its worker's connections.
 
-Each Apache worker handles one request. When all MaxRequestWorkers are busy, further clients wait in the kernel's accept queue and do not appear
-in any log. Slow backends keep the workers busy. Apache logs it once ("server reached MaxRequestWorkers setting").
+Each Apache worker handles one request. When all MaxRequestWorkers are busy, further clients wait in the kernel's accept queue and
+do not appear in any log. Slow backends keep the workers busy. Apache logs it once ("server reached MaxRequestWorkers setting").
 
 ## Do not confuse with
 - `proxy-loop`: the proxy connects to itself and uses up its own connections.
@@ -16,7 +16,8 @@ in any log. Slow backends keep the workers busy. Apache logs it once ("server re
 
 ## Fix
 - Raise worker_connections, and worker_rlimit_nofile to at least twice that.
-- Apache: find out which backend keeps the workers busy. Then raise MaxRequestWorkers (and ServerLimit) as far as memory allows, or use mpm_event.
+- Apache: find out which backend keeps the workers busy. Then raise MaxRequestWorkers (and ServerLimit) as far as memory allows,
+  or use mpm_event.
 
 ## References
 - https://nginx.org/en/docs/ngx_core_module.html#worker_connections
@@ -62,7 +63,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the accept queues of a running Apache or HAProxy, if these are more than a short burst leaves, or fill a queue; else 0."""
+    """Return how many clients wait in the accept queues of a running Apache or HAProxy,
+    if these are more than a short burst leaves, or fill a queue; else 0.
+    """
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
     is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.is_stopped for worker in proxy.workers)
     if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
@@ -91,7 +94,9 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise it together with the limit of open files, because a proxied request takes two connections and each is a file."""
+    """Return the remedy: raise it together with the limit of open files, because a proxied request takes two connections
+    and each is a file.
+    """
     proxy = case.proxy or next(iter(case.proxies), None)
     if proxy is None or not proxy.worker_connections:
         return

@@ -1,8 +1,8 @@
 """The application listens on another address or address family than the proxy connects to.
 
-Typical: the application binds 127.0.0.1, but the proxy connects to `localhost`, which is also ::1. Or the application binds only one
-interface, or only IPv6. If a name has two addresses, nginx uses both in turn. Some requests succeed, and the log shows refused connections to
-the other address.
+Typical: the application binds 127.0.0.1, but the proxy connects to `localhost`, which is also ::1. Or the application binds only
+one interface, or only IPv6. If a name has two addresses, nginx uses both in turn. Some requests succeed, and the log shows
+refused connections to the other address.
 
 ## Do not confuse with
 - `wrong-port`: the application listens on another port.
@@ -12,7 +12,8 @@ the other address.
 - `ss -Hltn 'sport = :PORT'` shows the port on another address than the one in the log line.
 
 ## Fix
-- Use the address on which the application listens (`127.0.0.1` instead of `localhost`), or make it listen on both address families.
+- Use the address on which the application listens (`127.0.0.1` instead of `localhost`), or make it listen on both address
+  families.
 
 ## References
 - nginx: src/core/ngx_inet.c, ngx_inet_resolve_host (all A and AAAA addresses are used)
@@ -42,7 +43,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     denied = case.tally(Symptom.SOCKET_DENIED)
     if denied and denied.errno == NO_SUCH_FAMILY:
-        message = "this machine cannot create sockets of that address family (97), for example if IPv6 is off and the name resolves to ::1"
+        message = (
+            "this machine cannot create sockets of that address family (97), "
+            "for example if IPv6 is off and the name resolves to ::1"
+        )
         yield supports(message, denied.source, LIKELY)
     target = case.target
     lost = case.tally(Symptom.NO_LOCAL_PORT)
@@ -76,7 +80,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
-    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does, or on a port as well."""
+    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does,
+    or on a port as well.
+    """
     for service in case.services:
         if not service.is_running or service.main_pid is None or case.host is None:
             continue
@@ -108,8 +114,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def localhost_target(deployment: Deployment) -> Iterator[Risk]:
     """A target is named `localhost`, which may be two addresses: 127.0.0.1 and ::1.
 
-    nginx makes a group of both addresses and sends requests to each in turn. If the application listens on only one of them, every second request
-    causes a failed attempt and an error line, and nginx marks that address as failed.
+    nginx makes a group of both addresses and sends requests to each in turn. If the application listens on only one of them,
+    every second request causes a failed attempt and an error line, and nginx marks that address as failed.
     """
     seen = set()
     for route in deployment.routes:
@@ -137,7 +143,8 @@ CAUSE = Cause(
     id="wrong-address",
     layer=Layer.PROXY,
     transport=Transport.TCP,
-    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, a bind to one interface)",
+    message="the application listens on another address or address family than the proxy connects to (localhost as ::1, "
+    "a bind to one interface)",
     symptoms={Symptom.CONNECT_REFUSED: WEAK, Symptom.HOST_UNREACHABLE: WEAK, Symptom.CONNECT_TIMED_OUT: WEAK},
     needs=frozenset({"listeners"}),
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-port"}),

@@ -1,7 +1,7 @@
 """The backend expects a different Host header (or SNI) than the proxy sends.
 
-By default nginx sends `Host: $proxy_host`, the name of the target or group. A shared backend then answers 404, 421, 400 or a redirect. A CDN
-answers 403, 409 or an error page such as 1016.
+By default nginx sends `Host: $proxy_host`, the name of the target or group. A shared backend then answers 404, 421, 400 or a
+redirect. A CDN answers 403, 409 or an error page such as 1016.
 
 ## Do not confuse with
 - `tls-handshake-failed`: the server name in SNI is missing or wrong.
@@ -29,8 +29,9 @@ from why502.model.finding import LIKELY, Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
-_FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme", "x-url-scheme",
-    "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https", "x-real-proto"})  # fmt: skip
+_FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme",
+    "x-url-scheme", "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https",
+    "x-real-proto"})  # fmt: skip
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
 
 
@@ -38,8 +39,8 @@ _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http
 def not_inherited(deployment: Deployment) -> Iterator[Risk]:
     """A block sets one header for the backend, and therefore loses all headers that the enclosing blocks set.
 
-    nginx inherits `proxy_set_header` only if a block has none of its own. Host, X-Forwarded-Proto or Upgrade are then missing in this block. The
-    results are redirects to wrong names, responses from another site, or WebSockets that do not open.
+    nginx inherits `proxy_set_header` only if a block has none of its own. Host, X-Forwarded-Proto or Upgrade are then missing in
+    this block. The results are redirects to wrong names, responses from another site, or WebSockets that do not open.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
@@ -65,8 +66,8 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
 def group_as_host(deployment: Deployment) -> Iterator[Risk]:
     """The proxy sends the name of the upstream group as Host.
 
-    This is the default (`$proxy_host`). Applications that check the host answer with 400, or redirect to that name. A name with an underscore is
-    not a valid host name, and strict servers reject it.
+    This is the default (`$proxy_host`). Applications that check the host answer with 400, or redirect to that name. A name with
+    an underscore is not a valid host name, and strict servers reject it.
     """
     seen = set()
     for route in deployment.routes:
@@ -84,7 +85,8 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
 def host_twice(deployment: Deployment) -> Iterator[Risk]:
     """The Host header is set twice, and nginx sends both.
 
-    Most servers reject a request with two Host headers with 400 (RFC 9112, 3.2). The usual reason is an included file that sets it too.
+    Most servers reject a request with two Host headers with 400 (RFC 9112, 3.2). The usual reason is an included file that sets
+    it too.
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:

@@ -1,6 +1,7 @@
 """Nothing listens on the target port. The application listens on another port.
 
-The connection is refused immediately (ECONNREFUSED), as if nothing were running. nginx answers 502, HAProxy and Apache answer 503.
+The connection is refused immediately (ECONNREFUSED), as if nothing were running. nginx answers 502, HAProxy and Apache answer
+503.
 
 ## Do not confuse with
 - `backend-not-running`: no application listens anywhere.
@@ -43,7 +44,8 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start i
 
 
 def candidates(case: Case) -> tuple[Listener, ...]:
-    """Return the listeners that may be the application, the likeliest first: similar port, same address family, then the nearest port.
+    """Return the listeners that may be the application, the likeliest first: similar port, same address family,
+    then the nearest port.
 
     A process that already listened while the target still answered is another application.
     """
@@ -75,7 +77,9 @@ def _is_of_its_service(listener: Listener, case: Case) -> bool:
 
 
 def _may_speak(listener: Listener, case: Case) -> bool:
-    """Return whether the listening program may speak the proxy's protocol: PHP-FPM speaks only FastCGI, and few other programs speak it."""
+    """Return whether the listening program may speak the proxy's protocol: PHP-FPM speaks only FastCGI,
+    and few other programs speak it.
+    """
     process = case.process_of(listener)
     is_fpm = process is not None and process.name.startswith("php-fpm")
     return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
@@ -108,7 +112,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if moved := _moved(case):
         listener, old = moved
-        message = f"{case.name_of(listener)}, from the same template as {old.name}, began to listen on {listener.target} when {old.name} was stopped"
+        message = (
+            f"{case.name_of(listener)}, from the same template as {old.name}, began to listen on {listener.target} when "
+            f"{old.name} was stopped"
+        )
         yield supports(message, "systemctl show", 2 * PROOF)
         return
     if any(service.is_running is False for service in case.services):
@@ -136,7 +143,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:
-    """Return the listener that replaced the target's service, and that service: an instance of the same template that started when it stopped."""
+    """Return the listener that replaced the target's service, and that service:
+    an instance of the same template that started when it stopped.
+    """
     for service in case.services:
         template, found, _ = service.name.partition("@")
         at = service.stopped_at
@@ -196,7 +205,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def without_listener(deployment: Deployment) -> Iterator[Risk]:
     """The deployment contains an application on a different port than the one that the proxy passes to.
 
-    Nothing in the given files listens on the target, but something listens on a port that no route uses. Every request is refused: 502.
+    Nothing in the given files listens on the target, but something listens on a port that no route uses. Every request is
+    refused: 502.
     """
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}

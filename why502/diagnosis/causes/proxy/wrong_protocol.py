@@ -1,8 +1,9 @@
 """The proxy speaks a different protocol than the backend: http/https, http/fastcgi/uwsgi, http1/http2/grpc.
 
-The symptom depends on how the backend reacts to the unexpected bytes. It may close or reset the connection (502), answer with a TLS alert or an
-HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data (504). A PROXY header that only one side knows of is
-the same fault: a server that does not expect it answers 400 to the line "PROXY TCP4 …", one that requires it closes the connection.
+The symptom depends on how the backend reacts to the unexpected bytes. It may close or reset the connection (502), answer with a
+TLS alert or an HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data
+(504). A PROXY header that only one side knows of is the same fault: a server that does not expect it answers 400 to the line
+"PROXY TCP4 …", one that requires it closes the connection.
 
 ## Do not confuse with
 - `invalid-response`: the protocol is right, but the response violates it.
@@ -12,11 +13,12 @@ the same fault: a server that does not expect it answers 400 to the line "PROXY 
 - `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show which protocol the port speaks.
 
 ## Fix
-- Use `https://` in proxy_pass for a TLS port, fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC, and `http://`
-  otherwise.
+- Use `https://` in proxy_pass for a TLS port, fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC, and
+  `http://` otherwise.
 
 ## References
-- nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of HTTP)
+- nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of
+  HTTP)
 """
 
 from __future__ import annotations
@@ -111,7 +113,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _forced(case: Case) -> str:
-    """Return a message that the proxy speaks HTTP/2 without asking (HAProxy's `proto h2`) to a server that answers HTTP/1; "" otherwise."""
+    """Return a message that the proxy speaks HTTP/2 without asking (HAProxy's `proto h2`) to a server that answers HTTP/1;
+    "" otherwise.
+    """
     setting = case.route.setting(PROTOCOL) if case.route else None
     if setting is None or setting.args != ("h2",):
         return ""
@@ -148,7 +152,9 @@ _SERVERS = {  # programs that never speak HTTP on the ports that they are known 
 
 
 def _other_server(case: Case) -> str:
-    """Return a message that a known server of another protocol listens on its usual port; "" if it does not, or if the proxy does not speak HTTP."""
+    """Return a message that a known server of another protocol listens on its usual port; "" if it does not,
+    or if the proxy does not speak HTTP.
+    """
     if case.target is None or case.protocol not in ("http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"):
         return ""
     for listener in case.listeners or ():
@@ -161,7 +167,9 @@ def _other_server(case: Case) -> str:
 
 
 def _pool(case: Case) -> PhpPool | None:
-    """Return the running PHP-FPM pool that listens on a target to which the proxy does not speak FastCGI; None if there is none."""
+    """Return the running PHP-FPM pool that listens on a target to which the proxy does not speak FastCGI;
+    None if there is none.
+    """
     pool = case.pool
     if pool is None or pool.master_pid is None or case.protocol in ("fastcgi", "", "tcp"):
         return None
@@ -184,7 +192,9 @@ def _told(case: Case) -> tuple[str, Event] | None:
 
 
 def _said(case: Case) -> tuple[str, Event] | None:
-    """Return the protocol that the application last reported when it began to listen on the target; None if it named no scheme."""
+    """Return the protocol that the application last reported when it began to listen on the target;
+    None if it named no scheme.
+    """
     events = [event for event in case.events(Symptom.LISTENS_ON) if event.target == case.target]
     last = max(events, key=lambda event: event.ended_at.timestamp() if event.ended_at else 0.0, default=None)
     schemes = {scheme.lower() for scheme in _SCHEME.findall(last.message)} if last else set()
@@ -197,7 +207,9 @@ _SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
 
 
 def _wants_proxy_header(case: Case) -> str:
-    """Return a message that a gateway on this machine requires a PROXY header on the target, which the proxy never sends; "" otherwise."""
+    """Return a message that a gateway on this machine requires a PROXY header on the target, which the proxy never sends;
+    "" otherwise.
+    """
     target, route = case.target, case.route
     if target is None or target.is_unix or not case.is_local or route is None or route.proxy != "nginx":
         return ""
@@ -272,14 +284,18 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 
 _BOTH_SIDES = (
-    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, Hitch `write-proxy-v2`"
+    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, "
+    "Hitch `write-proxy-v2`"
     " in front; nginx `listen … proxy_protocol`, HAProxy `bind … accept-proxy`, Varnish `-a …,PROXY` behind."
 )
 _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
 
 
 def _to_fastcgi(case: Case) -> Iterator[Remedy]:
-    """Return the FastCGI remedies. FastCGI needs the script: the requested file under `root`, or index.php for all. Without `root` it is unknown."""
+    """Return the FastCGI remedies.
+
+    FastCGI needs the script: the requested file under `root`, or index.php for all. Without `root` it is unknown.
+    """
     message = f"use fastcgi_pass for {case.target}"
     root = case.route.setting("root") if case.route else None
     if case.route is None or root is None or case.route.setting("alias"):
@@ -300,7 +316,8 @@ _PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm
 def tls_port(deployment: Deployment) -> Iterator[Risk]:
     """The scheme of a target does not match its port.
 
-    A group server without a port uses port 80 even with `https://`. The TLS handshake then reaches a plain HTTP server, and every request gets
+    A group server without a port uses port 80 even with `https://`. The TLS handshake then reaches a plain HTTP server, and every
+    request gets
     502. HTTP to port 443 gets 400.
     """
     seen = set()

@@ -1,7 +1,8 @@
 """Every server of the group is marked as failed or down, so none was available.
 
-nginx answers 502 immediately ("no live upstreams"). Each server is marked as failed for fail_timeout (10 s by default) after max_fails failures
-(1 by default). A group with a single address never gets into this state, except by `down` or max_conns. HAProxy and Apache answer 503.
+nginx answers 502 immediately ("no live upstreams"). Each server is marked as failed for fail_timeout (10 s by default) after
+max_fails failures (1 by default). A group with a single address never gets into this state, except by `down` or max_conns.
+HAProxy and Apache answer 503.
 
 ## Do not confuse with
 - the causes of the members' own failures: they are reported next to this one, and fixing them fixes this one.
@@ -11,8 +12,8 @@ nginx answers 502 immediately ("no live upstreams"). Each server is marked as fa
 - The log lines just before show which member failed and how. `upstream server temporarily disabled` is logged at level warn.
 
 ## Fix
-- Fix the members. If short bursts of failures disable all of them together, use a larger max_fails, a shorter fail_timeout, or max_fails=0 for
-  the last one.
+- Fix the members. If short bursts of failures disable all of them together, use a larger max_fails, a shorter fail_timeout, or
+  max_fails=0 for the last one.
 
 ## References
 - nginx: src/http/ngx_http_upstream_round_robin.c, ngx_http_upstream_get_peer
@@ -120,8 +121,8 @@ def empties_group(deployment: Deployment) -> Iterator[Risk]:
 def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
     """Error responses of the application count as failures of its servers.
 
-    http_500 and similar values in proxy_next_upstream cause this. A few requests to one URL with a bug mark every server as failed, and all other
-    requests get `no live upstreams`. http_429 has the same effect for one client over its limit.
+    http_500 and similar values in proxy_next_upstream cause this. A few requests to one URL with a bug mark every server as
+    failed, and all other requests get `no live upstreams`. http_429 has the same effect for one client over its limit.
     """
     seen = set()
     for route in deployment.routes:
@@ -172,8 +173,8 @@ def retry_alone(deployment: Deployment) -> Iterator[Risk]:
 def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
     """Requests that change data are sent again after a failure.
 
-    With `non_idempotent` nginx repeats a POST on the next server although the first one may have executed it. Orders are placed twice, and a
-    request that crashes the application crashes it on every server.
+    With `non_idempotent` nginx repeats a POST on the next server although the first one may have executed it. Orders are placed
+    twice, and a request that crashes the application crashes it on every server.
     """
     seen = set()
     for route in deployment.routes:

@@ -7,8 +7,8 @@ Requests between an exit and the next start are refused. Requests that are runni
 - `backend-crashed`: it died only once.
 
 ## Confirm
-- Run `systemctl show -p NRestarts,Result UNIT` twice: the number grows. `supervisorctl status` shows BACKOFF or FATAL. pm2's restart counter
-  grows.
+- Run `systemctl show -p NRestarts,Result UNIT` twice: the number grows. `supervisorctl status` shows BACKOFF or FATAL. pm2's
+  restart counter grows.
 
 ## Fix
 - Read the last lines of its log for the reason. Stop the loop first (`systemctl stop UNIT`).
@@ -66,7 +66,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _ends_again(case: Case) -> Evidence | None:
-    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed; "" otherwise.
+    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed;
+    "" otherwise.
 
     A server that exits after a number of requests (`--limit-max-requests`) also refuses connections until it is started again.
     """
@@ -94,7 +95,9 @@ def _outside(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: start a unit that systemd gave up restarting although it had worked, with a pause between restarts and no limit."""
+    """Return the remedies: start a unit that systemd gave up restarting although it had worked,
+    with a pause between restarts and no limit.
+    """
     served = case.traffic.last_success if case.traffic else None
     for service in case.services:
         has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))

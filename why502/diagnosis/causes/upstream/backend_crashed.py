@@ -8,7 +8,8 @@ The connection is closed or reset in the middle of a request (502). Later reques
 - `backend-not-running`: it was not running in the first place.
 
 ## Confirm
-- `journalctl -u UNIT` shows "Main process exited, code=killed, status=11/SEGV". See also `journalctl -k -g segfault` and `coredumpctl`.
+- `journalctl -u UNIT` shows "Main process exited, code=killed, status=11/SEGV". See also `journalctl -k -g segfault` and
+  `coredumpctl`.
 
 ## Fix
 - Keep the stack trace, and report or fix the bug. Let the service manager restart the process (Restart=on-failure).
@@ -47,7 +48,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     hosted, killed = case.hosted_break, case.tally(Symptom.PROXY_WORKER_DIED)
     if hosted is not None and killed is not None:
-        message = f"{hosted.count} requests to a daemon that Apache runs broke off, and {killed.count} of its processes were killed by a signal"
+        message = (
+            f"{hosted.count} requests to a daemon that Apache runs broke off, and {killed.count} of its processes were killed "
+            "by a signal"
+        )
         yield supports(f"{message}: {killed.samples[0].text[:200]}" if killed.samples else message, killed.source, PROOF)
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)

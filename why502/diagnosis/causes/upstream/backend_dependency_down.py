@@ -1,7 +1,7 @@
 """A dependency of the application refuses connections or fails: its database, cache, queue or another service.
 
-The application runs and accepts requests. It answers with its own error (500, 503), or waits for a connection to the dependency until the proxy
-gives up. Restarting the application does not help.
+The application runs and accepts requests. It answers with its own error (500, 503), or waits for a connection to the dependency
+until the proxy gives up. Restarting the application does not help.
 
 ## Do not confuse with
 - `backend-dependency-slow`: the dependency runs but answers late.
@@ -80,7 +80,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _gone(case: Case) -> list[Dependency]:
-    """Return the dependency that its environment variables name but nothing serves, if it is known to have failed; unused settings do not count."""
+    """Return the dependency that its environment variables name but nothing serves, if it is known to have failed;
+    unused settings do not count.
+    """
     return [
         x
         for x in case.dependencies
@@ -89,7 +91,9 @@ def _gone(case: Case) -> list[Dependency]:
 
 
 def _ended(case: Case) -> list[Dependency]:
-    """Return the dependency that stopped or moved just before requests began to fail with an application error that names no dependency."""
+    """Return the dependency that stopped or moved just before requests began to fail with an application error
+    that names no dependency.
+    """
     if not case.tally(*ERRORS, *LATE):
         return []
     return [x for x in case.dependencies if not x.named_by and x.is_heard is False and _went(case, x) and (x.unit or x.elsewhere)]
@@ -119,7 +123,9 @@ def _silent(case: Case) -> list[Dependency]:
 
 
 def _deaf(case: Case) -> list[Dependency]:
-    """Return the peer that does not acknowledge what the application sends while requests wait: network, firewall or dead host."""
+    """Return the peer that does not acknowledge what the application sends while requests wait: network,
+    firewall or dead host.
+    """
     return [x for x in case.dependencies if x.unacknowledged] if is_late(case) else []
 
 
@@ -146,7 +152,10 @@ def tell(case: Case) -> str:
     for peer in _ended(case):
         return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
     for peer in _stopped(case):
-        return f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) is stopped"
+        return (
+            f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) "
+            "is stopped"
+        )
     for peer in _deaf(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not acknowledge data"
     for peer in _silent(case):

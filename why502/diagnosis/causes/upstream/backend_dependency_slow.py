@@ -1,7 +1,7 @@
 """The application waits for a dependency: a database, a lock or another service.
 
-Its workers hold requests but use no CPU: each waits for an answer from the same peer. Requests that need that peer time out. Once every
-worker waits, all requests do.
+Its workers hold requests but use no CPU: each waits for an answer from the same peer. Requests that need that peer time out. Once
+every worker waits, all requests do.
 
 ## Do not confuse with
 - `backend-dependency-down`: the dependency does not answer at all.
@@ -73,7 +73,9 @@ def _waited(case: Case) -> Dependency | None:
 
 
 def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
-    """Return whether the peer is a gateway that leads back to the target: the application calls itself and waits for its own workers."""
+    """Return whether the peer is a gateway that leads back to the target: the application calls itself and waits
+    for its own workers.
+    """
     return any(
         peer.pid is not None
         and peer.pid in (proxy.pid, *(worker.pid for worker in proxy.workers))

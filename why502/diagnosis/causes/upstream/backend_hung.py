@@ -1,14 +1,15 @@
 """The backend accepts connections but never answers: stuck, deadlocked, or stopped by a signal.
 
-The kernel completes connections even if the process does nothing, as long as its accept queue has room. The connection is established, and only
-the read timeout ends the wait (504).
+The kernel completes connections even if the process does nothing, as long as its accept queue has room. The connection is
+established, and only the read timeout ends the wait (504).
 
 ## Do not confuse with
 - `backend-too-slow`: it does answer, but late; other requests succeed.
 - `workers-exhausted`: the workers are busy, but one becomes free now and then.
 
 ## Confirm
-- In `ps -o pid,stat,wchan:20 -p PID`, T means stopped and D means waiting for a device. `py-spy dump`, `jstack` or `gdb -p` shows where it hangs.
+- In `ps -o pid,stat,wchan:20 -p PID`, T means stopped and D means waiting for a device. `py-spy dump`, `jstack` or `gdb -p` shows
+  where it hangs.
 
 ## Fix
 - If it is stopped, run `kill -CONT PID`. Otherwise save a stack dump and restart it.
@@ -82,7 +83,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def stuck_then(case: Case) -> str:
-    """Return a message that the same process now answers quickly a request that timed out; "" if it does not, or if that proves nothing."""
+    """Return a message that the same process now answers quickly a request that timed out; "" if it does not,
+    or if that proves nothing.
+    """
     tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
     if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
         return ""  # no visitor's request did
@@ -94,7 +97,10 @@ def stuck_then(case: Case) -> str:
     is_same = bool(began) and all(at is not None and at < first for at in began)
     if took is None or not took <= AT_ONCE * limit < math.inf or not is_same:
         return ""
-    return f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck for a while"
+    return (
+        f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck "
+        "for a while"
+    )
 
 
 def _answers_nothing(case: Case) -> bool:
@@ -108,14 +114,17 @@ def _answers_nothing(case: Case) -> bool:
 def held_there(case: Case) -> str:
     """Return a message that the kernel of another host still works for a process that does nothing; "" otherwise.
 
-    The kernel acknowledges that the proxy closed its connections (FIN-WAIT-2: packets pass in both directions), but the process closes none and
-    accepts no new connection.
+    The kernel acknowledges that the proxy closed its connections (FIN-WAIT-2: packets pass in both directions), but the process
+    closes none and accepts no new connection.
     """
     kernel = case.here.kernel
     held = (kernel.of(case.target, kernel.connections, "FIN_WAIT2") or 0) if kernel else 0
     if case.is_local or not held or not case.seen(Symptom.CONNECT_TIMED_OUT) or not _answers_nothing(case):
         return ""
-    return f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts no new ones"
+    return (
+        f"the kernel acknowledges {held} connections that the proxy abandoned, but the process closes none and accepts "
+        "no new ones"
+    )
 
 
 def holds_all(case: Case) -> str:

@@ -1,7 +1,7 @@
 """The application for the target is not running: there is no process, or its service is stopped.
 
-A connection to a port without a listener is refused immediately (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache answer 503. A unix
-socket file that no process holds open any more also refuses connections.
+A connection to a port without a listener is refused immediately (ECONNREFUSED), so the 502 takes no time. HAProxy and Apache
+answer 503. A unix socket file that no process holds open any more also refuses connections.
 
 ## Do not confuse with
 - `wrong-port`: the application listens, but on another port.
@@ -139,7 +139,10 @@ def tell(case: Case) -> str:
     for listener in case.listeners or ():
         process = case.process_of(listener)
         if process and process.started_at and first and process.started_at > first and not case.probe(Symptom.CONNECT_REFUSED):
-            return f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid {process.pid}) began"
+            return (
+                f"nothing listened on {case.target} until {process.started_at:%H:%M:%S}Z, when {process.name} (pid "
+                f"{process.pid}) began"
+            )
     return ""
 
 

@@ -1,17 +1,19 @@
 """The kernel killed the backend process because memory or its cgroup limit was exhausted.
 
-The application gets SIGKILL and cannot log anything. The connection is reset or closed (502). Later connections are refused until it is started
-again. On cgroup v1 systemd reports only "status=9/KILL"; only the kernel log gives the reason.
+The application gets SIGKILL and cannot log anything. The connection is reset or closed (502). Later connections are refused until
+it is started again. On cgroup v1 systemd reports only "status=9/KILL"; only the kernel log gives the reason.
 
 ## Do not confuse with
 - `backend-crashed`: it died from another signal, or exited on its own.
 - `memory-pressure`: no process was killed, but everything is slow.
 
 ## Confirm
-- `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events` of its cgroup.
+- `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events`
+  of its cgroup.
 
 ## Fix
-- Find out what uses the memory. Then raise MemoryMax= or the container's limit to what the application needs, or run fewer workers.
+- Find out what uses the memory. Then raise MemoryMax= or the container's limit to what the application needs, or run fewer
+  workers.
 
 ## References
 - https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
@@ -56,7 +58,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: start the service again; if it exceeded its unit's limit and the machine has twice that free, raise the limit."""
+    """Return the remedies: start the service again; if it exceeded its unit's limit and the machine has twice that free,
+    raise the limit.
+    """
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
     for service in case.services:
         yield from revive(service, is_failure=True)
@@ -65,7 +69,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if service.oom_killed and limit and free >= 2 * limit:
             begin = (start(service),) if service.is_running is False else ()
             if steps := put(service, "memory", f"{name}={2 * limit}"):
-                message = f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB are free)"
+                message = (
+                    f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB "
+                    "are free)"
+                )
                 yield Remedy(message=message, steps=(*steps, *begin))
         yield Remedy(message="find out what uses the memory: it will be killed again")
 

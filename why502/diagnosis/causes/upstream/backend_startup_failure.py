@@ -7,7 +7,8 @@ Nothing listens, so connections are refused (502), or the unix socket is never c
 - `backend-crashed`: it ran and then died.
 
 ## Confirm
-- `systemctl status UNIT` and `journalctl -u UNIT -n 50` show its last messages. 203/EXEC, 200/CHDIR and 217/USER are systemd's own codes.
+- `systemctl status UNIT` and `journalctl -u UNIT -n 50` show its last messages. 203/EXEC, 200/CHDIR and 217/USER are systemd's
+  own codes.
 
 ## Fix
 - Fix what its last messages name: install the module, set the variable or correct the file. Then start it.
@@ -82,7 +83,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _rejected(case: Case) -> tuple[str, str, str] | None:
-    """Return the product, the error and its place if the gateway that should listen on the target fails its own test; None otherwise."""
+    """Return the product, the error and its place if the gateway that should listen on the target fails its own test;
+    None otherwise.
+    """
     gateway = case.missing_gateway
     if gateway is None or gateway.test is not ConfigTest.FAILED or not gateway.problems:
         return None
@@ -90,7 +93,9 @@ def _rejected(case: Case) -> tuple[str, str, str] | None:
 
 
 def _refused(case: Case) -> tuple[str, str, str] | None:
-    """Return the product of the gateway that should listen on the target, its error at the start (preferably about its configuration) and the place; None if unknown."""
+    """Return the product of the gateway that should listen on the target, its error at the start (preferably about its
+    configuration) and the place; None if unknown.
+    """
     gateway = case.missing_gateway
     told = [
         tally
@@ -103,7 +108,8 @@ def _refused(case: Case) -> tuple[str, str, str] | None:
 
 
 def _served_since(case: Case, event: Event) -> bool:
-    """Return whether the target answered after the reported start failure: then it did start, and the message is about a later exit.
+    """Return whether the target answered after the reported start failure: then it did start,
+    and the message is about a later exit.
 
     gunicorn reports a worker that failed to boot whenever one exits with status 3.
     """
@@ -144,7 +150,9 @@ def _is_of_now(case: Case, event: Event) -> bool:
 
 
 def _has_served(case: Case, service: Service) -> bool:
-    """Return whether one of its targets answered, or held a connection that broke, during the service's last run: then it did start."""
+    """Return whether one of its targets answered, or held a connection that broke, during the service's last run:
+    then it did start.
+    """
     broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
     success = case.traffic.last_success if case.traffic else None
     served = max((at for at in (success, *broken) if at is not None), default=None)

@@ -1,7 +1,7 @@
 """The backend answers, but only after the proxy's read timeout.
 
-nginx answers 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502, HAProxy 504 with
-sH. The timer starts at the end of the request. Partial headers do not restart it.
+nginx answers 504 after proxy_read_timeout (60 s by default) "while reading response header from upstream". Apache answers 502,
+HAProxy 504 with sH. The timer starts at the end of the request. Partial headers do not restart it.
 
 ## Do not confuse with
 - `proxy-timeout-too-short`: the application legitimately needs that long, and finishes.
@@ -10,11 +10,12 @@ sH. The timer starts at the end of the request. Partial headers do not restart i
 - `worker-timeout`: the application server kills its own worker first (502).
 
 ## Confirm
-- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` measures the request directly at the backend.
+- `curl -o /dev/null -w '%{time_starttransfer}' --max-time 300 -H 'Host: NAME' http://TARGET/PATH` measures the request directly
+  at the backend.
 
 ## Fix
-- Find out what the request waits for (database, another service, disk). Raise the timeout of that route only if the work legitimately takes that
-  long. Otherwise answer immediately and do the work in the background.
+- Find out what the request waits for (database, another service, disk). Raise the timeout of that route only if the work
+  legitimately takes that long. Otherwise answer immediately and do the work in the background.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_next (a timeout is 504)
@@ -76,7 +77,10 @@ def tell(case: Case) -> str:
         return ""
     limit_s = case.route.read_limit_s if case.route else math.inf
     limit = f" within the {limit_s:g} s that the proxy waits" if limit_s < math.inf else " in time"
-    return f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests were answered"
+    return (
+        f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests "
+        "were answered"
+    )
 
 
 CAUSE = Cause(

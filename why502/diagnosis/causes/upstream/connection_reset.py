@@ -1,7 +1,7 @@
 """The backend reset the connection in the middle of a request.
 
-nginx logs "recv() failed (104: Connection reset by peer)" and answers 502. The backend closed a socket that still had unread bytes, or died. A
-broken pipe while sending the request means the same, a moment earlier.
+nginx logs "recv() failed (104: Connection reset by peer)" and answers 502. The backend closed a socket that still had unread
+bytes, or died. A broken pipe while sending the request means the same, a moment earlier.
 
 ## Do not confuse with
 - `php-fpm-crashed`, `backend-crashed`, `backend-oom-killed`, `worker-timeout`: the known reason for the reset.

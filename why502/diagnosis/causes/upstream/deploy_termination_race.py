@@ -10,8 +10,8 @@ Requests fail only within seconds of a stop or start of the backend.
 - Compare the times of the failures with `journalctl -u UNIT` (Stopping, Started).
 
 ## Fix
-- Stop gracefully: close the listener last and finish running requests (TimeoutStopSec=, KillSignal=). Or use socket activation, or two instances
-  in one group. In Kubernetes use a preStop sleep and a readiness probe.
+- Stop gracefully: close the listener last and finish running requests (TimeoutStopSec=, KillSignal=). Or use socket activation,
+  or two instances in one group. In Kubernetes use a preStop sleep and a readiness probe.
 
 ## References
 - https://www.freedesktop.org/software/systemd/man/systemd.kill.html
@@ -139,7 +139,8 @@ def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
 def _unasked(case: Case, first: datetime, last: datetime) -> int:
     """Return how often its manager restarted it automatically while requests failed, if at least twice; else 0.
 
-    systemd logs "Scheduled restart job" for an automatic restart, also after a clean exit, but never when a person restarts the unit.
+    systemd logs "Scheduled restart job" for an automatic restart, also after a clean exit, but never when a person restarts the
+    unit.
     """
     again = [
         event
@@ -158,7 +159,9 @@ def _was_told(end: Event, stops: list[Event]) -> bool:
 
 
 def _errs_now(case: Case, last: datetime) -> str:
-    """Return a message that a request was answered with an error of the application alone since the gap was over; "" where none was."""
+    """Return a message that a request was answered with an error of the application alone since the gap was over;
+    "" where none was.
+    """
     places = {route.at for route in case.routes if route.at is not None}
     for path in case.here.logs.paths if case.here.logs else ():
         is_served = path.last_served is not None and path.last_served > last + SECOND
@@ -171,12 +174,17 @@ def _errs_now(case: Case, last: datetime) -> str:
             and not is_served
             and path.refused_since >= FEW
         ):
-            return f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an error since"
+            return (
+                f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an "
+                "error since"
+            )
     return ""
 
 
 def _fails_otherwise(case: Case) -> Tally | None:
-    """Return the failures that a stop or start cannot cause, if they continue after those that it can cause; None if there are none."""
+    """Return the failures that a stop or start cannot cause, if they continue after those that it can cause;
+    None if there are none.
+    """
     own = [tally for tally in case.failures if tally.symptom in OF_RESTARTS]
     others = [
         tally for tally in case.failures if tally.symptom not in OF_RESTARTS and tally.symptom is not Symptom.GATEWAY_STATUS
@@ -187,7 +195,8 @@ def _fails_otherwise(case: Case) -> Tally | None:
 
 
 def _slack(stop: Event, orders: list[Event]) -> timedelta:
-    """Return how long before the logged stop a failure can belong to it: zero if the event marks the beginning; an event at its end is later.
+    """Return how long before the logged stop a failure can belong to it: zero if the event marks the beginning;
+    an event at its end is later.
 
     If its manager logs when the stop was requested, no such allowance is needed.
     """
@@ -211,7 +220,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
     """A reload aborts requests that take longer than a few seconds.
 
-    worker_shutdown_timeout ends old workers and the requests they handle: downloads, WebSockets, slow responses (status 000 in the log).
+    worker_shutdown_timeout ends old workers and the requests they handle: downloads, WebSockets, slow responses (status 000 in
+    the log).
     """
     for directive in deployment.levels[0].own("worker_shutdown_timeout"):
         seconds = units.time(directive.args[0]) if directive.args else None
@@ -226,7 +236,8 @@ def shutdown_cuts(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="deploy-termination-race",
     layer=Layer.UPSTREAM,
-    message="during a deployment the backend stops before the gateway stops sending requests to it, or is announced before it can serve",
+    message="during a deployment the backend stops before the gateway stops sending requests to it, "
+    "or is announced before it can serve",
     headline="requests failed while {target} was being restarted",
     symptoms={
         Symptom.STALE_ENDPOINT: 0.5,

@@ -1,8 +1,8 @@
 r"""The backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers.
 
-nginx answers 502 for an invalid header. It forwards a response without a status line as HTTP/0.9 and logs the status 009. Since 1.23.0 it rejects
-contradictory framing headers (two Content-Length, or Content-Length with Transfer-Encoding). HAProxy answers 502 and logs PH. Apache answers 502,
-or 200 for HTTP/0.9.
+nginx answers 502 for an invalid header. It forwards a response without a status line as HTTP/0.9 and logs the status 009. Since
+1.23.0 it rejects contradictory framing headers (two Content-Length, or Content-Length with Transfer-Encoding). HAProxy answers
+502 and logs PH. Apache answers 502, or 200 for HTTP/0.9.
 
 ## Do not confuse with
 - `wrong-protocol`: the port speaks another protocol.
@@ -41,7 +41,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
-    message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, duplicate framing headers",
+    message="the backend's response is not valid HTTP (FastCGI, uwsgi, gRPC): bad status line, bad header, "
+    "duplicate framing headers",
     headline="{target} sends an invalid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     examine=examine,

@@ -1,18 +1,20 @@
 """The backend closes idle keepalive connections sooner than the proxy stops reusing them.
 
-The proxy sends a request on a connection that the backend closes at the same moment. The connection is closed or reset a few milliseconds after
-the request. This is rare and affects any URL. nginx retries GET automatically, so the client sees no error. POST, PATCH and LOCK fail with 502.
+The proxy sends a request on a connection that the backend closes at the same moment. The connection is closed or reset a few
+milliseconds after the request. This is rare and affects any URL. nginx retries GET automatically, so the client sees no error.
+POST, PATCH and LOCK fail with 502.
 
 ## Do not confuse with
 - `premature-close`, `connection-reset`: happen on new connections too, or always for the same URL.
 - `deploy-termination-race`: happens only around restarts.
 
 ## Confirm
-- Look for `keepalive` in the upstream block (the default since nginx 1.29.7). Compare the backend's idle timeout: Node.js 5 s, gunicorn 2 s,
-  uvicorn 5 s, Apache 5 s.
+- Look for `keepalive` in the upstream block (the default since nginx 1.29.7). Compare the backend's idle timeout: Node.js 5 s,
+  gunicorn 2 s, uvicorn 5 s, Apache 5 s.
 
 ## Fix
-- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or shorten the proxy's.
+- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or shorten
+  the proxy's.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
@@ -91,8 +93,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
     """A group keeps idle connections for the default time, which may be longer than the backend keeps them.
 
-    nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s). A request sent at
-    that moment gets 502 (`upstream prematurely closed connection`), and nginx does not retry a POST.
+    nginx reuses them for 60 s. Many application servers close them sooner (Node.js and uvicorn after 5 s, gunicorn after 2 s). A
+    request sent at that moment gets 502 (`upstream prematurely closed connection`), and nginx does not retry a POST.
     """
     speaking = {route.upstream for route in deployment.routes if route.protocol in ("http", "https")}
     for group in deployment.upstreams:
@@ -110,8 +112,8 @@ def no_idle_time(deployment: Deployment) -> Iterator[Risk]:
 def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
     """nginx is behind a load balancer and closes idle connections sooner than load balancers do.
 
-    `real_ip_header` shows that there is one. AWS balancers keep connections for 60 s, Google's for 600 s. A request sent while nginx closes the
-    connection gets 502 from the balancer, and nginx does not log it.
+    `real_ip_header` shows that there is one. AWS balancers keep connections for 60 s, Google's for 600 s. A request sent while
+    nginx closes the connection gets 502 from the balancer, and nginx does not log it.
     """
     seen = set()
     for route in deployment.routes:

@@ -1,8 +1,8 @@
 """The backend's accept queue is full, and the kernel drops or refuses new connections.
 
-A listening socket queues at most min(backlog, net.core.somaxconn) + 1 connections. Above that the kernel drops a TCP SYN (nginx: connect
-timeout, 504), and connect() to a unix socket fails with EAGAIN (nginx: "(11: Resource temporarily unavailable)", 502 immediately). The queue is
-full because the application does not accept connections: all workers are busy, or the process hangs.
+A listening socket queues at most min(backlog, net.core.somaxconn) + 1 connections. Above that the kernel drops a TCP SYN (nginx:
+connect timeout, 504), and connect() to a unix socket fails with EAGAIN (nginx: "(11: Resource temporarily unavailable)", 502
+immediately). The queue is full because the application does not accept connections: all workers are busy, or the process hangs.
 
 ## Do not confuse with
 - `connect-timeout`: the queue is empty; a firewall drops the SYN.

@@ -1,7 +1,7 @@
 """A PHP-FPM child was killed by a signal.
 
-PHP-FPM logs "child N exited on signal 11 (SIGSEGV)". nginx sees a connection reset (502), and the master starts another child. The reason is a
-bug in PHP or an extension, a full opcache, or a stack overflow in a recursive script.
+PHP-FPM logs "child N exited on signal 11 (SIGSEGV)". nginx sees a connection reset (502), and the master starts another child.
+The reason is a bug in PHP or an extension, a full opcache, or a stack overflow in a recursive script.
 
 ## Do not confuse with
 - `worker-timeout`: request_terminate_timeout ends it with SIGTERM.

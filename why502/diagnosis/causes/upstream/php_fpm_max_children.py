@@ -1,8 +1,8 @@
 """The PHP-FPM pool reached pm.max_children.
 
-All children are busy. Further requests wait in the listen queue until nginx gives up (504). If the queue is full too, a unix socket returns
-EAGAIN (502). PHP-FPM logs it once with pm = dynamic or ondemand, and not at all with pm = static. In that state the status page on the pool's own
-socket hangs.
+All children are busy. Further requests wait in the listen queue until nginx gives up (504). If the queue is full too, a unix
+socket returns EAGAIN (502). PHP-FPM logs it once with pm = dynamic or ondemand, and not at all with pm = static. In that state
+the status page on the pool's own socket hangs.
 
 ## Do not confuse with
 - `listen-backlog-overflow`: the queue overflows for another reason.
@@ -12,8 +12,9 @@ socket hangs.
 - The pool's log shows "server reached pm.max_children setting". `ss -lx` shows Recv-Q above 0 on its socket.
 
 ## Fix
-- Find the slow script first (slowlog, request_slowlog_timeout). Then set pm.max_children according to memory (free memory / memory of one child),
-  and adjust pm.start_servers, pm.min_spare_servers and pm.max_spare_servers. Run `php-fpm -t` before the reload.
+- Find the slow script first (slowlog, request_slowlog_timeout). Then set pm.max_children according to memory (free memory /
+  memory of one child), and adjust pm.start_servers, pm.min_spare_servers and pm.max_spare_servers. Run `php-fpm -t` before the
+  reload.
 
 ## References
 - https://www.php.net/manual/en/install.fpm.configuration.php (pm.max_children)

@@ -1,7 +1,7 @@
 """The backend closed the connection before it sent a complete response header.
 
-nginx answers 502 and logs "upstream prematurely closed connection while reading response header from upstream". The request ended inside the
-application: a crash, a limit of the application server, an exception, or a port that speaks another protocol.
+nginx answers 502 and logs "upstream prematurely closed connection while reading response header from upstream". The request ended
+inside the application: a crash, a limit of the application server, an exception, or a port that speaks another protocol.
 
 ## Do not confuse with
 - `worker-timeout`, `backend-crashed`, `backend-oom-killed`: the known reason for the close.

@@ -1,7 +1,7 @@
 """The request header exceeds the backend's own limit (uWSGI buffer-size, Node.js, Tomcat, gunicorn).
 
-The backend closes the connection without a response (the proxy answers 502, "connection reset"), or answers 400 or 431. uWSGI logs "invalid
-request block size: 4437 (max 4096)...skip".
+The backend closes the connection without a response (the proxy answers 502, "connection reset"), or answers 400 or 431. uWSGI
+logs "invalid request block size: 4437 (max 4096)...skip".
 
 ## Do not confuse with
 - `request-too-large`: the proxy itself rejects the request (400, 414, 494).
@@ -11,8 +11,8 @@ request block size: 4437 (max 4096)...skip".
 - The same request with fewer cookies succeeds.
 
 ## Fix
-- Raise the limit: uWSGI buffer-size, Node.js --max-http-header-size, gunicorn limit_request_field_size, Tomcat maxHttpHeaderSize. Or use smaller
-  cookies.
+- Raise the limit: uWSGI buffer-size, Node.js --max-http-header-size, gunicorn limit_request_field_size, Tomcat maxHttpHeaderSize.
+  Or use smaller cookies.
 
 ## References
 - https://uwsgi-docs.readthedocs.io/en/latest/ThingsToKnow.html

@@ -1,7 +1,7 @@
 """The backend closed the connection in the middle of a response body.
 
-The status was already sent, so the access log shows 200 with too few bytes, and the client gets a truncated response. nginx logs "upstream
-prematurely closed connection while reading upstream". FastCGI without keepalive causes no error line at all.
+The status was already sent, so the access log shows 200 with too few bytes, and the client gets a truncated response. nginx logs
+"upstream prematurely closed connection while reading upstream". FastCGI without keepalive causes no error line at all.
 
 ## Do not confuse with
 - `proxy-temp-unwritable`, `disk-full`, `proxy-temp-file-limit`: the proxy itself truncated the response.

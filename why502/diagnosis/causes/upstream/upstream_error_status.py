@@ -1,7 +1,7 @@
 """The backend itself returned this 5xx status; the proxy only passed it on.
 
-The access log shows `$upstream_status` equal to `$status` and a header time, and the error log is silent. Look one hop further: often a second
-proxy is behind this one.
+The access log shows `$upstream_status` equal to `$status` and a header time, and the error log is silent. Look one hop further:
+often a second proxy is behind this one.
 
 ## Do not confuse with
 - every other cause: there the proxy itself returns the status and logs an error.
@@ -56,7 +56,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _since_the_gap(case: Case) -> list[Tally]:
-    """Return the failures except those of a restart that had finished before several others began: the others have a different reason."""
+    """Return the failures except those of a restart that had finished before several others began:
+    the others have a different reason.
+    """
     gap = [tally for tally in case.failures if tally.symptom in GAP]
     rest = [tally for tally in case.failures if tally.symptom not in GAP]
     over = max((tally.last for tally in gap if tally.last), default=None)
@@ -78,7 +80,8 @@ def _telling_log(case: Case) -> str:
 
 
 def _silent_httpd(case: Case) -> str:
-    """Return the error log of the httpd whose balancer returned the status, if it was read; "" if there is none, or if several are involved.
+    """Return the error log of the httpd whose balancer returned the status, if it was read; "" if there is none,
+    or if several are involved.
 
     mod_proxy logs each status that it generates itself at level error (AH00957, AH01102, AH01114, AH01167).
     """
@@ -103,7 +106,10 @@ def tell(case: Case) -> str:
     statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
     said = "/".join(str(status) for status in statuses)
     if said and (inner := case.inner_gateway):
-        return f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or in its log"
+        return (
+            f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or "
+            "in its log"
+        )
     where = f" on {case.target}" if case.target is not None else ""
     return f"the application{where} itself answers {said}; the proxy only passes it on" if said else ""
 

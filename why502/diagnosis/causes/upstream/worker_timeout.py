@@ -1,8 +1,8 @@
 """The application server killed its own worker for taking too long.
 
-Typical limits: gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout. The worker gets SIGKILL or SIGABRT
-in the middle of the request, and the proxy sees the connection closed or reset. The client gets 502 after a constant time that is not a timeout
-of the proxy.
+Typical limits: gunicorn `--timeout` (30 s), uWSGI harakiri, PHP-FPM request_terminate_timeout, unicorn timeout. The worker gets
+SIGKILL or SIGABRT in the middle of the request, and the proxy sees the connection closed or reset. The client gets 502 after a
+constant time that is not a timeout of the proxy.
 
 ## Do not confuse with
 - `backend-too-slow`: the proxy gave up first (504).
@@ -72,14 +72,18 @@ def killed_first(deployment: Deployment) -> Iterator[Risk]:
             for backend in behind(deployment, peer.target):
                 if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
                     seen.add(backend.name)
-                    message = f"the proxy waits {route.read_timeout_s:g} s, but {backend.name} kills its worker after {backend.timeout_s:g} s"
+                    message = (
+                        f"the proxy waits {route.read_timeout_s:g} s, but {backend.name} kills its worker after "
+                        f"{backend.timeout_s:g} s"
+                    )
                     yield risk(f"{message} ({backend.timeout_at})", setting.at, "raise that one too")
 
 
 CAUSE = Cause(
     id="worker-timeout",
     layer=Layer.UPSTREAM,
-    message="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, php-fpm request_terminate_timeout)",
+    message="the application server killed its own worker for taking too long (gunicorn, uWSGI harakiri, "
+    "php-fpm request_terminate_timeout)",
     headline="the application server behind {target} kills workers that take too long",
     symptoms={Symptom.WORKER_TIMED_OUT: LIKELY, Symptom.CLOSED_BEFORE_HEADER: 0.5, Symptom.RESET_BEFORE_HEADER: 0.5},
     needs=frozenset({"events"}),

@@ -1,7 +1,7 @@
 """All workers of the backend are busy, so new requests queue until the proxy gives up.
 
-The queue is in the kernel: the connection is established, but the application has not accepted it yet. nginx runs into a read timeout (504). If
-the queue is full too, it gets a connect timeout (504), or EAGAIN on a unix socket (502).
+The queue is in the kernel: the connection is established, but the application has not accepted it yet. nginx runs into a read
+timeout (504). If the queue is full too, it gets a connect timeout (504), or EAGAIN on a unix socket (502).
 
 ## Do not confuse with
 - `backend-too-slow`: a request is slow although workers are free.
@@ -12,7 +12,8 @@ the queue is full too, it gets a connect timeout (504), or EAGAIN on a unix sock
 - `ss -ltn 'sport = :PORT'` shows Recv-Q above 0 while requests wait. See also the application server's own status.
 
 ## Fix
-- First find out what keeps the workers busy (slow queries, external calls). Then add workers, as far as memory and the database allow.
+- First find out what keeps the workers busy (slow queries, external calls). Then add workers, as far as memory and the database
+  allow.
 
 ## References
 - https://man7.org/linux/man-pages/man8/ss.8.html
@@ -71,7 +72,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def some_answered(case: Case) -> bool:
-    """Return whether a request was answered in the window: by the target, or by any backend if the access log does not name targets."""
+    """Return whether a request was answered in the window: by the target, or by any backend if the access log does
+    not name targets.
+    """
     traffic, logs = case.traffic, case.here.logs
     if traffic is not None:
         return traffic.attempts > traffic.failures
@@ -82,7 +85,8 @@ def some_answered(case: Case) -> bool:
 def slow_clients(deployment: Deployment) -> Iterator[Risk]:
     """Buffering is off for all responses of a backend that has few workers.
 
-    A worker of PHP-FPM, uWSGI or similar is then busy until a slow client has received the response. A few slow clients keep all workers busy.
+    A worker of PHP-FPM, uWSGI or similar is then busy until a slow client has received the response. A few slow clients keep all
+    workers busy.
     """
     seen = set()
     for route in deployment.routes:

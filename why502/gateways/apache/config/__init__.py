@@ -1,6 +1,7 @@
 """The parts of an httpd configuration that a diagnosis needs: targets of ProxyPass, balancers and SetHandler, and their timeouts.
 
-Source: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMember, ProxyTimeout, SetHandler) and of core (Timeout). Only read.
+Source: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMember, ProxyTimeout, SetHandler) and of core
+(Timeout). Only read.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ class _Reader:
                     self._pass(words[0], scope.path, url, {}, at)
 
     def _rewrite(self, args: list[str], at: Position) -> None:
-        """Take a RewriteRule that answers by itself (flag R with a status that is no redirection), with the conditions before it."""
+        """Take a RewriteRule that answers by itself (flag R with a status that is no redirection),
+        with the conditions before it.
+        """
         conditions, self._conditions = tuple(self._conditions), []
         scope = self._scopes[-1]
         if len(args) > 2 and (match := _ANSWERS.search(args[2])):

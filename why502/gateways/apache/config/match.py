@@ -1,7 +1,7 @@
 """The route of an httpd that a request takes, by the URI in the log.
 
-Sources: modules/proxy/mod_proxy.c (proxy_trans: the ProxyPass of a <Location>, then those of the server in their order, the first that
-fits), server/request.c (<Files> and <FilesMatch> are of the file's name). What rewrites and indexes do is not followed.
+Sources: modules/proxy/mod_proxy.c (proxy_trans: the ProxyPass of a <Location>, then those of the server in their order, the first
+that fits), server/request.c (<Files> and <FilesMatch> are of the file's name). What rewrites and indexes do is not followed.
 """
 
 from __future__ import annotations

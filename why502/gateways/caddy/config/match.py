@@ -1,4 +1,7 @@
-"""The Caddy route that a request takes, by its path. Source: caddyserver.com/docs/caddyfile/directives (sorting: the longest path first)."""
+"""The Caddy route that a request takes, by its path.
+
+Source: caddyserver.com/docs/caddyfile/directives (sorting: the longest path first).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ class Matcher:
         return best[0] if len({id(route.peers) for route in best}) == 1 else None
 
     def _of_site(self, server: str) -> list[Route]:
-        """Return the routes of a site by its first address, else of those that the request's host names; a site without a name takes the others."""
+        """Return the routes of a site by its first address, else of those that the request's host names;
+        a site without a name takes the others.
+        """
         if server in self._by_site:
             return self._by_site[server]
         host = _host(server)
@@ -45,7 +50,9 @@ class Matcher:
 
 
 def _host(address: str) -> str:
-    """Return the host of a site's address or of a request, "" where it has none: `https://shop.example:8443/api` has shop.example."""
+    """Return the host of a site's address or of a request, "" where it has none:
+    `https://shop.example:8443/api` has shop.example.
+    """
     host = address.rpartition("://")[2].partition("/")[0]
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()

@@ -26,10 +26,10 @@ def load(
 ) -> Configuration:
     """Return what the configuration with this main file (an absolute path) means. Raises the HostError of `read` for that file.
 
-    `read(path)` returns a file's content, `listing(directory)` the names in a directory; both raise HostError. `prefix`: option -p.
-    `version`: "1.22.1". `build_arguments`: the configure arguments of `nginx -V`; without them no built-in path is known.
-    `command_line`: the directives of option -g. `error_log`: option -e. `where(path)`: where what an include names lies, if elsewhere.
-    `rights(file)`: what reads and lists what that file includes, if not `read` and `listing`.
+    `read(path)` returns a file's content, `listing(directory)` the names in a directory; both raise HostError. `prefix`: option
+    -p. `version`: "1.22.1". `build_arguments`: the configure arguments of `nginx -V`; without them no built-in path is known.
+    `command_line`: the directives of option -g. `error_log`: option -e. `where(path)`: where what an include names lies, if
+    elsewhere. `rights(file)`: what reads and lists what that file includes, if not `read` and `listing`.
     """
     built = build(build_arguments, prefix, error_log)
     files, directives = gather(read, listing, main, where, rights)

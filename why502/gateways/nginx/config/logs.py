@@ -66,7 +66,10 @@ class Logs:
             self._add(LogTarget(kind=LogKind.ACCESS, path=self.build.access_log, format_name="combined", format=COMBINED))
 
     def _is_taken(self, found: tuple[Setting, ...], around: tuple[Setting, ...]) -> bool:
-        """Return whether these are the very settings around the server, and were taken up before: thousands of servers inherit them."""
+        """Return whether these are the very settings around the server, and were taken up before.
+
+        Thousands of servers inherit them.
+        """
         if found is not around or not found:
             return False
         is_taken = id(found) in self._inherited

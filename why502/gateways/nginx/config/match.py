@@ -105,7 +105,8 @@ class Matcher:
         return [found for found in self._hosts if found.default_ports]
 
     def at(self, target: Target) -> Matcher:
-        """Return a matcher of those servers alone that take connections to an address: the ones that listen on exactly that, else on all.
+        """Return a matcher of those servers alone that take connections to an address: the ones that listen on exactly that,
+        else on all.
 
         Where none of them is known to, it knows all servers. [ngx_http_find_virtual_server: an address has its own servers]
         """
@@ -359,7 +360,9 @@ _made: dict[tuple[int, int], tuple[Sequence[Route], Sequence[Server], Matcher]] 
 
 
 def of_proxy(proxy: Proxy) -> Matcher:
-    """Return the matcher of a proxy: the same one for all who ask with the very same routes, since an index of 20,000 servers takes time."""
+    """Return the matcher of a proxy: the same one for all who ask with the very same routes,
+    since an index of 20,000 servers takes time.
+    """
     key = (id(proxy.routes), id(proxy.servers))
     if (found := _made.get(key)) is None:  # the entry keeps both alive, so that no other object gets their identity
         if len(_made) >= _KEPT:

@@ -1,4 +1,6 @@
-"""A planning system in Flask under hardened units with MariaDB, Unicorn under Ruby, blue and green releases, and PHP pools chosen by a map."""
+"""A planning system in Flask under hardened units with MariaDB, Unicorn under Ruby, blue and green releases,
+and PHP pools chosen by a map.
+"""
 
 from __future__ import annotations
 

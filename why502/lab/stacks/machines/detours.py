@@ -1,4 +1,6 @@
-"""What stands between nginx and the application: socket-proxyd and stunnel, names asked at run time, a queue of tasks with PostgreSQL."""
+"""What stands between nginx and the application: socket-proxyd and stunnel, names asked at run time,
+a queue of tasks with PostgreSQL.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""HAProxy with a map, stick tables and TLS backends; Apache with PHP pools and uWSGI; Hitch and Varnish; Caddy with health checks."""
+"""HAProxy with a map, stick tables and TLS backends; Apache with PHP pools and uWSGI; Hitch and Varnish;
+Caddy with health checks.
+"""
 
 from __future__ import annotations
 

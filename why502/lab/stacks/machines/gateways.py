@@ -1,4 +1,6 @@
-"""Gateways other than nginx, and chains of them: HAProxy with checks, Apache with Tomcat, nginx in front of either, Varnish, Caddy."""
+"""Gateways other than nginx, and chains of them: HAProxy with checks, Apache with Tomcat, nginx in front of either, Varnish,
+Caddy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A home server with programs in Go, Mosquitto and lighttpd; a war in Tomcat; an internal authority; names and addresses that change."""
+"""A home server with programs in Go, Mosquitto and lighttpd; a war in Tomcat; an internal authority;
+names and addresses that change.
+"""
 
 from __future__ import annotations
 

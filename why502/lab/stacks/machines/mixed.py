@@ -1,4 +1,6 @@
-"""Further machines: Apache with PHP-FPM and a balancer, gunicorn in supervisord, Jetty, memcached, HAProxy with TLS and unix sockets."""
+"""Further machines: Apache with PHP-FPM and a balancer, gunicorn in supervisord, Jetty, memcached,
+HAProxy with TLS and unix sockets.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Daphne with Channels and Redis, uvicorn under limits, waitress and aiohttp under supervisord, and PgBouncer between Flask and PostgreSQL."""
+"""Daphne with Channels and Redis, uvicorn under limits, waitress and aiohttp under supervisord,
+and PgBouncer between Flask and PostgreSQL.
+"""
 
 from __future__ import annotations
 

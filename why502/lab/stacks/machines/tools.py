@@ -1,4 +1,6 @@
-"""Debian's own web tools on one nginx (Netdata, Prometheus, gitweb in fcgiwrap, phpMyAdmin), logs set up otherwise, upgrades, a message queue."""
+"""Debian's own web tools on one nginx (Netdata, Prometheus, gitweb in fcgiwrap, phpMyAdmin), logs set up otherwise, upgrades,
+a message queue.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ mod find;
 mod line;
 mod names;
 mod program;
+mod questions;
 mod reader;
 mod small;
 mod values;
@@ -41,6 +42,15 @@ pub unsafe extern "C" fn reader_new(text: *const u8, length: usize) -> *mut Read
 #[no_mangle]
 pub unsafe extern "C" fn reader_free(reader: *mut Reader) {
     let _ = catch_unwind(|| drop(Box::from_raw(reader)));
+}
+
+/// Say where the next text stands: the number of its part, and the byte.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_place(reader: *mut Reader, part: u64, byte: u64) {
+    (*reader).place = (part, byte);
 }
 
 /// Count the lines of a text; return how many numbers `reader_rejected` has, u64::MAX after a bug.

@@ -1,7 +1,7 @@
 //! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
 
 use crate::find::{find, find_either, holds, word};
-use crate::program::{Field, Member, Program, Wrapper, ROLES, URI};
+use crate::program::{Field, Member, Program, Wrapper, FOREIGN, ROLES, URI};
 
 /// Where a value stands in its text; nothing where begin and end are zero.
 pub type Span = (u32, u32);
@@ -245,6 +245,11 @@ fn walk(text: &[u8], begin: usize, end: usize, program: &Program, members: &[Mem
             }
             if member.path.len() > depth + 1 {
                 deeper |= 1 << number;
+            } else if member.role == FOREIGN {
+                *fits &= matches!(&text[place.0..place.1], b"" | b"-" | b"null");
+            } else if program.objects >> member.role & 1 == 1 {
+                *fits &= spans[member.role] == (0, 0);
+                spans[member.role] = (place.0 as u32, place.1 as u32);
             } else if is_text || (text[place.0] != b'{' && text[place.0] != b'[') {
                 let mut place = place;
                 if member.role == URI && holds(&text[place.0..place.1], b'\\') {
@@ -270,6 +275,51 @@ fn walk(text: &[u8], begin: usize, end: usize, program: &Program, members: &[Mem
     })
 }
 
+/// Append the names of an object's members, in their order. None: it is no object.
+pub fn names_of(text: &[u8], span: Span, to: &mut Vec<u8>) -> Option<()> {
+    object(text, span.0 as usize, span.1 as usize, &mut |name, _, _| {
+        to.extend_from_slice(name);
+        to.push(b',');
+        false
+    })?;
+    Some(())
+}
+
+/// Fill the values behind a message, which is the value of the last field. None: they are not as they should be.
+fn read_tails(text: &[u8], role: usize, program: &Program, spans: &mut Spans) -> Option<()> {
+    let (from, end) = (spans[role].0 as usize, spans[role].1 as usize);
+    let first = &program.tails[0].begin;
+    let mut at = from;
+    loop {
+        at = find(text, at, first[0]);
+        if at >= end {
+            return Some(()); // a message alone
+        }
+        if text[at..end].starts_with(first) {
+            break;
+        }
+        at += 1;
+    }
+    spans[role].1 = at as u32;
+    for tail in &program.tails {
+        if !text[at..end].starts_with(&tail.begin) {
+            if tail.is_needed {
+                return None;
+            }
+            continue;
+        }
+        let begin = at + tail.begin.len();
+        let stop = find(text, begin, tail.end).min(end);
+        let is_quoted = tail.end == b'"';
+        if is_quoted && stop == end {
+            return None;
+        }
+        spans[tail.role] = (begin as u32, stop as u32);
+        at = stop + is_quoted as usize;
+    }
+    if at == end { Some(()) } else { None }
+}
+
 /// Fill the values of a line by its literals. None: it does not fit.
 #[inline(always)]
 pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spans: &mut Spans) -> Option<()> {
@@ -292,7 +342,13 @@ pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spa
         spans[field.role] = (from as u32, at as u32);
         at += field.literal.len();
     }
-    if at == end || (at + 1 == end && text[at] == b'\r') { Some(()) } else { None }
+    if !(at == end || (at + 1 == end && text[at] == b'\r')) {
+        return None;
+    }
+    match program.fields.last() {
+        Some(last) if !program.tails.is_empty() => read_tails(text, last.role, program, spans),
+        _ => Some(()),
+    }
 }
 
 /// Return where the value of a field ends that needs a second look, and where the next begins. None: it does not fit.

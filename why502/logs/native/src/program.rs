@@ -1,7 +1,6 @@
 //! The layout of a log, as Python describes it: one instruction a line, texts in hexadecimal.
 
-pub const ROLES: usize = 24;
-pub const MOST_KEYS: usize = 6; // values that decide an outcome
+pub const ROLES: usize = 32;
 
 // what a value is of
 // role 0 is of values that do not count
@@ -19,14 +18,19 @@ pub const HEADER: usize = 11;
 pub const RESPONSE: usize = 12;
 pub const TOTAL: usize = 13; // time of the request
 pub const DATE: usize = 14; // where the time of day stands in another field: TIME
-pub const KEY: usize = 16; // and the following
+pub const GROUP: usize = 15; // named where a line has no address
 pub const WAIT: usize = 22; // a time before the attempt, which the time of the response includes; and the following
+pub const OTHER: usize = 24; // another time: the request took as long as lies between the two
+pub const TOOK: usize = 31; // the time between the two
+pub const FOREIGN: usize = 27; // a member that Python understands and this reader does not
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Clock {
     Common,   // 10/Oct/2000:13:55:36 -0700
     Iso,      // 2000-10-10T13:55:36.123Z, with a zone or in that of the machine
     Haproxy,  // 10/Oct/2000:13:55:36.123
+    Nginx,    // 2000/10/10 13:55:36
+    Apache,   // Tue Oct 10 13:55:36.123456 2000
     Seconds,  // since the epoch, with or without a fraction
     Millis,
     Micros,
@@ -80,6 +84,31 @@ pub enum Wrapper {
     Priority,       // `<190>`, which may be missing
 }
 
+/// A question about a value. Lines with the same answers ended alike; Python is shown one of them.
+pub enum Question {
+    Text(usize),                     // the value itself
+    Sign(usize),                     // is it there, is it negative
+    Has(usize),                      // is it there
+    Bands(usize, Vec<u64>),          // how many of these microseconds a time (the last of a list) reaches
+    Round(usize, u64, u64, u64),     // whether a time is at least so long, and a multiple of another, at most so much late
+    Same(usize, usize),              // whether two values are the same
+    Within(usize, usize),            // whether the second is the first, a slash and more
+    OneOf(usize, Vec<Vec<u8>>),      // which of these it is
+    Begins(usize, Vec<Vec<u8>>),     // with which of these it begins
+    Names(usize),                    // the names of an object's members
+    Word(usize),                     // what stands before the first space
+    Origin(usize),                   // a URL without its path
+    Template(usize, Vec<Vec<u8>>),   // a message without long numbers, quoted paths, and the words behind these texts
+}
+
+/// A value behind a message, which may be missing: how it begins, the byte that ends it.
+pub struct Tail {
+    pub role: usize,
+    pub begin: Vec<u8>,
+    pub end: u8,
+    pub is_needed: bool, // where one of the others is there
+}
+
 /// Local time from one second (of the local clock) to another is so far from UTC.
 pub struct Zone {
     pub since: i64,
@@ -104,17 +133,31 @@ pub struct Program {
     pub is_exact: bool,
     pub is_escaped: bool, // a quote behind a backslash does not end a value
     pub is_bare: bool,    // addresses are names, of which none is told apart
-    pub is_good: bool,    // only requests that did not fail are read: what failed means what numbers tell, which Python reads
+    pub is_said: bool,    // lines are no requests: only how often each kind comes counts
+    pub questions: Vec<Question>,
+    pub questions_of_failures: Vec<Question>,
+    pub tails: Vec<Tail>,
+    pub is_grouped: bool, // a line without an address names a group, or nobody
+    pub is_numeric: bool, // an address begins with a digit or a bracket
+    pub has_brackets: bool, // of clients: they do not belong to the address
+    pub has_url: bool,    // the URI may be whole; its host is the server where no other is told
+    pub is_fine: bool,    // the other time is the later one, and counts where one of them has a fraction
+    pub has_nought: bool, // a response that took no time at all is none
+    pub is_changing: bool,
+    pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
+    pub same_as: Vec<(usize, usize)>, // a role whose value is that of another
+    pub suffixes: Vec<(usize, Vec<u8>)>, // what ends a value and does not belong to it
+    pub after: Vec<(usize, u8)>, // a value begins behind the last of these bytes
     pub is_careful: bool, // what may have failed is left
     pub has_paths: bool,  // what was answered is counted by path
     pub leaves: Vec<u32>, // statuses that are left then
     pub step: i64,        // seconds that refusals of a path are counted by
     pub has_hex: bool,    // `\\x41` in a request is one byte
-    pub is_addressed: bool, // only lines with an address are read
     pub has_port: bool,   // of clients
     pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
     pub strips: Vec<u8>,  // bytes that do not belong to the end of a server's name
     pub expects: Vec<(usize, Vec<u8>)>, // how a value begins
+    pub objects: u64, // roles whose values are objects, of which the members' names count
     pub seed: u64,
     pub most: usize,
 }
@@ -127,7 +170,36 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     raw.chunks(2).map(|pair| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
+impl Question {
+    fn parse(words: &[&str]) -> Option<Question> {
+        let number = |at: usize| words.get(at)?.parse::<u64>().ok();
+        let role = |at: usize| number(at).map(|value| value as usize).filter(|value| *value < ROLES);
+        let texts = || words[2..].iter().map(|word| unhex(word)).collect::<Option<Vec<Vec<u8>>>>();
+        Some(match *words.first()? {
+            "text" => Question::Text(role(1)?),
+            "sign" => Question::Sign(role(1)?),
+            "has" => Question::Has(role(1)?),
+            "bands" => Question::Bands(role(1)?, words[2..].iter().map(|word| word.parse().ok()).collect::<Option<Vec<u64>>>()?),
+            "round" => Question::Round(role(1)?, number(2)?, number(3).filter(|every| *every > 0)?, number(4)?),
+            "same" => Question::Same(role(1)?, role(2)?),
+            "within" => Question::Within(role(1)?, role(2)?),
+            "oneof" => Question::OneOf(role(1)?, texts()?),
+            "begins" => Question::Begins(role(1)?, texts()?),
+            "names" => Question::Names(role(1)?),
+            "word" => Question::Word(role(1)?),
+            "origin" => Question::Origin(role(1)?),
+            "template" => Question::Template(role(1)?, texts()?),
+            _ => return None,
+        })
+    }
+}
+
 impl Program {
+    /// Return the programs of a description: what does not fit the first is read by the next.
+    pub fn all(text: &str) -> Option<Vec<Program>> {
+        text.split("\nnext\n").map(Program::parse).collect()
+    }
+
     /// Return the program of a description; None where it cannot be carried out.
     pub fn parse(text: &str) -> Option<Program> {
         let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], step: 1, ..Default::default() };
@@ -142,13 +214,30 @@ impl Program {
                 "exact" => program.is_exact = true,
                 "escaped" => program.is_escaped = true,
                 "bare" => program.is_bare = true,
-                "good" => program.is_good = true,
+                "said" => program.is_said = true,
+                "grouped" => program.is_grouped = true,
+                "numeric" => program.is_numeric = true,
+                "brackets" => program.has_brackets = true,
+                "url" => program.has_url = true,
+                "fine" => program.is_fine = true,
+                "nought" => program.has_nought = true,
+                "entries" => program.is_entry = true,
+                "same" => program.same_as.push((role(1)?, role(2)?)),
+                "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
+                "after" => program.after.push((role(1)?, *unhex(words.get(2)?)?.first()?)),
+                "ask" => program.questions.push(Question::parse(&words[1..])?),
+                "ask-failure" => program.questions_of_failures.push(Question::parse(&words[1..])?),
+                "tail" => program.tails.push(Tail {
+                    role: role(1)?,
+                    end: *unhex(words.get(2)?)?.first().unwrap_or(&0),
+                    begin: unhex(words.get(3)?).filter(|begin| !begin.is_empty())?,
+                    is_needed: words.get(4) == Some(&"needed"),
+                }),
                 "careful" => program.is_careful = true,
                 "paths" => program.has_paths = true,
                 "leave" => program.leaves.push(number(1)? as u32),
                 "step" => program.step = number(1)?.max(1),
                 "hex" => program.has_hex = true,
-                "addressed" => program.is_addressed = true,
                 "port" => program.has_port = true,
                 "summed" => program.is_summed = true,
                 "strips" => program.strips = unhex(words.get(1)?)?,
@@ -163,6 +252,8 @@ impl Program {
                         "common" => Clock::Common,
                         "iso" => Clock::Iso,
                         "haproxy" => Clock::Haproxy,
+                        "nginx" => Clock::Nginx,
+                        "apache" => Clock::Apache,
                         "seconds" => Clock::Seconds,
                         "millis" => Clock::Millis,
                         "micros" => Clock::Micros,
@@ -202,6 +293,12 @@ impl Program {
         let inner = program.fields.len().saturating_sub(1);
         if !is_whole || program.clock.is_none() || program.fields.iter().take(inner).any(|field| field.literal.is_empty()) {
             return None;
+        }
+        program.is_changing = !(program.same_as.is_empty() && program.suffixes.is_empty() && program.after.is_empty());
+        for question in program.questions.iter().chain(&program.questions_of_failures) {
+            if let Question::Names(role) = question {
+                program.objects |= 1 << role;
+            }
         }
         for field in &mut program.fields {
             field.is_odd |= program.is_escaped && field.first == b'"';

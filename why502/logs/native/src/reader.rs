@@ -4,13 +4,15 @@ use crate::find::{contains, find, find_feed, holds, is_word, word, PAD};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
+use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
-use crate::values::{bucket, checksum, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
 use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
 const ATTEMPTS: usize = 8;
-const SHAPES: usize = 4096;
+const SHAPES: usize = 1 << 16;
+const SAMPLES: usize = 32 << 20; // bytes of all samples together
 const MEMOS: usize = 256;
 const SAMPLE: usize = 8192;
 const LONGEST_CLIENT: usize = 64;
@@ -24,10 +26,22 @@ const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
 
 /// How a request ended, without the addresses of its attempts.
 struct Shape {
-    sample: (usize, usize), // a line that ended so, in `samples`
+    sample: Vec<u8>, // the first line that ended so, and where it stands: the number of its part, and the byte
+    place: (u64, u64),
+    later: Vec<u8>, // another one, which must mean the same
+    is_said: bool,
+    first: i64,
+    last: i64,
     minutes: Map,
     minute: i64, // the last one met, and how often since
     count: u64,
+    total: u64,
+}
+
+impl Shape {
+    fn new(sample: &[u8], place: (u64, u64), is_said: bool) -> Shape {
+        Shape { sample: sample.to_vec(), place, later: Vec::new(), is_said, first: i64::MAX, last: i64::MIN, minutes: Map::default(), minute: i64::MIN, count: 0, total: 0 }
+    }
 }
 
 /// One attempt of a line.
@@ -40,7 +54,15 @@ struct Attempt {
     times: [u64; 3],
 }
 
+const OF_GROUP: u8 = 4; // class of an attempt that names no address but a group; the next: not even that
+
 const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
+
+/// The values of a line, in the text that is read or in the room of unwrapped text.
+struct Line {
+    source: u8,
+    spans: Spans,
+}
 
 /// Where a name stands: in the text that is read, in the room of unwrapped text, or among the texts of the batch.
 #[derive(Clone, Copy)]
@@ -72,7 +94,8 @@ struct Pending {
 }
 
 pub struct Reader {
-    program: Program,
+    programs: Vec<Program>,
+    pub place: (u64, u64), // of the text that is read
     room: Vec<u8>,  // unwrapped text
     texts: Vec<u8>, // routes and clients of the batch
     batch: Vec<Pending>,
@@ -86,16 +109,15 @@ pub struct Reader {
     marks: HashSet<u32>, // and the checksums of such requests
     shapes: Names,
     all_shapes: Vec<Shape>,
-    samples: Vec<u8>,
+    sampled: usize, // bytes
     stamp: [u8; 40], // the time that was met last
     stamp_length: usize,
     stamp_at: i64,
+    stamp_which: usize, // the program that read it
     key: Vec<u8>,
     has_keys: bool,            // whether further values decide an outcome
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
-    pub first: i64,
-    pub last: i64,
     pub rejected: Vec<u32>,
     pub exported: Vec<u64>,
     pub blob: Vec<u8>,
@@ -103,12 +125,14 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(description: &str) -> Option<Reader> {
-        let program = Program::parse(description)?;
-        let (seed, most) = (program.seed, program.most);
-        let has_keys = program.has[KEY..].iter().any(|has| *has);
+        let programs = Program::all(description)?;
+        let first = programs.first()?;
+        let (seed, most) = (first.seed, first.most);
+        let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
-            program,
+            programs,
+            place: (0, 0),
             room: Vec::new(),
             texts: Vec::new(),
             batch: Vec::with_capacity(BATCH),
@@ -122,16 +146,15 @@ impl Reader {
             marks: HashSet::new(),
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
-            samples: Vec::new(),
+            sampled: 0,
             stamp: [0; 40],
             stamp_length: 0,
             stamp_at: 0,
+            stamp_which: 0,
             key: Vec::new(),
             has_keys,
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
-            first: i64::MAX,
-            last: i64::MIN,
             rejected: Vec::new(),
             exported: Vec::new(),
             blob: Vec::new(),
@@ -142,12 +165,14 @@ impl Reader {
     pub fn scan(&mut self, text: &[u8], length: usize) {
         self.rejected.clear();
         let has_own = contains(&text[..length], AGENT);
+        if self.programs[0].is_entry {
+            return self.scan_entries(text, length);
+        }
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
             if end > at && ((has_own && contains(&text[at..end], AGENT)) || self.line(text, at, end, may_be_escaped).is_none()) {
-                self.rejected.push(at as u32);
-                self.rejected.push(end as u32 + 1);
+                self.reject(at, end);
             }
             at = end + 1;
             if self.batch.len() >= BATCH || self.room.len() > CONTAINER {
@@ -157,38 +182,110 @@ impl Reader {
         self.settle(text);
     }
 
-    #[inline(always)]
-    fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
-        if self.program.wrappers.is_empty() {
-            return self.bare(text, begin, end, (text, begin, end), may_be_escaped);
-        }
-        match unwrap(text, begin, end, &self.program, &mut self.room)? {
-            Unwrapped::Here(from, until) => self.bare(text, from, until, (text, begin, end), may_be_escaped),
-            Unwrapped::Room(from, until) => {
-                let room = core::mem::take(&mut self.room);
-                let done = self.bare(&room, from, until, (text, begin, end), true);
-                self.room = room;
-                done
-            }
-        }
+    fn reject(&mut self, begin: usize, end: usize) {
+        self.rejected.push(begin as u32);
+        self.rejected.push(end as u32 + 1);
     }
 
-    /// Count a line without its wrapper; `whole` is where it stands with it.
-    #[inline(always)]
-    fn bare(&mut self, text: &[u8], begin: usize, end: usize, whole: (&[u8], usize, usize), may_be_escaped: bool) -> Option<()> {
-        let mut spans: Spans = [(0, 0); ROLES];
-        let program = &self.program;
-        let fits = if program.is_json {
-            read_members(text, begin, end, program, &mut spans)
-        } else {
-            read_fields(text, begin, end, program, &mut spans).is_some()
-        };
-        if !fits {
-            return None;
+    /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
+    fn scan_entries(&mut self, text: &[u8], length: usize) {
+        let mut held: Option<(usize, usize, Line)> = None;
+        let mut at = 0;
+        while at < length {
+            let (end, may_be_escaped) = find_feed(text, at);
+            if end > at {
+                let found = self.parted(text, at, end, 0);
+                if let Some((begin, end, before)) = held.take() {
+                    if found.is_none() || self.count(text, (begin, end), before, true, 0).is_none() {
+                        self.reject(begin, end);
+                    }
+                }
+                match found {
+                    Some(line) if self.room.len() <= CONTAINER => held = Some((at, end, line)),
+                    _ => self.reject(at, end),
+                }
+                if held.is_none() {
+                    self.room.clear();
+                }
+                let _ = may_be_escaped;
+            }
+            at = end + 1;
         }
-        let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]))?;
-        let program = &self.program;
+        if let Some((begin, end, _)) = held {
+            self.reject(begin, end);
+        }
+        self.room.clear();
+    }
+
+    #[inline(always)]
+    fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
+        for which in 0..self.programs.len() {
+            if let Some(line) = self.parted(text, begin, end, which) {
+                if self.count(text, (begin, end), line, may_be_escaped, which).is_some() {
+                    return Some(());
+                }
+            }
+        }
+        None
+    }
+
+    /// Return the values of a line as a program parts it.
+    #[inline(always)]
+    fn parted(&mut self, text: &[u8], begin: usize, end: usize, which: usize) -> Option<Line> {
+        let program = &self.programs[which];
+        let (source, from, until) = if program.wrappers.is_empty() {
+            (READ, begin, end)
+        } else {
+            match unwrap(text, begin, end, program, &mut self.room)? {
+                Unwrapped::Here(from, until) => (READ, from, until),
+                Unwrapped::Room(from, until) => (ROOM, from, until),
+            }
+        };
+        let text = if source == READ { text } else { &self.room[..] };
+        let mut spans: Spans = [(0, 0); ROLES];
+        let fits = if program.is_json {
+            read_members(text, from, until, program, &mut spans)
+        } else {
+            read_fields(text, from, until, program, &mut spans).is_some()
+        };
+        if fits && program.is_changing {
+            change(text, &mut spans, program)?;
+        }
+        if fits { Some(Line { source, spans }) } else { None }
+    }
+
+    /// Count a line.
+    #[inline(always)]
+    fn count(&mut self, read: &[u8], whole: (usize, usize), line: Line, may_be_escaped: bool, which: usize) -> Option<()> {
+        if line.source == READ {
+            return self.bare(read, line.spans, read, whole, may_be_escaped, which);
+        }
+        let room = core::mem::take(&mut self.room);
+        let done = self.bare(&room, line.spans, read, whole, true, which);
+        self.room = room;
+        done
+    }
+
+    /// Count the line of these values; `whole` is where it stands with its wrapper.
+    #[inline(always)]
+    fn bare(&mut self, text: &[u8], mut spans: Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
+        let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
+        let program = &self.programs[which];
         if at < program.since || at > program.until {
+            return Some(());
+        }
+        for (role, begin) in &program.expects {
+            if !of(text, spans[*role]).starts_with(begin) {
+                return None;
+            }
+        }
+        if let Some(last) = of(text, spans[SERVER]).last() {
+            spans[SERVER].1 -= program.strips.contains(last) as u32;
+        }
+        if program.is_said {
+            let shape = self.shape_of(text, &spans, 0, &[], NO_TIME, read, whole, which)?;
+            self.count_shape(shape, at, read, whole);
+            self.lines += 1;
             return Some(());
         }
         let code = of(text, spans[STATUS]);
@@ -197,25 +294,23 @@ impl Reader {
         }
         let code = status(code)?;
         let failed = is_failure(code);
-        if (program.is_good && failed) || (program.is_careful && (failed || program.leaves.contains(&code))) {
+        if program.is_careful && (failed || program.leaves.contains(&code)) {
             return None;
-        }
-        for (role, begin) in &program.expects {
-            if !of(text, spans[*role]).starts_with(begin) {
-                return None;
-            }
         }
         if program.has_port {
             spans[CLIENT] = without_port(text, spans[CLIENT])?;
         }
-        if let Some(last) = of(text, spans[SERVER]).last() {
-            spans[SERVER].1 -= program.strips.contains(last) as u32;
+        if program.has_brackets {
+            let client = of(text, spans[CLIENT]);
+            if client.starts_with(b"[") && client.ends_with(b"]") {
+                spans[CLIENT] = (spans[CLIENT].0 + 1, spans[CLIENT].1 - 1);
+            }
         }
         if program.least != 0 && (!failed || (program.least == 500 && code < 500)) {
             return Some(());
         }
         let mut attempts = [NO_ATTEMPT; ATTEMPTS];
-        if may_be_escaped && [CLIENT, SERVER, ADDRESS].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
+        if may_be_escaped && [CLIENT, SERVER, ADDRESS, GROUP].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
         if !self.hot.is_empty() && self.hot.contains(&at) && is_suspect(text, &spans, program, &self.marks, may_be_escaped) {
@@ -229,6 +324,9 @@ impl Reader {
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
         };
+        if program.has[OTHER] {
+            total = between(text, &spans, at, program)?;
+        }
         if total == NO_TIME {
             for attempt in &attempts[..number] {
                 if attempt.times[2] != NO_TIME {
@@ -236,23 +334,24 @@ impl Reader {
                 }
             }
         }
+        let (route_source, url_server) = (line_source(text, read), program.has_url);
+        let route_at = put_route(text, &spans, program, route_source, may_be_escaped, &mut self.texts)?;
+        if url_server && spans[SERVER] == (0, 0) {
+            spans[SERVER] = host_of(text, spans[URI])?;
+        }
         let client = of(text, spans[CLIENT]);
         let server = of(text, spans[SERVER]);
-        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, [b'"'; 4]) {
+        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
             return None;
         }
-        let source = if core::ptr::eq(text, whole.0) { READ } else { ROOM };
-        let route_at = put_route(text, &spans, program, source, may_be_escaped, &mut self.texts)?;
-        let shape = self.shape(text, &spans, code, &attempts[..number], whole)?;
+        let shape = self.shape(text, &spans, code, &attempts[..number], total, read, whole, which)?;
         let minute = at.div_euclid(60);
-        self.count_shape(shape, minute, 1);
+        self.count_shape(shape, at, read, whole);
         for (number, attempt) in attempts[..number].iter().enumerate() {
             self.count_try(text, shape, number, attempt, failed, at);
         }
         self.lines += 1;
-        self.first = self.first.min(at);
-        self.last = self.last.max(at);
-        if !server.is_empty() && server != b"-" {
+        if is_there(server) {
             let key = self.servers.key(server);
             let number = self.servers.number(&key, server);
             let name = &mut self.servers.all[number];
@@ -267,9 +366,9 @@ impl Reader {
         self.routes.prefetch_slot(&route);
         let client = self.clients.key_in(text, client_at.0 as usize, client_at.1 as usize);
         self.clients.prefetch_slot(&client);
-        let client_at = Place { source, begin: client_at.0, end: client_at.1 };
-        let server_at = Place { source, begin: spans[SERVER].0, end: spans[SERVER].1 };
-        let is_refused = self.program.has_paths && code >= REFUSED;
+        let client_at = Place { source: route_source, begin: client_at.0, end: client_at.1 };
+        let server_at = Place { source: route_source, begin: spans[SERVER].0, end: spans[SERVER].1 };
+        let is_refused = self.programs[which].has_paths && code >= REFUSED;
         let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
         let batched = Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed, at, server_at, caller };
         self.batch.push(batched);
@@ -277,30 +376,32 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn moment(&mut self, text: &[u8], date: &[u8]) -> Option<i64> {
-        if text.len() == self.stamp_length && date.is_empty() && is_same(&self.stamp[..self.stamp_length], text) {
+    fn moment(&mut self, text: &[u8], date: &[u8], which: usize) -> Option<i64> {
+        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && is_same(&self.stamp[..self.stamp_length], text) {
             return Some(self.stamp_at);
         }
-        let clock = self.program.clock?;
+        let clock = self.programs[which].clock?;
         if !date.is_empty() {
             let mut both = date.to_vec();
             both.push(b'T');
             both.extend_from_slice(text);
             both.push(b'Z');
-            return moment(clock, &both, &self.program.zones);
+            return moment(clock, &both, &self.programs[which].zones);
         }
-        let found = moment(clock, text, &self.program.zones)?;
+        let found = moment(clock, text, &self.programs[which].zones)?;
         if text.len() <= 40 {
             self.stamp[..text.len()].copy_from_slice(text);
             self.stamp_length = text.len();
             self.stamp_at = found;
+            self.stamp_which = which;
         }
         Some(found)
     }
 
     /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
     #[inline(always)]
-    fn shape(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], whole: (&[u8], usize, usize)) -> Option<usize> {
+    #[allow(clippy::too_many_arguments)]
+    fn shape(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], took: u64, read: &[u8], whole: (usize, usize), which: usize) -> Option<usize> {
         let memo = if self.has_keys { None } else { memo_of(text, code, attempts) };
         if let Some(memo) = memo {
             let (known, number) = self.memos[place_of(memo)];
@@ -308,7 +409,7 @@ impl Reader {
                 return Some(number as usize);
             }
         }
-        let number = self.shape_of(text, spans, code, attempts, whole)?;
+        let number = self.shape_of(text, spans, code, attempts, took, read, whole, which)?;
         if let Some(memo) = memo {
             self.memos[place_of(memo)] = (memo, number as u32);
         }
@@ -316,39 +417,57 @@ impl Reader {
     }
 
     #[inline(never)]
-    fn shape_of(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], whole: (&[u8], usize, usize)) -> Option<usize> {
+    #[allow(clippy::too_many_arguments)]
+    fn shape_of(&mut self, text: &[u8], spans: &Spans, code: u32, attempts: &[Attempt], took: u64, read: &[u8], whole: (usize, usize), which: usize) -> Option<usize> {
+        let program = &self.programs[which];
         let key = &mut self.key;
         key.clear();
+        key.push(which as u8);
         key.extend_from_slice(&(code as u16).to_le_bytes());
         for attempt in attempts {
             let has = (attempt.times[0] != NO_TIME) as u8 | ((attempt.times[1] != NO_TIME) as u8) << 1;
             key.extend_from_slice(&[attempt.class, has]);
             key.extend_from_slice(of(text, attempt.answer));
+            if program.is_bare && attempt.class != 1 {
+                let address = of(text, attempt.address);
+                let begin = address.iter().position(|byte| *byte == b'<').unwrap_or(0);
+                key.extend_from_slice(&address[begin..]); // which of the names that stand for nobody
+            }
         }
-        for role in KEY..KEY + MOST_KEYS {
-            if self.program.has[role] {
-                key.push(0);
-                key.extend_from_slice(of(text, spans[role]));
+        for question in &program.questions {
+            answer(question, text, spans, program, took, key)?;
+        }
+        if is_failure(code) {
+            for question in &program.questions_of_failures {
+                answer(question, text, spans, program, took, key)?;
             }
         }
         let found = self.shapes.key(key);
         if let Some(number) = self.shapes.known(&found, key.len()) {
             return Some(number);
         }
-        let (whole, begin, end) = whole;
-        if self.all_shapes.len() >= SHAPES || end - begin > SAMPLE {
+        let sample = &read[whole.0..whole.1];
+        if self.all_shapes.len() >= SHAPES || sample.len() > SAMPLE || self.sampled > SAMPLES {
             return None;
         }
         let number = self.shapes.number(&found, key);
-        let start = self.samples.len();
-        self.samples.extend_from_slice(&whole[begin..end]);
-        self.all_shapes.push(Shape { sample: (start, self.samples.len()), minutes: Map::default(), minute: i64::MIN, count: 0 });
+        self.sampled += 2 * sample.len();
+        let place = (self.place.0, self.place.1 + whole.0 as u64);
+        self.all_shapes.push(Shape::new(sample, place, program.is_said));
         Some(number)
     }
 
     #[inline(always)]
-    fn count_shape(&mut self, number: usize, minute: i64, by: u64) {
+    fn count_shape(&mut self, number: usize, at: i64, read: &[u8], whole: (usize, usize)) {
+        let minute = at.div_euclid(60);
         let shape = &mut self.all_shapes[number];
+        shape.first = shape.first.min(at);
+        shape.last = shape.last.max(at);
+        shape.total += 1;
+        if shape.total & (shape.total - 1) == 0 && shape.total > 1 {
+            shape.later.clear();
+            shape.later.extend_from_slice(&read[whole.0..whole.1.min(whole.0 + SAMPLE)]);
+        }
         if shape.minute != minute {
             if shape.count != 0 {
                 self.pool.add(&mut shape.minutes, shape.minute as u64, shape.count);
@@ -356,11 +475,12 @@ impl Reader {
             shape.minute = minute;
             shape.count = 0;
         }
-        shape.count += by;
+        shape.count += 1;
     }
 
     #[inline(always)]
     fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) {
+        let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
         let place = match self.tries.known(&key, length) {
@@ -378,7 +498,7 @@ impl Reader {
         name.total += 1;
         for (whose, value) in attempt.times.iter().enumerate() {
             if *value != NO_TIME {
-                let time = if self.program.is_exact { *value } else { bucket(*value) };
+                let time = if self.programs[0].is_exact { *value } else { bucket(*value) };
                 self.pool.add(&mut name.times, (whose as u64) << 34 | time, 1);
             }
         }
@@ -395,7 +515,9 @@ impl Reader {
 
     /// From now on, read what failed as well.
     pub fn relax(&mut self) {
-        self.program.is_careful = false;
+        for program in &mut self.programs {
+            program.is_careful = false;
+        }
     }
 
     /// Count the names of the batch.
@@ -418,7 +540,7 @@ impl Reader {
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
             self.pool.prefetch(self.routes.all[line.number as usize].times);
-            if self.program.has_paths {
+            if self.programs[0].has_paths {
                 path.clear();
                 path.extend_from_slice(&(line.status as u16).to_le_bytes());
                 path.extend_from_slice(text(line.server_at));
@@ -430,7 +552,7 @@ impl Reader {
                 let name = &mut self.paths.all[number];
                 name.total += 1;
                 if line.status >= REFUSED {
-                    self.pool.add(&mut name.fails, (line.at - line.at.rem_euclid(self.program.step)) as u64, 1);
+                    self.pool.add(&mut name.fails, (line.at - line.at.rem_euclid(self.programs[0].step)) as u64, 1);
                     if self.pool.items(name.times).count() < CLIENTS {
                         self.pool.add(&mut name.times, line.caller as u64, 1);
                     }
@@ -444,7 +566,7 @@ impl Reader {
             let name = &mut self.routes.all[line.number as usize];
             name.total += 1;
             if line.total != NO_TIME {
-                let at = if self.program.is_exact { line.total } else { bucket(line.total) };
+                let at = if self.programs[0].is_exact { line.total } else { bucket(line.total) };
                 self.pool.add(&mut name.times, at, 1);
             }
             if line.failed {
@@ -478,8 +600,6 @@ impl Reader {
     /// Add what another reader of the same program counted.
     pub fn absorb(&mut self, other: &Reader) {
         self.lines += other.lines;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
         self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
         self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
         self.servers.absorb(&other.servers, &mut self.pool, &other.pool);
@@ -490,14 +610,24 @@ impl Reader {
             let key = self.shapes.key(&text);
             let number = self.shapes.number(&key, &text);
             if number == self.all_shapes.len() {
-                let start = self.samples.len();
-                self.samples.extend_from_slice(&other.samples[shape.sample.0..shape.sample.1]);
-                self.all_shapes.push(Shape { sample: (start, self.samples.len()), minutes: Map::default(), minute: i64::MIN, count: 0 });
+                self.all_shapes.push(Shape::new(&shape.sample, shape.place, shape.is_said));
             }
             numbers.push(number as u16);
-            self.pool.absorb(&mut self.all_shapes[number].minutes, &other.pool, shape.minutes);
+            let mine = &mut self.all_shapes[number];
+            mine.first = mine.first.min(shape.first);
+            mine.last = mine.last.max(shape.last);
+            mine.total += shape.total;
+            mine.later = shape.later.clone();
+            if mine.later.is_empty() && mine.place != shape.place {
+                mine.later = shape.sample.clone();
+            }
+            if shape.place < mine.place {
+                mine.place = shape.place;
+                mine.sample = shape.sample.clone();
+            }
+            self.pool.absorb(&mut mine.minutes, &other.pool, shape.minutes);
             if shape.count != 0 {
-                self.pool.add(&mut self.all_shapes[number].minutes, shape.minute as u64, shape.count);
+                self.pool.add(&mut mine.minutes, shape.minute as u64, shape.count);
             }
         }
         for (name, last) in other.tries.all.iter().zip(&other.tries.lasts) {
@@ -519,16 +649,20 @@ impl Reader {
 
     /// Put what was counted into `exported` and the texts of it into `blob`: see `_decoded` in Python.
     pub fn export(&mut self, most: usize) {
-        for number in 0..self.all_shapes.len() {
-            self.count_shape(number, i64::MIN, 0);
+        for shape in &mut self.all_shapes {
+            if shape.count != 0 {
+                self.pool.add(&mut shape.minutes, shape.minute as u64, shape.count);
+                shape.count = 0;
+            }
         }
         let (out, blob) = (&mut self.exported, &mut self.blob);
         out.clear();
         blob.clear();
-        out.extend_from_slice(&[self.lines, self.first as u64, self.last as u64, self.all_shapes.len() as u64]);
+        out.extend_from_slice(&[self.lines, self.all_shapes.len() as u64]);
         for shape in &self.all_shapes {
-            let text = &self.samples[shape.sample.0..shape.sample.1];
-            put(out, blob, text);
+            put(out, blob, &shape.sample);
+            put(out, blob, &shape.later);
+            out.extend_from_slice(&[shape.place.0, shape.place.1, shape.is_said as u64, shape.first as u64, shape.last as u64, shape.total]);
             put_map(out, &self.pool, shape.minutes);
         }
         out.push(self.tries.all.len() as u64);
@@ -618,8 +752,9 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
                 return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
             }
             route(&text[from..space], &text[space + 1..until], made)?;
-        } else if text[space..until.max(space)].starts_with(b" http") {
-            return None; // a whole URL, whose host Python tells apart
+        } else if space < until && is_url(&text[space + 1..until]) {
+            let path = path_of(&text[space + 1..until], program.has_url)?;
+            route(&text[from..space], path, made)?;
         } else {
             made.extend_from_slice(if matches!(request, b"" | b"-") { NO_REQUEST } else { NO_HTTP });
         }
@@ -628,11 +763,84 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
         if may_be_escaped && (holds(method, b'\\') || holds(uri, b'\\')) {
             return None;
         }
+        let uri = if program.has_url && is_url(uri) { path_of(uri, true)? } else { uri };
         route(method, uri, made)?;
     } else {
         made.extend_from_slice(NO_REQUEST);
     }
     Some(place(made))
+}
+
+fn is_url(text: &[u8]) -> bool {
+    text.len() > 4 && text[..4].eq_ignore_ascii_case(b"http")
+}
+
+/// Return the path of a URL. None: Python is to tell whether it has one. `is_strict`: a scheme is written in small letters.
+fn path_of(url: &[u8], is_strict: bool) -> Option<&[u8]> {
+    let size = if url[4] == b's' || (url[4] == b'S' && !is_strict) { 5 } else { 4 };
+    if (is_strict && !url.starts_with(b"http")) || !url[size..].starts_with(b"://") {
+        return None;
+    }
+    let after = &url[size + 3..];
+    let slash = after.iter().position(|byte| matches!(byte, b'/' | b' ' | b'?' | b'#'))?;
+    if after[slash] != b'/' || (is_strict && (slash == 0 || slash > 255)) { None } else { Some(&after[slash..]) }
+}
+
+/// Return where the host of a URL stands.
+fn host_of(text: &[u8], url: (u32, u32)) -> Option<(u32, u32)> {
+    let whole = of(text, url);
+    let begin = whole.windows(3).position(|three| three == b"://")? + 3;
+    let size = whole[begin..].iter().position(|byte| *byte == b'/')?;
+    let at = whole[begin..begin + size].iter().rposition(|byte| *byte == b'@').map_or(begin, |at| begin + at + 1);
+    Some((url.0 + at as u32, url.0 + (begin + size) as u32))
+}
+
+/// Return the time between two, in microseconds. None: Python is to read the line.
+fn between(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u64> {
+    let clock = program.clock?;
+    let (one, other) = (of(text, spans[TIME]), of(text, spans[OTHER]));
+    if !is_there(other) {
+        return None;
+    }
+    let seconds = moment(clock, other, &program.zones)? - at;
+    let (from, to) = (fraction(clock, one)? as i64, fraction(clock, other)? as i64);
+    let took = seconds * 1_000_000 + to - from;
+    if program.is_fine && from == 0 && to == 0 {
+        return Some(NO_TIME); // whole seconds tell nothing
+    }
+    if program.is_fine && took < 0 {
+        return None;
+    }
+    let took = if program.is_fine { took } else { -took };
+    if took < 0 { None } else { Some(LONGEST_MICROS.min(took as u64)) }
+}
+
+/// Change the values that are not written as they count.
+#[inline(never)]
+fn change(text: &[u8], spans: &mut Spans, program: &Program) -> Option<()> {
+    for (role, byte) in &program.after {
+        let place = of(text, spans[*role]).iter().rposition(|one| one == byte);
+        spans[*role].0 += match place {
+            Some(at) => at as u32 + 1,
+            None => spans[*role].1 - spans[*role].0,
+        };
+    }
+    for (role, suffix) in &program.suffixes {
+        if spans[*role] != (0, 0) {
+            if !of(text, spans[*role]).ends_with(suffix) {
+                return None;
+            }
+            spans[*role].1 -= suffix.len() as u32;
+        }
+    }
+    for (role, other) in &program.same_as {
+        spans[*role] = spans[*other];
+    }
+    Some(())
+}
+
+fn line_source(text: &[u8], read: &[u8]) -> u8 {
+    if core::ptr::eq(text, read) { READ } else { ROOM }
 }
 
 /// Return a text in which `\x41` is the byte that it stands for, and, where they may be escaped, quotes are quotes.
@@ -663,9 +871,28 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         return Some(0);
     }
     let whole = of(text, address);
+    if program.is_grouped && !is_there(whole) {
+        let group = spans[GROUP];
+        let is_named = is_there(of(text, group));
+        if !is_word(text, group.0 as usize, group.1 as usize, [b'"'; 4]) || of(text, group).len() > LONGEST_ADDRESS {
+            return None;
+        }
+        attempts[0].address = if is_named { group } else { (0, 0) };
+        attempts[0].class = if is_named { OF_GROUP } else { OF_GROUP + 1 };
+        attempts[0].answer = spans[ANSWER];
+        attempts[0].failed = is_failure(code);
+        if is_there(of(text, spans[RESPONSE])) {
+            let took = micros(of(text, spans[RESPONSE]), program.units[RESPONSE])?;
+            attempts[0].times[2] = took.filter(|took| *took > 0 || !program.has_nought).unwrap_or(NO_TIME);
+        }
+        return Some(1);
+    }
+    if program.is_numeric && !matches!(whole.first(), Some(b'0'..=b'9') | Some(b'[')) {
+        return None;
+    }
     if whole.is_empty() || whole == b"-" {
         let nobody = [ANSWER, CONNECT, HEADER, RESPONSE].iter().all(|role| matches!(of(text, spans[*role]), b"" | b"-"));
-        return if nobody && !program.is_bare && !program.is_addressed { Some(0) } else { None };
+        return if nobody && !program.is_bare { Some(0) } else { None };
     }
     if program.is_bare || find(text, address.0 as usize, b' ') >= address.1 as usize {
         return read_attempt(text, spans, program, code, &mut attempts[0]);
@@ -734,13 +961,31 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
             attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
+    if program.has_nought && attempt.times[2] == 0 {
+        attempt.times[2] = NO_TIME;
+    }
     if program.is_summed {
-        let time = |role: usize| micros(of(text, spans[role]), program.units[TOTAL])?;
-        let (connect, header, total) = (time(CONNECT)?, time(HEADER)?, time(TOTAL)?);
-        let waited = time(WAIT)? + time(WAIT + 1)?;
-        attempt.times = [connect, connect + header, total.saturating_sub(waited)];
+        attempt.times = summed(text, spans, program)?;
     }
     Some(1)
+}
+
+/// Return the times of an attempt from those of its steps, of which some may be missing.
+#[inline(always)]
+fn summed(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
+    let time = |role: usize| if spans[role] == (0, 0) { Some(None) } else { micros(of(text, spans[role]), program.units[TOTAL]) };
+    let (connect, header, total) = (time(CONNECT)?, time(HEADER)?, time(TOTAL)?);
+    let waits = (time(WAIT)?, time(WAIT + 1)?);
+    let is_missing = |role: usize, wait: Option<u64>| wait.is_none() && spans[role] != (0, 0);
+    let connect = match connect {
+        Some(connect) if !is_missing(WAIT, waits.0) && !is_missing(WAIT + 1, waits.1) => connect,
+        _ => return Some([NO_TIME; 3]),
+    };
+    let response = match (waits, total) {
+        ((Some(one), Some(other)), Some(total)) => total.saturating_sub(one + other),
+        _ => NO_TIME,
+    };
+    Some([connect, header.map_or(NO_TIME, |header| connect + header), response])
 }
 
 /// Return the next of a list that `, ` and ` : ` part.
@@ -793,8 +1038,8 @@ fn without_port(text: &[u8], span: (u32, u32)) -> Option<(u32, u32)> {
 }
 
 /// Return the name of an attempt: the number of its shape, which attempt it is, and the address.
-fn try_name(shape: usize, number: usize, address: &[u8]) -> Vec<u8> {
-    let mut name = vec![shape as u8, (shape >> 8) as u8, number as u8];
+fn try_name(shape: usize, number: u8, address: &[u8]) -> Vec<u8> {
+    let mut name = vec![shape as u8, (shape >> 8) as u8, number];
     name.extend_from_slice(address);
     name
 }

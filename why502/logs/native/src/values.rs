@@ -91,6 +91,23 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
             digits(&text[21..])?;
             in_zone(local(digits(&text[7..11])?, month(&text[3..6])?, digits(&text[..2])?, &text[12..20])?, zones)
         }
+        Clock::Nginx => {
+            if text.len() != 19 || text[4] != b'/' || text[7] != b'/' || text[10] != b' ' {
+                return None;
+            }
+            in_zone(local(digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?, &text[11..19])?, zones)
+        }
+        Clock::Apache => {
+            let size = text.len();
+            if !(24..=34).contains(&size) || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' || text[size - 5] != b' ' {
+                return None;
+            }
+            if size > 24 {
+                digits(&text[20..size - 5]).filter(|_| text[19] == b'.' && size > 25)?;
+            }
+            let day = if text[8] == b' ' { digits(&text[9..10])? } else { digits(&text[8..10])? };
+            in_zone(local(digits(&text[size - 4..])?, month(&text[4..7])?, day, &text[11..19])?, zones)
+        }
         Clock::Iso => {
             if text.len() < 20 || text[4] != b'-' || text[7] != b'-' || (text[10] != b'T' && text[10] != b' ') {
                 return None;
@@ -111,7 +128,8 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
             if size != 10 || (size < text.len() && (text.len() - size < 2 || text.len() - size > 10)) {
                 return None;
             }
-            digits(text.get(size + 1..).unwrap_or(b""))?;
+            let part = text.get(size + 1..).unwrap_or(b"");
+            digits(part).filter(|_| !part.starts_with(b"999999"))?; // Python may round that up
             digits(&text[..size])
         }
         Clock::Millis | Clock::Micros | Clock::Nanos => {
@@ -120,8 +138,27 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
                 Clock::Micros => 16,
                 _ => 19,
             };
-            if text.len() != size { None } else { digits(text)?; digits(&text[..10]) }
+            if text.len() != size || text[10..].starts_with(b"999999") { None } else { digits(text)?; digits(&text[..10]) }
         }
+    }
+}
+
+/// Return the microseconds of a time that Python reads with them, besides its seconds.
+pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
+    match clock {
+        Clock::Iso => {
+            let part = text.get(19..)?.strip_prefix(b".").unwrap_or(b"");
+            let found = part.iter().take_while(|byte| byte.is_ascii_digit()).take(6);
+            Some((0..6).zip(found.map(|byte| (byte - b'0') as u64).chain(core::iter::repeat(0))).fold(0, |sum, (_, digit)| sum * 10 + digit))
+        }
+        Clock::Nanos => {
+            let nanos = digits(text)? as f64; // a number of JSON beyond what a double holds exactly; rounded as Python does
+            let part = (nanos / 1000.0 / 1000.0 / 1000.0).fract() * 1e6;
+            let whole = part.floor();
+            let is_up = part - whole > 0.5 || (part - whole == 0.5 && whole % 2.0 == 1.0);
+            Some(whole as u64 + is_up as u64)
+        }
+        _ => None,
     }
 }
 
