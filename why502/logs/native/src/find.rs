@@ -85,6 +85,39 @@ pub fn holds(text: &[u8], byte: u8) -> bool {
     text.iter().any(|one| *one == byte)
 }
 
+/// Return whether a text holds another one.
+pub fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = position(text, at, wanted[0], wanted[wanted.len() - 1], wanted.len() - 1) {
+        if text[found..].starts_with(wanted) {
+            return true;
+        }
+        at = found + 1;
+    }
+    false
+}
+
+/// Return where one byte stands so far before another.
+#[inline(always)]
+fn position(text: &[u8], mut at: usize, first: u8, last: u8, apart: usize) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 is part of x86_64, and both blocks lie in the text.
+    unsafe {
+        use core::arch::x86_64::*;
+        let (one, other) = (_mm_set1_epi8(first as i8), _mm_set1_epi8(last as i8));
+        while at + apart + 16 <= text.len() {
+            let load = |at: usize| _mm_loadu_si128(text.as_ptr().add(at).cast());
+            let found = _mm_and_si128(_mm_cmpeq_epi8(load(at), one), _mm_cmpeq_epi8(load(at + apart), other));
+            let bits = _mm_movemask_epi8(found) as u32;
+            if bits != 0 {
+                return Some(at + bits.trailing_zeros() as usize);
+            }
+            at += 16;
+        }
+    }
+    (at..text.len().saturating_sub(apart)).find(|at| text[*at] == first && text[*at + apart] == last)
+}
+
 /// Ask for the memory of a value ahead of its use.
 #[inline(always)]
 pub fn prefetch<T>(values: &[T], at: usize) {

@@ -1,12 +1,13 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{find, find_feed, holds, is_word, word, PAD};
+use crate::find::{contains, find, find_feed, holds, is_word, word, PAD};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
 use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
-use crate::values::{bucket, fraction, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
 const ATTEMPTS: usize = 8;
@@ -17,6 +18,9 @@ const SAMPLE: usize = 8192;
 const LONGEST_CLIENT: usize = 64;
 const LONGEST_SERVER: usize = 255;
 const LONGEST_ADDRESS: usize = 512;
+const REFUSED: u32 = 400; // and above: statuses whose times are told by path
+const CLIENTS: usize = 8; // that are told apart by path
+const AGENT: &[u8] = b"why502-probe"; // our own requests, which are nobody's
 const NO_TIME: u64 = u64::MAX;
 const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
 
@@ -84,6 +88,9 @@ struct Pending {
     total: u64,
     status: u32,
     failed: bool,
+    at: i64,
+    server_at: Place,
+    caller: u32, // mark of the client, where it was refused
 }
 
 pub struct Reader {
@@ -97,6 +104,9 @@ pub struct Reader {
     pub clients: Names,
     pub servers: Names,
     tries: Names,
+    paths: Names, // status, server, zero, route
+    hot: HashSet<i64>,   // seconds in which a line may belong to an error that was told elsewhere
+    marks: HashSet<u32>, // and the checksums of such requests
     shapes: Names,
     all_shapes: Vec<Shape>,
     sampled: usize, // bytes
@@ -131,6 +141,9 @@ impl Reader {
             clients: Names::new(most, seed),
             servers: Names::new(few, seed),
             tries: Names::new(few, seed),
+            paths: Names::new(few, seed),
+            hot: HashSet::new(),
+            marks: HashSet::new(),
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
             sampled: 0,
@@ -154,10 +167,11 @@ impl Reader {
         if self.programs[0].is_entry {
             return self.scan_entries(text, length);
         }
+        let has_own = contains(&text[..length], AGENT);
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
-            if end > at && self.line(text, at, end, may_be_escaped).is_none() {
+            if end > at && ((has_own && contains(&text[at..end], AGENT)) || self.line(text, at, end, may_be_escaped).is_none()) {
                 self.reject(at, end);
             }
             at = end + 1;
@@ -280,6 +294,9 @@ impl Reader {
         }
         let code = status(code)?;
         let failed = is_failure(code);
+        if program.is_careful && (failed || program.leaves.contains(&code)) {
+            return None;
+        }
         if program.has_port {
             spans[CLIENT] = without_port(text, spans[CLIENT])?;
         }
@@ -296,7 +313,13 @@ impl Reader {
         if may_be_escaped && [CLIENT, SERVER, ADDRESS, GROUP].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
+        if !self.hot.is_empty() && self.hot.contains(&at) && is_suspect(text, &spans, program, &self.marks, may_be_escaped) {
+            return None;
+        }
         let number = read_attempts(text, &spans, program, code, &mut attempts)?;
+        if program.is_careful && attempts[..number].iter().any(|attempt| attempt.failed) {
+            return None;
+        }
         let mut total = match spans[TOTAL] {
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
@@ -325,7 +348,7 @@ impl Reader {
         let minute = at.div_euclid(60);
         self.count_shape(shape, at, read, whole);
         for (number, attempt) in attempts[..number].iter().enumerate() {
-            self.count_try(text, shape, number, attempt, failed, minute);
+            self.count_try(text, shape, number, attempt, failed, at);
         }
         self.lines += 1;
         if is_there(server) {
@@ -344,7 +367,11 @@ impl Reader {
         let client = self.clients.key_in(text, client_at.0 as usize, client_at.1 as usize);
         self.clients.prefetch_slot(&client);
         let client_at = Place { source: route_source, begin: client_at.0, end: client_at.1 };
-        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed });
+        let server_at = Place { source: route_source, begin: spans[SERVER].0, end: spans[SERVER].1 };
+        let is_refused = self.programs[which].has_paths && code >= REFUSED;
+        let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
+        let batched = Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed, at, server_at, caller };
+        self.batch.push(batched);
         Some(())
     }
 
@@ -452,7 +479,7 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, minute: i64) {
+    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) {
         let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
@@ -466,16 +493,30 @@ impl Reader {
                 self.tries.number(&key, &name)
             }
         };
+        self.tries.lasts[place] = self.tries.lasts[place].max(at);
         let name = &mut self.tries.all[place];
         name.total += 1;
         for (whose, value) in attempt.times.iter().enumerate() {
             if *value != NO_TIME {
-                let at = if self.programs[0].is_exact { *value } else { bucket(*value) };
-                self.pool.add(&mut name.times, (whose as u64) << 34 | at, 1);
+                let time = if self.programs[0].is_exact { *value } else { bucket(*value) };
+                self.pool.add(&mut name.times, (whose as u64) << 34 | time, 1);
             }
         }
         if failed || attempt.failed {
-            self.pool.add(&mut name.fails, minute as u64, 1);
+            self.pool.add(&mut name.fails, at.div_euclid(60) as u64, 1);
+        }
+    }
+
+    /// Leave the healthy lines of these requests in these seconds.
+    pub fn suspect(&mut self, seconds: &[i64], marks: &[u32]) {
+        self.hot.extend(seconds);
+        self.marks.extend(marks);
+    }
+
+    /// From now on, read what failed as well.
+    pub fn relax(&mut self) {
+        for program in &mut self.programs {
+            program.is_careful = false;
         }
     }
 
@@ -487,6 +528,7 @@ impl Reader {
             self.routes.prefetch_name(&line.route);
             self.clients.prefetch_name(&line.client);
         }
+        let mut path = Vec::new();
         for line in &mut batch {
             let text = |place: Place| {
                 let source = match place.source {
@@ -498,6 +540,24 @@ impl Reader {
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
             self.pool.prefetch(self.routes.all[line.number as usize].times);
+            if self.programs[0].has_paths {
+                path.clear();
+                path.extend_from_slice(&(line.status as u16).to_le_bytes());
+                path.extend_from_slice(text(line.server_at));
+                path.push(0);
+                path.extend_from_slice(text(line.route_at));
+                let key = self.paths.key(&path);
+                let number = self.paths.number(&key, &path);
+                self.paths.lasts[number] = self.paths.lasts[number].max(line.at);
+                let name = &mut self.paths.all[number];
+                name.total += 1;
+                if line.status >= REFUSED {
+                    self.pool.add(&mut name.fails, (line.at - line.at.rem_euclid(self.programs[0].step)) as u64, 1);
+                    if self.pool.items(name.times).count() < CLIENTS {
+                        self.pool.add(&mut name.times, line.caller as u64, 1);
+                    }
+                }
+            }
             if line.client_at.end != 0 {
                 line.client_number = self.clients.number(&line.client, text(line.client_at)) as u32;
             }
@@ -532,6 +592,9 @@ impl Reader {
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
         }
+        if self.paths.is_full() {
+            self.paths.prune(&mut self.pool);
+        }
     }
 
     /// Add what another reader of the same program counted.
@@ -540,6 +603,7 @@ impl Reader {
         self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
         self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
         self.servers.absorb(&other.servers, &mut self.pool, &other.pool);
+        self.paths.absorb(&other.paths, &mut self.pool, &other.pool);
         let mut numbers = Vec::new();
         for (name, shape) in other.shapes.all.iter().zip(&other.all_shapes) {
             let text = other.shapes.text(name).to_vec();
@@ -566,7 +630,7 @@ impl Reader {
                 self.pool.add(&mut mine.minutes, shape.minute as u64, shape.count);
             }
         }
-        for name in &other.tries.all {
+        for (name, last) in other.tries.all.iter().zip(&other.tries.lasts) {
             let mut text = other.tries.text(name).to_vec();
             let number = match numbers.get(u16::from_le_bytes([text[0], text[1]]) as usize) {
                 Some(number) => *number,
@@ -575,6 +639,7 @@ impl Reader {
             text[..2].copy_from_slice(&number.to_le_bytes());
             let key = self.tries.key(&text[3..]).with((number as u64) << 8 | text[2] as u64);
             let place = self.tries.number(&key, &text);
+            self.tries.lasts[place] = self.tries.lasts[place].max(*last);
             let mine = &mut self.tries.all[place];
             mine.total += name.total;
             self.pool.absorb(&mut mine.times, &other.pool, name.times);
@@ -601,9 +666,10 @@ impl Reader {
             put_map(out, &self.pool, shape.minutes);
         }
         out.push(self.tries.all.len() as u64);
-        for name in &self.tries.all {
+        for (name, last) in self.tries.all.iter().zip(&self.tries.lasts) {
             put(out, blob, self.tries.text(name));
             out.push(name.total);
+            out.push(*last as u64);
             put_map(out, &self.pool, name.times);
             put_map(out, &self.pool, name.fails);
         }
@@ -618,7 +684,28 @@ impl Reader {
                 put_map(out, &self.pool, name.fails);
             }
         }
+        out.push(self.paths.all.len() as u64);
+        for (name, last) in self.paths.all.iter().zip(&self.paths.lasts) {
+            put(out, blob, self.paths.text(name));
+            out.extend_from_slice(&[name.total, *last as u64]);
+            put_map(out, &self.pool, name.times);
+            put_map(out, &self.pool, name.fails);
+        }
     }
+}
+
+/// Return whether a request may be one that an error tells of.
+fn is_suspect(text: &[u8], spans: &Spans, program: &Program, marks: &HashSet<u32>, may_be_escaped: bool) -> bool {
+    let (first, second) = if program.has[REQUEST] { (of(text, spans[REQUEST]), None) } else { (of(text, spans[METHOD]), Some(of(text, spans[URI]))) };
+    if may_be_escaped && (holds(first, b'\\') || holds(second.unwrap_or(b""), b'\\')) {
+        return true;
+    }
+    let request = match second {
+        Some(uri) => [first, b" ", uri].concat(),
+        None => first.to_vec(),
+    };
+    let end = request.windows(6).rposition(|part| part == b" HTTP/").filter(|end| *end > 0).unwrap_or(request.len());
+    marks.contains(&checksum(&request[..end]))
 }
 
 fn put(out: &mut Vec<u64>, blob: &mut Vec<u8>, text: &[u8]) {

@@ -310,3 +310,26 @@ pub fn route(method: &[u8], uri: &[u8], to: &mut Vec<u8>) -> Option<()> {
     }
     Some(())
 }
+
+/// Return the CRC-32 of a text, as zlib computes it.
+pub fn checksum(text: &[u8]) -> u32 {
+    !text.iter().fold(!0u32, |found, byte| CHECKSUMS[(found as u8 ^ byte) as usize] ^ found >> 8)
+}
+
+static CHECKSUMS: [u32; 256] = checksums();
+
+const fn checksums() -> [u32; 256] {
+    let mut found = [0u32; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut value = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            value = if value & 1 == 1 { 0xedb8_8320 ^ value >> 1 } else { value >> 1 };
+            bit += 1;
+        }
+        found[byte] = value;
+        byte += 1;
+    }
+    found
+}
